@@ -1,0 +1,20 @@
+//! The election itself, pure: who may lead, since when, and until when.
+//!
+//! Nothing in here does I/O, spawns, logs or waits. The [`elector`] is a state machine that is
+//! handed a time and an event and gives back what to do next; [`crate::candidate`] joins it to a
+//! store and a clock, and the simulation joins the very same machine to a made-up world.
+//!
+//! # The model of time
+//!
+//! Every decision compares readings of one clock of one host, `CLOCK_BOOTTIME`, which counts on
+//! while the machine is suspended and is never stepped. No two hosts' clocks are ever compared:
+//! the holder counts its belief from *before* it sent a write, a rival counts the lease from
+//! *after* it received what it saw, and the gap between the renew deadline and the lease duration
+//! ([`timing`]) absorbs clocks that run at different rates.
+
+pub mod clock;
+pub mod elector;
+pub mod leadership;
+pub mod lease;
+pub mod timing;
+pub mod watch;

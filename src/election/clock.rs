@@ -1,0 +1,160 @@
+//! Time: the only file of the program that reads a clock.
+//!
+//! [`BootTime`] decides; [`WallTime`] is for people. The wall clock can be wrong by hours and step
+//! at any moment, so [`WallTime`] can be printed and stored but neither compared nor subtracted:
+//! the compiler keeps it out of decisions.
+
+use std::fmt;
+use std::ops::Add;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// A reading of `CLOCK_BOOTTIME`: time since this host started, suspend included.
+///
+/// Only readings of the same host, since the same boot, mean anything to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootTime(Duration);
+
+impl BootTime {
+    /// The moment of the boot itself.
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    /// The reading that is `since_boot` after the boot.
+    pub const fn from_duration(since_boot: Duration) -> Self {
+        Self(since_boot)
+    }
+
+    /// Time since the boot.
+    pub const fn as_duration(self) -> Duration {
+        self.0
+    }
+
+    /// How much later this is than `earlier`; zero if it is not later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for BootTime {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(rhs))
+    }
+}
+
+/// A reading of the wall clock, to be shown to people. It has no order on purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct WallTime(SystemTime);
+
+impl WallTime {
+    /// The Unix epoch, for records whose times are not known.
+    pub const EPOCH: Self = Self(SystemTime::UNIX_EPOCH);
+
+    /// The reading that is `since_epoch` after 1970-01-01T00:00:00Z.
+    pub fn from_unix(since_epoch: Duration) -> Self {
+        Self(SystemTime::UNIX_EPOCH + since_epoch)
+    }
+
+    /// Reads an RFC 3339 timestamp, as written by `Display`.
+    pub fn parse(text: &str) -> Option<Self> {
+        humantime::parse_rfc3339(text).ok().map(Self)
+    }
+}
+
+impl fmt::Display for WallTime {
+    /// RFC 3339 in UTC with milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339_millis(self.0).fmt(f)
+    }
+}
+
+/// Both clocks, read together.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Decides.
+    pub boot: BootTime,
+    /// Is written into records for people.
+    pub wall: WallTime,
+}
+
+/// A source of time.
+pub trait Clock: Send + Sync {
+    /// Reads the clock.
+    fn now(&self) -> Now;
+}
+
+/// The host's own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostClock;
+
+impl Clock for HostClock {
+    fn now(&self) -> Now {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        let (boot, wall) =
+            (rustix::time::clock_gettime(rustix::time::ClockId::Boottime), SystemTime::now());
+        // The kernel never reports a time before the boot: zero is unreachable, not a default.
+        let seconds = u64::try_from(boot.tv_sec).unwrap_or(0);
+        let nanos = u32::try_from(boot.tv_nsec).unwrap_or(0);
+        Now { boot: BootTime(Duration::new(seconds, nanos)), wall: WallTime(wall) }
+    }
+}
+
+/// A clock that a test moves by hand. Clones share the same hands.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Mutex<Now>>);
+
+impl ManualClock {
+    /// A clock that stands at `boot` until it is moved.
+    pub fn at(boot: BootTime) -> Self {
+        let wall = WallTime::from_unix(Duration::from_secs(1_800_000_000));
+        Self(Arc::new(Mutex::new(Now { boot, wall })))
+    }
+
+    /// Moves both hands forward.
+    pub fn advance(&self, by: Duration) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        now.boot = now.boot + by;
+        now.wall = WallTime(now.wall.0 + by);
+    }
+
+    /// Steps the wall clock alone, as an administrator or NTP may.
+    pub fn set_wall(&self, wall: WallTime) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wall = wall;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Now {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_time_never_goes_below_zero_or_overflows() {
+        let early = BootTime::from_duration(Duration::from_secs(1));
+        let late = early + Duration::from_secs(2);
+        assert_eq!(late.since(early), Duration::from_secs(2));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!((late + Duration::MAX).as_duration(), Duration::MAX);
+    }
+
+    #[test]
+    fn the_host_clock_agrees_with_the_kernel_on_time_since_boot() {
+        let uptime = std::fs::read_to_string("/proc/uptime").expect("Linux has /proc/uptime");
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        let read = HostClock.now().boot.as_duration().as_secs_f64();
+        assert!((read - uptime).abs() < 60.0, "clock {read} s, /proc/uptime {uptime} s");
+    }
+
+    #[test]
+    fn wall_time_survives_being_written_and_read() {
+        let text = "2026-11-23T07:39:46.123Z";
+        assert_eq!(WallTime::parse(text).unwrap().to_string(), text);
+        assert!(WallTime::parse("yesterday").is_none());
+    }
+}

@@ -1,0 +1,707 @@
+//! The elector: the state machine of one candidate in one election.
+//!
+//! It is handed a time and an event and gives back what to do next. It does no I/O, reads no
+//! clock, spawns nothing, waits for nothing and logs nothing.
+//!
+//! # What it keeps true
+//!
+//! - **One write decides.** It believes to lead only after a swap that is known to have been
+//!   applied. Looking at the record can take belief away, never give it.
+//! - **Belief counts from before the write was sent**, and ends at the renew deadline without
+//!   anybody's help: see [`Leadership`].
+//! - **One term is believed in one stretch.** Whoever stopped believing, for whatever reason,
+//!   leads again only under a new term.
+//! - **An unknown outcome is looked up.** After a call that failed, the next call is a look. If it
+//!   shows the own incarnation, the next swap goes on from there.
+//! - **Belief ends before the record is vacated**, and leader-only work ends in between.
+//!
+//! At most one call to the store is under way at a time, and every call has a deadline.
+
+use std::time::Duration;
+
+use super::clock::{BootTime, Now, WallTime};
+use super::leadership::{Leadership, StandingDown, Tenure};
+use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
+use super::timing::Timing;
+use super::watch::Watch;
+
+/// Candidates that wait for the same lease to end try within this long of its end, at random, and
+/// look before they write: most of them then see the winner instead of swapping against it.
+/// A commit takes a few milliseconds, and nobody notices twenty more after a crash.
+const TAKEOVER_SPREAD: Duration = Duration::from_millis(20);
+
+/// Push hints cause at most one look in this time, however many arrive.
+const HINT_GAP: Duration = Duration::from_millis(5);
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time passed. May come late, early, or for no reason.
+    Wake,
+    /// The store answered [`Call::Observe`].
+    Observed(Result<Option<Observed>, CallFailed>),
+    /// The store answered [`Call::Swap`].
+    Swapped(Result<Swapped, CallFailed>),
+    /// The store hints that the record changed.
+    Changed,
+    /// The gate opened or closed.
+    Gate {
+        /// Whether the candidate may stand.
+        open: bool,
+    },
+    /// Step down, and do not stand for this long.
+    Resign {
+        /// Counted from the vacating of the record.
+        cooldown: Duration,
+    },
+    /// Leader-only work began, or the last of it ended. The record is not vacated under it.
+    Work {
+        /// Whether any is under way.
+        under_way: bool,
+    },
+    /// Step down for good.
+    Shutdown {
+        /// When to stop waiting for work and for the store.
+        give_up_at: BootTime,
+    },
+}
+
+/// The store did not answer in time, or answered with an error: a write may or may not have been
+/// applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallFailed;
+
+/// The outcome of a swap that is known.
+#[derive(Clone, Debug)]
+pub enum Swapped {
+    /// The record was as expected and is now as written, with this version.
+    Won(Version),
+    /// The record was not as expected and is untouched; this is what it is, if there is one.
+    Lost(Option<Observed>),
+}
+
+/// A call to the store. Its answer comes back as an event; without one by the deadline it failed.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Look at the record.
+    Observe {
+        /// When to stop waiting for the answer.
+        deadline: BootTime,
+    },
+    /// Replace the record if its version is still `expected` (none: if there is no record).
+    Swap {
+        /// When to stop waiting for the answer.
+        deadline: BootTime,
+        /// The version to replace.
+        expected: Option<Version>,
+        /// The new record.
+        record: LeaseRecord,
+    },
+}
+
+/// What to do next.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Call the store.
+    Call(Call),
+    /// Wait for an event, until this time at most.
+    Wait {
+        /// When to send [`Event::Wake`].
+        until: BootTime,
+    },
+    /// The candidate has left the election. Nothing more will come.
+    Finished,
+}
+
+/// Something that a person, a log or a counter wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// This candidate leads.
+    Elected {
+        /// Its term.
+        term: Term,
+    },
+    /// This candidate no longer leads.
+    Lost {
+        /// The term it had.
+        term: Term,
+        /// Why.
+        reason: LossReason,
+    },
+    /// This candidate freed the lease.
+    Vacated {
+        /// The term it had.
+        term: Term,
+    },
+    /// Another candidate was seen to hold the lease.
+    Following {
+        /// Who.
+        holder: String,
+        /// Its term.
+        term: Term,
+    },
+    /// The record's term is lower than one seen before: the store lost writes.
+    TermWentBackwards {
+        /// What was seen before.
+        seen: Term,
+        /// What the record says now.
+        record: Term,
+    },
+}
+
+/// Why a candidate stopped leading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// No renewal succeeded before the renew deadline.
+    RenewDeadline,
+    /// The record names somebody else, or another term.
+    Superseded,
+    /// The record is gone.
+    RecordGone,
+    /// Asked to resign.
+    Resigned,
+    /// The gate closed.
+    GateClosed,
+    /// Shutting down.
+    ShuttingDown,
+}
+
+impl LossReason {
+    /// For logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RenewDeadline => "renew_deadline",
+            Self::Superseded => "superseded",
+            Self::RecordGone => "record_gone",
+            Self::Resigned => "resigned",
+            Self::GateClosed => "gate_closed",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
+/// What [`Elector::step`] gives back.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What to do next.
+    pub action: Action,
+    /// What happened, in order.
+    pub news: Vec<News>,
+}
+
+/// The lease as this candidate holds it; the rest is in the record that [`Watch`] keeps.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    term: Term,
+    /// When the last write that is known to have been applied was sent.
+    sent_at: BootTime,
+    /// It no longer believes: it only waits for its work to end, to vacate.
+    draining: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Look,
+    Acquire,
+    Renew,
+    Vacate,
+}
+
+#[derive(Clone, Debug)]
+struct InFlight {
+    purpose: Purpose,
+    sent_at: BootTime,
+    /// What a swap writes.
+    record: Option<LeaseRecord>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Resignation {
+    cooldown: Duration,
+    until: BootTime,
+}
+
+/// One candidate in one election.
+#[derive(Clone, Debug)]
+pub struct Elector {
+    me: Candidate,
+    timing: Timing,
+    jitter: fastrand::Rng,
+
+    watch: Watch,
+    held: Option<Held>,
+    in_flight: Option<InFlight>,
+
+    /// A swap failed: what the record says now is not known until the next look.
+    unsure: bool,
+    /// A look just showed that the lease is over.
+    may_claim: bool,
+    /// The store hinted at a change since the last look was sent.
+    hinted: bool,
+    /// Calls that failed in a row; looks that only clear up after a failed swap do not end it.
+    failures: u32,
+    /// When the next look or renewal is due.
+    due_at: BootTime,
+    /// No call before: the backoff after a failure.
+    not_before: BootTime,
+    last_call: BootTime,
+
+    gate_open: bool,
+    resigned: Option<Resignation>,
+    work_under_way: bool,
+    /// Set by a shutdown: when to give up.
+    give_up_at: Option<BootTime>,
+    /// When vacating began in a shutdown: it is given one call's time.
+    vacating_since: Option<BootTime>,
+
+    following: Option<(Candidate, Term)>,
+    store_answered: Option<BootTime>,
+    first_decided: Option<BootTime>,
+    news: Vec<News>,
+}
+
+impl Elector {
+    /// A candidate that has not looked yet. `seed` makes its jitter replayable.
+    pub fn new(me: Candidate, timing: Timing, seed: u64) -> Self {
+        Self {
+            me,
+            timing,
+            jitter: fastrand::Rng::with_seed(seed),
+            watch: Watch::default(),
+            held: None,
+            in_flight: None,
+            unsure: false,
+            may_claim: false,
+            hinted: false,
+            failures: 0,
+            due_at: BootTime::ZERO,
+            not_before: BootTime::ZERO,
+            last_call: BootTime::ZERO,
+            gate_open: true,
+            resigned: None,
+            work_under_way: false,
+            give_up_at: None,
+            vacating_since: None,
+            following: None,
+            store_answered: None,
+            first_decided: None,
+            news: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened by `now` and says what to do next.
+    pub fn step(&mut self, now: Now, event: Event) -> Step {
+        self.lapse(now.boot);
+        self.take_in(now.boot, event);
+        self.lapse(now.boot);
+        self.step_down_if_asked(now.boot);
+        let action = self.next_action(now);
+        if self.first_decided.is_none() && self.leadership().decided(now.boot).is_ok() {
+            self.first_decided = Some(now.boot);
+        }
+        Step { action, news: std::mem::take(&mut self.news) }
+    }
+
+    /// What readers may know, for publication after every step.
+    pub fn leadership(&self) -> Leadership {
+        Leadership {
+            candidate: self.me.clone(),
+            timing: self.timing,
+            own: self.own_tenure(),
+            rival: self.rival_tenure(),
+            term: self.watch.highest_term(),
+            store_answered: self.store_answered,
+            first_decided: self.first_decided,
+            standing_down: self.standing_down(),
+        }
+    }
+
+    // --- Taking in events -----------------------------------------------------------------------
+
+    /// Forgets a lease whose renew deadline has passed.
+    fn lapse(&mut self, now: BootTime) {
+        let timing = self.timing;
+        if let Some(held) = self.held.take_if(|held| now >= timing.leads_until(held.sent_at)) {
+            if !held.draining {
+                self.lost(held.term, LossReason::RenewDeadline);
+            }
+            // Rejoin at once when the store answers: the record may still be the own one.
+            self.due_at = now;
+        }
+    }
+
+    fn take_in(&mut self, now: BootTime, event: Event) {
+        self.may_claim = false;
+        match event {
+            Event::Wake => {}
+            Event::Changed => self.hinted = true,
+            Event::Gate { open } => {
+                if open && !self.gate_open {
+                    self.due_at = now;
+                }
+                self.gate_open = open;
+            }
+            Event::Resign { cooldown } => {
+                self.resigned = Some(Resignation { cooldown, until: now + cooldown });
+            }
+            Event::Work { under_way } => self.work_under_way = under_way,
+            Event::Shutdown { give_up_at } => {
+                let earlier = self.give_up_at.map_or(give_up_at, |at| at.min(give_up_at));
+                self.give_up_at = Some(earlier);
+            }
+            Event::Observed(answer) => {
+                let look = |call: &mut InFlight| call.purpose == Purpose::Look;
+                if let Some(call) = self.in_flight.take_if(look) {
+                    self.take_in_look(now, call.sent_at, answer);
+                }
+            }
+            Event::Swapped(answer) => {
+                let swap = |call: &mut InFlight| call.record.is_some();
+                if let Some(InFlight { purpose, sent_at, record: Some(record) }) =
+                    self.in_flight.take_if(swap)
+                {
+                    self.take_in_swap(now, purpose, sent_at, record, answer);
+                }
+            }
+        }
+    }
+
+    fn take_in_look(
+        &mut self,
+        now: BootTime,
+        sent_at: BootTime,
+        answer: Result<Option<Observed>, CallFailed>,
+    ) {
+        let Ok(observed) = answer else { return self.call_failed(now) };
+        if !self.unsure {
+            self.failures = 0;
+        }
+        self.call_answered(sent_at);
+        self.learn(now, sent_at, observed);
+        self.may_claim = self.watch.over_at(&self.me).is_some_and(|over_at| over_at <= now);
+    }
+
+    fn take_in_swap(
+        &mut self,
+        now: BootTime,
+        purpose: Purpose,
+        sent_at: BootTime,
+        record: LeaseRecord,
+        answer: Result<Swapped, CallFailed>,
+    ) {
+        let Ok(swapped) = answer else {
+            self.unsure = true;
+            return self.call_failed(now);
+        };
+        self.failures = 0;
+        self.call_answered(sent_at);
+        match swapped {
+            Swapped::Lost(observed) => self.learn(now, sent_at, observed),
+            Swapped::Won(version) => {
+                let observed = Observed { record, version, remaining: None };
+                self.watch.saw(Some(observed), sent_at, now);
+                self.won(now, purpose, sent_at);
+            }
+        }
+    }
+
+    fn call_answered(&mut self, sent_at: BootTime) {
+        self.unsure = false;
+        self.store_answered = Some(sent_at);
+    }
+
+    /// Retries soon, then ever more slowly, up to the retry period.
+    fn call_failed(&mut self, now: BootTime) {
+        let backoff = (self.timing.retry_period() / 4) * (1 << self.failures.min(2));
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + self.jittered(backoff);
+    }
+
+    /// A look, or a lost swap, showed the record.
+    fn learn(&mut self, now: BootTime, sent_at: BootTime, observed: Option<Observed>) {
+        if let Some(held) = self.held {
+            let still_held =
+                |o: &Observed| o.record.is_held_by(&self.me) && o.record.term == held.term;
+            if !observed.as_ref().is_some_and(still_held) {
+                self.held = None;
+                if !held.draining {
+                    self.lost(
+                        held.term,
+                        match observed {
+                            Some(_) => LossReason::Superseded,
+                            None => LossReason::RecordGone,
+                        },
+                    );
+                }
+            } else if observed.as_ref().map(|o| &o.version) != self.version() {
+                // A write was applied whose answer was lost. Belief still counts from the last
+                // write that is known, so the next one is sent at once, from this version.
+                self.due_at = now;
+            }
+        }
+        let term = observed.as_ref().map_or(0, |o| o.record.term);
+        if let Some(seen) = self.watch.saw(observed, sent_at, now) {
+            self.news.push(News::TermWentBackwards { seen, record: term });
+        }
+        self.report_following();
+        if self.held.is_none() {
+            self.schedule_look(now);
+        }
+    }
+
+    /// A swap was applied; the record is known to be as written.
+    fn won(&mut self, now: BootTime, purpose: Purpose, sent_at: BootTime) {
+        let term = self.watch.highest_term().unwrap_or_default();
+        self.due_at = sent_at + self.timing.retry_period();
+        match purpose {
+            Purpose::Look => {}
+            Purpose::Acquire if now >= self.timing.leads_until(sent_at) => {
+                // Too late to mean anything. The record is then the own one: freed, or claimed.
+                self.due_at = now;
+            }
+            Purpose::Acquire => {
+                self.following = None;
+                // Whoever was asked to step down in the meantime never begins to believe.
+                let draining = self.standing_down_at(now).is_some();
+                self.held = Some(Held { term, sent_at, draining });
+                if !draining {
+                    self.news.push(News::Elected { term });
+                }
+            }
+            Purpose::Renew => match &mut self.held {
+                Some(held) => held.sent_at = sent_at,
+                // The lease lapsed before the answer came: the term is over.
+                None => self.due_at = now,
+            },
+            Purpose::Vacate => {
+                self.held = None;
+                self.vacating_since = None;
+                self.news.push(News::Vacated { term });
+                if let Some(resigned) = &mut self.resigned {
+                    resigned.until = now + resigned.cooldown;
+                }
+                self.schedule_look(now);
+            }
+        }
+    }
+
+    fn lost(&mut self, term: Term, reason: LossReason) {
+        self.news.push(News::Lost { term, reason });
+    }
+
+    fn report_following(&mut self) {
+        let rival = self.watch.observed().and_then(|o| {
+            let holder = o.record.holder.clone().filter(|holder| *holder != self.me)?;
+            Some((holder, o.record.term))
+        });
+        if rival != self.following {
+            if let Some((holder, term)) = &rival {
+                let holder = holder.identity.clone();
+                self.news.push(News::Following { holder, term: *term });
+            }
+            self.following = rival;
+        }
+    }
+
+    // --- Standing down --------------------------------------------------------------------------
+
+    fn standing_down(&self) -> Option<StandingDown> {
+        if self.give_up_at.is_some() {
+            Some(StandingDown::ShuttingDown)
+        } else if !self.gate_open {
+            Some(StandingDown::GateClosed)
+        } else {
+            self.resigned.map(|resigned| StandingDown::Resigned { until: resigned.until })
+        }
+    }
+
+    fn standing_down_at(&self, now: BootTime) -> Option<StandingDown> {
+        self.standing_down().filter(|reason| match reason {
+            StandingDown::Resigned { until } => now < *until,
+            StandingDown::ShuttingDown | StandingDown::GateClosed => true,
+        })
+    }
+
+    /// Safety rule 7, first half: the answer turns to "no" in the very step that hears of it.
+    fn step_down_if_asked(&mut self, now: BootTime) {
+        let draining = self.held.is_some_and(|held| held.draining);
+        if !draining && self.resigned.is_some_and(|resigned| now >= resigned.until) {
+            self.resigned = None;
+        }
+        let Some(reason) = self.standing_down_at(now) else { return };
+        let Some(held) = self.held.as_mut().filter(|held| !held.draining) else { return };
+        held.draining = true;
+        let term = held.term;
+        self.lost(
+            term,
+            match reason {
+                StandingDown::ShuttingDown => LossReason::ShuttingDown,
+                StandingDown::GateClosed => LossReason::GateClosed,
+                StandingDown::Resigned { .. } => LossReason::Resigned,
+            },
+        );
+    }
+
+    // --- Deciding what to do next ---------------------------------------------------------------
+
+    fn next_action(&mut self, now: Now) -> Action {
+        if self.has_left(now.boot) {
+            return Action::Finished;
+        }
+        match self.due(now.boot) {
+            Some(purpose) => self.call(now, purpose),
+            None => Action::Wait { until: self.next_wake(now.boot) },
+        }
+    }
+
+    /// Whether a candidate that shuts down has nothing left to free, or no time left to free it.
+    fn has_left(&self, now: BootTime) -> bool {
+        let Some(give_up_at) = self.give_up_at else { return false };
+        let swapping = self.in_flight.as_ref().is_some_and(|call| call.record.is_some());
+        let freed = !swapping && !self.unsure && !self.owns_record();
+        let timeout = self.timing.call_timeout();
+        let tried = self.vacating_since.is_some_and(|since| now >= since + timeout);
+        now >= give_up_at || (!self.work_under_way && (freed || tried))
+    }
+
+    fn owns_record(&self) -> bool {
+        self.watch.observed().is_some_and(|o| o.record.is_held_by(&self.me))
+    }
+
+    /// Safety rule 7, second half: the record is vacated when belief and work have ended.
+    fn wants_to_vacate(&self, now: BootTime) -> bool {
+        let stepping_down = match &self.held {
+            Some(held) => held.draining,
+            None => self.standing_down_at(now).is_some(),
+        };
+        stepping_down && !self.work_under_way && (self.owns_record() || self.unsure)
+    }
+
+    /// The call that is due, if any.
+    fn due(&self, now: BootTime) -> Option<Purpose> {
+        if self.in_flight.is_some() || now < self.not_before {
+            None
+        } else if self.unsure {
+            Some(Purpose::Look)
+        } else if self.wants_to_vacate(now) {
+            Some(Purpose::Vacate)
+        } else if self.may_claim && self.held.is_none() && self.standing_down_at(now).is_none() {
+            Some(Purpose::Acquire)
+        } else if now >= self.due_at {
+            // Before the hints: a flood of them must not keep a leader from renewing.
+            Some(if self.held.is_some() { Purpose::Renew } else { Purpose::Look })
+        } else {
+            (self.hinted && now >= self.last_call + HINT_GAP).then_some(Purpose::Look)
+        }
+    }
+
+    /// When something is due next, or ends by itself.
+    fn next_wake(&self, now: BootTime) -> BootTime {
+        let mut due = self.due_at;
+        if self.unsure || self.wants_to_vacate(now) {
+            due = self.not_before;
+        } else if self.hinted {
+            due = due.min(self.last_call + HINT_GAP);
+        }
+        let due = self.in_flight.is_none().then_some(due.max(self.not_before));
+        let lapse = self.held.map(|held| self.timing.leads_until(held.sent_at));
+        let tried = self.vacating_since.map(|since| since + self.timing.call_timeout());
+        let idle = now + self.timing.retry_period();
+        let wakes = [due, lapse, tried, self.give_up_at];
+        // Never now: whatever is due now was done in this step, and a driver must not spin.
+        wakes.into_iter().flatten().fold(idle, BootTime::min).max(now + Duration::from_millis(1))
+    }
+
+    fn call(&mut self, now: Now, purpose: Purpose) -> Action {
+        let sent_at = now.boot;
+        let timeout = sent_at + self.timing.call_timeout();
+        let deadline = self.give_up_at.map_or(timeout, |at| at.min(timeout));
+        self.last_call = sent_at;
+        if self.give_up_at.is_some() && self.wants_to_vacate(sent_at) {
+            self.vacating_since.get_or_insert(sent_at);
+        }
+        let record = self.record_for(purpose, now.wall);
+        let purpose = if record.is_some() { purpose } else { Purpose::Look };
+        self.in_flight = Some(InFlight { purpose, sent_at, record: record.clone() });
+        Action::Call(match record {
+            Some(record) => Call::Swap { deadline, expected: self.version().cloned(), record },
+            None => {
+                self.hinted = false;
+                Call::Observe { deadline }
+            }
+        })
+    }
+
+    fn version(&self) -> Option<&Version> {
+        self.watch.observed().map(|o| &o.version)
+    }
+
+    fn record_for(&self, purpose: Purpose, wall: WallTime) -> Option<LeaseRecord> {
+        let own = || self.watch.observed().map(|o| o.record.clone());
+        match purpose {
+            Purpose::Look => None,
+            Purpose::Acquire => Some(LeaseRecord {
+                holder: Some(self.me.clone()),
+                term: self.watch.next_term(),
+                lease_duration: self.timing.lease_duration(),
+                acquire_time: wall,
+                renew_time: wall,
+            }),
+            Purpose::Renew => own().map(|own| LeaseRecord { renew_time: wall, ..own }),
+            Purpose::Vacate => {
+                own().map(|own| LeaseRecord { holder: None, renew_time: wall, ..own })
+            }
+        }
+    }
+
+    /// A standby looks again after a retry period, or when the lease may be over.
+    fn schedule_look(&mut self, now: BootTime) {
+        self.due_at = now + self.jittered(self.timing.retry_period());
+        let over_at = match self.standing_down_at(now) {
+            None => self.watch.over_at(&self.me),
+            Some(StandingDown::Resigned { until }) => Some(until),
+            Some(StandingDown::GateClosed | StandingDown::ShuttingDown) => None,
+        };
+        if let Some(over_at) = over_at {
+            let spread = TAKEOVER_SPREAD.mul_f64(self.jitter.f64());
+            self.due_at = self.due_at.min(over_at.max(now) + spread);
+        }
+    }
+
+    /// Up to a fifth longer, so that candidates that started together do not call together.
+    fn jittered(&mut self, duration: Duration) -> Duration {
+        duration.mul_f64(1.0 + 0.2 * self.jitter.f64())
+    }
+
+    // --- Showing --------------------------------------------------------------------------------
+
+    fn own_tenure(&self) -> Option<Tenure> {
+        let held = self.held.filter(|held| !held.draining)?;
+        let until = self.timing.leads_until(held.sent_at);
+        let kills_at = self.timing.kills_at(held.sent_at);
+        self.tenure(self.me.identity.clone(), until, kills_at)
+    }
+
+    fn rival_tenure(&self) -> Option<Tenure> {
+        let record = &self.watch.observed()?.record;
+        let holder = record.holder.as_ref().filter(|holder| **holder != self.me)?;
+        let until = self.watch.over_at(&self.me)?;
+        self.tenure(holder.identity.clone(), until, until)
+    }
+
+    fn tenure(&self, identity: String, until: BootTime, kills_at: BootTime) -> Option<Tenure> {
+        let record = &self.watch.observed()?.record;
+        Some(Tenure {
+            identity,
+            term: record.term,
+            lease_duration: record.lease_duration,
+            acquire_time: record.acquire_time,
+            renew_time: record.renew_time,
+            until,
+            kills_at,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

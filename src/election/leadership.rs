@@ -1,0 +1,225 @@
+//! What readers see of an election: answers that are computed from the clock at every question.
+//!
+//! A [`Leadership`] is a plain value that the elector publishes whenever something changed. There
+//! is no flag in it that says "leader": there are deadlines, and every question carries the time
+//! at which it is asked. If the election stalls, the answers decay to "no" by themselves.
+
+use std::time::Duration;
+
+use super::clock::{BootTime, WallTime};
+use super::lease::{Candidate, Term};
+use super::timing::Timing;
+
+/// The state of an election as one candidate sees it.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    /// The candidate whose view this is.
+    pub candidate: Candidate,
+    /// The candidate's settings.
+    pub timing: Timing,
+    /// The candidate's own leadership, if it has one and is not stepping down.
+    pub(super) own: Option<Tenure>,
+    /// Another candidate that the record names.
+    pub(super) rival: Option<Tenure>,
+    /// The highest term seen, whoever had it.
+    pub(super) term: Option<Term>,
+    /// When the store answered last: the time the question was sent.
+    pub(super) store_answered: Option<BootTime>,
+    /// When the election was first decided.
+    pub(super) first_decided: Option<BootTime>,
+    /// Why the candidate is not standing.
+    pub(super) standing_down: Option<StandingDown>,
+}
+
+/// One candidate's hold on the lease.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    /// Who.
+    pub identity: String,
+    /// The fencing token.
+    pub term: Term,
+    /// By the holder's settings.
+    pub lease_duration: Duration,
+    /// By the holder's wall clock.
+    pub acquire_time: WallTime,
+    /// By the holder's wall clock.
+    pub renew_time: WallTime,
+    /// Own leadership: until when it is believed. A rival's: until when its lease can be live.
+    pub until: BootTime,
+    /// Own leadership: when work that depends on it is killed. A rival's: as `until`.
+    pub kills_at: BootTime,
+}
+
+/// Why a candidate does not stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandingDown {
+    /// The process is shutting down.
+    ShuttingDown,
+    /// The gate is closed: the application is not healthy.
+    GateClosed,
+    /// It resigned and waits for the cooldown to end.
+    Resigned {
+        /// When it stands again.
+        until: BootTime,
+    },
+}
+
+/// Why an election is not decided, as seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// No answer yet since the start.
+    #[error("the store has not answered yet")]
+    NoAnswerYet,
+    /// The last answer is older than a lease duration.
+    #[error("the store has not answered for a lease duration")]
+    StoreSilent,
+    /// The store answers; nobody is known to lead.
+    #[error("nobody is known to lead")]
+    NoLeader,
+}
+
+impl Leadership {
+    /// What a candidate sees before its first look: nothing.
+    pub fn unknown(candidate: Candidate, timing: Timing) -> Self {
+        Self {
+            candidate,
+            timing,
+            own: None,
+            rival: None,
+            term: None,
+            store_answered: None,
+            first_decided: None,
+            standing_down: None,
+        }
+    }
+
+    /// Whether this candidate may do leader-only work at `now`.
+    pub fn is_leading(&self, now: BootTime) -> bool {
+        self.leading(now).is_some()
+    }
+
+    /// The candidate's own leadership, if it is valid at `now`.
+    pub fn leading(&self, now: BootTime) -> Option<&Tenure> {
+        self.own.as_ref().filter(|own| now < own.until)
+    }
+
+    /// For how much longer this candidate leads if nothing happens; zero if it does not lead.
+    pub fn valid_for(&self, now: BootTime) -> Duration {
+        self.leading(now).map_or(Duration::ZERO, |own| own.until.since(now))
+    }
+
+    /// Whoever may be leading at `now`: this candidate, or a rival whose lease can be live.
+    pub fn holder(&self, now: BootTime) -> Option<&Tenure> {
+        self.leading(now).or_else(|| self.rival.as_ref().filter(|rival| now < rival.until))
+    }
+
+    /// The highest term that was seen in this election; none before the first answer.
+    pub fn term(&self) -> Option<Term> {
+        self.term
+    }
+
+    /// Whether the election is decided as seen from here: the store answered within the last lease
+    /// duration, and this candidate leads or a live holder is known.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not.
+    pub fn decided(&self, now: BootTime) -> Result<(), Undecided> {
+        let answered = self.store_answered.ok_or(Undecided::NoAnswerYet)?;
+        if now.since(answered) > self.timing.lease_duration() {
+            Err(Undecided::StoreSilent)
+        } else if self.holder(now).is_none() {
+            Err(Undecided::NoLeader)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether the election was ever decided since the start of the process.
+    pub fn was_ever_decided(&self) -> bool {
+        self.first_decided.is_some()
+    }
+
+    /// Why the candidate is not standing, if it is not.
+    pub fn standing_down(&self, now: BootTime) -> Option<StandingDown> {
+        self.standing_down.filter(|reason| match reason {
+            StandingDown::Resigned { until } => now < *until,
+            StandingDown::ShuttingDown | StandingDown::GateClosed => true,
+        })
+    }
+
+    /// How long ago the store was asked the last question that it answered.
+    pub fn store_silence(&self, now: BootTime) -> Option<Duration> {
+        self.store_answered.map(|answered| now.since(answered))
+    }
+
+    /// When the answers above change by the passing of time alone, if nothing else happens before.
+    pub fn decays_at(&self, now: BootTime) -> Option<BootTime> {
+        let silent = self.store_answered.map(|answered| answered + self.timing.lease_duration());
+        let holder = self.holder(now).map(|holder| holder.until);
+        holder.into_iter().chain(silent).filter(|at| *at > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> BootTime {
+        BootTime::from_duration(Duration::from_millis(ms))
+    }
+
+    fn tenure(identity: &str, until: BootTime) -> Tenure {
+        Tenure {
+            identity: identity.to_owned(),
+            term: 7,
+            lease_duration: Duration::from_secs(15),
+            acquire_time: WallTime::EPOCH,
+            renew_time: WallTime::EPOCH,
+            until,
+            kills_at: until,
+        }
+    }
+
+    fn view() -> Leadership {
+        let me = Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() };
+        Leadership::unknown(me, Timing::default())
+    }
+
+    #[test]
+    fn an_unchanged_view_stops_saying_yes_at_the_deadline() {
+        let view = Leadership { own: Some(tenure("me", at(10_000))), ..view() };
+        assert!(view.is_leading(at(9_999)));
+        assert_eq!(view.valid_for(at(4_000)), Duration::from_secs(6));
+        assert_eq!(view.decays_at(at(0)), Some(at(10_000)));
+        assert!(!view.is_leading(at(10_000)));
+        assert_eq!(view.valid_for(at(10_000)), Duration::ZERO);
+        assert!(view.holder(at(10_000)).is_none());
+    }
+
+    #[test]
+    fn a_rival_is_named_only_while_its_lease_can_be_live() {
+        let view = Leadership { rival: Some(tenure("other", at(5_000))), ..view() };
+        assert_eq!(view.holder(at(4_999)).unwrap().identity, "other");
+        assert!(view.holder(at(5_000)).is_none());
+    }
+
+    #[test]
+    fn decided_needs_a_recent_answer_and_a_live_holder() {
+        let silent = view();
+        assert_eq!(silent.decided(at(0)), Err(Undecided::NoAnswerYet));
+        let answered = Leadership { store_answered: Some(at(0)), ..view() };
+        assert_eq!(answered.decided(at(0)), Err(Undecided::NoLeader));
+        let led = Leadership { rival: Some(tenure("other", at(60_000))), ..answered };
+        assert_eq!(led.decided(at(15_000)), Ok(()));
+        assert_eq!(led.decided(at(15_001)), Err(Undecided::StoreSilent));
+    }
+
+    #[test]
+    fn a_cooldown_ends_by_the_clock() {
+        let reason = StandingDown::Resigned { until: at(100) };
+        let view = Leadership { standing_down: Some(reason), ..view() };
+        assert_eq!(view.standing_down(at(99)), Some(reason));
+        assert_eq!(view.standing_down(at(100)), None);
+    }
+}

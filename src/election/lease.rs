@@ -1,0 +1,152 @@
+//! The lease record: what a store keeps for an election.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::clock::WallTime;
+
+/// The longest lease duration that a record may carry.
+///
+/// A rival waits for the duration *in the record*, so a record with a nonsensical one would stop
+/// the election for good; an hour is far beyond any lease that fails over in useful time.
+pub const MAX_LEASE_DURATION: Duration = Duration::from_secs(3600);
+
+/// The name of an election: the key of its record in the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ElectionName(String);
+
+/// Why a text is not the name of an election.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is not an election name: use 1 to 63 lower-case letters, digits, '-' or '.', \
+     beginning and ending with a letter or digit"
+)]
+pub struct InvalidElectionName(String);
+
+impl ElectionName {
+    /// The name as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ElectionName {
+    type Err = InvalidElectionName;
+
+    /// Accepts what is a valid object name in Kubernetes and needs no escaping in a URL, in SQL or
+    /// on a command line, so that an election can move from one store to another.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let bytes = text.as_bytes();
+        let ends_plain = |b: Option<&u8>| b.is_some_and(|b| plain(*b));
+        let valid = bytes.len() <= 63
+            && ends_plain(bytes.first())
+            && ends_plain(bytes.last())
+            && bytes.iter().all(|&b| plain(b) || b == b'-' || b == b'.');
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidElectionName(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for ElectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One process that stands in an election.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// Readable and stable: a host, a pod, a task.
+    pub identity: String,
+    /// Random and new for each process start, so that a restarted process never takes itself for
+    /// the holder it was.
+    pub incarnation: String,
+}
+
+/// The fencing token: larger by at least one on every acquisition, never on renewal, never reused.
+pub type Term = u64;
+
+/// A store's compare-and-swap handle for one state of one record. Equality is all it has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Version(String);
+
+impl Version {
+    /// Wraps what the store uses to tell one state of a record from another.
+    pub fn new(handle: impl Into<String>) -> Self {
+        Self(handle.into())
+    }
+
+    /// The store's own text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a store keeps for an election. The record is written by every holder and never deleted.
+#[derive(Clone, Debug)]
+pub struct LeaseRecord {
+    /// Who holds the lease; none after it was vacated.
+    pub holder: Option<Candidate>,
+    /// The term of the current or, if vacated, the last holder.
+    pub term: Term,
+    /// How long rivals wait for this holder, by its own settings.
+    pub lease_duration: Duration,
+    /// When the holder acquired the lease, by its wall clock. For people.
+    pub acquire_time: WallTime,
+    /// When this record was written, by its writer's wall clock. For people.
+    pub renew_time: WallTime,
+}
+
+impl LeaseRecord {
+    /// Whether `candidate` is the holder: the same process, not just the same identity.
+    pub fn is_held_by(&self, candidate: &Candidate) -> bool {
+        self.holder.as_ref() == Some(candidate)
+    }
+}
+
+/// A record as a store showed it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The record.
+    pub record: LeaseRecord,
+    /// The handle with which exactly this state can be swapped for another.
+    pub version: Version,
+    /// The store's own judgement of how much of the lease is left: zero if it is over, none if
+    /// the store has no clock to judge by.
+    pub remaining: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn election_names_are_portable_across_stores() {
+        for good in ["default", "a", "0", "billing.cron", "web-migrations-2"] {
+            assert_eq!(good.parse::<ElectionName>().unwrap().as_str(), good);
+        }
+        let long = "x".repeat(64);
+        for bad in ["", "-a", "a-", ".", "Upper", "with space", "a/b", "ä", "a_b", &long] {
+            let error = bad.parse::<ElectionName>().unwrap_err().to_string();
+            assert!(error.contains(&format!("'{bad}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_restarted_process_is_not_the_holder_it_was() {
+        let candidate = |incarnation: &str| Candidate {
+            identity: "web-0".to_owned(),
+            incarnation: incarnation.to_owned(),
+        };
+        let record = LeaseRecord {
+            holder: Some(candidate("first start")),
+            term: 1,
+            lease_duration: Duration::from_secs(15),
+            acquire_time: WallTime::EPOCH,
+            renew_time: WallTime::EPOCH,
+        };
+        assert!(record.is_held_by(&candidate("first start")));
+        assert!(!record.is_held_by(&candidate("second start")));
+    }
+}

@@ -1,0 +1,207 @@
+//! The three durations of an election and every inequality between them.
+//!
+//! Measured from the moment the holder *sent* the last write that was applied:
+//!
+//! ```text
+//! 0        renew_deadline        kill         lease_duration
+//! |-------------|-----------------|-----------------|----------------> the holder's clock
+//!   leading       no longer         whatever it       a rival may lead
+//!                 leading; its      started is
+//!                 work is ending    killed
+//! ```
+//!
+//! The holder reads this line on its own clock from before the write, a rival on its own clock
+//! from after it received the record, so delays only ever widen the distance between the two.
+//! Only clocks that run at different *rates* narrow it, and the gap pays for them.
+
+use std::time::Duration;
+
+use super::clock::BootTime;
+use super::lease::MAX_LEASE_DURATION;
+
+/// The shortest retry period. Below it a candidate would load its store for no gain: scheduling
+/// on a busy host and one commit already take a few milliseconds.
+pub const MIN_RETRY_PERIOD: Duration = Duration::from_millis(10);
+
+/// The checked durations of an election. Names and defaults are those of client-go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    lease_duration: Duration,
+    renew_deadline: Duration,
+    retry_period: Duration,
+}
+
+/// Which inequality does not hold, and why it has to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTiming {
+    /// The retry period is too short.
+    #[error(
+        "the retry period is {}, but has to be at least {}: \
+         asking more often loads the store and elects nobody sooner",
+        human(*.0), human(MIN_RETRY_PERIOD)
+    )]
+    RetryPeriodTooShort(Duration),
+    /// One failed renewal would cost the leadership.
+    #[error(
+        "the renew deadline is {}, but has to be at least twice the retry period of {}: \
+         otherwise a single failed renewal ends the leadership",
+        human(*renew_deadline), human(*retry_period)
+    )]
+    NoRoomForARetry {
+        /// As given.
+        renew_deadline: Duration,
+        /// As given.
+        retry_period: Duration,
+    },
+    /// The leader would stop too late for its successor.
+    #[error(
+        "the renew deadline is {}, but has to be at most four fifths of the lease duration of {}: \
+         the rest is the time a leader that lost its store has to end its work, \
+         and the margin for clocks that run at different rates",
+        human(*renew_deadline), human(*lease_duration)
+    )]
+    NoRoomToStop {
+        /// As given.
+        renew_deadline: Duration,
+        /// As given.
+        lease_duration: Duration,
+    },
+    /// Rivals would wait for too long.
+    #[error(
+        "the lease duration is {}, but can be at most {}: \
+         it is how long nobody leads after a crash",
+        human(*.0), human(MAX_LEASE_DURATION)
+    )]
+    LeaseTooLong(Duration),
+}
+
+fn human(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(duration)
+}
+
+impl Default for Timing {
+    /// 15 s, 10 s, 2 s, as in client-go.
+    fn default() -> Self {
+        Self {
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Timing {
+    /// Checks the three durations against each other, once for the whole program.
+    ///
+    /// # Errors
+    ///
+    /// The first inequality that does not hold, with its reason.
+    pub fn new(
+        lease_duration: Duration,
+        renew_deadline: Duration,
+        retry_period: Duration,
+    ) -> Result<Self, InvalidTiming> {
+        if retry_period < MIN_RETRY_PERIOD {
+            return Err(InvalidTiming::RetryPeriodTooShort(retry_period));
+        }
+        if lease_duration > MAX_LEASE_DURATION {
+            return Err(InvalidTiming::LeaseTooLong(lease_duration));
+        }
+        if renew_deadline < retry_period.saturating_mul(2) {
+            return Err(InvalidTiming::NoRoomForARetry { renew_deadline, retry_period });
+        }
+        // At four fifths, belief ends in time between hosts whose clock rates differ by 25 %, and
+        // the kill below, at nine tenths, between hosts whose rates differ by 11 %. Quartz is off
+        // by 0.01 %; NTP slews by 0.05 %, chrony by 10 % at the very most.
+        if renew_deadline > lease_duration.mul_f64(0.8) {
+            return Err(InvalidTiming::NoRoomToStop { renew_deadline, lease_duration });
+        }
+        Ok(Self { lease_duration, renew_deadline, retry_period })
+    }
+
+    /// How long rivals wait for a holder that shows no sign of life.
+    pub fn lease_duration(&self) -> Duration {
+        self.lease_duration
+    }
+
+    /// How long a holder believes in its leadership without a renewal.
+    pub fn renew_deadline(&self) -> Duration {
+        self.renew_deadline
+    }
+
+    /// How long a holder waits between renewals, and a standby between looks.
+    pub fn retry_period(&self) -> Duration {
+        self.retry_period
+    }
+
+    /// How long one call to the store may take.
+    ///
+    /// A renewal that hangs begins one retry period after the last and is followed by a look and
+    /// another renewal: three calls have to fit before the renew deadline.
+    pub fn call_timeout(&self) -> Duration {
+        (self.renew_deadline - self.retry_period) / 3
+    }
+
+    /// Until when a holder that sent its last applied write at `sent_at` leads.
+    pub fn leads_until(&self, sent_at: BootTime) -> BootTime {
+        sent_at + self.renew_deadline
+    }
+
+    /// When work that depends on that write is killed.
+    ///
+    /// Half of the time between the end of belief and the end of the lease is for the work to end
+    /// by itself; the other half is for the kernel to carry out the kill, and for clock rates.
+    pub fn kills_at(&self, sent_at: BootTime) -> BootTime {
+        sent_at + self.renew_deadline + (self.lease_duration - self.renew_deadline) / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timing(lease: u64, renew: u64, retry: u64) -> Result<Timing, InvalidTiming> {
+        let ms = Duration::from_millis;
+        Timing::new(ms(lease), ms(renew), ms(retry))
+    }
+
+    #[test]
+    fn common_settings_are_accepted() {
+        let default = Timing::default();
+        assert_eq!(timing(15_000, 10_000, 2_000).unwrap(), default);
+        for (lease, renew, retry) in
+            [(60_000, 40_000, 5_000), (137_000, 107_000, 26_000), (1_000, 700, 150), (100, 80, 40)]
+        {
+            timing(lease, renew, retry).unwrap();
+        }
+    }
+
+    #[test]
+    fn each_inequality_is_refused_with_its_reason() {
+        let refused = |lease, renew, retry| timing(lease, renew, retry).unwrap_err().to_string();
+        assert!(refused(15_000, 10_000, 9).contains("at least 10ms"));
+        assert!(refused(15_000, 10_000, 5_001).contains("a single failed renewal"));
+        assert!(
+            refused(15_000, 12_001, 2_000).contains("four fifths of the lease duration of 15s")
+        );
+        assert!(refused(3_600_001, 10_000, 2_000).contains("at most 1h"));
+        assert!(refused(0, 0, 0).contains("at least 10ms"));
+    }
+
+    #[test]
+    fn a_leader_stops_believing_then_kills_and_only_then_can_be_replaced() {
+        for timing in [Timing::default(), timing(1_000, 700, 150).unwrap()] {
+            let sent = BootTime::from_duration(Duration::from_secs(100));
+            assert!(sent < timing.leads_until(sent));
+            assert!(timing.leads_until(sent) < timing.kills_at(sent));
+            assert!(timing.kills_at(sent) < sent + timing.lease_duration().mul_f64(0.901));
+        }
+    }
+
+    #[test]
+    fn a_hung_renewal_leaves_room_for_a_look_and_another_renewal() {
+        let timing = Timing::default();
+        let spent = timing.retry_period() + timing.call_timeout() * 3;
+        assert!(spent <= timing.renew_deadline());
+    }
+}

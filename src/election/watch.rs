@@ -1,0 +1,251 @@
+//! The record as watched from outside: when is somebody else's lease over?
+//!
+//! Safety rules 3 and 4 live here. A lease is over when
+//!
+//! - its holder vacated it, or
+//! - the store's own clock says so, or
+//! - the record was seen unchanged for its whole lease duration,
+//!
+//! with two reservations. A store's clock never overrules what was seen here: a record that was
+//! seen to change had a live holder after the last look at its older version, so its lease lasts
+//! for at least the lease duration from there. And a record whose term went backwards (a restored
+//! backup) proves nothing, vacated or not: it is watched for a whole lease.
+
+use std::time::Duration;
+
+use super::clock::BootTime;
+use super::lease::{Candidate, Observed, Term};
+
+/// What one candidate knows of the record from its own looks.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    current: Option<Sighting>,
+    highest_term: Term,
+}
+
+/// One state of the record, or its absence, and when it was seen.
+#[derive(Clone, Debug)]
+struct Sighting {
+    /// None: the store has no record.
+    observed: Option<Observed>,
+    /// When the first answer that showed this state was received.
+    first_received: BootTime,
+    /// When the last answer that showed this state was received.
+    last_received: BootTime,
+    /// When the last look that showed this state was sent.
+    last_sent: BootTime,
+    /// No lease is over before: the consequence of having seen the state before this one.
+    not_before: BootTime,
+    /// The term is lower than one seen before.
+    went_backwards: bool,
+}
+
+impl Sighting {
+    fn lease_duration(&self) -> Duration {
+        self.observed.as_ref().map_or(Duration::ZERO, |o| o.record.lease_duration)
+    }
+}
+
+impl Watch {
+    /// Takes in a look at the store, sent and received at these times. Returns the higher term
+    /// that was seen before if the record's term went backwards with this look.
+    pub fn saw(
+        &mut self,
+        observed: Option<Observed>,
+        sent: BootTime,
+        received: BootTime,
+    ) -> Option<Term> {
+        let version = observed.as_ref().map(|o| &o.version);
+        if let Some(current) = &mut self.current
+            && current.observed.as_ref().map(|o| &o.version) == version
+        {
+            // The same state, with a newer judgement of the store's.
+            current.observed = observed;
+            current.last_sent = sent;
+            current.last_received = received;
+            return None;
+        }
+        let term = observed.as_ref().map_or(0, |o| o.record.term);
+        let went_backwards = observed.is_some() && term < self.highest_term;
+        let mut next = Sighting {
+            observed,
+            first_received: received,
+            last_received: received,
+            last_sent: sent,
+            not_before: BootTime::ZERO,
+            went_backwards,
+        };
+        if let Some(last) = &self.current {
+            // Whoever wrote this state, or held the one that vanished, was alive after that look.
+            let lease = next.lease_duration().max(last.lease_duration());
+            next.not_before = last.last_sent + lease;
+        }
+        self.current = Some(next);
+        let before = self.highest_term;
+        self.highest_term = before.max(term);
+        went_backwards.then_some(before)
+    }
+
+    /// The record as last seen; none if there was none, or no look yet.
+    pub fn observed(&self) -> Option<&Observed> {
+        self.current.as_ref()?.observed.as_ref()
+    }
+
+    /// The highest term seen; none before the first look.
+    pub fn highest_term(&self) -> Option<Term> {
+        self.current.as_ref().map(|_| self.highest_term)
+    }
+
+    /// The term of the next acquisition: higher than everything seen, even if the record went
+    /// backwards or vanished.
+    pub fn next_term(&self) -> Term {
+        self.highest_term.saturating_add(1)
+    }
+
+    /// When the lease is over for `me`, as far as is known; none before the first look.
+    ///
+    /// The own record, left over from a write whose answer was lost or from a leadership that
+    /// lapsed, is over at once: the caller does not believe in it, and nobody else can.
+    pub fn over_at(&self, me: &Candidate) -> Option<BootTime> {
+        let seen = self.current.as_ref()?;
+        let Some(Observed { record, remaining, .. }) = &seen.observed else {
+            return Some(seen.not_before);
+        };
+        let watched = seen.first_received + record.lease_duration;
+        Some(if seen.went_backwards {
+            watched
+        } else if record.holder.is_none() || record.is_held_by(me) {
+            BootTime::ZERO
+        } else if let Some(remaining) = remaining {
+            // The store judged before its answer was received.
+            (seen.last_received + *remaining).max(seen.not_before).min(watched)
+        } else {
+            watched
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::clock::WallTime;
+    use crate::election::lease::{LeaseRecord, Version};
+
+    const LEASE: Duration = Duration::from_secs(15);
+
+    fn at(seconds: u64) -> BootTime {
+        BootTime::from_duration(Duration::from_secs(seconds))
+    }
+
+    fn me() -> Candidate {
+        Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() }
+    }
+
+    fn held(version: &str, term: Term, remaining: Option<u64>) -> Option<Observed> {
+        let holder = Candidate { identity: "other".to_owned(), incarnation: "9".to_owned() };
+        Some(Observed {
+            record: LeaseRecord {
+                holder: Some(holder),
+                term,
+                lease_duration: LEASE,
+                acquire_time: WallTime::EPOCH,
+                renew_time: WallTime::EPOCH,
+            },
+            version: Version::new(version),
+            remaining: remaining.map(Duration::from_secs),
+        })
+    }
+
+    fn vacated(version: &str, term: Term) -> Option<Observed> {
+        let mut observed = held(version, term, None)?;
+        observed.record.holder = None;
+        Some(observed)
+    }
+
+    #[test]
+    fn without_a_store_clock_a_lease_is_watched_from_the_first_answer() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, None), at(100), at(101));
+        watch.saw(held("a", 1, None), at(110), at(111));
+        assert_eq!(watch.over_at(&me()), Some(at(116)));
+        watch.saw(held("b", 1, None), at(115), at(115));
+        assert_eq!(watch.over_at(&me()), Some(at(130)));
+    }
+
+    #[test]
+    fn a_store_clock_shortens_the_first_wait_to_nothing() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(0)), at(100), at(101));
+        assert_eq!(watch.over_at(&me()), Some(at(101)));
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(4)), at(100), at(101));
+        assert_eq!(watch.over_at(&me()), Some(at(105)));
+    }
+
+    #[test]
+    fn a_store_clock_that_jumped_does_not_evict_a_holder_seen_alive() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(14)), at(100), at(100));
+        watch.saw(held("b", 1, Some(0)), at(102), at(102));
+        assert_eq!(watch.over_at(&me()), Some(at(115)));
+    }
+
+    #[test]
+    fn a_store_clock_never_makes_a_lease_longer_than_watching_it() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(900)), at(100), at(100));
+        assert_eq!(watch.over_at(&me()), Some(at(115)));
+    }
+
+    #[test]
+    fn a_vacated_lease_is_over_at_once() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(15)), at(100), at(100));
+        watch.saw(vacated("b", 1), at(102), at(102));
+        assert!(watch.over_at(&me()).unwrap() <= at(102));
+    }
+
+    #[test]
+    fn a_term_that_went_backwards_is_reported_and_watched_for_a_lease() {
+        for restored in [vacated("old", 3), held("old", 3, Some(0))] {
+            let mut watch = Watch::default();
+            watch.saw(held("a", 7, Some(15)), at(100), at(100));
+            assert_eq!(watch.saw(restored, at(102), at(103)), Some(7));
+            assert_eq!(watch.over_at(&me()), Some(at(118)));
+            assert_eq!(watch.next_term(), 8);
+        }
+    }
+
+    #[test]
+    fn a_backup_that_names_this_candidate_proves_nothing_either() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 7, Some(15)), at(100), at(100));
+        let mut restored = held("old", 3, Some(15)).unwrap();
+        restored.record.holder = Some(me());
+        watch.saw(Some(restored), at(102), at(102));
+        assert_eq!(watch.over_at(&me()), Some(at(117)));
+    }
+
+    #[test]
+    fn a_record_that_vanished_leaves_its_holder_a_lease() {
+        let mut watch = Watch::default();
+        assert_eq!(watch.over_at(&me()), None);
+        watch.saw(None, at(100), at(100));
+        assert_eq!(watch.over_at(&me()), Some(BootTime::ZERO));
+        watch.saw(held("a", 7, None), at(101), at(101));
+        watch.saw(None, at(104), at(105));
+        assert_eq!(watch.over_at(&me()), Some(at(101) + LEASE));
+        assert_eq!(watch.next_term(), 8);
+    }
+
+    #[test]
+    fn the_own_record_is_never_waited_for() {
+        let mut watch = Watch::default();
+        let mut own = held("a", 7, None).unwrap();
+        own.record.holder = Some(me());
+        watch.saw(Some(own), at(100), at(100));
+        assert!(watch.over_at(&me()).unwrap() <= at(100));
+        let restarted = Candidate { incarnation: "2".to_owned(), ..me() };
+        assert_eq!(watch.over_at(&restarted), Some(at(115)));
+    }
+}

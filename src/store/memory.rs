@@ -1,0 +1,88 @@
+//! Records in this process's memory: for tests.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{Bell, Hints, Store, StoreError};
+use crate::election::clock::{BootTime, Clock};
+use crate::election::elector::Swapped;
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+
+/// A store that lives and dies with its process and judges leases by the clock it is given.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    entries: Mutex<BTreeMap<ElectionName, Entry>>,
+    bell: Bell,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    record: LeaseRecord,
+    writes: u64,
+    expires: BootTime,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, entries: Mutex::default(), bell: Bell::default() }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ElectionName, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, entry: &Entry) -> Observed {
+        Observed {
+            record: entry.record.clone(),
+            version: Version::new(entry.writes.to_string()),
+            remaining: Some(entry.expires.since(self.clock.now().boot)),
+        }
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn init(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        Ok(self.entries().get(election).map(|entry| self.show(entry)))
+    }
+
+    async fn swap(
+        &self,
+        election: &ElectionName,
+        expected: Option<&Version>,
+        record: &LeaseRecord,
+    ) -> Result<Swapped, StoreError> {
+        let mut entries = self.entries();
+        let found = entries.get(election).map(|entry| self.show(entry));
+        if found.as_ref().map(|found| &found.version) != expected {
+            return Ok(Swapped::Lost(found));
+        }
+        let writes = entries.get(election).map_or(0, |entry| entry.writes) + 1;
+        let expires = self.clock.now().boot + record.lease_duration;
+        entries.insert(election.clone(), Entry { record: record.clone(), writes, expires });
+        self.bell.ring();
+        Ok(Swapped::Won(Version::new(writes.to_string())))
+    }
+
+    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+        Ok(self.entries().iter().map(|(name, entry)| (name.clone(), self.show(entry))).collect())
+    }
+
+    fn hints(&self, _election: &ElectionName) -> Hints {
+        self.bell.hints()
+    }
+}
