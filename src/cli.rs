@@ -18,7 +18,7 @@ const EXIT_UNAVAILABLE: u8 = 69;
 /// Leader election sidecar: tells the application beside it, truthfully and at once, whether it may
 /// do leader-only work.
 #[derive(Debug, Parser)]
-#[command(name = "bellwether", version, max_term_width = 100)]
+#[command(name = "bellwether", version, max_term_width = 100, args_override_self = true)]
 struct Cli {
     #[command(flatten)]
     log: LogArgs,
