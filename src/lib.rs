@@ -7,6 +7,7 @@
 
 pub mod alarm;
 pub mod candidate;
+pub mod command;
 pub mod election;
 pub mod metrics;
 pub mod store;
