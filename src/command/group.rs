@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::channel::{Channel, Received};
 use super::message::{Report, Request};
-use super::plan::{self, Deadlines, Exit};
+use super::plan::{self, Deadlines, Exit, Plan};
 use super::{guard, processes};
 use crate::alarm::Alarm;
 use crate::election::clock::{BootTime, Clock, HostClock};
@@ -21,11 +21,16 @@ use crate::election::lease::Term;
 /// The variable that marks a command's processes as those of one guard.
 const MARK: &str = "BELLWETHER_GUARD";
 
-/// How long a guard that was just continued has to do its work before it is killed.
+/// How long a guard that was late and was continued has to do its work before it is killed, if it
+/// is stopped again.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// How often to look for processes of a guard that was killed.
 const SWEEP_PERIOD: Duration = Duration::from_millis(20);
+
+/// How many times in a row nothing may be found before nothing is taken to be left:
+/// [`processes::kill_marked`] can miss a process once, for the time of an `execve`.
+const QUIET_ROUNDS: u32 = 3;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -119,7 +124,7 @@ pub struct Group {
     alarm: Alarm,
     /// `NAME=VALUE` in the environment of the guard and all its descendants.
     mark: OsString,
-    deadlines: Deadlines,
+    plan: Plan,
     watch: Watch,
     /// The command's process group, between its start and its end.
     group: Option<Pid>,
@@ -135,7 +140,7 @@ enum Watch {
     /// It was late and had a push: it has until then.
     Pushed { until: BootTime },
     /// It is killed or about to be: main looks for what it left.
-    Sweeping { next: BootTime },
+    Sweeping { next: BootTime, quiet: u32 },
     /// Nothing is left.
     Done(Ended),
 }
@@ -171,7 +176,7 @@ impl Group {
             guard,
             alarm,
             mark: format!("{MARK}={mark}").into(),
-            deadlines,
+            plan: Plan::new(deadlines),
             watch: Watch::Trusting,
             group: None,
             exited: None,
@@ -186,8 +191,7 @@ impl Group {
     /// The leadership was renewed: the command may run for longer. Has no effect once the command
     /// was asked to end.
     pub fn extend(&mut self, to: Deadlines) {
-        self.deadlines.stop_at = self.deadlines.stop_at.max(to.stop_at);
-        self.deadlines.kill_at = self.deadlines.kill_at.max(to.kill_at);
+        self.plan.extend(to);
         self.tell(Request::Extend(to));
     }
 
@@ -200,9 +204,7 @@ impl Group {
     /// Asks the command to end, and kills what is left of it at `kill_at`, or at its deadline if
     /// that is earlier.
     pub fn stop(&mut self, kill_at: BootTime) {
-        let now = HostClock.now().boot;
-        self.deadlines.stop_at = self.deadlines.stop_at.min(now);
-        self.deadlines.kill_at = self.deadlines.kill_at.min(kill_at);
+        self.plan.stop(HostClock.now().boot, kill_at);
         self.tell(Request::Stop { kill_at });
     }
 
@@ -228,13 +230,13 @@ impl Group {
         loop {
             match self.watch {
                 Watch::Trusting => {
-                    let overdue = self.deadlines.overdue_at();
+                    let overdue = self.plan.deadlines().overdue_at();
                     self.listen(overdue).await;
                 }
                 Watch::Pushed { until } => self.listen(until).await,
-                Watch::Sweeping { next } => {
+                Watch::Sweeping { next, quiet } => {
                     self.alarm.until(next).await;
-                    self.sweep();
+                    self.sweep(quiet);
                 }
                 Watch::Done(ended) => {
                     self.reap_guard().await;
@@ -270,12 +272,18 @@ impl Group {
     }
 
     /// The guard should have reported by now: main does its work, and gives it a push in case that
-    /// it was only stopped. If that does not help, it is killed, too, and main looks for what is left.
+    /// it was only stopped. If it is stopped even so, it is treated as lost; if it is not, something
+    /// cannot be killed, and then nobody may say that it is gone.
     fn guard_is_late(&mut self) {
-        if self.watch != Watch::Trusting {
+        if self.watch != Watch::Trusting && processes::is_stopped(self.guard) {
             return self.guard_is_lost();
         }
-        tracing::warn!(guard = self.guard.as_raw_pid(), "the guard is late: killing the command");
+        if self.watch == Watch::Trusting {
+            tracing::warn!(
+                guard = self.guard.as_raw_pid(),
+                "the guard is late: killing the command"
+            );
+        }
         self.kill_group();
         self.push_guard();
         self.watch = Watch::Pushed { until: HostClock.now().boot + LAST_CHANCE };
@@ -288,16 +296,17 @@ impl Group {
         );
         let _ = self.child.start_kill();
         self.kill_group();
-        self.watch = Watch::Sweeping { next: HostClock.now().boot };
+        self.watch = Watch::Sweeping { next: HostClock.now().boot, quiet: 0 };
     }
 
-    /// Kills what carries the mark: also what has left the group or was started in the last
-    /// instant. What had cleared its environment *and* left the group cannot be found.
-    fn sweep(&mut self) {
-        self.watch = if processes::kill_marked(&self.mark) == 0 {
-            Watch::Done(self.exited.unwrap_or(Ended::GuardLost))
+    /// Kills what carries the mark: also what has left the group, or was started in the last
+    /// instant. Not found is what left the group and cleared its environment or changed its user.
+    fn sweep(&mut self, quiet: u32) {
+        let quiet = if processes::kill_marked(&self.mark) == 0 { quiet + 1 } else { 0 };
+        self.watch = if quiet < QUIET_ROUNDS {
+            Watch::Sweeping { next: HostClock.now().boot + SWEEP_PERIOD, quiet }
         } else {
-            Watch::Sweeping { next: HostClock.now().boot + SWEEP_PERIOD }
+            Watch::Done(self.exited.unwrap_or(Ended::GuardLost))
         };
     }
 

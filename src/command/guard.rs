@@ -32,8 +32,11 @@ pub(super) const NAME: &str = "bw-guard";
 /// How often to look for processes that were adopted: no signal tells of that.
 const ADOPTION_PERIOD: Duration = Duration::from_millis(20);
 
-/// How often to kill what is left: each round reaches the children of what the last one killed.
+/// How soon to kill what is left again: each round reaches the children of what the last one
+/// killed. The period doubles, for what cannot be killed at all: a process in the middle of a
+/// hardware access, or of another user.
 const KILL_PERIOD: Duration = Duration::from_millis(5);
+const LONGEST_KILL_PERIOD: Duration = Duration::from_millis(160);
 
 /// Sysexits' EX_USAGE: it was started by hand.
 const USAGE: u8 = 64;
@@ -145,6 +148,7 @@ struct Guard {
     /// The processes that were asked to end one by one. Many programs take a second SIGTERM for
     /// an order to drop everything, so each gets one.
     asked: HashSet<Pid>,
+    kill_period: Duration,
 }
 
 impl Guard {
@@ -155,9 +159,17 @@ impl Guard {
         plan: Plan,
         leader: Pid,
     ) -> Self {
-        let leader = Some(leader);
-        let asked = HashSet::new();
-        Self { channel, connected: true, children, alarm, plan, leader, asked_group: None, asked }
+        Self {
+            channel,
+            connected: true,
+            children,
+            alarm,
+            plan,
+            leader: Some(leader),
+            asked_group: None,
+            asked: HashSet::new(),
+            kill_period: KILL_PERIOD,
+        }
     }
 
     /// Turns until no descendant is left, and says so.
@@ -220,9 +232,11 @@ impl Guard {
         }
     }
 
+    /// An end that is noticed after the deadline counts as ordered: main may have seen to it.
     fn leader_ended(&mut self, exit: Exit) {
         self.leader = None;
-        report(&self.channel, Report::Exited { exit, stopped: self.plan.is_ending() });
+        let stopped = self.plan.act(now()) > Action::Run;
+        report(&self.channel, Report::Exited { exit, stopped });
         self.plan.stop(now(), now() + LEFTOVER_GRACE);
     }
 
@@ -234,6 +248,10 @@ impl Guard {
             Some(leader) if self.asked_group.is_none() => {
                 self.asked_group = Some(leader);
                 signal_group(leader, Signal::TERM);
+                // A command may move itself to another group of its session.
+                if getpgid(Some(leader)) != Ok(leader) {
+                    processes::signal_child(leader, Signal::TERM);
+                }
             }
             Some(_) => {}
             None => self.terminate_leftovers(),
@@ -252,7 +270,8 @@ impl Guard {
 
     /// Kills the group, and everything else that is a child by now. The children of those become
     /// children of the guard and die in the next round.
-    fn kill(&self) {
+    fn kill(&mut self) {
+        self.kill_period = cmp::min(self.kill_period * 2, LONGEST_KILL_PERIOD);
         if let Some(leader) = self.leader {
             signal_group(leader, Signal::KILL);
         }
@@ -274,7 +293,7 @@ impl Guard {
     /// When to turn again if nothing happens.
     fn due(&self) -> BootTime {
         match self.plan.next() {
-            None => now() + KILL_PERIOD,
+            None => now() + self.kill_period,
             Some(next) if self.leader.is_none() => cmp::min(next, now() + ADOPTION_PERIOD),
             Some(next) => next,
         }

@@ -80,6 +80,11 @@ impl Plan {
         Self { deadlines, acted: Action::Run }
     }
 
+    /// The deadlines as they stand.
+    pub fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
     /// What is due at `now`. Whoever asks has to do it.
     pub fn act(&mut self, now: BootTime) -> Action {
         let due = if now >= self.deadlines.kill_at {
@@ -120,11 +125,6 @@ impl Plan {
         self.acted = cmp::max(self.acted, Action::Terminate);
         self.deadlines.stop_at = cmp::min(self.deadlines.stop_at, now);
         self.deadlines.kill_at = cmp::min(self.deadlines.kill_at, kill_at);
-    }
-
-    /// Whether the command has been asked to end.
-    pub fn is_ending(&self) -> bool {
-        self.acted > Action::Run
     }
 }
 
@@ -243,7 +243,6 @@ mod tests {
         plan.stop(at(10), at(500));
         plan.stop(at(20), at(9_000));
         plan.extend(deadlines(5_000, 6_000));
-        assert!(plan.is_ending());
         assert_eq!(plan.act(at(20)), Action::Terminate);
         assert_eq!(plan.act(at(500)), Action::Kill);
     }

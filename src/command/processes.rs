@@ -54,9 +54,19 @@ fn children_by_parent() -> Vec<Pid> {
 }
 
 fn parent(pid: Pid) -> Option<Pid> {
+    stat(pid)?.split(' ').nth(1).and_then(parse_pid)
+}
+
+/// Whether a process is stopped by a signal or a debugger.
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    stat(pid).is_some_and(|stat| stat.starts_with(['T', 't']))
+}
+
+/// "state parent …" of a process.
+fn stat(pid: Pid) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
     // "pid (name) state parent …", and a name may hold anything, parentheses too.
-    stat.rsplit_once(") ")?.1.split(' ').nth(1).and_then(parse_pid)
+    stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
 }
 
 /// Every process that can be seen.
@@ -113,22 +123,27 @@ pub(super) fn signal_child(child: Pid, signal: Signal) {
 
 /// Kills every process whose environment has `entry`; how many there were.
 ///
-/// A process is held by a descriptor before its environment is read: a number that is used
-/// again cannot get a stranger killed.
+/// None found is no proof that there is none: a process in the middle of `execve` has no
+/// environment, and one that forks and ends can slip through. Callers look more than once.
 pub(super) fn kill_marked(entry: &OsStr) -> usize {
     let own = rustix::process::getpid();
     let candidates = all().filter(|pid| *pid != own && is_marked(*pid, entry));
-    candidates.filter(|pid| kill_if_marked(*pid, entry).is_ok()).count()
+    candidates.filter(|pid| kill_if_marked(*pid, entry)).count()
 }
 
-fn kill_if_marked(pid: Pid, entry: &OsStr) -> io::Result<()> {
-    let held = pidfd_open(pid, PidfdFlags::empty())?;
+/// Whether it still was there. Not being allowed to kill it does not make it gone.
+fn kill_if_marked(pid: Pid, entry: &OsStr) -> bool {
+    // Held by a descriptor before its environment is read once more, the process cannot become a
+    // stranger by its number being used again. Some sandboxes do not have that.
+    let held = pidfd_open(pid, PidfdFlags::empty());
     if !is_marked(pid, entry) {
-        return Err(io::ErrorKind::NotFound.into());
+        return false;
     }
-    // Not being allowed to kill it does not make it gone: only being unable to find it does.
-    let _ = pidfd_send_signal(held, Signal::KILL);
-    Ok(())
+    let _ = match held {
+        Ok(held) => pidfd_send_signal(held, Signal::KILL),
+        Err(_) => kill_process(pid, Signal::KILL),
+    };
+    true
 }
 
 /// A zombie has no environment and so is not marked.
@@ -163,6 +178,17 @@ mod tests {
         }
         child.wait().unwrap();
         assert!(!children().contains(&pid));
+    }
+
+    #[test]
+    fn a_stopped_process_is_seen_to_be() {
+        let mut child = sleeper().spawn().unwrap();
+        let pid = pid_of(&child);
+        assert!(!is_stopped(pid));
+        kill_process(pid, Signal::STOP).unwrap();
+        while !is_stopped(pid) {}
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]
