@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 use crate::config::{InvalidConfig, LogArgs};
 use crate::logs;
 
+mod run;
 mod serve;
+mod signals;
 
 /// Usage or configuration: `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
@@ -30,6 +32,8 @@ struct Cli {
 enum Command {
     /// Stand in an election and answer over HTTP who leads.
     Serve(serve::Args),
+    /// Stand in an election and run a command while leading: never longer, and never orphaned.
+    Run(run::Args),
 }
 
 /// Why a command could not do its work, in words for a person.
@@ -66,6 +70,7 @@ pub fn main() -> ExitCode {
     logs::init(&cli.log);
     let done = match cli.command {
         Command::Serve(args) => block_on(serve::run(args)),
+        Command::Run(args) => block_on(run::run(args)),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -304,10 +304,14 @@ impl Elector {
 
     /// What readers may know, for publication after every step.
     pub fn leadership(&self) -> Leadership {
+        let draining = self.held.is_some_and(|held| held.draining);
+        let (own, draining) =
+            if draining { (None, self.own_tenure()) } else { (self.own_tenure(), None) };
         Leadership {
             candidate: self.me.clone(),
             timing: self.timing,
-            own: self.own_tenure(),
+            own,
+            draining,
             rival: self.rival_tenure(),
             term: self.watch.highest_term(),
             store_answered: self.store_answered,
@@ -676,7 +680,7 @@ impl Elector {
     // --- Showing --------------------------------------------------------------------------------
 
     fn own_tenure(&self) -> Option<Tenure> {
-        let held = self.held.filter(|held| !held.draining)?;
+        let held = self.held?;
         let until = self.timing.leads_until(held.sent_at);
         let kills_at = self.timing.kills_at(held.sent_at);
         self.tenure(self.me.identity.clone(), until, kills_at)
