@@ -60,11 +60,14 @@ impl Failure {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let wrong = error.use_stderr();
+        Err(error) if error.use_stderr() => {
+            say(&one_line(&error.to_string()));
+            return ExitCode::from(EXIT_USAGE);
+        }
+        Err(help) => {
             // Nobody is left to tell if this cannot be written.
-            let _ = error.print();
-            return ExitCode::from(if wrong { EXIT_USAGE } else { 0 });
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     logs::init(&cli.log);
@@ -75,10 +78,25 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let _ = writeln!(io::stderr(), "bellwether: {failure}");
+            say(&failure.to_string());
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Tells a person why nothing is done.
+fn say(problem: &str) {
+    // Nobody is left to tell if this cannot be written.
+    let _ = writeln!(io::stderr(), "bellwether: {problem}");
+}
+
+/// clap's explanation without the usage that it repeats: a log has lines.
+fn one_line(explanation: &str) -> String {
+    let lines = explanation.lines().take_while(|line| !line.starts_with("Usage:"));
+    let lines = lines.filter(|line| !line.starts_with("For more information"));
+    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+    let text = words.join(" ");
+    format!("{} (see --help)", text.trim_start_matches("error: "))
 }
 
 /// One thread runs everything, so that no answer is given while another is being decided.

@@ -1,6 +1,6 @@
 //! A running command as main sees it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -54,6 +54,11 @@ impl CommandSpec {
             // Stays the running program when an upgrade replaces the file.
             guard: PathBuf::from("/proc/self/exe"),
         }
+    }
+
+    /// The program. Not shown in logs are its arguments: they may hold secrets.
+    pub fn program(&self) -> &OsStr {
+        &self.program
     }
 
     /// Adds a variable to the command's environment.

@@ -100,7 +100,7 @@ impl Supervisor {
                     self.running = None;
                     if let Ended::NotStarted(errno) = ended {
                         let error = io::Error::from_raw_os_error(errno);
-                        tracing::error!(%error, command = ?self.command, "cannot start the command");
+                        tracing::error!(%error, program = ?self.command.program(), "cannot start the command");
                     }
                     match own_end(ended) {
                         Some(code) => {
