@@ -343,6 +343,8 @@ impl Elector {
             }
             Event::Resign { cooldown } => {
                 self.resigned = Some(Resignation { cooldown, until: now + cooldown });
+                // Here, because a cooldown of zero is over before the end of this step.
+                self.stop_believing(LossReason::Resigned);
             }
             Event::Work { under_way } => self.work_under_way = under_way,
             Event::Shutdown { give_up_at } => {
@@ -529,17 +531,18 @@ impl Elector {
             self.resigned = None;
         }
         let Some(reason) = self.standing_down_at(now) else { return };
+        self.stop_believing(match reason {
+            StandingDown::ShuttingDown => LossReason::ShuttingDown,
+            StandingDown::GateClosed => LossReason::GateClosed,
+            StandingDown::Resigned { .. } => LossReason::Resigned,
+        });
+    }
+
+    fn stop_believing(&mut self, reason: LossReason) {
         let Some(held) = self.held.as_mut().filter(|held| !held.draining) else { return };
         held.draining = true;
         let term = held.term;
-        self.lost(
-            term,
-            match reason {
-                StandingDown::ShuttingDown => LossReason::ShuttingDown,
-                StandingDown::GateClosed => LossReason::GateClosed,
-                StandingDown::Resigned { .. } => LossReason::Resigned,
-            },
-        );
+        self.lost(term, reason);
     }
 
     // --- Deciding what to do next ---------------------------------------------------------------

@@ -571,6 +571,21 @@ fn resigning_says_no_at_once_then_vacates_then_stays_down_for_the_cooldown() {
 }
 
 #[test]
+fn resigning_without_a_cooldown_still_gives_up_the_term() {
+    let mut world = World::leading();
+    world.send(Event::Resign { cooldown: Duration::ZERO });
+    assert!(!world.leads());
+    assert_eq!(world.writes().holder, None);
+    world.run_until(21);
+    let lost = News::Lost { term: 1, reason: LossReason::Resigned };
+    assert_eq!(
+        world.take_news(),
+        [lost, News::Vacated { term: 1 }, News::Elected { term: 2 }],
+        "with nobody else there it leads again, under a new term"
+    );
+}
+
+#[test]
 fn resigning_waits_for_work_and_keeps_the_lease_meanwhile() {
     let mut world = World::leading();
     world.send(Event::Work { under_way: true });
