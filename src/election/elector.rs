@@ -688,7 +688,7 @@ impl Elector {
     fn rival_tenure(&self) -> Option<Tenure> {
         let record = &self.watch.observed()?.record;
         let holder = record.holder.as_ref().filter(|holder| **holder != self.me)?;
-        let until = self.watch.over_at(&self.me)?;
+        let until = self.watch.live_until(&self.me)?;
         self.tenure(holder.identity.clone(), until, until)
     }
 
