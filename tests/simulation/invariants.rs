@@ -29,7 +29,7 @@ pub const VACATED_LAST: &str = "I6 vacated last";
 /// once in a retry period.
 pub const BOUNDED_CALLS: &str = "I7 bounded calls";
 /// A wait ends after it begins, a call has a deadline within the call timeout, one call at a time.
-pub const NO_SPINNING: &str = "I8 no spinning";
+pub const BOUNDED_WAITS: &str = "I8 bounded waits";
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]

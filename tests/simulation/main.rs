@@ -5,6 +5,7 @@
 //! ```text
 //! BELLWETHER_SEED=123 cargo test --test simulation -- --nocapture     one run, with a trace
 //! BELLWETHER_RUNS=1000000 cargo test --test simulation                more runs
+//! BELLWETHER_HUNT=I1 cargo test --test simulation                     for one invariant only
 //! ```
 
 #![allow(
@@ -38,9 +39,10 @@ fn run(seed: u64, rates: Rates, trace: bool) -> Outcome {
     World::new(Plan::new(seed, rates), seed, trace).run()
 }
 
-/// Runs the seeds below `runs` on all cores, until one fails. Gives back what happened, and the
-/// lowest of the seeds that failed.
-fn run_all(runs: u64, rates: Rates) -> (Tally, Option<(u64, Violation)>) {
+/// Runs the seeds below `runs` on all cores, until one breaks an invariant whose name begins with
+/// `hunted`. Gives back what happened, and the lowest of the seeds that did: all seeds below it
+/// were run.
+fn run_all(runs: u64, rates: Rates, hunted: &str) -> (Tally, Option<(u64, Violation)>) {
     let next = AtomicU64::new(0);
     let work = || {
         let (mut tally, mut failure) = (Tally::default(), None);
@@ -51,7 +53,8 @@ fn run_all(runs: u64, rates: Rates) -> (Tally, Option<(u64, Violation)>) {
             }
             let outcome = run(seed, rates, false);
             tally.add(&outcome.tally);
-            failure = outcome.violation.map(|violation| (seed, violation));
+            let hunted = outcome.violation.filter(|v| v.invariant.starts_with(hunted));
+            failure = hunted.map(|violation| (seed, violation));
             if failure.is_some() {
                 next.store(runs, Ordering::Relaxed);
             }
@@ -84,7 +87,8 @@ fn every_invariant_holds_in_every_run() {
         return;
     }
     let runs = number("BELLWETHER_RUNS").unwrap_or(RUNS);
-    let (tally, failure) = run_all(runs, Rates::WithinMargin);
+    let hunted = std::env::var("BELLWETHER_HUNT").unwrap_or_default();
+    let (tally, failure) = run_all(runs, Rates::WithinMargin, &hunted);
     if let Some((seed, Violation { invariant, what })) = failure {
         panic!(
             "{invariant}: {what}\n\
@@ -109,9 +113,9 @@ fn assert_much_happened(tally: &Tally) {
 /// promises to bear do make two.
 #[test]
 fn clocks_beyond_the_margin_make_two_believers() {
-    let (_, failure) = run_all(2_000, Rates::BeyondMargin);
-    let (seed, Violation { invariant, what }) = failure.expect("two believers");
-    assert_eq!(invariant, ONE_BELIEVER, "seed {seed}: {what}");
+    let (_, failure) = run_all(2_000, Rates::BeyondMargin, ONE_BELIEVER);
+    let (seed, _) = failure.expect("two believers");
+    println!("two believers first with seed {seed}");
 }
 
 #[test]

@@ -36,7 +36,6 @@ pub enum Theme {
 
 #[derive(Debug)]
 pub struct Plan {
-    pub theme: Theme,
     pub hosts: Vec<Host>,
     pub network: Network,
     pub store_clock: Option<SkewedClock>,
@@ -148,7 +147,6 @@ impl Plan {
         let ends_at = led_at + lease + 3 * retry;
         let wakes_after_call = rng.bool();
         Self {
-            theme,
             hosts,
             network,
             store_clock,

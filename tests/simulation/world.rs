@@ -16,7 +16,7 @@ use bellwether::election::lease::{Candidate, LeaseRecord, Version};
 use fastrand::Rng;
 
 use crate::invariants::{
-    A_LEADER_EXISTS, BOUNDED_CALLS, Calls, NO_OLD_WORK, NO_SPINNING, ONE_BELIEVER, Seen, Terms,
+    A_LEADER_EXISTS, BOUNDED_CALLS, BOUNDED_WAITS, Calls, NO_OLD_WORK, ONE_BELIEVER, Seen, Terms,
     VACATED_LAST, Violation,
 };
 use crate::plan::{Broken, Fault, Host, Plan};
@@ -388,8 +388,10 @@ impl World {
             // What it wrote names itself: nobody else can be named.
             process.seen = Seen::default();
         }
-        process.seen.check(&process.view, boot)?;
         let believes = process.view.leading(boot).map(|own| (own.term, own.kills_at));
+        let named = process.seen.check(&process.view, boot);
+        self.check_belief()?;
+        named?;
         if let Some((term, _)) = believes
             && believed != Some(term)
         {
@@ -397,7 +399,6 @@ impl World {
         }
         self.tell(node, &news);
         self.follow_belief(node, believes);
-        self.check_belief()?;
         self.act(node, action)
     }
 
@@ -438,7 +439,7 @@ impl World {
             Action::Wait { until } => {
                 if until <= local {
                     let what = format!("n{node} waits until {until:?} at {local:?}");
-                    return Err(Violation::new(NO_SPINNING, what));
+                    return Err(Violation::new(BOUNDED_WAITS, what));
                 }
                 let timer = process.timer;
                 let late = self.rng.u64(0..=lateness);
@@ -493,11 +494,11 @@ impl World {
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
         if process.call.is_some() || deadline <= local {
             let what = format!("n{node} calls with a deadline of {deadline:?} at {local:?}");
-            return Err(Violation::new(NO_SPINNING, what));
+            return Err(Violation::new(BOUNDED_WAITS, what));
         }
         if deadline > local + timing.call_timeout() {
             let what = format!("n{node} waits for an answer for {:?}", deadline.since(local));
-            return Err(Violation::new(NO_SPINNING, what));
+            return Err(Violation::new(BOUNDED_WAITS, what));
         }
         process.calls.called(local, timing.retry_period(), hints)?;
         if led && swap {
