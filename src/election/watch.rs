@@ -9,7 +9,8 @@
 //! with two reservations. A store's clock never overrules what was seen here: a record that was
 //! seen to change had a live holder after the last look at its older version, so its lease lasts
 //! for at least the lease duration from there. And a record whose term went backwards (a restored
-//! backup) proves nothing, vacated or not: it is watched for a whole lease.
+//! backup) or that vanished proves nothing, vacated or not: whoever held the lost one keeps its
+//! whole lease, counted from the look that showed the loss.
 
 use std::time::Duration;
 
@@ -44,6 +45,11 @@ impl Sighting {
     fn lease_duration(&self) -> Duration {
         self.observed.as_ref().map_or(Duration::ZERO, |o| o.record.lease_duration)
     }
+
+    /// When this state has been watched for its whole lease.
+    fn watched(&self) -> BootTime {
+        self.first_received + self.lease_duration()
+    }
 }
 
 impl Watch {
@@ -76,9 +82,15 @@ impl Watch {
             went_backwards,
         };
         if let Some(last) = &self.current {
-            // Whoever wrote this state, or held the one that vanished, was alive after that look.
             let lease = next.lease_duration().max(last.lease_duration());
-            next.not_before = last.last_sent + lease;
+            next.not_before = if went_backwards || next.observed.is_none() {
+                // Writes were lost. Their holder may have made the last of them a moment ago, and
+                // waits for its own lease duration, whatever this state says.
+                last.not_before.max(received + lease)
+            } else {
+                // Whoever wrote this state was alive after that look.
+                last.last_sent + lease
+            };
         }
         self.current = Some(next);
         let before = self.highest_term;
@@ -111,9 +123,9 @@ impl Watch {
         let Some(Observed { record, remaining, .. }) = &seen.observed else {
             return Some(seen.not_before);
         };
-        let watched = seen.first_received + record.lease_duration;
+        let watched = seen.watched();
         Some(if seen.went_backwards {
-            watched
+            seen.not_before
         } else if record.holder.is_none() || record.is_held_by(me) {
             BootTime::ZERO
         } else if let Some(remaining) = remaining {
@@ -122,6 +134,12 @@ impl Watch {
         } else {
             watched
         })
+    }
+
+    /// Until when the holder that the record names can be live. A lost write of somebody else can
+    /// make the wait for the lease longer than that.
+    pub fn live_until(&self, me: &Candidate) -> Option<BootTime> {
+        Some(self.over_at(me)?.min(self.current.as_ref()?.watched()))
     }
 }
 
@@ -234,8 +252,22 @@ mod tests {
         assert_eq!(watch.over_at(&me()), Some(BootTime::ZERO));
         watch.saw(held("a", 7, None), at(101), at(101));
         watch.saw(None, at(104), at(105));
-        assert_eq!(watch.over_at(&me()), Some(at(101) + LEASE));
+        assert_eq!(watch.over_at(&me()), Some(at(105) + LEASE), "it may have renewed at 104");
         assert_eq!(watch.next_term(), 8);
+    }
+
+    #[test]
+    fn a_restored_record_with_a_short_lease_does_not_shorten_the_wait_for_the_lost_holder() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 7, None), at(100), at(100));
+        let mut restored = held("old", 3, None).unwrap();
+        restored.record.lease_duration = Duration::from_secs(5);
+        watch.saw(Some(restored.clone()), at(102), at(102));
+        assert_eq!(watch.over_at(&me()), Some(at(117)));
+        assert_eq!(watch.live_until(&me()), Some(at(107)));
+        restored.version = Version::new("renewed");
+        watch.saw(Some(restored), at(103), at(103));
+        assert_eq!(watch.over_at(&me()), Some(at(117)), "nor does somebody who renews it");
     }
 
     #[test]
