@@ -108,7 +108,7 @@ pub struct Calls {
 /// of a lease, an acquisition that is lost, a look, and the same again when the winner vacates. Of
 /// the latter each needs a write of somebody else, so there is no hard limit; a driver that repeats
 /// calls without a pause makes hundreds.
-const CALLS_A_PERIOD: usize = 12;
+const CALLS_A_PERIOD: usize = 8;
 
 impl Calls {
     pub fn called(

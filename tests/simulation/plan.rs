@@ -198,14 +198,14 @@ fn hosts(rng: &mut Rng, theme: Theme, rates: Rates, work: bool) -> Vec<Host> {
     let mixed = theme != Theme::SteppedClock && rng.u8(0..10) < 4;
     let shared = timing(rng, lease);
     // Share of the retry period: much later would be a stall.
-    let late = [0, 50, 5][rng.usize(0..if theme == Theme::SteppedClock { 2 } else { 3 })];
+    let late = [1_000, 50, 5][rng.usize(0..if theme == Theme::SteppedClock { 2 } else { 3 })];
     (0..rng.usize(2..=5))
         .map(|_| {
             let clock = skewed_clock(rng, rate_range(theme, rates, work));
             let own = lease * rng.u64(1..=3) / 2;
             let timing = if mixed { timing(rng, own) } else { shared };
             let retry = clock.span(timing.retry_period());
-            let lateness = if late == 0 { 0 } else { retry / late };
+            let lateness = retry / late;
             Host { clock, timing, starts_at: rng.u64(0..lease * MS), lateness }
         })
         .collect()
