@@ -206,8 +206,8 @@ impl Group {
         self.tell(Request::Signal(number));
     }
 
-    /// Asks the command to end, and kills what is left of it at `kill_at`, or at its deadline if
-    /// that is earlier.
+    /// Asks the command to end, and kills what is left of it at `kill_at`, which has to be a time
+    /// that the lease allows. May be said again with a later time when the lease was renewed.
     pub fn stop(&mut self, kill_at: BootTime) {
         self.plan.stop(HostClock.now().boot, kill_at);
         self.tell(Request::Stop { kill_at });

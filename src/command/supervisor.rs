@@ -170,3 +170,99 @@ fn own_end(ended: Ended) -> Option<u8> {
         Ended::Exited { stopped: false, .. } | Ended::NotStarted(_) => ended.code(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::clock::{Now, WallTime};
+    use crate::election::elector::{Action, Call, Elector, Event, Swapped};
+    use crate::election::lease::{Candidate, Version};
+    use crate::election::timing::Timing;
+
+    const GRACE: Duration = Duration::from_secs(20);
+
+    fn at(seconds: u64) -> Now {
+        let boot = BootTime::from_duration(Duration::from_secs(seconds));
+        Now { boot, wall: WallTime::EPOCH }
+    }
+
+    /// An elector that was elected by a write sent at second 100.
+    fn leading() -> Elector {
+        let me = Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() };
+        let mut elector = Elector::new(me, Timing::default(), 1);
+        elector.step(at(100), Event::Wake);
+        elector.step(at(100), Event::Observed(Ok(None)));
+        elector.step(at(100), Event::Swapped(Ok(Swapped::Won(Version::new("1")))));
+        elector.step(at(100), Event::Work { under_way: true });
+        elector
+    }
+
+    fn renew(elector: &mut Elector, seconds: u64) {
+        let action = elector.step(at(seconds), Event::Wake).action;
+        assert!(matches!(action, Action::Call(Call::Swap { .. })), "{action:?}");
+        let won = Swapped::Won(Version::new(seconds.to_string()));
+        elector.step(at(seconds), Event::Swapped(Ok(won)));
+    }
+
+    fn tenure(elector: &Elector) -> Tenure {
+        elector.leadership().leading(at(100).boot).unwrap().clone()
+    }
+
+    fn ordered(elector: &Elector, tenure: &Tenure, seconds: u64, drains: Option<u64>) -> Order {
+        let since = drains.map(|seconds| at(seconds).boot);
+        order(&elector.leadership(), at(seconds).boot, tenure, since, GRACE)
+    }
+
+    fn deadlines(stop: u64, kill_ms: u64) -> Deadlines {
+        let kill_at = BootTime::from_duration(Duration::from_millis(kill_ms));
+        Deadlines { stop_at: at(stop).boot, kill_at }
+    }
+
+    fn end(kill_ms: u64) -> Order {
+        Order::End { kill_at: BootTime::from_duration(Duration::from_millis(kill_ms)) }
+    }
+
+    #[test]
+    fn a_renewal_moves_the_deadlines() {
+        let mut elector = leading();
+        let tenure = tenure(&elector);
+        assert_eq!(ordered(&elector, &tenure, 101, None), Order::GoOn(deadlines(110, 112_500)));
+        renew(&mut elector, 102);
+        assert_eq!(ordered(&elector, &tenure, 103, None), Order::GoOn(deadlines(112, 114_500)));
+    }
+
+    #[test]
+    fn a_lapse_ends_it_within_the_lease() {
+        let (elector, now) = (leading(), 111);
+        assert_eq!(ordered(&elector, &tenure(&elector), now, None), end(112_500));
+    }
+
+    #[test]
+    fn stepping_down_keeps_the_lease_for_as_long_as_the_grace() {
+        let mut elector = leading();
+        let tenure = tenure(&elector);
+        elector.step(at(101), Event::Resign { cooldown: Duration::from_secs(60) });
+        assert_eq!(ordered(&elector, &tenure, 101, Some(101)), end(112_500));
+        for seconds in (102..=112).step_by(2) {
+            renew(&mut elector, seconds);
+        }
+        assert_eq!(ordered(&elector, &tenure, 112, Some(101)), end(121_000), "101 and the grace");
+    }
+
+    #[test]
+    fn a_new_term_of_its_own_allows_nothing_to_the_old_command() {
+        let mut elector = leading();
+        let tenure = tenure(&elector);
+        let own = match elector.step(at(111), Event::Wake).action {
+            Action::Call(Call::Observe { .. }) => elector.step(at(111), Event::Observed(Ok(None))),
+            other => panic!("{other:?}"),
+        };
+        drop(own);
+        elector.step(at(130), Event::Wake);
+        elector.step(at(130), Event::Observed(Ok(None)));
+        elector.step(at(130), Event::Swapped(Ok(Swapped::Won(Version::new("2")))));
+        let view = elector.leadership();
+        assert_eq!(view.leading(at(130).boot).map(|own| own.term), Some(2));
+        assert_eq!(ordered(&elector, &tenure, 130, None), end(130_000));
+    }
+}
