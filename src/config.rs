@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::election::lease::{ElectionName, InvalidElectionName};
+use crate::election::lease::{ElectionName, InvalidElectionName, InvalidKey};
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
 use crate::store::{InvalidStoreUrl, StoreUrl};
@@ -151,6 +151,8 @@ pub struct ElectionConfig {
     pub identity: String,
     /// The durations.
     pub timing: Timing,
+    /// For work that is done once: how many attempts may fail.
+    pub max_attempts: Option<u32>,
     /// How long a shutdown waits for work.
     pub shutdown_grace: Duration,
 }
@@ -164,6 +166,9 @@ pub enum InvalidConfig {
     /// See [`InvalidElectionName`].
     #[error("{0}")]
     Election(#[from] InvalidElectionName),
+    /// See [`InvalidKey`].
+    #[error("{0}")]
+    Key(#[from] InvalidKey),
     /// See [`identity::InvalidIdentity`].
     #[error("{0}")]
     Identity(#[from] identity::InvalidIdentity),
@@ -215,7 +220,7 @@ impl CandidateArgs {
             None => identity::hostname(),
         };
         let (store, shutdown_grace) = (store.check()?, self.shutdown_grace);
-        Ok(ElectionConfig { store, election, identity, timing, shutdown_grace })
+        Ok(ElectionConfig { store, election, identity, timing, max_attempts: None, shutdown_grace })
     }
 }
 

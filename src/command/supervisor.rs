@@ -7,9 +7,11 @@ use tokio::sync::watch;
 
 use super::group::{CommandSpec, Ended, Group};
 use super::plan::Deadlines;
+use super::tail::Tail;
 use crate::candidate::Handle;
-use crate::election::clock::BootTime;
+use crate::election::clock::{BootTime, Clock, HostClock, WallTime};
 use crate::election::leadership::{Leadership, Tenure};
+use crate::election::lease::Term;
 
 /// After a guard was killed: whoever did that may do it again.
 const GUARD_LOST_PAUSE: Duration = Duration::from_secs(1);
@@ -51,13 +53,32 @@ pub struct Supervisor {
     view: watch::Receiver<Leadership>,
     command: CommandSpec,
     grace: Duration,
+    keeps_stderr: bool,
     running: Option<Running>,
+    /// The term in which the command ended by itself: it is not started in it again, although
+    /// this instance leads until it was heard to step down.
+    ended_in: Option<Term>,
+}
+
+/// A command that ended by itself.
+#[derive(Debug)]
+pub struct OwnEnd {
+    /// Its exit code, 128+n for a signal.
+    pub code: u8,
+    /// The term that it ran in.
+    pub term: Term,
+    /// When it was started.
+    pub started: WallTime,
+    /// The last of its standard error, if that was asked for.
+    pub stderr: Option<String>,
 }
 
 struct Running {
     group: Group,
     tenure: Tenure,
     draining_since: Option<BootTime>,
+    started: WallTime,
+    stderr: Option<Tail>,
     /// Keeps the record from being vacated under the command.
     _work: crate::candidate::Work,
 }
@@ -66,7 +87,19 @@ impl Supervisor {
     /// A supervisor of nothing yet. When stepping down on purpose, the command has `grace` to end.
     pub fn new(election: Handle, command: CommandSpec, grace: Duration) -> Self {
         let view = election.watch();
-        Self { election, view, command, grace, running: None }
+        Self { election, view, command, grace, keeps_stderr: false, running: None, ended_in: None }
+    }
+
+    /// Keeps the last of the command's standard error.
+    #[must_use]
+    pub fn keeping_stderr(mut self) -> Self {
+        self.keeps_stderr = true;
+        self
+    }
+
+    /// The term that the command runs in, if it runs.
+    pub fn running_in(&self) -> Option<Term> {
+        self.running.as_ref().map(|running| running.tenure.term)
     }
 
     /// Passes a signal on to the command, if it runs.
@@ -82,12 +115,12 @@ impl Supervisor {
     }
 
     /// Runs the command in every term that this instance leads in, until the command ends by
-    /// itself; the exit code. May be dropped at any point and called again.
+    /// itself. May be dropped at any point and called again.
     ///
     /// # Errors
     ///
     /// When no process can be started.
-    pub async fn until_ended(&mut self) -> io::Result<u8> {
+    pub async fn until_ended(&mut self) -> io::Result<OwnEnd> {
         loop {
             let Some(running) = &mut self.running else {
                 self.start_when_leading().await?;
@@ -97,18 +130,20 @@ impl Supervisor {
                 biased;
                 ended = running.group.ended() => {
                     let term = running.tenure.term;
+                    let started = running.started;
+                    let stderr = running.stderr.clone();
+                    if let Some(code) = own_end(ended) {
+                        let stderr = match stderr {
+                            Some(stderr) => stderr.text().await,
+                            None => None,
+                        };
+                        self.running = None;
+                        self.ended_in = Some(term);
+                        self.log_own_end(ended, term, code);
+                        return Ok(OwnEnd { code, term, started, stderr });
+                    }
                     self.running = None;
-                    if let Ended::NotStarted(errno) = ended {
-                        let error = io::Error::from_raw_os_error(errno);
-                        tracing::error!(%error, program = ?self.command.program(), "cannot start the command");
-                    }
-                    match own_end(ended) {
-                        Some(code) => {
-                            tracing::info!(term, code, "the command ended");
-                            return Ok(code);
-                        }
-                        None => tracing::info!(term, "the command was stopped: no longer leading"),
-                    }
+                    tracing::info!(term, "the command was stopped: no longer leading");
                     if ended == Ended::GuardLost {
                         tokio::time::sleep(GUARD_LOST_PAUSE).await;
                     }
@@ -126,22 +161,42 @@ impl Supervisor {
         }
     }
 
+    fn log_own_end(&self, ended: Ended, term: Term, code: u8) {
+        if let Ended::NotStarted(errno) = ended {
+            let error = io::Error::from_raw_os_error(errno);
+            tracing::error!(%error, program = ?self.command.program(), "cannot start the command");
+        } else {
+            tracing::info!(term, code, "the command ended");
+        }
+    }
+
     async fn start_when_leading(&mut self) -> io::Result<()> {
-        let election = self.election.clone();
-        let leads = |view: &Leadership| view.is_leading(election.now());
-        if self.view.wait_for(leads).await.is_err() {
+        let (election, ended_in) = (self.election.clone(), self.ended_in);
+        let own = |view: &Leadership| {
+            let own = view.leading(election.now()).cloned();
+            own.filter(|own| Some(own.term) != ended_in)
+        };
+        if self.view.wait_for(|view| own(view).is_some()).await.is_err() {
             return std::future::pending().await;
         }
         // First announce the work, then look once more: in this order the record cannot be vacated
         // between the look and the start.
         let work = self.election.begin_work();
         let view = self.view.borrow_and_update().clone();
-        let Some(tenure) = view.leading(self.election.now()).cloned() else { return Ok(()) };
+        let Some(tenure) = own(&view) else { return Ok(()) };
         let election = self.election.election().as_str();
-        let command = self.command.clone().leading(election, &tenure.identity, tenure.term);
+        let mut command = self.command.clone().leading(election, &tenure.identity, tenure.term);
+        let mut stderr = None;
+        if self.keeps_stderr {
+            let (pipe, tail) = Tail::of_command()?;
+            command = command.stderr(pipe);
+            stderr = Some(tail);
+        }
         let group = Group::start(&command, Deadlines::of(&tenure))?;
         tracing::info!(term = tenure.term, "leading: the command is started");
-        self.running = Some(Running { group, tenure, draining_since: None, _work: work });
+        let (started, draining_since) = (HostClock.now().wall, None);
+        self.running =
+            Some(Running { group, tenure, draining_since, started, stderr, _work: work });
         Ok(())
     }
 }
@@ -174,7 +229,7 @@ fn own_end(ended: Ended) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::election::clock::{Now, WallTime};
+    use crate::election::clock::Now;
     use crate::election::elector::{Action, Call, Elector, Event, Swapped};
     use crate::election::lease::{Candidate, Version};
     use crate::election::timing::Timing;
