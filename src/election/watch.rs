@@ -8,7 +8,8 @@
 //!
 //! with two reservations. A store's clock never overrules what was seen here: a record that was
 //! seen to change had a live holder after the last look at its older version, so its lease lasts
-//! for at least the lease duration from there. And a record whose term went backwards (a restored
+//! for at least the lease duration from there, and for as long as a write that was made just before
+//! the first look at its newer version can be believed in. And a record whose term went backwards (a restored
 //! backup) or that vanished proves nothing, vacated or not: whoever held the lost one keeps its
 //! whole lease, counted from the look that showed the loss.
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use super::clock::BootTime;
 use super::lease::{Candidate, Observed, Term};
+use super::timing::longest_belief;
 
 /// What one candidate knows of the record from its own looks.
 #[derive(Clone, Debug, Default)]
@@ -88,8 +90,9 @@ impl Watch {
                 // waits for its own lease duration, whatever this state says.
                 last.not_before.max(received + lease)
             } else {
-                // Whoever wrote this state was alive after that look.
-                last.last_sent + lease
+                // Whoever wrote this state was alive after that look, and perhaps until just now:
+                // the second matters if the looks are farther apart than belief and lease.
+                (last.last_sent + lease).max(received + longest_belief(next.lease_duration()))
             };
         }
         self.current = Some(next);
@@ -206,6 +209,16 @@ mod tests {
         watch.saw(held("a", 1, Some(14)), at(100), at(100));
         watch.saw(held("b", 1, Some(0)), at(102), at(102));
         assert_eq!(watch.over_at(&me()), Some(at(115)));
+    }
+
+    #[test]
+    fn a_store_clock_that_jumped_does_not_evict_a_holder_that_was_looked_at_seldom() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(14)), at(100), at(100));
+        watch.saw(held("b", 1, Some(0)), at(113), at(114));
+        let over_at = watch.over_at(&me()).unwrap();
+        assert!(over_at > at(114 + 12), "it may have renewed at 113 and believes for 12 s");
+        assert!(over_at < at(114 + 13));
     }
 
     #[test]

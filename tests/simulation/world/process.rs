@@ -111,8 +111,7 @@ impl World {
         let believed = process.view.leading(boot).map(|own| own.term);
         process.view = process.elector.leadership();
         if own_write {
-            // What it wrote names itself: nobody else can be named.
-            process.seen = Seen::default();
+            process.seen.wrote();
         }
         let believes = process.view.leading(boot).map(|own| (own.term, own.kills_at));
         let named = process.seen.check(&process.view, boot);
