@@ -22,6 +22,7 @@ use std::time::Duration;
 use super::clock::{BootTime, Now, WallTime};
 use super::leadership::{Leadership, StandingDown, Tenure};
 use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
+use super::outcome::Outcome;
 use super::timing::Timing;
 use super::watch::Watch;
 
@@ -58,6 +59,12 @@ pub enum Event {
     Work {
         /// Whether any is under way.
         under_way: bool,
+    },
+    /// The work that this election is about has ended: step down, and leave its outcome in the
+    /// record with the write that vacates it. Its term and attempts are filled in.
+    Finish {
+        /// How it ended.
+        outcome: Box<Outcome>,
     },
     /// Step down for good.
     Shutdown {
@@ -158,6 +165,8 @@ pub enum LossReason {
     Superseded,
     /// The record is gone.
     RecordGone,
+    /// Its work has ended.
+    Finished,
     /// Asked to resign.
     Resigned,
     /// The gate closed.
@@ -173,6 +182,7 @@ impl LossReason {
             Self::RenewDeadline => "renew_deadline",
             Self::Superseded => "superseded",
             Self::RecordGone => "record_gone",
+            Self::Finished => "finished",
             Self::Resigned => "resigned",
             Self::GateClosed => "gate_closed",
             Self::ShuttingDown => "shutting_down",
@@ -246,6 +256,10 @@ pub struct Elector {
     not_before: BootTime,
     last_call: BootTime,
 
+    /// The election is about work that is done once, in at most so many attempts.
+    max_attempts: Option<u32>,
+    /// The outcome that is still to be written.
+    finish: Option<Box<Outcome>>,
     gate_open: bool,
     resigned: Option<Resignation>,
     work_under_way: bool,
@@ -277,6 +291,8 @@ impl Elector {
             due_at: BootTime::ZERO,
             not_before: BootTime::ZERO,
             last_call: BootTime::ZERO,
+            max_attempts: None,
+            finish: None,
             gate_open: true,
             resigned: None,
             work_under_way: false,
@@ -287,6 +303,14 @@ impl Elector {
             first_decided: None,
             news: Vec::new(),
         }
+    }
+
+    /// Stands only as long as the record's outcome leaves something to do: for work that is done
+    /// once, in at most `max_attempts` attempts that fail.
+    #[must_use]
+    pub fn once(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = Some(max_attempts);
+        self
     }
 
     /// Takes in what happened by `now` and says what to do next.
@@ -304,14 +328,19 @@ impl Elector {
 
     /// What readers may know, for publication after every step.
     pub fn leadership(&self) -> Leadership {
+        let draining = self.held.is_some_and(|held| held.draining);
+        let (own, draining) =
+            if draining { (None, self.own_tenure()) } else { (self.own_tenure(), None) };
         Leadership {
             candidate: self.me.clone(),
             timing: self.timing,
-            own: self.own_tenure(),
+            own,
+            draining,
             rival: self.rival_tenure(),
             term: self.watch.highest_term(),
             store_answered: self.store_answered,
             first_decided: self.first_decided,
+            outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
             standing_down: self.standing_down(),
         }
     }
@@ -347,6 +376,10 @@ impl Elector {
                 self.stop_believing(LossReason::Resigned);
             }
             Event::Work { under_way } => self.work_under_way = under_way,
+            Event::Finish { outcome } => {
+                self.finish = Some(outcome);
+                self.stop_believing(LossReason::Finished);
+            }
             Event::Shutdown { give_up_at } => {
                 let earlier = self.give_up_at.map_or(give_up_at, |at| at.min(give_up_at));
                 self.give_up_at = Some(earlier);
@@ -445,6 +478,10 @@ impl Elector {
         if let Some(seen) = self.watch.saw(observed, sent_at, now) {
             self.news.push(News::TermWentBackwards { seen, record: term });
         }
+        if !self.owns_record() {
+            // Somebody else has the record, and with it the word on how the work ended.
+            self.finish = None;
+        }
         self.report_following();
         if self.held.is_none() {
             self.schedule_look(now);
@@ -478,6 +515,7 @@ impl Elector {
             Purpose::Vacate => {
                 self.held = None;
                 self.vacating_since = None;
+                self.finish = None;
                 self.news.push(News::Vacated { term });
                 if let Some(resigned) = &mut self.resigned {
                     resigned.until = now + resigned.cooldown;
@@ -567,6 +605,15 @@ impl Elector {
         now >= give_up_at || (!self.work_under_way && (freed || tried))
     }
 
+    fn may_stand(&self, now: BootTime) -> bool {
+        let outcome = self.watch.observed().and_then(|o| o.record.outcome.as_ref());
+        let is_done = match (self.max_attempts, outcome) {
+            (Some(max_attempts), Some(outcome)) => outcome.is_final(max_attempts),
+            _ => false,
+        };
+        !is_done && self.standing_down_at(now).is_none()
+    }
+
     fn owns_record(&self) -> bool {
         self.watch.observed().is_some_and(|o| o.record.is_held_by(&self.me))
     }
@@ -575,7 +622,7 @@ impl Elector {
     fn wants_to_vacate(&self, now: BootTime) -> bool {
         let stepping_down = match &self.held {
             Some(held) => held.draining,
-            None => self.standing_down_at(now).is_some(),
+            None => self.finish.is_some() || self.standing_down_at(now).is_some(),
         };
         stepping_down && !self.work_under_way && (self.owns_record() || self.unsure)
     }
@@ -588,7 +635,7 @@ impl Elector {
             Some(Purpose::Look)
         } else if self.wants_to_vacate(now) {
             Some(Purpose::Vacate)
-        } else if self.may_claim && self.held.is_none() && self.standing_down_at(now).is_none() {
+        } else if self.may_claim && self.held.is_none() && self.may_stand(now) {
             Some(Purpose::Acquire)
         } else if now >= self.due_at {
             // Before the hints: a flood of them must not keep a leader from renewing.
@@ -649,12 +696,23 @@ impl Elector {
                 lease_duration: self.timing.lease_duration(),
                 acquire_time: wall,
                 renew_time: wall,
+                outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
             }),
             Purpose::Renew => own().map(|own| LeaseRecord { renew_time: wall, ..own }),
-            Purpose::Vacate => {
-                own().map(|own| LeaseRecord { holder: None, renew_time: wall, ..own })
-            }
+            Purpose::Vacate => own().map(|own| {
+                let outcome = self.finished(&own).or(own.outcome);
+                LeaseRecord { holder: None, renew_time: wall, outcome, ..own }
+            }),
         }
+    }
+
+    /// The outcome to write, if there is one, counted after the attempts before it.
+    fn finished(&self, own: &LeaseRecord) -> Option<Box<Outcome>> {
+        let before = own.outcome.as_ref().map_or(0, |outcome| outcome.attempts);
+        let mut outcome = self.finish.clone()?;
+        outcome.term = own.term;
+        outcome.attempts = before.saturating_add(1);
+        Some(outcome)
     }
 
     /// A standby looks again after a retry period, or when the lease may be over.
@@ -679,7 +737,7 @@ impl Elector {
     // --- Showing --------------------------------------------------------------------------------
 
     fn own_tenure(&self) -> Option<Tenure> {
-        let held = self.held.filter(|held| !held.draining)?;
+        let held = self.held?;
         let until = self.timing.leads_until(held.sent_at);
         let kills_at = self.timing.kills_at(held.sent_at);
         self.tenure(self.me.identity.clone(), until, kills_at)

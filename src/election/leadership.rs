@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::clock::{BootTime, WallTime};
 use super::lease::{Candidate, Term};
+use super::outcome::Outcome;
 use super::timing::Timing;
 
 /// The state of an election as one candidate sees it.
@@ -19,6 +20,8 @@ pub struct Leadership {
     pub timing: Timing,
     /// The candidate's own leadership, if it has one and is not stepping down.
     pub(super) own: Option<Tenure>,
+    /// The candidate's own lease, kept only until the work it allowed has ended.
+    pub(super) draining: Option<Tenure>,
     /// Another candidate that the record names.
     pub(super) rival: Option<Tenure>,
     /// The highest term seen, whoever had it.
@@ -27,6 +30,9 @@ pub struct Leadership {
     pub(super) store_answered: Option<BootTime>,
     /// When the election was first decided.
     pub(super) first_decided: Option<BootTime>,
+    /// How the last attempt ended, as the record was last seen, where the election is about work
+    /// that is done once.
+    pub outcome: Option<Box<Outcome>>,
     /// Why the candidate is not standing.
     pub(super) standing_down: Option<StandingDown>,
 }
@@ -85,10 +91,12 @@ impl Leadership {
             candidate,
             timing,
             own: None,
+            draining: None,
             rival: None,
             term: None,
             store_answered: None,
             first_decided: None,
+            outcome: None,
             standing_down: None,
         }
     }
@@ -101,6 +109,12 @@ impl Leadership {
     /// The candidate's own leadership, if it is valid at `now`.
     pub fn leading(&self, now: BootTime) -> Option<&Tenure> {
         self.own.as_ref().filter(|own| now < own.until)
+    }
+
+    /// The lease that this candidate still holds while it waits for its work to end. It does not
+    /// lead any more, and nobody else does yet.
+    pub fn draining(&self, now: BootTime) -> Option<&Tenure> {
+        self.draining.as_ref().filter(|lease| now < lease.until)
     }
 
     /// For how much longer this candidate leads if nothing happens; zero if it does not lead.

@@ -187,6 +187,7 @@ mod tests {
                 lease_duration: LEASE,
                 acquire_time: WallTime::EPOCH,
                 renew_time: WallTime::EPOCH,
+                outcome: None,
             },
             version: Version::new(version),
             remaining: remaining.map(Duration::from_secs),

@@ -223,6 +223,7 @@ fn held_by(holder: Candidate, term: Term) -> LeaseRecord {
         lease_duration: Duration::from_secs(15),
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
+        outcome: None,
     }
 }
 
