@@ -235,7 +235,11 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the record is vacated before belief ends",
-        edits: &[edit("elector.rs", "self.held.filter(|held| !held.draining)?", "self.held?")],
+        edits: &[edit(
+            "elector.rs",
+            "if draining { (None, self.own_tenure()) }",
+            "if draining { (self.own_tenure(), None) }",
+        )],
         breaks: "I6 vacated last",
     },
     Mutant {
@@ -354,7 +358,7 @@ impl Copy {
 
 /// The manifest for a crate of the same name with the core alone in it.
 fn reduced(manifest: &str) -> String {
-    let needed = ["fastrand", "humantime", "rustix", "thiserror"];
+    let needed = ["fastrand", "humantime", "rustix", "serde", "serde_json", "thiserror"];
     let dependencies = needed.map(|name| {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} = ")));
         line.unwrap_or_else(|| panic!("no line for {name} in Cargo.toml"))

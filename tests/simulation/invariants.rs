@@ -114,8 +114,8 @@ pub struct Calls {
 /// Without hints, in one retry period: a renewal that fails, the look after a quarter of the
 /// period, the next renewal that fails at once, the look after half a period; or a look at the end
 /// of a lease, an acquisition that is lost, a look, and the same again when the winner vacates. Of
-/// the latter each needs a write of somebody else, so there is no hard limit; a driver that repeats
-/// calls without a pause makes hundreds.
+/// the latter each needs a write of somebody else, so there is no hard limit; a candidate that
+/// repeats calls without a pause would make hundreds.
 const CALLS_A_PERIOD: usize = 8;
 
 impl Calls {

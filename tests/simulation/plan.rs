@@ -131,11 +131,11 @@ impl Plan {
         let calm_at = started + lease * if dense { 4 } else { rng.u64(4..10) };
         let faults = faults(rng, theme, lease, started, calm_at);
 
-        // The longest way to a leader: resigned under work, it is killed, the cooldown passes or
-        // the shutdown gives up, the lease is watched to its end, and calls that began before the
+        // The longest way to a leader: resigned under work, it takes its time to end, the cooldown
+        // passes or the shutdown gives up, the lease is watched to its end, and calls that began before the
         // calm time out with their backoff.
         let mut bound = lease + 4 * retry + 2 * timeout + 6 * network.delay + 300 * MS;
-        bound += if work { lease } else { 0 };
+        bound += if work { 2 * lease } else { 0 };
         for (_, fault) in &faults {
             bound += match fault {
                 Fault::Resign { cooldown } => span(*cooldown),
