@@ -51,6 +51,8 @@ pub struct Seen {
     /// When the lease that the record shows is over at the latest, by the process's clock.
     over_at: BootTime,
     named: Option<String>,
+    /// How many states of the record it saw.
+    pub states: u32,
 }
 
 impl Seen {
@@ -58,11 +60,17 @@ impl Seen {
         let version = observed.map(|o| &o.version);
         if self.version.as_ref() != version {
             self.version = version.cloned();
+            self.states += 1;
             let lease = observed.map_or(Duration::ZERO, |o| o.record.lease_duration);
             self.over_at = received + lease;
         }
         let holder = observed.and_then(|o| o.record.holder.as_ref());
         self.named = holder.map(|holder| holder.identity.clone());
+    }
+
+    /// Its own write was applied: the record names itself or nobody.
+    pub fn wrote(&mut self) {
+        *self = Self { states: self.states + 1, ..Self::default() };
     }
 
     /// [`NO_DEAD_HOLDER`], for as long as this view is the one that readers see.
@@ -106,8 +114,8 @@ pub struct Calls {
 /// Without hints, in one retry period: a renewal that fails, the look after a quarter of the
 /// period, the next renewal that fails at once, the look after half a period; or a look at the end
 /// of a lease, an acquisition that is lost, a look, and the same again when the winner vacates. Of
-/// the latter each needs a write of somebody else, so there is no hard limit; a driver that repeats
-/// calls without a pause makes hundreds.
+/// the latter each needs a write of somebody else, so there is no hard limit; a candidate that
+/// repeats calls without a pause would make hundreds.
 const CALLS_A_PERIOD: usize = 8;
 
 impl Calls {

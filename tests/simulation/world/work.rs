@@ -2,6 +2,7 @@
 
 use bellwether::election::clock::BootTime;
 use bellwether::election::elector::Event;
+use bellwether::election::lease::Term;
 
 use super::{Happening, Mail, Work, World};
 use crate::invariants::{A_LEADER_EXISTS, NO_OLD_WORK, ONE_BELIEVER, Violation};
@@ -65,21 +66,26 @@ impl World {
         self.deliver(node, Mail::Tell(Event::Work { under_way: true }))
     }
 
-    /// Work goes on for as long as its term is led, and is asked to end when it is not.
-    pub(super) fn follow_belief(&mut self, node: usize, believes: Option<(u64, BootTime)>) {
+    /// Work goes on for as long as its term is led, and is asked to end when it is not. It is killed
+    /// when the lease that allows it says so, which is kept up while the work ends.
+    pub(super) fn follow_lease(
+        &mut self,
+        node: usize,
+        believes: Option<Term>,
+        allows: Option<(Term, BootTime)>,
+    ) {
         let life = self.nodes[node].life;
         let Some(work) = self.works.iter_mut().find(|w| (w.node, w.life) == (node, life)) else {
             return;
         };
-        match believes {
-            Some((term, kills_at)) if term == work.term => work.kills_at = kills_at,
-            _ if !work.asked_to_end => {
-                work.asked_to_end = true;
-                let work = work.id;
-                let lasts = self.rng.u64(0..self.plan.lease() / 3);
-                self.after(lasts, Happening::WorkEnds { work });
-            }
-            _ => {}
+        if let Some((_, kills_at)) = allows.filter(|(term, _)| *term == work.term) {
+            work.kills_at = kills_at;
+        }
+        if believes != Some(work.term) && !work.asked_to_end {
+            work.asked_to_end = true;
+            let work = work.id;
+            let lasts = self.rng.u64(0..self.plan.lease() * 2);
+            self.after(lasts, Happening::WorkEnds { work });
         }
     }
 
