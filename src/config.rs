@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::client::{InvalidSidecarUrl, SidecarUrl};
 use crate::election::lease::{ElectionName, InvalidElectionName, InvalidKey};
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
 use crate::store::{InvalidStoreUrl, StoreUrl};
+
+/// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
+const MIN_TOKEN: usize = 16;
 
 /// Which store.
 #[derive(Args, Clone, Debug)]
@@ -106,6 +110,59 @@ pub struct ListenArgs {
     pub listen: SocketAddr,
 }
 
+/// The token of a sidecar, on both sides of the connection.
+#[derive(Args, Clone, Debug)]
+pub struct TokenArgs {
+    /// A file with a token of at least 16 characters. With it, other hosts too may ask this sidecar
+    /// to resign.
+    ///
+    /// Whoever asks sends it as 'Authorization: Bearer TOKEN'. Processes of the same host need none.
+    #[arg(long, env = "BELLWETHER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Which sidecar to ask.
+#[derive(Args, Clone, Debug)]
+pub struct SidecarArgs {
+    /// The sidecar to ask: its http:// URL.
+    #[arg(
+        long,
+        env = "BELLWETHER_SIDECAR",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:4040"
+    )]
+    sidecar: String,
+}
+
+impl SidecarArgs {
+    /// Checks which sidecar is meant.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its URL.
+    pub fn check(&self) -> Result<SidecarUrl, InvalidConfig> {
+        Ok(self.sidecar.parse()?)
+    }
+}
+
+impl TokenArgs {
+    /// Reads the token, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its file.
+    pub fn check(&self) -> Result<Option<String>, InvalidConfig> {
+        let Some(file) = &self.token_file else { return Ok(None) };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| InvalidConfig::TokenFile { file: file.clone(), error })?;
+        let token = text.trim();
+        if token.len() < MIN_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(InvalidConfig::Token(file.clone()));
+        }
+        Ok(Some(token.to_owned()))
+    }
+}
+
 /// What is logged, and how.
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
@@ -183,6 +240,23 @@ pub enum InvalidConfig {
         /// What the system says.
         error: std::io::Error,
     },
+    /// The URL of `--sidecar`.
+    #[error("{0}")]
+    Sidecar(#[from] InvalidSidecarUrl),
+    /// The file of `--token-file`.
+    #[error("cannot read the token from {}: {error}", file.display())]
+    TokenFile {
+        /// As given.
+        file: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// What is in the file of `--token-file`. The text itself is not repeated.
+    #[error(
+        "the text in {} cannot be a token: use at least {MIN_TOKEN} letters, digits or signs, \
+         without spaces", .0.display()
+    )]
+    Token(PathBuf),
     /// Nothing to put the default store into.
     #[error(
         "no place for the default store: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set. \
