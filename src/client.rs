@@ -137,6 +137,7 @@ impl Answer {
 pub struct Client {
     url: SidecarUrl,
     token: Option<String>,
+    limit: Duration,
 }
 
 /// The answer to a wish to hold.
@@ -149,9 +150,15 @@ pub enum Hold {
 }
 
 impl Client {
-    /// Asks the sidecar at `url`, with its token if one is known.
-    pub fn new(url: SidecarUrl, token: Option<String>) -> Self {
-        Self { url, token }
+    /// Asks the sidecar at `url`, with its token if one is known, which has to answer each question
+    /// within `limit`.
+    pub fn new(url: SidecarUrl, token: Option<String>, limit: Duration) -> Self {
+        Self { url, token, limit }
+    }
+
+    /// How long an answer may take.
+    pub fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// Whom this asks.
@@ -163,32 +170,29 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When there is no whole answer within `limit`.
-    pub async fn get(&self, path: &str, limit: Duration) -> Result<Answer, ClientError> {
-        self.within(limit, self.ask(Method::GET, path, String::new())).await
+    /// When there is no whole answer in time.
+    pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+        self.within(self.limit, self.ask(Method::GET, path, String::new())).await
     }
 
     /// `POST path` with `body`.
     ///
     /// # Errors
     ///
-    /// When there is no whole answer within `limit`.
-    pub async fn post(
-        &self,
-        path: &str,
-        body: String,
-        limit: Duration,
-    ) -> Result<Answer, ClientError> {
-        self.within(limit, self.ask(Method::POST, path, body)).await
+    /// When there is no whole answer in time.
+    pub async fn post(&self, path: &str, body: String) -> Result<Answer, ClientError> {
+        self.within(self.limit, self.ask(Method::POST, path, body)).await
     }
 
-    /// `GET /leader`, with a query if there is one.
+    /// `GET /leader`, answered as soon as this instance leads, or after `wait`.
     ///
     /// # Errors
     ///
-    /// When there is no answer within `limit`, or it is no sidecar's.
-    pub async fn leader(&self, query: &str, limit: Duration) -> Result<Leader, ClientError> {
-        let answer = self.get(&format!("/leader{query}"), limit).await?;
+    /// When there is no answer in time, or it is no sidecar's.
+    pub async fn leader(&self, wait: Duration) -> Result<Leader, ClientError> {
+        let path = format!("/leader?wait={}ms", wait.as_millis());
+        let question = self.ask(Method::GET, &path, String::new());
+        let answer = self.within(wait + self.limit, question).await?;
         self.read_leader(&answer)
     }
 
@@ -196,10 +200,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When there is no answer within `limit`, or the sidecar refuses for another reason than that
+    /// When there is no answer in time, or the sidecar refuses for another reason than that
     /// this instance does not lead.
-    pub async fn hold(&self, limit: Duration) -> Result<Hold, ClientError> {
-        self.within(limit, async {
+    pub async fn hold(&self) -> Result<Hold, ClientError> {
+        self.within(self.limit, async {
             let (connection, response) = self.request(Method::POST, "/hold", String::new()).await?;
             if response.status() != StatusCode::OK {
                 let answer = whole(response).await?;
@@ -229,8 +233,10 @@ impl Client {
         work: impl Future<Output = Result<T, String>>,
     ) -> Result<T, ClientError> {
         let done = tokio::time::timeout(limit, work).await;
-        done.unwrap_or_else(|_| Err(format!("no answer within {}", humantime::format_duration(limit))))
-            .map_err(|why| ClientError::Unreachable { url: self.url.clone(), why })
+        done.unwrap_or_else(|_| {
+            Err(format!("no answer within {}", humantime::format_duration(limit)))
+        })
+        .map_err(|why| ClientError::Unreachable { url: self.url.clone(), why })
     }
 
     async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, String> {
@@ -357,8 +363,16 @@ mod tests {
         assert_eq!((host.as_str(), port, path.as_str()), ("::1", 4041, "/elections/cron"));
         assert_eq!(parsed("http://sidecar").1, 80);
         for bad in [
-            "", "127.0.0.1:4040", "https://localhost", "http://", "http://:4040", "ftp://x",
-            "http://a b", "http://u:p@localhost", "http://localhost:99999", "http://x?y=1",
+            "",
+            "127.0.0.1:4040",
+            "https://localhost",
+            "http://",
+            "http://:4040",
+            "ftp://x",
+            "http://a b",
+            "http://u:p@localhost",
+            "http://localhost:99999",
+            "http://x?y=1",
         ] {
             let error = bad.parse::<SidecarUrl>().unwrap_err().to_string();
             assert!(error.contains("http://127.0.0.1:4040"), "{bad}: {error}");

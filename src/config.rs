@@ -2,12 +2,12 @@
 //! before anything is opened.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::client::{InvalidSidecarUrl, SidecarUrl};
+use crate::client::{Client, InvalidSidecarUrl};
 use crate::election::lease::{ElectionName, InvalidElectionName, InvalidKey};
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
@@ -110,7 +110,7 @@ pub struct ListenArgs {
     pub listen: SocketAddr,
 }
 
-/// The token of a sidecar, on both sides of the connection.
+/// Who else may ask a sidecar to change something.
 #[derive(Args, Clone, Debug)]
 pub struct TokenArgs {
     /// A file with a token of at least 16 characters. With it, other hosts too may ask this sidecar
@@ -132,16 +132,31 @@ pub struct SidecarArgs {
         default_value = "http://127.0.0.1:4040"
     )]
     sidecar: String,
+
+    /// How long the sidecar may take to answer one question.
+    #[arg(
+        long,
+        env = "BELLWETHER_REQUEST_TIMEOUT",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "2s"
+    )]
+    request_timeout: Duration,
+
+    /// A file with the token of a sidecar on another host, if it has one.
+    #[arg(long, env = "BELLWETHER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 impl SidecarArgs {
-    /// Checks which sidecar is meant.
+    /// Checks which sidecar is meant, and reads its token.
     ///
     /// # Errors
     ///
-    /// What is wrong with its URL.
-    pub fn check(&self) -> Result<SidecarUrl, InvalidConfig> {
-        Ok(self.sidecar.parse()?)
+    /// What is wrong with its URL, or with the token.
+    pub fn check(&self) -> Result<Client, InvalidConfig> {
+        let token = read_token(self.token_file.as_deref())?;
+        Ok(Client::new(self.sidecar.parse()?, token, self.request_timeout))
     }
 }
 
@@ -152,15 +167,19 @@ impl TokenArgs {
     ///
     /// What is wrong with its file.
     pub fn check(&self) -> Result<Option<String>, InvalidConfig> {
-        let Some(file) = &self.token_file else { return Ok(None) };
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| InvalidConfig::TokenFile { file: file.clone(), error })?;
-        let token = text.trim();
-        if token.len() < MIN_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(InvalidConfig::Token(file.clone()));
-        }
-        Ok(Some(token.to_owned()))
+        read_token(self.token_file.as_deref())
     }
+}
+
+fn read_token(file: Option<&Path>) -> Result<Option<String>, InvalidConfig> {
+    let Some(file) = file else { return Ok(None) };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| InvalidConfig::TokenFile { file: file.to_owned(), error })?;
+    let token = text.trim();
+    if token.len() < MIN_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(InvalidConfig::Token(file.to_owned()));
+    }
+    Ok(Some(token.to_owned()))
 }
 
 /// What is logged, and how.

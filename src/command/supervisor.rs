@@ -163,8 +163,7 @@ impl Supervisor {
         let group = Group::start(&command, Deadlines::of(&tenure))?;
         tracing::info!(term = tenure.term, "leading: the command is started");
         let (started, charge) = (HostClock.now().wall, Charge::new(tenure, self.grace));
-        self.running =
-            Some(Running { group, charge, started, stderr, _work: work });
+        self.running = Some(Running { group, charge, started, stderr, _work: work });
         Ok(())
     }
 }

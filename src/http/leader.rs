@@ -82,12 +82,7 @@ async fn leading_within(app: &App, wait: Duration, min_valid: Duration) -> Leade
 }
 
 /// 200 if this instance leads for `min_valid` more, else 503.
-pub(super) fn answer(
-    app: &App,
-    view: &Leadership,
-    now: BootTime,
-    min_valid: Duration,
-) -> Response {
+pub(super) fn answer(app: &App, view: &Leadership, now: BootTime, min_valid: Duration) -> Response {
     let yes = view.is_leading(now) && view.valid_for(now) >= min_valid;
     let status = if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response = json(status, &body(app, view, now));
