@@ -829,6 +829,19 @@ fn whatever_happens_it_never_spins_and_every_call_is_bounded() {
     }
 }
 
+#[test]
+fn a_new_term_does_not_begin_beside_work_of_the_old_one() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.run_without_store_until(20_000);
+    assert_eq!(world.take_news(), [LOST_BY_DEADLINE]);
+    world.run_until(30_000);
+    assert!(!world.leads(), "the store is back, the work is not gone");
+    world.send(Event::Work { under_way: false });
+    world.run_until(30_050);
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
 // --- Work that is done once ---------------------------------------------------------------------
 
 fn outcome(succeeded: bool, attempts: u32) -> Box<Outcome> {
