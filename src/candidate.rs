@@ -277,6 +277,10 @@ impl Driver {
         };
         let took = self.clock.now().boot.since(started);
         self.metrics.count_call(&self.election, verb, took, answer.error());
+        tracing::debug!(
+            election = %self.election, ?verb, ?took, failed = answer.error().is_some(),
+            "store call"
+        );
         self.health.note(&self.election, answer.error());
         Some(answer.into_event())
     }

@@ -225,6 +225,11 @@ const MUTANTS: &[Mutant] = &[
         breaks: "I5 no old work",
     },
     Mutant {
+        name: "a new term begins beside work of the old one",
+        edits: &[edit("elector.rs", "!is_done && !self.work_under_way &&", "!is_done &&")],
+        breaks: "I5 no old work",
+    },
+    Mutant {
         name: "the record is vacated under work",
         edits: &[edit(
             "elector.rs",

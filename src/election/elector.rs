@@ -378,7 +378,11 @@ impl Elector {
                 // Here, because a cooldown of zero is over before the end of this step.
                 self.stop_believing(LossReason::Resigned);
             }
-            Event::Work { under_way } => self.work_under_way = under_way,
+            Event::Work { under_way } => {
+                // Whoever waited for old work to end before standing again looks now.
+                self.hinted |= !under_way && self.held.is_none();
+                self.work_under_way = under_way;
+            }
             Event::Finish { outcome } => {
                 self.finish = Some(outcome);
                 self.stop_believing(LossReason::Finished);
@@ -616,7 +620,8 @@ impl Elector {
             (Some(max_attempts), Some(outcome)) => outcome.is_final(max_attempts),
             _ => false,
         };
-        !is_done && self.standing_down_at(now).is_none()
+        // Work of a term that lapsed is still ending: a new term must not run beside it.
+        !is_done && !self.work_under_way && self.standing_down_at(now).is_none()
     }
 
     fn owns_record(&self) -> bool {
@@ -724,7 +729,8 @@ impl Elector {
     fn schedule_look(&mut self, now: BootTime) {
         self.due_at = now + self.jittered(self.timing.retry_period());
         let over_at = match self.standing_down_at(now) {
-            None => self.watch.over_at(&self.me),
+            None if self.may_stand(now) => self.watch.over_at(&self.me),
+            None => None,
             Some(StandingDown::Resigned { until }) => Some(until),
             Some(StandingDown::GateClosed | StandingDown::ShuttingDown) => None,
         };

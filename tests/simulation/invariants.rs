@@ -21,7 +21,7 @@ pub const A_LEADER_EXISTS: &str = "I3 a leader exists";
 /// A candidate names another one for no longer than the lease in the record lasts from when it
 /// first saw this state of it, and not at all once it is vacated.
 pub const NO_DEAD_HOLDER: &str = "I4 no dead holder is named";
-/// Nobody believes while another candidate's work is alive.
+/// Nobody believes while work of another term is alive, another candidate's or its own.
 pub const NO_OLD_WORK: &str = "I5 no old work";
 /// A candidate that vacates has stopped believing, and its work has ended.
 pub const VACATED_LAST: &str = "I6 vacated last";

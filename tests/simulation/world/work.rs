@@ -28,8 +28,11 @@ impl World {
             }
             return Ok(());
         };
-        let me = (believer, self.nodes[believer].life);
-        match self.works.iter().find(|work| (work.node, work.life) != me) {
+        let own = self.nodes[believer].process.as_ref();
+        let own = own.and_then(|process| process.view.leading(self.local(believer)));
+        let me = (believer, self.nodes[believer].life, own.map(|own| own.term));
+        let mine = |work: &Work| (work.node, work.life, Some(work.term)) == me;
+        match self.works.iter().find(|work| !mine(work)) {
             None => Ok(()),
             Some(Work { node, term, .. }) => {
                 let what = format!("n{believer} leads while n{node}'s work of term {term} goes on");
