@@ -58,6 +58,11 @@ pub(super) async fn hold(_: Permitted, State(app): State<App>, request: Request)
     if let Err(refusal) = read_body(request).await {
         return refusal;
     }
+    // Most who ask are standbys: their question must not look like work to the election.
+    let (seen, now) = (app.election.leadership(), app.election.now());
+    if !seen.is_leading(now) {
+        return leader::answer(&app, &seen, now, Duration::ZERO);
+    }
     let Ok(permit) = Arc::clone(&app.holds.free).try_acquire_owned() else {
         let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
         return problem(StatusCode::TOO_MANY_REQUESTS, &words);
@@ -66,8 +71,8 @@ pub(super) async fn hold(_: Permitted, State(app): State<App>, request: Request)
         let words = "cannot tell which clock this is: /proc is not mounted";
         return problem(StatusCode::INTERNAL_SERVER_ERROR, words);
     };
-    // First announce the work, then look: in this order the record cannot be vacated between the
-    // look and the start.
+    // First announce the work, then look once more: in this order the record cannot be vacated
+    // between the look and the start.
     let work = app.election.begin_work();
     let mut view = app.election.watch();
     let seen = view.borrow_and_update().clone();
