@@ -5,5 +5,8 @@
 //! [`election::leadership::Leadership`]; `config`, `cli` and `main` put them together. A lower
 //! floor never imports an upper one (`tests/layers.rs`).
 
+pub mod alarm;
+pub mod candidate;
 pub mod election;
+pub mod metrics;
 pub mod store;

@@ -56,6 +56,11 @@ impl WallTime {
         Self(SystemTime::UNIX_EPOCH + since_epoch)
     }
 
+    /// Whether both are the very same reading.
+    pub fn same_reading(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Reads an RFC 3339 timestamp, as written by `Display`.
     pub fn parse(text: &str) -> Option<Self> {
         humantime::parse_rfc3339(text).ok().map(Self)

@@ -103,6 +103,12 @@ impl LeaseRecord {
     pub fn is_held_by(&self, candidate: &Candidate) -> bool {
         self.holder.as_ref() == Some(candidate)
     }
+
+    /// Whether writing this record changes who leads, so that others are worth waking: renewals do
+    /// not. Only a hint: the times are of a wall clock.
+    pub fn changes_leader(&self) -> bool {
+        self.holder.is_none() || self.acquire_time.same_reading(self.renew_time)
+    }
 }
 
 /// A record as a store showed it.

@@ -1,0 +1,56 @@
+//! A timer that counts on while the machine is suspended.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
+
+use crate::election::clock::{BootTime, Clock, HostClock};
+
+/// Waits for a moment of the boot clock. tokio's own timers stop in suspend, and would end a
+/// leader's work late by however long the lid was closed.
+#[derive(Debug)]
+pub struct Alarm(AsyncFd<OwnedFd>);
+
+impl Alarm {
+    /// An alarm that is not set.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no file descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
+        #[expect(deprecated, reason = "its successor is unsafe; for an `OwnedFd` both are sound")]
+        Ok(Self(AsyncFd::new(timer)?))
+    }
+
+    /// Waits until `at`, which may have passed. Safe to cancel.
+    pub async fn until(&mut self, at: BootTime) {
+        // A timer is a hint: look at the clock before believing it.
+        while HostClock.now().boot < at {
+            if self.set(at).is_err() {
+                // Cannot happen to a valid time on an open timer; a coarse timer is still a timer.
+                tokio::time::sleep(at.since(HostClock.now().boot)).await;
+            } else if let Ok(mut ready) = self.0.readable().await {
+                ready.clear_ready();
+            }
+        }
+    }
+
+    fn set(&self, at: BootTime) -> io::Result<()> {
+        let at = at.as_duration();
+        let it_value = Timespec {
+            tv_sec: i64::try_from(at.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(at.subsec_nanos()),
+        };
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let timer = Itimerspec { it_interval, it_value };
+        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::ABSTIME, &timer)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,353 @@
+//! The driver: joins an elector, a store and a clock. It decides nothing.
+//!
+//! It carries out what the elector says, reports back what came of it, publishes what readers may
+//! know after every step, and writes the log. One task runs one election.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::alarm::Alarm;
+use crate::election::clock::{BootTime, Clock};
+use crate::election::elector::{Action, Call, CallFailed, Elector, Event, News, Step, Swapped};
+use crate::election::leadership::Leadership;
+use crate::election::lease::{Candidate, ElectionName, Observed};
+use crate::election::timing::Timing;
+use crate::metrics::{Metrics, Verb};
+use crate::store::{Hints, Store, StoreError};
+
+/// Requests that can wait for the driver. More than this many at once are a caller's mistake, and
+/// they wait.
+const REQUESTS: usize = 16;
+
+/// What to run: one candidate in one election.
+pub struct Standing {
+    /// The election.
+    pub election: ElectionName,
+    /// Who stands.
+    pub candidate: Candidate,
+    /// Its settings.
+    pub timing: Timing,
+    /// Where the record lives.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where to count.
+    pub metrics: Metrics,
+}
+
+/// What everybody else has of a running candidate: its view, and a way to ask things of it.
+#[derive(Clone)]
+pub struct Handle {
+    election: ElectionName,
+    view: watch::Receiver<Leadership>,
+    requests: mpsc::Sender<Event>,
+    work: Arc<watch::Sender<usize>>,
+    turned_at: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Leader-only work in flight. While one exists, the record is not vacated.
+#[derive(Debug)]
+pub struct Work(Arc<watch::Sender<usize>>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+impl Handle {
+    /// Which election this is.
+    pub fn election(&self) -> &ElectionName {
+        &self.election
+    }
+
+    /// What is known of it now.
+    pub fn leadership(&self) -> Leadership {
+        self.view.borrow().clone()
+    }
+
+    /// The same, to wait for changes.
+    pub fn watch(&self) -> watch::Receiver<Leadership> {
+        self.view.clone()
+    }
+
+    /// The time that the answers of [`Leadership`] are to be asked for.
+    pub fn now(&self) -> BootTime {
+        self.clock.now().boot
+    }
+
+    /// Announces leader-only work, until the returned value is dropped.
+    pub fn begin_work(&self) -> Work {
+        self.work.send_modify(|count| *count += 1);
+        Work(Arc::clone(&self.work))
+    }
+
+    /// Asks to step down and stay down for `cooldown`.
+    pub async fn resign(&self, cooldown: Duration) {
+        self.request(Event::Resign { cooldown }).await;
+    }
+
+    /// Opens or closes the gate.
+    pub async fn set_gate(&self, open: bool) {
+        self.request(Event::Gate { open }).await;
+    }
+
+    /// Asks to leave the election, giving up on work and store after `grace`.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.request(Event::Shutdown { give_up_at: self.now() + grace }).await;
+    }
+
+    /// How long ago the election's loop turned last.
+    pub fn stalled_for(&self) -> Duration {
+        let turned_at = Duration::from_millis(self.turned_at.load(Ordering::Relaxed));
+        self.now().since(BootTime::from_duration(turned_at))
+    }
+
+    async fn request(&self, event: Event) {
+        // A driver that has finished has no use for it.
+        let _ = self.requests.send(event).await;
+    }
+}
+
+/// Prepares a candidate: a handle to it, and the driver to run.
+///
+/// # Errors
+///
+/// When the system has no timer to spare.
+pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
+    let Standing { election, candidate, timing, store, clock, metrics } = standing;
+    // The incarnation is random: seeded with it, candidates that start together do not stay
+    // together.
+    let seed = candidate
+        .incarnation
+        .bytes()
+        .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
+    let elector = Elector::new(candidate, timing, seed);
+    let (view, readers) = watch::channel(elector.leadership());
+    let (requests, inbox) = mpsc::channel(REQUESTS);
+    let (work, work_under_way) = watch::channel(0);
+    let turned_at = Arc::new(AtomicU64::new(millis(clock.now().boot)));
+    let handle = Handle {
+        election: election.clone(),
+        view: readers,
+        requests,
+        work: Arc::new(work),
+        turned_at: Arc::clone(&turned_at),
+        clock: Arc::clone(&clock),
+    };
+    let hints = store.hints(&election);
+    let driver = Driver {
+        election,
+        elector,
+        store,
+        clock,
+        hints,
+        inbox,
+        work: work_under_way,
+        view,
+        turned_at,
+        alarm: Alarm::new()?,
+        health: Health::default(),
+        metrics,
+    };
+    Ok((handle, driver))
+}
+
+/// Runs one election.
+pub struct Driver {
+    election: ElectionName,
+    elector: Elector,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    hints: Hints,
+    inbox: mpsc::Receiver<Event>,
+    work: watch::Receiver<usize>,
+    view: watch::Sender<Leadership>,
+    turned_at: Arc<AtomicU64>,
+    alarm: Alarm,
+    health: Health,
+    metrics: Metrics,
+}
+
+impl Driver {
+    /// Runs until the candidate has left the election after a shutdown.
+    pub async fn run(mut self) {
+        let mut event = Event::Wake;
+        loop {
+            event = match self.step(event) {
+                Action::Finished => return,
+                Action::Wait { until } => self.wait(until).await,
+                Action::Call(call) => match self.call(call).await {
+                    Some(event) => event,
+                    None => return,
+                },
+            };
+        }
+    }
+
+    /// Takes one step of the elector, and publishes what came of it before anything else happens.
+    fn step(&mut self, event: Event) -> Action {
+        let now = self.clock.now();
+        let Step { action, news } = self.elector.step(now, event);
+        self.turned_at.store(millis(now.boot), Ordering::Relaxed);
+        self.view.send_replace(self.elector.leadership());
+        for item in &news {
+            self.metrics.count_news(&self.election, item);
+            log(&self.election, item);
+        }
+        action
+    }
+
+    /// Waits for the next event, until `until` at most.
+    async fn wait(&mut self, until: BootTime) -> Event {
+        tokio::select! {
+            biased;
+            event = asked(&mut self.inbox) => event,
+            event = work_changed(&mut self.work) => event,
+            () = self.hints.next() => Event::Changed,
+            () = self.alarm.until(until) => Event::Wake,
+        }
+    }
+
+    /// Carries out a call. Everything else that happens meanwhile is stepped through at once, so
+    /// that a "no" never waits for a store. None when the elector finished in the meantime.
+    async fn call(&mut self, call: Call) -> Option<Event> {
+        let (store, election) = (Arc::clone(&self.store), self.election.clone());
+        let (deadline, verb) = match &call {
+            Call::Observe { deadline } => (*deadline, Verb::Observe),
+            Call::Swap { deadline, .. } => (*deadline, Verb::Swap),
+        };
+        let started = self.clock.now().boot;
+        let mut answer = Box::pin(async move {
+            match call {
+                Call::Observe { .. } => Answer::Observed(store.observe(&election).await),
+                Call::Swap { expected, record, .. } => {
+                    Answer::Swapped(store.swap(&election, expected.as_ref(), &record).await)
+                }
+            }
+        });
+        let mut wake_at = self.clock.now().boot;
+        let answer = loop {
+            let event = tokio::select! {
+                biased;
+                answer = &mut answer => break answer,
+                event = asked(&mut self.inbox) => event,
+                event = work_changed(&mut self.work) => event,
+                () = self.hints.next() => Event::Changed,
+                () = self.alarm.until(wake_at.min(deadline)) => Event::Wake,
+            };
+            if self.clock.now().boot >= deadline {
+                break verb.timed_out(deadline, started);
+            }
+            match self.step(event) {
+                Action::Wait { until } => wake_at = until,
+                Action::Finished => return None,
+                // The elector has one call under way at a time: this one.
+                Action::Call(_) => {}
+            }
+        };
+        let took = self.clock.now().boot.since(started);
+        self.metrics.count_call(&self.election, verb, took, answer.error());
+        self.health.note(&self.election, answer.error());
+        Some(answer.into_event())
+    }
+}
+
+/// The next request; never, when nobody can ask any more.
+async fn asked(inbox: &mut mpsc::Receiver<Event>) -> Event {
+    match inbox.recv().await {
+        Some(event) => event,
+        None => std::future::pending().await,
+    }
+}
+
+async fn work_changed(work: &mut watch::Receiver<usize>) -> Event {
+    match work.changed().await {
+        Ok(()) => Event::Work { under_way: *work.borrow_and_update() > 0 },
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn millis(at: BootTime) -> u64 {
+    u64::try_from(at.as_duration().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a store said.
+enum Answer {
+    Observed(Result<Option<Observed>, StoreError>),
+    Swapped(Result<Swapped, StoreError>),
+}
+
+impl Answer {
+    fn error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Observed(answer) => answer.as_ref().err(),
+            Self::Swapped(answer) => answer.as_ref().err(),
+        }
+    }
+
+    fn into_event(self) -> Event {
+        match self {
+            Self::Observed(answer) => Event::Observed(answer.map_err(|_| CallFailed)),
+            Self::Swapped(answer) => Event::Swapped(answer.map_err(|_| CallFailed)),
+        }
+    }
+}
+
+impl Verb {
+    fn timed_out(self, deadline: BootTime, started: BootTime) -> Answer {
+        let after = humantime::format_duration(deadline.since(started));
+        let error = StoreError::Unavailable(format!("no answer from the store within {after}"));
+        match self {
+            Self::Observe => Answer::Observed(Err(error)),
+            Self::Swap => Answer::Swapped(Err(error)),
+        }
+    }
+}
+
+/// Logs the store's failures once per change, not once per attempt.
+#[derive(Default)]
+struct Health {
+    error: Option<StoreError>,
+}
+
+impl Health {
+    fn note(&mut self, election: &ElectionName, error: Option<&StoreError>) {
+        if self.error.as_ref() == error {
+            return;
+        }
+        match error {
+            Some(error @ StoreError::Unavailable(_)) => {
+                tracing::warn!(%election, %error, "the store is unavailable; trying again");
+            }
+            Some(error @ StoreError::Misconfigured(_)) => {
+                tracing::error!(%election, %error, "the store needs attention; trying again");
+            }
+            None => tracing::info!(%election, "the store answers again"),
+        }
+        self.error = error.cloned();
+    }
+}
+
+fn log(election: &ElectionName, news: &News) {
+    match news {
+        News::Elected { term } => tracing::info!(%election, term, "elected: this instance leads"),
+        News::Lost { term, reason } => {
+            let reason = reason.as_str();
+            tracing::info!(%election, term, reason, "this instance no longer leads");
+        }
+        News::Vacated { term } => tracing::info!(%election, term, "lease vacated"),
+        News::Following { holder, term } => {
+            tracing::info!(%election, term, holder, "another instance leads");
+        }
+        News::TermWentBackwards { seen, record } => tracing::warn!(
+            %election, seen, record,
+            "the record's term went backwards: was a backup restored? \
+             Waiting for a whole lease before standing again"
+        ),
+    }
+}

@@ -1,0 +1,522 @@
+//! Records in an SQLite file: the embedded store, for processes of one host.
+//!
+//! # Clock
+//!
+//! Every process that can open the file runs on this host, so the host's boot clock judges leases:
+//! a record carries the boot-clock reading at which its lease ends, and the id of the boot that
+//! the reading belongs to. After a reboot every older holder is dead, and its lease over. A wall
+//! clock is never asked.
+//!
+//! # Durability
+//!
+//! `synchronous=FULL`: a term that was handed out must not be handed out again after a power loss,
+//! so a write is on the disk before it counts.
+//!
+//! # Push
+//!
+//! Whoever changes the leader touches a second file, `….bell`, after the commit, and every other
+//! process watches the folder by inotify. (The write-ahead log itself would ring too early: its
+//! file changes before the commit can be seen.)
+//!
+//! # Hangs
+//!
+//! A call runs in a task of its own, together with the connection it uses. A caller that gives up
+//! leaves both behind, and the next call opens another connection; when too many are left behind,
+//! calls fail at once, so a disk that hangs for a day costs no more than one that hangs a minute.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Row};
+use tokio::sync::Semaphore;
+
+use super::{Bell, Hints, Store, StoreError};
+use crate::election::clock::{BootTime, Clock, WallTime};
+use crate::election::elector::Swapped;
+use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Term, Version};
+
+mod errors;
+mod folder;
+mod host;
+
+use errors::explain;
+pub use host::Host;
+
+/// Calls under way at once, those that were given up included. One is the normal case; the others
+/// are for calls that hang, of which an elector makes one every few seconds.
+const MAX_CALLS: usize = 4;
+
+/// The shape of the rows that this version writes and understands.
+const FORMAT: i64 = 1;
+
+const CREATE: &str = "
+    CREATE TABLE IF NOT EXISTS leases (
+        election          TEXT PRIMARY KEY NOT NULL,
+        format            INTEGER NOT NULL,
+        version           TEXT NOT NULL,
+        term              INTEGER NOT NULL,
+        holder            TEXT,
+        incarnation       TEXT,
+        lease_duration_ms INTEGER NOT NULL,
+        acquire_time      TEXT NOT NULL,
+        renew_time        TEXT NOT NULL,
+        boot_id           TEXT NOT NULL,
+        expires_boot_ms   INTEGER NOT NULL
+    ) STRICT";
+
+// Columns by name, never `*`: a newer version may add some while this one runs, and sqlx panics
+// when a statement that it has cached returns more columns than it was prepared with.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT election, format, version, term, holder, incarnation, lease_duration_ms, \
+             acquire_time, renew_time, boot_id, expires_boot_ms FROM leases ",
+            $which
+        )
+    };
+}
+const SELECT: &str = select!("WHERE election = ?");
+const SELECT_ALL: &str = select!("ORDER BY election");
+
+const INSERT: &str = "
+    INSERT INTO leases (format, version, term, holder, incarnation, lease_duration_ms,
+                        acquire_time, renew_time, boot_id, expires_boot_ms, election)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (election) DO NOTHING";
+
+const UPDATE: &str = "
+    UPDATE leases
+    SET format = ?, version = ?, term = ?, holder = ?, incarnation = ?, lease_duration_ms = ?,
+        acquire_time = ?, renew_time = ?, boot_id = ?, expires_boot_ms = ?
+    WHERE election = ? AND version = ? AND format = 1";
+
+/// The embedded store.
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    /// Whether a missing folder is created: only the default one is.
+    create_folder: bool,
+    /// How long SQLite waits for another process's lock.
+    patience: Duration,
+    clock: Arc<dyn Clock>,
+    host: OnceLock<Host>,
+    idle: Mutex<Option<Open>>,
+    calls: Arc<Semaphore>,
+    bell: Arc<Bell>,
+    watching: OnceLock<()>,
+}
+
+/// A connection, and the file that it is open on.
+struct Open {
+    database: SqliteConnection,
+    file: FileId,
+}
+
+/// Tells a file from another that was put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+impl SqliteStore {
+    /// A store on the file at `path`, which is created if its folder exists. Nothing is opened
+    /// yet. A call waits for other processes' locks for at most `patience`.
+    pub fn new(path: PathBuf, patience: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                path,
+                create_folder: false,
+                patience,
+                clock,
+                host: OnceLock::new(),
+                idle: Mutex::new(None),
+                calls: Arc::new(Semaphore::new(MAX_CALLS)),
+                bell: Arc::new(Bell::default()),
+                watching: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Creates the folder too, for this user alone.
+    #[must_use]
+    pub fn creating_folder(mut self) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.create_folder = true;
+        }
+        self
+    }
+
+    /// Pretends to run on another host or after another boot.
+    #[must_use]
+    pub fn on_host(self, host: Host) -> Self {
+        // Set once, before the first call: the first one wins.
+        let _ = self.shared.host.set(host);
+        self
+    }
+
+    /// Runs one call, with the idle connection if there is one, in a task that outlives its caller.
+    async fn call<T, F, Fut>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<Shared>, Open) -> Fut + Send + 'static,
+        Fut: Future<Output = (Open, Result<T, Failure>)> + Send,
+    {
+        let permit = Arc::clone(&self.shared.calls).try_acquire_owned().map_err(|_| {
+            StoreError::Unavailable(format!(
+                "{}: {MAX_CALLS} earlier calls still hang: is the disk stuck?",
+                self.shared
+            ))
+        })?;
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::spawn(async move {
+            let _permit = permit;
+            let open = shared.connect().await.map_err(|failure| explain(&shared.path, failure))?;
+            let (open, result) = operation(Arc::clone(&shared), open).await;
+            match result {
+                Ok(value) => {
+                    shared.set_idle(open);
+                    Ok(value)
+                }
+                Err(failure) => Err(explain(&shared.path, failure)),
+            }
+        });
+        task.await.unwrap_or_else(|error| {
+            Err(StoreError::Unavailable(format!("{}: the call ended early: {error}", self.shared)))
+        })
+    }
+}
+
+/// Why a call failed, before it is explained to a person.
+#[derive(Debug)]
+enum Failure {
+    Sql(sqlx::Error),
+    Io(&'static str, io::Error),
+    Explained(StoreError),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn init(&self) -> Result<(), StoreError> {
+        self.call(async |_, open| (open, Ok(()))).await
+    }
+
+    async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        let election = election.clone();
+        self.call(async move |shared, mut open| {
+            let result = select(&shared, &mut open, &election).await;
+            (open, result)
+        })
+        .await
+    }
+
+    async fn swap(
+        &self,
+        election: &ElectionName,
+        expected: Option<&Version>,
+        record: &LeaseRecord,
+    ) -> Result<Swapped, StoreError> {
+        let (election, expected, record) = (election.clone(), expected.cloned(), record.clone());
+        self.call(async move |shared, mut open| {
+            let result = swap(&shared, &mut open, &election, expected.as_ref(), &record).await;
+            (open, result)
+        })
+        .await
+    }
+
+    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+        self.call(async |shared, mut open| {
+            let result = select_all(&shared, &mut open).await;
+            (open, result)
+        })
+        .await
+    }
+
+    fn hints(&self, _election: &ElectionName) -> Hints {
+        self.shared.bell.hints()
+    }
+}
+
+async fn select(
+    shared: &Shared,
+    open: &mut Open,
+    election: &ElectionName,
+) -> Result<Option<Observed>, Failure> {
+    let query = sqlx::query(SELECT).bind(election.as_str());
+    let row = query.fetch_all(&mut open.database).await?.pop();
+    row.map(|row| shared.decode(election, &row)).transpose()
+}
+
+async fn select_all(
+    shared: &Shared,
+    open: &mut Open,
+) -> Result<Vec<(ElectionName, Observed)>, Failure> {
+    let rows = sqlx::query(SELECT_ALL).fetch_all(&mut open.database).await?;
+    let decode = |row: &SqliteRow| {
+        let name: String = row.try_get("election")?;
+        let election = name.parse().map_err(|error| shared.unreadable(&name, &error))?;
+        let observed = shared.decode(&election, row)?;
+        Ok((election, observed))
+    };
+    rows.iter().map(decode).collect()
+}
+
+async fn swap(
+    shared: &Shared,
+    open: &mut Open,
+    election: &ElectionName,
+    expected: Option<&Version>,
+    record: &LeaseRecord,
+) -> Result<Swapped, Failure> {
+    let version = uuid::Uuid::new_v4().simple().to_string();
+    // The reading is from after the elector's, so the lease ends later than the elector counts.
+    let expires = shared.clock.now().boot + record.lease_duration;
+    let (host, holder) = (shared.host()?, record.holder.as_ref());
+    let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
+        .bind(FORMAT)
+        .bind(&version)
+        .bind(i64::try_from(record.term).unwrap_or(i64::MAX))
+        .bind(holder.map(|holder| holder.identity.as_str()))
+        .bind(holder.map(|holder| holder.incarnation.as_str()))
+        .bind(millis(record.lease_duration))
+        .bind(record.acquire_time.to_string())
+        .bind(record.renew_time.to_string())
+        .bind(host.boot_id())
+        .bind(millis(expires.as_duration()))
+        .bind(election.as_str());
+    if let Some(expected) = expected {
+        query = query.bind(expected.as_str());
+    }
+    // `execute` runs the statement to its end, so the commit is done when it returns.
+    let written = query.execute(&mut open.database).await?.rows_affected();
+    if written == 0 {
+        return Ok(Swapped::Lost(select(shared, open, election).await?));
+    }
+    if record.changes_leader() {
+        shared.ring().await;
+    }
+    Ok(Swapped::Won(Version::new(version)))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn from_millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+impl Shared {
+    /// The idle connection if it is still on the file that the path names, or a new one.
+    async fn connect(self: &Arc<Self>) -> Result<Open, Failure> {
+        let path = self.path.clone();
+        let file = blocking(move || FileId::of(&path)).await;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (idle, file) {
+            // Writing to a file that was moved away would elect a leader that nobody sees.
+            (Some(open), Ok(file)) if open.file == file => Ok(open),
+            _ => self.open().await,
+        }
+    }
+
+    fn set_idle(&self, open: Open) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
+    }
+
+    async fn open(self: &Arc<Self>) -> Result<Open, Failure> {
+        let shared = Arc::clone(self);
+        blocking(move || shared.prepare_folder()).await?;
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(self.patience)
+            .statement_cache_capacity(4)
+            .row_buffer_size(4)
+            .command_buffer_size(4)
+            .disable_statement_logging();
+        let mut database = self.establish(&options).await?;
+        sqlx::query(CREATE).execute(&mut database).await?;
+        let path = self.path.clone();
+        let file = blocking(move || FileId::of(&path)).await;
+        let file = file.map_err(|error| Failure::Io("look at the database file", error))?;
+        self.watch_folder();
+        Ok(Open { database, file })
+    }
+
+    /// Opens the file. Many processes that start at once on a new file get in each other's way:
+    /// SQLite does not wait for the lock that turns the write-ahead log on.
+    async fn establish(&self, options: &SqliteConnectOptions) -> Result<SqliteConnection, Failure> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let mut patience = self.patience;
+        loop {
+            match SqliteConnection::connect_with(options).await {
+                Err(error) if errors::is_locked(&error) && patience > PAUSE => {
+                    patience -= PAUSE;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Makes sure that the folder exists and is local, and that this host can be told from others.
+    fn prepare_folder(&self) -> Result<(), Failure> {
+        let folder = folder::of(&self.path);
+        if self.create_folder {
+            folder::create(folder).map_err(|error| Failure::Io("create its folder", error))?;
+        }
+        folder::check(&self.path, folder).map_err(Failure::Explained)?;
+        if self.host.get().is_none() {
+            let host = Host::this().map_err(|error| Failure::Io("read the boot id", error))?;
+            let _ = self.host.set(host);
+        }
+        Ok(())
+    }
+
+    fn host(&self) -> Result<&Host, Failure> {
+        let unknown = || StoreError::Unavailable(format!("{self}: the boot id is not known"));
+        self.host.get().ok_or_else(|| Failure::Explained(unknown()))
+    }
+
+    /// Turns changes in the folder into hints, from the first successful open on.
+    fn watch_folder(&self) {
+        if self.watching.set(()).is_err() {
+            return;
+        }
+        let bell_file = self.bell_file();
+        let names = [&self.path, &bell_file]
+            .map(|path| path.file_name().unwrap_or_default().as_bytes().to_vec());
+        let (folder, bell) = (folder::of(&self.path).to_owned(), Arc::downgrade(&self.bell));
+        tokio::spawn(async move {
+            if let Err(error) = folder::watch(&folder, &names, &bell).await {
+                tracing::warn!(
+                    folder = %folder.display(), %error,
+                    "cannot watch the folder of the store: hand-overs are noticed by polling only"
+                );
+            }
+        });
+    }
+
+    fn bell_file(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".bell");
+        PathBuf::from(name)
+    }
+
+    /// Tells the other processes. Closing a file that was open for writing is what they wait for.
+    async fn ring(&self) {
+        let bell_file = self.bell_file();
+        let rung = blocking(move || std::fs::File::create(bell_file)).await;
+        if let Err(error) = rung {
+            tracing::debug!(%error, "cannot touch the bell file: others notice by polling");
+        }
+    }
+
+    fn decode(&self, election: &ElectionName, row: &SqliteRow) -> Result<Observed, Failure> {
+        let format: i64 = row.try_get("format")?;
+        if format != FORMAT {
+            return Err(Failure::Explained(StoreError::Misconfigured(format!(
+                "{self}: the record of election '{election}' has format {format}, and this version \
+                 of bellwether knows only format {FORMAT}: upgrade this instance"
+            ))));
+        }
+        let lease_duration = from_millis(row.try_get("lease_duration_ms")?);
+        if lease_duration.is_zero() || lease_duration > crate::election::lease::MAX_LEASE_DURATION {
+            return Err(self.unreadable(election, &format!("lease duration {lease_duration:?}")));
+        }
+        let holder: Option<String> = row.try_get("holder")?;
+        let incarnation: Option<String> = row.try_get("incarnation")?;
+        let holder = holder
+            .map(|identity| Candidate { identity, incarnation: incarnation.unwrap_or_default() });
+        let wall = |text: String| WallTime::parse(&text).unwrap_or(WallTime::EPOCH);
+        let expires = BootTime::from_duration(from_millis(row.try_get("expires_boot_ms")?));
+        let boot_id: String = row.try_get("boot_id")?;
+        let now = self.clock.now().boot;
+        Ok(Observed {
+            record: LeaseRecord {
+                holder,
+                term: Term::try_from(row.try_get::<i64, _>("term")?).unwrap_or(0),
+                lease_duration,
+                acquire_time: wall(row.try_get("acquire_time")?),
+                renew_time: wall(row.try_get("renew_time")?),
+            },
+            version: Version::new(row.try_get::<String, _>("version")?),
+            remaining: self.host()?.remaining(&boot_id, expires, now),
+        })
+    }
+
+    fn unreadable(&self, election: &dyn fmt::Display, what: &dyn fmt::Display) -> Failure {
+        Failure::Explained(StoreError::Misconfigured(format!(
+            "{self}: the record of election '{election}' cannot be read: {what}. \
+             Was it edited by hand?"
+        )))
+    }
+}
+
+/// Runs a system call that may hang away from the thread that answers.
+async fn blocking<T: Send + 'static, E>(
+    operation: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    E: Send + 'static + From<Panicked>,
+{
+    match tokio::task::spawn_blocking(operation).await {
+        Ok(result) => result,
+        Err(_) => Err(E::from(Panicked)),
+    }
+}
+
+/// The thread of a blocking call is gone: only when the runtime shuts down.
+struct Panicked;
+
+impl From<Panicked> for io::Error {
+    fn from(_: Panicked) -> Self {
+        io::Error::other("shutting down")
+    }
+}
+
+impl From<Panicked> for Failure {
+    fn from(_: Panicked) -> Self {
+        Self::Io("finish a call", io::Error::other("shutting down"))
+    }
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store {}", self.path.display())
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,45 @@
+//! What SQLite's errors mean to a person and to the elector.
+
+use std::path::Path;
+
+use super::super::StoreError;
+use super::Failure;
+
+/// SQLite's primary result code, the low byte of an extended one.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<u32>().ok().map(|code| code & 0xFF)
+}
+
+/// Whether another process's lock is in the way.
+pub fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(5 | 6))
+}
+
+/// Says what happened, to which file, and what to do.
+pub fn explain(path: &Path, failure: Failure) -> StoreError {
+    let path = path.display();
+    let error = match failure {
+        Failure::Explained(error) => return error,
+        Failure::Io(what, error) => {
+            return StoreError::Misconfigured(format!("store {path}: cannot {what}: {error}"));
+        }
+        Failure::Sql(error) => error,
+    };
+    let unavailable = |what: &str| StoreError::Unavailable(format!("store {path}: {what}"));
+    let misconfigured = |what: &str| StoreError::Misconfigured(format!("store {path}: {what}"));
+    match primary_code(&error) {
+        Some(5 | 6) => unavailable("another process keeps the file locked"),
+        Some(10) => unavailable(&format!("the disk reports an error ({error})")),
+        Some(13) => unavailable("the disk is full: free some space"),
+        Some(3 | 8 | 23) => misconfigured(
+            "the file cannot be written: is its file system mounted read-only, or its mode wrong?",
+        ),
+        Some(14) => misconfigured("the file cannot be opened: check its folder, owner and mode"),
+        Some(11 | 26) => misconfigured(
+            "the file is damaged, or no SQLite database: stop every instance that uses it, \
+             move it away and start them again (terms then begin anew)",
+        ),
+        _ => unavailable(&error.to_string()),
+    }
+}

@@ -1,0 +1,172 @@
+//! The folder of the database: on a local file system, writable, and watched for changes.
+
+use std::fs::{DirBuilder, Metadata};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Weak;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::{Access, StatFs};
+use rustix::io::Errno;
+use tokio::io::unix::AsyncFd;
+
+use super::super::{Bell, StoreError};
+
+/// Magic numbers of `statfs(2)` for file systems that other hosts, or a user-space server, can
+/// change under the kernel: locks and shared memory, which SQLite's write-ahead log is built on,
+/// do not reach across them.
+const NETWORK: [(u64, &str); 14] = [
+    (0x6969, "NFS"),
+    (0xFF53_4D42, "CIFS"),
+    (0xFE53_4D42, "SMB"),
+    (0x517B, "SMB"),
+    (0x0102_1997, "9p"),
+    (0x6573_5546, "FUSE"),
+    (0x6A65_6A63, "virtiofs"),
+    (0x00C3_6400, "Ceph"),
+    (0x0BD0_0BD0, "Lustre"),
+    (0x5346_414F, "AFS"),
+    (0x6B41_4653, "AFS"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636F, "OCFS2"),
+    (0x4750_4653, "GPFS"),
+];
+
+/// The folder that a database file lies in.
+pub fn of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Creates the folder and those above it, for this user alone.
+pub fn create(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Checks that the folder can hold the database.
+///
+/// # Errors
+///
+/// What is wrong with it, and what to do.
+pub fn check(path: &Path, folder: &Path) -> Result<(), StoreError> {
+    let wrong =
+        |what: String| Err(StoreError::Misconfigured(format!("store {}: {what}", path.display())));
+    let shown = folder.display();
+    match std::fs::metadata(folder).as_ref().map(Metadata::is_dir) {
+        Ok(true) => {}
+        Ok(false) => return wrong(format!("{shown} is not a folder")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return wrong(format!(
+                "the folder {shown} does not exist: create it, or name another with --store"
+            ));
+        }
+        Err(error) => return wrong(format!("cannot look at the folder {shown}: {error}")),
+    }
+    if let Some(kind) = rustix::fs::statfs(folder).ok().as_ref().and_then(network) {
+        return wrong(format!(
+            "{shown} is on a network file system ({kind}), across which SQLite's locks do not \
+             hold: use a folder on a local disk, or Postgres or DynamoDB for several hosts"
+        ));
+    }
+    // The database, its write-ahead log and the bell are all created in the folder.
+    if rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return wrong(format!(
+            "the folder {shown} is not writable for this user: \
+             change its owner or mode, or name another file with --store"
+        ));
+    }
+    if path.exists() && rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).is_err() {
+        return wrong(
+            "the file is not readable and writable for this user: change its owner or mode"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn network(found: &StatFs) -> Option<&'static str> {
+    // The field is signed on some platforms, and some magic numbers have the top bit set.
+    #[expect(clippy::cast_sign_loss, reason = "a magic number is a bit pattern")]
+    let magic = found.f_type as u64 & 0xFFFF_FFFF;
+    NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
+}
+
+/// Rings `bell` whenever one of the files called `names` changed hands in the folder, until nobody
+/// can hear it any more.
+///
+/// # Errors
+///
+/// When the folder cannot be watched, at the start or from some moment on.
+pub async fn watch(folder: &Path, names: &[Vec<u8>; 2], bell: &Weak<Bell>) -> io::Result<()> {
+    let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+    let flags = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::DELETE;
+    inotify::add_watch(&queue, folder, flags | WatchFlags::MOVE | WatchFlags::ONLYDIR)?;
+    #[expect(deprecated, reason = "its successor is unsafe; for an `OwnedFd` both are sound")]
+    let queue = AsyncFd::new(queue)?;
+    loop {
+        let mut ready = queue.readable().await?;
+        let concerned = drain(&queue, names)?;
+        ready.clear_ready();
+        let Some(bell) = bell.upgrade() else { return Ok(()) };
+        if concerned {
+            bell.ring();
+        }
+    }
+}
+
+/// Reads every event that is queued; whether one concerns a file called one of `names`.
+fn drain(queue: impl AsFd, names: &[Vec<u8>; 2]) -> io::Result<bool> {
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut events = inotify::Reader::new(queue.as_fd(), &mut buffer);
+    let mut concerned = false;
+    loop {
+        match events.next() {
+            // An event without a name: the queue ran over, or the folder itself is gone.
+            Ok(event) => {
+                concerned |= event
+                    .file_name()
+                    .is_none_or(|name| names.iter().any(|known| known == name.to_bytes()));
+            }
+            Err(Errno::WOULDBLOCK) => return Ok(concerned),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(path: &Path) -> String {
+        check(path, of(path)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_local_writable_folder_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        check(&folder.path().join("leases.db"), folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_missing_folder_is_refused_with_what_to_do() {
+        let message = refused(Path::new("/nowhere/at/all/leases.db"));
+        assert!(message.contains("/nowhere/at/all does not exist: create it"), "{message}");
+    }
+
+    #[test]
+    fn a_file_is_not_a_folder() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(refused(&file.path().join("leases.db")).contains("is not a folder"));
+    }
+
+    #[test]
+    fn a_relative_file_lies_in_the_current_folder() {
+        assert_eq!(of(Path::new("leases.db")), Path::new("."));
+        assert_eq!(of(Path::new("/var/lib/leases.db")), Path::new("/var/lib"));
+    }
+}

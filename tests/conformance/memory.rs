@@ -1,0 +1,49 @@
+//! The memory store keeps the promises that the others are measured by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bellwether::election::clock::{BootTime, ManualClock};
+use bellwether::election::lease::ElectionName;
+use bellwether::store::Store;
+use bellwether::store::memory::MemoryStore;
+
+use crate::conformance;
+use crate::subject::Subject;
+
+struct Memory {
+    clock: ManualClock,
+    store: Arc<MemoryStore>,
+}
+
+async fn memory() -> Memory {
+    let clock = ManualClock::at(BootTime::from_duration(Duration::from_secs(100)));
+    let store = Arc::new(MemoryStore::new(Arc::new(clock.clone())));
+    Memory { clock, store }
+}
+
+#[async_trait]
+impl Subject for Memory {
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    fn from_another_process(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    async fn let_pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    async fn write_future_shape(&self, _election: &ElectionName) -> Option<String> {
+        None
+    }
+
+    async fn raw(&self, _election: &ElectionName) -> String {
+        String::new()
+    }
+}
+
+conformance!(memory());

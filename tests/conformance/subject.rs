@@ -1,0 +1,43 @@
+//! What the suite needs to know about a store under test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bellwether::election::lease::ElectionName;
+use bellwether::store::Store;
+
+/// A store under test, with whatever keeps it alive.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// The store as one process sees it.
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// The same records as another process sees them.
+    fn from_another_process(&self) -> Arc<dyn Store>;
+
+    /// Whether the store judges by a clock of its own.
+    fn has_a_clock(&self) -> bool {
+        true
+    }
+
+    /// Whether the store pushes hints.
+    fn pushes_hints(&self) -> bool {
+        true
+    }
+
+    /// A lease duration that [`Subject::let_pass`] can wait for.
+    fn lease_duration(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+
+    /// Lets time pass for the store's clock.
+    async fn let_pass(&self, time: Duration);
+
+    /// Rewrites the record as a future version of bellwether might, if the store keeps a shape at
+    /// all, and returns what shows the record down to the last byte.
+    async fn write_future_shape(&self, election: &ElectionName) -> Option<String>;
+
+    /// Shows the record again, as [`Subject::write_future_shape`] did.
+    async fn raw(&self, election: &ElectionName) -> String;
+}
