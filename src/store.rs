@@ -15,6 +15,7 @@ use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 
 /// Keeps lease records.

@@ -17,7 +17,9 @@ pub enum InvalidName {
     )]
     NotPlain(String),
     /// Together they name the channel of the notifications, and Postgres has room for 63 bytes.
-    #[error("the names of the schema and the table, '{0}' and '{1}', are too long: 50 letters together")]
+    #[error(
+        "the names of the schema and the table, '{0}' and '{1}', are too long: 50 letters together"
+    )]
     TooLong(String, String),
 }
 
@@ -80,9 +82,12 @@ impl Names {
 fn plain(name: &str) -> Result<String, InvalidName> {
     let bytes = name.as_bytes();
     let begins = bytes.first().is_some_and(|b| b.is_ascii_lowercase() || *b == b'_');
-    let goes_on =
-        bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
-    if begins && goes_on { Ok(name.to_owned()) } else { Err(InvalidName::NotPlain(name.to_owned())) }
+    let goes_on = bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
+    if begins && goes_on {
+        Ok(name.to_owned())
+    } else {
+        Err(InvalidName::NotPlain(name.to_owned()))
+    }
 }
 
 #[cfg(test)]

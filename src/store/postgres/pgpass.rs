@@ -30,9 +30,9 @@ fn password(line: &str, wanted: &[&str; 4]) -> Option<String> {
         return None;
     }
     let mut fields = fields(line).into_iter();
-    let fits = wanted.iter().all(|want| {
-        fields.next().is_some_and(|field| field.raw == "*" || field.text == *want)
-    });
+    let fits = wanted
+        .iter()
+        .all(|want| fields.next().is_some_and(|field| field.raw == "*" || field.text == *want));
     fields.next().filter(|_| fits).map(|field| field.text)
 }
 
