@@ -36,6 +36,8 @@ pub struct Standing {
     pub clock: Arc<dyn Clock>,
     /// Where to count.
     pub metrics: Metrics,
+    /// Where the answers are, for the log.
+    pub url: Option<String>,
 }
 
 /// What everybody else has of a running candidate: its view, and a way to ask things of it.
@@ -119,7 +121,7 @@ impl Handle {
 ///
 /// When the system has no timer to spare.
 pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
-    let Standing { election, candidate, timing, store, clock, metrics } = standing;
+    let Standing { election, candidate, timing, store, clock, metrics, url } = standing;
     // The incarnation is random: seeded with it, candidates that start together do not stay
     // together.
     let seed = candidate
@@ -153,6 +155,7 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         alarm: Alarm::new()?,
         health: Health::default(),
         metrics,
+        url,
     };
     Ok((handle, driver))
 }
@@ -171,6 +174,7 @@ pub struct Driver {
     alarm: Alarm,
     health: Health,
     metrics: Metrics,
+    url: Option<String>,
 }
 
 impl Driver {
@@ -197,7 +201,7 @@ impl Driver {
         self.view.send_replace(self.elector.leadership());
         for item in &news {
             self.metrics.count_news(&self.election, item);
-            log(&self.election, item);
+            log(&self.election, self.url.as_deref(), item);
         }
         action
     }
@@ -333,9 +337,11 @@ impl Health {
     }
 }
 
-fn log(election: &ElectionName, news: &News) {
+fn log(election: &ElectionName, url: Option<&str>, news: &News) {
     match news {
-        News::Elected { term } => tracing::info!(%election, term, "elected: this instance leads"),
+        News::Elected { term } => {
+            tracing::info!(%election, term, url, "elected: this instance leads");
+        }
         News::Lost { term, reason } => {
             let reason = reason.as_str();
             tracing::info!(%election, term, reason, "this instance no longer leads");

@@ -7,12 +7,18 @@
 //! This file alone names the backends.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use sqlite::SqliteStore;
 
 pub mod memory;
 pub mod postgres;
@@ -73,6 +79,65 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn hints(&self, election: &ElectionName) -> Hints;
 }
 
+/// Which store, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A file on this host.
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// Whether its folder is created.
+        create_folder: bool,
+    },
+}
+
+/// Why a text does not name a store. The text itself may hold a password and is not repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidStoreUrl {
+    /// No known scheme.
+    #[error("the store URL has no known scheme: use sqlite:///PATH/leases.db")]
+    UnknownScheme,
+    /// An SQLite URL without a usable path.
+    #[error("the store URL names no file: use sqlite:///PATH/leases.db, with a path and no '?'")]
+    NoPath,
+}
+
+impl FromStr for StoreUrl {
+    type Err = InvalidStoreUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let path = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl::UnknownScheme)?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let is_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '\0']);
+        if !is_file || path.starts_with(':') {
+            return Err(InvalidStoreUrl::NoPath);
+        }
+        Ok(Self::Sqlite { path: PathBuf::from(path), create_folder: false })
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    /// The URL without its secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { path, .. } => write!(f, "sqlite://{}", path.display()),
+        }
+    }
+}
+
+/// The store that `url` names, which is not opened yet. `patience` is how long a call may take:
+/// a little less is spent on waiting for others inside the store.
+pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+    match url {
+        StoreUrl::Sqlite { path, create_folder } => {
+            // The rest is for the call itself: a lock that is not freed in time is then reported
+            // as a lock, not as a call that hung.
+            let store = SqliteStore::new(path.clone(), patience.mul_f64(0.8), clock);
+            Arc::new(if *create_folder { store.creating_folder() } else { store })
+        }
+    }
+}
+
 /// Why a call to a store failed: the two decisions that a caller can make.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -125,5 +190,25 @@ impl Bell {
     /// Tells everybody who listens.
     pub fn ring(&self) {
         self.0.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_urls_are_checked_without_repeating_them() {
+        let parsed = |text: &str| text.parse::<StoreUrl>().map(|url| url.to_string());
+        assert_eq!(parsed("sqlite:///var/lib/leases.db").unwrap(), "sqlite:///var/lib/leases.db");
+        assert_eq!(parsed("sqlite://leases.db").unwrap(), "sqlite://leases.db");
+        for bad in ["sqlite://", "sqlite::memory:", "sqlite:///", "sqlite:///a?mode=memory"] {
+            assert_eq!(parsed(bad), Err(InvalidStoreUrl::NoPath), "{bad}");
+        }
+        for bad in ["", "mysql://user:secret@host/db", "/var/lib/leases.db"] {
+            let error = parsed(bad).unwrap_err();
+            assert_eq!(error, InvalidStoreUrl::UnknownScheme);
+            assert!(!error.to_string().contains("secret"));
+        }
     }
 }

@@ -358,6 +358,8 @@ impl Shared {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(self.patience)
+            // A quarter of a megabyte of log, not SQLite's four: there is one small row.
+            .pragma("wal_autocheckpoint", "64")
             .statement_cache_capacity(4)
             .row_buffer_size(4)
             .command_buffer_size(4)

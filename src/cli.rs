@@ -1,0 +1,89 @@
+//! The command line: one file per command.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{InvalidConfig, LogArgs};
+use crate::logs;
+
+mod serve;
+
+/// Usage or configuration: `EX_USAGE` of sysexits.h.
+const EXIT_USAGE: u8 = 64;
+/// Something that is needed is not there: `EX_UNAVAILABLE`.
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// Leader election sidecar: tells the application beside it, truthfully and at once, whether it may
+/// do leader-only work.
+#[derive(Debug, Parser)]
+#[command(name = "bellwether", version, max_term_width = 100, args_override_self = true)]
+struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stand in an election and answer over HTTP who leads.
+    Serve(serve::Args),
+}
+
+/// Why a command could not do its work, in words for a person.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Something was asked for that makes no sense.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// The world is not as it has to be.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => EXIT_USAGE,
+            Self::Unavailable(_) => EXIT_UNAVAILABLE,
+        }
+    }
+}
+
+/// Reads the command line, does what it says, and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // Nobody is left to tell if this cannot be written.
+            let _ = error.print();
+            return ExitCode::from(if wrong { EXIT_USAGE } else { 0 });
+        }
+    };
+    logs::init(&cli.log);
+    let done = match cli.command {
+        Command::Serve(args) => block_on(serve::run(args)),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "bellwether: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// One thread runs everything, so that no answer is given while another is being decided.
+fn block_on(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Unavailable(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(command);
+    // A store call that hangs in a thread of its own must not hang the exit.
+    runtime.shutdown_background();
+    done
+}

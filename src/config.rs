@@ -1,0 +1,241 @@
+//! Settings: each flag with its help, default and environment variable in one place, checked whole
+//! before anything is opened.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::election::lease::{ElectionName, InvalidElectionName};
+use crate::election::timing::{InvalidTiming, Timing};
+use crate::identity;
+use crate::store::{InvalidStoreUrl, StoreUrl};
+
+/// How an instance stands in an election.
+#[derive(Args, Clone, Debug)]
+pub struct ElectionArgs {
+    /// Where the lease lives: sqlite:///PATH/leases.db.
+    ///
+    /// Without this, a file in the user's state directory, for processes of one user on one host.
+    #[arg(long, env = "BELLWETHER_STORE", value_name = "URL", hide_env_values = true)]
+    store: Option<String>,
+
+    /// A file that holds the URL of --store, for a URL with a password in it.
+    #[arg(
+        long,
+        env = "BELLWETHER_STORE_FILE",
+        value_name = "FILE",
+        conflicts_with = "store",
+        help_heading = None
+    )]
+    store_file: Option<PathBuf>,
+
+    /// The election to stand in: candidates of the same name compete.
+    #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME", default_value = "default")]
+    election: String,
+
+    /// How this instance is called in answers and logs. Without this, the host's name.
+    #[arg(long, env = "BELLWETHER_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
+
+    /// How long the others wait for a leader that shows no sign of life.
+    ///
+    /// The time without a leader after a crash. Shorter fails over faster and asks more of the
+    /// store and of the scheduler.
+    #[arg(
+        long,
+        env = "BELLWETHER_LEASE_DURATION",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "15s"
+    )]
+    lease_duration: Duration,
+
+    /// How long a leader that cannot renew goes on leading: at most four fifths of the lease.
+    ///
+    /// Store outages shorter than this go unnoticed. The rest of the lease is for its work to end.
+    #[arg(
+        long,
+        env = "BELLWETHER_RENEW_DEADLINE",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "10s"
+    )]
+    renew_deadline: Duration,
+
+    /// How long a leader waits between renewals, and a standby between looks.
+    #[arg(
+        long,
+        env = "BELLWETHER_RETRY_PERIOD",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "2s"
+    )]
+    retry_period: Duration,
+
+    /// How long a shutdown waits for leader-only work to end before it leaves the lease to run out.
+    #[arg(
+        long,
+        env = "BELLWETHER_SHUTDOWN_GRACE",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "20s"
+    )]
+    shutdown_grace: Duration,
+}
+
+/// Where the sidecar listens.
+#[derive(Args, Clone, Debug)]
+pub struct ListenArgs {
+    /// The address and port to answer on.
+    #[arg(
+        long,
+        env = "BELLWETHER_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:4040"
+    )]
+    pub listen: SocketAddr,
+}
+
+/// What is logged, and how.
+#[derive(Args, Clone, Debug)]
+pub struct LogArgs {
+    /// Text for people or JSON for machines; auto is text on a terminal and JSON elsewhere.
+    #[arg(long, env = "BELLWETHER_LOG_FORMAT", global = true, default_value = "auto")]
+    pub log_format: LogFormat,
+
+    /// The least important messages to log.
+    #[arg(long, env = "BELLWETHER_LOG_LEVEL", global = true, default_value = "info")]
+    pub log_level: LogLevel,
+}
+
+/// See [`LogArgs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// By whether standard error is a terminal.
+    Auto,
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// See [`LogArgs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the field's own words")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Checked settings of an election.
+#[derive(Clone, Debug)]
+pub struct ElectionConfig {
+    /// Where the record lives.
+    pub store: StoreUrl,
+    /// Which record.
+    pub election: ElectionName,
+    /// Who stands.
+    pub identity: String,
+    /// The durations.
+    pub timing: Timing,
+    /// How long a shutdown waits for work.
+    pub shutdown_grace: Duration,
+}
+
+/// A setting that is wrong, in words for whoever set it.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidConfig {
+    /// See [`InvalidTiming`].
+    #[error("{0}")]
+    Timing(#[from] InvalidTiming),
+    /// See [`InvalidElectionName`].
+    #[error("{0}")]
+    Election(#[from] InvalidElectionName),
+    /// See [`identity::InvalidIdentity`].
+    #[error("{0}")]
+    Identity(#[from] identity::InvalidIdentity),
+    /// See [`InvalidStoreUrl`].
+    #[error("{0}")]
+    Store(#[from] InvalidStoreUrl),
+    /// The file of `--store-file`.
+    #[error("cannot read the store URL from {}: {error}", file.display())]
+    StoreFile {
+        /// As given.
+        file: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Nothing to put the default store into.
+    #[error(
+        "no place for the default store: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set. \
+         Name a file with --store sqlite:///PATH/leases.db"
+    )]
+    NoStateDirectory,
+}
+
+impl ElectionArgs {
+    /// Checks everything.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is wrong.
+    pub fn check(self) -> Result<ElectionConfig, InvalidConfig> {
+        let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period)?;
+        let election = self.election.parse()?;
+        let identity = match &self.identity {
+            Some(identity) => identity::parse(identity)?,
+            None => identity::hostname(),
+        };
+        let store = match (self.store, self.store_file) {
+            (Some(url), _) => url.parse()?,
+            (None, Some(file)) => match std::fs::read_to_string(&file) {
+                Ok(url) => url.trim().parse()?,
+                Err(error) => return Err(InvalidConfig::StoreFile { file, error }),
+            },
+            (None, None) => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
+        };
+        let shutdown_grace = self.shutdown_grace;
+        Ok(ElectionConfig { store, election, identity, timing, shutdown_grace })
+    }
+}
+
+/// A file in the state directory: systemd's for a unit, otherwise the user's.
+fn default_store(env: impl Fn(&str) -> Option<PathBuf>) -> Result<StoreUrl, InvalidConfig> {
+    let set = |name| env(name).filter(|path| path.is_absolute());
+    let folder = set("STATE_DIRECTORY")
+        .or_else(|| set("XDG_STATE_HOME").map(|state| state.join("bellwether")))
+        .or_else(|| set("HOME").map(|home| home.join(".local/state/bellwether")))
+        .ok_or(InvalidConfig::NoStateDirectory)?;
+    Ok(StoreUrl::Sqlite { path: folder.join("leases.db"), create_folder: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store_in(variables: &[(&str, &str)]) -> Result<String, InvalidConfig> {
+        default_store(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| PathBuf::from(value))
+        })
+        .map(|store| store.to_string())
+    }
+
+    #[test]
+    fn the_default_store_lies_in_the_state_directory() {
+        let home = ("HOME", "/home/sheep");
+        let in_home = "sqlite:///home/sheep/.local/state/bellwether/leases.db";
+        assert_eq!(store_in(&[home]).unwrap(), in_home);
+        assert_eq!(store_in(&[home, ("XDG_STATE_HOME", "relative")]).unwrap(), in_home);
+        let xdg = ("XDG_STATE_HOME", "/state");
+        assert_eq!(store_in(&[home, xdg]).unwrap(), "sqlite:///state/bellwether/leases.db");
+        let systemd = ("STATE_DIRECTORY", "/var/lib/flock");
+        assert_eq!(store_in(&[home, xdg, systemd]).unwrap(), "sqlite:///var/lib/flock/leases.db");
+        assert!(store_in(&[]).unwrap_err().to_string().contains("--store sqlite:///"));
+    }
+}

@@ -1,0 +1,142 @@
+//! The sidecar's answers over HTTP.
+//!
+//! Every answer is computed from the leadership view and the clock when it is asked for. Nothing in
+//! here knows a store.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::candidate::Handle;
+use crate::metrics::Metrics;
+
+mod leader;
+mod probes;
+
+/// Connections at once; more wait in the kernel's queue. A sidecar serves one application, a few
+/// probes and a scraper, each with a connection or two.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How large the head of a request may be, in bytes. hyper's least.
+const MAX_HEAD: usize = 8 * 1024;
+
+/// After a failed `accept` (no file descriptor left, say): the pause before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the answers are made from.
+#[derive(Clone)]
+pub struct App {
+    /// The election.
+    pub election: Handle,
+    /// The counters.
+    pub metrics: Metrics,
+}
+
+/// Takes the address.
+///
+/// # Errors
+///
+/// When it is taken, not this host's, or not allowed.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Answers for ever.
+pub async fn serve(listener: TcpListener, app: App) {
+    let router = router(app);
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let router = router.clone();
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    connection(stream, router).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router) {
+    let _ = stream.set_nodelay(true);
+    let result = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .await;
+    if let Err(error) = result {
+        tracing::trace!(%error, "a connection ended early");
+    }
+}
+
+/// The paths.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(leader::name))
+        .route("/leader", get(leader::leader))
+        .route("/ready", get(probes::ready))
+        .route("/started", get(probes::started))
+        .route("/livez", get(probes::livez))
+        .route("/metrics", get(probes::metrics))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(app)
+}
+
+async fn no_such_path() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "no such path: the paths are / /leader /ready /started /livez /metrics",
+    )
+}
+
+async fn no_such_method() -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "this path answers GET and HEAD only")
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    error: &'a str,
+}
+
+/// A refusal, in words for whoever wrote the request.
+fn problem(status: StatusCode, error: &str) -> Response {
+    json(status, &Problem { error })
+}
+
+/// A JSON answer that nobody may keep: it is true now.
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            (status, headers, body).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

@@ -1,0 +1,189 @@
+//! The store hangs, fills up, breaks or disappears: leadership ends by the deadline, nobody else
+//! leads meanwhile, and everybody comes back by themselves.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::{Flock, Pasture, Sidecar, Witness, eventually};
+
+/// Another process that keeps the database locked, until dropped.
+pub struct Lock {
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Lock {
+    pub fn take(pasture: &Pasture) -> Self {
+        let mut command = Command::new("sqlite3");
+        command.arg(pasture.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("sqlite3 is installed (make setup)");
+        let mut stdin = child.stdin.take().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        // A writer may be at work: try until the lock is there.
+        let mut answer = String::new();
+        while answer.trim() != "locked" {
+            answer.clear();
+            writeln!(stdin, ".timeout 5000\nBEGIN EXCLUSIVE;\nSELECT 'locked';").unwrap();
+            stdout.read_line(&mut answer).unwrap();
+        }
+        Self { child, stdin: Some(stdin) }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.stdin = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// Breaks the store, waits until nobody leads, puts it right and waits until somebody leads again.
+fn nobody_leads_while<T>(flock: &Flock, breaking: impl FnOnce() -> T, mending: impl FnOnce(T)) {
+    flock.settled();
+    let witness = Witness::of(flock);
+    let broken = breaking();
+    eventually("nobody leads", || {
+        flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
+    });
+    for sidecar in &flock.members {
+        assert_eq!(sidecar.status("/started"), 200, "an outage must not get the app killed");
+        assert_eq!(sidecar.status("/livez"), 200, "an outage must not get the app killed");
+    }
+    eventually("nobody claims to know", || {
+        flock.members.iter().all(|sidecar| sidecar.status("/ready") == 503).then_some(())
+    });
+    mending(broken);
+    flock.settled();
+    witness.saw_never_two();
+}
+
+#[test]
+fn a_store_that_hangs_demotes_and_everybody_rejoins() {
+    let pasture = Pasture::new();
+    let flock = Flock::start(&["a", "b", "c"], &pasture.store());
+    nobody_leads_while(&flock, || Lock::take(&pasture), drop);
+    let log = flock.members[0].log().text();
+    assert!(log.contains("keeps the file locked"), "{log}");
+    assert!(log.contains("the store answers again"), "{log}");
+}
+
+#[test]
+fn a_short_hang_demotes_nobody() {
+    let pasture = Pasture::new();
+    let sidecar = Sidecar::start_with(
+        "a",
+        &pasture.store(),
+        &["--lease-duration", "60s", "--renew-deadline", "40s", "--retry-period", "1s"],
+    );
+    let before = eventually("it leads", || Some(sidecar.leader()).filter(|a| a.leads()));
+    let lock = Lock::take(&pasture);
+    let renewed = sidecar.leader().body["renewTime"].clone();
+    thread::sleep(Duration::from_secs(3));
+    drop(lock);
+    let after = eventually("it renews again", || {
+        Some(sidecar.leader()).filter(|answer| answer.body["renewTime"] != renewed)
+    });
+    assert_eq!((after.leads(), after.term()), (true, before.term()));
+    assert_eq!(sidecar.log().count("no longer leads"), 0);
+}
+
+#[test]
+fn a_damaged_file_demotes_and_a_new_one_elects() {
+    let pasture = Pasture::new();
+    let flock = Flock::start(&["a", "b"], &pasture.store());
+    let files = ["leases.db", "leases.db-wal", "leases.db-shm"].map(|f| pasture.folder().join(f));
+    nobody_leads_while(
+        &flock,
+        || {
+            // The file is replaced, as by a restore gone wrong.
+            let _ = fs::remove_file(&files[1]);
+            let _ = fs::remove_file(&files[2]);
+            fs::write(pasture.folder().join("junk"), vec![b'x'; 16384]).unwrap();
+            fs::rename(pasture.folder().join("junk"), &files[0]).unwrap();
+        },
+        |()| fs::remove_file(&files[0]).unwrap(),
+    );
+    let log = flock.members[0].log().text();
+    assert!(log.contains("move it away"), "{log}");
+}
+
+/// A file system of its own for the database, so that it can be filled up or made read-only
+/// without harm to anything else.
+struct SmallDisk(Pasture);
+
+impl SmallDisk {
+    fn new() -> Self {
+        let pasture = Pasture::new();
+        let disk = Self(pasture);
+        disk.mount(&["-t", "tmpfs", "-o", "size=1m", "bellwether-test"]);
+        disk
+    }
+
+    fn mount(&self, options: &[&str]) {
+        let mount = Command::new("mount").args(options).arg(self.0.folder()).status();
+        assert!(mount.expect("mount runs").success(), "mount {options:?}: these tests run as root");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.folder()).status();
+    }
+}
+
+/// Fills a disk, and keeps it full, until dropped.
+struct Ballast {
+    path: std::path::PathBuf,
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Ballast {
+    fn load(path: std::path::PathBuf) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut file = fs::File::create(&path).unwrap();
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                while file.write_all(&[0; 512]).is_ok() {}
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self { path, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map(thread::JoinHandle::join);
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[test]
+fn a_full_disk_demotes_and_everybody_rejoins() {
+    let disk = SmallDisk::new();
+    let flock = Flock::start(&["a", "b"], &disk.0.store());
+    nobody_leads_while(&flock, || Ballast::load(disk.0.folder().join("ballast")), drop);
+    let logs = flock.members.iter().map(|sidecar| sidecar.log().text()).collect::<String>();
+    assert!(logs.contains("the disk is full"), "{logs}");
+}
+
+#[test]
+fn a_volume_that_turns_read_only_demotes_and_everybody_rejoins() {
+    let disk = SmallDisk::new();
+    let flock = Flock::start(&["a", "b"], &disk.0.store());
+    nobody_leads_while(
+        &flock,
+        || disk.mount(&["-t", "tmpfs", "-o", "ro", "bellwether-test"]),
+        |()| assert!(Command::new("umount").arg(disk.0.folder()).status().unwrap().success()),
+    );
+    let log = flock.members[0].log().text();
+    assert!(log.contains("is not writable"), "{log}");
+}

@@ -1,0 +1,304 @@
+//! Real processes, for the tests that need them.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use bellwether::election::clock::{BootTime, Clock, HostClock};
+use serde_json::Value;
+
+/// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+pub fn now() -> BootTime {
+    HostClock.now().boot
+}
+
+/// Waits until `condition` gives something.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let give_up = now() + LIMIT;
+    while now() < give_up {
+        if let Some(found) = condition() {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("not within {LIMIT:?}: {what}");
+}
+
+/// A `bellwether serve` of its own, killed when dropped.
+pub struct Sidecar {
+    pub name: String,
+    pub url: String,
+    child: Child,
+    log: Log,
+}
+
+/// What a process wrote to standard error, line by line.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub fn of(source: impl std::io::Read + Send + 'static) -> Self {
+        let log = Self::default();
+        let sink = log.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(source).lines().map_while(Result::ok) {
+                sink.0.lock().unwrap().push(line);
+            }
+        });
+        log
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn text(&self) -> String {
+        self.lines().join("\n")
+    }
+
+    /// Lines that contain `part`.
+    pub fn count(&self, part: &str) -> usize {
+        self.lines().iter().filter(|line| line.contains(part)).count()
+    }
+}
+
+/// What `/leader` said, and when it was asked and answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+    pub asked: BootTime,
+    pub answered: BootTime,
+}
+
+impl Answer {
+    pub fn leads(&self) -> bool {
+        assert_eq!(self.status == 200, self.body["leader"] == true, "{self:?}");
+        self.status == 200
+    }
+
+    pub fn holder(&self) -> Option<&str> {
+        self.body["holderIdentity"].as_str()
+    }
+
+    pub fn term(&self) -> u64 {
+        self.body["term"].as_u64().unwrap_or(0)
+    }
+}
+
+/// The program under test, without the settings of whoever runs the tests.
+pub fn bellwether() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BELLWETHER_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(["--log-format", "json"]);
+    command
+}
+
+/// Durations that fail over within seconds, and bear a machine that is busy.
+pub const QUICK: [&str; 6] =
+    ["--lease-duration", "3s", "--renew-deadline", "2s", "--retry-period", "300ms"];
+pub const QUICK_LEASE: Duration = Duration::from_secs(3);
+pub const QUICK_RENEW_DEADLINE: Duration = Duration::from_secs(2);
+
+impl Sidecar {
+    pub fn start(name: &str, store: &str) -> Self {
+        Self::start_with(name, store, &[])
+    }
+
+    pub fn start_with(name: &str, store: &str, more: &[&str]) -> Self {
+        let mut command = bellwether();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--store", store, "--identity", name]);
+        command.args(QUICK).args(more).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("bellwether starts");
+        let log = Log::of(child.stderr.take().expect("stderr is piped"));
+        let url = eventually(&format!("{name} says where it answers"), || {
+            if let Some(status) = child.try_wait().expect("a child") {
+                panic!("{name} exited with {status}: {}", log.text());
+            }
+            let line = log.lines().into_iter().find(|line| line.contains("\"standing\""))?;
+            let line: Value = serde_json::from_str(&line).ok()?;
+            Some(line["url"].as_str()?.trim_end_matches("/leader").to_owned())
+        });
+        Self { name: name.to_owned(), url, child, log }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Sends a signal by its name, as `kill` does.
+    pub fn signal(&self, name: &str) {
+        kill(name, self.id());
+    }
+
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        self.child.wait().expect("the process is a child");
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let name = self.name.clone();
+        eventually(&format!("{name} exits"), || self.child.try_wait().expect("a child"))
+    }
+
+    /// Asks a path; none if nobody answers.
+    pub fn get(&self, path: &str) -> Option<Answer> {
+        get(&format!("{}{path}", self.url))
+    }
+
+    pub fn leader(&self) -> Answer {
+        self.get("/leader").unwrap_or_else(|| panic!("{} does not answer", self.name))
+    }
+
+    pub fn status(&self, path: &str) -> u16 {
+        self.get(path).map_or(0, |answer| answer.status)
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- log of {}:\n{}", self.name, self.log.text());
+        }
+    }
+}
+
+pub fn kill(signal: &str, pid: u32) {
+    let killed = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();
+    assert!(killed.expect("kill runs").success(), "kill -{signal} {pid}");
+}
+
+pub fn get(url: &str) -> Option<Answer> {
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(LIMIT))
+        .build()
+        .new_agent();
+    let asked = now();
+    let mut response = agent.get(url).call().ok()?;
+    let answered = now();
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().ok()?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Some(Answer { status, body, asked, answered })
+}
+
+/// Several sidecars, and the promise that never two of them lead.
+pub struct Flock {
+    pub members: Vec<Sidecar>,
+}
+
+impl Flock {
+    pub fn start(names: &[&str], store: &str) -> Self {
+        Self { members: names.iter().map(|name| Sidecar::start(name, store)).collect() }
+    }
+
+    /// Waits until one leads, everybody knows, and only one leads. Returns its place.
+    #[track_caller]
+    pub fn settled(&self) -> usize {
+        eventually("one leads and the others know", || {
+            let answers: Vec<_> = self.members.iter().map(Sidecar::leader).collect();
+            let leaders: Vec<_> =
+                (0..answers.len()).filter(|at| answers[*at].status == 200).collect();
+            let [leader] = leaders[..] else { return None };
+            let name = Some(self.members[leader].name.as_str());
+            let term = answers[leader].term();
+            let known = answers.iter().all(|a| a.holder() == name && a.term() == term);
+            known.then_some(leader)
+        })
+    }
+
+    /// Waits until one of `places` leads.
+    #[track_caller]
+    pub fn led_by_one_of(&self, places: &[usize]) -> usize {
+        eventually("somebody leads", || {
+            places.iter().copied().find(|at| self.members[*at].leader().leads())
+        })
+    }
+}
+
+/// Asks several sidecars all the time, and checks every answer against all others.
+pub struct Witness {
+    stop: Arc<std::sync::atomic::AtomicBool>,
+    threads: Vec<thread::JoinHandle<Vec<(String, Answer)>>>,
+}
+
+impl Witness {
+    pub fn of(flock: &Flock) -> Self {
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let threads = flock.members.iter().map(|sidecar| {
+            let (name, url) = (sidecar.name.clone(), format!("{}/leader", sidecar.url));
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                let mut answers = Vec::new();
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    answers.extend(get(&url).map(|answer| (name.clone(), answer)));
+                    thread::sleep(Duration::from_millis(10));
+                }
+                answers
+            })
+        });
+        let threads = threads.collect();
+        Self { stop, threads }
+    }
+
+    /// Checks that a term had one leader, and that nobody said "yes" under an older term when
+    /// asked after somebody had said "yes" under a newer one.
+    #[track_caller]
+    pub fn saw_never_two(self) {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let answers = self.threads.into_iter().flat_map(|thread| thread.join().unwrap());
+        let mut yes: Vec<_> = answers.filter(|(_, answer)| answer.leads()).collect();
+        assert!(!yes.is_empty(), "the witness saw nobody lead");
+        yes.sort_by_key(|(_, answer)| answer.answered);
+        let mut leader_of = std::collections::HashMap::new();
+        for (name, answer) in &yes {
+            let leader = leader_of.entry(answer.term()).or_insert(name);
+            assert_eq!(*leader, name, "two leaders of term {}", answer.term());
+            let newer = yes
+                .iter()
+                .find(|(_, other)| other.answered < answer.asked && other.term() > answer.term());
+            assert!(newer.is_none(), "{name} led after it was replaced: {answer:?}, {newer:?}");
+        }
+    }
+}
+
+/// A folder with a place for a database, gone when dropped.
+pub struct Pasture {
+    folder: tempfile::TempDir,
+}
+
+impl Pasture {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("leases.db")
+    }
+
+    pub fn store(&self) -> String {
+        format!("sqlite://{}", self.path().display())
+    }
+}
