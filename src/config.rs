@@ -15,7 +15,7 @@ use crate::store::{InvalidStoreUrl, StoreUrl};
 /// How an instance stands in an election.
 #[derive(Args, Clone, Debug)]
 pub struct ElectionArgs {
-    /// Where the lease lives: sqlite:///PATH/leases.db.
+    /// Where the lease lives: sqlite:///PATH/leases.db or postgres://USER:PASSWORD@HOST/DATABASE.
     ///
     /// Without this, a file in the user's state directory, for processes of one user on one host.
     #[arg(long, env = "BELLWETHER_STORE", value_name = "URL", hide_env_values = true)]

@@ -2,7 +2,13 @@
 //!
 //! `suite` holds the promises as functions over a [`subject::Subject`]; the other files say how to
 //! set up one store each. A new store adds a file and a line `conformance!(…)`.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 mod subject;
 mod suite;

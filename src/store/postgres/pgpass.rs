@@ -69,6 +69,8 @@ fn fields(line: &str) -> Vec<Field> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -77,12 +79,12 @@ mod tests {
         let path = dir.path().join("pgpass");
         let text = "# a comment\ndb:5432:app:other:no\ndb:*:app:me:a\\:b\\\\c\n*:*:*:*:last\n";
         std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let file = path.display().to_string();
         let env = move |name: &str| (name == "PGPASSFILE").then(|| file.clone());
         assert_eq!(look_up(&env, "db", 1234, "app", "me").as_deref(), Some("a:b\\c"));
         assert_eq!(look_up(&env, "else", 1, "x", "y").as_deref(), Some("last"));
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(look_up(&env, "else", 1, "x", "y"), None);
     }
 }

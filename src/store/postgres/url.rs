@@ -167,13 +167,13 @@ impl Target {
         &self.database
     }
 
-    /// For messages: which server, database and user, never the password.
+    /// For messages: the URL without the password and the parameters.
     pub fn place(&self) -> String {
         let Self { host, port, user, database, .. } = self;
         if host.starts_with('/') {
-            format!("Postgres at {host} port {port} (database {database}, user {user})")
+            format!("postgres://{user}@/{database}?host={host}&port={port}")
         } else {
-            format!("Postgres at {host}:{port} (database {database}, user {user})")
+            format!("postgres://{user}@{host}:{port}/{database}")
         }
     }
 
@@ -320,5 +320,83 @@ fn read_login(auth: Option<&str>, password: Option<String>) -> Result<Login, Inv
     match auth {
         None | Some("password") => Ok(Login::Password(password)),
         Some(unknown) => Err(bad("auth", unknown, "has to be password")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<Target, InvalidTarget> {
+        Target::parse(url, &|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn password(target: &Target) -> Option<&str> {
+        let Login::Password(password) = &target.login;
+        password.as_deref()
+    }
+
+    #[test]
+    fn the_url_goes_before_the_environment() {
+        let variables = [
+            ("PGHOST", "other"),
+            ("PGPORT", "6432"),
+            ("PGUSER", "them"),
+            ("PGPASSWORD", "theirs"),
+            ("PGDATABASE", "elsewhere"),
+            ("PGSSLMODE", "verify-full"),
+        ];
+        let full = "postgresql://me:p%40ss%2Fword@db:5433/app?sslmode=disable&schema=s&table=t";
+        let target = parse(full, &variables).unwrap();
+        assert_eq!(target.place(), "postgres://me@db:5433/app");
+        assert_eq!(password(&target), Some("p@ss/word"));
+        assert!(matches!(target.ssl_mode, PgSslMode::Disable));
+        assert_eq!(target.names().table(), "\"s\".\"t\"");
+        let target = parse("postgres://", &variables).unwrap();
+        assert_eq!(target.place(), "postgres://them@other:6432/elsewhere");
+        assert_eq!(password(&target), Some("theirs"));
+        assert!(matches!(target.ssl_mode, PgSslMode::VerifyFull));
+    }
+
+    #[test]
+    fn what_nobody_says_is_as_in_libpq() {
+        let target = parse("postgres://db/", &[("USER", "me")]).unwrap();
+        assert_eq!(target.place(), "postgres://me@db:5432/me");
+        assert!(matches!(target.ssl_mode, PgSslMode::Prefer));
+        let socket = parse("postgres:///app?host=/run/pg&sslmode=verify-full", &[]).unwrap();
+        assert_eq!(socket.place(), "postgres://postgres@/app?host=/run/pg&port=5432");
+        assert!(matches!(socket.ssl_mode, PgSslMode::Disable));
+        let rooted = parse("postgres://db/app?sslmode=require&sslrootcert=/ca.pem", &[]).unwrap();
+        assert!(matches!(rooted.ssl_mode, PgSslMode::VerifyCa));
+        let six = parse("postgres://[::1]:5433/app", &[]).unwrap();
+        assert_eq!(six.host, "::1");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_password() {
+        for (url, part) in [
+            ("postgres://u:hunter2@a,b/app", "one host only"),
+            ("postgres://u:hunter2@db:port/app", "cannot be read"),
+            ("postgres://u:hunter2@db/app?sslmod=disable", "'sslmod'"),
+            ("postgres://u:hunter2@db/app?sslmode=maybe", "verify-full"),
+            ("postgres://u:hunter2@db/app?schema=a-b", "plain name"),
+            ("postgres://u:hunter2@db/app?port=0", "1 to 65535"),
+            ("postgres://u:hunter2@db/app?auth=magic", "auth is 'magic'"),
+            ("postgres://u:hunter2@db/app?channel_binding=require", "channel"),
+            ("postgres://u:hunter2%FF@db/app", "UTF-8"),
+        ] {
+            let error = parse(url, &[]).unwrap_err().to_string();
+            assert!(error.contains(part), "{url}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_password_is_never_shown() {
+        let target = parse("postgres://me:hunter2@db/app", &[]).unwrap();
+        assert!(!format!("{target:?} {}", target.place()).contains("hunter2"));
     }
 }
