@@ -75,6 +75,12 @@ pub fn explain(target: &Target, failure: Failure) -> StoreError {
     match &error {
         sqlx::Error::Tls(reason) => tls_trouble(&place, reason),
         sqlx::Error::Io(reason) if is_tls(reason) => tls_trouble(&place, reason),
+        // A socket that is not there may come; a certificate that is not there was mistyped.
+        sqlx::Error::Io(reason)
+            if reason.kind() == io::ErrorKind::NotFound && target.reads_files() =>
+        {
+            tls_trouble(&place, reason)
+        }
         sqlx::Error::Io(reason) => StoreError::Unavailable(format!("store {place}: {reason}")),
         sqlx::Error::Configuration(reason) => {
             StoreError::Misconfigured(format!("store {place}: {reason}"))

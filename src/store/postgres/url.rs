@@ -167,6 +167,11 @@ impl Target {
         &self.database
     }
 
+    /// Whether a connection reads certificates or keys from files.
+    pub fn reads_files(&self) -> bool {
+        self.ssl_root_cert.is_some() || self.client_cert.is_some()
+    }
+
     /// For messages: the URL without the password and the parameters.
     pub fn place(&self) -> String {
         let Self { host, port, user, database, .. } = self;

@@ -1,0 +1,20 @@
+//! The Postgres store against real servers: what every store promises is in `tests/conformance`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod proxy;
+mod server;
+mod stores;
+
+mod durability;
+mod failures;
+mod fence;
+mod push;
+mod rights;
+mod timelines;
+mod tls;
