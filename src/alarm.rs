@@ -54,3 +54,48 @@ impl Alarm {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const SHORT: Duration = Duration::from_millis(30);
+
+    fn now() -> BootTime {
+        HostClock.now().boot
+    }
+
+    #[tokio::test]
+    async fn it_never_rings_early_and_can_be_set_again() {
+        let mut alarm = Alarm::new().unwrap();
+        for _ in 0..3 {
+            let at = now() + SHORT;
+            alarm.until(at).await;
+            assert!(now() >= at);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_time_in_the_past_returns_at_once() {
+        let mut alarm = Alarm::new().unwrap();
+        alarm.until(BootTime::ZERO).await;
+        alarm.until(now()).await;
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_was_given_up_does_not_shorten_or_lengthen_the_next() {
+        let mut alarm = Alarm::new().unwrap();
+        let forever = BootTime::from_duration(Duration::MAX);
+        for given_up in [now() + SHORT / 3, forever] {
+            let at = now() + SHORT;
+            tokio::select! {
+                biased;
+                () = alarm.until(given_up) => {}
+                () = tokio::time::sleep(SHORT / 2) => {}
+            }
+            alarm.until(at).await;
+            assert!(now() >= at);
+        }
+    }
+}

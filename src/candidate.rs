@@ -207,11 +207,14 @@ impl Driver {
     }
 
     /// Waits for the next event, until `until` at most.
+    ///
+    /// Work comes first, here and in [`Self::call`]: whoever begins work and finds itself leading
+    /// must not see the record vacated by an event that was waiting at that moment.
     async fn wait(&mut self, until: BootTime) -> Event {
         tokio::select! {
             biased;
-            event = asked(&mut self.inbox) => event,
             event = work_changed(&mut self.work) => event,
+            event = asked(&mut self.inbox) => event,
             () = self.hints.next() => Event::Changed,
             () = self.alarm.until(until) => Event::Wake,
         }
@@ -238,9 +241,9 @@ impl Driver {
         let answer = loop {
             let event = tokio::select! {
                 biased;
+                event = work_changed(&mut self.work) => event,
                 answer = &mut answer => break answer,
                 event = asked(&mut self.inbox) => event,
-                event = work_changed(&mut self.work) => event,
                 () = self.hints.next() => Event::Changed,
                 () = self.alarm.until(wake_at.min(deadline)) => Event::Wake,
             };

@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 use crate::config::{InvalidConfig, LogArgs};
 use crate::logs;
 
+mod run;
 mod serve;
+mod signals;
 
 /// Usage or configuration: `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
@@ -30,6 +32,8 @@ struct Cli {
 enum Command {
     /// Stand in an election and answer over HTTP who leads.
     Serve(serve::Args),
+    /// Stand in an election and run a command while leading: never longer, and never orphaned.
+    Run(run::Args),
 }
 
 /// Why a command could not do its work, in words for a person.
@@ -56,24 +60,43 @@ impl Failure {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let wrong = error.use_stderr();
+        Err(error) if error.use_stderr() => {
+            say(&one_line(&error.to_string()));
+            return ExitCode::from(EXIT_USAGE);
+        }
+        Err(help) => {
             // Nobody is left to tell if this cannot be written.
-            let _ = error.print();
-            return ExitCode::from(if wrong { EXIT_USAGE } else { 0 });
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     logs::init(&cli.log);
     let done = match cli.command {
         Command::Serve(args) => block_on(serve::run(args)),
+        Command::Run(args) => block_on(run::run(args)),
     };
     match done {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let _ = writeln!(io::stderr(), "bellwether: {failure}");
+            say(&failure.to_string());
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Tells a person why nothing is done.
+fn say(problem: &str) {
+    // Nobody is left to tell if this cannot be written.
+    let _ = writeln!(io::stderr(), "bellwether: {problem}");
+}
+
+/// clap's explanation without the usage that it repeats: a log has lines.
+fn one_line(explanation: &str) -> String {
+    let lines = explanation.lines().take_while(|line| !line.starts_with("Usage:"));
+    let lines = lines.filter(|line| !line.starts_with("For more information"));
+    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+    let text = words.join(" ");
+    format!("{} (see --help)", text.trim_start_matches("error: "))
 }
 
 /// One thread runs everything, so that no answer is given while another is being decided.

@@ -8,6 +8,7 @@
 pub mod alarm;
 pub mod candidate;
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod election;
 pub mod http;

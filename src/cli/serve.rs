@@ -1,11 +1,16 @@
 //! `bellwether serve`: the sidecar.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use super::Failure;
-use crate::candidate::{self, Standing};
+use super::signals::Signals;
+use crate::candidate::{self, Handle, Standing};
 use crate::config::{ElectionArgs, ElectionConfig, ListenArgs};
 use crate::election::clock::{Clock, HostClock};
 use crate::http::{self, App};
@@ -23,34 +28,68 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.election.check()?;
-    let address = args.listen.listen;
     let mut signals = Signals::new()?;
+    let mut sidecar = Sidecar::start(&config, Some(args.listen.listen)).await?;
+
+    let signal = signals.end().await;
+    tracing::info!(signal, "shutting down");
+    sidecar.shut_down(config.shutdown_grace).await;
+    Ok(tokio::select! {
+        () = sidecar.left() => 0,
+        signal = signals.end() => second_signal(signal),
+    })
+}
+
+/// A candidate that stands, and the answers of it.
+pub(super) struct Sidecar {
+    pub(super) election: Handle,
+    driver: JoinHandle<()>,
+}
+
+impl Sidecar {
+    /// Takes the address, opens the store and stands. Nothing is opened if the address is taken.
+    pub(super) async fn start(
+        config: &ElectionConfig,
+        listen: Option<SocketAddr>,
+    ) -> Result<Self, Failure> {
+        let listener = match listen {
+            Some(address) => Some(listen_on(address).await?),
+            None => None,
+        };
+        let url = listener.as_ref().map(|(_, address)| format!("http://{address}/leader"));
+        let (standing, metrics) = prepare(config, url.clone()).await?;
+        let (election, driver) = candidate::stand(standing)
+            .map_err(|error| Failure::Unavailable(format!("cannot set up a timer: {error}")))?;
+        tracing::info!(
+            election = %config.election, identity = config.identity, store = %config.store, url,
+            "standing"
+        );
+        if let Some((listener, _)) = listener {
+            tokio::spawn(http::serve(listener, App { election: election.clone(), metrics }));
+        }
+        Ok(Self { election, driver: tokio::spawn(driver.run()) })
+    }
+
+    /// Begins to leave the election.
+    pub(super) async fn shut_down(&self, grace: Duration) {
+        self.election.shut_down(grace).await;
+    }
+
+    /// Waits until the candidate has left the election. Safe to cancel.
+    pub(super) async fn left(&mut self) {
+        // A driver that panicked has left as well; with `panic = "abort"` there is none.
+        let _ = (&mut self.driver).await;
+    }
+}
+
+async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let listener = http::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
     let address = listener.local_addr().unwrap_or(address);
-    let url = format!("http://{address}/leader");
-    let (standing, metrics) = prepare(&config, Some(url.clone())).await?;
-    let (handle, driver) = candidate::stand(standing).map_err(no_timer)?;
-    tracing::info!(
-        election = %config.election, identity = config.identity, store = %config.store, url,
-        "standing"
-    );
-    let app = App { election: handle.clone(), metrics };
-    let answers = tokio::spawn(http::serve(listener, app));
-    let mut election = tokio::spawn(driver.run());
-
-    let signal = signals.next().await;
-    tracing::info!(signal, "shutting down");
-    handle.shut_down(config.shutdown_grace).await;
-    let code = tokio::select! {
-        _ = &mut election => 0,
-        signal = signals.next() => second_signal(signal),
-    };
-    answers.abort();
-    Ok(code)
+    Ok((listener, address))
 }
 
 /// Opens the store and makes ready to stand.
-pub(super) async fn prepare(
+async fn prepare(
     config: &ElectionConfig,
     url: Option<String>,
 ) -> Result<(Standing, Metrics), Failure> {
@@ -73,7 +112,7 @@ pub(super) async fn prepare(
 
 /// What only a person can put right is said at once, and ends the program. A store that is not
 /// reachable now may be so later: the election begins without it, undecided.
-async fn check_store(store: &dyn Store, patience: std::time::Duration) -> Result<(), Failure> {
+async fn check_store(store: &dyn Store, patience: Duration) -> Result<(), Failure> {
     match tokio::time::timeout(patience, store.init()).await {
         Ok(Err(error @ StoreError::Misconfigured(_))) => {
             Err(Failure::Unavailable(error.to_string()))
@@ -82,48 +121,17 @@ async fn check_store(store: &dyn Store, patience: std::time::Duration) -> Result
     }
 }
 
-fn cannot_listen(address: std::net::SocketAddr, error: &std::io::Error) -> Failure {
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::Unavailable(match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!(
+        io::ErrorKind::AddrInUse => format!(
             "{address} is in use by another process: stop it, or choose another with --listen"
         ),
         _ => format!("cannot listen on {address}: {error}: choose another with --listen"),
     })
 }
 
-pub(super) fn no_timer(error: std::io::Error) -> Failure {
-    Failure::Unavailable(format!("cannot set up a timer: {error}"))
-}
-
 /// A second signal exits now, and leaves the lease to run out.
-fn second_signal(signal: &str) -> u8 {
+pub(super) fn second_signal(signal: &str) -> u8 {
     tracing::warn!(signal, "second signal: exiting now, the lease runs out by itself");
     1
-}
-
-/// The signals that ask a process to end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::Unavailable(format!("cannot listen for signals: {error}"))
-            })
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -304,10 +304,14 @@ impl Elector {
 
     /// What readers may know, for publication after every step.
     pub fn leadership(&self) -> Leadership {
+        let draining = self.held.is_some_and(|held| held.draining);
+        let (own, draining) =
+            if draining { (None, self.own_tenure()) } else { (self.own_tenure(), None) };
         Leadership {
             candidate: self.me.clone(),
             timing: self.timing,
-            own: self.own_tenure(),
+            own,
+            draining,
             rival: self.rival_tenure(),
             term: self.watch.highest_term(),
             store_answered: self.store_answered,
@@ -343,6 +347,8 @@ impl Elector {
             }
             Event::Resign { cooldown } => {
                 self.resigned = Some(Resignation { cooldown, until: now + cooldown });
+                // Here, because a cooldown of zero is over before the end of this step.
+                self.stop_believing(LossReason::Resigned);
             }
             Event::Work { under_way } => self.work_under_way = under_way,
             Event::Shutdown { give_up_at } => {
@@ -529,17 +535,18 @@ impl Elector {
             self.resigned = None;
         }
         let Some(reason) = self.standing_down_at(now) else { return };
+        self.stop_believing(match reason {
+            StandingDown::ShuttingDown => LossReason::ShuttingDown,
+            StandingDown::GateClosed => LossReason::GateClosed,
+            StandingDown::Resigned { .. } => LossReason::Resigned,
+        });
+    }
+
+    fn stop_believing(&mut self, reason: LossReason) {
         let Some(held) = self.held.as_mut().filter(|held| !held.draining) else { return };
         held.draining = true;
         let term = held.term;
-        self.lost(
-            term,
-            match reason {
-                StandingDown::ShuttingDown => LossReason::ShuttingDown,
-                StandingDown::GateClosed => LossReason::GateClosed,
-                StandingDown::Resigned { .. } => LossReason::Resigned,
-            },
-        );
+        self.lost(term, reason);
     }
 
     // --- Deciding what to do next ---------------------------------------------------------------
@@ -678,7 +685,7 @@ impl Elector {
     // --- Showing --------------------------------------------------------------------------------
 
     fn own_tenure(&self) -> Option<Tenure> {
-        let held = self.held.filter(|held| !held.draining)?;
+        let held = self.held?;
         let until = self.timing.leads_until(held.sent_at);
         let kills_at = self.timing.kills_at(held.sent_at);
         self.tenure(self.me.identity.clone(), until, kills_at)
@@ -687,7 +694,7 @@ impl Elector {
     fn rival_tenure(&self) -> Option<Tenure> {
         let record = &self.watch.observed()?.record;
         let holder = record.holder.as_ref().filter(|holder| **holder != self.me)?;
-        let until = self.watch.over_at(&self.me)?;
+        let until = self.watch.live_until(&self.me)?;
         self.tenure(holder.identity.clone(), until, until)
     }
 

@@ -19,6 +19,8 @@ pub struct Leadership {
     pub timing: Timing,
     /// The candidate's own leadership, if it has one and is not stepping down.
     pub(super) own: Option<Tenure>,
+    /// The candidate's own lease, kept only until the work it allowed has ended.
+    pub(super) draining: Option<Tenure>,
     /// Another candidate that the record names.
     pub(super) rival: Option<Tenure>,
     /// The highest term seen, whoever had it.
@@ -85,6 +87,7 @@ impl Leadership {
             candidate,
             timing,
             own: None,
+            draining: None,
             rival: None,
             term: None,
             store_answered: None,
@@ -101,6 +104,12 @@ impl Leadership {
     /// The candidate's own leadership, if it is valid at `now`.
     pub fn leading(&self, now: BootTime) -> Option<&Tenure> {
         self.own.as_ref().filter(|own| now < own.until)
+    }
+
+    /// The lease that this candidate still holds while it waits for its work to end. It does not
+    /// lead any more, and nobody else does yet.
+    pub fn draining(&self, now: BootTime) -> Option<&Tenure> {
+        self.draining.as_ref().filter(|lease| now < lease.until)
     }
 
     /// For how much longer this candidate leads if nothing happens; zero if it does not lead.

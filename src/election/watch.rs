@@ -9,8 +9,9 @@
 //! with two reservations. A store's clock never overrules what was seen here: a record that was
 //! seen to change had a live holder after the last look at its older version, so its lease lasts
 //! for at least the lease duration from there. And a record whose term went backwards (a restored
-//! backup), or which outlived a fail-over of its store that may have lost newer ones, proves
-//! nothing, vacated or not: it is watched for a whole lease.
+//! backup), that vanished, or that outlived a fail-over of its store which may have lost newer
+//! ones, proves nothing, vacated or not: whoever held the lost one keeps its whole lease, counted
+//! from the look that showed the loss.
 
 use std::time::Duration;
 
@@ -48,16 +49,14 @@ struct Sighting {
     went_backwards: bool,
 }
 
-/// Whether two looks showed the same state, known to the same store: the same record after a
-/// fail-over is another thing to go by.
-fn same_state(a: Option<&Observed>, b: Option<&Observed>) -> bool {
-    let key = |o: &Observed| (o.version.clone(), o.outlived);
-    a.map(key) == b.map(key)
-}
-
 impl Sighting {
     fn lease_duration(&self) -> Duration {
         self.observed.as_ref().map_or(Duration::ZERO, |o| o.record.lease_duration)
+    }
+
+    /// When this state has been watched for its whole lease.
+    fn watched(&self) -> BootTime {
+        self.first_received + self.lease_duration()
     }
 }
 
@@ -70,8 +69,9 @@ impl Watch {
         sent: BootTime,
         received: BootTime,
     ) -> Option<Term> {
+        let version = observed.as_ref().map(|o| &o.version);
         if let Some(current) = &mut self.current
-            && same_state(current.observed.as_ref(), observed.as_ref())
+            && current.observed.as_ref().map(|o| &o.version) == version
         {
             // The same state, with a newer judgement of the store's.
             current.observed = observed;
@@ -90,9 +90,16 @@ impl Watch {
             went_backwards,
         };
         if let Some(last) = &self.current {
-            // Whoever wrote this state, or held the one that vanished, was alive after that look.
             let lease = next.lease_duration().max(last.lease_duration());
-            next.not_before = last.last_sent + lease;
+            let outlived = next.observed.as_ref().is_none_or(|o| o.outlived);
+            next.not_before = if went_backwards || outlived {
+                // Writes were lost. Their holder may have made the last of them a moment ago, and
+                // waits for its own lease duration, whatever this state says.
+                last.not_before.max(received + lease)
+            } else {
+                // Whoever wrote this state was alive after that look.
+                last.last_sent + lease
+            };
         }
         self.current = Some(next);
         let before = self.highest_term;
@@ -126,9 +133,11 @@ impl Watch {
         let Some(Observed { record, remaining, outlived, .. }) = &seen.observed else {
             return Some(seen.not_before);
         };
-        let watched = seen.first_received + record.lease_duration;
-        Some(if seen.went_backwards || *outlived {
-            watched
+        let watched = seen.watched();
+        Some(if seen.went_backwards {
+            seen.not_before
+        } else if *outlived {
+            seen.not_before.max(watched)
         } else if record.holder.is_none() || record.is_held_by(me) {
             BootTime::ZERO
         } else if let Some(remaining) = remaining {
@@ -137,6 +146,12 @@ impl Watch {
         } else {
             watched
         })
+    }
+
+    /// Until when the holder that the record names can be live. A lost write of somebody else can
+    /// make the wait for the lease longer than that.
+    pub fn live_until(&self, me: &Candidate) -> Option<BootTime> {
+        Some(self.over_at(me)?.min(self.current.as_ref()?.watched()))
     }
 }
 
@@ -236,19 +251,24 @@ mod tests {
     fn a_record_that_outlived_a_fail_over_is_watched_anew_and_its_term_jumps() {
         let outlived = |mut observed: Observed| {
             observed.outlived = true;
+            observed.version = Version::new("a, after the fail-over");
             Some(observed)
         };
         let mut own = held("a", 7, Some(0)).unwrap();
         own.record.holder = Some(me());
         for record in [held("a", 7, Some(0)).unwrap(), vacated("a", 7).unwrap(), own] {
-            let mut watch = Watch::default();
-            watch.saw(Some(record.clone()), at(90), at(90));
-            watch.saw(outlived(record.clone()), at(100), at(101));
-            watch.saw(outlived(record), at(110), at(111));
-            assert_eq!(watch.over_at(&me()), Some(at(116)));
-            assert_eq!(watch.next_term(), 7 + TERM_JUMP);
-            watch.saw(held("b", 8, Some(15)), at(112), at(112));
-            assert_eq!(watch.next_term(), 9);
+            for seen_before in [true, false] {
+                let mut watch = Watch::default();
+                if seen_before {
+                    watch.saw(Some(record.clone()), at(90), at(90));
+                }
+                watch.saw(outlived(record.clone()), at(100), at(101));
+                watch.saw(outlived(record.clone()), at(110), at(111));
+                assert_eq!(watch.over_at(&me()), Some(at(116)));
+                assert_eq!(watch.next_term(), 7 + TERM_JUMP);
+                watch.saw(held("b", 8, Some(15)), at(112), at(112));
+                assert_eq!(watch.next_term(), 9);
+            }
         }
     }
 
@@ -270,8 +290,22 @@ mod tests {
         assert_eq!(watch.over_at(&me()), Some(BootTime::ZERO));
         watch.saw(held("a", 7, None), at(101), at(101));
         watch.saw(None, at(104), at(105));
-        assert_eq!(watch.over_at(&me()), Some(at(101) + LEASE));
+        assert_eq!(watch.over_at(&me()), Some(at(105) + LEASE), "it may have renewed at 104");
         assert_eq!(watch.next_term(), 8);
+    }
+
+    #[test]
+    fn a_restored_record_with_a_short_lease_does_not_shorten_the_wait_for_the_lost_holder() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 7, None), at(100), at(100));
+        let mut restored = held("old", 3, None).unwrap();
+        restored.record.lease_duration = Duration::from_secs(5);
+        watch.saw(Some(restored.clone()), at(102), at(102));
+        assert_eq!(watch.over_at(&me()), Some(at(117)));
+        assert_eq!(watch.live_until(&me()), Some(at(107)));
+        restored.version = Version::new("renewed");
+        watch.saw(Some(restored), at(103), at(103));
+        assert_eq!(watch.over_at(&me()), Some(at(117)), "nor does somebody who renews it");
     }
 
     #[test]

@@ -113,15 +113,15 @@ impl Store for PostgresStore {
         expected: Option<&Version>,
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError> {
-        let version = Version::new(uuid::Uuid::new_v4().to_string());
+        let state = uuid::Uuid::new_v4().to_string();
         let statement = Statement::Swap {
             election: election.clone(),
             expected: expected.cloned(),
             record: record.clone(),
-            version: version.clone(),
+            state: state.clone(),
         };
         let asked = self.line.ask(statement).await;
-        let read = asked.and_then(|rows| Ok(statement::read_swapped(&rows, version)?));
+        let read = asked.and_then(|rows| Ok(statement::read_swapped(&rows, &state)?));
         read.map_err(|failure| self.explain(failure))
     }
 

@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wrong_self_convention,
     reason = "tests fail by panicking"
 )]
 

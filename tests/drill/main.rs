@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod run;
 mod store_trouble;
 
 use std::thread;

@@ -1,1 +1,830 @@
+//! One test for each promise of the elector, as a script of named situations.
+//!
+//! [`World`] is the candidate's surroundings: a clock that is moved by hand and a store of one
+//! record whose answers the script can lose. Times are in milliseconds since the start, and the
+//! timing is the default one: lease 15 s, renew deadline 10 s, retry period 2 s.
 
+use super::*;
+
+const CALL_TIMEOUT: u64 = 2_666;
+
+fn at(ms: u64) -> BootTime {
+    BootTime::from_duration(Duration::from_millis(ms))
+}
+
+fn candidate(identity: &str, incarnation: &str) -> Candidate {
+    Candidate { identity: identity.to_owned(), incarnation: incarnation.to_owned() }
+}
+
+struct World {
+    elector: Elector,
+    now: BootTime,
+    call: Option<Call>,
+    wake_at: BootTime,
+    finished: bool,
+    record: Option<Observed>,
+    writes: u64,
+    /// What a store with a clock says about every record.
+    remaining: Option<Duration>,
+    news: Vec<News>,
+    /// Every call, with the time it was sent at.
+    calls: Vec<(BootTime, Call)>,
+}
+
+impl World {
+    /// A candidate that was just started on an empty store, and looks.
+    fn new() -> Self {
+        Self::on(None)
+    }
+
+    /// A candidate that was just started on a store with this record.
+    fn on(record: Option<LeaseRecord>) -> Self {
+        let mut world = Self {
+            elector: Elector::new(candidate("me", "1"), Timing::default(), 7),
+            now: BootTime::ZERO,
+            call: None,
+            wake_at: BootTime::ZERO,
+            finished: false,
+            record: None,
+            writes: 0,
+            remaining: None,
+            news: Vec::new(),
+            calls: Vec::new(),
+        };
+        if let Some(record) = record {
+            world.somebody_writes(record);
+        }
+        world.send(Event::Wake);
+        world
+    }
+
+    /// A candidate that leads under term 1 by a write sent at zero.
+    fn leading() -> Self {
+        let mut world = Self::new();
+        world.run_until(0);
+        assert!(world.leads());
+        world.news.clear();
+        world
+    }
+
+    /// A candidate that first saw a rival's record, of term 5, at zero.
+    fn standby() -> Self {
+        let mut world = Self::on(Some(rival(5)));
+        world.store_answers();
+        world.news.clear();
+        world
+    }
+
+    /// One step of the elector, with what must be true of every step.
+    fn send(&mut self, event: Event) {
+        assert!(!self.finished, "a step after the end");
+        let wall = WallTime::from_unix(self.now.as_duration());
+        let step = self.elector.step(Now { boot: self.now, wall }, event);
+        self.news.extend(step.news);
+        match step.action {
+            Action::Wait { until } => {
+                assert!(until > self.now, "it spins at {:?}", self.now);
+                self.wake_at = until;
+            }
+            Action::Finished => self.finished = true,
+            Action::Call(call) => {
+                assert!(self.call.is_none(), "two calls at a time");
+                let (Call::Observe { deadline } | Call::Swap { deadline, .. }) = &call;
+                assert!(*deadline > self.now, "no time to answer");
+                assert!(deadline.since(self.now) <= Timing::default().call_timeout());
+                self.wake_at = *deadline;
+                self.calls.push((self.now, call.clone()));
+                self.call = Some(call);
+            }
+        }
+    }
+
+    fn deadline(&self) -> BootTime {
+        match self.call.as_ref().expect("a call is under way") {
+            Call::Observe { deadline } | Call::Swap { deadline, .. } => *deadline,
+        }
+    }
+
+    /// Moves the clock and says so.
+    fn wake_at(&mut self, ms: u64) {
+        self.now = at(ms);
+        self.send(Event::Wake);
+    }
+
+    /// Carries out the call under way, and gives its answer to the script.
+    fn apply(&mut self) -> Event {
+        match self.call.take().expect("a call is under way") {
+            Call::Observe { .. } => Event::Observed(Ok(self.show())),
+            Call::Swap { expected, record, .. } => {
+                if self.record.as_ref().map(|o| &o.version) != expected.as_ref() {
+                    return Event::Swapped(Ok(Swapped::Lost(self.show())));
+                }
+                Event::Swapped(Ok(Swapped::Won(self.somebody_writes(record))))
+            }
+        }
+    }
+
+    fn show(&self) -> Option<Observed> {
+        self.record.clone().map(|o| Observed { remaining: self.remaining, ..o })
+    }
+
+    fn somebody_writes(&mut self, record: LeaseRecord) -> Version {
+        self.writes += 1;
+        let version = Version::new(self.writes.to_string());
+        self.record =
+            Some(Observed { record, version: version.clone(), remaining: None, outlived: false });
+        version
+    }
+
+    /// The call under way is carried out and answered at once.
+    fn store_answers(&mut self) {
+        let answer = self.apply();
+        self.send(answer);
+    }
+
+    /// The call under way is not carried out, and fails now.
+    fn request_is_lost(&mut self) {
+        let failed = match self.call.take().expect("a call is under way") {
+            Call::Observe { .. } => Event::Observed(Err(CallFailed)),
+            Call::Swap { .. } => Event::Swapped(Err(CallFailed)),
+        };
+        self.send(failed);
+    }
+
+    /// The call under way is carried out, but fails now.
+    fn answer_is_lost(&mut self) {
+        let failed = match self.apply() {
+            Event::Observed(_) => Event::Observed(Err(CallFailed)),
+            _ => Event::Swapped(Err(CallFailed)),
+        };
+        self.send(failed);
+    }
+
+    /// Time passes to `ms`, and the store answers everything at once.
+    fn run_until(&mut self, ms: u64) {
+        loop {
+            if self.call.is_some() {
+                self.store_answers();
+            } else if !self.finished && self.wake_at <= at(ms) {
+                self.now = self.now.max(self.wake_at);
+                self.send(Event::Wake);
+            } else {
+                break;
+            }
+        }
+        self.now = at(ms);
+    }
+
+    /// Time passes to `ms`, and every call hangs until its deadline.
+    fn run_without_store_until(&mut self, ms: u64) {
+        while !self.finished && self.wake_at <= at(ms) {
+            self.now = self.now.max(self.wake_at);
+            if self.call.is_some() && self.now >= self.deadline() {
+                self.request_is_lost();
+            } else {
+                self.send(Event::Wake);
+            }
+        }
+        self.now = at(ms);
+    }
+
+    fn leads(&self) -> bool {
+        self.elector.leadership().is_leading(self.now)
+    }
+
+    fn leads_at(&self, ms: u64) -> bool {
+        self.elector.leadership().is_leading(at(ms))
+    }
+
+    fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    fn stored(&self) -> &LeaseRecord {
+        &self.record.as_ref().expect("a record").record
+    }
+
+    fn looks(&self) -> bool {
+        matches!(self.call, Some(Call::Observe { .. }))
+    }
+
+    /// What the swap under way would write.
+    fn writes(&self) -> &LeaseRecord {
+        match &self.call {
+            Some(Call::Swap { record, .. }) => record,
+            other => panic!("no swap is under way but {other:?}"),
+        }
+    }
+}
+
+fn held_by(holder: Candidate, term: Term) -> LeaseRecord {
+    LeaseRecord {
+        holder: Some(holder),
+        term,
+        lease_duration: Duration::from_secs(15),
+        acquire_time: WallTime::EPOCH,
+        renew_time: WallTime::EPOCH,
+    }
+}
+
+fn rival(term: Term) -> LeaseRecord {
+    held_by(candidate("rival", "9"), term)
+}
+
+fn vacated(term: Term) -> LeaseRecord {
+    LeaseRecord { holder: None, ..rival(term) }
+}
+
+const LOST_BY_DEADLINE: News = News::Lost { term: 1, reason: LossReason::RenewDeadline };
+
+// --- Gaining leadership -------------------------------------------------------------------------
+
+#[test]
+fn the_first_candidate_looks_then_acquires_term_one_and_leads() {
+    let mut world = World::new();
+    assert!(world.looks());
+    world.store_answers();
+    assert_eq!((world.writes().term, world.leads()), (1, false));
+    world.store_answers();
+    assert!(world.leads());
+    assert_eq!(world.take_news(), [News::Elected { term: 1 }]);
+    assert!(world.elector.leadership().was_ever_decided());
+}
+
+#[test]
+fn belief_counts_from_before_the_write_was_sent() {
+    let mut world = World::new();
+    world.store_answers();
+    world.now = at(1_500);
+    world.store_answers();
+    assert!(world.leads_at(9_999));
+    assert!(!world.leads_at(10_000), "1.5 s more would be counting from the reply");
+}
+
+#[test]
+fn a_look_at_the_own_record_never_grants_belief() {
+    let mut world = World::on(Some(held_by(candidate("me", "1"), 4)));
+    world.store_answers();
+    assert!(!world.leads());
+    assert_eq!(world.writes().term, 5, "it leads again only under a new term");
+    assert_eq!(world.take_news(), []);
+}
+
+#[test]
+fn a_restarted_process_does_not_take_itself_for_the_holder_it_was() {
+    let mut world = World::on(Some(held_by(candidate("me", "earlier"), 4)));
+    world.run_until(14_999);
+    assert!(!world.leads());
+    assert_eq!(world.elector.leadership().holder(world.now).unwrap().identity, "me");
+    world.run_until(15_021);
+    assert_eq!(world.take_news().last(), Some(&News::Elected { term: 5 }));
+}
+
+#[test]
+fn an_acquisition_that_was_applied_unheard_is_looked_up_and_claimed_under_a_new_term() {
+    let mut world = World::new();
+    world.store_answers();
+    world.answer_is_lost();
+    assert_eq!((world.stored().term, world.leads()), (1, false));
+    world.run_until(600);
+    assert!(matches!(world.calls[2].1, Call::Observe { .. }), "a look comes first");
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+#[test]
+fn an_acquisition_that_was_not_applied_is_looked_up_and_tried_again() {
+    let mut world = World::new();
+    world.store_answers();
+    world.request_is_lost();
+    world.run_until(600);
+    assert!(matches!(world.calls[2].1, Call::Observe { .. }), "a look comes first");
+    assert_eq!(world.take_news(), [News::Elected { term: 1 }]);
+}
+
+#[test]
+fn an_acquisition_answered_after_the_renew_deadline_means_nothing() {
+    let mut world = World::new();
+    world.store_answers();
+    world.now = at(10_000);
+    world.store_answers();
+    assert!(!world.leads());
+    assert_eq!(world.take_news(), []);
+    world.run_until(10_000);
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+#[test]
+fn a_lost_race_is_followed_not_fought() {
+    let mut world = World::on(Some(vacated(3)));
+    world.store_answers();
+    world.somebody_writes(rival(4));
+    world.store_answers();
+    assert!(!world.leads());
+    let following = News::Following { holder: "rival".to_owned(), term: 4 };
+    assert_eq!(world.take_news(), [following]);
+    assert!(world.call.is_none());
+}
+
+// --- Keeping it ---------------------------------------------------------------------------------
+
+#[test]
+fn a_leader_renews_once_a_retry_period_and_keeps_term_and_acquire_time() {
+    let mut world = World::leading();
+    let acquired = world.stored().acquire_time.to_string();
+    world.run_until(60_000);
+    assert!(world.leads());
+    assert_eq!(world.take_news(), []);
+    let renewals = &world.calls[2..];
+    assert_eq!(renewals.len(), 30);
+    for (k, (sent, call)) in (1..).zip(renewals) {
+        assert_eq!(*sent, at(k * 2_000));
+        assert!(matches!(call, Call::Swap { .. }), "a leader in peace has no need to look");
+    }
+    assert_eq!(world.stored().term, 1);
+    assert_eq!(world.stored().acquire_time.to_string(), acquired);
+    assert_ne!(world.stored().renew_time.to_string(), acquired);
+}
+
+#[test]
+fn the_pace_of_renewals_does_not_drift_with_slow_answers() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.now = at(3_000);
+    world.store_answers();
+    assert_eq!(world.wake_at, at(4_000));
+}
+
+#[test]
+fn a_renewal_that_was_applied_unheard_is_renewed_from_there_without_losing_belief() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.answer_is_lost();
+    assert!(world.leads());
+    assert!(!world.leads_at(10_000), "an unknown outcome prolongs nothing");
+    world.run_until(2_700);
+    assert!(matches!(world.calls[3].1, Call::Observe { .. }), "a look comes first");
+    let Call::Swap { expected, record, .. } = &world.calls[4].1 else { panic!("no renewal") };
+    assert_eq!((expected.as_ref().unwrap().as_str(), record.term), ("2", 1));
+    assert!(world.leads_at(12_500));
+    assert_eq!(world.take_news(), []);
+}
+
+#[test]
+fn a_renewal_that_was_not_applied_is_tried_again_in_time() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.run_without_store_until(2_000 + CALL_TIMEOUT + 1);
+    world.run_until(8_000);
+    assert!(world.leads_at(12_000));
+    assert_eq!(world.take_news(), []);
+}
+
+#[test]
+fn a_renewal_that_collides_with_an_own_late_write_goes_on_from_it() {
+    let mut world = World::leading();
+    let own = world.stored().clone();
+    world.wake_at(2_000);
+    world.request_is_lost();
+    world.run_until(2_000);
+    // The look shows the old version; the write that was given up is applied only now.
+    world.now = at(2_700);
+    world.send(Event::Wake);
+    world.store_answers();
+    world.somebody_writes(own);
+    world.run_until(4_000);
+    assert!(world.leads_at(12_000));
+    assert_eq!(world.take_news(), []);
+}
+
+// --- Losing it ----------------------------------------------------------------------------------
+
+#[test]
+fn a_store_outage_demotes_by_the_deadline_and_the_candidate_rejoins_by_itself() {
+    let mut world = World::leading();
+    world.run_without_store_until(9_999);
+    assert!(world.leads());
+    assert_eq!(world.take_news(), []);
+    world.run_without_store_until(10_000);
+    assert!(!world.leads());
+    world.run_without_store_until(120_000);
+    assert_eq!(world.take_news(), [LOST_BY_DEADLINE]);
+    world.run_until(124_000);
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+#[test]
+fn a_wake_that_comes_late_finds_the_answer_already_turned_to_no() {
+    let mut world = World::leading();
+    let published = world.elector.leadership();
+    world.now = at(47_000);
+    assert!(!published.is_leading(world.now), "nobody had to tell the readers");
+    world.send(Event::Wake);
+    assert_eq!(world.take_news(), [LOST_BY_DEADLINE]);
+    assert!(world.looks());
+    world.run_until(47_000);
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+#[test]
+fn a_renewal_answered_after_the_renew_deadline_does_not_revive_the_term() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.now = at(10_000);
+    world.store_answers();
+    assert!(!world.leads());
+    world.run_until(10_000);
+    assert_eq!(world.take_news(), [LOST_BY_DEADLINE, News::Elected { term: 2 }]);
+}
+
+#[test]
+fn whoever_is_superseded_stops_at_once() {
+    for record in [rival(2), vacated(1), held_by(candidate("me", "1"), 2)] {
+        let mut world = World::leading();
+        world.somebody_writes(record);
+        world.wake_at(2_000);
+        world.store_answers();
+        assert!(!world.leads());
+        assert_eq!(world.news[0], News::Lost { term: 1, reason: LossReason::Superseded });
+    }
+}
+
+#[test]
+fn a_hint_lets_a_leader_see_that_it_is_superseded_before_the_next_renewal() {
+    let mut world = World::leading();
+    world.somebody_writes(rival(2));
+    world.now = at(100);
+    world.send(Event::Changed);
+    assert!(world.looks());
+    world.store_answers();
+    assert!(!world.leads());
+}
+
+#[test]
+fn a_record_that_vanished_ends_belief_and_is_written_anew_with_a_higher_term() {
+    let mut world = World::leading();
+    world.record = None;
+    world.wake_at(2_000);
+    world.store_answers();
+    assert!(!world.leads());
+    assert_eq!(world.take_news(), [News::Lost { term: 1, reason: LossReason::RecordGone }]);
+    world.run_until(20_000);
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+#[test]
+fn a_term_that_went_backwards_is_reported_and_nobody_is_trusted_for_a_lease() {
+    let mut world = World::standby();
+    world.somebody_writes(vacated(2));
+    world.now = at(1_000);
+    world.send(Event::Changed);
+    world.store_answers();
+    assert_eq!(world.take_news(), [News::TermWentBackwards { seen: 5, record: 2 }]);
+    world.run_until(15_999);
+    assert_eq!(world.take_news(), []);
+    world.run_until(16_021);
+    assert_eq!(world.take_news(), [News::Elected { term: 6 }]);
+}
+
+// --- Standing by --------------------------------------------------------------------------------
+
+#[test]
+fn a_standby_takes_over_at_the_end_of_the_lease_and_not_before() {
+    let mut world = World::standby();
+    world.run_until(14_999);
+    assert_eq!(world.stored().term, 5);
+    assert_eq!(world.elector.leadership().holder(at(14_999)).unwrap().identity, "rival");
+    assert!(world.elector.leadership().holder(at(15_000)).is_none());
+    world.run_until(15_021);
+    assert_eq!(world.take_news(), [News::Elected { term: 6 }]);
+}
+
+#[test]
+fn a_standby_waits_for_the_lease_in_the_record_not_for_its_own() {
+    for seconds in [5, 60] {
+        let lease_duration = Duration::from_secs(seconds);
+        let mut world = World::on(Some(LeaseRecord { lease_duration, ..rival(5) }));
+        world.run_until(seconds * 1_000 - 1);
+        assert_eq!(world.stored().term, 5);
+        world.run_until(seconds * 1_000 + 21);
+        assert!(world.leads());
+    }
+}
+
+#[test]
+fn a_renewal_by_the_holder_starts_the_wait_anew() {
+    let mut world = World::standby();
+    world.run_until(13_900);
+    world.somebody_writes(rival(5));
+    world.run_until(28_900);
+    assert!(!world.leads());
+    world.run_until(31_000);
+    assert!(world.leads());
+}
+
+#[test]
+fn a_lease_that_the_store_says_is_over_is_taken_at_once() {
+    let mut world = World::on(Some(rival(5)));
+    world.remaining = Some(Duration::ZERO);
+    world.run_until(0);
+    assert_eq!(world.take_news().last(), Some(&News::Elected { term: 6 }));
+}
+
+#[test]
+fn a_vacated_lease_is_taken_as_soon_as_a_hint_arrives() {
+    let mut world = World::standby();
+    world.somebody_writes(vacated(5));
+    world.now = at(500);
+    world.send(Event::Changed);
+    world.run_until(500);
+    assert_eq!(world.take_news(), [News::Elected { term: 6 }]);
+}
+
+#[test]
+fn a_standby_looks_once_a_retry_period_and_never_writes() {
+    let mut world = World::standby();
+    world.remaining = Some(Duration::from_secs(15));
+    for k in 1..=15 {
+        world.somebody_writes(rival(5));
+        world.run_until(k * 2_000);
+    }
+    assert!((12..=16).contains(&world.calls.len()), "{} looks", world.calls.len());
+    assert!(world.calls.iter().all(|(_, call)| matches!(call, Call::Observe { .. })));
+    assert_eq!(world.take_news(), [], "a holder that renews is no news");
+}
+
+// --- Stepping down ------------------------------------------------------------------------------
+
+#[test]
+fn resigning_says_no_at_once_then_vacates_then_stays_down_for_the_cooldown() {
+    let mut world = World::leading();
+    world.now = at(1_000);
+    world.send(Event::Resign { cooldown: Duration::from_secs(30) });
+    assert!(!world.leads());
+    assert_eq!((&world.writes().holder, world.writes().term), (&None, 1));
+    world.now = at(1_400);
+    world.store_answers();
+    let lost = News::Lost { term: 1, reason: LossReason::Resigned };
+    assert_eq!(world.take_news(), [lost, News::Vacated { term: 1 }]);
+    world.run_until(31_399);
+    assert_eq!(world.take_news(), [], "the cooldown counts from the vacating");
+    world.run_until(31_421);
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+#[test]
+fn resigning_without_a_cooldown_still_gives_up_the_term() {
+    let mut world = World::leading();
+    world.send(Event::Resign { cooldown: Duration::ZERO });
+    assert!(!world.leads());
+    assert_eq!(world.writes().holder, None);
+    world.run_until(21);
+    let lost = News::Lost { term: 1, reason: LossReason::Resigned };
+    assert_eq!(
+        world.take_news(),
+        [lost, News::Vacated { term: 1 }, News::Elected { term: 2 }],
+        "with nobody else there it leads again, under a new term"
+    );
+}
+
+#[test]
+fn resigning_waits_for_work_and_keeps_the_lease_meanwhile() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.now = at(1_000);
+    world.send(Event::Resign { cooldown: Duration::from_secs(1) });
+    assert!(!world.leads());
+    world.run_until(9_000);
+    assert!(!world.leads());
+    assert!(world.stored().is_held_by(&candidate("me", "1")));
+    assert_eq!(world.stored().renew_time.to_string(), "1970-01-01T00:00:08.000Z");
+    world.send(Event::Work { under_way: false });
+    assert_eq!(world.writes().holder, None);
+    world.store_answers();
+    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: 1 }));
+    world.run_until(9_999);
+    assert!(world.stored().holder.is_none());
+}
+
+#[test]
+fn a_vacate_that_was_not_applied_is_repeated() {
+    let mut world = World::leading();
+    world.send(Event::Resign { cooldown: Duration::from_secs(30) });
+    world.request_is_lost();
+    world.run_until(700);
+    assert!(world.stored().holder.is_none());
+    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: 1 }));
+}
+
+#[test]
+fn a_closed_gate_steps_down_and_an_open_one_stands_again_at_once() {
+    let mut world = World::leading();
+    world.send(Event::Gate { open: false });
+    assert!(!world.leads());
+    world.run_until(0);
+    let lost = News::Lost { term: 1, reason: LossReason::GateClosed };
+    assert_eq!(world.take_news(), [lost, News::Vacated { term: 1 }]);
+    world.run_until(60_000);
+    assert_eq!(world.take_news(), []);
+    assert!(world.elector.leadership().standing_down(world.now).is_some());
+    world.send(Event::Gate { open: true });
+    world.run_until(60_000);
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+#[test]
+fn a_candidate_asked_to_step_down_while_it_acquires_frees_the_lease_and_never_leads() {
+    let mut world = World::new();
+    world.store_answers();
+    world.send(Event::Gate { open: false });
+    world.store_answers();
+    assert!(!world.leads());
+    assert_eq!(world.writes().holder, None);
+    world.store_answers();
+    assert_eq!(world.take_news(), [News::Vacated { term: 1 }]);
+}
+
+// --- Shutting down ------------------------------------------------------------------------------
+
+fn shutdown(give_up_at: u64) -> Event {
+    Event::Shutdown { give_up_at: at(give_up_at) }
+}
+
+#[test]
+fn shutting_down_says_no_at_once_then_vacates_then_leaves() {
+    let mut world = World::leading();
+    world.send(shutdown(20_000));
+    assert!(!world.leads());
+    assert_eq!(world.writes().holder, None);
+    world.store_answers();
+    assert!(world.finished);
+    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: 1 }));
+}
+
+#[test]
+fn shutting_down_waits_for_work() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.send(shutdown(20_000));
+    world.run_until(12_000);
+    assert!(!world.finished && world.stored().holder.is_some());
+    world.send(Event::Work { under_way: false });
+    world.store_answers();
+    assert!(world.finished && world.stored().holder.is_none());
+}
+
+#[test]
+fn shutting_down_under_work_that_never_ends_gives_up_and_leaves_the_lease_to_run_out() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.send(shutdown(20_000));
+    world.run_until(19_999);
+    assert!(!world.finished);
+    world.run_until(20_000);
+    assert!(world.finished && world.stored().holder.is_some());
+}
+
+#[test]
+fn a_second_shutdown_can_only_shorten_the_first() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.send(shutdown(5_000));
+    world.send(shutdown(60_000));
+    world.run_until(5_000);
+    assert!(world.finished);
+}
+
+#[test]
+fn a_store_that_hangs_cannot_hang_a_shutdown() {
+    let mut world = World::leading();
+    world.send(shutdown(20_000));
+    world.run_without_store_until(CALL_TIMEOUT + 1);
+    assert!(world.finished);
+
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.send(shutdown(60_000));
+    world.run_without_store_until(2_000 + 2 * CALL_TIMEOUT + 2_000);
+    assert!(world.finished, "also when a renewal hung before");
+}
+
+#[test]
+fn a_shutdown_looks_up_an_unknown_acquisition_and_frees_it() {
+    let mut world = World::new();
+    world.store_answers();
+    world.send(shutdown(20_000));
+    assert!(!world.finished, "the acquisition may be applied");
+    world.answer_is_lost();
+    world.run_until(700);
+    assert!(world.finished && world.stored().holder.is_none());
+}
+
+#[test]
+fn a_standby_shuts_down_at_once() {
+    let mut world = World::standby();
+    world.send(shutdown(20_000));
+    assert!(world.finished);
+}
+
+// --- Behaving towards the store -----------------------------------------------------------------
+
+#[test]
+fn failed_calls_are_repeated_ever_more_slowly_up_to_the_retry_period() {
+    let mut world = World::new();
+    for (at_least, at_most) in [(500, 600), (1_000, 1_200), (2_000, 2_400), (2_000, 2_400)] {
+        let failed_at = world.now;
+        world.request_is_lost();
+        while !world.looks() {
+            world.now = world.wake_at;
+            world.send(Event::Wake);
+        }
+        let waited = world.now.since(failed_at).as_millis();
+        assert!((at_least..=at_most).contains(&waited), "{waited} ms");
+    }
+}
+
+#[test]
+fn looks_that_only_clear_up_after_failed_writes_do_not_reset_the_backoff() {
+    let mut world = World::new();
+    while world.now < at(60_000) {
+        if world.looks() {
+            world.store_answers();
+        } else if world.call.is_some() {
+            world.request_is_lost();
+        } else {
+            world.now = world.wake_at;
+            world.send(Event::Wake);
+        }
+    }
+    assert!(world.calls.len() < 70, "{} calls in 60 s", world.calls.len());
+}
+
+#[test]
+fn a_flood_of_hints_causes_few_looks_and_keeps_no_leader_from_renewing() {
+    let mut world = World::leading();
+    for ms in 1..=20_000 {
+        world.now = at(ms);
+        world.send(Event::Changed);
+        if world.call.is_some() {
+            world.store_answers();
+        }
+    }
+    assert!(world.leads());
+    assert_eq!(world.take_news(), []);
+    let swaps = world.calls.iter().filter(|(_, call)| matches!(call, Call::Swap { .. })).count();
+    assert_eq!(swaps, 11);
+    assert!(world.calls.len() <= 20_000 / 5 + 12, "{} calls", world.calls.len());
+}
+
+#[test]
+fn hints_are_no_reason_to_ask_a_failing_store_sooner() {
+    let mut world = World::standby();
+    world.now = at(1_000);
+    world.send(Event::Changed);
+    world.request_is_lost();
+    for ms in 1_001..1_500 {
+        world.now = at(ms);
+        world.send(Event::Changed);
+        assert!(world.call.is_none());
+    }
+}
+
+/// [`World::send`] checks every step; here it is sent everything, in any order, at any time.
+#[test]
+fn whatever_happens_it_never_spins_and_every_call_is_bounded() {
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..300 {
+        let mut world = World::new();
+        for _ in 0..300 {
+            if world.finished {
+                break;
+            }
+            match random.u32(0..16) {
+                0 => world.send(Event::Changed),
+                1 => world.send(Event::Gate { open: random.bool() }),
+                2 => {
+                    let cooldown = Duration::from_millis(random.u64(0..5_000));
+                    world.send(Event::Resign { cooldown });
+                }
+                3 => world.send(Event::Work { under_way: random.bool() }),
+                4 if random.u8(..) < 8 => {
+                    let give_up_at = world.now + Duration::from_millis(random.u64(0..30_000));
+                    world.send(Event::Shutdown { give_up_at });
+                }
+                5 => {
+                    world.somebody_writes(rival(random.u64(1..9)));
+                }
+                6 => world.now = world.now + Duration::from_millis(random.u64(0..20_000)),
+                7 if world.call.is_some() => world.request_is_lost(),
+                8 if world.call.is_some() => world.answer_is_lost(),
+                _ if world.call.is_some() => {
+                    world.now = world.now + Duration::from_millis(random.u64(0..3));
+                    world.store_answers();
+                }
+                _ => {
+                    world.now = world.now.max(world.wake_at);
+                    world.send(Event::Wake);
+                }
+            }
+        }
+    }
+}

@@ -54,8 +54,8 @@ pub enum Statement {
         expected: Option<Version>,
         /// The new record.
         record: LeaseRecord,
-        /// The version of the new record.
-        version: Version,
+        /// Names the new state of the record: random.
+        state: String,
     },
 }
 
@@ -78,11 +78,13 @@ impl Statement {
                 format!("{settings}; {}", dialect.look(timeline, Some(election)))
             }
             Self::List => format!("{settings}; {}", dialect.look(timeline, None)),
-            Self::Swap { election, expected, record, version } => {
-                let columns = columns(record, version, timeline);
+            Self::Swap { election, expected, record, state } => {
+                let columns = columns(record, state, timeline);
                 let write = match expected {
                     None => dialect.insert(election, record, &columns),
-                    Some(expected) => dialect.update(election, expected, record, &columns),
+                    Some(expected) => {
+                        dialect.update(election, expected, record, &columns, timeline)
+                    }
                 };
                 format!("{settings}; {write}; {}", dialect.look(timeline, Some(election)))
             }
@@ -116,7 +118,7 @@ impl Dialect {
              l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
              1e12)::bigint::text AS remaining_ms, \
-             (l.timeline <> server.timeline)::text AS outlived \
+             (l.timeline <> server.timeline)::text AS outlived, server.timeline \
              FROM (SELECT {timeline} AS timeline) AS server LEFT JOIN {} AS l ON {wanted} \
              ORDER BY l.election",
             rfc_3339("l.acquire_time"),
@@ -149,14 +151,18 @@ impl Dialect {
         expected: &Version,
         record: &LeaseRecord,
         columns: &[(&str, String)],
+        timeline: &str,
     ) -> String {
         let set: Vec<_> = columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let (version, seen_on) = split(expected);
         format!(
-            "UPDATE {} SET {} WHERE election = {} AND version = {} AND format = {FORMAT} {}",
+            "UPDATE {} SET {} WHERE election = {} AND version = {} AND format = {FORMAT} \
+             AND coalesce({timeline}, '') = {} {}",
             self.names.table(),
             set.join(", "),
             literal(election.as_str()),
-            literal(expected.as_str()),
+            literal(version),
+            literal(seen_on),
             self.returning(election, record)
         )
     }
@@ -169,16 +175,12 @@ impl Dialect {
         } else {
             String::new()
         };
-        format!("RETURNING 'won' AS kind{notify}")
+        format!("RETURNING 'won' AS kind, timeline{notify}")
     }
 }
 
 /// What a write says of every column but the key.
-fn columns(
-    record: &LeaseRecord,
-    version: &Version,
-    timeline: &str,
-) -> [(&'static str, String); 10] {
+fn columns(record: &LeaseRecord, state: &str, timeline: &str) -> [(&'static str, String); 10] {
     let holder = record.holder.as_ref();
     let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
     let lease_ms = record.lease_duration.as_millis();
@@ -190,7 +192,7 @@ fn columns(
     };
     [
         ("format", FORMAT.to_string()),
-        ("version", literal(version.as_str())),
+        ("version", literal(state)),
         ("term", record.term.to_string()),
         ("holder", or_null(holder.map(|h| h.identity.as_str()))),
         ("incarnation", or_null(holder.map(|h| h.incarnation.as_str()))),
@@ -262,11 +264,24 @@ pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
 }
 
 /// Reads the answer to [`Statement::Swap`].
-pub fn read_swapped(rows: &[PgRow], version: Version) -> Result<Swapped, Unusable> {
-    if rows.iter().any(|row| kind(row) == Some("won")) {
-        return Ok(Swapped::Won(version));
+pub fn read_swapped(rows: &[PgRow], state: &str) -> Result<Swapped, Unusable> {
+    if let Some(row) = rows.iter().find(|row| kind(row) == Some("won")) {
+        let timeline = row.try_get::<Option<&str>, _>("timeline")?;
+        return Ok(Swapped::Won(version(state, timeline)));
     }
     read_one(rows).map(Swapped::Lost)
+}
+
+/// The handle for a state of the record as it is shown by a server on this timeline. After a
+/// fail-over the same state has another handle, so that a write that was meant for the old server
+/// and reaches the new one, as out of a pooler's queue, is refused.
+fn version(state: &str, timeline: Option<&str>) -> Version {
+    Version::new(format!("{state}@{}", timeline.unwrap_or_default()))
+}
+
+/// The state, and the timeline that it was seen on.
+fn split(version: &Version) -> (&str, &str) {
+    version.as_str().rsplit_once('@').unwrap_or((version.as_str(), ""))
 }
 
 /// Reads the answer to [`Statement::List`].
@@ -323,7 +338,7 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
             acquire_time: wall(text("acquire_time")?),
             renew_time: wall(text("renew_time")?),
         },
-        version: Version::new(text("version")?.unwrap_or_default()),
+        version: version(&text("version")?.unwrap_or_default(), text("timeline")?.as_deref()),
         // The clock of another server is not what wrote this expiry.
         remaining: (!outlived).then_some(remaining),
         outlived,
@@ -363,7 +378,7 @@ mod tests {
                 election: "default".parse().unwrap(),
                 expected: Some(Version::new("v")),
                 record,
-                version: Version::new("w"),
+                state: "w".to_owned(),
             }
             .text(&dialect, true);
             assert_eq!(text.contains("pg_notify"), notifies, "{text}");

@@ -1,0 +1,19 @@
+# The commands of this project. `make test` is all that CI runs.
+
+.PHONY: test setup figures release
+
+# Formatting, lints and every test; installs what is missing first.
+test: setup
+	tests/all.sh
+
+# What the tests need beside the Rust toolchain. Debian and Ubuntu.
+setup:
+	tests/setup.sh
+
+# The figures of the README, measured here. Takes about four minutes.
+figures: setup
+	cargo bench --locked --bench figures
+
+# The small binary: target/release/bellwether.
+release:
+	cargo build --locked --release

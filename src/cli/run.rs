@@ -1,0 +1,76 @@
+//! `bellwether run -- CMD`: a command that runs on the leader only.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+use rustix::process::{Pid, getpid};
+
+use super::Failure;
+use super::serve::{self, Sidecar};
+use super::signals::{Asked, Signals};
+use crate::command::group::CommandSpec;
+use crate::command::processes;
+use crate::command::supervisor::Supervisor;
+use crate::config::ElectionArgs;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    election: ElectionArgs,
+
+    /// Answer over HTTP as well, on this address and port.
+    #[arg(long, env = "BELLWETHER_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// The command, and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+    let config = args.election.check()?;
+    let mut signals = Signals::new()?;
+    let grace = config.shutdown_grace;
+    let mut sidecar = Sidecar::start(&config, args.listen).await?;
+    let mut words = args.command.into_iter();
+    let program = words.next().unwrap_or_default();
+    let command = CommandSpec::new(program, words);
+    let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace);
+
+    let mut asked_to_end = false;
+    let code = loop {
+        tokio::select! {
+            biased;
+            code = supervisor.until_ended() => {
+                break code.map_err(|error| {
+                    Failure::Unavailable(format!("cannot start the command's guard: {error}"))
+                });
+            }
+            asked = signals.next() => match asked {
+                Asked::End(signal) if asked_to_end => return Ok(serve::second_signal(signal)),
+                Asked::End(signal) => {
+                    tracing::info!(signal, "shutting down");
+                    asked_to_end = true;
+                    sidecar.shut_down(grace).await;
+                }
+                Asked::PassOn(number) => supervisor.signal(number),
+                Asked::Reap => reap(supervisor.guard()),
+            },
+            // After a shutdown: the command has ended and the lease is free, or its time is over.
+            () = sidecar.left() => return Ok(0),
+        }
+    };
+    // An end of the command's own, also while shutting down: its code is the answer.
+    sidecar.shut_down(grace).await;
+    tokio::select! {
+        () = sidecar.left() => code,
+        signal = signals.end() => code.map(|_| serve::second_signal(signal)),
+    }
+}
+
+/// The first process of a container inherits every orphan in it.
+fn reap(guard: Option<Pid>) {
+    if getpid() == Pid::INIT {
+        processes::reap_strays(guard.as_slice());
+    }
+}

@@ -1,0 +1,358 @@
+//! A running command as main sees it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::process::{Child, Command};
+
+use super::channel::{Channel, Received};
+use super::message::{Report, Request};
+use super::plan::{self, Deadlines, Exit, Plan};
+use super::{guard, processes};
+use crate::alarm::Alarm;
+use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::lease::Term;
+
+/// The variable that marks a command's processes as those of one guard.
+const MARK: &str = "BELLWETHER_GUARD";
+
+/// How long a guard that was late and was continued has to do its work before it is killed, if it
+/// is stopped again.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// How often to look for processes of a guard that was killed.
+const SWEEP_PERIOD: Duration = Duration::from_millis(20);
+
+/// How many times in a row nothing may be found before nothing is taken to be left:
+/// [`processes::kill_marked`] can miss a process once, for the time of an `execve`.
+const QUIET_ROUNDS: u32 = 3;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct CommandSpec {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(String, OsString)>,
+    guard: PathBuf,
+}
+
+impl CommandSpec {
+    /// A program, found in PATH unless it has a slash, and its arguments.
+    pub fn new(
+        program: impl Into<OsString>,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: Vec::new(),
+            // Stays the running program when an upgrade replaces the file.
+            guard: PathBuf::from("/proc/self/exe"),
+        }
+    }
+
+    /// The program. Not shown in logs are its arguments: they may hold secrets.
+    pub fn program(&self) -> &OsStr {
+        &self.program
+    }
+
+    /// Adds a variable to the command's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Tells the command for which election, as whom and in which term it leads.
+    #[must_use]
+    pub fn leading(self, election: &str, identity: &str, term: Term) -> Self {
+        self.env("BELLWETHER_ELECTION", election)
+            .env("BELLWETHER_IDENTITY", identity)
+            .env("BELLWETHER_TERM", term.to_string())
+    }
+
+    /// Takes the guard from another program than the running one: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn guarded_by(mut self, program: impl Into<PathBuf>) -> Self {
+        self.guard = program.into();
+        self
+    }
+}
+
+/// How it all ended. By then nothing of the command is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The command ran and ended.
+    Exited {
+        /// How.
+        exit: Exit,
+        /// Whether it had been asked to end before: by main, by a deadline, or because main was gone.
+        stopped: bool,
+    },
+    /// The command could not be started, with the error number of the system.
+    NotStarted(i32),
+    /// The leadership had ended before the command was started: nothing ran.
+    TooLate,
+    /// The guard was killed, and so the command was. How far it got is not known.
+    GuardLost,
+}
+
+impl Ended {
+    /// The exit code that stands for it, as shells have it; none if the command did not get the
+    /// chance to end by itself.
+    pub fn code(self) -> Option<u8> {
+        match self {
+            Self::Exited { exit, .. } => Some(exit.code()),
+            Self::NotStarted(errno) => {
+                Some(plan::not_started_code(&io::Error::from_raw_os_error(errno)))
+            }
+            Self::TooLate | Self::GuardLost => None,
+        }
+    }
+}
+
+/// A command under guard.
+///
+/// Dropping it closes the socket to the guard, which ends the command: SIGTERM at once, SIGKILL
+/// at the deadline or after [`plan::ORPHAN_GRACE`].
+#[derive(Debug)]
+pub struct Group {
+    channel: Channel,
+    child: Child,
+    guard: Pid,
+    alarm: Alarm,
+    /// `NAME=VALUE` in the environment of the guard and all its descendants.
+    mark: OsString,
+    plan: Plan,
+    watch: Watch,
+    /// The command's process group, between its start and its end.
+    group: Option<Pid>,
+    /// How the command itself ended.
+    exited: Option<Ended>,
+}
+
+/// How main stands to the guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    /// It does its work, or its time has not come.
+    Trusting,
+    /// It was late and had a push: it has until then.
+    Pushed { until: BootTime },
+    /// It is killed or about to be: main looks for what it left.
+    Sweeping { next: BootTime, quiet: u32 },
+    /// Nothing is left.
+    Done(Ended),
+}
+
+impl Group {
+    /// Starts the guard, and has it start the command. Needs a tokio runtime with I/O and time.
+    ///
+    /// The command reads this process's standard input, unless that is a terminal: a command in a
+    /// process group of its own would be stopped by reading from it, so it reads nothing instead.
+    ///
+    /// # Errors
+    ///
+    /// When the guard cannot be started. Whether the command can be, [`Self::ended`] tells.
+    pub fn start(spec: &CommandSpec, deadlines: Deadlines) -> io::Result<Self> {
+        let alarm = Alarm::new()?;
+        let (channel, theirs) = Channel::pair()?;
+        let mark = uuid::Uuid::new_v4().simple().to_string();
+        let child = Command::new(&spec.guard)
+            .arg0(guard::NAME)
+            .args([guard::SUBCOMMAND, "--"])
+            .arg(&spec.program)
+            .args(&spec.args)
+            .envs(spec.env.iter().map(|(name, value)| (name, value)))
+            .env(MARK, &mark)
+            .stdin(Stdio::from(theirs))
+            .process_group(0)
+            .spawn()?;
+        let guard = pid_of(&child)?;
+        channel.send(&Request::Start(deadlines).encode(), Some(command_stdin()?.as_fd()))?;
+        Ok(Self {
+            channel,
+            child,
+            guard,
+            alarm,
+            mark: format!("{MARK}={mark}").into(),
+            plan: Plan::new(deadlines),
+            watch: Watch::Trusting,
+            group: None,
+            exited: None,
+        })
+    }
+
+    /// The guard's process number, for [`processes::reap_strays`].
+    pub fn guard(&self) -> Pid {
+        self.guard
+    }
+
+    /// The leadership was renewed: the command may run for longer. Has no effect once the command
+    /// was asked to end.
+    pub fn extend(&mut self, to: Deadlines) {
+        self.plan.extend(to);
+        self.tell(Request::Extend(to));
+    }
+
+    /// Passes a signal on to the command's process group, by its number. Real-time signals are not
+    /// passed on. To end the command, use [`Self::stop`].
+    pub fn signal(&mut self, number: i32) {
+        self.tell(Request::Signal(number));
+    }
+
+    /// Asks the command to end, and kills what is left of it at `kill_at`, or at its deadline if
+    /// that is earlier.
+    pub fn stop(&mut self, kill_at: BootTime) {
+        self.plan.stop(HostClock.now().boot, kill_at);
+        self.tell(Request::Stop { kill_at });
+    }
+
+    /// Kills the command now.
+    pub fn kill(&mut self) {
+        self.stop(HostClock.now().boot);
+    }
+
+    /// A guard that does not take a message in is gone or stuck. Then the work ends by the deadlines
+    /// it knows, or by main's own look at them in [`Self::ended`]: early, if at all wrong.
+    fn tell(&self, request: Request) {
+        if let Err(error) = self.channel.send(&request.encode(), None) {
+            tracing::debug!(%error, ?request, "the guard does not listen");
+        }
+    }
+
+    /// Waits until the command and everything it started is gone.
+    ///
+    /// May be dropped at any point and called again; afterwards it gives the same answer at once.
+    /// It is also what ends the work if something happens to the guard, so it has to be waited for
+    /// all the time.
+    pub async fn ended(&mut self) -> Ended {
+        loop {
+            match self.watch {
+                Watch::Trusting => {
+                    let overdue = self.plan.deadlines().overdue_at();
+                    self.listen(overdue).await;
+                }
+                Watch::Pushed { until } => self.listen(until).await,
+                Watch::Sweeping { next, quiet } => {
+                    self.alarm.until(next).await;
+                    self.sweep(quiet);
+                }
+                Watch::Done(ended) => {
+                    self.reap_guard().await;
+                    return ended;
+                }
+            }
+        }
+    }
+
+    /// Hears what the guard has to say, until it is late.
+    async fn listen(&mut self, late: BootTime) {
+        tokio::select! {
+            biased;
+            received = self.channel.recv() => self.note(received),
+            () = self.alarm.until(late) => self.guard_is_late(),
+        }
+    }
+
+    fn note(&mut self, received: Option<Received>) {
+        match received.and_then(|received| Report::parse(&received.text)) {
+            Some(Report::Started(group)) => self.group = Pid::from_raw(group),
+            Some(Report::Exited { exit, stopped }) => {
+                self.group = None;
+                self.exited = Some(Ended::Exited { exit, stopped });
+            }
+            Some(Report::NotStarted(errno)) => self.watch = Watch::Done(Ended::NotStarted(errno)),
+            Some(Report::TooLate) => self.watch = Watch::Done(Ended::TooLate),
+            Some(Report::Gone) => {
+                self.watch = Watch::Done(self.exited.unwrap_or(Ended::GuardLost));
+            }
+            None => self.guard_is_lost(),
+        }
+    }
+
+    /// The guard should have reported by now: main does its work, and gives it a push in case that
+    /// it was only stopped. If it is stopped even so, it is treated as lost; if it is not, something
+    /// cannot be killed, and then nobody may say that it is gone.
+    fn guard_is_late(&mut self) {
+        if self.watch != Watch::Trusting && processes::is_stopped(self.guard) {
+            return self.guard_is_lost();
+        }
+        if self.watch == Watch::Trusting {
+            tracing::warn!(
+                guard = self.guard.as_raw_pid(),
+                "the guard is late: killing the command"
+            );
+        }
+        self.kill_group();
+        self.push_guard();
+        self.watch = Watch::Pushed { until: HostClock.now().boot + LAST_CHANCE };
+    }
+
+    fn guard_is_lost(&mut self) {
+        tracing::error!(
+            guard = self.guard.as_raw_pid(),
+            "the guard was killed: killing the command and everything it started"
+        );
+        let _ = self.child.start_kill();
+        self.kill_group();
+        self.watch = Watch::Sweeping { next: HostClock.now().boot, quiet: 0 };
+    }
+
+    /// Kills what carries the mark: also what has left the group, or was started in the last
+    /// instant. Not found is what left the group and cleared its environment or changed its user.
+    fn sweep(&mut self, quiet: u32) {
+        let quiet = if processes::kill_marked(&self.mark) == 0 { quiet + 1 } else { 0 };
+        self.watch = if quiet < QUIET_ROUNDS {
+            Watch::Sweeping { next: HostClock.now().boot + SWEEP_PERIOD, quiet }
+        } else {
+            Watch::Done(self.exited.unwrap_or(Ended::GuardLost))
+        };
+    }
+
+    /// The number of the group is known to be its own until the guard has reported the end of the
+    /// command: the guard does not reap it before.
+    fn kill_group(&mut self) {
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    /// Continues the guard if it is stopped. It is not reaped yet, so the number is its own.
+    fn push_guard(&self) {
+        if self.child.id().is_some() {
+            let _ = kill_process(self.guard, Signal::CONT);
+        }
+    }
+
+    /// The guard ends right after its last word, or was killed.
+    async fn reap_guard(&mut self) {
+        // An error means that somebody else has reaped it.
+        let _ = self.child.wait().await;
+    }
+}
+
+impl Drop for Group {
+    /// A stopped guard would not notice that the socket closes.
+    fn drop(&mut self) {
+        self.push_guard();
+    }
+}
+
+fn pid_of(child: &Child) -> io::Result<Pid> {
+    let number = child.id().and_then(|id| i32::try_from(id).ok());
+    number.and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+fn command_stdin() -> io::Result<OwnedFd> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return Ok(std::fs::File::open("/dev/null")?.into());
+    }
+    stdin.as_fd().try_clone_to_owned()
+}

@@ -1,0 +1,208 @@
+//! Finding, ending and reaping processes, by way of `/proc`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::{fs, io};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal,
+    wait, waitpid,
+};
+
+use super::plan::Exit;
+
+/// Reaps every child that has ended, except those in `keep`, whose end somebody else waits for.
+///
+/// The first process of a container inherits every orphan in it, and each that ends stays a zombie
+/// until it is reaped. To be called at every SIGCHLD by a process that may be that; harmless in
+/// every other. `keep` has to name *all* children that this process started itself and whose exit
+/// status it wants ([`super::group::Group::guard`]).
+pub fn reap_strays(keep: &[Pid]) {
+    for child in children() {
+        if !keep.contains(&child) {
+            // An error means that it is gone already, which is what was wanted.
+            let _ = waitpid(Some(child), WaitOptions::NOHANG);
+        }
+    }
+}
+
+/// The children of this process, adopted ones included, dead ones as long as they are not reaped.
+///
+/// A child that comes or goes meanwhile may be missing: callers look again until all is done.
+pub(super) fn children() -> Vec<Pid> {
+    children_by_thread().unwrap_or_else(|_| children_by_parent())
+}
+
+/// From the kernel's own lists, which not every kernel offers (`CONFIG_PROC_CHILDREN`).
+fn children_by_thread() -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir("/proc/self/task")? {
+        match fs::read_to_string(thread?.path().join("children")) {
+            Ok(list) => children.extend(list.split_whitespace().filter_map(parse_pid)),
+            // Either this thread ended just now, or there are no such lists.
+            Err(_) if fs::exists("/proc/thread-self/children")? => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(children)
+}
+
+/// From the parent that each process names.
+fn children_by_parent() -> Vec<Pid> {
+    let own = rustix::process::getpid();
+    all().filter(|pid| parent(*pid) == Some(own)).collect()
+}
+
+fn parent(pid: Pid) -> Option<Pid> {
+    stat(pid)?.split(' ').nth(1).and_then(parse_pid)
+}
+
+/// Whether a process is stopped by a signal or a debugger.
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    stat(pid).is_some_and(|stat| stat.starts_with(['T', 't']))
+}
+
+/// "state parent …" of a process.
+fn stat(pid: Pid) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+    // "pid (name) state parent …", and a name may hold anything, parentheses too.
+    stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
+}
+
+/// Every process that can be seen.
+fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str().and_then(parse_pid))
+}
+
+fn parse_pid(text: &str) -> Option<Pid> {
+    text.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw)
+}
+
+/// One look for children that have ended.
+#[derive(Debug)]
+pub(super) enum Reaped {
+    /// This one had, and is no more.
+    One(Pid, Exit),
+    /// None at present.
+    NoneYet,
+    /// There are no children at all.
+    NoChildren,
+}
+
+/// Reaps one child, whichever it is.
+pub(super) fn reap_any() -> Reaped {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                if let Some(exit) = exit_of(status) {
+                    return Reaped::One(pid, exit);
+                }
+            }
+            Err(rustix::io::Errno::CHILD) => return Reaped::NoChildren,
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(None) | Err(_) => return Reaped::NoneYet,
+        }
+    }
+}
+
+fn exit_of(status: WaitStatus) -> Option<Exit> {
+    let byte = |raw: i32| u8::try_from(raw & 0xff).ok();
+    let code = status.exit_status().and_then(byte).map(Exit::Code);
+    code.or_else(|| status.terminating_signal().and_then(byte).map(Exit::Signal))
+}
+
+/// Sends a signal to an own child that has not been reaped, so that the number is surely its.
+///
+/// The signal to continue follows: a stopped process would not see it otherwise.
+pub(super) fn signal_child(child: Pid, signal: Signal) {
+    // It may have ended, or run as another user now. The callers look until it is gone.
+    let _ = kill_process(child, signal);
+    let _ = kill_process(child, Signal::CONT);
+}
+
+/// Kills every process whose environment has `entry`; how many there were.
+///
+/// None found is no proof that there is none: a process in the middle of `execve` has no
+/// environment, and one that forks and ends can slip through. Callers look more than once.
+pub(super) fn kill_marked(entry: &OsStr) -> usize {
+    let own = rustix::process::getpid();
+    let candidates = all().filter(|pid| *pid != own && is_marked(*pid, entry));
+    candidates.filter(|pid| kill_if_marked(*pid, entry)).count()
+}
+
+/// Whether it still was there. Not being allowed to kill it does not make it gone.
+fn kill_if_marked(pid: Pid, entry: &OsStr) -> bool {
+    // Held by a descriptor before its environment is read once more, the process cannot become a
+    // stranger by its number being used again. Some sandboxes do not have that.
+    let held = pidfd_open(pid, PidfdFlags::empty());
+    if !is_marked(pid, entry) {
+        return false;
+    }
+    let _ = match held {
+        Ok(held) => pidfd_send_signal(held, Signal::KILL),
+        Err(_) => kill_process(pid, Signal::KILL),
+    };
+    true
+}
+
+/// A zombie has no environment and so is not marked.
+fn is_marked(pid: Pid, entry: &OsStr) -> bool {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command};
+
+    fn pid_of(child: &Child) -> Pid {
+        Pid::from_raw(child.id().try_into().unwrap()).unwrap()
+    }
+
+    fn sleeper() -> Command {
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        command
+    }
+
+    #[test]
+    fn both_ways_find_a_child_also_when_it_is_dead() {
+        let mut child = sleeper().spawn().unwrap();
+        let pid = pid_of(&child);
+        for _ in ["alive", "zombie"] {
+            assert!(children_by_thread().unwrap().contains(&pid));
+            assert!(children_by_parent().contains(&pid));
+            signal_child(pid, Signal::KILL);
+        }
+        child.wait().unwrap();
+        assert!(!children().contains(&pid));
+    }
+
+    #[test]
+    fn a_stopped_process_is_seen_to_be() {
+        let mut child = sleeper().spawn().unwrap();
+        let pid = pid_of(&child);
+        assert!(!is_stopped(pid));
+        kill_process(pid, Signal::STOP).unwrap();
+        while !is_stopped(pid) {}
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn only_what_carries_the_mark_is_killed() {
+        let mark = format!("{}", uuid::Uuid::new_v4());
+        let mut marked = sleeper().env("BELLWETHER_TEST", &mark).spawn().unwrap();
+        let mut similar = sleeper().env("BELLWETHER_TEST", format!("{mark}0")).spawn().unwrap();
+        let entry = format!("BELLWETHER_TEST={mark}");
+        while marked.try_wait().unwrap().is_none() {
+            kill_marked(OsStr::new(&entry));
+        }
+        assert_eq!(kill_marked(OsStr::new(&entry)), 0);
+        assert!(similar.try_wait().unwrap().is_none());
+        similar.kill().unwrap();
+        similar.wait().unwrap();
+    }
+}

@@ -1,0 +1,147 @@
+//! What a person meets on the command line: wrong input is refused in one line that says what to
+//! do, before anything is opened or written.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use support::{Pasture, bellwether};
+
+/// Runs `bellwether ARGS`, which has to be refused; its exit code and its one line.
+fn refused(args: &[&str], change: impl FnOnce(&mut Command)) -> (i32, String) {
+    let mut command = bellwether();
+    command.args(args);
+    change(&mut command);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.stdout.is_empty(), "complaints go to standard error");
+    assert_eq!(said.lines().count(), 1, "one line: {said}");
+    assert!(said.starts_with("bellwether: "), "{said}");
+    (output.status.code().expect("it exits"), said)
+}
+
+#[test]
+fn wrong_settings_exit_64_and_write_nothing() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let cases: [(&[&str], &str); 14] = [
+        (&["--lease-duration", "5s"], "at most four fifths of the lease duration"),
+        (&["--renew-deadline", "3s"], "at least twice the retry period"),
+        (&["--retry-period", "1ms"], "at least 10ms"),
+        (&["--lease-duration", "2h"], "at most 1h"),
+        (&["--lease-duration", "soon"], "--lease-duration"),
+        (&["--lease-duration", "15"], "--lease-duration"),
+        (&["--store", "mysql://u:hunter2@h/d"], "no known scheme: use sqlite:///"),
+        (&["--store", "sqlite://"], "names no file"),
+        (&["--election", "Not A Name"], "is not an election name: use 1 to 63 lower-case"),
+        (&["--election", ""], "is not an election name"),
+        (&["--identity", ""], "1 to 256 printable characters"),
+        (&["--listen", "4040"], "--listen"),
+        (&["--lease-durations", "5s"], "a similar argument exists: '--lease-duration'"),
+        (&["--log-level", "loud"], "possible values: error, warn, info, debug, trace"),
+    ];
+    for (wrong, expected) in cases {
+        for command in ["serve", "run"] {
+            let mut args = vec![command, "--store", &store, "--listen", "127.0.0.1:0"];
+            args.extend(wrong);
+            if command == "run" {
+                args.extend(["--", "true"]);
+            }
+            let (code, said) = refused(&args, |_| {});
+            assert_eq!(code, 64, "{wrong:?}: {said}");
+            assert!(said.contains(expected), "{wrong:?}: {said}");
+            assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+        }
+    }
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn the_environment_is_checked_like_the_flags() {
+    let (code, said) = refused(&["serve"], |command| {
+        command.env("BELLWETHER_LEASE_DURATION", "1s");
+    });
+    assert_eq!(code, 64);
+    assert!(said.contains("four fifths"), "{said}");
+}
+
+#[test]
+fn a_command_line_without_a_command_to_run_exits_64() {
+    let (code, said) = refused(&["run"], |_| {});
+    assert_eq!(code, 64);
+    assert!(said.contains("<CMD>"), "{said}");
+}
+
+#[test]
+fn a_busy_port_exits_69_before_the_store_is_touched() {
+    let pasture = Pasture::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let args = ["serve", "--store", &pasture.store(), "--listen", &address];
+    let (code, said) = refused(&args, |_| {});
+    assert_eq!(code, 69);
+    assert!(said.contains(&format!("{address} is in use by another process")), "{said}");
+    assert!(said.contains("--listen"), "{said}");
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn a_store_that_cannot_be_used_exits_69_with_what_to_do() {
+    let pasture = Pasture::new();
+    let junk = pasture.folder().join("junk.db");
+    fs::write(&junk, vec![b'x'; 8192]).unwrap();
+    let junk = format!("sqlite://{}", junk.display());
+    for (store, expected) in [
+        ("sqlite:///nowhere/leases.db", "/nowhere does not exist: create it"),
+        ("sqlite:///proc/leases.db", "cannot be opened: check its folder"),
+        (junk.as_str(), "no SQLite database: stop every instance that uses it, move it away"),
+    ] {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--store", store];
+        let (code, said) = refused(&args, |_| {});
+        assert_eq!(code, 69, "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn without_a_place_for_the_default_store_it_says_so() {
+    let (code, said) = refused(&["serve", "--listen", "127.0.0.1:0"], |command| {
+        command.env_clear();
+    });
+    assert_eq!(code, 64);
+    assert!(said.contains("Name a file with --store"), "{said}");
+}
+
+#[test]
+fn the_store_url_can_come_from_a_file() {
+    let pasture = Pasture::new();
+    let file = pasture.folder().join("url");
+    let args = |file: &str| ["run", "--store-file", file, "--", "true"].map(str::to_owned);
+    let missing = args(file.to_str().unwrap());
+    let (code, said) = refused(&missing.each_ref().map(String::as_str), |_| {});
+    assert_eq!(code, 64);
+    assert!(said.contains("cannot read the store URL from"), "{said}");
+    fs::write(&file, format!("{}\n", pasture.store())).unwrap();
+    assert!(bellwether().args(missing).output().unwrap().status.success());
+    assert!(pasture.path().exists());
+}
+
+#[test]
+fn help_and_version_exit_zero() {
+    for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["run", "--help"]] {
+        let output = bellwether().args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        assert!(!output.stdout.is_empty(), "{args:?}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Main as a process of its own, so that it can be killed and stopped.
+//!
+//! Not tests: this test binary starts itself again to run one of them.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use bellwether::command::group::{CommandSpec, Group};
+use bellwether::command::plan::Deadlines;
+use bellwether::command::processes::reap_strays;
+use rustix::process::{getpid, set_child_subreaper};
+
+use crate::scene::{eventually_true, ms, now, pid_of, zombies_of};
+
+/// Runs `$BW_TEST_SCRIPT`; writes how it ended to `$DIR/ended`.
+#[tokio::test]
+#[ignore = "not a test: a process for the tests"]
+async fn main_process() {
+    let spec = CommandSpec::new("sh", ["-c", &var("BW_TEST_SCRIPT")])
+        .guarded_by(env!("CARGO_BIN_EXE_bellwether"));
+    let mut group = Group::start(&spec, deadlines()).unwrap();
+    let ended = group.ended().await;
+    fs::write(format!("{}/ended", var("DIR")), format!("{ended:?}")).unwrap();
+}
+
+fn deadlines() -> Deadlines {
+    let words = var("BW_TEST_DEADLINES");
+    let (stop, kill) = words.split_once(' ').unwrap();
+    let start = now();
+    Deadlines {
+        stop_at: start + ms(stop.parse().unwrap()),
+        kill_at: start + ms(kill.parse().unwrap()),
+    }
+}
+
+fn var(name: &str) -> String {
+    std::env::var(name).unwrap()
+}
+
+/// Does what the first process of a container has to do.
+#[test]
+#[ignore = "not a test: a process for the tests"]
+fn first_process() {
+    set_child_subreaper(Some(getpid())).unwrap();
+    let mut own = Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
+    let keep = [pid_of(&own)];
+    for _ in 0..20 {
+        orphan_one();
+    }
+    eventually_true("twenty orphans and an own child to end", || zombies_of(getpid()) == 21);
+    reap_strays(&keep);
+    assert_eq!(zombies_of(getpid()), 1);
+    assert_eq!(own.wait().unwrap().code(), Some(7));
+    reap_strays(&[]);
+    assert_eq!(rustix::process::wait(rustix::process::WaitOptions::NOHANG).err(), no_children());
+}
+
+fn orphan_one() {
+    let mut parent = Command::new("sh");
+    let status = parent.args(["-c", "true & exit 0"]).stdin(Stdio::null()).status().unwrap();
+    assert!(status.success());
+}
+
+fn no_children() -> Option<rustix::io::Errno> {
+    Some(rustix::io::Errno::CHILD)
+}

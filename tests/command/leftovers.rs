@@ -1,0 +1,70 @@
+//! What a command leaves behind.
+
+use std::process::Command;
+
+use bellwether::command::group::Ended;
+use bellwether::command::plan::Exit;
+
+use crate::scene::{Scene, eventually_true, far, zombies_of};
+
+#[tokio::test]
+async fn what_it_leaves_behind_ends_before_its_end_is_told() {
+    let scene = Scene::new();
+    let mut group = scene.start("sleep 600 & setsid sleep 600 & (sleep 600 &) ; exit 5", far());
+    let ended = group.ended().await;
+    assert_eq!(ended, Ended::Exited { exit: Exit::Code(5), stopped: false });
+    assert_eq!(scene.living(), []);
+}
+
+#[tokio::test]
+async fn stubborn_leftovers_are_killed() {
+    let scene = Scene::new();
+    let script = "trap '' TERM; beat one & setsid sleep 600 & until [ -s $DIR/beats ]; do :; done";
+    let mut group = scene.start(script, far());
+    assert_eq!(group.ended().await.code(), Some(0));
+    assert_eq!(scene.living(), []);
+}
+
+#[tokio::test]
+async fn leftovers_are_asked_once() {
+    let scene = Scene::new();
+    let script = r#"
+        polite() { trap 'echo $1 >> $DIR/asked' TERM; echo $1 >> $DIR/ready
+                   while :; do sleep 0.01; done; }
+        polite group &
+        cat > $DIR/daemon <<'END'
+            trap 'echo daemon >> $DIR/asked' TERM; echo daemon >> $DIR/ready
+            while :; do sleep 0.01; done
+END
+        setsid sh $DIR/daemon &
+        until [ "$(wc -l < $DIR/ready)" = 2 ]; do sleep 0.01; done
+    "#;
+    let mut group = scene.start(script, far());
+    group.ended().await;
+    let asked = scene.read("asked");
+    let mut asked: Vec<_> = asked.lines().collect();
+    asked.sort_unstable();
+    assert_eq!(asked, ["daemon", "group"]);
+}
+
+#[tokio::test]
+async fn orphans_leave_no_zombies_while_it_runs() {
+    let scene = Scene::new();
+    let script =
+        "for i in 1 2 3 4 5 6 7 8 9 10; do for j in 1 2 3 4 5; do (true & true &); done; done
+                  touch $DIR/forked; beat command";
+    let mut group = scene.start(script, far());
+    eventually_true("the forks", || scene.path("forked").exists());
+    eventually_true("no zombies", || zombies_of(group.guard()) == 0);
+    group.kill();
+    group.ended().await;
+    assert_eq!(scene.living(), []);
+}
+
+#[test]
+fn the_first_process_of_a_container_reaps_strays_and_nothing_else() {
+    let mut driver = Command::new(std::env::current_exe().unwrap());
+    driver.args(["driver::first_process", "--exact", "--ignored", "--nocapture"]);
+    let output = driver.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

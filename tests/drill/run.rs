@@ -1,0 +1,210 @@
+//! `bellwether run`: several instances guard one command, which runs once at a time whatever
+//! happens to them.
+
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::store_trouble::Lock;
+use crate::support::{Log, Pasture, QUICK, bellwether, eventually, kill};
+
+/// A command that shows a sign of life every few milliseconds, with the term it runs in.
+const BEAT: &str = "while :; do read up idle < /proc/uptime; \
+                    echo \"$BELLWETHER_TERM $up $BELLWETHER_IDENTITY\" >> beats; sleep 0.02; done";
+
+/// A `bellwether run` of its own, killed when dropped.
+struct Runner {
+    child: Child,
+    log: Log,
+}
+
+impl Runner {
+    fn start(name: &str, pasture: &Pasture, script: &str) -> Self {
+        let mut command = bellwether();
+        command.args(["run", "--store", &pasture.store(), "--identity", name]).args(QUICK);
+        command.args(["--", "sh", "-c", script]).current_dir(pasture.folder());
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Log::of(child.stderr.take().unwrap());
+        Self { child, log }
+    }
+
+    fn signal(&self, name: &str) {
+        kill(name, self.child.id());
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        eventually("it exits", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log:\n{}", self.log.text());
+        }
+    }
+}
+
+/// One sign of life.
+#[derive(Clone, Debug, PartialEq)]
+struct Beat {
+    term: u64,
+    at: f64,
+    name: String,
+}
+
+fn beats(pasture: &Pasture) -> Vec<Beat> {
+    let text = fs::read_to_string(pasture.folder().join("beats")).unwrap_or_default();
+    // The last line may be in the making.
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (term, at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            Some(Beat { term, at, name: words.next()?.to_owned() })
+        })
+        .collect()
+}
+
+/// Waits for a sign of life of a term later than `after`.
+#[track_caller]
+fn beat_after(pasture: &Pasture, after: u64) -> Beat {
+    eventually("the command runs", || beats(pasture).into_iter().find(|beat| beat.term > after))
+}
+
+/// Once a command of a later term was alive, no command of an earlier term ever was again.
+#[track_caller]
+fn assert_no_overlap(pasture: &Pasture) {
+    let beats = beats(pasture);
+    for term in beats.iter().map(|beat| beat.term) {
+        let last = beats.iter().filter(|b| b.term == term).map(|b| b.at).fold(0.0, f64::max);
+        let overlap = beats.iter().find(|beat| beat.term > term && beat.at < last);
+        assert!(overlap.is_none(), "term {term} beat at {last}, after {overlap:?}");
+    }
+}
+
+#[test]
+fn the_exit_code_of_the_command_is_passed_through() {
+    let pasture = Pasture::new();
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill $$", 143)] {
+        assert_eq!(Runner::start("a", &pasture, script).exit_code(), Some(code), "{script}");
+    }
+    let not_found = bellwether()
+        .args(["run", "--store", &pasture.store(), "--", "/no/such/program"])
+        .output()
+        .unwrap();
+    assert_eq!(not_found.status.code(), Some(127));
+}
+
+#[test]
+fn after_the_command_ended_the_lease_is_free() {
+    let pasture = Pasture::new();
+    for round in 1..=3 {
+        let script = "echo $BELLWETHER_TERM $BELLWETHER_ELECTION $BELLWETHER_IDENTITY > env";
+        assert_eq!(Runner::start("a", &pasture, script).exit_code(), Some(0));
+        let env = fs::read_to_string(pasture.folder().join("env")).unwrap();
+        assert_eq!(env, format!("{round} default a\n"), "each run is a term, at once");
+    }
+}
+
+#[test]
+fn signals_are_passed_on() {
+    let pasture = Pasture::new();
+    let script = "trap 'echo hup >> signals' HUP; trap 'echo usr1 >> signals' USR1; \
+                  echo 1 0 a > beats; while :; do sleep 0.01; done";
+    let runner = Runner::start("a", &pasture, script);
+    beat_after(&pasture, 0);
+    for signal in ["HUP", "USR1"] {
+        runner.signal(signal);
+        let seen = || fs::read_to_string(pasture.folder().join("signals")).ok();
+        let name = signal.to_lowercase();
+        eventually("the command sees the signal", || {
+            seen().filter(|text| text.contains(&name)).map(drop)
+        });
+    }
+}
+
+#[test]
+fn sigterm_ends_the_command_and_hands_over() {
+    let pasture = Pasture::new();
+    let mut first = Runner::start("a", &pasture, &format!("trap 'exit 0' TERM; {BEAT}"));
+    let term = beat_after(&pasture, 0).term;
+    let _second = Runner::start("b", &pasture, BEAT);
+    first.signal("TERM");
+    assert_eq!(first.exit_code(), Some(0));
+    assert_eq!(first.log.count("lease vacated"), 1);
+    let next = beat_after(&pasture, term);
+    assert_eq!((next.term, next.name.as_str()), (term + 1, "b"));
+    assert_no_overlap(&pasture);
+}
+
+#[test]
+fn a_killed_instance_leaves_no_command_behind() {
+    let pasture = Pasture::new();
+    let stubborn = format!("trap '' TERM INT HUP; ({BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}");
+    let first = Runner::start("a", &pasture, &stubborn);
+    let term = beat_after(&pasture, 0).term;
+    let _second = Runner::start("b", &pasture, BEAT);
+    first.signal("KILL");
+    beat_after(&pasture, term);
+    assert_no_overlap(&pasture);
+}
+
+#[test]
+fn a_frozen_instance_does_not_keep_its_command_running() {
+    let pasture = Pasture::new();
+    let first = Runner::start("a", &pasture, BEAT);
+    let term = beat_after(&pasture, 0).term;
+    let _second = Runner::start("b", &pasture, BEAT);
+    first.signal("STOP");
+    let next = beat_after(&pasture, term);
+    assert_eq!(next.name, "b");
+    first.signal("CONT");
+    eventually("the first stands again", || {
+        (first.log.count("another instance leads") > 0).then_some(())
+    });
+    assert_no_overlap(&pasture);
+}
+
+#[test]
+fn a_lost_store_ends_the_command_and_it_runs_again_afterwards() {
+    let pasture = Pasture::new();
+    let runners = ["a", "b"].map(|name| Runner::start(name, &pasture, BEAT));
+    let term = beat_after(&pasture, 0).term;
+    let lock = Lock::take(&pasture);
+    eventually("the command is stopped", || {
+        let stopped = |runner: &Runner| runner.log.count("the command was stopped") > 0;
+        runners.iter().any(stopped).then_some(())
+    });
+    let count = beats(&pasture).len();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(beats(&pasture).len(), count, "nobody runs it while the store is away");
+    drop(lock);
+    assert!(beat_after(&pasture, term).term > term);
+    assert_no_overlap(&pasture);
+}
+
+#[test]
+fn through_many_forced_losses_the_command_never_runs_twice() {
+    let pasture = Pasture::new();
+    let stubborn = format!("trap '' TERM; ({BEAT}) & {BEAT}");
+    let mut runners: Vec<_> =
+        ["a", "b", "c"].iter().map(|name| Runner::start(name, &pasture, &stubborn)).collect();
+    let mut term = 0;
+    for signal in ["KILL", "TERM", "STOP", "KILL", "TERM", "STOP"] {
+        let beat = beat_after(&pasture, term);
+        term = beat.term;
+        let place = ["a", "b", "c"].iter().position(|name| *name == beat.name).unwrap();
+        runners[place].signal(signal);
+        if signal == "STOP" {
+            term = beat_after(&pasture, term).term - 1;
+            runners[place].signal("CONT");
+        } else {
+            runners[place] = Runner::start(&beat.name, &pasture, &stubborn);
+        }
+    }
+    beat_after(&pasture, term);
+    assert_no_overlap(&pasture);
+}

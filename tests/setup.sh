@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the tests need on Debian or Ubuntu. Does nothing where all of it is there.
+set -euo pipefail
+
+# program to look for : Debian package that has it
+needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps
+        pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl"
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# A toolchain from rustup is found also by a shell that does not have it in its PATH.
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+
+packages=()
+for pair in $needed; do
+    command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
+done
+if ! command -v cargo >/dev/null; then
+    packages+=(rustup)
+fi
+if [ "${#packages[@]}" -gt 0 ]; then
+    echo "installing: ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get update -q
+    as_root apt-get install -qy --no-install-recommends "${packages[@]}"
+fi
+if ! cargo --version >/dev/null 2>&1; then
+    rustup default stable
+fi
+for component in rustfmt clippy; do
+    cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
+done
