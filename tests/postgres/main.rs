@@ -4,13 +4,18 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     reason = "tests fail by panicking"
 )]
+
+#[path = "../support/mod.rs"]
+mod support;
 
 mod proxy;
 mod server;
 mod stores;
 
+mod drill;
 mod durability;
 mod failures;
 mod fence;

@@ -1,6 +1,7 @@
 //! A TCP proxy that misbehaves on demand.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,6 +27,7 @@ pub enum Mode {
 /// The proxy; it ends when dropped.
 pub struct Proxy {
     port: u16,
+    server: Arc<AtomicU16>,
     mode: watch::Sender<Mode>,
     connections: Arc<()>,
     task: tokio::task::JoinHandle<()>,
@@ -38,16 +40,38 @@ impl Proxy {
         let (mode, modes) = watch::channel(Mode::Pass);
         let connections = Arc::new(());
         let counter = Arc::clone(&connections);
+        let server = Arc::new(AtomicU16::new(port));
+        let server_now = Arc::clone(&server);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (modes, alive) = (modes.clone(), Arc::clone(&counter));
+                let port = server_now.load(Ordering::Relaxed);
                 tokio::spawn(async move {
                     serve(client, port, modes).await;
                     drop(alive);
                 });
             }
         });
-        Self { port: own_port, mode, connections, task }
+        Self { port: own_port, server, mode, connections, task }
+    }
+
+    /// The same, run by a thread of its own, for tests that block.
+    pub fn in_background(port: u16) -> Background {
+        let (ready, proxy) = std::sync::mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                ready.send(Proxy::before(port).await).unwrap();
+                let _ = stopped.await;
+            });
+        });
+        Background { proxy: proxy.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Sends new connections to another server.
+    pub fn redirect(&self, port: u16) {
+        self.server.store(port, Ordering::Relaxed);
     }
 
     pub fn port(&self) -> u16 {
@@ -62,6 +86,28 @@ impl Proxy {
     pub fn connections(&self) -> usize {
         // This one and the listener's.
         Arc::strong_count(&self.connections) - 2
+    }
+}
+
+/// See [`Proxy::in_background`].
+pub struct Background {
+    proxy: Proxy,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl std::ops::Deref for Background {
+    type Target = Proxy;
+
+    fn deref(&self) -> &Proxy {
+        &self.proxy
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.thread.take().unwrap().join();
     }
 }
 
