@@ -120,9 +120,14 @@ impl Store for PostgresStore {
             record: record.clone(),
             state: state.clone(),
         };
-        let asked = self.line.ask(statement).await;
-        let read = asked.and_then(|rows| Ok(statement::read_swapped(&rows, &state)?));
-        read.map_err(|failure| self.explain(failure))
+        let swapped = async {
+            let rows = self.line.ask(statement).await?;
+            match statement::read_won(&rows, &state)? {
+                Some(version) => Ok(Swapped::Won(version)),
+                None => self.look(election).await.map(Swapped::Lost),
+            }
+        };
+        swapped.await.map_err(|failure: Failure| self.explain(failure))
     }
 
     async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {

@@ -384,6 +384,9 @@ impl Operator {
             Push::Arrives => {
                 let channel = self.shared.dialect.names.channel();
                 self.say(format!("LISTEN \"{channel}\"")).await;
+                let (dialect, tells_timeline) =
+                    (&self.shared.dialect, self.shared.tells_timeline());
+                self.say(statement::rehearsal(dialect, tells_timeline)).await;
                 // Whatever was said while nobody listened.
                 self.shared.ring_all();
             }

@@ -11,8 +11,9 @@
 //! - for a write, `synchronous_commit`, if it is off: a term that was handed out must survive a
 //!   crash of the server. A stricter setting than `on` is left alone.
 //!
-//! It ends with a look at the record, by a statement of its own. A swap that lost then shows what
-//! it lost against: one statement could not, because it reads a snapshot from before it waited.
+//! A swap that lost does not show what it lost against: its statement reads a snapshot from before
+//! it waited. That takes a look, which is another message: a swap that won, the leader's daily
+//! renewal, should not pay for it.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -22,7 +23,6 @@ use sqlx::postgres::PgRow;
 
 use super::names::Names;
 use crate::election::clock::WallTime;
-use crate::election::elector::Swapped;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Term, Version,
 };
@@ -33,6 +33,9 @@ pub const FORMAT: i64 = 1;
 /// The WAL timeline that the server writes: another one after every fail-over or restore.
 const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
                         ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
+
+/// For a server that does not tell it.
+const NO_TIMELINE: &str = "NULL::text";
 
 /// Finds out whether the server tells its timeline: not every managed one does.
 pub fn ask_timeline() -> String {
@@ -59,6 +62,24 @@ pub enum Statement {
     },
 }
 
+/// A take-over that changes nothing. The server looks up tables, indexes and functions when a
+/// session first needs them, and a standby's first write is the one that everybody waits for: this
+/// is what it rehearses, once a connection.
+pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
+    let nobody = LeaseRecord {
+        holder: None,
+        term: 0,
+        lease_duration: MAX_LEASE_DURATION,
+        acquire_time: WallTime::EPOCH,
+        renew_time: WallTime::EPOCH,
+    };
+    let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
+    let columns = columns(&nobody, "", timeline);
+    // Election names are never empty, so there is no such row.
+    let write = dialect.update("", &Version::new(""), &nobody, &columns, timeline);
+    format!("{}; {write}", dialect.settings(true))
+}
+
 /// What the texts depend on.
 #[derive(Clone, Debug)]
 pub struct Dialect {
@@ -71,7 +92,7 @@ pub struct Dialect {
 impl Statement {
     /// The message. `tells_timeline` is what [`ask_timeline`] found out.
     pub fn text(&self, dialect: &Dialect, tells_timeline: bool) -> String {
-        let timeline = if tells_timeline { TIMELINE } else { "NULL::text" };
+        let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
         let settings = dialect.settings(matches!(self, Self::Swap { .. }));
         match self {
             Self::Observe(election) => {
@@ -81,12 +102,12 @@ impl Statement {
             Self::Swap { election, expected, record, state } => {
                 let columns = columns(record, state, timeline);
                 let write = match expected {
-                    None => dialect.insert(election, record, &columns),
+                    None => dialect.insert(election.as_str(), record, &columns),
                     Some(expected) => {
-                        dialect.update(election, expected, record, &columns, timeline)
+                        dialect.update(election.as_str(), expected, record, &columns, timeline)
                     }
                 };
-                format!("{settings}; {write}; {}", dialect.look(timeline, Some(election)))
+                format!("{settings}; {write}")
             }
         }
     }
@@ -127,19 +148,14 @@ impl Dialect {
         )
     }
 
-    fn insert(
-        &self,
-        election: &ElectionName,
-        record: &LeaseRecord,
-        columns: &[(&str, String)],
-    ) -> String {
+    fn insert(&self, election: &str, record: &LeaseRecord, columns: &[(&str, String)]) -> String {
         let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
         let values: Vec<_> = columns.iter().map(|(_, value)| value.as_str()).collect();
         format!(
             "INSERT INTO {} (election, {}) VALUES ({}, {}) ON CONFLICT DO NOTHING {}",
             self.names.table(),
             names.join(", "),
-            literal(election.as_str()),
+            literal(election),
             values.join(", "),
             self.returning(election, record)
         )
@@ -147,7 +163,7 @@ impl Dialect {
 
     fn update(
         &self,
-        election: &ElectionName,
+        election: &str,
         expected: &Version,
         record: &LeaseRecord,
         columns: &[(&str, String)],
@@ -160,7 +176,7 @@ impl Dialect {
              AND coalesce({timeline}, '') = {} {}",
             self.names.table(),
             set.join(", "),
-            literal(election.as_str()),
+            literal(election),
             literal(version),
             literal(seen_on),
             self.returning(election, record)
@@ -168,10 +184,10 @@ impl Dialect {
     }
 
     /// The notification is part of the write: it goes out at its commit, or not at all.
-    fn returning(&self, election: &ElectionName, record: &LeaseRecord) -> String {
+    fn returning(&self, election: &str, record: &LeaseRecord) -> String {
         let notify = if record.changes_leader() {
             let channel = literal(&self.names.channel());
-            format!(", pg_notify({channel}, {})::text", literal(election.as_str()))
+            format!(", pg_notify({channel}, {})::text", literal(election))
         } else {
             String::new()
         };
@@ -263,13 +279,11 @@ pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
     Ok(read_all(rows)?.pop().map(|(_, observed)| observed))
 }
 
-/// Reads the answer to [`Statement::Swap`].
-pub fn read_swapped(rows: &[PgRow], state: &str) -> Result<Swapped, Unusable> {
-    if let Some(row) = rows.iter().find(|row| kind(row) == Some("won")) {
-        let timeline = row.try_get::<Option<&str>, _>("timeline")?;
-        return Ok(Swapped::Won(version(state, timeline)));
-    }
-    read_one(rows).map(Swapped::Lost)
+/// Reads the answer to [`Statement::Swap`]: the new version, or none if the swap lost.
+pub fn read_won(rows: &[PgRow], state: &str) -> Result<Option<Version>, Unusable> {
+    let Some(row) = rows.iter().find(|row| kind(row) == Some("won")) else { return Ok(None) };
+    let timeline = row.try_get::<Option<&str>, _>("timeline")?;
+    Ok(Some(version(state, timeline)))
 }
 
 /// The handle for a state of the record as it is shown by a server on this timeline. After a
