@@ -102,6 +102,7 @@ async fn prepare(
         election: config.election.clone(),
         candidate: identity::candidate(config.identity.clone()),
         timing: config.timing,
+        max_attempts: config.max_attempts,
         store,
         clock,
         metrics: metrics.clone(),

@@ -26,6 +26,7 @@ use crate::election::clock::WallTime;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Term, Version,
 };
+use crate::election::outcome::Outcome;
 
 /// The shape of the rows that this version writes and understands.
 pub const FORMAT: i64 = 1;
@@ -72,6 +73,7 @@ pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
         lease_duration: MAX_LEASE_DURATION,
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
+        outcome: None,
     };
     let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
     let columns = columns(&nobody, "", timeline);
@@ -136,7 +138,7 @@ impl Dialect {
         format!(
             "SELECT 'record' AS kind, pg_is_in_recovery()::text AS replica, l.election, \
              l.format::text, l.version, l.term::text, l.holder, l.incarnation, \
-             l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, \
+             l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.outcome, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
              1e12)::bigint::text AS remaining_ms, \
              (l.timeline <> server.timeline)::text AS outlived, server.timeline \
@@ -196,9 +198,11 @@ impl Dialect {
 }
 
 /// What a write says of every column but the key.
-fn columns(record: &LeaseRecord, state: &str, timeline: &str) -> [(&'static str, String); 10] {
+fn columns(record: &LeaseRecord, state: &str, timeline: &str) -> [(&'static str, String); 11] {
     let holder = record.holder.as_ref();
     let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
+    // It cannot fail: plain texts and numbers are always JSON.
+    let outcome = record.outcome.as_deref().and_then(|outcome| outcome.encode().ok());
     let lease_ms = record.lease_duration.as_millis();
     // By the server's clock at the moment of the write, not at the start of the transaction: it
     // may have waited for a lock.
@@ -215,6 +219,7 @@ fn columns(record: &LeaseRecord, state: &str, timeline: &str) -> [(&'static str,
         ("lease_duration_ms", lease_ms.to_string()),
         ("acquire_time", timestamp(record.acquire_time)),
         ("renew_time", timestamp(record.renew_time)),
+        ("outcome", or_null(outcome.as_deref())),
         ("expires_at", expires_at),
         ("timeline", timeline.to_owned()),
     ]
@@ -310,7 +315,8 @@ pub fn read_all(rows: &[PgRow]) -> Result<Vec<(ElectionName, Observed)>, Unusabl
                 election: name.clone(),
                 what: error.to_string(),
             };
-            let election = name.parse().map_err(|error| nonsense(&error))?;
+            let election = ElectionName::from_store(&name)
+                .ok_or_else(|| nonsense(&"its name is not one of an election"))?;
             all.push((election, read(&name, row)?));
         }
     }
@@ -342,6 +348,8 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
         text.and_then(|text| WallTime::parse(&text)).unwrap_or(WallTime::EPOCH)
     };
     let term: Term = number("term")?;
+    let outcome = text("outcome")?.as_deref().map(Outcome::decode).transpose();
+    let outcome = outcome.map_err(|error| nonsense(error.to_string()))?;
     let outlived = text("outlived")?.as_deref() == Some("true");
     let remaining = Duration::from_millis(number("remaining_ms")?);
     Ok(Observed {
@@ -351,6 +359,7 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
             lease_duration,
             acquire_time: wall(text("acquire_time")?),
             renew_time: wall(text("renew_time")?),
+            outcome: outcome.map(Box::new),
         },
         version: version(&text("version")?.unwrap_or_default(), text("timeline")?.as_deref()),
         // The clock of another server is not what wrote this expiry.
@@ -383,6 +392,7 @@ mod tests {
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
+            outcome: None,
         };
         let renew_time = WallTime::from_unix(Duration::from_secs(2));
         let renewed = LeaseRecord { renew_time, ..acquired.clone() };
