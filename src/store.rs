@@ -18,9 +18,11 @@ use tokio::sync::watch;
 use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use postgres::PostgresStore;
 use sqlite::SqliteStore;
 
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 
 /// Keeps lease records.
@@ -79,8 +81,10 @@ pub trait Store: Send + Sync + fmt::Debug {
 }
 
 /// Which store, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreUrl {
+    /// A table of a Postgres database.
+    Postgres(Box<postgres::Target>),
     /// A file on this host.
     Sqlite {
         /// The database file.
@@ -94,8 +98,14 @@ pub enum StoreUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStoreUrl {
     /// No known scheme.
-    #[error("the store URL has no known scheme: use sqlite:///PATH/leases.db")]
+    #[error(
+        "the store URL has no known scheme: use sqlite:///PATH/leases.db \
+         or postgres://USER:PASSWORD@HOST/DATABASE"
+    )]
     UnknownScheme,
+    /// See [`postgres::InvalidTarget`].
+    #[error(transparent)]
+    Postgres(#[from] postgres::InvalidTarget),
     /// An SQLite URL without a usable path.
     #[error("the store URL names no file: use sqlite:///PATH/leases.db, with a path and no '?'")]
     NoPath,
@@ -104,7 +114,12 @@ pub enum InvalidStoreUrl {
 impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
+    /// What a Postgres URL leaves open comes from the `PG*` variables of the environment.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+            let target = postgres::Target::parse(text, &|name| std::env::var(name).ok())?;
+            return Ok(Self::Postgres(Box::new(target)));
+        }
         let path = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl::UnknownScheme)?;
         let path = path.strip_prefix("//").unwrap_or(path);
         let is_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '\0']);
@@ -126,6 +141,7 @@ impl fmt::Display for StoreUrl {
     /// The URL without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Postgres(target) => f.write_str(&target.place()),
             Self::Sqlite { path, .. } => write!(f, "sqlite://{}", path.display()),
         }
     }
@@ -135,6 +151,9 @@ impl fmt::Display for StoreUrl {
 /// a little less is spent on waiting for others inside the store.
 pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
     match url {
+        StoreUrl::Postgres(target) => {
+            Arc::new(PostgresStore::new(target.as_ref().clone(), patience))
+        }
         StoreUrl::Sqlite { path, create_folder } => {
             // The rest is for the call itself: a lock that is not freed in time is then reported
             // as a lock, not as a call that hung.

@@ -14,7 +14,11 @@
 mod subject;
 mod suite;
 
+#[path = "../postgres/server.rs"]
+mod server;
+
 mod memory;
+mod postgres;
 mod sqlite;
 
 /// Runs every promise of the suite on the subject that the expression sets up.
