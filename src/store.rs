@@ -130,6 +130,13 @@ impl FromStr for StoreUrl {
     }
 }
 
+impl StoreUrl {
+    /// Whether it is known without opening it that nothing was ever stored there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Sqlite { path, .. } if !path.exists())
+    }
+}
+
 impl fmt::Display for StoreUrl {
     /// The URL without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
