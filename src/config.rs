@@ -11,6 +11,7 @@ use crate::client::{Client, InvalidSidecarUrl};
 use crate::election::lease::{ElectionName, InvalidElectionName, InvalidKey};
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
+use crate::release::UnknownRelease;
 use crate::store::{InvalidStoreUrl, StoreUrl};
 
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
@@ -245,6 +246,9 @@ pub enum InvalidConfig {
     /// See [`InvalidKey`].
     #[error("{0}")]
     Key(#[from] InvalidKey),
+    /// See [`UnknownRelease`].
+    #[error("{0}")]
+    Release(#[from] UnknownRelease),
     /// See [`identity::InvalidIdentity`].
     #[error("{0}")]
     Identity(#[from] identity::InvalidIdentity),
