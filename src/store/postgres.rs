@@ -31,6 +31,7 @@ use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
 mod errors;
+mod iam;
 mod line;
 mod names;
 mod pgpass;
@@ -71,7 +72,8 @@ impl PostgresStore {
     /// Creates what is missing, on a connection of its own: its errors are the exact ones.
     async fn ensure(&self) -> Result<(), Failure> {
         let _second = self.line.second().await;
-        let mut connection = PgConnection::connect_with(&self.target.options()).await?;
+        let options = self.target.options().await.map_err(Failure::Explained)?;
+        let mut connection = PgConnection::connect_with(&options).await?;
         schema::ensure(&self.target, &mut connection).await?;
         let _ = connection.close().await;
         Ok(())

@@ -15,6 +15,7 @@ mod proxy;
 mod server;
 mod stores;
 
+mod docs;
 mod drill;
 mod durability;
 mod failures;

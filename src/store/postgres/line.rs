@@ -191,7 +191,7 @@ impl Shared {
     /// Asks on the second connection, which is opened and closed for this question.
     async fn ask_aside(&self, statement: Statement) -> Result<Vec<PgRow>, Failure> {
         let _second = self.second.lock().await;
-        let options = self.target.options();
+        let options = self.target.options().await.map_err(Failure::Explained)?;
         let text = statement.text(&self.dialect, self.tells_timeline());
         Ok(ask_once(&options, text).await?)
     }
@@ -355,7 +355,8 @@ impl Operator {
     }
 
     async fn open(&self) -> Result<Session, Failure> {
-        let (options, limit) = (self.shared.target.options(), self.shared.connect_limit());
+        let options = self.shared.target.options().await.map_err(Failure::Explained)?;
+        let limit = self.shared.connect_limit();
         if self.failures > 0 {
             // A pool repeats an attempt that was refused until its time is up, and forgets why. A
             // connection without one says at once what is wrong.
@@ -452,7 +453,7 @@ impl Operator {
 /// Sends a notification on a second connection and waits; whoever hears it ends this task.
 async fn test(shared: Arc<Shared>, channel: String, pause: Duration) -> Tested {
     sleep(pause).await;
-    let options = shared.target.options();
+    let Ok(options) = shared.target.options().await else { return Tested::Unsent };
     let text = format!("SELECT pg_notify({}, '')::text", literal(&channel));
     let sent = {
         let _second = shared.second.lock().await;

@@ -3,12 +3,15 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
+use super::super::StoreError;
+use super::iam::{self, Iam};
 use super::names::{InvalidName, Names};
 use super::pgpass;
 
@@ -36,6 +39,8 @@ pub struct Target {
 enum Login {
     /// A fixed password; none for `trust`, `peer` and client certificates.
     Password(Option<String>),
+    /// A token for each connection.
+    Iam(Arc<Iam>),
 }
 
 /// What is wrong with a URL, for a person. Never contains the URL itself, which may hold a
@@ -52,7 +57,7 @@ pub enum InvalidTarget {
     /// A parameter that nobody reads.
     #[error(
         "the store's postgres URL has a parameter '{0}' that bellwether does not know: remove it, \
-         or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, schema, table, auth, \
+         or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, schema, table, auth, region, \
          host, port, user, password, dbname, application_name)"
     )]
     UnknownParameter(String),
@@ -103,6 +108,7 @@ struct Found {
     schema: Option<String>,
     table: Option<String>,
     auth: Option<String>,
+    region: Option<String>,
 }
 
 impl Target {
@@ -132,7 +138,7 @@ impl Target {
         let ssl_mode = read_ssl_mode(mode.as_deref(), ssl_root_cert.as_deref(), &host)?;
         let password = or_env(&found.password, &["PGPASSWORD"])
             .or_else(|| pgpass::look_up(env, &host, port, &database, &user));
-        let login = read_login(found.auth.as_deref(), password)?;
+        let login = read_login(&found, password, ssl_mode)?;
         let client_cert =
             or_env(&found.ssl_cert, &["PGSSLCERT"]).zip(or_env(&found.ssl_key, &["PGSSLKEY"]));
         let application_name = or_env(&found.application_name, &["PGAPPNAME"])
@@ -183,7 +189,11 @@ impl Target {
     }
 
     /// What one new connection is opened with.
-    pub fn options(&self) -> PgConnectOptions {
+    ///
+    /// # Errors
+    ///
+    /// When there are no AWS credentials to log in with.
+    pub async fn options(&self) -> Result<PgConnectOptions, StoreError> {
         let mut options = PgConnectOptions::new_without_pgpass()
             .host(&self.host)
             .port(self.port)
@@ -195,9 +205,8 @@ impl Target {
             .extra_float_digits(None)
             // Statements are never prepared: see `statement`.
             .statement_cache_capacity(0);
-        let Login::Password(password) = &self.login;
         // Always set, so that what was decided here is what is sent.
-        options = options.password(password.as_deref().unwrap_or_default());
+        options = options.password(&self.password().await?);
         if let Some(path) = &self.ssl_root_cert {
             options = options.ssl_root_cert(path);
         }
@@ -205,7 +214,19 @@ impl Target {
             options = options.ssl_client_cert(cert).ssl_client_key(key);
         }
         // Our own log speaks of elections; a log of every statement helps nobody.
-        options.disable_statement_logging()
+        Ok(options.disable_statement_logging())
+    }
+
+    async fn password(&self) -> Result<String, StoreError> {
+        match &self.login {
+            Login::Password(password) => Ok(password.clone().unwrap_or_default()),
+            Login::Iam(iam) => {
+                let login = iam::Login { host: &self.host, port: self.port, user: &self.user };
+                iam.token(login).await.map_err(|reason| {
+                    StoreError::Unavailable(format!("store {}: {reason}", self.place()))
+                })
+            }
+        }
     }
 }
 
@@ -252,6 +273,7 @@ impl Found {
             "schema" => &mut self.schema,
             "table" => &mut self.table,
             "auth" => &mut self.auth,
+            "region" => &mut self.region,
             "channel_binding" if value == "require" => {
                 let expected = "bellwether cannot bind a login to its TLS channel: remove the \
                                 parameter and let sslmode=verify-full prove who the server is";
@@ -321,10 +343,20 @@ fn read_ssl_mode(
     Ok(if host.starts_with('/') { PgSslMode::Disable } else { given })
 }
 
-fn read_login(auth: Option<&str>, password: Option<String>) -> Result<Login, InvalidTarget> {
-    match auth {
+fn read_login(
+    found: &Found,
+    password: Option<String>,
+    ssl_mode: PgSslMode,
+) -> Result<Login, InvalidTarget> {
+    match found.auth.as_deref() {
         None | Some("password") => Ok(Login::Password(password)),
-        Some(unknown) => Err(bad("auth", unknown, "has to be password")),
+        Some("aws-iam") if matches!(ssl_mode, PgSslMode::Disable | PgSslMode::Prefer) => {
+            let expected = "a token must not be sent in the clear: add sslmode=verify-full and \
+                            sslrootcert (or sslmode=require, which trusts any server)";
+            Err(bad("auth", "aws-iam", expected))
+        }
+        Some("aws-iam") => Ok(Login::Iam(Arc::new(Iam::new(found.region.clone())))),
+        Some(unknown) => Err(bad("auth", unknown, "has to be password or aws-iam")),
     }
 }
 
@@ -340,8 +372,10 @@ mod tests {
     }
 
     fn password(target: &Target) -> Option<&str> {
-        let Login::Password(password) = &target.login;
-        password.as_deref()
+        match &target.login {
+            Login::Password(password) => password.as_deref(),
+            Login::Iam(_) => None,
+        }
     }
 
     #[test]
@@ -390,6 +424,7 @@ mod tests {
             ("postgres://u:hunter2@db/app?schema=a-b", "plain name"),
             ("postgres://u:hunter2@db/app?port=0", "1 to 65535"),
             ("postgres://u:hunter2@db/app?auth=magic", "auth is 'magic'"),
+            ("postgres://u:hunter2@db/app?auth=aws-iam&sslmode=prefer", "in the clear"),
             ("postgres://u:hunter2@db/app?channel_binding=require", "channel"),
             ("postgres://u:hunter2%FF@db/app", "UTF-8"),
         ] {

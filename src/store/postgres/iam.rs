@@ -1,0 +1,151 @@
+//! Logging in to RDS with IAM: instead of a password, a token that is good for one login.
+//!
+//! A token is a request to the service `rds-db`, signed but not sent. It is valid for fifteen
+//! minutes, and the credentials behind it for hours: both are asked for anew for every connection.
+
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials as _;
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use tokio::sync::OnceCell;
+use url::Url;
+
+/// How long a token is good for: the longest that RDS accepts.
+const VALID_FOR: Duration = Duration::from_secs(900);
+
+/// Makes tokens from the standard AWS credential chain.
+#[derive(Debug, Default)]
+pub struct Iam {
+    /// As given in the URL; else the chain's.
+    region: Option<String>,
+    config: OnceCell<SdkConfig>,
+}
+
+/// For whom a token is, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// The instance's or cluster's own name: the token is good for no other.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// The user of the database.
+    pub user: &'a str,
+}
+
+impl Iam {
+    /// For databases in `region`; without it, in the region that the environment names.
+    pub fn new(region: Option<String>) -> Self {
+        Self { region, config: OnceCell::new() }
+    }
+
+    /// A fresh token, or the reason for there being none, in words.
+    pub async fn token(&self, login: Login<'_>) -> Result<String, String> {
+        let config = self.config.get_or_init(load).await;
+        let in_config = || config.region().map(|region| region.as_ref().to_owned());
+        let region = self
+            .region
+            .clone()
+            .or_else(in_config)
+            .ok_or("no AWS region is known: set AWS_REGION, or add ?region= to the URL")?;
+        let provider = config.credentials_provider().ok_or("no AWS credentials are configured")?;
+        let credentials = provider.provide_credentials().await.map_err(|error| {
+            let reason = innermost(&error);
+            format!("no AWS credentials: {reason}")
+        })?;
+        let now = config.time_source().ok_or("the AWS SDK has no clock")?.now();
+        signed(login, &region, credentials, now).map_err(|error| error.to_string())
+    }
+}
+
+/// The innermost reason: the outer ones only name the parts of the chain.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut reason = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason.to_string()
+}
+
+/// The standard chain: environment, profile, web identity, container and instance.
+async fn load() -> SdkConfig {
+    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https).load().await
+}
+
+fn signed(
+    login: Login<'_>,
+    region: &str,
+    credentials: Credentials,
+    now: SystemTime,
+) -> Result<String, Box<dyn Display>> {
+    let mut settings = SigningSettings::default();
+    settings.expires_in = Some(VALID_FOR);
+    settings.signature_location = SignatureLocation::QueryParams;
+    let identity = credentials.into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("rds-db")
+        .time(now)
+        .settings(settings)
+        .build()
+        .map_err(boxed)?;
+    let Login { host, port, user } = login;
+    let mut url = Url::parse(&format!("https://{host}:{port}/")).map_err(boxed)?;
+    url.query_pairs_mut().append_pair("Action", "connect").append_pair("DBUser", user);
+    let request =
+        SignableRequest::new("GET", url.as_str(), std::iter::empty(), SignableBody::empty())
+            .map_err(boxed)?;
+    let (instructions, _) = sign(request, &parameters.into()).map_err(boxed)?.into_parts();
+    for (name, value) in instructions.params() {
+        url.query_pairs_mut().append_pair(name, value);
+    }
+    // What is sent as the password is the URL without its scheme.
+    Ok(url.as_str().trim_start_matches("https://").to_owned())
+}
+
+fn boxed<E: Display + 'static>(error: E) -> Box<dyn Display> {
+    Box::new(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the tests of the SDK for RDS.
+    #[test]
+    fn a_token_is_as_in_the_known_vector() {
+        let host = "prod-instance.us-east-1.rds.amazonaws.com";
+        let login = Login { host, port: 3306, user: "peccy" };
+        let credentials = Credentials::new("akid", "secret", None, None, "test");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_724_709_600);
+        let token = signed(login, "us-east-1", credentials, now).map_err(|e| e.to_string());
+        assert_eq!(
+            token.unwrap(),
+            "prod-instance.us-east-1.rds.amazonaws.com:3306/?Action=connect&DBUser=peccy\
+             &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=akid%2F20240826%2Fus-east-1%2Frds-db%2Faws4_request\
+             &X-Amz-Date=20240826T220000Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=dd0cba843009474347af724090233265628ace491ea17ce3eb3da098b983ad89"
+        );
+    }
+
+    #[test]
+    fn a_session_token_is_part_of_the_signature() {
+        let login = Login { host: "db.example", port: 5432, user: "app" };
+        let session = Some("a/session+token=".to_owned());
+        let credentials = Credentials::new("akid", "secret", session, None, "test");
+        let token = signed(login, "eu-west-1", credentials, SystemTime::UNIX_EPOCH);
+        let token = token.map_err(|e| e.to_string()).unwrap();
+        assert!(token.starts_with("db.example:5432/?Action=connect&DBUser=app&"), "{token}");
+        assert!(token.contains("X-Amz-Security-Token=a%2Fsession%2Btoken%3D"), "{token}");
+    }
+}
