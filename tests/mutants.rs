@@ -230,6 +230,15 @@ const MUTANTS: &[Mutant] = &[
         breaks: "I5 no old work",
     },
     Mutant {
+        name: "the lease is kept for ever for work that hangs",
+        edits: &[edit(
+            "elector.rs",
+            "Event::Overdue => drop(self.held.take_if(|held| held.draining)),",
+            "Event::Overdue => {}",
+        )],
+        breaks: "I3 a leader exists",
+    },
+    Mutant {
         name: "the record is vacated under work",
         edits: &[edit(
             "elector.rs",

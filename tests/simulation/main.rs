@@ -127,6 +127,7 @@ fn assert_much_happened(tally: &Tally) {
         ("swaps applied after the caller gave up", 3_000),
         ("works", 30_000),
         ("works killed", 3_000),
+        ("works overdue", 500),
         ("works that outlived their process", 1_000),
         ("hint floods", 8_000),
         ("store clock stepped", 2_000),

@@ -54,6 +54,7 @@ enum Happening {
     GateOpens { node: usize, life: u32 },
     WorkBegins { node: usize },
     WorkEnds { work: u64 },
+    WorkIsOverdue { work: u64 },
     WorkIsKilled { work: u64 },
     Calm,
     Led,
@@ -140,6 +141,8 @@ struct Work {
     term: u64,
     kills_at: BootTime,
     asked_to_end: bool,
+    /// It does not end by itself any more: it is killed when the lease is no longer kept for it.
+    hangs: bool,
 }
 
 pub struct World {
@@ -263,7 +266,8 @@ impl World {
                 self.schedule_work();
                 return self.begin_work(node);
             }
-            Happening::WorkEnds { work } => return self.end_work(work),
+            Happening::WorkEnds { work } => return self.work_ends(work),
+            Happening::WorkIsOverdue { work } => return self.work_is_overdue(work),
             Happening::WorkIsKilled { work } => return self.kill_work(work),
             Happening::Calm => return self.calm_down(),
             Happening::Led => self.led = true,

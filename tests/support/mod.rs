@@ -245,11 +245,14 @@ pub struct Witness {
 impl Witness {
     pub fn of(flock: &Flock) -> Self {
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (heard, first_answers) = std::sync::mpsc::channel();
         let threads = flock.members.iter().map(|sidecar| {
             let (name, url) = (sidecar.name.clone(), format!("{}/leader", sidecar.url));
-            let stop = Arc::clone(&stop);
+            let (stop, heard) = (Arc::clone(&stop), heard.clone());
             thread::spawn(move || {
                 let mut answers = Vec::new();
+                answers.extend(get(&url).map(|answer| (name.clone(), answer)));
+                let _ = heard.send(());
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                     answers.extend(get(&url).map(|answer| (name.clone(), answer)));
                     thread::sleep(Duration::from_millis(10));
@@ -257,7 +260,9 @@ impl Witness {
                 answers
             })
         });
-        let threads = threads.collect();
+        let threads: Vec<_> = threads.collect();
+        // On a busy machine what is to be witnessed would be over before the first question.
+        threads.iter().for_each(|_| first_answers.recv_timeout(LIMIT).expect("an answer"));
         Self { stop, threads }
     }
 

@@ -62,7 +62,8 @@ impl World {
         self.tally.count("works");
         self.ids += 1;
         let work = self.ids;
-        self.works.push(Work { id: work, node, life, term, kills_at, asked_to_end: false });
+        let (asked_to_end, hangs) = (false, false);
+        self.works.push(Work { id: work, node, life, term, kills_at, asked_to_end, hangs });
         let lasts = self.rng.u64(0..self.plan.lease() * 3);
         self.after(lasts, Happening::WorkEnds { work });
         self.schedule(self.host(node).clock.when_reads(kills_at), Happening::WorkIsKilled { work });
@@ -86,9 +87,11 @@ impl World {
         }
         if believes != Some(work.term) && !work.asked_to_end {
             work.asked_to_end = true;
-            let work = work.id;
+            work.hangs = self.rng.u8(0..4) == 0;
+            let (hangs, work) = (work.hangs, work.id);
             let lasts = self.rng.u64(0..self.plan.lease() * 2);
-            self.after(lasts, Happening::WorkEnds { work });
+            let end = Happening::WorkEnds { work };
+            self.after(lasts, if hangs { Happening::WorkIsOverdue { work } } else { end });
         }
     }
 
@@ -103,6 +106,24 @@ impl World {
         }
         self.tally.count("works killed");
         self.end_work(work)
+    }
+
+    pub(super) fn work_ends(&mut self, work: u64) -> Result<(), Violation> {
+        let hangs = self.works.iter().any(|w| w.id == work && w.hangs);
+        if hangs { Ok(()) } else { self.end_work(work) }
+    }
+
+    pub(super) fn work_is_overdue(&mut self, work: u64) -> Result<(), Violation> {
+        let Some(Work { node, life, .. }) = self.works.iter().find(|w| w.id == work) else {
+            return Ok(());
+        };
+        let (node, life) = (*node, *life);
+        self.tally.count("works overdue");
+        trace!(self, "n{node}'s work is overdue");
+        match self.process(node, life) {
+            Some(_) => self.deliver(node, Mail::Tell(Event::Overdue)),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn end_work(&mut self, work: u64) -> Result<(), Violation> {
