@@ -32,8 +32,10 @@ async fn the_least_privilege_is_enough_and_the_fence_examples_work() {
     assert_eq!(observed(&store).await.record.term, 1);
     assert_eq!(store.list().await.unwrap().len(), 1);
 
-    let app = format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; CREATE TABLE invoices (month text); \
-                       GRANT INSERT ON invoices TO app");
+    let app = format!(
+        "CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; CREATE TABLE invoices (month text); \
+                       GRANT INSERT ON invoices TO app"
+    );
     server.run_sql(&database, &app).await;
     server.run_sql(&database, &example("fence rights")).await;
     let app_url = url(server.port(), "app", &database);
