@@ -15,7 +15,7 @@ use crate::store::{InvalidStoreUrl, StoreUrl};
 /// How an instance stands in an election.
 #[derive(Args, Clone, Debug)]
 pub struct ElectionArgs {
-    /// Where the lease lives: sqlite:///PATH/leases.db.
+    /// Where the lease lives: sqlite:///PATH/leases.db or dynamodb://TABLE?region=REGION.
     ///
     /// Without this, a file in the user's state directory, for processes of one user on one host.
     #[arg(long, env = "BELLWETHER_STORE", value_name = "URL", hide_env_values = true)]
@@ -74,6 +74,20 @@ pub struct ElectionArgs {
     )]
     retry_period: Duration,
 
+    /// How far the clock in a store's HTTP answers may be off, or 'off'.
+    ///
+    /// For DynamoDB, which has no clock to ask: a lease that ended longer ago than this, by the
+    /// Date of the service's answers, is taken over at once instead of being watched for its whole
+    /// duration. With 'off' it is always watched.
+    #[arg(
+        long,
+        env = "BELLWETHER_MAX_CLOCK_SKEW",
+        value_name = "TIME",
+        value_parser = parse_skew,
+        default_value = "10s"
+    )]
+    max_clock_skew: MaxClockSkew,
+
     /// How long a shutdown waits for leader-only work to end before it leaves the lease to run out.
     #[arg(
         long,
@@ -83,6 +97,19 @@ pub struct ElectionArgs {
         default_value = "20s"
     )]
     shutdown_grace: Duration,
+}
+
+/// How far a service's clock may be off; none: leases are not judged by it.
+///
+/// A type of its own, because an option in the arguments would mean a flag that was not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MaxClockSkew(Option<Duration>);
+
+fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
+    match text {
+        "off" => Ok(MaxClockSkew(None)),
+        _ => humantime::parse_duration(text).map(|skew| MaxClockSkew(Some(skew))),
+    }
 }
 
 /// Where the sidecar listens.
@@ -143,6 +170,8 @@ pub struct ElectionConfig {
     pub identity: String,
     /// The durations.
     pub timing: Timing,
+    /// How far a service's clock may be off; none: leases are not judged by it.
+    pub max_clock_skew: Option<Duration>,
     /// How long a shutdown waits for work.
     pub shutdown_grace: Duration,
 }
@@ -200,7 +229,8 @@ impl ElectionArgs {
             (None, None) => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
         };
         let shutdown_grace = self.shutdown_grace;
-        Ok(ElectionConfig { store, election, identity, timing, shutdown_grace })
+        let max_clock_skew = self.max_clock_skew.0;
+        Ok(ElectionConfig { store, election, identity, timing, max_clock_skew, shutdown_grace })
     }
 }
 

@@ -18,8 +18,11 @@ use tokio::sync::watch;
 use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use dynamodb::DynamoDbStore;
 use sqlite::SqliteStore;
 
+pub mod aws;
+pub mod dynamodb;
 pub mod memory;
 pub mod sqlite;
 
@@ -81,6 +84,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// Which store, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
+    /// A table of DynamoDB.
+    DynamoDb(Box<dynamodb::Target>),
     /// A file on this host.
     Sqlite {
         /// The database file.
@@ -94,8 +99,14 @@ pub enum StoreUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStoreUrl {
     /// No known scheme.
-    #[error("the store URL has no known scheme: use sqlite:///PATH/leases.db")]
+    #[error(
+        "the store URL has no known scheme: use sqlite:///PATH/leases.db \
+         or dynamodb://TABLE?region=REGION"
+    )]
     UnknownScheme,
+    /// See [`dynamodb::InvalidTarget`].
+    #[error(transparent)]
+    DynamoDb(#[from] dynamodb::InvalidTarget),
     /// An SQLite URL without a usable path.
     #[error("the store URL names no file: use sqlite:///PATH/leases.db, with a path and no '?'")]
     NoPath,
@@ -105,6 +116,9 @@ impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("dynamodb:") {
+            return Ok(Self::DynamoDb(Box::new(dynamodb::Target::parse(text)?)));
+        }
         let path = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl::UnknownScheme)?;
         let path = path.strip_prefix("//").unwrap_or(path);
         let is_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '\0']);
@@ -119,15 +133,26 @@ impl fmt::Display for StoreUrl {
     /// The URL without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::DynamoDb(target) => target.fmt(f),
             Self::Sqlite { path, .. } => write!(f, "sqlite://{}", path.display()),
         }
     }
 }
 
 /// The store that `url` names, which is not opened yet. `patience` is how long a call may take:
-/// a little less is spent on waiting for others inside the store.
-pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+/// a little less is spent on waiting for others inside the store. `max_clock_skew` is how far the
+/// clock in the answers of a service may be off for leases to be judged by it; none: they are not.
+pub fn open(
+    url: &StoreUrl,
+    patience: Duration,
+    max_clock_skew: Option<Duration>,
+    clock: Arc<dyn Clock>,
+) -> Arc<dyn Store> {
     match url {
+        StoreUrl::DynamoDb(target) => {
+            let target = target.as_ref().clone();
+            Arc::new(DynamoDbStore::new(target, patience, max_clock_skew, clock))
+        }
         StoreUrl::Sqlite { path, create_folder } => {
             // The rest is for the call itself: a lock that is not freed in time is then reported
             // as a lock, not as a call that hung.

@@ -14,6 +14,10 @@
 mod subject;
 mod suite;
 
+#[path = "../dynamodb/emulator.rs"]
+mod emulator;
+
+mod dynamodb;
 mod memory;
 mod sqlite;
 
