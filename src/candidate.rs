@@ -14,6 +14,7 @@ use crate::election::clock::{BootTime, Clock};
 use crate::election::elector::{Action, Call, CallFailed, Elector, Event, News, Step, Swapped};
 use crate::election::leadership::Leadership;
 use crate::election::lease::{Candidate, ElectionName, Observed};
+use crate::election::outcome::Outcome;
 use crate::election::timing::Timing;
 use crate::metrics::{Metrics, Verb};
 use crate::store::{Hints, Store, StoreError};
@@ -30,6 +31,8 @@ pub struct Standing {
     pub candidate: Candidate,
     /// Its settings.
     pub timing: Timing,
+    /// For work that is done once: how many attempts may fail.
+    pub max_attempts: Option<u32>,
     /// Where the record lives.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -98,6 +101,11 @@ impl Handle {
         self.request(Event::Gate { open }).await;
     }
 
+    /// Leaves the outcome of the election's work in its record, and steps down.
+    pub async fn finish(&self, outcome: Outcome) {
+        self.request(Event::Finish { outcome: Box::new(outcome) }).await;
+    }
+
     /// Asks to leave the election, giving up on work and store after `grace`.
     pub async fn shut_down(&self, grace: Duration) {
         self.request(Event::Shutdown { give_up_at: self.now() + grace }).await;
@@ -121,7 +129,8 @@ impl Handle {
 ///
 /// When the system has no timer to spare.
 pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
-    let Standing { election, candidate, timing, store, clock, metrics, url } = standing;
+    let Standing { election, candidate, timing, max_attempts, store, clock, metrics, url } =
+        standing;
     // The incarnation is random: seeded with it, candidates that start together do not stay
     // together.
     let seed = candidate
@@ -129,6 +138,10 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         .bytes()
         .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
     let elector = Elector::new(candidate, timing, seed);
+    let elector = match max_attempts {
+        Some(max_attempts) => elector.once(max_attempts),
+        None => elector,
+    };
     let (view, readers) = watch::channel(elector.leadership());
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (work, work_under_way) = watch::channel(0);
@@ -259,6 +272,10 @@ impl Driver {
         };
         let took = self.clock.now().boot.since(started);
         self.metrics.count_call(&self.election, verb, took, answer.error());
+        tracing::debug!(
+            election = %self.election, ?verb, ?took, failed = answer.error().is_some(),
+            "store call"
+        );
         self.health.note(&self.election, answer.error());
         Some(answer.into_event())
     }

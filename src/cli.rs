@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{InvalidConfig, LogArgs};
 use crate::logs;
 
+mod once;
 mod run;
 mod serve;
 mod signals;
@@ -16,6 +17,8 @@ mod signals;
 const EXIT_USAGE: u8 = 64;
 /// Something that is needed is not there: `EX_UNAVAILABLE`.
 const EXIT_UNAVAILABLE: u8 = 69;
+/// Not decided in time: `EX_TEMPFAIL`.
+const EXIT_UNDECIDED: u8 = 75;
 
 /// Leader election sidecar: tells the application beside it, truthfully and at once, whether it may
 /// do leader-only work.
@@ -34,6 +37,8 @@ enum Command {
     Serve(serve::Args),
     /// Stand in an election and run a command while leading: never longer, and never orphaned.
     Run(run::Args),
+    /// Run a command to success once per key, across all instances; the others wait for it.
+    Once(once::Args),
 }
 
 /// Why a command could not do its work, in words for a person.
@@ -45,6 +50,9 @@ enum Failure {
     /// The world is not as it has to be.
     #[error("{0}")]
     Unavailable(String),
+    /// It took too long.
+    #[error("{0}")]
+    Undecided(String),
 }
 
 impl Failure {
@@ -52,6 +60,7 @@ impl Failure {
         match self {
             Self::Config(_) => EXIT_USAGE,
             Self::Unavailable(_) => EXIT_UNAVAILABLE,
+            Self::Undecided(_) => EXIT_UNDECIDED,
         }
     }
 }
@@ -74,6 +83,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Run(args) => block_on(run::run(args)),
+        Command::Once(args) => block_on(once::run(args)),
     };
     match done {
         Ok(code) => ExitCode::from(code),

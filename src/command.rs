@@ -29,3 +29,4 @@ mod message;
 pub mod plan;
 pub mod processes;
 pub mod supervisor;
+pub mod tail;

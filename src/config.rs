@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::election::lease::{ElectionName, InvalidElectionName};
+use crate::election::lease::{ElectionName, InvalidElectionName, InvalidKey};
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
 use crate::store::{InvalidStoreUrl, StoreUrl};
 
-/// How an instance stands in an election.
+/// Which store.
 #[derive(Args, Clone, Debug)]
-pub struct ElectionArgs {
+pub struct StoreArgs {
     /// Where the lease lives: sqlite:///PATH/leases.db or dynamodb://TABLE?region=REGION.
     ///
     /// Without this, a file in the user's state directory, for processes of one user on one host.
@@ -22,19 +22,40 @@ pub struct ElectionArgs {
     store: Option<String>,
 
     /// A file that holds the URL of --store, for a URL with a password in it.
-    #[arg(
-        long,
-        env = "BELLWETHER_STORE_FILE",
-        value_name = "FILE",
-        conflicts_with = "store",
-        help_heading = None
-    )]
+    #[arg(long, env = "BELLWETHER_STORE_FILE", value_name = "FILE", conflicts_with = "store")]
     store_file: Option<PathBuf>,
 
-    /// The election to stand in: candidates of the same name compete.
-    #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME", default_value = "default")]
-    election: String,
+    /// How far the clock in a store's HTTP answers may be off, or 'off'.
+    ///
+    /// For DynamoDB, which has no clock to ask: a lease that ended longer ago than this, by the
+    /// Date of the service's answers, is taken over at once instead of being watched for its whole
+    /// duration. With 'off' it is always watched.
+    #[arg(
+        long,
+        env = "BELLWETHER_MAX_CLOCK_SKEW",
+        value_name = "TIME",
+        value_parser = parse_skew,
+        default_value = "10s"
+    )]
+    max_clock_skew: MaxClockSkew,
+}
 
+/// How far a service's clock may be off; none: leases are not judged by it.
+///
+/// A type of its own, because an option in the arguments would mean a flag that was not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MaxClockSkew(Option<Duration>);
+
+fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
+    match text {
+        "off" => Ok(MaxClockSkew(None)),
+        _ => humantime::parse_duration(text).map(|skew| MaxClockSkew(Some(skew))),
+    }
+}
+
+/// Who stands, and how.
+#[derive(Args, Clone, Debug)]
+pub struct CandidateArgs {
     /// How this instance is called in answers and logs. Without this, the host's name.
     #[arg(long, env = "BELLWETHER_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
@@ -74,20 +95,6 @@ pub struct ElectionArgs {
     )]
     retry_period: Duration,
 
-    /// How far the clock in a store's HTTP answers may be off, or 'off'.
-    ///
-    /// For DynamoDB, which has no clock to ask: a lease that ended longer ago than this, by the
-    /// Date of the service's answers, is taken over at once instead of being watched for its whole
-    /// duration. With 'off' it is always watched.
-    #[arg(
-        long,
-        env = "BELLWETHER_MAX_CLOCK_SKEW",
-        value_name = "TIME",
-        value_parser = parse_skew,
-        default_value = "10s"
-    )]
-    max_clock_skew: MaxClockSkew,
-
     /// How long a shutdown waits for leader-only work to end before it leaves the lease to run out.
     #[arg(
         long,
@@ -99,17 +106,18 @@ pub struct ElectionArgs {
     shutdown_grace: Duration,
 }
 
-/// How far a service's clock may be off; none: leases are not judged by it.
-///
-/// A type of its own, because an option in the arguments would mean a flag that was not given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MaxClockSkew(Option<Duration>);
+/// How an instance stands in an election that has a name.
+#[derive(Args, Clone, Debug)]
+pub struct ElectionArgs {
+    #[command(flatten)]
+    store: StoreArgs,
 
-fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
-    match text {
-        "off" => Ok(MaxClockSkew(None)),
-        _ => humantime::parse_duration(text).map(|skew| MaxClockSkew(Some(skew))),
-    }
+    /// The election to stand in: candidates of the same name compete.
+    #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME", default_value = "default")]
+    election: String,
+
+    #[command(flatten)]
+    candidate: CandidateArgs,
 }
 
 /// Where the sidecar listens.
@@ -170,8 +178,8 @@ pub struct ElectionConfig {
     pub identity: String,
     /// The durations.
     pub timing: Timing,
-    /// How far a service's clock may be off; none: leases are not judged by it.
-    pub max_clock_skew: Option<Duration>,
+    /// For work that is done once: how many attempts may fail.
+    pub max_attempts: Option<u32>,
     /// How long a shutdown waits for work.
     pub shutdown_grace: Duration,
 }
@@ -185,6 +193,9 @@ pub enum InvalidConfig {
     /// See [`InvalidElectionName`].
     #[error("{0}")]
     Election(#[from] InvalidElectionName),
+    /// See [`InvalidKey`].
+    #[error("{0}")]
+    Key(#[from] InvalidKey),
     /// See [`identity::InvalidIdentity`].
     #[error("{0}")]
     Identity(#[from] identity::InvalidIdentity),
@@ -214,13 +225,40 @@ impl ElectionArgs {
     ///
     /// The first setting that is wrong.
     pub fn check(self) -> Result<ElectionConfig, InvalidConfig> {
-        let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period)?;
         let election = self.election.parse()?;
+        self.candidate.check(election, self.store)
+    }
+}
+
+impl CandidateArgs {
+    /// Checks everything about standing in `election`.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is wrong.
+    pub fn check(
+        self,
+        election: ElectionName,
+        store: StoreArgs,
+    ) -> Result<ElectionConfig, InvalidConfig> {
+        let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period)?;
         let identity = match &self.identity {
             Some(identity) => identity::parse(identity)?,
             None => identity::hostname(),
         };
-        let store = match (self.store, self.store_file) {
+        let (store, shutdown_grace) = (store.check()?, self.shutdown_grace);
+        Ok(ElectionConfig { store, election, identity, timing, max_attempts: None, shutdown_grace })
+    }
+}
+
+impl StoreArgs {
+    /// Checks which store is meant. Opens nothing but the file that holds the URL.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(self) -> Result<StoreUrl, InvalidConfig> {
+        let url: StoreUrl = match (self.store, self.store_file) {
             (Some(url), _) => url.parse()?,
             (None, Some(file)) => match std::fs::read_to_string(&file) {
                 Ok(url) => url.trim().parse()?,
@@ -228,9 +266,7 @@ impl ElectionArgs {
             },
             (None, None) => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
         };
-        let shutdown_grace = self.shutdown_grace;
-        let max_clock_skew = self.max_clock_skew.0;
-        Ok(ElectionConfig { store, election, identity, timing, max_clock_skew, shutdown_grace })
+        Ok(url.judged_within(self.max_clock_skew.0))
     }
 }
 

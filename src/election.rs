@@ -16,5 +16,6 @@ pub mod clock;
 pub mod elector;
 pub mod leadership;
 pub mod lease;
+pub mod outcome;
 pub mod timing;
 pub mod watch;

@@ -129,6 +129,20 @@ impl FromStr for StoreUrl {
     }
 }
 
+impl StoreUrl {
+    /// How far the clock in a service's answers may be off for leases to be judged by it; none:
+    /// they are not. Stores with a clock of their own do not ask.
+    #[must_use]
+    pub fn judged_within(self, max_clock_skew: Option<Duration>) -> Self {
+        match self {
+            Self::DynamoDb(target) => {
+                Self::DynamoDb(Box::new(target.judged_within(max_clock_skew)))
+            }
+            Self::Sqlite { .. } => self,
+        }
+    }
+}
+
 impl fmt::Display for StoreUrl {
     /// The URL without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,18 +154,11 @@ impl fmt::Display for StoreUrl {
 }
 
 /// The store that `url` names, which is not opened yet. `patience` is how long a call may take:
-/// a little less is spent on waiting for others inside the store. `max_clock_skew` is how far the
-/// clock in the answers of a service may be off for leases to be judged by it; none: they are not.
-pub fn open(
-    url: &StoreUrl,
-    patience: Duration,
-    max_clock_skew: Option<Duration>,
-    clock: Arc<dyn Clock>,
-) -> Arc<dyn Store> {
+/// a little less is spent on waiting for others inside the store.
+pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
     match url {
         StoreUrl::DynamoDb(target) => {
-            let target = target.as_ref().clone();
-            Arc::new(DynamoDbStore::new(target, patience, max_clock_skew, clock))
+            Arc::new(DynamoDbStore::new(target.as_ref().clone(), patience, clock))
         }
         StoreUrl::Sqlite { path, create_folder } => {
             // The rest is for the call itself: a lock that is not freed in time is then reported

@@ -95,14 +95,32 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a stepped store clock overrules what was seen",
-        edits: &[edit("watch.rs", ".max(seen.not_before).min(watched)", ".min(watched)")],
+        edits: &[edit(
+            "watch.rs",
+            ".max(seen.not_before).min(seen.watched())",
+            ".min(seen.watched())",
+        )],
+        breaks: "I1 one believer",
+    },
+    Mutant {
+        name: "a stepped store clock overrules what was seen seldom",
+        edits: &[edit(
+            "watch.rs",
+            "received + longest_belief(next.lease_duration())",
+            "received + longest_belief(Duration::ZERO)",
+        )],
+        breaks: "I1 one believer",
+    },
+    Mutant {
+        name: "a record that vanished is ignored",
+        edits: &[edit("watch.rs", "if vanished || went_backwards", "if went_backwards")],
         breaks: "I1 one believer",
     },
     Mutant {
         name: "a term that went backwards is ignored",
         edits: &[edit(
             "watch.rs",
-            "let went_backwards = observed.is_some() && term < self.highest_term;",
+            "let went_backwards = !vanished && term < self.highest_term;",
             "let went_backwards = false;",
         )],
         breaks: "I1 one believer",
@@ -120,14 +138,18 @@ const MUTANTS: &[Mutant] = &[
         name: "after lost writes a rival counts from the last look before",
         edits: &[edit(
             "watch.rs",
-            "last.not_before.max(received + lease)",
-            "last.not_before.max(last.last_sent + lease)",
+            "self.distrusted_until.max(received + lease)",
+            "self.distrusted_until.max(last.last_sent + lease)",
         )],
         breaks: "I1 one believer",
     },
     Mutant {
         name: "no margin for clock rates",
-        edits: &[edit("timing.rs", "lease_duration.mul_f64(0.8)", "lease_duration.mul_f64(1.0)")],
+        edits: &[edit(
+            "timing.rs",
+            "const LONGEST_RENEW_DEADLINE: f64 = 0.8;",
+            "const LONGEST_RENEW_DEADLINE: f64 = 1.0;",
+        )],
         breaks: "I1 one believer",
     },
     Mutant {
@@ -203,6 +225,11 @@ const MUTANTS: &[Mutant] = &[
         breaks: "I5 no old work",
     },
     Mutant {
+        name: "a new term begins beside work of the old one",
+        edits: &[edit("elector.rs", "!is_done && !self.work_under_way &&", "!is_done &&")],
+        breaks: "I5 no old work",
+    },
+    Mutant {
         name: "the record is vacated under work",
         edits: &[edit(
             "elector.rs",
@@ -213,7 +240,11 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the record is vacated before belief ends",
-        edits: &[edit("elector.rs", "self.held.filter(|held| !held.draining)?", "self.held?")],
+        edits: &[edit(
+            "elector.rs",
+            "if draining { (None, self.own_tenure()) }",
+            "if draining { (self.own_tenure(), None) }",
+        )],
         breaks: "I6 vacated last",
     },
     Mutant {
@@ -332,7 +363,7 @@ impl Copy {
 
 /// The manifest for a crate of the same name with the core alone in it.
 fn reduced(manifest: &str) -> String {
-    let needed = ["fastrand", "humantime", "rustix", "thiserror"];
+    let needed = ["fastrand", "humantime", "rustix", "serde", "serde_json", "thiserror"];
     let dependencies = needed.map(|name| {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} = ")));
         line.unwrap_or_else(|| panic!("no line for {name} in Cargo.toml"))

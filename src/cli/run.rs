@@ -41,11 +41,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let code = loop {
         tokio::select! {
             biased;
-            code = supervisor.until_ended() => {
-                break code.map_err(|error| {
-                    Failure::Unavailable(format!("cannot start the command's guard: {error}"))
-                });
-            }
+            end = supervisor.until_ended() => break end.map(|end| end.code).map_err(cannot_guard),
             asked = signals.next() => match asked {
                 Asked::End(signal) if asked_to_end => return Ok(serve::second_signal(signal)),
                 Asked::End(signal) => {
@@ -68,8 +64,12 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     }
 }
 
+pub(super) fn cannot_guard(error: std::io::Error) -> Failure {
+    Failure::Unavailable(format!("cannot start the command's guard: {error}"))
+}
+
 /// The first process of a container inherits every orphan in it.
-fn reap(guard: Option<Pid>) {
+pub(super) fn reap(guard: Option<Pid>) {
     if getpid() == Pid::INIT {
         processes::reap_strays(guard.as_slice());
     }

@@ -95,13 +95,14 @@ async fn prepare(
 ) -> Result<(Standing, Metrics), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(HostClock);
     let patience = config.timing.call_timeout();
-    let store = store::open(&config.store, patience, config.max_clock_skew, Arc::clone(&clock));
+    let store = store::open(&config.store, patience, Arc::clone(&clock));
     check_store(&*store, patience).await?;
     let metrics = Metrics::new().map_err(|error| Failure::Unavailable(error.to_string()))?;
     let standing = Standing {
         election: config.election.clone(),
         candidate: identity::candidate(config.identity.clone()),
         timing: config.timing,
+        max_attempts: config.max_attempts,
         store,
         clock,
         metrics: metrics.clone(),

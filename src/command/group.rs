@@ -1,10 +1,11 @@
 //! A running command as main sees it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -39,6 +40,7 @@ pub struct CommandSpec {
     args: Vec<OsString>,
     env: Vec<(String, OsString)>,
     guard: PathBuf,
+    stderr: Option<Arc<PipeWriter>>,
 }
 
 impl CommandSpec {
@@ -53,12 +55,20 @@ impl CommandSpec {
             env: Vec::new(),
             // Stays the running program when an upgrade replaces the file.
             guard: PathBuf::from("/proc/self/exe"),
+            stderr: None,
         }
     }
 
     /// The program. Not shown in logs are its arguments: they may hold secrets.
     pub fn program(&self) -> &OsStr {
         &self.program
+    }
+
+    fn stderr_of_guard(&self) -> io::Result<Stdio> {
+        Ok(match &self.stderr {
+            Some(pipe) => Stdio::from(pipe.try_clone()?),
+            None => Stdio::inherit(),
+        })
     }
 
     /// Adds a variable to the command's environment.
@@ -74,6 +84,13 @@ impl CommandSpec {
         self.env("BELLWETHER_ELECTION", election)
             .env("BELLWETHER_IDENTITY", identity)
             .env("BELLWETHER_TERM", term.to_string())
+    }
+
+    /// Has the command write its standard error there, instead of where this process writes.
+    #[must_use]
+    pub fn stderr(mut self, to: PipeWriter) -> Self {
+        self.stderr = Some(Arc::new(to));
+        self
     }
 
     /// Takes the guard from another program than the running one: for tests.
@@ -171,6 +188,7 @@ impl Group {
             .envs(spec.env.iter().map(|(name, value)| (name, value)))
             .env(MARK, &mark)
             .stdin(Stdio::from(theirs))
+            .stderr(spec.stderr_of_guard()?)
             .process_group(0)
             .spawn()?;
         let guard = pid_of(&child)?;
@@ -206,8 +224,8 @@ impl Group {
         self.tell(Request::Signal(number));
     }
 
-    /// Asks the command to end, and kills what is left of it at `kill_at`, or at its deadline if
-    /// that is earlier.
+    /// Asks the command to end, and kills what is left of it at `kill_at`, which has to be a time
+    /// that the lease allows. May be said again with a later time when the lease was renewed.
     pub fn stop(&mut self, kill_at: BootTime) {
         self.plan.stop(HostClock.now().boot, kill_at);
         self.tell(Request::Stop { kill_at });

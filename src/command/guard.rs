@@ -207,7 +207,7 @@ impl Guard {
             Some(Request::Stop { kill_at }) => self.plan.stop(now(), kill_at),
             Some(Request::Start(_)) | None => {
                 self.connected = false;
-                self.plan.stop(now(), now() + ORPHAN_GRACE);
+                self.plan.hasten(now(), now() + ORPHAN_GRACE);
             }
         }
     }
@@ -237,7 +237,7 @@ impl Guard {
         self.leader = None;
         let stopped = self.plan.act(now()) > Action::Run;
         report(&self.channel, Report::Exited { exit, stopped });
-        self.plan.stop(now(), now() + LEFTOVER_GRACE);
+        self.plan.hasten(now(), now() + LEFTOVER_GRACE);
     }
 
     /// Asks the group to end; after the command itself has ended, whatever it left behind.

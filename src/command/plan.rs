@@ -67,7 +67,7 @@ pub enum Action {
 /// The deadlines of one command over its life.
 ///
 /// Once an end was due and acted upon it stays due: a command that has been asked to end is never
-/// taken back, and its `kill_at` only moves closer.
+/// taken back.
 #[derive(Clone, Debug)]
 pub struct Plan {
     deadlines: Deadlines,
@@ -119,12 +119,18 @@ impl Plan {
         }
     }
 
-    /// The command has to end now, and is killed at `kill_at` or at the old deadline if that is
-    /// earlier.
+    /// The command has to end now, and is killed at `kill_at`. Whoever holds the lease and renews it
+    /// for a command that is ending may say so again, with a later time.
     pub fn stop(&mut self, now: BootTime, kill_at: BootTime) {
         self.acted = cmp::max(self.acted, Action::Terminate);
         self.deadlines.stop_at = cmp::min(self.deadlines.stop_at, now);
-        self.deadlines.kill_at = cmp::min(self.deadlines.kill_at, kill_at);
+        self.deadlines.kill_at = kill_at;
+    }
+
+    /// The command has to end now, and nobody renews the lease for it any more: it is killed at
+    /// `kill_at`, or at the old deadline if that is earlier.
+    pub fn hasten(&mut self, now: BootTime, kill_at: BootTime) {
+        self.stop(now, cmp::min(self.deadlines.kill_at, kill_at));
     }
 }
 
@@ -238,19 +244,22 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_is_for_good_and_its_kill_only_moves_closer() {
+    fn a_stop_is_for_good_and_its_kill_moves_with_the_lease_that_is_kept_for_it() {
         let mut plan = Plan::new(deadlines(1_000, 2_000));
         plan.stop(at(10), at(500));
-        plan.stop(at(20), at(9_000));
         plan.extend(deadlines(5_000, 6_000));
-        assert_eq!(plan.act(at(20)), Action::Terminate);
-        assert_eq!(plan.act(at(500)), Action::Kill);
+        assert_eq!(plan.deadlines(), deadlines(10, 500), "a renewal of the leadership is too late");
+        plan.stop(at(20), at(3_000));
+        assert_eq!(plan.act(at(2_999)), Action::Terminate);
+        assert_eq!(plan.act(at(3_000)), Action::Kill);
+        plan.stop(at(3_001), at(9_000));
+        assert_eq!(plan.act(at(3_001)), Action::Kill, "the dead do not come back");
     }
 
     #[test]
-    fn a_stop_never_outlives_the_lease() {
+    fn with_nobody_to_renew_the_lease_a_stop_never_outlives_it() {
         let mut plan = Plan::new(deadlines(1_000, 2_000));
-        plan.stop(at(10), at(90_000));
+        plan.hasten(at(10), at(90_000));
         assert_eq!(plan.act(at(2_000)), Action::Kill);
     }
 

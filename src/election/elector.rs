@@ -22,6 +22,7 @@ use std::time::Duration;
 use super::clock::{BootTime, Now, WallTime};
 use super::leadership::{Leadership, StandingDown, Tenure};
 use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
+use super::outcome::Outcome;
 use super::timing::Timing;
 use super::watch::Watch;
 
@@ -58,6 +59,12 @@ pub enum Event {
     Work {
         /// Whether any is under way.
         under_way: bool,
+    },
+    /// The work that this election is about has ended: step down, and leave its outcome in the
+    /// record with the write that vacates it. Its term and attempts are filled in.
+    Finish {
+        /// How it ended.
+        outcome: Box<Outcome>,
     },
     /// Step down for good.
     Shutdown {
@@ -158,6 +165,8 @@ pub enum LossReason {
     Superseded,
     /// The record is gone.
     RecordGone,
+    /// Its work has ended.
+    Finished,
     /// Asked to resign.
     Resigned,
     /// The gate closed.
@@ -173,6 +182,7 @@ impl LossReason {
             Self::RenewDeadline => "renew_deadline",
             Self::Superseded => "superseded",
             Self::RecordGone => "record_gone",
+            Self::Finished => "finished",
             Self::Resigned => "resigned",
             Self::GateClosed => "gate_closed",
             Self::ShuttingDown => "shutting_down",
@@ -246,6 +256,10 @@ pub struct Elector {
     not_before: BootTime,
     last_call: BootTime,
 
+    /// The election is about work that is done once, in at most so many attempts.
+    max_attempts: Option<u32>,
+    /// The outcome that is still to be written.
+    finish: Option<Box<Outcome>>,
     gate_open: bool,
     resigned: Option<Resignation>,
     work_under_way: bool,
@@ -277,6 +291,8 @@ impl Elector {
             due_at: BootTime::ZERO,
             not_before: BootTime::ZERO,
             last_call: BootTime::ZERO,
+            max_attempts: None,
+            finish: None,
             gate_open: true,
             resigned: None,
             work_under_way: false,
@@ -287,6 +303,14 @@ impl Elector {
             first_decided: None,
             news: Vec::new(),
         }
+    }
+
+    /// Stands only as long as the record's outcome leaves something to do: for work that is done
+    /// once, in at most `max_attempts` attempts that fail.
+    #[must_use]
+    pub fn once(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = Some(max_attempts);
+        self
     }
 
     /// Takes in what happened by `now` and says what to do next.
@@ -316,6 +340,7 @@ impl Elector {
             term: self.watch.highest_term(),
             store_answered: self.store_answered,
             first_decided: self.first_decided,
+            outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
             standing_down: self.standing_down(),
         }
     }
@@ -350,7 +375,15 @@ impl Elector {
                 // Here, because a cooldown of zero is over before the end of this step.
                 self.stop_believing(LossReason::Resigned);
             }
-            Event::Work { under_way } => self.work_under_way = under_way,
+            Event::Work { under_way } => {
+                // Whoever waited for old work to end before standing again looks now.
+                self.hinted |= !under_way && self.held.is_none();
+                self.work_under_way = under_way;
+            }
+            Event::Finish { outcome } => {
+                self.finish = Some(outcome);
+                self.stop_believing(LossReason::Finished);
+            }
             Event::Shutdown { give_up_at } => {
                 let earlier = self.give_up_at.map_or(give_up_at, |at| at.min(give_up_at));
                 self.give_up_at = Some(earlier);
@@ -449,6 +482,10 @@ impl Elector {
         if let Some(seen) = self.watch.saw(observed, sent_at, now) {
             self.news.push(News::TermWentBackwards { seen, record: term });
         }
+        if !self.owns_record() {
+            // Somebody else has the record, and with it the word on how the work ended.
+            self.finish = None;
+        }
         self.report_following();
         if self.held.is_none() {
             self.schedule_look(now);
@@ -482,6 +519,7 @@ impl Elector {
             Purpose::Vacate => {
                 self.held = None;
                 self.vacating_since = None;
+                self.finish = None;
                 self.news.push(News::Vacated { term });
                 if let Some(resigned) = &mut self.resigned {
                     resigned.until = now + resigned.cooldown;
@@ -571,6 +609,16 @@ impl Elector {
         now >= give_up_at || (!self.work_under_way && (freed || tried))
     }
 
+    fn may_stand(&self, now: BootTime) -> bool {
+        let outcome = self.watch.observed().and_then(|o| o.record.outcome.as_ref());
+        let is_done = match (self.max_attempts, outcome) {
+            (Some(max_attempts), Some(outcome)) => outcome.is_final(max_attempts),
+            _ => false,
+        };
+        // Work of a term that lapsed is still ending: a new term must not run beside it.
+        !is_done && !self.work_under_way && self.standing_down_at(now).is_none()
+    }
+
     fn owns_record(&self) -> bool {
         self.watch.observed().is_some_and(|o| o.record.is_held_by(&self.me))
     }
@@ -579,7 +627,7 @@ impl Elector {
     fn wants_to_vacate(&self, now: BootTime) -> bool {
         let stepping_down = match &self.held {
             Some(held) => held.draining,
-            None => self.standing_down_at(now).is_some(),
+            None => self.finish.is_some() || self.standing_down_at(now).is_some(),
         };
         stepping_down && !self.work_under_way && (self.owns_record() || self.unsure)
     }
@@ -592,7 +640,7 @@ impl Elector {
             Some(Purpose::Look)
         } else if self.wants_to_vacate(now) {
             Some(Purpose::Vacate)
-        } else if self.may_claim && self.held.is_none() && self.standing_down_at(now).is_none() {
+        } else if self.may_claim && self.held.is_none() && self.may_stand(now) {
             Some(Purpose::Acquire)
         } else if now >= self.due_at {
             // Before the hints: a flood of them must not keep a leader from renewing.
@@ -653,19 +701,31 @@ impl Elector {
                 lease_duration: self.timing.lease_duration(),
                 acquire_time: wall,
                 renew_time: wall,
+                outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
             }),
             Purpose::Renew => own().map(|own| LeaseRecord { renew_time: wall, ..own }),
-            Purpose::Vacate => {
-                own().map(|own| LeaseRecord { holder: None, renew_time: wall, ..own })
-            }
+            Purpose::Vacate => own().map(|own| {
+                let outcome = self.finished(&own).or(own.outcome);
+                LeaseRecord { holder: None, renew_time: wall, outcome, ..own }
+            }),
         }
+    }
+
+    /// The outcome to write, if there is one, counted after the attempts before it.
+    fn finished(&self, own: &LeaseRecord) -> Option<Box<Outcome>> {
+        let before = own.outcome.as_ref().map_or(0, |outcome| outcome.attempts);
+        let mut outcome = self.finish.clone()?;
+        outcome.term = own.term;
+        outcome.attempts = before.saturating_add(1);
+        Some(outcome)
     }
 
     /// A standby looks again after a retry period, or when the lease may be over.
     fn schedule_look(&mut self, now: BootTime) {
         self.due_at = now + self.jittered(self.timing.retry_period());
         let over_at = match self.standing_down_at(now) {
-            None => self.watch.over_at(&self.me),
+            None if self.may_stand(now) => self.watch.over_at(&self.me),
+            None => None,
             Some(StandingDown::Resigned { until }) => Some(until),
             Some(StandingDown::GateClosed | StandingDown::ShuttingDown) => None,
         };

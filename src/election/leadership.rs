@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::clock::{BootTime, WallTime};
 use super::lease::{Candidate, Term};
+use super::outcome::Outcome;
 use super::timing::Timing;
 
 /// The state of an election as one candidate sees it.
@@ -29,6 +30,9 @@ pub struct Leadership {
     pub(super) store_answered: Option<BootTime>,
     /// When the election was first decided.
     pub(super) first_decided: Option<BootTime>,
+    /// How the last attempt ended, as the record was last seen, where the election is about work
+    /// that is done once.
+    pub outcome: Option<Box<Outcome>>,
     /// Why the candidate is not standing.
     pub(super) standing_down: Option<StandingDown>,
 }
@@ -92,6 +96,7 @@ impl Leadership {
             term: None,
             store_answered: None,
             first_decided: None,
+            outcome: None,
             standing_down: None,
         }
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::clock::WallTime;
+use super::outcome::Outcome;
 
 /// The longest lease duration that a record may carry.
 ///
@@ -24,7 +25,46 @@ pub struct ElectionName(String);
 )]
 pub struct InvalidElectionName(String);
 
+/// Begins the names of records of work that is done once.
+const ONCE: &str = "once/";
+
+/// The longest key, in bytes: more than any image digest, ARN or version label.
+const MAX_KEY: usize = 255;
+
+/// Why a text is not the key of work that is done once.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a key: use 1 to 255 bytes without spaces or control characters")]
+pub struct InvalidKey(String);
+
 impl ElectionName {
+    /// The record of work that is done once per `key`. It cannot collide with an election: no name
+    /// of one has a slash in it.
+    ///
+    /// # Errors
+    ///
+    /// When the key is empty, longer than 255 bytes, or not printable on one line.
+    pub fn once(key: &str) -> Result<Self, InvalidKey> {
+        let printable = !key.chars().any(|c| c.is_control() || c.is_whitespace());
+        if (1..=MAX_KEY).contains(&key.len()) && printable {
+            Ok(Self(format!("{ONCE}{key}")))
+        } else {
+            Err(InvalidKey(key.escape_debug().to_string()))
+        }
+    }
+
+    /// The key, if this is the record of work that is done once.
+    pub fn once_key(&self) -> Option<&str> {
+        self.0.strip_prefix(ONCE)
+    }
+
+    /// Reads a name back from a store: an election's, or that of [`ElectionName::once`].
+    pub fn from_store(text: &str) -> Option<Self> {
+        match text.strip_prefix(ONCE) {
+            Some(key) => Self::once(key).ok(),
+            None => text.parse().ok(),
+        }
+    }
+
     /// The name as written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -96,6 +136,8 @@ pub struct LeaseRecord {
     pub acquire_time: WallTime,
     /// When this record was written, by its writer's wall clock. For people.
     pub renew_time: WallTime,
+    /// How the last attempt ended, where the election is about work that is done once.
+    pub outcome: Option<Box<Outcome>>,
 }
 
 impl LeaseRecord {
@@ -140,6 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_and_elections_do_not_collide() {
+        let record = ElectionName::once("sha256:abc/def@v1").unwrap();
+        assert_eq!(record.once_key(), Some("sha256:abc/def@v1"));
+        assert_eq!(ElectionName::from_store(record.as_str()), Some(record.clone()));
+        assert!(record.as_str().parse::<ElectionName>().is_err());
+        let election = ElectionName::from_store("default").unwrap();
+        assert_eq!(election.once_key(), None);
+        for bad in ["", "a b", "a\nb", &"x".repeat(256)] {
+            assert!(ElectionName::once(bad).unwrap_err().to_string().contains("is not a key"));
+        }
+    }
+
+    #[test]
     fn a_restarted_process_is_not_the_holder_it_was() {
         let candidate = |incarnation: &str| Candidate {
             identity: "web-0".to_owned(),
@@ -151,6 +206,7 @@ mod tests {
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
+            outcome: None,
         };
         assert!(record.is_held_by(&candidate("first start")));
         assert!(!record.is_held_by(&candidate("second start")));

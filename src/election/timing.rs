@@ -23,6 +23,18 @@ use super::lease::MAX_LEASE_DURATION;
 /// on a busy host and one commit already take a few milliseconds.
 pub const MIN_RETRY_PERIOD: Duration = Duration::from_millis(10);
 
+/// The longest renew deadline, as a share of the lease duration.
+///
+/// At four fifths, belief ends in time between hosts whose clock rates differ by 25 %, and the kill
+/// at nine tenths between hosts whose rates differ by 11 %. Quartz is off by 0.01 %; NTP slews by
+/// 0.05 %, chrony by 10 % at the very most.
+const LONGEST_RENEW_DEADLINE: f64 = 0.8;
+
+/// How long a write can be believed in at most, by the clock of a host whose rate differs by 4 %.
+pub fn longest_belief(lease_duration: Duration) -> Duration {
+    lease_duration.mul_f64(LONGEST_RENEW_DEADLINE * 1.04)
+}
+
 /// The checked durations of an election. Names and defaults are those of client-go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -110,10 +122,7 @@ impl Timing {
         if renew_deadline < retry_period.saturating_mul(2) {
             return Err(InvalidTiming::NoRoomForARetry { renew_deadline, retry_period });
         }
-        // At four fifths, belief ends in time between hosts whose clock rates differ by 25 %, and
-        // the kill below, at nine tenths, between hosts whose rates differ by 11 %. Quartz is off
-        // by 0.01 %; NTP slews by 0.05 %, chrony by 10 % at the very most.
-        if renew_deadline > lease_duration.mul_f64(0.8) {
+        if renew_deadline > lease_duration.mul_f64(LONGEST_RENEW_DEADLINE) {
             return Err(InvalidTiming::NoRoomToStop { renew_deadline, lease_duration });
         }
         Ok(Self { lease_duration, renew_deadline, retry_period })

@@ -6,22 +6,29 @@
 //! - the store's own clock says so, or
 //! - the record was seen unchanged for its whole lease duration,
 //!
-//! with two reservations. A store's clock never overrules what was seen here: a record that was
-//! seen to change had a live holder after the last look at its older version, so its lease lasts
-//! for at least the lease duration from there. And a record whose term went backwards (a restored
-//! backup) or that vanished proves nothing, vacated or not: whoever held the lost one keeps its
-//! whole lease, counted from the look that showed the loss.
+//! with two reservations:
+//!
+//! - A store's clock never overrules what was seen here. A record that was seen to change had a
+//!   live holder after the last look at its older version, so its lease lasts for at least the
+//!   lease duration from there, and for as long as a write that was made just before the first look
+//!   at its newer version can be believed in.
+//! - A store that lost writes proves nothing. If the record vanished, if its term went backwards (a
+//!   restored backup), or if somebody else has the same term, then whoever made the lost writes
+//!   keeps a whole lease, counted from the look that showed the loss.
 
 use std::time::Duration;
 
 use super::clock::BootTime;
 use super::lease::{Candidate, Observed, Term};
+use super::timing::longest_belief;
 
 /// What one candidate knows of the record from its own looks.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     current: Option<Sighting>,
     highest_term: Term,
+    /// The store was seen to have lost writes: no lease is over before.
+    distrusted_until: BootTime,
 }
 
 /// One state of the record, or its absence, and when it was seen.
@@ -35,15 +42,28 @@ struct Sighting {
     last_received: BootTime,
     /// When the last look that showed this state was sent.
     last_sent: BootTime,
-    /// No lease is over before: the consequence of having seen the state before this one.
+    /// Not over before by the store's clock: the consequence of having seen the state before this.
     not_before: BootTime,
-    /// The term is lower than one seen before.
-    went_backwards: bool,
 }
 
 impl Sighting {
     fn lease_duration(&self) -> Duration {
         self.observed.as_ref().map_or(Duration::ZERO, |o| o.record.lease_duration)
+    }
+
+    fn holder(&self) -> Option<&Candidate> {
+        self.observed.as_ref()?.record.holder.as_ref()
+    }
+
+    fn term(&self) -> Term {
+        self.observed.as_ref().map_or(0, |o| o.record.term)
+    }
+
+    /// Whether this state cannot follow from `last` unless the store lost writes: an acquisition
+    /// raises the term.
+    fn has_the_term_of_another(&self, last: &Self) -> bool {
+        let holders = self.holder().zip(last.holder());
+        self.term() == last.term() && holders.is_some_and(|(this, last)| this != last)
     }
 
     /// When this state has been watched for its whole lease.
@@ -71,26 +91,27 @@ impl Watch {
             current.last_received = received;
             return None;
         }
-        let term = observed.as_ref().map_or(0, |o| o.record.term);
-        let went_backwards = observed.is_some() && term < self.highest_term;
         let mut next = Sighting {
             observed,
             first_received: received,
             last_received: received,
             last_sent: sent,
             not_before: BootTime::ZERO,
-            went_backwards,
         };
+        let term = next.term();
+        let vanished = next.observed.is_none();
+        let went_backwards = !vanished && term < self.highest_term;
         if let Some(last) = &self.current {
             let lease = next.lease_duration().max(last.lease_duration());
-            next.not_before = if went_backwards || next.observed.is_none() {
-                // Writes were lost. Their holder may have made the last of them a moment ago, and
-                // waits for its own lease duration, whatever this state says.
-                last.not_before.max(received + lease)
-            } else {
-                // Whoever wrote this state was alive after that look.
-                last.last_sent + lease
-            };
+            if vanished || went_backwards || next.has_the_term_of_another(last) {
+                // Whoever made the lost writes may have made the last of them a moment ago, and
+                // counts on its own lease, whatever this state says.
+                self.distrusted_until = self.distrusted_until.max(received + lease);
+            }
+            // Whoever wrote this state was alive after that look, and perhaps until just now: the
+            // second matters if the looks are farther apart than belief and lease.
+            let believed = received + longest_belief(next.lease_duration());
+            next.not_before = believed.max(last.last_sent + lease);
         }
         self.current = Some(next);
         let before = self.highest_term;
@@ -120,20 +141,18 @@ impl Watch {
     /// lapsed, is over at once: the caller does not believe in it, and nobody else can.
     pub fn over_at(&self, me: &Candidate) -> Option<BootTime> {
         let seen = self.current.as_ref()?;
-        let Some(Observed { record, remaining, .. }) = &seen.observed else {
-            return Some(seen.not_before);
-        };
-        let watched = seen.watched();
-        Some(if seen.went_backwards {
-            seen.not_before
-        } else if record.holder.is_none() || record.is_held_by(me) {
-            BootTime::ZERO
-        } else if let Some(remaining) = remaining {
+        let over_at = match &seen.observed {
+            None => BootTime::ZERO,
+            Some(Observed { record, .. }) if record.holder.is_none() || record.is_held_by(me) => {
+                BootTime::ZERO
+            }
             // The store judged before its answer was received.
-            (seen.last_received + *remaining).max(seen.not_before).min(watched)
-        } else {
-            watched
-        })
+            Some(Observed { remaining: Some(remaining), .. }) => {
+                (seen.last_received + *remaining).max(seen.not_before).min(seen.watched())
+            }
+            Some(_) => seen.watched(),
+        };
+        Some(over_at.max(self.distrusted_until))
     }
 
     /// Until when the holder that the record names can be live. A lost write of somebody else can
@@ -168,6 +187,7 @@ mod tests {
                 lease_duration: LEASE,
                 acquire_time: WallTime::EPOCH,
                 renew_time: WallTime::EPOCH,
+                outcome: None,
             },
             version: Version::new(version),
             remaining: remaining.map(Duration::from_secs),
@@ -206,6 +226,16 @@ mod tests {
         watch.saw(held("a", 1, Some(14)), at(100), at(100));
         watch.saw(held("b", 1, Some(0)), at(102), at(102));
         assert_eq!(watch.over_at(&me()), Some(at(115)));
+    }
+
+    #[test]
+    fn a_store_clock_that_jumped_does_not_evict_a_holder_that_was_looked_at_seldom() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(14)), at(100), at(100));
+        watch.saw(held("b", 1, Some(0)), at(113), at(114));
+        let over_at = watch.over_at(&me()).unwrap();
+        assert!(over_at > at(114 + 12), "it may have renewed at 113 and believes for 12 s");
+        assert!(over_at < at(114 + 13));
     }
 
     #[test]
@@ -268,6 +298,21 @@ mod tests {
         restored.version = Version::new("renewed");
         watch.saw(Some(restored), at(103), at(103));
         assert_eq!(watch.over_at(&me()), Some(at(117)), "nor does somebody who renews it");
+    }
+
+    #[test]
+    fn an_own_late_write_in_place_of_a_lost_record_proves_nothing() {
+        let mut own = held("b", 7, None).unwrap();
+        own.record.holder = Some(me());
+        for vanishing_was_seen in [true, false] {
+            let mut watch = Watch::default();
+            watch.saw(held("a", 7, None), at(100), at(100));
+            if vanishing_was_seen {
+                watch.saw(None, at(102), at(102));
+            }
+            watch.saw(Some(own.clone()), at(103), at(103));
+            assert!(watch.over_at(&me()).unwrap() >= at(117), "{vanishing_was_seen}");
+        }
     }
 
     #[test]

@@ -52,9 +52,6 @@ pub use url::{InvalidTarget, Target};
 pub struct DynamoDbStore {
     target: Target,
     patience: Duration,
-    /// How far the service's clock may be off, as it is seen by two candidates; none: it is not
-    /// asked.
-    max_clock_skew: Option<Duration>,
     /// In the place of what the standard chain finds.
     credentials: Option<SharedCredentialsProvider>,
     clock: Arc<dyn Clock>,
@@ -73,16 +70,10 @@ struct Line {
 
 impl DynamoDbStore {
     /// A store at `target`. Nothing is opened yet. `patience` is how long callers wait for a call.
-    pub fn new(
-        target: Target,
-        patience: Duration,
-        max_clock_skew: Option<Duration>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(target: Target, patience: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
             target,
             patience,
-            max_clock_skew,
             credentials: None,
             clock,
             service_clock: Arc::default(),
@@ -150,17 +141,21 @@ impl DynamoDbStore {
         }
     }
 
+    fn unreadable(
+        line: &Line,
+        election: &ElectionName,
+        unreadable: &item::Unreadable,
+    ) -> StoreError {
+        line.place.misconfigured(format!("has an item of election '{election}' that {unreadable}"))
+    }
+
     fn show(
         &self,
         line: &Line,
         election: &ElectionName,
         item: &Item,
     ) -> Result<Observed, StoreError> {
-        let kept = item::decode(item).map_err(|unreadable| {
-            line.place.misconfigured(format!(
-                "is readable, but the item of election '{election}' {unreadable}"
-            ))
-        })?;
+        let kept = item::decode(item).map_err(|why| Self::unreadable(line, election, &why))?;
         let remaining = self.remaining(&kept);
         let Kept { record, version, .. } = kept;
         Ok(Observed { record, version, remaining })
@@ -169,14 +164,14 @@ impl DynamoDbStore {
     /// The service's judgement, read early: see [`service_clock`].
     fn remaining(&self, kept: &Kept) -> Option<Duration> {
         let now = self.service_clock.earliest(self.clock.now().boot)?;
-        Some((kept.expires? + self.max_clock_skew?).since(now))
+        Some((kept.expires? + self.target.max_clock_skew()?).since(now))
     }
 
     /// The record with a new version and its end in the service's time, rounded late.
     fn keep(&self, record: &LeaseRecord) -> Kept {
         // From after the elector's reading, so the lease ends later than the elector counts.
         let now = self.clock.now().boot;
-        let late = self.max_clock_skew.and_then(|_| self.service_clock.latest(now));
+        let late = self.target.max_clock_skew().and_then(|_| self.service_clock.latest(now));
         Kept {
             record: record.clone(),
             version: Version::new(uuid::Uuid::new_v4().simple().to_string()),
@@ -217,11 +212,13 @@ impl Store for DynamoDbStore {
     ) -> Result<Swapped, StoreError> {
         let line = self.ready().await?;
         let kept = self.keep(record);
+        let item = item::encode(&self.target.key(election), &kept);
+        let item = item.map_err(|why| Self::unreadable(line, election, &why))?;
         let request = line
             .client
             .put_item()
             .table_name(line.place.table())
-            .set_item(Some(item::encode(&self.target.key(election), &kept)))
+            .set_item(Some(item))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let request = match expected {
             None => request

@@ -44,6 +44,7 @@ use super::{Bell, Hints, Store, StoreError};
 use crate::election::clock::{BootTime, Clock, WallTime};
 use crate::election::elector::Swapped;
 use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Term, Version};
+use crate::election::outcome::Outcome;
 
 mod errors;
 mod folder;
@@ -70,6 +71,7 @@ const CREATE: &str = "
         lease_duration_ms INTEGER NOT NULL,
         acquire_time      TEXT NOT NULL,
         renew_time        TEXT NOT NULL,
+        outcome           TEXT,
         boot_id           TEXT NOT NULL,
         expires_boot_ms   INTEGER NOT NULL
     ) STRICT";
@@ -80,7 +82,7 @@ macro_rules! select {
     ($which:literal) => {
         concat!(
             "SELECT election, format, version, term, holder, incarnation, lease_duration_ms, \
-             acquire_time, renew_time, boot_id, expires_boot_ms FROM leases ",
+             acquire_time, renew_time, outcome, boot_id, expires_boot_ms FROM leases ",
             $which
         )
     };
@@ -90,14 +92,14 @@ const SELECT_ALL: &str = select!("ORDER BY election");
 
 const INSERT: &str = "
     INSERT INTO leases (format, version, term, holder, incarnation, lease_duration_ms,
-                        acquire_time, renew_time, boot_id, expires_boot_ms, election)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        acquire_time, renew_time, outcome, boot_id, expires_boot_ms, election)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (election) DO NOTHING";
 
 const UPDATE: &str = "
     UPDATE leases
     SET format = ?, version = ?, term = ?, holder = ?, incarnation = ?, lease_duration_ms = ?,
-        acquire_time = ?, renew_time = ?, boot_id = ?, expires_boot_ms = ?
+        acquire_time = ?, renew_time = ?, outcome = ?, boot_id = ?, expires_boot_ms = ?
     WHERE election = ? AND version = ? AND format = 1";
 
 /// The embedded store.
@@ -280,7 +282,8 @@ async fn select_all(
     let rows = sqlx::query(SELECT_ALL).fetch_all(&mut open.database).await?;
     let decode = |row: &SqliteRow| {
         let name: String = row.try_get("election")?;
-        let election = name.parse().map_err(|error| shared.unreadable(&name, &error))?;
+        let election = ElectionName::from_store(&name)
+            .ok_or_else(|| shared.unreadable(&name, &"it is not the name of an election"))?;
         let observed = shared.decode(&election, row)?;
         Ok((election, observed))
     };
@@ -298,6 +301,8 @@ async fn swap(
     // The reading is from after the elector's, so the lease ends later than the elector counts.
     let expires = shared.clock.now().boot + record.lease_duration;
     let (host, holder) = (shared.host()?, record.holder.as_ref());
+    let outcome = record.outcome.as_deref().map(Outcome::encode).transpose();
+    let outcome = outcome.map_err(|error| shared.unreadable(election, &error))?;
     let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
         .bind(FORMAT)
         .bind(&version)
@@ -307,6 +312,7 @@ async fn swap(
         .bind(millis(record.lease_duration))
         .bind(record.acquire_time.to_string())
         .bind(record.renew_time.to_string())
+        .bind(outcome)
         .bind(host.boot_id())
         .bind(millis(expires.as_duration()))
         .bind(election.as_str());
@@ -460,6 +466,9 @@ impl Shared {
             .map(|identity| Candidate { identity, incarnation: incarnation.unwrap_or_default() });
         let wall = |text: String| WallTime::parse(&text).unwrap_or(WallTime::EPOCH);
         let expires = BootTime::from_duration(from_millis(row.try_get("expires_boot_ms")?));
+        let outcome: Option<String> = row.try_get("outcome")?;
+        let outcome = outcome.as_deref().map(Outcome::decode).transpose();
+        let outcome = outcome.map_err(|error| self.unreadable(election, &error))?;
         let boot_id: String = row.try_get("boot_id")?;
         let now = self.clock.now().boot;
         Ok(Observed {
@@ -469,6 +478,7 @@ impl Shared {
                 lease_duration,
                 acquire_time: wall(row.try_get("acquire_time")?),
                 renew_time: wall(row.try_get("renew_time")?),
+                outcome: outcome.map(Box::new),
             },
             version: Version::new(row.try_get::<String, _>("version")?),
             remaining: self.host()?.remaining(&boot_id, expires, now),

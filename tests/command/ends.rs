@@ -4,7 +4,7 @@ use bellwether::command::group::{Ended, Group};
 use bellwether::command::plan::{Deadlines, Exit};
 use rustix::process::Signal;
 
-use crate::scene::{STUBBORN, Scene, eventually_true, far, kill, ms, now};
+use crate::scene::{STUBBORN, Scene, end_of, eventually_true, far, kill_all, ms, now};
 
 #[tokio::test]
 async fn it_is_asked_to_end_at_the_first_deadline() {
@@ -13,7 +13,7 @@ async fn it_is_asked_to_end_at_the_first_deadline() {
     let script = "trap 'read up idle < /proc/uptime; echo term $up >> $DIR/beats; exit 7' TERM
                   while :; do sleep 0.02; done";
     let mut group = scene.start(script, Deadlines { stop_at, kill_at: stop_at + ms(600_000) });
-    let ended = group.ended().await;
+    let ended = end_of(&mut group).await;
     assert_eq!(ended, Ended::Exited { exit: Exit::Code(7), stopped: true });
     // /proc/uptime shows hundredths, rounded down.
     assert!(scene.last_beat("term").unwrap() + ms(10) >= stop_at);
@@ -25,7 +25,7 @@ async fn everything_is_killed_at_the_second_deadline_before_the_end_is_told() {
     let mut group = scene.start_stubborn(far());
     let kill_at = now() + ms(500);
     group.stop(kill_at);
-    let ended = group.ended().await;
+    let ended = end_of(&mut group).await;
     let told = now();
     assert_eq!(scene.living(), []);
     assert!(told >= kill_at);
@@ -43,7 +43,7 @@ async fn without_an_extension_the_deadlines_hold() {
     let start = now();
     let (stop_at, kill_at) = (start + ms(1_500), start + ms(2_000));
     let mut group = scene.start_stubborn(Deadlines { stop_at, kill_at });
-    let ended = group.ended().await;
+    let ended = end_of(&mut group).await;
     assert_eq!(ended, Ended::Exited { exit: Exit::Signal(9), stopped: true });
     assert_eq!(scene.living(), []);
     assert!(now() >= kill_at);
@@ -62,7 +62,7 @@ async fn extensions_keep_it_running() {
         group.extend(lease());
     }
     assert!(scene.last_beat("command").unwrap() > start + ms(2_500));
-    let ended = group.ended().await;
+    let ended = end_of(&mut group).await;
     assert_eq!(ended, Ended::Exited { exit: Exit::Signal(15), stopped: true });
 }
 
@@ -72,7 +72,7 @@ async fn an_end_once_ordered_cannot_be_taken_back() {
     let mut group = scene.start_stubborn(far());
     group.stop(now() + ms(300));
     group.extend(far());
-    assert_eq!(group.ended().await.code(), Some(137));
+    assert_eq!(end_of(&mut group).await.code(), Some(137));
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_command_that_comes_too_late_is_not_started() {
     let scene = Scene::new();
     let deadlines = Deadlines { stop_at: now(), kill_at: now() + ms(60_000) };
     let mut group = scene.start("touch $DIR/started", deadlines);
-    assert_eq!(group.ended().await, Ended::TooLate);
+    assert_eq!(end_of(&mut group).await, Ended::TooLate);
     assert_eq!(Ended::TooLate.code(), None);
     assert!(!scene.path("started").exists());
 }
@@ -91,9 +91,9 @@ async fn a_stopped_command_is_woken_to_end() {
     let script = "trap 'exit 8' TERM; touch $DIR/ready; while :; do sleep 0.02; done";
     let mut group = scene.start(script, far());
     eventually_true("the trap", || scene.path("ready").exists());
-    scene.workers().into_iter().for_each(|worker| kill(worker, Signal::STOP));
+    kill_all(scene.workers(), Signal::STOP);
     group.stop(now() + ms(600_000));
-    let ended = group.ended().await;
+    let ended = end_of(&mut group).await;
     assert_eq!(ended, Ended::Exited { exit: Exit::Code(8), stopped: true });
 }
 

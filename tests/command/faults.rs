@@ -2,9 +2,11 @@
 
 use bellwether::command::group::Ended;
 use bellwether::command::plan::{Deadlines, Exit};
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
-use crate::scene::{STUBBORN, Scene, eventually_true, far, kill, ms, now, pid_of, state};
+use crate::scene::{
+    STUBBORN, Scene, end_of, eventually_true, far, kill, kill_all, ms, now, pid_of, state,
+};
 
 #[test]
 fn main_is_killed() {
@@ -68,7 +70,7 @@ async fn the_guard_is_killed() {
     let scene = Scene::new();
     let mut group = scene.start_stubborn(far());
     kill(scene.guard(), Signal::KILL);
-    let ended = group.ended().await;
+    let ended = end_of(&mut group).await;
     assert_eq!(scene.living(), []);
     assert_eq!(ended, Ended::GuardLost);
     assert_eq!(ended.code(), None);
@@ -81,7 +83,7 @@ async fn the_guard_is_killed_at_any_moment_of_its_start() {
         let mut group = scene.start("beat command & beat command", far());
         tokio::time::sleep(std::time::Duration::from_micros(delay * 100)).await;
         kill(group.guard(), Signal::KILL);
-        assert_eq!(group.ended().await, Ended::GuardLost);
+        assert_eq!(end_of(&mut group).await, Ended::GuardLost);
         assert_eq!(scene.living(), [], "after {delay}");
     }
 }
@@ -92,7 +94,7 @@ async fn the_guard_is_stopped() {
     let (stop_at, kill_at) = (now() + ms(1_500), now() + ms(2_000));
     let mut group = scene.start_stubborn(Deadlines { stop_at, kill_at });
     kill(scene.guard(), Signal::STOP);
-    let ended = group.ended().await;
+    let ended = end_of(&mut group).await;
     assert_eq!(scene.living(), []);
     assert_eq!(ended, Ended::Exited { exit: Exit::Signal(9), stopped: true });
     assert!(STUBBORN.iter().all(|name| scene.last_beat(name) < Some(kill_at + ms(1_000))));
@@ -115,8 +117,7 @@ async fn a_stopped_guard_does_not_hang_main_and_ends_the_work_when_let_go_of() {
 fn both_are_sent_sigterm_and_main_does_not_survive_it() {
     let scene = Scene::new();
     let main = scene.stubborn_main(600_000, 600_000);
-    let all: Vec<Pid> = scene.living();
-    all.into_iter().for_each(|pid| kill(pid, Signal::TERM));
+    kill_all(scene.living(), Signal::TERM);
     wait_for(main);
     eventually_true("everything to be gone", || scene.living().is_empty());
 }

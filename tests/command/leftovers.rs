@@ -5,13 +5,13 @@ use std::process::Command;
 use bellwether::command::group::Ended;
 use bellwether::command::plan::Exit;
 
-use crate::scene::{Scene, eventually_true, far, zombies_of};
+use crate::scene::{Scene, end_of, eventually_true, far, zombies_of};
 
 #[tokio::test]
 async fn what_it_leaves_behind_ends_before_its_end_is_told() {
     let scene = Scene::new();
     let mut group = scene.start("sleep 600 & setsid sleep 600 & (sleep 600 &) ; exit 5", far());
-    let ended = group.ended().await;
+    let ended = end_of(&mut group).await;
     assert_eq!(ended, Ended::Exited { exit: Exit::Code(5), stopped: false });
     assert_eq!(scene.living(), []);
 }
@@ -21,7 +21,7 @@ async fn stubborn_leftovers_are_killed() {
     let scene = Scene::new();
     let script = "trap '' TERM; beat one & setsid sleep 600 & until [ -s $DIR/beats ]; do :; done";
     let mut group = scene.start(script, far());
-    assert_eq!(group.ended().await.code(), Some(0));
+    assert_eq!(end_of(&mut group).await.code(), Some(0));
     assert_eq!(scene.living(), []);
 }
 
@@ -40,7 +40,7 @@ END
         until [ "$(wc -l < $DIR/ready)" = 2 ]; do sleep 0.01; done
     "#;
     let mut group = scene.start(script, far());
-    group.ended().await;
+    end_of(&mut group).await;
     let asked = scene.read("asked");
     let mut asked: Vec<_> = asked.lines().collect();
     asked.sort_unstable();
@@ -57,7 +57,7 @@ async fn orphans_leave_no_zombies_while_it_runs() {
     eventually_true("the forks", || scene.path("forked").exists());
     eventually_true("no zombies", || zombies_of(group.guard()) == 0);
     group.kill();
-    group.ended().await;
+    end_of(&mut group).await;
     assert_eq!(scene.living(), []);
 }
 

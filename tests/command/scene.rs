@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use bellwether::command::group::{CommandSpec, Group};
+use bellwether::command::group::{CommandSpec, Ended, Group};
 use bellwether::command::plan::Deadlines;
 use bellwether::election::clock::{BootTime, Clock, HostClock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -151,10 +151,13 @@ impl Scene {
 impl Drop for Scene {
     /// A failed test leaves nothing running either.
     fn drop(&mut self) {
-        for pid in self.living() {
-            let _ = kill_process(pid, Signal::KILL);
-        }
+        kill_all(self.living(), Signal::KILL);
     }
+}
+
+/// Waits until the guard has said that all is gone.
+pub async fn end_of(group: &mut Group) -> Ended {
+    tokio::time::timeout(PATIENCE, group.ended()).await.expect("waited in vain for the end")
 }
 
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -178,6 +181,13 @@ pub fn pid_of(child: &Child) -> Pid {
 
 pub fn kill(pid: Pid, signal: Signal) {
     kill_process(pid, signal).unwrap();
+}
+
+/// Signals what is there; some may have ended since they were listed.
+pub fn kill_all(pids: Vec<Pid>, signal: Signal) {
+    for pid in pids {
+        let _ = kill_process(pid, signal);
+    }
 }
 
 pub fn comm(pid: Pid) -> String {

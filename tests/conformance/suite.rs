@@ -7,6 +7,7 @@ use std::time::Duration;
 use bellwether::election::clock::WallTime;
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Version};
+use bellwether::election::outcome::Outcome;
 use bellwether::store::{Store, StoreError};
 use tokio::task::JoinSet;
 
@@ -27,12 +28,26 @@ fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord
         lease_duration: subject.lease_duration(),
         acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
         renew_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
+        outcome: None,
     }
 }
 
 fn renewed(record: &LeaseRecord) -> LeaseRecord {
     let renew_time = WallTime::parse("2026-11-23T07:39:48.250Z").unwrap();
     LeaseRecord { renew_time, ..record.clone() }
+}
+
+fn outcome(holder: &str) -> Outcome {
+    Outcome {
+        succeeded: false,
+        exit_code: 137,
+        holder: holder.to_owned(),
+        term: 3,
+        started: "2026-11-23T07:39:46.125Z".to_owned(),
+        finished: "2026-11-23T07:39:48.250Z".to_owned(),
+        attempts: 2,
+        stderr: Some("it's \"broken\"\n\u{1F411} 100 %\n".to_owned()),
+    }
 }
 
 async fn won(
@@ -136,6 +151,7 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     store.init().await.unwrap();
     let identity = "pod/web-0 'quoted' \"twice\" \\ % ; ü $1 {}";
     let written = renewed(&record(subject, Some(identity), u64::from(u32::MAX) * 4));
+    let written = LeaseRecord { outcome: Some(Box::new(outcome(identity))), ..written };
     won(&*store, &name, None, &written).await;
     let found = observed(&*subject.from_another_process(), &name).await.record;
     assert_eq!(found.holder, written.holder);
@@ -143,6 +159,7 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     assert_eq!(found.lease_duration, written.lease_duration);
     assert_eq!(found.acquire_time.to_string(), written.acquire_time.to_string());
     assert_eq!(found.renew_time.to_string(), written.renew_time.to_string());
+    assert_eq!(found.outcome, written.outcome);
 }
 
 pub async fn expiry_is_judged_by_the_store(subject: &dyn Subject) {
@@ -200,11 +217,14 @@ pub async fn list_shows_every_record(subject: &dyn Subject) {
     for (name, term) in [("b", 2), ("a", 1), ("c", 3)] {
         won(&*store, &election(name), None, &record(subject, Some("x"), term)).await;
     }
+    let once = ElectionName::once("sha256:00ff/web@1").unwrap();
+    won(&*store, &once, None, &record(subject, None, 4)).await;
     let listed = subject.from_another_process().list().await.unwrap();
     let mut listed: Vec<_> =
         listed.iter().map(|(name, found)| (name.to_string(), found.record.term)).collect();
     listed.sort();
-    assert_eq!(listed, [("a".to_owned(), 1), ("b".to_owned(), 2), ("c".to_owned(), 3)]);
+    let expected = [("a", 1), ("b", 2), ("c", 3), (once.as_str(), 4)];
+    assert_eq!(listed, expected.map(|(name, term)| (name.to_owned(), term)));
 }
 
 pub async fn changes_of_leader_are_hinted(subject: &dyn Subject) {

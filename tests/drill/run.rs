@@ -141,6 +141,23 @@ fn sigterm_ends_the_command_and_hands_over() {
 }
 
 #[test]
+fn the_lease_is_kept_for_a_command_that_takes_longer_than_it_to_end() {
+    let pasture = Pasture::new();
+    // Six seconds, two leases, of orderly end.
+    let slow = format!(
+        "trap 'for i in 1 2 3 4 5 6; do sleep 1; done; echo done > finished; exit 0' TERM; {BEAT}"
+    );
+    let mut first = Runner::start("a", &pasture, &slow);
+    let term = beat_after(&pasture, 0).term;
+    let _second = Runner::start("b", &pasture, BEAT);
+    first.signal("TERM");
+    let next = beat_after(&pasture, term);
+    assert!(pasture.folder().join("finished").exists(), "it was killed before it had ended");
+    assert_eq!((next.term, next.name.as_str()), (term + 1, "b"));
+    assert_eq!(first.exit_code(), Some(0));
+}
+
+#[test]
 fn a_killed_instance_leaves_no_command_behind() {
     let pasture = Pasture::new();
     let stubborn = format!("trap '' TERM INT HUP; ({BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}");

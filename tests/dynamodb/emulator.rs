@@ -134,7 +134,7 @@ pub fn credentials() -> SharedCredentialsProvider {
 
 /// A store as one process has it.
 pub fn open(url: &str, patience: Duration, skew: Option<Duration>) -> Arc<DynamoDbStore> {
-    let target = Target::parse(url).unwrap();
-    let store = DynamoDbStore::new(target, patience, skew, Arc::new(HostClock));
+    let target = Target::parse(url).unwrap().judged_within(skew);
+    let store = DynamoDbStore::new(target, patience, Arc::new(HostClock));
     Arc::new(store.with_credentials(credentials()))
 }

@@ -21,7 +21,7 @@ pub const A_LEADER_EXISTS: &str = "I3 a leader exists";
 /// A candidate names another one for no longer than the lease in the record lasts from when it
 /// first saw this state of it, and not at all once it is vacated.
 pub const NO_DEAD_HOLDER: &str = "I4 no dead holder is named";
-/// Nobody believes while another candidate's work is alive.
+/// Nobody believes while work of another term is alive, another candidate's or its own.
 pub const NO_OLD_WORK: &str = "I5 no old work";
 /// A candidate that vacates has stopped believing, and its work has ended.
 pub const VACATED_LAST: &str = "I6 vacated last";
@@ -51,6 +51,8 @@ pub struct Seen {
     /// When the lease that the record shows is over at the latest, by the process's clock.
     over_at: BootTime,
     named: Option<String>,
+    /// How many states of the record it saw.
+    pub states: u32,
 }
 
 impl Seen {
@@ -58,11 +60,17 @@ impl Seen {
         let version = observed.map(|o| &o.version);
         if self.version.as_ref() != version {
             self.version = version.cloned();
+            self.states += 1;
             let lease = observed.map_or(Duration::ZERO, |o| o.record.lease_duration);
             self.over_at = received + lease;
         }
         let holder = observed.and_then(|o| o.record.holder.as_ref());
         self.named = holder.map(|holder| holder.identity.clone());
+    }
+
+    /// Its own write was applied: the record names itself or nobody.
+    pub fn wrote(&mut self) {
+        *self = Self { states: self.states + 1, ..Self::default() };
     }
 
     /// [`NO_DEAD_HOLDER`], for as long as this view is the one that readers see.
@@ -106,8 +114,8 @@ pub struct Calls {
 /// Without hints, in one retry period: a renewal that fails, the look after a quarter of the
 /// period, the next renewal that fails at once, the look after half a period; or a look at the end
 /// of a lease, an acquisition that is lost, a look, and the same again when the winner vacates. Of
-/// the latter each needs a write of somebody else, so there is no hard limit; a driver that repeats
-/// calls without a pause makes hundreds.
+/// the latter each needs a write of somebody else, so there is no hard limit; a candidate that
+/// repeats calls without a pause would make hundreds.
 const CALLS_A_PERIOD: usize = 8;
 
 impl Calls {

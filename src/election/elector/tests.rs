@@ -223,6 +223,7 @@ fn held_by(holder: Candidate, term: Term) -> LeaseRecord {
         lease_duration: Duration::from_secs(15),
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
+        outcome: None,
     }
 }
 
@@ -826,4 +827,131 @@ fn whatever_happens_it_never_spins_and_every_call_is_bounded() {
             }
         }
     }
+}
+
+#[test]
+fn a_new_term_does_not_begin_beside_work_of_the_old_one() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.run_without_store_until(20_000);
+    assert_eq!(world.take_news(), [LOST_BY_DEADLINE]);
+    world.run_until(30_000);
+    assert!(!world.leads(), "the store is back, the work is not gone");
+    world.send(Event::Work { under_way: false });
+    world.run_until(30_050);
+    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+// --- Work that is done once ---------------------------------------------------------------------
+
+fn outcome(succeeded: bool, attempts: u32) -> Box<Outcome> {
+    Box::new(Outcome {
+        succeeded,
+        exit_code: if succeeded { 0 } else { 9 },
+        holder: "somebody".to_owned(),
+        term: 4,
+        started: "then".to_owned(),
+        finished: "now".to_owned(),
+        attempts,
+        stderr: None,
+    })
+}
+
+impl World {
+    /// A candidate for work that may fail three times, on a store with this record.
+    fn once_on(record: LeaseRecord) -> Self {
+        let mut world = Self::on(Some(record));
+        world.elector = Elector::new(candidate("me", "1"), Timing::default(), 7).once(3);
+        world.call = None;
+        world.send(Event::Wake);
+        world
+    }
+
+    fn finish(&mut self, succeeded: bool) {
+        self.send(Event::Finish { outcome: outcome(succeeded, 0) });
+    }
+}
+
+#[test]
+fn an_outcome_is_written_by_the_write_that_vacates_and_belief_ends_before() {
+    let mut world = World::leading();
+    world.finish(true);
+    assert!(!world.leads());
+    let written = world.writes();
+    assert!(written.holder.is_none());
+    let outcome = written.outcome.as_ref().unwrap();
+    assert_eq!((outcome.succeeded, outcome.term, outcome.attempts), (true, 1, 1));
+    world.store_answers();
+    assert_eq!(world.elector.leadership().outcome.unwrap().attempts, 1);
+}
+
+#[test]
+fn nobody_stands_for_work_that_is_done_or_has_failed_for_good() {
+    for (last, goes_on) in
+        [(outcome(true, 1), false), (outcome(false, 3), false), (outcome(false, 2), true)]
+    {
+        let mut world = World::once_on(LeaseRecord { outcome: Some(last), ..vacated(4) });
+        world.run_until(60_000);
+        assert_eq!(world.leads(), goes_on);
+    }
+}
+
+#[test]
+fn attempts_are_counted_through_the_terms() {
+    let mut world = World::once_on(LeaseRecord { outcome: Some(outcome(false, 1)), ..vacated(4) });
+    world.run_until(30);
+    assert_eq!(
+        world.stored().outcome.as_ref().unwrap().attempts,
+        1,
+        "kept while it is tried again"
+    );
+    world.finish(false);
+    let written = world.writes().outcome.clone().unwrap();
+    assert_eq!((written.attempts, written.term), (2, 5));
+}
+
+#[test]
+fn work_in_flight_keeps_the_outcome_waiting_like_any_vacating() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.finish(true);
+    assert!(world.call.is_none());
+    world.send(Event::Work { under_way: false });
+    assert!(world.writes().outcome.is_some());
+}
+
+#[test]
+fn an_outcome_is_written_after_a_lapse_if_the_record_is_still_the_own_one() {
+    let mut world = World::leading();
+    world.run_without_store_until(11_000);
+    world.finish(true);
+    world.run_until(40_000);
+    let outcome = world.stored().outcome.as_ref().unwrap();
+    assert_eq!((outcome.succeeded, outcome.term), (true, 1), "before it stood again");
+}
+
+#[test]
+fn an_outcome_whose_write_got_no_answer_is_looked_up_and_written_once() {
+    for applied in [true, false] {
+        let mut world = World::leading();
+        world.finish(true);
+        if applied {
+            world.answer_is_lost()
+        } else {
+            world.request_is_lost()
+        }
+        world.run_until(20_000);
+        assert_eq!(world.stored().outcome.as_ref().unwrap().attempts, 1, "applied: {applied}");
+    }
+}
+
+#[test]
+fn an_outcome_is_dropped_when_somebody_else_took_over() {
+    let mut world = World::leading();
+    world.run_without_store_until(11_000);
+    world.somebody_writes(rival(2));
+    world.finish(true);
+    world.run_until(24_000);
+    assert!(world.stored().outcome.is_none());
+    assert!(world.stored().holder.is_some(), "the other one is left alone");
 }

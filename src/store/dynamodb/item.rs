@@ -9,6 +9,7 @@
 //! | `holder`, `incarnation` | S | who holds the lease; absent when it is vacated |
 //! | `lease_duration_ms` | N | how long rivals wait for this holder |
 //! | `acquire_time`, `renew_time` | S | by the holder's wall clock, for people |
+//! | `outcome` | S | how the last attempt ended, as JSON, where work is done once; else absent |
 //! | `expires` | S | by the service's clock; absent if that was not known |
 //!
 //! `expires` is text, not a number, so that nobody can make it the table's TTL attribute: the item
@@ -24,6 +25,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::service_clock::ServiceTime;
 use crate::election::clock::WallTime;
 use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Version};
+use crate::election::outcome::Outcome;
 
 /// The partition key of the table.
 pub const KEY: &str = "election";
@@ -88,7 +90,11 @@ pub fn format() -> AttributeValue {
 }
 
 /// The whole item for a record.
-pub fn encode(key: &str, kept: &Kept) -> Item {
+///
+/// # Errors
+///
+/// Never for what the elector writes: see [`Outcome::encode`].
+pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
     let Kept { record, version, expires } = kept;
     let mut item = Item::from([
         (KEY.to_owned(), text(key)),
@@ -106,7 +112,11 @@ pub fn encode(key: &str, kept: &Kept) -> Item {
     if let Some(expires) = expires.and_then(show_time) {
         item.insert("expires".to_owned(), text(expires));
     }
-    item
+    if let Some(outcome) = &record.outcome {
+        let outcome = outcome.encode().map_err(|_| Unreadable::Attribute("outcome"))?;
+        item.insert("outcome".to_owned(), text(outcome));
+    }
+    Ok(item)
 }
 
 /// Reads an item.
@@ -130,6 +140,7 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
             lease_duration: lease_duration(item)?,
             acquire_time: wall(item, "acquire_time")?,
             renew_time: wall(item, "renew_time")?,
+            outcome: outcome(item)?.map(Box::new),
         },
         version: Version::new(required(item, "version")?),
         // One that cannot be read is as good as none: the lease is watched then.
@@ -140,6 +151,11 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
 /// The key of an item.
 pub fn key_of(item: &Item) -> Option<&str> {
     item.get(KEY)?.as_s().ok().map(String::as_str)
+}
+
+fn outcome(item: &Item) -> Result<Option<Outcome>, Unreadable> {
+    let outcome = optional(item, "outcome")?.map(Outcome::decode).transpose();
+    outcome.map_err(|_| Unreadable::Attribute("outcome"))
 }
 
 fn lease_duration(item: &Item) -> Result<Duration, Unreadable> {
@@ -203,6 +219,7 @@ mod tests {
                 lease_duration: Duration::from_secs(15),
                 acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
                 renew_time: WallTime::parse("2026-11-23T07:39:48.250Z").unwrap(),
+                outcome: None,
             },
             version: Version::new("v"),
             expires: Some(ServiceTime::from_unix(Duration::from_millis(1_795_419_603_001))),
@@ -211,7 +228,7 @@ mod tests {
 
     #[test]
     fn an_item_comes_back_as_written() {
-        let item = encode("billing/cron", &kept());
+        let item = encode("billing/cron", &kept()).unwrap();
         assert_eq!(key_of(&item), Some("billing/cron"));
         let read = decode(&item).unwrap();
         assert_eq!(read.expires, kept().expires);
@@ -226,13 +243,13 @@ mod tests {
             expires: Some(ServiceTime::from_unix(Duration::from_nanos(1_000_000_001))),
             ..kept()
         };
-        let read = decode(&encode("a", &kept)).unwrap().expires;
+        let read = decode(&encode("a", &kept).unwrap()).unwrap().expires;
         assert_eq!(read, Some(ServiceTime::from_unix(Duration::from_millis(1_001))));
     }
 
     #[test]
     fn no_attribute_could_serve_as_a_time_to_live() {
-        for (name, value) in encode("a", &kept()) {
+        for (name, value) in encode("a", &kept()).unwrap() {
             assert!(value.is_s() || ["format", "term", "lease_duration_ms"].contains(&&*name));
         }
     }
@@ -240,7 +257,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let without = |name: &str| {
-            let mut item = encode("a", &kept());
+            let mut item = encode("a", &kept()).unwrap();
             item.remove(name);
             decode(&item)
         };
@@ -248,7 +265,7 @@ mod tests {
             assert_eq!(without(name).unwrap_err(), Unreadable::Attribute(name));
         }
         assert_eq!(without("expires").unwrap().expires, None);
-        let mut newer = encode("a", &kept());
+        let mut newer = encode("a", &kept()).unwrap();
         newer.insert("format".into(), AttributeValue::N("2".into()));
         assert!(decode(&newer).unwrap_err().to_string().contains("upgrade"));
     }

@@ -1,6 +1,7 @@
 //! What a `dynamodb://` URL says.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::election::lease::ElectionName;
 use crate::store::aws::Choice;
@@ -15,6 +16,7 @@ pub struct Target {
     prefix: Option<String>,
     endpoint: Option<String>,
     choice: Choice,
+    max_clock_skew: Option<Duration>,
 }
 
 /// Why a text is not a `dynamodb://` URL. The text itself is not repeated.
@@ -49,8 +51,8 @@ pub enum InvalidTarget {
     Endpoint,
     /// A prefix that could be mistaken for another.
     #[error(
-        "the prefix in the store URL has to have 1 to 128 letters, digits, '_', '-' or '.', for \
-         example ?prefix=billing"
+        "the prefix in the store URL has to have 1 to 128 letters, digits, '_', '-' or '.', and not to \
+         be 'once', for example ?prefix=billing"
     )]
     Prefix,
 }
@@ -74,7 +76,13 @@ impl Target {
         if !(3..=255).contains(&table.len()) || !is_plain(&table) {
             return Err(InvalidTarget::Table);
         }
-        let mut target = Self { table, prefix: None, endpoint: None, choice: Choice::default() };
+        let mut target = Self {
+            table,
+            prefix: None,
+            endpoint: None,
+            choice: Choice::default(),
+            max_clock_skew: None,
+        };
         for (name, value) in url.query_pairs() {
             target.set(&name, value.into_owned())?;
         }
@@ -95,7 +103,8 @@ impl Target {
         if name == "endpoint" && !is_endpoint(&value) {
             return Err(InvalidTarget::Endpoint);
         }
-        if name == "prefix" && (value.len() > 128 || !is_plain(&value)) {
+        // Names of elections may begin with "once/".
+        if name == "prefix" && (value.len() > 128 || !is_plain(&value) || value == "once") {
             return Err(InvalidTarget::Prefix);
         }
         *slot = Some(value);
@@ -117,9 +126,22 @@ impl Target {
         &self.choice
     }
 
+    /// How far the service's clock may be off; none, as at first: leases are not judged by it.
+    pub fn max_clock_skew(&self) -> Option<Duration> {
+        self.max_clock_skew
+    }
+
+    /// See [`Target::max_clock_skew`].
+    #[must_use]
+    pub fn judged_within(mut self, max_clock_skew: Option<Duration>) -> Self {
+        self.max_clock_skew = max_clock_skew;
+        self
+    }
+
     /// The partition key of an election: its name, or `PREFIX/NAME`.
     ///
-    /// Neither a prefix nor a name has a slash in it, so two elections never share a key.
+    /// Two elections never share a key. What comes before the first slash of a key is a prefix,
+    /// which has no slash itself, or `once`, which no prefix is, or there is none.
     pub fn key(&self, election: &ElectionName) -> String {
         match &self.prefix {
             Some(prefix) => format!("{prefix}/{election}"),
@@ -133,7 +155,7 @@ impl Target {
             Some(prefix) => key.strip_prefix(prefix.as_str())?.strip_prefix('/')?,
             None => key,
         };
-        name.parse().ok()
+        ElectionName::from_store(name)
     }
 
     /// What keys begin with.
@@ -214,7 +236,9 @@ mod tests {
         assert!(refused("dynamodb://leases?region=a&region=b").to_string().contains("twice"));
         assert_eq!(refused("dynamodb://leases?endpoint=localhost:8000"), InvalidTarget::Endpoint);
         assert_eq!(refused("dynamodb://leases?endpoint=http://u:p@h"), InvalidTarget::Endpoint);
-        assert_eq!(refused("dynamodb://leases?prefix=a/b"), InvalidTarget::Prefix);
+        for prefix in ["a/b", "once", "ä"] {
+            assert_eq!(refused(&format!("dynamodb://l.s?prefix={prefix}")), InvalidTarget::Prefix);
+        }
     }
 
     #[test]
@@ -225,7 +249,10 @@ mod tests {
             key("dynamodb://leases?prefix=a", "b.c"),
             key("dynamodb://leases?prefix=a.b", "c")
         );
+        let once = ElectionName::once("b/c").unwrap();
         let shared = Target::parse("dynamodb://leases?prefix=a").unwrap();
+        assert_eq!(shared.key(&once), "a/once/b/c");
+        assert_eq!(shared.election("a/once/b/c"), Some(once));
         assert_eq!(shared.election("a/b").unwrap().as_str(), "b");
         for foreign in ["b", "ab/c", "a.b/c", "a/", "a/B c"] {
             assert_eq!(shared.election(foreign), None, "{foreign}");

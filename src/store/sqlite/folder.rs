@@ -67,7 +67,7 @@ pub fn check(path: &Path, folder: &Path) -> Result<(), StoreError> {
         }
         Err(error) => return wrong(format!("cannot look at the folder {shown}: {error}")),
     }
-    if let Some(kind) = rustix::fs::statfs(folder).ok().as_ref().and_then(network) {
+    if let Some(kind) = rustix::fs::statfs(folder).ok().and_then(|found| network(magic(&found))) {
         return wrong(format!(
             "{shown} is on a network file system ({kind}), across which SQLite's locks do not \
              hold: use a folder on a local disk, or Postgres or DynamoDB for several hosts"
@@ -89,10 +89,15 @@ pub fn check(path: &Path, folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn network(found: &StatFs) -> Option<&'static str> {
+fn magic(found: &StatFs) -> u64 {
     // The field is signed on some platforms, and some magic numbers have the top bit set.
     #[expect(clippy::cast_sign_loss, reason = "a magic number is a bit pattern")]
     let magic = found.f_type as u64 & 0xFFFF_FFFF;
+    magic
+}
+
+/// What a network file system is called; none if the number is of another kind.
+fn network(magic: u64) -> Option<&'static str> {
     NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
@@ -162,6 +167,15 @@ mod tests {
     fn a_file_is_not_a_folder() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(refused(&file.path().join("leases.db")).contains("is not a folder"));
+    }
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers_and_local_ones_pass() {
+        let [nfs, cifs, fuse, tmpfs, ext4, overlay] =
+            [0x6969, 0xFF53_4D42, 0x6573_5546, 0x0102_1994, 0xEF53, 0x794C_7630].map(network);
+        assert_eq!([nfs, cifs, fuse], [Some("NFS"), Some("CIFS"), Some("FUSE")]);
+        assert_eq!([tmpfs, ext4, overlay], [None; 3]);
+        assert_eq!(network(magic(&rustix::fs::statfs("/proc").unwrap())), None);
     }
 
     #[test]

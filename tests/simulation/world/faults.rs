@@ -35,9 +35,7 @@ impl World {
                 return (0..self.nodes.len()).try_for_each(|node| self.cut(node, how, lasts));
             }
             Fault::StepClock { by } => {
-                trace!(self, "the store's clock steps by {} s", by as f64 / 1e9);
-                self.tally.count("store clock stepped");
-                self.store.step_clock(by);
+                self.step_store_clock(by);
                 return Ok(());
             }
             Fault::LoseWrites => {
@@ -102,6 +100,19 @@ impl World {
         let lasts = lasts.min(self.plan.calm_at - self.now);
         self.after(lasts, Happening::Mend { node, cut });
         Ok(())
+    }
+
+    /// Only if everybody saw the record change: see [`crate::plan::Theme::SteppedClock`].
+    fn step_store_clock(&mut self, by: i64) {
+        let all_saw = self.nodes.iter().all(|node| match &node.process {
+            Some(process) => process.seen.states >= 2,
+            None => node.life > 0,
+        });
+        if all_saw {
+            trace!(self, "the store's clock steps by {} s", by as f64 / 1e9);
+            self.tally.count("store clock stepped");
+            self.store.step_clock(by);
+        }
     }
 
     /// Only if everybody knows the current term: see [`crate::plan::Theme::LostWrites`].

@@ -111,20 +111,21 @@ impl World {
         let believed = process.view.leading(boot).map(|own| own.term);
         process.view = process.elector.leadership();
         if own_write {
-            // What it wrote names itself: nobody else can be named.
-            process.seen = Seen::default();
+            process.seen.wrote();
         }
-        let believes = process.view.leading(boot).map(|own| (own.term, own.kills_at));
+        let believes = process.view.leading(boot).map(|own| own.term);
+        let holds = process.view.leading(boot).or_else(|| process.view.draining(boot));
+        let allows = holds.map(|lease| (lease.term, lease.kills_at));
         let named = process.seen.check(&process.view, boot);
         self.check_belief()?;
         named?;
-        if let Some((term, _)) = believes
+        if let Some(term) = believes
             && believed != Some(term)
         {
             self.terms.begins(term)?;
         }
         self.tell(node, &news);
-        self.follow_belief(node, believes);
+        self.follow_lease(node, believes, allows);
         self.act(node, action)
     }
 

@@ -2,6 +2,7 @@
 
 use bellwether::election::clock::BootTime;
 use bellwether::election::elector::Event;
+use bellwether::election::lease::Term;
 
 use super::{Happening, Mail, Work, World};
 use crate::invariants::{A_LEADER_EXISTS, NO_OLD_WORK, ONE_BELIEVER, Violation};
@@ -27,8 +28,11 @@ impl World {
             }
             return Ok(());
         };
-        let me = (believer, self.nodes[believer].life);
-        match self.works.iter().find(|work| (work.node, work.life) != me) {
+        let own = self.nodes[believer].process.as_ref();
+        let own = own.and_then(|process| process.view.leading(self.local(believer)));
+        let me = (believer, self.nodes[believer].life, own.map(|own| own.term));
+        let mine = |work: &Work| (work.node, work.life, Some(work.term)) == me;
+        match self.works.iter().find(|work| !mine(work)) {
             None => Ok(()),
             Some(Work { node, term, .. }) => {
                 let what = format!("n{believer} leads while n{node}'s work of term {term} goes on");
@@ -65,21 +69,26 @@ impl World {
         self.deliver(node, Mail::Tell(Event::Work { under_way: true }))
     }
 
-    /// Work goes on for as long as its term is led, and is asked to end when it is not.
-    pub(super) fn follow_belief(&mut self, node: usize, believes: Option<(u64, BootTime)>) {
+    /// Work goes on for as long as its term is led, and is asked to end when it is not. It is killed
+    /// when the lease that allows it says so, which is kept up while the work ends.
+    pub(super) fn follow_lease(
+        &mut self,
+        node: usize,
+        believes: Option<Term>,
+        allows: Option<(Term, BootTime)>,
+    ) {
         let life = self.nodes[node].life;
         let Some(work) = self.works.iter_mut().find(|w| (w.node, w.life) == (node, life)) else {
             return;
         };
-        match believes {
-            Some((term, kills_at)) if term == work.term => work.kills_at = kills_at,
-            _ if !work.asked_to_end => {
-                work.asked_to_end = true;
-                let work = work.id;
-                let lasts = self.rng.u64(0..self.plan.lease() / 3);
-                self.after(lasts, Happening::WorkEnds { work });
-            }
-            _ => {}
+        if let Some((_, kills_at)) = allows.filter(|(term, _)| *term == work.term) {
+            work.kills_at = kills_at;
+        }
+        if believes != Some(work.term) && !work.asked_to_end {
+            work.asked_to_end = true;
+            let work = work.id;
+            let lasts = self.rng.u64(0..self.plan.lease() * 2);
+            self.after(lasts, Happening::WorkEnds { work });
         }
     }
 

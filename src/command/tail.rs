@@ -1,0 +1,104 @@
+//! The last of what a command writes to standard error: passed on as it comes, and kept.
+
+use std::collections::VecDeque;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// How much is kept, in bytes: a traceback, and little enough for any store's record.
+const KEPT: usize = 4096;
+
+/// After the command is gone its last words are on their way. If somebody else holds the pipe open,
+/// they are not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The end of a stream.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    kept: Arc<Mutex<VecDeque<u8>>>,
+    done: watch::Receiver<bool>,
+}
+
+impl Tail {
+    /// A pipe to give to a command as its standard error, and the tail of it.
+    ///
+    /// A thread of its own copies, so that a terminal or a log that does not take anything more
+    /// stops nobody but the command.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no pipe or thread to spare.
+    pub fn of_command() -> io::Result<(PipeWriter, Self)> {
+        let (reader, writer) = io::pipe()?;
+        let (finished, done) = watch::channel(false);
+        let kept = Arc::new(Mutex::new(VecDeque::with_capacity(KEPT)));
+        let sink = Arc::clone(&kept);
+        thread::Builder::new().name("stderr".to_owned()).spawn(move || {
+            copy(reader, &sink);
+            finished.send_replace(true);
+        })?;
+        Ok((writer, Self { kept, done }))
+    }
+
+    /// What was kept, from the beginning of a line on if it was cut, once the stream has ended.
+    pub async fn text(mut self) -> Option<String> {
+        let _ = tokio::time::timeout(PATIENCE, self.done.wait_for(|done| *done)).await;
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes: Vec<u8> = kept.iter().copied().collect();
+        let cut = bytes.len() == KEPT;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let text = match text.split_once('\n') {
+            Some((_, rest)) if cut && !rest.is_empty() => rest.to_owned(),
+            _ => text,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+fn copy(mut from: PipeReader, kept: &Mutex<VecDeque<u8>>) {
+    let mut buffer = [0; 4096];
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(read) => buffer.get(..read).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        };
+        // Nobody is left to tell if this cannot be written; the record still gets it.
+        let _ = io::stderr().write_all(read);
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(read);
+        let surplus = kept.len().saturating_sub(KEPT);
+        kept.drain(..surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn kept(written: &str) -> Option<String> {
+        let (mut writer, tail) = Tail::of_command().unwrap();
+        writer.write_all(written.as_bytes()).unwrap();
+        drop(writer);
+        tail.text().await
+    }
+
+    #[tokio::test]
+    async fn a_short_text_is_kept_whole() {
+        assert_eq!(kept("").await, None);
+        assert_eq!(kept("one\ntwo").await.unwrap(), "one\ntwo");
+    }
+
+    #[tokio::test]
+    async fn of_a_long_text_the_last_lines_are_kept() {
+        let lines: String = (0..2000).map(|number| format!("line {number}\n")).collect();
+        let text = kept(&lines).await.unwrap();
+        assert!(text.len() <= KEPT && text.starts_with("line "), "{text}");
+        assert!(text.ends_with("line 1999\n"), "{text}");
+        assert_eq!(kept(&"x".repeat(10_000)).await.unwrap().len(), KEPT, "one line is kept anyway");
+    }
+}
