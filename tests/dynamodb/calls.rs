@@ -35,7 +35,11 @@ pub fn held(name: &str, term: u64) -> LeaseRecord {
     }
 }
 
-pub async fn won(store: &DynamoDbStore, expected: Option<&Version>, record: &LeaseRecord) -> Version {
+pub async fn won(
+    store: &DynamoDbStore,
+    expected: Option<&Version>,
+    record: &LeaseRecord,
+) -> Version {
     match store.swap(&default(), expected, record).await.unwrap() {
         Swapped::Won(version) => version,
         Swapped::Lost(found) => panic!("lost against {found:?}"),
@@ -93,7 +97,7 @@ async fn the_first_leader_takes_three_requests_and_a_renewal_one() {
 
 #[tokio::test]
 async fn a_refused_write_brings_the_item_with_it() {
-    let Scene { proxy, store, .. } = scene(PATIENCE).await;
+    let Scene { emulator: _emulator, proxy, store, .. } = scene(PATIENCE).await;
     let before = proxy.total();
     let outcome = store.swap(&default(), Some(&Version::new("stale")), &held("b", 2)).await;
     let Swapped::Lost(Some(found)) = outcome.unwrap() else { panic!("it is refused") };
@@ -104,7 +108,7 @@ async fn a_refused_write_brings_the_item_with_it() {
 
 #[tokio::test]
 async fn a_read_is_strongly_consistent() {
-    let Scene { proxy, store, .. } = scene(PATIENCE).await;
+    let Scene { emulator: _emulator, proxy, store, .. } = scene(PATIENCE).await;
     proxy.on(|request| {
         let consistent = request.body.contains("\"ConsistentRead\":true");
         assert!(request.operation != "GetItem" || consistent, "{}", request.body);
@@ -146,7 +150,7 @@ async fn every_passing_error_is_unavailable_after_one_attempt() {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_leaves_the_own_record_to_be_found() {
-    let Scene { proxy, store, version, .. } = scene(PATIENCE).await;
+    let Scene { emulator: _emulator, proxy, store, version, .. } = scene(PATIENCE).await;
     proxy.once("PutItem", Fault::DropAnswer);
     unavailable(store.swap(&default(), Some(&version), &held("a", 1)).await);
     let found = seen(&store).await;
@@ -157,7 +161,7 @@ async fn an_answer_that_is_lost_leaves_the_own_record_to_be_found() {
 
 #[tokio::test]
 async fn a_request_that_is_lost_changes_nothing() {
-    let Scene { proxy, store, version, .. } = scene(PATIENCE).await;
+    let Scene { emulator: _emulator, proxy, store, version, .. } = scene(PATIENCE).await;
     for fault in [Fault::DropRequest, Fault::Reset] {
         proxy.once("PutItem", fault);
         unavailable(store.swap(&default(), Some(&version), &held("a", 1)).await);
@@ -167,7 +171,7 @@ async fn a_request_that_is_lost_changes_nothing() {
 
 #[tokio::test]
 async fn a_call_that_hangs_ends_within_the_patience_and_the_next_has_a_new_connection() {
-    let Scene { proxy, store, version, .. } = scene(IMPATIENCE).await;
+    let Scene { emulator: _emulator, proxy, store, version, .. } = scene(IMPATIENCE).await;
     // Whatever goes down the connection that is open now is lost from here on.
     let hung = Arc::new(std::sync::Mutex::new(None));
     let noted = Arc::clone(&hung);
@@ -192,7 +196,7 @@ async fn a_call_that_hangs_ends_within_the_patience_and_the_next_has_a_new_conne
 
 #[tokio::test]
 async fn a_call_that_its_caller_gives_up_does_not_block_the_next_one() {
-    let Scene { proxy, store, version, .. } = scene(PATIENCE).await;
+    let Scene { emulator: _emulator, proxy, store, version, .. } = scene(PATIENCE).await;
     let (election, record) = (default(), held("a", 1));
     for _ in 0..20 {
         proxy.always(Fault::HangAfterwards);

@@ -19,6 +19,5 @@ mod calls;
 mod crowd;
 mod dates;
 mod drill;
-mod fence;
 mod messages;
 mod wall_clocks;

@@ -256,7 +256,8 @@ impl Shared {
                 }
                 Fault::DropRequest => return None,
                 Fault::Reset => {
-                    rustix::net::sockopt::set_socket_linger(&to_client, Some(Duration::ZERO)).ok()?;
+                    rustix::net::sockopt::set_socket_linger(&to_client, Some(Duration::ZERO))
+                        .ok()?;
                     return None;
                 }
                 Fault::DropAnswer => {
