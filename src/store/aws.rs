@@ -96,7 +96,8 @@ async fn chain(
     imds: imds::Client,
 ) -> SharedCredentialsProvider {
     let mut chain = DefaultCredentialsChain::builder()
-        .configure(providers.clone().with_region(Some(region.clone())))
+        .configure(providers.clone())
+        .region(region.clone())
         .imds_client(imds);
     if let Some(profile) = &choice.profile {
         chain = chain.profile_name(profile);
