@@ -96,6 +96,11 @@ impl Handle {
         self.request(Event::Resign { cooldown }).await;
     }
 
+    /// Says that work which had to end has not: the lease is no longer kept for it.
+    pub async fn work_is_overdue(&self) {
+        self.request(Event::Overdue).await;
+    }
+
     /// Opens or closes the gate.
     pub async fn set_gate(&self, open: bool) {
         self.request(Event::Gate { open }).await;

@@ -1,6 +1,8 @@
 //! The command line: one file per command.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -8,10 +10,20 @@ use clap::{Parser, Subcommand};
 use crate::config::{InvalidConfig, LogArgs};
 use crate::logs;
 
+mod healthcheck;
+mod init;
+mod install;
+mod is_leader;
 mod once;
+mod only;
+mod pages;
+pub mod reference;
+mod resign;
 mod run;
 mod serve;
 mod signals;
+mod status;
+mod wait;
 
 /// Usage or configuration: `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
@@ -39,6 +51,27 @@ enum Command {
     Run(run::Args),
     /// Run a command to success once per key, across all instances; the others wait for it.
     Once(once::Args),
+    /// Run a command only if this instance leads, as the sidecar beside it says, and stop it if the
+    /// leadership is lost.
+    Only(only::Args),
+    /// Ask the sidecar whether this instance leads: exit code 0 is yes, 1 no, 75 not known.
+    IsLeader(is_leader::Args),
+    /// Wait until the election is decided, or until this instance leads.
+    Wait(wait::Args),
+    /// Show every election and all work done once, as the store has them.
+    Status(status::Args),
+    /// Ask the sidecar to step down and stay down for a while.
+    Resign(resign::Args),
+    /// Create what the store needs, or check it.
+    Init(init::Args),
+    /// Ask whether the sidecar has started and lives: exit code 0 is yes, 1 no.
+    Healthcheck(healthcheck::Args),
+    /// Copy this program into a folder, such as a volume shared with the application.
+    Install(install::Args),
+    /// Print the completions for a shell.
+    Completions(pages::CompletionsArgs),
+    /// Write the manual pages into a folder.
+    Man(pages::ManArgs),
 }
 
 /// Why a command could not do its work, in words for a person.
@@ -47,6 +80,9 @@ enum Failure {
     /// Something was asked for that makes no sense.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
+    /// The same, found out by somebody else.
+    #[error("{0}")]
+    Usage(String),
     /// The world is not as it has to be.
     #[error("{0}")]
     Unavailable(String),
@@ -58,7 +94,7 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => EXIT_USAGE,
+            Self::Config(_) | Self::Usage(_) => EXIT_USAGE,
             Self::Unavailable(_) => EXIT_UNAVAILABLE,
             Self::Undecided(_) => EXIT_UNDECIDED,
         }
@@ -67,7 +103,7 @@ impl Failure {
 
 /// Reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
             say(&one_line(&error.to_string()));
@@ -84,6 +120,16 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Once(args) => block_on(once::run(args)),
+        Command::Only(args) => block_on(only::run(args)),
+        Command::IsLeader(args) => block_on(is_leader::run(args)),
+        Command::Wait(args) => block_on(wait::run(args)),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Resign(args) => block_on(resign::run(args)),
+        Command::Init(args) => block_on(init::run(args)),
+        Command::Healthcheck(args) => block_on(healthcheck::run(args)),
+        Command::Install(args) => install::run(&args),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -92,6 +138,33 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The name by which this program is `bellwether only`: a link of that name replaces the
+/// `leader_only` of Elastic Beanstalk.
+const LEADER_ONLY: &str = "leader_only";
+
+/// Whether a program's own name, as it was called, is [`LEADER_ONLY`].
+pub fn is_leader_only(name: &OsString) -> bool {
+    Path::new(name).file_name().is_some_and(|name| name == LEADER_ONLY)
+}
+
+/// The command line as it is meant: `leader_only CMD…` is `bellwether only -- CMD…`. What begins
+/// with a dash is no command but a flag.
+fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<_> = args.collect();
+    if words.first().is_some_and(is_leader_only) {
+        let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+        let begins = if words.get(1).is_some_and(is_flag) { vec![] } else { vec!["--".into()] };
+        words.splice(1..1, std::iter::once("only".into()).chain(begins));
+    }
+    words
+}
+
+/// Says what was asked for.
+fn print(text: &str) {
+    // A reader that has seen enough closes the pipe.
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// Tells a person why nothing is done.

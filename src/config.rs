@@ -2,15 +2,19 @@
 //! before anything is opened.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::client::{Client, InvalidSidecarUrl};
 use crate::election::lease::{ElectionName, InvalidElectionName, InvalidKey};
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
 use crate::store::{InvalidStoreUrl, StoreUrl};
+
+/// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
+const MIN_TOKEN: usize = 16;
 
 /// Which store.
 #[derive(Args, Clone, Debug)]
@@ -133,6 +137,78 @@ pub struct ListenArgs {
     pub listen: SocketAddr,
 }
 
+/// Who else may ask a sidecar to change something.
+#[derive(Args, Clone, Debug)]
+pub struct TokenArgs {
+    /// A file with a token of at least 16 characters. With it, other hosts too may ask this sidecar
+    /// to resign.
+    ///
+    /// Whoever asks sends it as 'Authorization: Bearer TOKEN'. Processes of the same host need none.
+    #[arg(long, env = "BELLWETHER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Which sidecar to ask.
+#[derive(Args, Clone, Debug)]
+pub struct SidecarArgs {
+    /// The sidecar to ask: its http:// URL.
+    #[arg(
+        long,
+        env = "BELLWETHER_SIDECAR",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:4040"
+    )]
+    sidecar: String,
+
+    /// How long the sidecar may take to answer one question.
+    #[arg(
+        long,
+        env = "BELLWETHER_REQUEST_TIMEOUT",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "2s"
+    )]
+    request_timeout: Duration,
+
+    /// A file with the token of a sidecar on another host, if it has one.
+    #[arg(long, env = "BELLWETHER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl SidecarArgs {
+    /// Checks which sidecar is meant, and reads its token.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its URL, or with the token.
+    pub fn check(&self) -> Result<Client, InvalidConfig> {
+        let token = read_token(self.token_file.as_deref())?;
+        Ok(Client::new(self.sidecar.parse()?, token, self.request_timeout))
+    }
+}
+
+impl TokenArgs {
+    /// Reads the token, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its file.
+    pub fn check(&self) -> Result<Option<String>, InvalidConfig> {
+        read_token(self.token_file.as_deref())
+    }
+}
+
+fn read_token(file: Option<&Path>) -> Result<Option<String>, InvalidConfig> {
+    let Some(file) = file else { return Ok(None) };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| InvalidConfig::TokenFile { file: file.to_owned(), error })?;
+    let token = text.trim();
+    if token.len() < MIN_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(InvalidConfig::Token(file.to_owned()));
+    }
+    Ok(Some(token.to_owned()))
+}
+
 /// What is logged, and how.
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
@@ -210,6 +286,23 @@ pub enum InvalidConfig {
         /// What the system says.
         error: std::io::Error,
     },
+    /// The URL of `--sidecar`.
+    #[error("{0}")]
+    Sidecar(#[from] InvalidSidecarUrl),
+    /// The file of `--token-file`.
+    #[error("cannot read the token from {}: {error}", file.display())]
+    TokenFile {
+        /// As given.
+        file: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// What is in the file of `--token-file`. The text itself is not repeated.
+    #[error(
+        "the text in {} cannot be a token: use at least {MIN_TOKEN} letters, digits or signs, \
+         without spaces", .0.display()
+    )]
+    Token(PathBuf),
     /// Nothing to put the default store into.
     #[error(
         "no place for the default store: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set. \

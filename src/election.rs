@@ -16,6 +16,7 @@ pub mod clock;
 pub mod elector;
 pub mod leadership;
 pub mod lease;
+pub mod order;
 pub mod outcome;
 pub mod timing;
 pub mod watch;

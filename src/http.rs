@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use hyper::body::Bytes;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
@@ -21,9 +24,16 @@ use tokio::sync::Semaphore;
 
 use crate::candidate::Handle;
 use crate::metrics::Metrics;
+use access::Peer;
 
+mod access;
+mod hold;
 mod leader;
 mod probes;
+mod resign;
+
+pub use access::Access;
+pub use hold::Holds;
 
 /// Connections at once; more wait in the kernel's queue. A sidecar serves one application, a few
 /// probes and a scraper, each with a connection or two.
@@ -35,6 +45,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How large the head of a request may be, in bytes. hyper's least.
 const MAX_HEAD: usize = 8 * 1024;
 
+/// How large the body of a request may be, in bytes, and how long it may take.
+const MAX_BODY: usize = 4 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// After a failed `accept` (no file descriptor left, say): the pause before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,6 +59,10 @@ pub struct App {
     pub election: Handle,
     /// The counters.
     pub metrics: Metrics,
+    /// Leader-only work in other processes.
+    pub holds: Holds,
+    /// Who may change something.
+    pub access: Access,
 }
 
 /// Takes the address.
@@ -63,11 +81,11 @@ pub async fn serve(listener: TcpListener, app: App) {
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let router = router.clone();
                 tokio::spawn(async move {
                     let _permit = permit;
-                    connection(stream, router).await;
+                    connection(stream, Peer(peer), router).await;
                 });
             }
             Err(error) => {
@@ -78,13 +96,18 @@ pub async fn serve(listener: TcpListener, app: App) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router) {
     let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let result = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = result {
         tracing::trace!(%error, "a connection ended early");
@@ -100,6 +123,8 @@ pub fn router(app: App) -> Router {
         .route("/started", get(probes::started))
         .route("/livez", get(probes::livez))
         .route("/metrics", get(probes::metrics))
+        .route("/hold", post(hold::hold))
+        .route("/resign", post(resign::resign))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)
@@ -108,12 +133,28 @@ pub fn router(app: App) -> Router {
 async fn no_such_path() -> Response {
     problem(
         StatusCode::NOT_FOUND,
-        "no such path: the paths are / /leader /ready /started /livez /metrics",
+        "no such path: the paths are / /leader /ready /started /livez /metrics, and for POST /hold /resign",
     )
 }
 
 async fn no_such_method() -> Response {
-    problem(StatusCode::METHOD_NOT_ALLOWED, "this path answers GET and HEAD only")
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "not with this method: /hold and /resign answer POST, all other paths GET and HEAD",
+    )
+}
+
+/// The whole body of a request.
+async fn read_body(request: Request) -> Result<Bytes, Response> {
+    let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let words = format!("the body is longer than {MAX_BODY} bytes, or broken off");
+            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &words))
+        }
+        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body takes too long to arrive")),
+    }
 }
 
 #[derive(Serialize)]

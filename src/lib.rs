@@ -2,15 +2,18 @@
 //!
 //! The floors, from the ground up: [`election`] is the pure core; [`store`] keeps lease records;
 //! [`candidate`] drives one election; [`http`] and [`command`] read its
-//! [`election::leadership::Leadership`]; [`config`] and [`cli`] put them together. A lower floor
-//! never imports an upper one (`tests/layers.rs`).
+//! [`election::leadership::Leadership`]; [`client`] asks the answers of another process; [`config`]
+//! and [`cli`] put them together. A lower floor never imports an upper one (`tests/layers.rs`).
 
 pub mod alarm;
 pub mod candidate;
 pub mod cli;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod election;
+pub mod hold;
+pub mod host;
 pub mod http;
 pub mod identity;
 pub mod logs;

@@ -2,10 +2,14 @@
 
 use std::process::ExitCode;
 
+use bellwether::{cli, command::guard};
+
 fn main() -> ExitCode {
-    let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|first| first == bellwether::command::guard::SUBCOMMAND) {
-        return bellwether::command::guard::main(args);
+    let mut args = std::env::args_os();
+    // Under that name, what follows is a command of its user's.
+    let is_leader_only = args.next().is_some_and(|name| cli::is_leader_only(&name));
+    if !is_leader_only && args.next().is_some_and(|first| first == guard::SUBCOMMAND) {
+        return guard::main(args);
     }
-    bellwether::cli::main()
+    cli::main()
 }

@@ -36,6 +36,7 @@ pub struct Metrics {
     leading: IntGaugeVec,
     term: IntGaugeVec,
     validity: GaugeVec,
+    holds: IntGaugeVec,
     transitions: IntCounterVec,
     calls: HistogramVec,
 }
@@ -70,6 +71,11 @@ impl Metrics {
                 ),
                 &["election"],
             )?,
+            holds: gauge(
+                "bellwether_holds",
+                "Leader-only commands of other processes that hold now.",
+                "election",
+            )?,
             transitions: IntCounterVec::new(
                 Opts::new(
                     "bellwether_transitions_total",
@@ -93,6 +99,7 @@ impl Metrics {
         registry.register(Box::new(metrics.leading.clone()))?;
         registry.register(Box::new(metrics.term.clone()))?;
         registry.register(Box::new(metrics.validity.clone()))?;
+        registry.register(Box::new(metrics.holds.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
         registry.register(Box::new(metrics.calls.clone()))?;
         registry.register(Box::new(build))?;
@@ -109,6 +116,12 @@ impl Metrics {
             }
         };
         self.transitions.with_label_values(&[election.as_str(), to, reason]).inc();
+    }
+
+    /// Says how many holds there are.
+    pub fn count_holds(&self, election: &ElectionName, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.holds.with_label_values(&[election.as_str()]).set(count);
     }
 
     /// Counts a call to the store.

@@ -141,6 +141,11 @@ impl StoreUrl {
             Self::Sqlite { .. } => self,
         }
     }
+
+    /// Whether it is known without opening it that nothing was ever stored there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Sqlite { path, .. } if !path.exists())
+    }
 }
 
 impl fmt::Display for StoreUrl {

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use rustix::process::{Pid, getpid};
 
 use super::Failure;
-use super::serve::{self, Sidecar};
+use super::serve::{self, Listen, Sidecar};
 use super::signals::{Asked, Signals};
 use crate::command::group::CommandSpec;
 use crate::command::processes;
 use crate::command::supervisor::Supervisor;
-use crate::config::ElectionArgs;
+use crate::config::{ElectionArgs, TokenArgs};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,6 +22,9 @@ pub(super) struct Args {
     #[arg(long, env = "BELLWETHER_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
+    #[command(flatten)]
+    token: TokenArgs,
+
     /// The command, and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -29,9 +32,11 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.election.check()?;
+    let token = args.token.check()?;
+    let listen = args.listen.map(|address| Listen { address, token });
     let mut signals = Signals::new()?;
     let grace = config.shutdown_grace;
-    let mut sidecar = Sidecar::start(&config, args.listen).await?;
+    let mut sidecar = Sidecar::start(&config, listen).await?;
     let mut words = args.command.into_iter();
     let program = words.next().unwrap_or_default();
     let command = CommandSpec::new(program, words);

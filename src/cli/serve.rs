@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use super::Failure;
 use super::signals::Signals;
 use crate::candidate::{self, Handle, Standing};
-use crate::config::{ElectionArgs, ElectionConfig, ListenArgs};
+use crate::config::{ElectionArgs, ElectionConfig, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
-use crate::http::{self, App};
+use crate::http::{self, Access, App, Holds};
 use crate::identity;
 use crate::metrics::Metrics;
 use crate::store::{self, Store, StoreError};
@@ -24,12 +24,15 @@ pub(super) struct Args {
     election: ElectionArgs,
     #[command(flatten)]
     listen: ListenArgs,
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.election.check()?;
+    let listen = Listen { address: args.listen.listen, token: args.token.check()? };
     let mut signals = Signals::new()?;
-    let mut sidecar = Sidecar::start(&config, Some(args.listen.listen)).await?;
+    let mut sidecar = Sidecar::start(&config, Some(listen)).await?;
 
     let signal = signals.end().await;
     tracing::info!(signal, "shutting down");
@@ -38,6 +41,12 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         () = sidecar.left() => 0,
         signal = signals.end() => second_signal(signal),
     })
+}
+
+/// Where to answer, and to whom.
+pub(super) struct Listen {
+    pub(super) address: SocketAddr,
+    pub(super) token: Option<String>,
 }
 
 /// A candidate that stands, and the answers of it.
@@ -50,9 +59,13 @@ impl Sidecar {
     /// Takes the address, opens the store and stands. Nothing is opened if the address is taken.
     pub(super) async fn start(
         config: &ElectionConfig,
-        listen: Option<SocketAddr>,
+        listen: Option<Listen>,
     ) -> Result<Self, Failure> {
-        let listener = match listen {
+        let (address, token) = match listen {
+            Some(Listen { address, token }) => (Some(address), token),
+            None => (None, None),
+        };
+        let listener = match address {
             Some(address) => Some(listen_on(address).await?),
             None => None,
         };
@@ -64,8 +77,11 @@ impl Sidecar {
             election = %config.election, identity = config.identity, store = %config.store, url,
             "standing"
         );
-        if let Some((listener, _)) = listener {
-            tokio::spawn(http::serve(listener, App { election: election.clone(), metrics }));
+        if let Some((listener, address)) = listener {
+            let election = election.clone();
+            let holds = Holds::new(config.shutdown_grace);
+            let access = Access::new(address.ip(), token);
+            tokio::spawn(http::serve(listener, App { election, metrics, holds, access }));
         }
         Ok(Self { election, driver: tokio::spawn(driver.run()) })
     }

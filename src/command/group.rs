@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, PipeWriter};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -216,6 +216,16 @@ impl Group {
     pub fn extend(&mut self, to: Deadlines) {
         self.plan.extend(to);
         self.tell(Request::Extend(to));
+    }
+
+    /// Has the guard keep `fd` open for as long as anything of the command is left, also when this
+    /// process is killed: whoever is at its other end learns that all is gone when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// When the guard does not listen.
+    pub fn keep(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.channel.send(&Request::Keep.encode(), Some(fd))
     }
 
     /// Passes a signal on to the command's process group, by its number. Real-time signals are not

@@ -149,6 +149,8 @@ struct Guard {
     /// an order to drop everything, so each gets one.
     asked: HashSet<Pid>,
     kill_period: Duration,
+    /// Closed when this process ends, which is when nothing is left.
+    kept: Option<OwnedFd>,
 }
 
 impl Guard {
@@ -169,6 +171,7 @@ impl Guard {
             asked_group: None,
             asked: HashSet::new(),
             kill_period: KILL_PERIOD,
+            kept: None,
         }
     }
 
@@ -201,7 +204,9 @@ impl Guard {
 
     /// What cannot be understood cannot be obeyed: it is treated like a main that went away.
     fn obey(&mut self, received: Option<Received>) {
-        match received.and_then(|received| Request::parse(&received.text)) {
+        let (text, fd) = received.map(|Received { text, fd }| (text, fd)).unzip();
+        match text.and_then(|text| Request::parse(&text)) {
+            Some(Request::Keep) => self.kept = fd.flatten(),
             Some(Request::Extend(deadlines)) => self.plan.extend(deadlines),
             Some(Request::Signal(number)) => self.pass_on(number),
             Some(Request::Stop { kill_at }) => self.plan.stop(now(), kill_at),

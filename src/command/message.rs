@@ -16,6 +16,8 @@ pub(super) const MAX_LEN: usize = 64;
 pub(super) enum Request {
     /// Start the command. Comes first, once, with the command's standard input.
     Start(Deadlines),
+    /// Keep the file descriptor that comes with it open for as long as anything is left.
+    Keep,
     /// The leadership was renewed.
     Extend(Deadlines),
     /// Pass a signal on to the command's group.
@@ -51,6 +53,7 @@ impl Request {
     pub(super) fn encode(self) -> String {
         match self {
             Self::Start(to) => format!("start {} {}", nanos(to.stop_at), nanos(to.kill_at)),
+            Self::Keep => "keep".to_owned(),
             Self::Extend(to) => format!("extend {} {}", nanos(to.stop_at), nanos(to.kill_at)),
             Self::Signal(signal) => format!("signal {signal}"),
             Self::Stop { kill_at } => format!("stop {}", nanos(kill_at)),
@@ -61,6 +64,7 @@ impl Request {
         let mut words = text.split(' ');
         let request = match words.next()? {
             "start" => Self::Start(deadlines(&mut words)?),
+            "keep" => Self::Keep,
             "extend" => Self::Extend(deadlines(&mut words)?),
             "signal" => Self::Signal(words.next()?.parse().ok()?),
             "stop" => Self::Stop { kill_at: time(words.next()?)? },
@@ -128,6 +132,7 @@ mod tests {
         for request in [
             Request::Start(deadlines),
             Request::Extend(Deadlines { stop_at: LATEST, kill_at: LATEST }),
+            Request::Keep,
             Request::Signal(12),
             Request::Stop { kill_at: LATEST },
         ] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::election::clock::BootTime;
 use crate::election::leadership::Tenure;
+pub use crate::election::order::Deadlines;
 
 /// How long a command may take to end after main was killed, if the lease allows that much.
 ///
@@ -22,21 +23,7 @@ pub const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 /// a working guard for a stuck one; more than the upper one is never needed.
 const OVERDUE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
 
-/// Until when a command may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
-    /// When it is told to end (SIGTERM).
-    pub stop_at: BootTime,
-    /// When whatever is left of it is killed (SIGKILL).
-    pub kill_at: BootTime,
-}
-
 impl Deadlines {
-    /// What the leadership allows if it is not renewed.
-    pub fn of(tenure: &Tenure) -> Self {
-        Self { stop_at: tenure.until, kill_at: tenure.kills_at }
-    }
-
     /// For stepping down on purpose at `now`: the command has `grace` to end, but never more than
     /// the lease allows.
     pub fn stepping_down(tenure: &Tenure, now: BootTime, grace: Duration) -> Self {

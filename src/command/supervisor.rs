@@ -6,46 +6,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::group::{CommandSpec, Ended, Group};
-use super::plan::Deadlines;
 use super::tail::Tail;
 use crate::candidate::Handle;
 use crate::election::clock::{BootTime, Clock, HostClock, WallTime};
-use crate::election::leadership::{Leadership, Tenure};
+use crate::election::leadership::Leadership;
 use crate::election::lease::Term;
+use crate::election::order::{Charge, Deadlines, Order};
 
 /// After a guard was killed: whoever did that may do it again.
 const GUARD_LOST_PAUSE: Duration = Duration::from_secs(1);
-
-/// What a command in its term is to do, as the leadership now looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    /// Go on, until then.
-    GoOn(Deadlines),
-    /// End, and be killed then.
-    End { kill_at: BootTime },
-}
-
-/// What to tell a command that runs under `tenure`. It may take `grace` to end if this instance
-/// steps down on purpose, for as long as the lease is kept for it.
-fn order(
-    view: &Leadership,
-    now: BootTime,
-    tenure: &Tenure,
-    draining_since: Option<BootTime>,
-    grace: Duration,
-) -> Order {
-    let same_term = |held: &&Tenure| held.term == tenure.term;
-    if let Some(own) = view.leading(now).filter(same_term) {
-        return Order::GoOn(Deadlines::of(own));
-    }
-    if let Some(held) = view.draining(now).filter(same_term) {
-        let patience = draining_since.unwrap_or(now) + grace;
-        return Order::End { kill_at: patience.min(held.kills_at) };
-    }
-    // Somebody else leads, or this instance under a new term: every moment is one too many.
-    let superseded = view.holder(now).is_some_and(|holder| holder.term > tenure.term);
-    Order::End { kill_at: if superseded { now } else { tenure.kills_at } }
-}
 
 /// A command that runs while this instance leads.
 pub struct Supervisor {
@@ -75,8 +44,7 @@ pub struct OwnEnd {
 
 struct Running {
     group: Group,
-    tenure: Tenure,
-    draining_since: Option<BootTime>,
+    charge: Charge,
     started: WallTime,
     stderr: Option<Tail>,
     /// Keeps the record from being vacated under the command.
@@ -99,7 +67,7 @@ impl Supervisor {
 
     /// The term that the command runs in, if it runs.
     pub fn running_in(&self) -> Option<Term> {
-        self.running.as_ref().map(|running| running.tenure.term)
+        self.running.as_ref().map(|running| running.charge.tenure().term)
     }
 
     /// Passes a signal on to the command, if it runs.
@@ -129,7 +97,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 ended = running.group.ended() => {
-                    let term = running.tenure.term;
+                    let term = running.charge.tenure().term;
                     let started = running.started;
                     let stderr = running.stderr.clone();
                     if let Some(code) = own_end(ended) {
@@ -151,7 +119,7 @@ impl Supervisor {
                 changed = self.view.changed() => {
                     if changed.is_ok() {
                         let view = self.view.borrow_and_update().clone();
-                        running.obey(&view, self.election.now(), self.grace);
+                        running.obey(&view, self.election.now());
                     } else {
                         // The election is over; the command ends by its deadlines.
                         running.group.ended().await;
@@ -194,25 +162,16 @@ impl Supervisor {
         }
         let group = Group::start(&command, Deadlines::of(&tenure))?;
         tracing::info!(term = tenure.term, "leading: the command is started");
-        let (started, draining_since) = (HostClock.now().wall, None);
-        self.running =
-            Some(Running { group, tenure, draining_since, started, stderr, _work: work });
+        let (started, charge) = (HostClock.now().wall, Charge::new(tenure, self.grace));
+        self.running = Some(Running { group, charge, started, stderr, _work: work });
         Ok(())
     }
 }
 
 impl Running {
-    fn obey(&mut self, view: &Leadership, now: BootTime, grace: Duration) {
-        if view.draining(now).is_some() {
-            self.draining_since.get_or_insert(now);
-        }
-        match order(view, now, &self.tenure, self.draining_since, grace) {
-            Order::GoOn(deadlines) => {
-                if let Some(own) = view.leading(now) {
-                    self.tenure = own.clone();
-                }
-                self.group.extend(deadlines);
-            }
+    fn obey(&mut self, view: &Leadership, now: BootTime) {
+        match self.charge.order(view, now) {
+            Order::GoOn(deadlines) => self.group.extend(deadlines),
             Order::End { kill_at } => self.group.stop(kill_at),
         }
     }
@@ -223,101 +182,5 @@ fn own_end(ended: Ended) -> Option<u8> {
     match ended {
         Ended::Exited { stopped: true, .. } | Ended::TooLate | Ended::GuardLost => None,
         Ended::Exited { stopped: false, .. } | Ended::NotStarted(_) => ended.code(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::election::clock::Now;
-    use crate::election::elector::{Action, Call, Elector, Event, Swapped};
-    use crate::election::lease::{Candidate, Version};
-    use crate::election::timing::Timing;
-
-    const GRACE: Duration = Duration::from_secs(20);
-
-    fn at(seconds: u64) -> Now {
-        let boot = BootTime::from_duration(Duration::from_secs(seconds));
-        Now { boot, wall: WallTime::EPOCH }
-    }
-
-    /// An elector that was elected by a write sent at second 100.
-    fn leading() -> Elector {
-        let me = Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() };
-        let mut elector = Elector::new(me, Timing::default(), 1);
-        elector.step(at(100), Event::Wake);
-        elector.step(at(100), Event::Observed(Ok(None)));
-        elector.step(at(100), Event::Swapped(Ok(Swapped::Won(Version::new("1")))));
-        elector.step(at(100), Event::Work { under_way: true });
-        elector
-    }
-
-    fn renew(elector: &mut Elector, seconds: u64) {
-        let action = elector.step(at(seconds), Event::Wake).action;
-        assert!(matches!(action, Action::Call(Call::Swap { .. })), "{action:?}");
-        let won = Swapped::Won(Version::new(seconds.to_string()));
-        elector.step(at(seconds), Event::Swapped(Ok(won)));
-    }
-
-    fn tenure(elector: &Elector) -> Tenure {
-        elector.leadership().leading(at(100).boot).unwrap().clone()
-    }
-
-    fn ordered(elector: &Elector, tenure: &Tenure, seconds: u64, drains: Option<u64>) -> Order {
-        let since = drains.map(|seconds| at(seconds).boot);
-        order(&elector.leadership(), at(seconds).boot, tenure, since, GRACE)
-    }
-
-    fn deadlines(stop: u64, kill_ms: u64) -> Deadlines {
-        let kill_at = BootTime::from_duration(Duration::from_millis(kill_ms));
-        Deadlines { stop_at: at(stop).boot, kill_at }
-    }
-
-    fn end(kill_ms: u64) -> Order {
-        Order::End { kill_at: BootTime::from_duration(Duration::from_millis(kill_ms)) }
-    }
-
-    #[test]
-    fn a_renewal_moves_the_deadlines() {
-        let mut elector = leading();
-        let tenure = tenure(&elector);
-        assert_eq!(ordered(&elector, &tenure, 101, None), Order::GoOn(deadlines(110, 112_500)));
-        renew(&mut elector, 102);
-        assert_eq!(ordered(&elector, &tenure, 103, None), Order::GoOn(deadlines(112, 114_500)));
-    }
-
-    #[test]
-    fn a_lapse_ends_it_within_the_lease() {
-        let (elector, now) = (leading(), 111);
-        assert_eq!(ordered(&elector, &tenure(&elector), now, None), end(112_500));
-    }
-
-    #[test]
-    fn stepping_down_keeps_the_lease_for_as_long_as_the_grace() {
-        let mut elector = leading();
-        let tenure = tenure(&elector);
-        elector.step(at(101), Event::Resign { cooldown: Duration::from_secs(60) });
-        assert_eq!(ordered(&elector, &tenure, 101, Some(101)), end(112_500));
-        for seconds in (102..=112).step_by(2) {
-            renew(&mut elector, seconds);
-        }
-        assert_eq!(ordered(&elector, &tenure, 112, Some(101)), end(121_000), "101 and the grace");
-    }
-
-    #[test]
-    fn a_new_term_of_its_own_allows_nothing_to_the_old_command() {
-        let mut elector = leading();
-        let tenure = tenure(&elector);
-        let own = match elector.step(at(111), Event::Wake).action {
-            Action::Call(Call::Observe { .. }) => elector.step(at(111), Event::Observed(Ok(None))),
-            other => panic!("{other:?}"),
-        };
-        drop(own);
-        elector.step(at(130), Event::Wake);
-        elector.step(at(130), Event::Observed(Ok(None)));
-        elector.step(at(130), Event::Swapped(Ok(Swapped::Won(Version::new("2")))));
-        let view = elector.leadership();
-        assert_eq!(view.leading(at(130).boot).map(|own| own.term), Some(2));
-        assert_eq!(ordered(&elector, &tenure, 130, None), end(130_000));
     }
 }

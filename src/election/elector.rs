@@ -66,6 +66,9 @@ pub enum Event {
         /// How it ended.
         outcome: Box<Outcome>,
     },
+    /// Work that had to end has not shown that it did: the lease is not renewed for it any longer,
+    /// and runs out instead of being vacated.
+    Overdue,
     /// Step down for good.
     Shutdown {
         /// When to stop waiting for work and for the store.
@@ -384,6 +387,8 @@ impl Elector {
                 self.finish = Some(outcome);
                 self.stop_believing(LossReason::Finished);
             }
+            // The record stays: it is vacated only if the work ends before the lease does.
+            Event::Overdue => drop(self.held.take_if(|held| held.draining)),
             Event::Shutdown { give_up_at } => {
                 let earlier = self.give_up_at.map_or(give_up_at, |at| at.min(give_up_at));
                 self.give_up_at = Some(earlier);

@@ -26,7 +26,7 @@ pub(super) struct Question {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     election: &'a str,
     identity: &'a str,
     leader: bool,
@@ -37,6 +37,7 @@ struct Answer<'a> {
     lease_duration_seconds: Duration,
     acquire_time: Option<String>,
     renew_time: Option<String>,
+    holds: usize,
 }
 
 /// 200 while this instance leads, else 503.
@@ -80,29 +81,33 @@ async fn leading_within(app: &App, wait: Duration, min_valid: Duration) -> Leade
     }
 }
 
-fn answer(app: &App, view: &Leadership, now: BootTime, min_valid: Duration) -> Response {
-    let valid_for = view.valid_for(now);
-    let holder = view.holder(now);
-    let leader = view.is_leading(now);
-    let yes = leader && valid_for >= min_valid;
-    let body = Answer {
-        election: app.election.election().as_str(),
-        identity: &view.candidate.identity,
-        leader,
-        holder_identity: holder.map(|holder| holder.identity.as_str()),
-        term: view.term(),
-        valid_for_ms: u64::try_from(valid_for.as_millis()).unwrap_or(u64::MAX),
-        lease_duration_seconds: holder
-            .map_or(view.timing.lease_duration(), |holder| holder.lease_duration),
-        acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
-        renew_time: holder.map(|holder| holder.renew_time.to_string()),
-    };
+/// 200 if this instance leads for `min_valid` more, else 503.
+pub(super) fn answer(app: &App, view: &Leadership, now: BootTime, min_valid: Duration) -> Response {
+    let yes = view.is_leading(now) && view.valid_for(now) >= min_valid;
     let status = if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = json(status, &body);
+    let mut response = json(status, &body(app, view, now));
     if let Some(term) = view.term() {
         response.headers_mut().insert(TERM, HeaderValue::from(term));
     }
     response
+}
+
+/// What is known at `now`.
+pub(super) fn body<'a>(app: &'a App, view: &'a Leadership, now: BootTime) -> Answer<'a> {
+    let holder = view.holder(now);
+    Answer {
+        election: app.election.election().as_str(),
+        identity: &view.candidate.identity,
+        leader: view.is_leading(now),
+        holder_identity: holder.map(|holder| holder.identity.as_str()),
+        term: view.term(),
+        valid_for_ms: u64::try_from(view.valid_for(now).as_millis()).unwrap_or(u64::MAX),
+        lease_duration_seconds: holder
+            .map_or(view.timing.lease_duration(), |holder| holder.lease_duration),
+        acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
+        renew_time: holder.map(|holder| holder.renew_time.to_string()),
+        holds: app.holds.count(),
+    }
 }
 
 /// Reads a duration from the query; none is zero.

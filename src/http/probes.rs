@@ -57,6 +57,7 @@ pub(super) async fn livez(State(app): State<App>) -> Response {
 /// What Prometheus reads.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     let view = app.election.leadership();
+    app.metrics.count_holds(app.election.election(), app.holds.count());
     match app.metrics.render(app.election.election(), &view, app.election.now()) {
         Ok(text) => {
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

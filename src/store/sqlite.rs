@@ -48,10 +48,9 @@ use crate::election::outcome::Outcome;
 
 mod errors;
 mod folder;
-mod host;
 
+pub use crate::host::Host;
 use errors::explain;
-pub use host::Host;
 
 /// Calls under way at once, those that were given up included. One is the normal case; the others
 /// are for calls that hang, of which an elector makes one every few seconds.

@@ -20,8 +20,12 @@ struct Runner {
 
 impl Runner {
     fn start(name: &str, pasture: &Pasture, script: &str) -> Self {
+        Self::start_with(name, pasture, &QUICK, script)
+    }
+
+    fn start_with(name: &str, pasture: &Pasture, timing: &[&str], script: &str) -> Self {
         let mut command = bellwether();
-        command.args(["run", "--store", &pasture.store(), "--identity", name]).args(QUICK);
+        command.args(["run", "--store", &pasture.store(), "--identity", name]).args(timing);
         command.args(["--", "sh", "-c", script]).current_dir(pasture.folder());
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
@@ -203,25 +207,31 @@ fn a_lost_store_ends_the_command_and_it_runs_again_afterwards() {
     assert_no_overlap(&pasture);
 }
 
+/// Fifty losses by SIGKILL, SIGTERM and SIGSTOP, of commands that ignore SIGTERM and have children
+/// and grandchildren in and out of their process group.
 #[test]
-fn through_many_forced_losses_the_command_never_runs_twice() {
+fn through_fifty_forced_losses_the_command_never_runs_twice() {
+    const TIMING: [&str; 6] =
+        ["--lease-duration", "1s", "--renew-deadline", "700ms", "--retry-period", "150ms"];
+    const NAMES: [&str; 3] = ["a", "b", "c"];
     let pasture = Pasture::new();
-    let stubborn = format!("trap '' TERM; ({BEAT}) & {BEAT}");
-    let mut runners: Vec<_> =
-        ["a", "b", "c"].iter().map(|name| Runner::start(name, &pasture, &stubborn)).collect();
+    let stubborn = format!("trap '' TERM; (({BEAT}) & {BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}");
+    let start = |name: &str| Runner::start_with(name, &pasture, &TIMING, &stubborn);
+    let mut runners: Vec<_> = NAMES.iter().map(|name| start(name)).collect();
     let mut term = 0;
-    for signal in ["KILL", "TERM", "STOP", "KILL", "TERM", "STOP"] {
+    for signal in ["KILL", "TERM", "STOP"].into_iter().cycle().take(50) {
         let beat = beat_after(&pasture, term);
         term = beat.term;
-        let place = ["a", "b", "c"].iter().position(|name| *name == beat.name).unwrap();
+        let place = NAMES.iter().position(|name| *name == beat.name).unwrap();
         runners[place].signal(signal);
         if signal == "STOP" {
-            term = beat_after(&pasture, term).term - 1;
+            beat_after(&pasture, term);
             runners[place].signal("CONT");
         } else {
-            runners[place] = Runner::start(&beat.name, &pasture, &stubborn);
+            runners[place] = start(&beat.name);
         }
     }
     beat_after(&pasture, term);
+    assert!(term >= 50, "every loss made a new term");
     assert_no_overlap(&pasture);
 }

@@ -606,6 +606,23 @@ fn resigning_waits_for_work_and_keeps_the_lease_meanwhile() {
 }
 
 #[test]
+fn work_that_does_not_end_is_left_to_the_end_of_the_lease() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.send(Event::Overdue);
+    assert!(world.leads(), "nothing had to end");
+    world.now = at(1_000);
+    world.send(Event::Resign { cooldown: Duration::from_secs(60) });
+    world.run_until(5_000);
+    let renewed = world.stored().renew_time.to_string();
+    assert_ne!(renewed, "1970-01-01T00:00:00.000Z", "renewed for the work");
+    world.send(Event::Overdue);
+    world.run_until(30_000);
+    assert!(world.stored().is_held_by(&candidate("me", "1")), "not vacated under the work");
+    assert_eq!(world.stored().renew_time.to_string(), renewed, "not renewed either");
+}
+
+#[test]
 fn a_vacate_that_was_not_applied_is_repeated() {
     let mut world = World::leading();
     world.send(Event::Resign { cooldown: Duration::from_secs(30) });

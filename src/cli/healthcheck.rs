@@ -1,0 +1,46 @@
+//! `bellwether healthcheck`: for images without a shell or curl.
+
+use hyper::StatusCode;
+
+use super::{Failure, say};
+use crate::config::SidecarArgs;
+
+/// Docker reserves every other code than this one and 0.
+const UNHEALTHY: u8 = 1;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sidecar: SidecarArgs,
+
+    /// Ask this path, such as /ready, instead of /started and /livez.
+    #[arg(long, env = "BELLWETHER_PATH", value_name = "PATH", value_parser = path)]
+    path: Option<String>,
+}
+
+fn path(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_graphic());
+    if text.starts_with('/') && plain {
+        Ok(text.to_owned())
+    } else {
+        Err("use one like /ready".to_owned())
+    }
+}
+
+pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+    let client = args.sidecar.check()?;
+    let paths = match &args.path {
+        Some(path) => vec![path.as_str()],
+        None => vec!["/started", "/livez"],
+    };
+    for path in paths {
+        let why = match client.get(path).await {
+            Ok(answer) if answer.status == StatusCode::OK => continue,
+            Ok(answer) => format!("{path}: {}", answer.words()),
+            Err(error) => error.to_string(),
+        };
+        say(&why);
+        return Ok(UNHEALTHY);
+    }
+    Ok(0)
+}

@@ -1,0 +1,36 @@
+//! `bellwether is-leader`: a question for shell scripts.
+
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+
+use super::{EXIT_UNDECIDED, Failure, print, say};
+use crate::config::SidecarArgs;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sidecar: SidecarArgs,
+
+    /// Print nothing: the exit code says it.
+    #[arg(long, short, env = "BELLWETHER_QUIET", value_parser = BoolishValueParser::new())]
+    quiet: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+    let client = args.sidecar.check()?;
+    let (code, words) = match client.leader(Duration::ZERO).await {
+        Ok(leader) if leader.leader => (0, format!("yes: {} leads", leader.identity)),
+        Ok(leader) => match leader.holder_identity {
+            Some(holder) => (1, format!("no: {holder} leads")),
+            None => (EXIT_UNDECIDED, "not decided: nobody is known to lead".to_owned()),
+        },
+        Err(error) => (EXIT_UNDECIDED, error.to_string()),
+    };
+    match code {
+        _ if args.quiet => {}
+        EXIT_UNDECIDED => say(&words),
+        _ => print(&format!("{words}\n")),
+    }
+    Ok(code)
+}

@@ -1,0 +1,276 @@
+//! `bellwether only -- CMD`: a command that runs only on the leader, as the sidecar says.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::run::{cannot_guard, reap};
+use super::signals::{Asked, Signals};
+use super::{EXIT_UNDECIDED, Failure};
+use crate::client::{Client, ClientError, Hold, HoldStream, Leader};
+use crate::command::group::{CommandSpec, Ended, Group};
+use crate::config::SidecarArgs;
+use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::lease::Term;
+use crate::election::order::{Deadlines, Order};
+use crate::hold::HoldLine;
+use crate::host::Host;
+
+/// How often to ask a sidecar that does not know yet, or is not there yet. It is on the same host.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sidecar: SidecarArgs,
+
+    /// How long to wait for the election to be decided, and for a sidecar that is not there yet.
+    #[arg(
+        long,
+        env = "BELLWETHER_WAIT",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "60s"
+    )]
+    wait: Duration,
+
+    /// The exit code when another instance leads and the command is skipped.
+    #[arg(long, env = "BELLWETHER_SKIP_CODE", value_name = "CODE", default_value_t = 0)]
+    skip_code: u8,
+
+    /// How long the command may take to end when this program is asked to.
+    #[arg(
+        long,
+        env = "BELLWETHER_SHUTDOWN_GRACE",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "20s"
+    )]
+    shutdown_grace: Duration,
+
+    /// The command, and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+    let client = args.sidecar.check()?;
+    let mut signals = Signals::new()?;
+    let hold = tokio::select! {
+        hold = decided(&client, args.wait) => hold?,
+        signal = signals.end() => {
+            return Err(Failure::Undecided(format!("{signal} while waiting: nothing was run")));
+        }
+    };
+    match hold {
+        Hold::Refused(leader) => {
+            let Leader { election, identity, holder_identity: holder, .. } = leader;
+            tracing::info!(election, identity, holder, "skipped: another instance leads");
+            Ok(args.skip_code)
+        }
+        Hold::Granted(stream) => {
+            let mut words = args.command.into_iter();
+            let command = CommandSpec::new(words.next().unwrap_or_default(), words);
+            lead(&client, command, *stream, signals, args.shutdown_grace).await
+        }
+    }
+}
+
+/// The sidecar's word, once it is known whether this instance leads or another one.
+async fn decided(client: &Client, wait: Duration) -> Result<Hold, Failure> {
+    let give_up = now() + wait;
+    let mut told = false;
+    loop {
+        let undecided = match client.hold().await {
+            Ok(Hold::Refused(leader)) if leader.holder_identity.is_none() => {
+                let after = humantime::format_duration(wait);
+                Failure::Undecided(format!(
+                    "not decided within {after} who leads election '{}': nothing was run. \
+                     The sidecar's /ready says why",
+                    leader.election
+                ))
+            }
+            Ok(hold) => return Ok(hold),
+            Err(error @ ClientError::Unreachable { .. }) => Failure::Unavailable(error.to_string()),
+            Err(error @ ClientError::Refused { .. }) => {
+                return Err(Failure::Unavailable(error.to_string()));
+            }
+        };
+        let left = give_up.since(now());
+        if left.is_zero() {
+            return Err(undecided);
+        }
+        if !told {
+            let at_most = humantime::format_duration(wait).to_string();
+            let sidecar = client.url();
+            tracing::info!(%sidecar, at_most, "waiting for the election to be decided");
+            told = true;
+        }
+        tokio::time::sleep(ASK_AGAIN.min(left)).await;
+    }
+}
+
+/// Runs the command for as long as the sidecar says that this instance leads.
+async fn lead(
+    client: &Client,
+    command: CommandSpec,
+    mut stream: HoldStream,
+    mut signals: Signals,
+    grace: Duration,
+) -> Result<u8, Failure> {
+    let (line, deadlines) = first_line(client, &mut stream).await?;
+    let command = command.leading(&line.election, &line.identity, line.term);
+    let program = command.program().to_owned();
+    let group = Group::start(&command, deadlines).map_err(cannot_guard)?;
+    tracing::info!(election = line.election, term = line.term, "leading: the command is started");
+    let mut held = Held::new(group, &stream, line.term, deadlines).map_err(cannot_guard)?;
+    let mut stream = Some(stream);
+    loop {
+        tokio::select! {
+            biased;
+            ended = held.group.ended() => {
+                if let Ended::NotStarted(errno) = ended {
+                    let error = io::Error::from_raw_os_error(errno);
+                    tracing::error!(%error, ?program, "cannot start the command");
+                }
+                return Ok(held.exit_code(ended));
+            }
+            line = next(&mut stream) => match line {
+                Some(line) => held.obey(&line),
+                None => {
+                    stream = None;
+                    held.lost_sidecar();
+                }
+            },
+            asked = signals.next() => match asked {
+                Asked::End(signal) if held.patience.is_some() => {
+                    tracing::warn!(signal, "second signal: exiting now, the guard ends the command");
+                    return Ok(1);
+                }
+                Asked::End(signal) => {
+                    tracing::info!(signal, "asked to end: stopping the command");
+                    held.end_within(grace);
+                }
+                Asked::PassOn(number) => held.group.signal(number),
+                Asked::Reap => reap(Some(held.group.guard())),
+            },
+        }
+    }
+}
+
+/// What the sidecar says first; refused unless its clock is this process's clock.
+async fn first_line(
+    client: &Client,
+    stream: &mut HoldStream,
+) -> Result<(HoldLine, Deadlines), Failure> {
+    let refused = |why: &str| Failure::Unavailable(client.refused(why).to_string());
+    let host = Host::this()
+        .map_err(|error| Failure::Unavailable(format!("cannot read the boot id: {error}")))?;
+    let line = tokio::time::timeout(client.limit(), stream.next()).await;
+    let Some(line) = line.ok().flatten() else {
+        return Err(refused("it granted a hold, but did not say until when: nothing was run"));
+    };
+    if line.clock != host.boot_id() {
+        return Err(refused(
+            "its clock is not this host's, so that its deadlines mean nothing here: use the \
+             sidecar on the same host, without a time namespace of its own. Nothing was run",
+        ));
+    }
+    match line.order() {
+        Order::GoOn(deadlines) => Ok((line, deadlines)),
+        Order::End { .. } => Err(Failure::Undecided(
+            "the leadership was lost before the command was started: nothing was run".to_owned(),
+        )),
+    }
+}
+
+/// Never, when the connection is lost.
+async fn next(stream: &mut Option<HoldStream>) -> Option<HoldLine> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A command that runs under a hold.
+struct Held {
+    group: Group,
+    term: Term,
+    /// When the lease demands that it is gone, as last heard.
+    kill_at: BootTime,
+    /// When it is killed because this program was asked to end.
+    patience: Option<BootTime>,
+    /// Whether it had to end because the leadership, or the sidecar, was lost.
+    lost: bool,
+}
+
+impl Held {
+    /// The guard keeps the connection open, so that the sidecar learns of the end of the command
+    /// and not of the end of this process.
+    fn new(group: Group, hold: &HoldStream, term: Term, deadlines: Deadlines) -> io::Result<Self> {
+        group.keep(hold.socket()?.as_fd())?;
+        Ok(Self { group, term, kill_at: deadlines.kill_at, patience: None, lost: false })
+    }
+
+    fn obey(&mut self, line: &HoldLine) {
+        match line.order() {
+            Order::GoOn(deadlines) if line.term == self.term && !self.lost => {
+                self.kill_at = deadlines.kill_at;
+                if self.patience.is_some() {
+                    self.stop();
+                } else {
+                    self.group.extend(deadlines);
+                }
+            }
+            // A term ends only once: whatever contradicts that orders the end.
+            Order::GoOn(_) => {
+                self.kill_at = now();
+                self.lose("the sidecar contradicts itself: stopping the command");
+            }
+            Order::End { kill_at } => {
+                self.kill_at = kill_at;
+                self.lose("no longer leading: stopping the command");
+            }
+        }
+    }
+
+    fn lost_sidecar(&mut self) {
+        self.lose("the connection to the sidecar is lost: stopping the command");
+    }
+
+    fn lose(&mut self, why: &str) {
+        if !self.lost {
+            tracing::warn!(term = self.term, "{why}");
+        }
+        self.lost = true;
+        self.stop();
+    }
+
+    fn end_within(&mut self, grace: Duration) {
+        self.patience = Some(now() + grace);
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let kill_at = self.patience.map_or(self.kill_at, |patience| patience.min(self.kill_at));
+        self.group.stop(kill_at);
+    }
+
+    /// The command's own code, unless it was made to end because the leadership was lost.
+    fn exit_code(&self, ended: Ended) -> u8 {
+        let own = match ended {
+            Ended::Exited { stopped: true, .. } if self.lost || self.patience.is_none() => None,
+            other => other.code(),
+        };
+        match own {
+            Some(code) => tracing::info!(term = self.term, code, "the command ended"),
+            None => tracing::warn!(term = self.term, "the command was stopped: no longer leading"),
+        }
+        own.unwrap_or(EXIT_UNDECIDED)
+    }
+}
+
+fn now() -> BootTime {
+    HostClock.now().boot
+}

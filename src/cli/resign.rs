@@ -1,0 +1,41 @@
+//! `bellwether resign`: asks the sidecar to step down.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+
+use super::{Failure, print};
+use crate::config::SidecarArgs;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sidecar: SidecarArgs,
+
+    /// How long this instance does not stand again, counted from the end of its leader-only work.
+    /// Without this, one lease duration.
+    #[arg(
+        long,
+        env = "BELLWETHER_COOLDOWN",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration
+    )]
+    cooldown: Option<Duration>,
+}
+
+pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+    let client = args.sidecar.check()?;
+    let cooldown = args.cooldown.map(|cooldown| humantime::format_duration(cooldown).to_string());
+    let body = serde_json::json!({ "cooldown": cooldown }).to_string();
+    let unavailable = |error: crate::client::ClientError| Failure::Unavailable(error.to_string());
+    let answer = client.post("/resign", body).await.map_err(unavailable)?;
+    match answer.status {
+        StatusCode::OK => {
+            let cooldown = cooldown.as_deref().unwrap_or("one lease duration");
+            print(&format!("resigned: this instance stays down for {cooldown}\n"));
+            Ok(0)
+        }
+        StatusCode::BAD_REQUEST => Err(Failure::Usage(answer.words())),
+        _ => Err(unavailable(client.refused(answer.words()))),
+    }
+}

@@ -1,0 +1,253 @@
+//! `bellwether status`: what the store has, for people, without standing.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use super::init::{PATIENCE, within};
+use super::{Failure, print, say};
+use crate::config::StoreArgs;
+use crate::election::clock::HostClock;
+use crate::election::lease::{ElectionName, LeaseRecord, Observed};
+use crate::election::outcome::Outcome;
+use crate::store::{self, Store, StoreUrl};
+
+/// How often `--watch` looks: as often as a person can read.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
+
+/// Moves to the top left, and clears what is below.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Print one JSON array, for programs.
+    #[arg(long, env = "BELLWETHER_JSON", value_parser = BoolishValueParser::new())]
+    json: bool,
+
+    /// Look again every second, until stopped. With --json, one array a line.
+    #[arg(long, env = "BELLWETHER_WATCH", value_parser = BoolishValueParser::new())]
+    watch: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+    let url = args.store.check()?;
+    if url.is_missing() && !args.watch {
+        return Err(Failure::Unavailable(format!(
+            "{url} does not exist yet: `bellwether init` creates it, or the first instance that stands"
+        )));
+    }
+    let store = store::open(&url, PATIENCE, Arc::new(HostClock));
+    if !args.watch {
+        print(&look(args.json, &url, &*store).await?);
+        return Ok(0);
+    }
+    let clear = if io::stdout().is_terminal() && !args.json { CLEAR } else { "" };
+    loop {
+        match look(args.json, &url, &*store).await {
+            Ok(page) => print(&format!("{clear}{page}")),
+            Err(failure) => say(&failure.to_string()),
+        }
+        tokio::time::sleep(WATCH_PERIOD).await;
+    }
+}
+
+async fn look(json: bool, url: &StoreUrl, store: &dyn Store) -> Result<String, Failure> {
+    // Whoever only looks does not create anything.
+    let records =
+        if url.is_missing() { Vec::new() } else { within(url, PATIENCE, store.list()).await? };
+    let rows: Vec<_> = records.iter().map(|(name, observed)| Row::of(name, observed)).collect();
+    if json {
+        let json = serde_json::to_string(&rows);
+        json.map(|json| json + "\n").map_err(|error| Failure::Unavailable(error.to_string()))
+    } else if rows.is_empty() {
+        Ok(format!("nobody has stood in an election in {url} yet\n"))
+    } else {
+        Ok(table(&rows))
+    }
+}
+
+/// What a lease is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// Its holder leads, or can still do.
+    Held,
+    /// Its holder has not renewed it in time.
+    Over,
+    /// Its last holder has freed it.
+    Vacated,
+    /// It has a holder, and the store has no clock to tell whether that is alive.
+    Unknown,
+}
+
+/// One record, as `--json` shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    kind: &'static str,
+    name: &'a str,
+    state: State,
+    holder_identity: Option<&'a str>,
+    incarnation: Option<&'a str>,
+    term: u64,
+    remaining_ms: Option<u64>,
+    lease_duration_seconds: f64,
+    acquire_time: String,
+    renew_time: String,
+    outcome: Option<&'a Outcome>,
+}
+
+impl<'a> Row<'a> {
+    fn of(name: &'a ElectionName, observed: &'a Observed) -> Self {
+        let Observed { record, remaining, .. } = observed;
+        let LeaseRecord { holder, term, lease_duration, acquire_time, renew_time, outcome } =
+            record;
+        let (kind, name) = match name.once_key() {
+            Some(key) => ("once", key),
+            None => ("election", name.as_str()),
+        };
+        let remaining = remaining.filter(|_| holder.is_some());
+        let state = match (holder, remaining) {
+            (None, _) => State::Vacated,
+            (Some(_), None) => State::Unknown,
+            (Some(_), Some(Duration::ZERO)) => State::Over,
+            (Some(_), Some(_)) => State::Held,
+        };
+        Self {
+            kind,
+            name,
+            state,
+            holder_identity: holder.as_ref().map(|holder| holder.identity.as_str()),
+            incarnation: holder.as_ref().map(|holder| holder.incarnation.as_str()),
+            term: *term,
+            remaining_ms: remaining.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            lease_duration_seconds: lease_duration.as_secs_f64(),
+            acquire_time: acquire_time.to_string(),
+            renew_time: renew_time.to_string(),
+            outcome: outcome.as_deref(),
+        }
+    }
+
+    /// Since when it is what it is.
+    fn since(&self) -> &str {
+        match self.state {
+            State::Held | State::Unknown => &self.acquire_time,
+            State::Over | State::Vacated => &self.renew_time,
+        }
+    }
+
+    fn left(&self) -> String {
+        let (State::Held, Some(left)) = (self.state, self.remaining_ms) else {
+            return "-".to_owned();
+        };
+        humantime::format_duration(Duration::from_millis(left / 100 * 100)).to_string()
+    }
+
+    fn outcome(&self) -> String {
+        match self.outcome {
+            None => "-".to_owned(),
+            Some(Outcome { succeeded: true, holder, finished, .. }) => {
+                format!("done by {holder} at {finished}")
+            }
+            Some(Outcome { exit_code, holder, finished, attempts, .. }) => {
+                format!("attempt {attempts} failed with {exit_code} on {holder} at {finished}")
+            }
+        }
+    }
+}
+
+fn table(rows: &[Row<'_>]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["KIND", "NAME", "STATE", "HOLDER", "TERM", "SINCE", "LEFT", "OUTCOME"]);
+    for row in rows {
+        let state = match row.state {
+            State::Held => "held",
+            State::Over => "over",
+            State::Vacated => "vacated",
+            State::Unknown => "unknown",
+        };
+        table.add_row([
+            row.kind,
+            &one_line(row.name),
+            state,
+            &one_line(row.holder_identity.unwrap_or("-")),
+            &row.term.to_string(),
+            row.since(),
+            &row.left(),
+            &row.outcome(),
+        ]);
+    }
+    let lines = table.lines().map(|line| format!("{}\n", line.trim()));
+    lines.collect()
+}
+
+/// What comes from a store that others write to must not move the cursor.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::clock::WallTime;
+    use crate::election::lease::{Candidate, Version};
+
+    fn observed(held: bool, remaining: Option<u64>, outcome: Option<Outcome>) -> Observed {
+        let holder = Candidate { identity: "web-0".to_owned(), incarnation: "i".to_owned() };
+        let record = LeaseRecord {
+            holder: held.then_some(holder),
+            term: 7,
+            lease_duration: Duration::from_secs(15),
+            acquire_time: WallTime::EPOCH,
+            renew_time: WallTime::from_unix(Duration::from_secs(1)),
+            outcome: outcome.map(Box::new),
+        };
+        let remaining = remaining.map(Duration::from_millis);
+        Observed { record, version: Version::new("1"), remaining }
+    }
+
+    #[test]
+    fn states_come_from_holder_and_remaining_time() {
+        let name: ElectionName = "default".parse().unwrap();
+        let state = |held, left| Row::of(&name, &observed(held, left, None)).state;
+        assert_eq!(state(true, Some(1)), State::Held);
+        assert_eq!(state(true, Some(0)), State::Over);
+        assert_eq!(state(true, None), State::Unknown);
+        assert_eq!(state(false, Some(0)), State::Vacated);
+    }
+
+    #[test]
+    fn the_table_shows_who_and_how_it_went() {
+        let election: ElectionName = "default".parse().unwrap();
+        let once = ElectionName::once("v1").unwrap();
+        let failed = Outcome {
+            succeeded: false,
+            exit_code: 3,
+            holder: "web-1".to_owned(),
+            term: 7,
+            started: "t1".to_owned(),
+            finished: "t2".to_owned(),
+            attempts: 2,
+            stderr: None,
+        };
+        let held = observed(true, Some(12_345), None);
+        let over = observed(false, None, Some(failed));
+        let text = table(&[Row::of(&election, &held), Row::of(&once, &over)]);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        for word in ["election", "default", "held", "web-0", "7", "12s 300ms"] {
+            assert!(lines[1].contains(word), "{word}: {text}");
+        }
+        for word in ["once", "v1", "vacated", "attempt 2 failed with 3 on web-1 at t2"] {
+            assert!(lines[2].contains(word), "{word}: {text}");
+        }
+    }
+}

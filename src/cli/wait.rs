@@ -1,0 +1,85 @@
+//! `bellwether wait`: until the election is decided, or this instance leads.
+
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use hyper::StatusCode;
+
+use super::Failure;
+use crate::client::{Client, ClientError};
+use crate::config::SidecarArgs;
+use crate::election::clock::{BootTime, Clock, HostClock};
+
+/// How often to ask. The sidecar is on the same host.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long one question waits at the sidecar: beyond it, it is asked anew, to learn that the
+/// connection is dead.
+const LONGEST_QUESTION: Duration = Duration::from_secs(30);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sidecar: SidecarArgs,
+
+    /// Wait until this instance leads, not only until anybody does.
+    #[arg(long, env = "BELLWETHER_LEADING", value_parser = BoolishValueParser::new())]
+    leading: bool,
+
+    /// How long to wait.
+    #[arg(
+        long,
+        env = "BELLWETHER_TIMEOUT",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "60s"
+    )]
+    timeout: Duration,
+}
+
+pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+    let client = args.sidecar.check()?;
+    let give_up = now() + args.timeout;
+    loop {
+        let left = give_up.since(now());
+        let asked =
+            if args.leading { leads(&client, left).await } else { is_decided(&client).await };
+        let why = match asked {
+            Ok(None) => return Ok(0),
+            Ok(Some(why)) => why,
+            Err(error @ ClientError::Unreachable { .. }) => error.to_string(),
+            Err(error @ ClientError::Refused { .. }) => {
+                return Err(Failure::Unavailable(error.to_string()));
+            }
+        };
+        let left = give_up.since(now());
+        if left.is_zero() {
+            let after = humantime::format_duration(args.timeout);
+            return Err(Failure::Undecided(format!("not within {after}: {why}")));
+        }
+        tokio::time::sleep(ASK_AGAIN.min(left)).await;
+    }
+}
+
+/// Why this instance does not lead, if it does not.
+async fn leads(client: &Client, left: Duration) -> Result<Option<String>, ClientError> {
+    let leader = client.leader(left.min(LONGEST_QUESTION)).await?;
+    Ok((!leader.leader).then(|| match leader.holder_identity {
+        Some(holder) => format!("{holder} leads"),
+        None => "nobody is known to lead".to_owned(),
+    }))
+}
+
+/// Why the election is not decided, if it is not.
+async fn is_decided(client: &Client) -> Result<Option<String>, ClientError> {
+    let answer = client.get("/ready").await?;
+    match answer.status {
+        StatusCode::OK => Ok(None),
+        StatusCode::SERVICE_UNAVAILABLE => Ok(Some(answer.words())),
+        _ => Err(client.refused(answer.words())),
+    }
+}
+
+fn now() -> BootTime {
+    HostClock.now().boot
+}

@@ -1,0 +1,92 @@
+//! What a sidecar says to whoever holds: one JSON object a line, at once and at every change.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::election::clock::BootTime;
+use crate::election::lease::Term;
+use crate::election::order::{Deadlines, Order};
+
+/// No line is longer, in bytes: the longest identity, election and clock fit many times.
+pub const MAX_LINE: usize = 8 * 1024;
+
+/// One line of the stream of `POST /hold`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldLine {
+    /// The election.
+    pub election: String,
+    /// Who leads, or led.
+    pub identity: String,
+    /// Whether the work may go on.
+    pub leader: bool,
+    /// The term that the work was begun in. It does not change.
+    pub term: Term,
+    /// Which boot of which clock the times are readings of: [`crate::host::Host::boot_id`]. On any
+    /// other clock they mean nothing.
+    pub clock: String,
+    /// Until when the work may go on if no other line comes; none if it has to end now.
+    /// Milliseconds of `CLOCK_BOOTTIME`, rounded down.
+    pub until_boot_ms: Option<u64>,
+    /// When whatever is left of the work has to be killed. In the same milliseconds.
+    pub kill_at_boot_ms: u64,
+}
+
+impl HoldLine {
+    /// Puts an order into a line.
+    pub fn new(election: &str, identity: &str, term: Term, clock: &str, order: Order) -> Self {
+        let (until, kill_at) = match order {
+            Order::GoOn(deadlines) => (Some(deadlines.stop_at), deadlines.kill_at),
+            Order::End { kill_at } => (None, kill_at),
+        };
+        Self {
+            election: election.to_owned(),
+            identity: identity.to_owned(),
+            leader: until.is_some(),
+            term,
+            clock: clock.to_owned(),
+            until_boot_ms: until.map(millis),
+            kill_at_boot_ms: millis(kill_at),
+        }
+    }
+
+    /// The order that the line gives. A line that contradicts itself orders the end.
+    pub fn order(&self) -> Order {
+        let kill_at = time(self.kill_at_boot_ms);
+        match self.until_boot_ms.filter(|_| self.leader) {
+            Some(until) => Order::GoOn(Deadlines { stop_at: time(until), kill_at }),
+            None => Order::End { kill_at },
+        }
+    }
+}
+
+fn millis(at: BootTime) -> u64 {
+    u64::try_from(at.as_duration().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn time(millis: u64) -> BootTime {
+    BootTime::from_duration(Duration::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_survive_being_written_and_read() {
+        let deadlines = Deadlines { stop_at: time(10_000), kill_at: time(12_500) };
+        for order in [Order::GoOn(deadlines), Order::End { kill_at: time(7) }] {
+            let line = HoldLine::new("default", "a", 3, "boot/ns", order);
+            let text = serde_json::to_string(&line).unwrap();
+            let read: HoldLine = serde_json::from_str(&text).unwrap();
+            assert_eq!((read.order(), read), (order, line), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_never_rounded_up() {
+        let at = BootTime::from_duration(Duration::from_micros(1_999));
+        assert_eq!(HoldLine::new("e", "a", 1, "c", Order::End { kill_at: at }).kill_at_boot_ms, 1);
+    }
+}

@@ -1,0 +1,175 @@
+//! `POST /hold`: leader-only work in another process, which the sidecar knows of.
+//!
+//! The record is not vacated as long as the connection lives. At its other end is a process that
+//! ends the work by the deadlines that it is told, and that closes the connection when the work is
+//! gone. One that does not is waited for as long as the grace lasts; then the lease runs out.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::body::{Bytes, Frame};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use super::access::Permitted;
+use super::{App, leader, problem, read_body};
+use crate::candidate::Work;
+use crate::election::clock::BootTime;
+use crate::election::leadership::Leadership;
+use crate::election::order::{Charge, Order};
+use crate::hold::HoldLine;
+use crate::host::Host;
+
+/// Holds at once. Each is a cron job or a hook that runs now: more than this many is a mistake.
+const MAX_HOLDS: usize = 64;
+
+/// How much later than it should a holder may close its connection: its guard may have to be
+/// pushed, which takes a second, and look for leftovers.
+const TOLERANCE: Duration = Duration::from_secs(2);
+
+/// The holds of one sidecar.
+#[derive(Clone, Debug)]
+pub struct Holds {
+    free: Arc<Semaphore>,
+    grace: Duration,
+}
+
+impl Holds {
+    /// None yet. When stepping down on purpose, held work has `grace` to end.
+    pub fn new(grace: Duration) -> Self {
+        Self { free: Arc::new(Semaphore::new(MAX_HOLDS)), grace }
+    }
+
+    /// How many there are now.
+    pub(super) fn count(&self) -> usize {
+        MAX_HOLDS - self.free.available_permits()
+    }
+}
+
+/// A stream of [`HoldLine`]s while this instance leads, else the answer of `/leader`.
+pub(super) async fn hold(_: Permitted, State(app): State<App>, request: Request) -> Response {
+    // Nothing is expected in it, but an unread body would hide the end of the connection.
+    if let Err(refusal) = read_body(request).await {
+        return refusal;
+    }
+    let Ok(permit) = Arc::clone(&app.holds.free).try_acquire_owned() else {
+        let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
+        return problem(StatusCode::TOO_MANY_REQUESTS, &words);
+    };
+    let Ok(host) = Host::this() else {
+        let words = "cannot tell which clock this is: /proc is not mounted";
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, words);
+    };
+    // First announce the work, then look: in this order the record cannot be vacated between the
+    // look and the start.
+    let work = app.election.begin_work();
+    let mut view = app.election.watch();
+    let seen = view.borrow_and_update().clone();
+    let now = app.election.now();
+    let Some(tenure) = seen.leading(now).cloned() else {
+        drop(permit);
+        return leader::answer(&app, &seen, now, Duration::ZERO);
+    };
+    tracing::info!(term = tenure.term, "a hold begins");
+    let (lines, stream) = mpsc::channel(1);
+    let clock = host.boot_id().to_owned();
+    let charge = Charge::new(tenure, app.holds.grace);
+    let hold = Hold { app, view, charge, clock, lines, overdue_at: None, _work: work, permit };
+    tokio::spawn(hold.run());
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, Body::new(Stream(stream))).into_response()
+}
+
+/// The lines of one hold, on their way to the connection.
+struct Stream(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.get_mut().0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}
+
+/// One hold.
+struct Hold {
+    app: App,
+    view: watch::Receiver<Leadership>,
+    charge: Charge,
+    clock: String,
+    /// Closed when the connection ends.
+    lines: mpsc::Sender<Bytes>,
+    /// When the work, which had to end, is not waited for any longer.
+    overdue_at: Option<BootTime>,
+    _work: Work,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Hold {
+    /// Tells every change until the connection ends. Never waits for the other end to read: what
+    /// it would have read meanwhile is replaced by what is true then.
+    async fn run(mut self) {
+        let mut said = None;
+        loop {
+            let line = self.line();
+            let overdue_in = self.overdue_in().await;
+            tokio::select! {
+                biased;
+                () = self.lines.closed() => break,
+                room = self.lines.reserve(), if said.as_ref() != Some(&line) => {
+                    let (Ok(room), Ok(mut text)) = (room, serde_json::to_vec(&line)) else { break };
+                    text.push(b'\n');
+                    room.send(text.into());
+                    said = Some(line);
+                }
+                changed = self.view.changed() => if changed.is_err() {
+                    // The election is over, and this process about to end.
+                    self.lines.closed().await;
+                    break;
+                },
+                () = tokio::time::sleep(overdue_in.unwrap_or_default()), if overdue_in.is_some() => {}
+            }
+        }
+        drop(self.permit);
+        tracing::info!(term = self.charge.tenure().term, "a hold has ended");
+    }
+
+    /// What is to be said now.
+    fn line(&mut self) -> HoldLine {
+        let now = self.app.election.now();
+        let order = self.charge.order(&self.view.borrow_and_update(), now);
+        if let Order::End { .. } = order {
+            self.overdue_at.get_or_insert(now + self.app.holds.grace + TOLERANCE);
+        }
+        let (election, tenure) = (self.app.election.election(), self.charge.tenure());
+        HoldLine::new(election.as_str(), &tenure.identity, tenure.term, &self.clock, order)
+    }
+
+    /// For how long the work, which had to end, is still waited for. When that is over, the lease
+    /// is not kept any longer: it is not vacated either, because the work may still be there.
+    async fn overdue_in(&self) -> Option<Duration> {
+        let (overdue_at, now) = (self.overdue_at?, self.app.election.now());
+        if now < overdue_at {
+            return Some(overdue_at.since(now));
+        }
+        let keeps_lease = self.app.election.leadership().draining(now).is_some();
+        if keeps_lease {
+            tracing::warn!("a hold has not ended in time: the lease runs out by itself");
+            self.app.election.work_is_overdue().await;
+        }
+        None
+    }
+}

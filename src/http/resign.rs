@@ -1,0 +1,91 @@
+//! `POST /resign`: step down, and stay down for a while.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::access::Permitted;
+use super::{App, json, leader, problem, read_body};
+use crate::election::leadership::Leadership;
+
+/// The longest cooldown: whoever wants an instance out of the election for good stops it.
+const MAX_COOLDOWN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long the election may take to hear of it. It takes no time, unless it is stuck.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    cooldown: Option<String>,
+}
+
+/// Answers as `/leader` does when the answer has turned to "no", with 200.
+pub(super) async fn resign(_: Permitted, State(app): State<App>, request: Request) -> Response {
+    let body = match read_body(request).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let default = app.election.leadership().timing.lease_duration();
+    let cooldown = match cooldown(&body, default) {
+        Ok(cooldown) => cooldown,
+        Err(refusal) => return problem(StatusCode::BAD_REQUEST, &refusal),
+    };
+    let term_led = |view: &Leadership| view.leading(app.election.now()).map(|own| own.term);
+    let before = term_led(&app.election.leadership());
+    let stepped_down = tokio::time::timeout(PATIENCE, async {
+        app.election.resign(cooldown).await;
+        // Fails when the election is over, at the end of a shutdown: then nobody leads here.
+        let over = |view: &Leadership| before.is_none() || term_led(view) != before;
+        let _ = app.election.watch().wait_for(over).await;
+    });
+    if stepped_down.await.is_err() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the election does not turn: see /livez");
+    }
+    let view = app.election.leadership();
+    json(StatusCode::OK, &leader::body(&app, &view, app.election.now()))
+}
+
+fn cooldown(body: &[u8], default: Duration) -> Result<Duration, String> {
+    let wish = if body.trim_ascii().is_empty() {
+        Wish::default()
+    } else {
+        serde_json::from_slice(body)
+            .map_err(|error| format!("the body is not like {{\"cooldown\":\"30s\"}}: {error}"))?
+    };
+    let Some(text) = wish.cooldown else { return Ok(default) };
+    let longest = humantime::format_duration(MAX_COOLDOWN);
+    match humantime::parse_duration(&text) {
+        Ok(cooldown) if cooldown <= MAX_COOLDOWN => Ok(cooldown),
+        Ok(_) => Err(format!("'cooldown' can be at most {longest}")),
+        Err(error) => Err(format!("'cooldown' is not a duration such as 30s or 5m: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cooldown_is_read_or_refused_in_words() {
+        let default = Duration::from_secs(15);
+        let read = |body: &str| cooldown(body.as_bytes(), default);
+        for empty in ["", " \n", "{}", r#"{"cooldown":null}"#] {
+            assert_eq!(read(empty), Ok(default), "{empty}");
+        }
+        assert_eq!(read(r#"{"cooldown":"1m 30s"}"#), Ok(Duration::from_secs(90)));
+        for (wrong, words) in [
+            ("nonsense", "the body is not like"),
+            (r#"{"cooldown":30}"#, "the body is not like"),
+            (r#"{"cool-down":"30s"}"#, "unknown field"),
+            (r#"{"cooldown":"30"}"#, "not a duration such as 30s"),
+            (r#"{"cooldown":"8d"}"#, "at most 7days"),
+        ] {
+            let refusal = read(wrong).unwrap_err();
+            assert!(refusal.contains(words), "{wrong}: {refusal}");
+        }
+    }
+}
