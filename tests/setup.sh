@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # program to look for : Debian package that has it
-needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps"
+needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps openssl:openssl"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -32,13 +32,13 @@ if ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then
     as_root apt-get update -q
     as_root apt-get install -qy --no-install-recommends libfaketime
 fi
-# A DynamoDB to test on. A program of its own: it brings another SQLite than sqlx. Optimizing it
-# would take longer than the tests gain.
+# A DynamoDB to test on. A program of its own: as a library it would decide which SQLite is in the
+# program under test. Optimizing it would take longer than the tests gain.
 dynoxide=3.2.0
-if [ "$(dynoxide --version 2>/dev/null)" != "dynoxide $dynoxide" ]; then
+if ! cargo install --list | grep -qx "dynoxide-rs v$dynoxide:"; then
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-        cargo install dynoxide-rs --version "$dynoxide" --locked --force \
+        cargo install dynoxide-rs --version "$dynoxide" --locked \
         --no-default-features --features cli,http-server,native-sqlite
 fi
 for component in rustfmt clippy; do

@@ -164,7 +164,9 @@ impl DynamoDbStore {
     /// The service's judgement, read early: see [`service_clock`].
     fn remaining(&self, kept: &Kept) -> Option<Duration> {
         let now = self.service_clock.earliest(self.clock.now().boot)?;
-        Some((kept.expires? + self.target.max_clock_skew()?).since(now))
+        let left = (kept.expires? + self.target.max_clock_skew()?).since(now);
+        // More than a lease means nothing: whoever watches that long knows better.
+        Some(left.min(kept.record.lease_duration))
     }
 
     /// The record with a new version and its end in the service's time, rounded late.

@@ -1,6 +1,7 @@
 //! A DynamoDB of the test's own: dynoxide, as a program.
 //!
-//! It cannot run in process: it brings an SQLite of its own, and a program can have only one.
+//! Real processes have to reach it. And in process, where a program has only one SQLite, it would
+//! decide with which one bellwether is shipped.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::net::TcpListener;

@@ -19,5 +19,7 @@ mod calls;
 mod crowd;
 mod dates;
 mod drill;
+mod fence;
 mod messages;
+mod tls;
 mod wall_clocks;
