@@ -12,7 +12,7 @@
 //!
 //! # One attempt
 //!
-//! A call is one request on the wire: see [`aws`](super::aws). A request that is given up takes
+//! A call is one request on the wire: see [`aws`]. A request that is given up takes
 //! its connection with it, so the next call begins on a new one, and nothing is left behind.
 
 use std::fmt;

@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(read.expires, kept().expires);
         assert_eq!(read.record.holder, kept().record.holder);
         assert_eq!((read.record.term, read.version), (7, kept().version));
-        assert_eq!(item["expires"].as_s().unwrap(), "2026-11-23T07:00:03.001Z");
+        assert_eq!(item["expires"].as_s().unwrap(), "2026-11-23T07:40:03.001Z");
     }
 
     #[test]
