@@ -43,7 +43,11 @@ impl FromStr for SidecarUrl {
     type Err = InvalidSidecarUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidSidecarUrl(text.escape_debug().to_string());
+        let invalid = || {
+            // Before an '@' stands a password.
+            let shown = text.rsplit_once('@').map(|(_, rest)| format!("…@{rest}"));
+            InvalidSidecarUrl(shown.unwrap_or_else(|| text.to_owned()).escape_debug().to_string())
+        };
         let uri: Uri = text.parse().map_err(|_| invalid())?;
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
         let authority = authority.ok_or_else(invalid)?;
@@ -255,7 +259,7 @@ impl Client {
         let _ = stream.set_nodelay(true);
         let socket = stream.as_fd().try_clone_to_owned().map_err(|error| in_short(&error))?;
         let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| with_cause(&error))?;
         // Ends with the last byte of the answer, or when both ends have lost interest.
         tokio::spawn(connection);
         let mut request = Request::builder()
@@ -266,8 +270,8 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(body).map_err(|error| error.to_string())?;
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let request = request.body(body).map_err(|error| with_cause(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| with_cause(&error))?;
         Ok((Connection { socket, _sender: sender }, response))
     }
 }
@@ -319,7 +323,7 @@ async fn whole(response: Response<Incoming>) -> Result<Answer, String> {
     let status = response.status();
     let (mut incoming, mut body) = (response.into_body(), Vec::new());
     while let Some(bytes) = next_bytes(&mut incoming).await {
-        body.extend_from_slice(&bytes.map_err(|error| error.to_string())?);
+        body.extend_from_slice(&bytes.map_err(|error| with_cause(&error))?);
         if body.len() > MAX_ANSWER {
             return Err(format!("its answer is longer than {MAX_ANSWER} bytes"));
         }
@@ -338,6 +342,11 @@ async fn next_bytes(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> 
             Err(error) => return Some(Err(error)),
         }
     }
+}
+
+/// hyper says what it was doing; what went wrong is the cause.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// Without the number that the standard library puts behind.

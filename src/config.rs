@@ -11,6 +11,7 @@ use crate::client::{Client, InvalidSidecarUrl};
 use crate::election::lease::{ElectionName, InvalidElectionName, InvalidKey};
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
+use crate::release::UnknownRelease;
 use crate::store::{InvalidStoreUrl, StoreUrl};
 
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
@@ -19,7 +20,8 @@ const MIN_TOKEN: usize = 16;
 /// Which store.
 #[derive(Args, Clone, Debug)]
 pub struct StoreArgs {
-    /// Where the lease lives: sqlite:///PATH/leases.db or dynamodb://TABLE?region=REGION.
+    /// Where the lease lives: sqlite:///PATH/leases.db, postgres://USER:PASSWORD@HOST/DATABASE or
+    /// dynamodb://TABLE?region=REGION.
     ///
     /// Without this, a file in the user's state directory, for processes of one user on one host.
     #[arg(long, env = "BELLWETHER_STORE", value_name = "URL", hide_env_values = true)]
@@ -272,6 +274,9 @@ pub enum InvalidConfig {
     /// See [`InvalidKey`].
     #[error("{0}")]
     Key(#[from] InvalidKey),
+    /// See [`UnknownRelease`].
+    #[error("{0}")]
+    Release(#[from] UnknownRelease),
     /// See [`identity::InvalidIdentity`].
     #[error("{0}")]
     Identity(#[from] identity::InvalidIdentity),

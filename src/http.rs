@@ -133,7 +133,8 @@ pub fn router(app: App) -> Router {
 async fn no_such_path() -> Response {
     problem(
         StatusCode::NOT_FOUND,
-        "no such path: the paths are / /leader /ready /started /livez /metrics, and for POST /hold /resign",
+        "no such path: the paths are / /leader /ready /started /livez /metrics, and to POST to \
+         /hold /resign",
     )
 }
 

@@ -18,4 +18,5 @@ pub mod http;
 pub mod identity;
 pub mod logs;
 pub mod metrics;
+pub mod release;
 pub mod store;

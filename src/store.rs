@@ -19,11 +19,13 @@ use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 use dynamodb::DynamoDbStore;
+use postgres::PostgresStore;
 use sqlite::SqliteStore;
 
 pub mod aws;
 pub mod dynamodb;
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 
 /// Keeps lease records.
@@ -82,10 +84,12 @@ pub trait Store: Send + Sync + fmt::Debug {
 }
 
 /// Which store, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreUrl {
     /// A table of DynamoDB.
     DynamoDb(Box<dynamodb::Target>),
+    /// A table of a Postgres database.
+    Postgres(Box<postgres::Target>),
     /// A file on this host.
     Sqlite {
         /// The database file.
@@ -100,13 +104,16 @@ pub enum StoreUrl {
 pub enum InvalidStoreUrl {
     /// No known scheme.
     #[error(
-        "the store URL has no known scheme: use sqlite:///PATH/leases.db \
-         or dynamodb://TABLE?region=REGION"
+        "the store URL has no known scheme: use sqlite:///PATH/leases.db, \
+         postgres://USER:PASSWORD@HOST/DATABASE or dynamodb://TABLE?region=REGION"
     )]
     UnknownScheme,
     /// See [`dynamodb::InvalidTarget`].
     #[error(transparent)]
     DynamoDb(#[from] dynamodb::InvalidTarget),
+    /// See [`postgres::InvalidTarget`].
+    #[error(transparent)]
+    Postgres(#[from] postgres::InvalidTarget),
     /// An SQLite URL without a usable path.
     #[error("the store URL names no file: use sqlite:///PATH/leases.db, with a path and no '?'")]
     NoPath,
@@ -115,9 +122,14 @@ pub enum InvalidStoreUrl {
 impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
+    /// What a Postgres URL leaves open comes from the `PG*` variables of the environment.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.starts_with("dynamodb:") {
             return Ok(Self::DynamoDb(Box::new(dynamodb::Target::parse(text)?)));
+        }
+        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+            let target = postgres::Target::parse(text, &|name| std::env::var(name).ok())?;
+            return Ok(Self::Postgres(Box::new(target)));
         }
         let path = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl::UnknownScheme)?;
         let path = path.strip_prefix("//").unwrap_or(path);
@@ -138,7 +150,7 @@ impl StoreUrl {
             Self::DynamoDb(target) => {
                 Self::DynamoDb(Box::new(target.judged_within(max_clock_skew)))
             }
-            Self::Sqlite { .. } => self,
+            Self::Postgres(_) | Self::Sqlite { .. } => self,
         }
     }
 
@@ -153,6 +165,7 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DynamoDb(target) => target.fmt(f),
+            Self::Postgres(target) => f.write_str(&target.place()),
             Self::Sqlite { path, .. } => write!(f, "sqlite://{}", path.display()),
         }
     }
@@ -164,6 +177,9 @@ pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dy
     match url {
         StoreUrl::DynamoDb(target) => {
             Arc::new(DynamoDbStore::new(target.as_ref().clone(), patience, clock))
+        }
+        StoreUrl::Postgres(target) => {
+            Arc::new(PostgresStore::new(target.as_ref().clone(), patience))
         }
         StoreUrl::Sqlite { path, create_folder } => {
             // The rest is for the call itself: a lock that is not freed in time is then reported

@@ -138,6 +138,42 @@ fn the_store_url_can_come_from_a_file() {
 }
 
 #[test]
+fn the_commands_beside_a_sidecar_refuse_what_makes_no_sense() {
+    let pasture = Pasture::new();
+    let folder = pasture.folder().to_str().unwrap();
+    let short = pasture.folder().join("short");
+    fs::write(&short, "tooshort\n").unwrap();
+    let short = short.to_str().unwrap();
+    let cases: [(&[&str], &str); 18] = [
+        (&["only"], "<CMD>"),
+        (&["only", "true"], "unexpected argument 'true'"),
+        (&["only", "--sidecar", "https://h", "--", "true"], "use one like http://127.0.0.1:4040"),
+        (&["only", "--wait", "soon", "--", "true"], "--wait"),
+        (&["only", "--skip-code", "256", "--", "true"], "--skip-code"),
+        (&["only", "--token-file", short, "--", "true"], "use at least 16 letters"),
+        (&["is-leader", "--sidecar", "127.0.0.1:4040"], "is not the URL of a sidecar"),
+        (&["is-leader", "--sidecar", "http://u:hunter2@h"], "is not the URL of a sidecar"),
+        (&["wait", "--timeout", "5"], "--timeout"),
+        (&["resign", "--cooldown", "long"], "--cooldown"),
+        (&["resign", "--token-file", "/nowhere"], "cannot read the token from /nowhere"),
+        (&["healthcheck", "--path", "ready"], "use one like /ready"),
+        (&["serve", "--token-file", short, "--store", "sqlite:///nowhere/db"], "at least 16"),
+        (&["status", "--store", "mysql://h/d"], "no known scheme: use sqlite:///"),
+        (&["init", "--store", "sqlite://"], "names no file"),
+        (&["install"], "<DIR>"),
+        (&["completions", "tcsh"], "possible values: bash"),
+        (&["man"], "<DIR>"),
+    ];
+    for (args, expected) in cases {
+        let (code, said) = refused(args, |_| {});
+        assert_eq!(code, 64, "{args:?}: {said}");
+        assert!(said.contains(expected), "{args:?}: {said}");
+        assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+    }
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing was written");
+}
+
+#[test]
 fn help_and_version_exit_zero() {
     for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["run", "--help"]] {
         let output = bellwether().args(args).output().unwrap();

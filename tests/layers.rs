@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 9] = [
     &["election"],
     &["hold", "host"],
     &["alarm", "client", "identity", "store"],
-    &["metrics"],
+    &["metrics", "release"],
     &["candidate"],
     &["command", "http"],
     &["config"],

@@ -3,7 +3,8 @@
 set -euo pipefail
 
 # program to look for : Debian package that has it
-needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps openssl:openssl"
+needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps
+        pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +20,7 @@ use crate::election::clock::{Clock, HostClock, WallTime};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord};
 use crate::election::outcome::Outcome;
+use crate::release;
 use crate::store::{self, Store, StoreError, StoreUrl};
 
 /// How often a log says who is waited for.
@@ -34,6 +36,9 @@ pub(super) struct Args {
 
     /// What the work is done once for: an image digest, a task definition's revision, a version
     /// label, a git commit.
+    ///
+    /// With "auto" it is the task definition's family and revision in its cluster on ECS, and the
+    /// version label in its environment on Elastic Beanstalk.
     #[arg(long, env = "BELLWETHER_KEY", value_name = "KEY")]
     key: String,
 
@@ -73,7 +78,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
-    let record = ElectionName::once(&args.key).map_err(InvalidConfig::from)?;
+    let key = match args.key.as_str() {
+        "auto" => release::key(|name| std::env::var(name).ok(), Path::new("/")).await,
+        key => Ok(key.to_owned()),
+    };
+    let key = key.map_err(InvalidConfig::from)?;
+    let record = ElectionName::once(&key).map_err(InvalidConfig::from)?;
     let mut config = args.candidate.check(record.clone(), args.store)?;
     config.max_attempts = Some(args.max_attempts);
     if args.reset {
@@ -83,14 +93,14 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let sidecar = Sidecar::start(&config, None).await?;
     let mut words = args.command.into_iter();
     let command = CommandSpec::new(words.next().unwrap_or_default(), words)
-        .env("BELLWETHER_KEY", args.key.as_str());
+        .env("BELLWETHER_KEY", key.as_str());
     let grace = config.shutdown_grace;
     let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace);
     if !args.no_stderr {
         supervisor = supervisor.keeping_stderr();
     }
     let once = Once {
-        key: args.key,
+        key,
         max_attempts: args.max_attempts,
         election: sidecar.election.clone(),
         waiting: Waiting::new(),

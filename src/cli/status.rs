@@ -211,7 +211,7 @@ mod tests {
             outcome: outcome.map(Box::new),
         };
         let remaining = remaining.map(Duration::from_millis);
-        Observed { record, version: Version::new("1"), remaining }
+        Observed { record, version: Version::new("1"), remaining, outlived: false }
     }
 
     #[test]

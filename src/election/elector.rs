@@ -442,7 +442,7 @@ impl Elector {
         match swapped {
             Swapped::Lost(observed) => self.learn(now, sent_at, observed),
             Swapped::Won(version) => {
-                let observed = Observed { record, version, remaining: None };
+                let observed = Observed { record, version, remaining: None, outlived: false };
                 self.watch.saw(Some(observed), sent_at, now);
                 self.won(now, purpose, sent_at);
             }
@@ -625,7 +625,9 @@ impl Elector {
     }
 
     fn owns_record(&self) -> bool {
-        self.watch.observed().is_some_and(|o| o.record.is_held_by(&self.me))
+        // An old record of the own, back after a fail-over, may hide a successor's lost one.
+        let proves = |o: &Observed| !o.outlived || self.held.is_some();
+        self.watch.observed().is_some_and(|o| o.record.is_held_by(&self.me) && proves(o))
     }
 
     /// Safety rule 7, second half: the record is vacated when belief and work have ended.

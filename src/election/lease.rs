@@ -163,6 +163,9 @@ pub struct Observed {
     /// The store's own judgement of how much of the lease is left: zero if it is over, none if
     /// the store has no clock to judge by.
     pub remaining: Option<Duration>,
+    /// The store failed over since this record was written, and may have lost newer ones: neither
+    /// its holder nor its being vacated proves anything, and higher terms may have been handed out.
+    pub outlived: bool,
 }
 
 #[cfg(test)]

@@ -163,6 +163,8 @@ mod tests {
         let action = elector.step(at(111), Event::Wake).action;
         assert!(matches!(action, Action::Call(Call::Observe { .. })), "{action:?}");
         elector.step(at(111), Event::Observed(Ok(None)));
+        // Whoever asks for the old work last asks when it is gone, as far as the elector knows.
+        elector.step(at(112), Event::Work { under_way: false });
         elector.step(at(130), Event::Wake);
         elector.step(at(130), Event::Observed(Ok(None)));
         elector.step(at(130), Event::Swapped(Ok(Swapped::Won(Version::new("2")))));

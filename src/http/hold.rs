@@ -58,6 +58,11 @@ pub(super) async fn hold(_: Permitted, State(app): State<App>, request: Request)
     if let Err(refusal) = read_body(request).await {
         return refusal;
     }
+    // Most who ask are standbys: their question must not look like work to the election.
+    let (seen, now) = (app.election.leadership(), app.election.now());
+    if !seen.is_leading(now) {
+        return leader::answer(&app, &seen, now, Duration::ZERO);
+    }
     let Ok(permit) = Arc::clone(&app.holds.free).try_acquire_owned() else {
         let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
         return problem(StatusCode::TOO_MANY_REQUESTS, &words);
@@ -66,8 +71,8 @@ pub(super) async fn hold(_: Permitted, State(app): State<App>, request: Request)
         let words = "cannot tell which clock this is: /proc is not mounted";
         return problem(StatusCode::INTERNAL_SERVER_ERROR, words);
     };
-    // First announce the work, then look: in this order the record cannot be vacated between the
-    // look and the start.
+    // First announce the work, then look once more: in this order the record cannot be vacated
+    // between the look and the start.
     let work = app.election.begin_work();
     let mut view = app.election.watch();
     let seen = view.borrow_and_update().clone();
@@ -80,7 +85,7 @@ pub(super) async fn hold(_: Permitted, State(app): State<App>, request: Request)
     let (lines, stream) = mpsc::channel(1);
     let clock = host.boot_id().to_owned();
     let charge = Charge::new(tenure, app.holds.grace);
-    let hold = Hold { app, view, charge, clock, lines, overdue_at: None, _work: work, permit };
+    let hold = Hold { app, view, charge, clock, lines, overdue_at: None, work: Some(work), permit };
     tokio::spawn(hold.run());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
@@ -114,7 +119,7 @@ struct Hold {
     lines: mpsc::Sender<Bytes>,
     /// When the work, which had to end, is not waited for any longer.
     overdue_at: Option<BootTime>,
-    _work: Work,
+    work: Option<Work>,
     permit: OwnedSemaphorePermit,
 }
 
@@ -125,7 +130,7 @@ impl Hold {
         let mut said = None;
         loop {
             let line = self.line();
-            let overdue_in = self.overdue_in().await;
+            let wait = self.overdue().await;
             tokio::select! {
                 biased;
                 () = self.lines.closed() => break,
@@ -140,7 +145,7 @@ impl Hold {
                     self.lines.closed().await;
                     break;
                 },
-                () = tokio::time::sleep(overdue_in.unwrap_or_default()), if overdue_in.is_some() => {}
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
             }
         }
         drop(self.permit);
@@ -158,18 +163,25 @@ impl Hold {
         HoldLine::new(election.as_str(), &tenure.identity, tenure.term, &self.clock, order)
     }
 
-    /// For how long the work, which had to end, is still waited for. When that is over, the lease
-    /// is not kept any longer: it is not vacated either, because the work may still be there.
-    async fn overdue_in(&self) -> Option<Duration> {
+    /// Sees to work that had to end and has not, and says when to do so again.
+    ///
+    /// First the lease is not kept for it any longer; it is not vacated either, because the work may
+    /// still be there. When it has run out others may lead, and so may this instance.
+    async fn overdue(&mut self) -> Option<Duration> {
         let (overdue_at, now) = (self.overdue_at?, self.app.election.now());
         if now < overdue_at {
             return Some(overdue_at.since(now));
         }
-        let keeps_lease = self.app.election.leadership().draining(now).is_some();
-        if keeps_lease {
+        let view = self.app.election.leadership();
+        if view.draining(now).is_some() {
             tracing::warn!("a hold has not ended in time: the lease runs out by itself");
             self.app.election.work_is_overdue().await;
         }
+        let lease_over_at = overdue_at + view.timing.lease_duration();
+        if now < lease_over_at {
+            return Some(lease_over_at.since(now));
+        }
+        self.work = None;
         None
     }
 }

@@ -158,7 +158,8 @@ impl DynamoDbStore {
         let kept = item::decode(item).map_err(|why| Self::unreadable(line, election, &why))?;
         let remaining = self.remaining(&kept);
         let Kept { record, version, .. } = kept;
-        Ok(Observed { record, version, remaining })
+        // A table has no fail-over that loses writes: the service keeps each in three places.
+        Ok(Observed { record, version, remaining, outlived: false })
     }
 
     /// The service's judgement, read early: see [`service_clock`].

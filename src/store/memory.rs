@@ -40,6 +40,7 @@ impl MemoryStore {
             record: entry.record.clone(),
             version: Version::new(entry.writes.to_string()),
             remaining: Some(entry.expires.since(self.clock.now().boot)),
+            outlived: false,
         }
     }
 }

@@ -481,6 +481,7 @@ impl Shared {
             },
             version: Version::new(row.try_get::<String, _>("version")?),
             remaining: self.host()?.remaining(&boot_id, expires, now),
+            outlived: false,
         })
     }
 

@@ -13,9 +13,13 @@ use rustix::process::{getpid, set_child_subreaper};
 use crate::scene::{eventually_true, ms, now, pid_of, zombies_of};
 
 /// Runs `$BW_TEST_SCRIPT`; writes how it ended to `$DIR/ended`.
+///
+/// Not a test but a process for the tests, which say so; among them it has nothing to do.
 #[tokio::test]
-#[ignore = "not a test: a process for the tests"]
 async fn main_process() {
+    if !is_asked_for("main_process") {
+        return;
+    }
     let spec = CommandSpec::new("sh", ["-c", &var("BW_TEST_SCRIPT")])
         .guarded_by(env!("CARGO_BIN_EXE_bellwether"));
     let mut group = Group::start(&spec, deadlines()).unwrap();
@@ -37,10 +41,17 @@ fn var(name: &str) -> String {
     std::env::var(name).unwrap()
 }
 
-/// Does what the first process of a container has to do.
+/// Whether this process was started to be that one.
+fn is_asked_for(name: &str) -> bool {
+    std::env::var("BW_TEST_PROCESS").is_ok_and(|asked| asked == name)
+}
+
+/// Does what the first process of a container has to do. A process for the tests, as above.
 #[test]
-#[ignore = "not a test: a process for the tests"]
 fn first_process() {
+    if !is_asked_for("first_process") {
+        return;
+    }
     set_child_subreaper(Some(getpid())).unwrap();
     let mut own = Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
     let keep = [pid_of(&own)];

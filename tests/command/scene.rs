@@ -100,7 +100,8 @@ impl Scene {
     /// Another process that is main to the script, in the scene, too.
     pub fn main_process(&self, script: &str, stop_ms: u64, kill_ms: u64) -> Command {
         let mut main = Command::new(std::env::current_exe().unwrap());
-        main.args(["driver::main_process", "--exact", "--ignored", "--nocapture"])
+        main.args(["driver::main_process", "--exact", "--nocapture"])
+            .env("BW_TEST_PROCESS", "main_process")
             .env("BW_TEST_SCRIPT", format!("{PRELUDE}{script}"))
             .env("BW_TEST_DEADLINES", format!("{stop_ms} {kill_ms}"))
             .env("DIR", self.folder.path())

@@ -16,9 +16,12 @@ mod suite;
 
 #[path = "../dynamodb/emulator.rs"]
 mod emulator;
+#[path = "../postgres/server.rs"]
+mod server;
 
 mod dynamodb;
 mod memory;
+mod postgres;
 mod sqlite;
 
 /// Runs every promise of the suite on the subject that the expression sets up.

@@ -148,7 +148,7 @@ fn a_second_signal_exits_at_once_and_leaves_the_lease() {
     let pasture = Pasture::new();
     let mut sidecar = Sidecar::start_with("a", &pasture.store(), &["--shutdown-grace", "60s"]);
     eventually("it leads", || sidecar.leader().leads().then_some(()));
-    let lock = store_trouble::Lock::take(&pasture);
+    let lock = support::lock::Lock::take(&pasture);
     sidecar.signal("TERM");
     eventually("it says no", || (sidecar.status("/leader") != 200).then_some(()));
     sidecar.signal("TERM");
@@ -162,7 +162,7 @@ fn shutting_down_does_not_wait_for_a_store_that_hangs() {
     let pasture = Pasture::new();
     let mut sidecar = Sidecar::start_with("a", &pasture.store(), &["--shutdown-grace", "1h"]);
     eventually("it leads", || sidecar.leader().leads().then_some(()));
-    let _lock = store_trouble::Lock::take(&pasture);
+    let _lock = support::lock::Lock::take(&pasture);
     sidecar.signal("TERM");
     assert!(sidecar.wait().success(), "it exits although the store never answers");
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::store_trouble::Lock;
+use crate::support::lock::Lock;
 use crate::support::{Log, Pasture, QUICK, bellwether, eventually, kill};
 
 /// A command that shows a sign of life every few milliseconds, with the term it runs in.

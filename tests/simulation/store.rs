@@ -24,6 +24,8 @@ struct Stored {
     version: u64,
     /// When it was written, by the store's clock; none if that is no longer comparable.
     written: Option<i64>,
+    /// The store knows that it may have lost what came after.
+    outlived: bool,
 }
 
 impl SimStore {
@@ -37,7 +39,12 @@ impl SimStore {
             let lease = i64::try_from(stored.record.lease_duration.as_nanos()).unwrap();
             Duration::from_nanos(u64::try_from(written + lease - time).unwrap_or(0))
         });
-        Some(Observed { record: stored.record.clone(), version: handle(stored.version), remaining })
+        Some(Observed {
+            record: stored.record.clone(),
+            version: handle(stored.version),
+            remaining,
+            outlived: stored.outlived,
+        })
     }
 
     pub fn swap(
@@ -52,7 +59,7 @@ impl SimStore {
         let written = self.time(now);
         self.history.push(self.record.take());
         self.writes += 1;
-        self.record = Some(Stored { record, version: self.writes, written });
+        self.record = Some(Stored { record, version: self.writes, written, outlived: false });
         Swapped::Won(handle(self.writes))
     }
 
@@ -70,13 +77,15 @@ impl SimStore {
     }
 
     /// Puts back an earlier state, as a restored backup or a fail-over that lost writes does. As
-    /// stores have to, it shows it under a new version and does not judge it by its clock.
+    /// stores have to, it shows it under a new version and does not judge it by its clock. Every
+    /// other time the store knows what happened, and says so.
     pub fn restore(&mut self, index: usize) -> Term {
         self.writes += 1;
         let version = self.writes;
         self.record = self.history[index].clone();
         if let Some(stored) = &mut self.record {
-            *stored = Stored { version, written: None, ..stored.clone() };
+            let outlived = version.is_multiple_of(2);
+            *stored = Stored { version, written: None, outlived, ..stored.clone() };
         }
         self.term()
     }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use bellwether::election::clock::{BootTime, Clock, HostClock};
 use serde_json::Value;
 
+pub mod lock;
+
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(60);
 

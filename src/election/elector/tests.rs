@@ -131,7 +131,8 @@ impl World {
     fn somebody_writes(&mut self, record: LeaseRecord) -> Version {
         self.writes += 1;
         let version = Version::new(self.writes.to_string());
-        self.record = Some(Observed { record, version: version.clone(), remaining: None });
+        self.record =
+            Some(Observed { record, version: version.clone(), remaining: None, outlived: false });
         version
     }
 

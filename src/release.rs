@@ -1,0 +1,192 @@
+//! Which release of the application this instance runs: what `once --key auto` is once for.
+//!
+//! The key names the place as well (the cluster, the environment), because what is done once for
+//! production has not been done for staging.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::client::{Client, SidecarUrl};
+
+/// The metadata service is on the same host. Slower than this, it is broken.
+const METADATA_LIMIT: Duration = Duration::from_secs(2);
+
+/// Set by ECS in every container.
+const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
+
+/// Where Elastic Beanstalk keeps what it deployed, from the root of the file system.
+const BEANSTALK: &str = "opt/elasticbeanstalk/deployment";
+
+/// Why the release is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum UnknownRelease {
+    /// Neither platform.
+    #[error(
+        "--key auto knows the release on ECS and Elastic Beanstalk only, and this is neither: \
+         name it with --key, such as an image digest or a git commit"
+    )]
+    NoPlatform,
+    /// The platform does not say.
+    #[error("--key auto: {0}: name the release with --key instead")]
+    NoAnswer(String),
+}
+
+/// Asks the platform. `env` reads the environment, `root` is that of the file system.
+///
+/// # Errors
+///
+/// When there is no platform to ask, or it does not say.
+pub async fn key(
+    env: impl Fn(&str) -> Option<String>,
+    root: &Path,
+) -> Result<String, UnknownRelease> {
+    if let Some(url) = env(ECS_METADATA) {
+        return ecs(&url).await;
+    }
+    let deployment = root.join(BEANSTALK);
+    if deployment.is_dir() {
+        return beanstalk(&deployment);
+    }
+    Err(UnknownRelease::NoPlatform)
+}
+
+/// `ecs:CLUSTER/FAMILY:REVISION`.
+async fn ecs(url: &str) -> Result<String, UnknownRelease> {
+    let wrong =
+        |what: String| UnknownRelease::NoAnswer(format!("the ECS metadata service: {what}"));
+    let url: SidecarUrl = url.parse().map_err(|_| wrong(format!("{ECS_METADATA} is no URL")))?;
+    let answer = Client::new(url, None, METADATA_LIMIT).get("/task").await;
+    let answer = answer.map_err(|_| wrong("no answer".to_owned()))?;
+    if !answer.status.is_success() {
+        return Err(wrong(format!("status {}", answer.status)));
+    }
+    let task: Value =
+        serde_json::from_slice(&answer.body).map_err(|error| wrong(error.to_string()))?;
+    let field = |name: &str| match task.get(name) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
+        _ => Err(wrong(format!("it gives no {name}"))),
+    };
+    let cluster = field("Cluster")?;
+    // An ARN or a short name.
+    let cluster = cluster.rsplit('/').next().unwrap_or_default();
+    Ok(format!("ecs:{cluster}/{}:{}", field("Family")?, field("Revision")?))
+}
+
+/// `beanstalk:ENVIRONMENT/LABEL`.
+fn beanstalk(deployment: &Path) -> Result<String, UnknownRelease> {
+    let manifest = read(&deployment.join("app_version_manifest.json"))?;
+    let metadata = read(&deployment.join("cfn-metadata-cache.json"))?;
+    let environment = metadata
+        .get("EbResource")
+        .and_then(|resource| resource.get("AWS::ElasticBeanstalk::Metadata"))
+        .and_then(|metadata| metadata.get("EnvironmentName"))
+        .and_then(Value::as_str);
+    let missing = |what| UnknownRelease::NoAnswer(format!("Elastic Beanstalk gives no {what}"));
+    let environment = environment.ok_or_else(|| missing("environment name"))?;
+    let label = label(&manifest).ok_or_else(|| missing("version label"))?;
+    // A label may have spaces, a key may not.
+    let key = format!("beanstalk:{environment}/{label}");
+    Ok(key.replace(char::is_whitespace, "_"))
+}
+
+/// In one of two places, by the age of the platform.
+fn label(manifest: &Value) -> Option<&str> {
+    if let Some(label) = manifest.get("VersionLabel").and_then(Value::as_str) {
+        return Some(label);
+    }
+    let application = manifest.get("RuntimeSources")?.as_object()?.values().next()?;
+    application.as_object()?.keys().next().map(String::as_str)
+}
+
+fn read(file: &PathBuf) -> Result<Value, UnknownRelease> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        UnknownRelease::NoAnswer(format!("cannot read {}: {error}", file.display()))
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    serde_json::from_str(&text).map_err(|error| wrong(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    /// A metadata service that gives one answer, whatever it is asked.
+    fn service(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v4/abc", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).unwrap();
+            assert!(head[..read].starts_with(b"GET /v4/abc/task HTTP/1.1"));
+            let length = answer.len();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(format!("{head}{answer}").as_bytes()).unwrap();
+        });
+        url
+    }
+
+    async fn on_ecs(answer: &'static str) -> Result<String, UnknownRelease> {
+        let url = service(answer);
+        key(|name| (name == ECS_METADATA).then(|| url.clone()), Path::new("/nowhere")).await
+    }
+
+    #[tokio::test]
+    async fn on_ecs_it_is_the_task_definition_in_its_cluster() {
+        let arn =
+            r#"{"Cluster":"arn:aws:ecs:eu-west-1:1:cluster/prod","Family":"web","Revision":"7"}"#;
+        let name = r#"{"Cluster":"prod","Family":"web","Revision":"7"}"#;
+        for answer in [arn, name] {
+            assert_eq!(on_ecs(answer).await.unwrap(), "ecs:prod/web:7");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ecs_does_not_say_is_said() {
+        let error = on_ecs(r#"{"Cluster":"prod","Family":"web"}"#).await.unwrap_err();
+        assert!(error.to_string().contains("gives no Revision"), "{error}");
+        let error = on_ecs("<html>").await.unwrap_err();
+        assert!(error.to_string().contains("with --key instead"), "{error}");
+        let closed = "http://127.0.0.1:1/v4/abc".to_owned();
+        let error = key(|_| Some(closed.clone()), Path::new("/nowhere")).await.unwrap_err();
+        assert!(error.to_string().contains("no answer"), "{error}");
+    }
+
+    fn on_beanstalk(manifest: &str, metadata: &str) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let deployment = root.path().join(BEANSTALK);
+        fs::create_dir_all(&deployment).unwrap();
+        fs::write(deployment.join("app_version_manifest.json"), manifest).unwrap();
+        fs::write(deployment.join("cfn-metadata-cache.json"), metadata).unwrap();
+        root
+    }
+
+    const ENVIRONMENT: &str =
+        r#"{"EbResource":{"AWS::ElasticBeanstalk::Metadata":{"EnvironmentName":"web-prod"}}}"#;
+
+    #[tokio::test]
+    async fn on_beanstalk_it_is_the_version_label_in_its_environment() {
+        for manifest in [
+            r#"{"VersionLabel":"app 12-ab","Serial":14}"#,
+            r#"{"RuntimeSources":{"web":{"app 12-ab":{"s3url":""}}},"Serial":14}"#,
+        ] {
+            let root = on_beanstalk(manifest, ENVIRONMENT);
+            assert_eq!(key(|_| None, root.path()).await.unwrap(), "beanstalk:web-prod/app_12-ab");
+        }
+        let root = on_beanstalk("{}", ENVIRONMENT);
+        let error = key(|_| None, root.path()).await.unwrap_err();
+        assert!(error.to_string().contains("no version label"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn elsewhere_a_key_has_to_be_given() {
+        let root = tempfile::tempdir().unwrap();
+        let error = key(|_| None, root.path()).await.unwrap_err();
+        assert!(error.to_string().contains("name it with --key"), "{error}");
+    }
+}

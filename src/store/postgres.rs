@@ -1,0 +1,148 @@
+//! Records in a Postgres table: for candidates that share a database.
+//!
+//! # Clock
+//!
+//! The server's clock judges leases, in the statement that reads them: a row carries the time at
+//! which its lease ends, taken from the same clock by the statement that wrote it.
+//!
+//! A fail-over puts another server in the place of the first, possibly without its latest writes.
+//! Each row therefore carries the WAL timeline that wrote it, which changes with every fail-over.
+//! A row of another timeline is shown as one that proves nothing ([`Observed::outlived`]).
+//!
+//! # Durability
+//!
+//! A term that was handed out must not be handed out again after a crash of the server, so
+//! `synchronous_commit` is never off for a write, and a replica is refused.
+//!
+//! # Poolers
+//!
+//! Nothing of a session is relied upon: no prepared statements, no settings, no session locks. Only
+//! LISTEN needs one; where notifications do not arrive, others notice by polling.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+use super::{Hints, Store, StoreError};
+use crate::election::elector::Swapped;
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+
+mod errors;
+mod line;
+mod names;
+mod pgpass;
+mod schema;
+mod session;
+mod statement;
+mod url;
+
+use errors::{Failure, explain};
+use line::Line;
+pub use names::{InvalidName, Names};
+use statement::{Dialect, Statement};
+pub use url::{Env, InvalidTarget, Target};
+
+/// The store that keeps its records in a Postgres table.
+pub struct PostgresStore {
+    target: Target,
+    line: Line,
+}
+
+impl PostgresStore {
+    /// A store at `target`. Nothing is opened yet.
+    ///
+    /// `call_timeout` is how long callers wait for a call (see
+    /// [`Timing::call_timeout`](crate::election::timing::Timing::call_timeout)). The server gives
+    /// up waiting for a lock a little earlier, so that the caller hears why.
+    pub fn new(target: Target, call_timeout: Duration) -> Self {
+        let lock_timeout = call_timeout.mul_f64(0.8);
+        let dialect = Dialect { names: target.names().clone(), lock_timeout };
+        Self { line: Line::new(target.clone(), dialect, call_timeout), target }
+    }
+
+    /// Whether notifications were found to arrive; false until they were.
+    pub fn pushes(&self) -> bool {
+        self.line.pushes()
+    }
+
+    /// Creates what is missing, on a connection of its own: its errors are the exact ones.
+    async fn ensure(&self) -> Result<(), Failure> {
+        let _second = self.line.second().await;
+        let mut connection = PgConnection::connect_with(&self.target.options()).await?;
+        schema::ensure(&self.target, &mut connection).await?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    async fn look(&self, election: &ElectionName) -> Result<Option<Observed>, Failure> {
+        let rows = self.line.ask(Statement::Observe(election.clone())).await?;
+        Ok(statement::read_one(&rows)?)
+    }
+
+    fn explain(&self, failure: Failure) -> StoreError {
+        explain(&self.target, failure)
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn init(&self) -> Result<(), StoreError> {
+        self.ensure().await.map_err(|failure| self.explain(failure))?;
+        self.line.open();
+        Ok(())
+    }
+
+    async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        let mut found = self.look(election).await;
+        if found.as_ref().is_err_and(Failure::is_missing_table) {
+            // It was dropped, or there was no way to create it at the start.
+            found = match self.ensure().await {
+                Ok(()) => self.look(election).await,
+                Err(failure) => Err(failure),
+            };
+        }
+        found.map_err(|failure| self.explain(failure))
+    }
+
+    async fn swap(
+        &self,
+        election: &ElectionName,
+        expected: Option<&Version>,
+        record: &LeaseRecord,
+    ) -> Result<Swapped, StoreError> {
+        let state = uuid::Uuid::new_v4().to_string();
+        let statement = Statement::Swap {
+            election: election.clone(),
+            expected: expected.cloned(),
+            record: record.clone(),
+            state: state.clone(),
+        };
+        let swapped = async {
+            let rows = self.line.ask(statement).await?;
+            match statement::read_won(&rows, &state)? {
+                Some(version) => Ok(Swapped::Won(version)),
+                None => self.look(election).await.map(Swapped::Lost),
+            }
+        };
+        swapped.await.map_err(|failure: Failure| self.explain(failure))
+    }
+
+    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+        let asked = self.line.ask(Statement::List).await;
+        let read = asked.and_then(|rows| Ok(statement::read_all(&rows)?));
+        read.map_err(|failure| self.explain(failure))
+    }
+
+    fn hints(&self, election: &ElectionName) -> Hints {
+        self.line.hints(election)
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("target", &self.target).finish_non_exhaustive()
+    }
+}

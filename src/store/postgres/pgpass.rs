@@ -1,0 +1,90 @@
+//! libpq's password file: `~/.pgpass`, or where `PGPASSFILE` says.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use super::url::Env;
+
+/// The password for this login, if there is a file and it has one.
+pub fn look_up(env: Env<'_>, host: &str, port: u16, database: &str, user: &str) -> Option<String> {
+    let path = env("PGPASSFILE")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env("HOME")?).join(".pgpass")))?;
+    // As libpq: a file that others can read is not used.
+    let mode = std::fs::metadata(&path).ok()?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        tracing::warn!(%path, "password file ignored: others can read it, set its mode to 0600");
+        return None;
+    }
+    // A Unix socket is called localhost in this file.
+    let host = if host.starts_with('/') { "localhost" } else { host };
+    let port = port.to_string();
+    let wanted = [host, &port, database, user];
+    std::fs::read_to_string(path).ok()?.lines().find_map(|line| password(line, &wanted))
+}
+
+/// The password of a line, if its first four fields fit.
+fn password(line: &str, wanted: &[&str; 4]) -> Option<String> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let mut fields = fields(line).into_iter();
+    let fits = wanted
+        .iter()
+        .all(|want| fields.next().is_some_and(|field| field.raw == "*" || field.text == *want));
+    fields.next().filter(|_| fits).map(|field| field.text)
+}
+
+#[derive(Default)]
+struct Field {
+    raw: String,
+    text: String,
+}
+
+/// Splits at `:`; a backslash takes away the meaning of what follows it.
+fn fields(line: &str) -> Vec<Field> {
+    let mut all = Vec::new();
+    let mut field = Field::default();
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            ':' => all.push(std::mem::take(&mut field)),
+            '\\' => {
+                field.raw.push(c);
+                if let Some(plain) = characters.next() {
+                    field.raw.push(plain);
+                    field.text.push(plain);
+                }
+            }
+            plain => {
+                field.raw.push(plain);
+                field.text.push(plain);
+            }
+        }
+    }
+    all.push(field);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_fits_gives_the_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pgpass");
+        let text = "# a comment\ndb:5432:app:other:no\ndb:*:app:me:a\\:b\\\\c\n*:*:*:*:last\n";
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let file = path.display().to_string();
+        let env = move |name: &str| (name == "PGPASSFILE").then(|| file.clone());
+        assert_eq!(look_up(&env, "db", 1234, "app", "me").as_deref(), Some("a:b\\c"));
+        assert_eq!(look_up(&env, "else", 1, "x", "y").as_deref(), Some("last"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(look_up(&env, "else", 1, "x", "y"), None);
+    }
+}

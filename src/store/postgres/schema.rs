@@ -1,0 +1,235 @@
+//! What is in the database: a schema, a table, a unique index and the function of the fence.
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, raw_sql};
+
+use super::super::StoreError;
+use super::errors::Failure;
+use super::statement::{Unusable, literal};
+use super::url::Target;
+
+/// What the server said is there, and what this user may do with it.
+#[derive(Debug)]
+struct Inspection {
+    has_schema: bool,
+    has_table: bool,
+    has_index: bool,
+    has_fence: bool,
+    may_use: bool,
+}
+
+/// Creates what is missing, or checks what is there. Safe when many do it at once.
+pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<(), Failure> {
+    let mut found = inspect(target, connection).await?;
+    if !(found.has_schema && found.has_table && found.has_index && found.has_fence) {
+        match create_missing(target, connection, &found).await {
+            Ok(()) => {}
+            // Somebody else was faster, in the blink between two statements.
+            Err(failure) if failure.is_created_already() => {}
+            // Elections work without a fence; only the application's fencing does not.
+            Err(failure) if failure.code() == Some("42501") && found.has_table => {
+                warn_of_parts(target, &found);
+            }
+            Err(failure) if failure.code() == Some("42501") => {
+                return Err(Failure::Explained(may_not_create(target, &failure)));
+            }
+            Err(failure) => return Err(failure),
+        }
+        found = inspect(target, connection).await?;
+    }
+    if found.has_table && !found.may_use {
+        return Err(Failure::Explained(StoreError::Misconfigured(format!(
+            "store {}: user {} may not read and write the table. Let its owner run: {}",
+            target.place(),
+            target.user(),
+            grants(target)
+        ))));
+    }
+    Ok(())
+}
+
+fn may_not_create(target: &Target, failure: &Failure) -> StoreError {
+    let reason = match failure {
+        Failure::Sql(error) => error.to_string(),
+        other => format!("{other:?}"),
+    };
+    StoreError::Misconfigured(format!(
+        "store {}: user {} may not create the table ({reason}). Let somebody who may run:\n{}\n{}",
+        target.place(),
+        target.user(),
+        create(target),
+        grants(target)
+    ))
+}
+
+fn warn_of_parts(target: &Target, found: &Inspection) {
+    tracing::warn!(
+        store = %target.place(),
+        index = found.has_index,
+        fence = found.has_fence,
+        sql = %create(target),
+        "elections work, but applications cannot fence with SQL: a part of the schema is missing \
+         and this user may not create it; let the owner of the table run the SQL"
+    );
+}
+
+async fn inspect(target: &Target, connection: &mut PgConnection) -> Result<Inspection, Failure> {
+    let rows = raw_sql(AssertSqlSafe(inspection(target))).fetch_all(connection).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    if flag(row, "replica")? {
+        return Err(Failure::Answer(Unusable::Replica));
+    }
+    Ok(Inspection {
+        has_schema: flag(row, "has_schema")?,
+        has_table: flag(row, "has_table")?,
+        has_index: flag(row, "has_index")?,
+        has_fence: flag(row, "has_fence")?,
+        may_use: flag(row, "may_use")?,
+    })
+}
+
+fn flag(row: &PgRow, column: &str) -> Result<bool, sqlx::Error> {
+    Ok(row.try_get::<Option<&str>, _>(column)? == Some("true"))
+}
+
+/// From the catalogs, which everybody may read: names that this user may not use would be errors.
+fn inspection(target: &Target) -> String {
+    let names = target.names();
+    format!(
+        "SELECT pg_is_in_recovery()::text AS replica, \
+         (n.oid IS NOT NULL)::text AS has_schema, \
+         (c.oid IS NOT NULL)::text AS has_table, \
+         EXISTS (SELECT FROM pg_catalog.pg_index i \
+         WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate \
+         AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = 2 \
+         AND (SELECT array_agg(a.attname::text ORDER BY a.attname) FROM pg_catalog.pg_attribute a \
+         WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey)) = ARRAY['election', 'term'] \
+         )::text AS has_index, \
+         EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid \
+         AND p.proname = {fence} AND p.proargtypes::text = '25 20')::text AS has_fence, \
+         (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
+         AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') \
+         )::text AS may_use \
+         FROM (SELECT 1) AS one \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = {schema} \
+         LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = {table} \
+         AND c.relkind IN ('r', 'p')",
+        fence = literal(&names.fence_name()),
+        schema = literal(names.schema()),
+        table = literal(names.table_name()),
+    )
+}
+
+async fn create_missing(
+    target: &Target,
+    connection: &mut PgConnection,
+    found: &Inspection,
+) -> Result<(), Failure> {
+    let mut parts = vec![
+        // For this transaction only. Two first starts at once wait for each other here: `IF NOT
+        // EXISTS` alone is not safe against itself.
+        format!(
+            "SELECT pg_advisory_xact_lock(hashtext({}))",
+            literal(&format!("bellwether init {}", target.names().table()))
+        ),
+    ];
+    if !found.has_schema {
+        parts.push(create_schema(target));
+    }
+    if !found.has_table {
+        parts.push(create_table(target));
+    }
+    if !found.has_index {
+        parts.push(create_index(target));
+    }
+    if !found.has_fence {
+        parts.extend(create_fence(target));
+    }
+    raw_sql(AssertSqlSafe(parts.join(";\n"))).execute(connection).await?;
+    tracing::info!(store = %target.place(), table = %target.names().table(), "created the table");
+    Ok(())
+}
+
+/// All the SQL that creates what is needed, for a person to run.
+pub fn create(target: &Target) -> String {
+    let mut parts = vec![create_schema(target), create_table(target), create_index(target)];
+    parts.extend(create_fence(target));
+    parts.join(";\n") + ";"
+}
+
+/// The least that an instance needs, for a person to run.
+pub fn grants(target: &Target) -> String {
+    let (schema, table, user) =
+        (target.names().schema(), target.names().table(), target.user().replace('"', "\"\""));
+    format!(
+        "GRANT USAGE ON SCHEMA \"{schema}\" TO \"{user}\"; \
+         GRANT SELECT, INSERT, UPDATE ON {table} TO \"{user}\";"
+    )
+}
+
+fn create_schema(target: &Target) -> String {
+    format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", target.names().schema())
+}
+
+fn create_table(target: &Target) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (
+  election text PRIMARY KEY,
+  format integer NOT NULL,
+  version text NOT NULL,
+  term bigint NOT NULL,
+  holder text,
+  incarnation text,
+  lease_duration_ms bigint NOT NULL,
+  acquire_time timestamptz NOT NULL,
+  renew_time timestamptz NOT NULL,
+  outcome text,
+  expires_at timestamptz NOT NULL,
+  timeline text
+)",
+        target.names().table()
+    )
+}
+
+/// With this index the term is a key of the row: a take-over, which changes it, waits for whoever
+/// holds the row `FOR KEY SHARE`, and a renewal, which does not, passes.
+fn create_index(target: &Target) -> String {
+    format!(
+        "CREATE UNIQUE INDEX IF NOT EXISTS \"{}\" ON {} (election, term)",
+        target.names().index_name(),
+        target.names().table()
+    )
+}
+
+/// The fence runs with the rights of its owner, so that an application needs no right to the table;
+/// who may call it is granted, not presumed.
+fn create_fence(target: &Target) -> [String; 2] {
+    let (fence, table) = (target.names().fence(), target.names().table());
+    [
+        format!(
+            "CREATE OR REPLACE FUNCTION {fence}(election text, term bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fence$
+DECLARE
+  now_term bigint;
+  over boolean;
+BEGIN
+  SELECT l.term, l.holder IS NULL OR l.expires_at <= clock_timestamp() INTO now_term, over
+    FROM {table} AS l WHERE l.election = $1 AND l.term = $2 FOR KEY SHARE;
+  IF NOT FOUND THEN
+    SELECT l.term INTO now_term FROM {table} AS l WHERE l.election = $1;
+    RAISE EXCEPTION 'term % of election \"%\" is over', $2, $1
+      USING ERRCODE = 'BW001', DETAIL = CASE WHEN now_term IS NULL THEN 'There is no such election.'
+        ELSE format('The term of its record is %s.', now_term) END,
+        HINT = 'Stop leader-only work and ask bellwether who leads.';
+  ELSIF over THEN
+    RAISE EXCEPTION 'term % of election \"%\" is over', $2, $1
+      USING ERRCODE = 'BW001', DETAIL = 'Its lease was vacated or ran out.',
+        HINT = 'Stop leader-only work and ask bellwether who leads.';
+  END IF;
+END
+$fence$"
+        ),
+        format!("REVOKE ALL ON FUNCTION {fence}(text, bigint) FROM PUBLIC"),
+    ]
+}

@@ -1,0 +1,413 @@
+//! What is said to the server, and how its answers are read.
+//!
+//! Every call is one message of the simple query protocol: one round trip, one implicit
+//! transaction, and nothing prepared, so that no pooler can tear it apart. The values in it are
+//! therefore quoted here, by [`literal`], and nowhere else.
+//!
+//! The message begins with settings that last for its own transaction only:
+//!
+//! - `lock_timeout`, so that a call that its caller has given up does not wait in the server for
+//!   ever, one server process for each;
+//! - for a write, `synchronous_commit`, if it is off: a term that was handed out must survive a
+//!   crash of the server. A stricter setting than `on` is left alone.
+//!
+//! A swap that lost does not show what it lost against: its statement reads a snapshot from before
+//! it waited. That takes a look, which is another message: a swap that won, the leader's daily
+//! renewal, should not pay for it.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::names::Names;
+use crate::election::clock::WallTime;
+use crate::election::lease::{
+    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Term, Version,
+};
+use crate::election::outcome::Outcome;
+
+/// The shape of the rows that this version writes and understands.
+pub const FORMAT: i64 = 1;
+
+/// The WAL timeline that the server writes: another one after every fail-over or restore.
+const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
+                        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
+
+/// For a server that does not tell it.
+const NO_TIMELINE: &str = "NULL::text";
+
+/// Finds out whether the server tells its timeline: not every managed one does.
+pub fn ask_timeline() -> String {
+    format!("SELECT {TIMELINE}")
+}
+
+/// A call to the store.
+#[derive(Clone, Debug)]
+pub enum Statement {
+    /// Reads one record.
+    Observe(ElectionName),
+    /// Reads all of them.
+    List,
+    /// Compares and swaps.
+    Swap {
+        /// Whose record.
+        election: ElectionName,
+        /// The version to replace; none if there is no record.
+        expected: Option<Version>,
+        /// The new record.
+        record: LeaseRecord,
+        /// Names the new state of the record: random.
+        state: String,
+    },
+}
+
+/// A take-over that changes nothing. The server looks up tables, indexes and functions when a
+/// session first needs them, and a standby's first write is the one that everybody waits for: this
+/// is what it rehearses, once a connection.
+pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
+    let nobody = LeaseRecord {
+        holder: None,
+        term: 0,
+        lease_duration: MAX_LEASE_DURATION,
+        acquire_time: WallTime::EPOCH,
+        renew_time: WallTime::EPOCH,
+        outcome: None,
+    };
+    let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
+    let columns = columns(&nobody, "", timeline);
+    // Election names are never empty, so there is no such row.
+    let write = dialect.update("", &Version::new(""), &nobody, &columns, timeline);
+    format!("{}; {write}", dialect.settings(true))
+}
+
+/// What the texts depend on.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    /// What the table is called.
+    pub names: Names,
+    /// How long the server waits for a lock.
+    pub lock_timeout: Duration,
+}
+
+impl Statement {
+    /// The message. `tells_timeline` is what [`ask_timeline`] found out.
+    pub fn text(&self, dialect: &Dialect, tells_timeline: bool) -> String {
+        let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
+        let settings = dialect.settings(matches!(self, Self::Swap { .. }));
+        match self {
+            Self::Observe(election) => {
+                format!("{settings}; {}", dialect.look(timeline, Some(election)))
+            }
+            Self::List => format!("{settings}; {}", dialect.look(timeline, None)),
+            Self::Swap { election, expected, record, state } => {
+                let columns = columns(record, state, timeline);
+                let write = match expected {
+                    None => dialect.insert(election.as_str(), record, &columns),
+                    Some(expected) => {
+                        dialect.update(election.as_str(), expected, record, &columns, timeline)
+                    }
+                };
+                format!("{settings}; {write}")
+            }
+        }
+    }
+}
+
+impl Dialect {
+    fn settings(&self, writes: bool) -> String {
+        let lock = format!(
+            "SELECT set_config('lock_timeout', '{}ms', true)",
+            self.lock_timeout.as_millis().max(1)
+        );
+        if !writes {
+            return lock;
+        }
+        format!(
+            "{lock}, set_config('synchronous_commit', \
+             CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' \
+             ELSE current_setting('synchronous_commit') END, true)"
+        )
+    }
+
+    /// Always answers with a row, so that a replica is recognised where there is no record too.
+    fn look(&self, timeline: &str, election: Option<&ElectionName>) -> String {
+        let wanted = election
+            .map_or_else(|| "true".to_owned(), |e| format!("l.election = {}", literal(e.as_str())));
+        format!(
+            "SELECT 'record' AS kind, pg_is_in_recovery()::text AS replica, l.election, \
+             l.format::text, l.version, l.term::text, l.holder, l.incarnation, \
+             l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.outcome, \
+             least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
+             1e12)::bigint::text AS remaining_ms, \
+             (l.timeline <> server.timeline)::text AS outlived, server.timeline \
+             FROM (SELECT {timeline} AS timeline) AS server LEFT JOIN {} AS l ON {wanted} \
+             ORDER BY l.election",
+            rfc_3339("l.acquire_time"),
+            rfc_3339("l.renew_time"),
+            self.names.table()
+        )
+    }
+
+    fn insert(&self, election: &str, record: &LeaseRecord, columns: &[(&str, String)]) -> String {
+        let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+        let values: Vec<_> = columns.iter().map(|(_, value)| value.as_str()).collect();
+        format!(
+            "INSERT INTO {} (election, {}) VALUES ({}, {}) ON CONFLICT DO NOTHING {}",
+            self.names.table(),
+            names.join(", "),
+            literal(election),
+            values.join(", "),
+            self.returning(election, record)
+        )
+    }
+
+    fn update(
+        &self,
+        election: &str,
+        expected: &Version,
+        record: &LeaseRecord,
+        columns: &[(&str, String)],
+        timeline: &str,
+    ) -> String {
+        let set: Vec<_> = columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let (version, seen_on) = split(expected);
+        format!(
+            "UPDATE {} SET {} WHERE election = {} AND version = {} AND format = {FORMAT} \
+             AND coalesce({timeline}, '') = {} {}",
+            self.names.table(),
+            set.join(", "),
+            literal(election),
+            literal(version),
+            literal(seen_on),
+            self.returning(election, record)
+        )
+    }
+
+    /// The notification is part of the write: it goes out at its commit, or not at all.
+    fn returning(&self, election: &str, record: &LeaseRecord) -> String {
+        let notify = if record.changes_leader() {
+            let channel = literal(&self.names.channel());
+            format!(", pg_notify({channel}, {})::text", literal(election))
+        } else {
+            String::new()
+        };
+        format!("RETURNING 'won' AS kind, timeline{notify}")
+    }
+}
+
+/// What a write says of every column but the key.
+fn columns(record: &LeaseRecord, state: &str, timeline: &str) -> [(&'static str, String); 11] {
+    let holder = record.holder.as_ref();
+    let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
+    // It cannot fail: plain texts and numbers are always JSON.
+    let outcome = record.outcome.as_deref().and_then(|outcome| outcome.encode().ok());
+    let lease_ms = record.lease_duration.as_millis();
+    // By the server's clock at the moment of the write, not at the start of the transaction: it
+    // may have waited for a lock.
+    let expires_at = match holder {
+        Some(_) => format!("clock_timestamp() + interval '{lease_ms} milliseconds'"),
+        None => "clock_timestamp()".to_owned(),
+    };
+    [
+        ("format", FORMAT.to_string()),
+        ("version", literal(state)),
+        ("term", record.term.to_string()),
+        ("holder", or_null(holder.map(|h| h.identity.as_str()))),
+        ("incarnation", or_null(holder.map(|h| h.incarnation.as_str()))),
+        ("lease_duration_ms", lease_ms.to_string()),
+        ("acquire_time", timestamp(record.acquire_time)),
+        ("renew_time", timestamp(record.renew_time)),
+        ("outcome", or_null(outcome.as_deref())),
+        ("expires_at", expires_at),
+        ("timeline", timeline.to_owned()),
+    ]
+}
+
+fn timestamp(time: WallTime) -> String {
+    format!("{}::timestamptz", literal(&time.to_string()))
+}
+
+fn rfc_3339(column: &str) -> String {
+    format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
+}
+
+/// A text as SQL writes it, whatever `standard_conforming_strings` says. There is no way to write
+/// a zero byte in Postgres: it becomes the replacement character.
+pub fn literal(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 3);
+    quoted.push_str("E'");
+    for c in text.chars() {
+        match c {
+            '\'' => quoted.push_str("''"),
+            '\\' => quoted.push_str("\\\\"),
+            '\0' => quoted.push('\u{FFFD}'),
+            plain => quoted.push(plain),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
+
+/// Why an answer could not be used.
+#[derive(Debug)]
+pub enum Unusable {
+    /// The server is a replica.
+    Replica,
+    /// Written by a newer version.
+    Newer {
+        /// Whose record.
+        election: String,
+        /// Its format.
+        format: String,
+    },
+    /// Makes no sense.
+    Nonsense {
+        /// Whose record.
+        election: String,
+        /// What does not.
+        what: String,
+    },
+    /// Not the columns that were asked for.
+    Shape(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Unusable {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Shape(error)
+    }
+}
+
+/// Reads the answer to [`Statement::Observe`].
+pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
+    Ok(read_all(rows)?.pop().map(|(_, observed)| observed))
+}
+
+/// Reads the answer to [`Statement::Swap`]: the new version, or none if the swap lost.
+pub fn read_won(rows: &[PgRow], state: &str) -> Result<Option<Version>, Unusable> {
+    let Some(row) = rows.iter().find(|row| kind(row) == Some("won")) else { return Ok(None) };
+    let timeline = row.try_get::<Option<&str>, _>("timeline")?;
+    Ok(Some(version(state, timeline)))
+}
+
+/// The handle for a state of the record as it is shown by a server on this timeline. After a
+/// fail-over the same state has another handle, so that a write that was meant for the old server
+/// and reaches the new one, as out of a pooler's queue, is refused.
+fn version(state: &str, timeline: Option<&str>) -> Version {
+    Version::new(format!("{state}@{}", timeline.unwrap_or_default()))
+}
+
+/// The state, and the timeline that it was seen on.
+fn split(version: &Version) -> (&str, &str) {
+    version.as_str().rsplit_once('@').unwrap_or((version.as_str(), ""))
+}
+
+/// Reads the answer to [`Statement::List`].
+pub fn read_all(rows: &[PgRow]) -> Result<Vec<(ElectionName, Observed)>, Unusable> {
+    let mut all = Vec::new();
+    for row in rows.iter().filter(|row| kind(row) == Some("record")) {
+        if row.try_get::<&str, _>("replica")? == "true" {
+            return Err(Unusable::Replica);
+        }
+        if let Some(name) = row.try_get::<Option<String>, _>("election")? {
+            let nonsense = |error: &dyn Display| Unusable::Nonsense {
+                election: name.clone(),
+                what: error.to_string(),
+            };
+            let election = ElectionName::from_store(&name)
+                .ok_or_else(|| nonsense(&"its name is not one of an election"))?;
+            all.push((election, read(&name, row)?));
+        }
+    }
+    Ok(all)
+}
+
+fn kind(row: &PgRow) -> Option<&str> {
+    row.try_get("kind").ok()
+}
+
+fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
+    let text = |column: &str| row.try_get::<Option<String>, _>(column);
+    let format = text("format")?.unwrap_or_default();
+    if format != FORMAT.to_string() {
+        return Err(Unusable::Newer { election: election.to_owned(), format });
+    }
+    let nonsense = |what: String| Unusable::Nonsense { election: election.to_owned(), what };
+    let number = |column: &str| {
+        let value = text(column)?.unwrap_or_default();
+        value.parse::<u64>().map_err(|_| nonsense(format!("{column} is '{value}'")))
+    };
+    let lease_duration = Duration::from_millis(number("lease_duration_ms")?);
+    if lease_duration.is_zero() || lease_duration > MAX_LEASE_DURATION {
+        return Err(nonsense(format!("lease_duration_ms is {}", lease_duration.as_millis())));
+    }
+    let incarnation = text("incarnation")?.unwrap_or_default();
+    let holder = text("holder")?.map(|identity| Candidate { identity, incarnation });
+    let wall = |text: Option<String>| {
+        text.and_then(|text| WallTime::parse(&text)).unwrap_or(WallTime::EPOCH)
+    };
+    let term: Term = number("term")?;
+    let outcome = text("outcome")?.as_deref().map(Outcome::decode).transpose();
+    let outcome = outcome.map_err(|error| nonsense(error.to_string()))?;
+    let outlived = text("outlived")?.as_deref() == Some("true");
+    let remaining = Duration::from_millis(number("remaining_ms")?);
+    Ok(Observed {
+        record: LeaseRecord {
+            holder,
+            term,
+            lease_duration,
+            acquire_time: wall(text("acquire_time")?),
+            renew_time: wall(text("renew_time")?),
+            outcome: outcome.map(Box::new),
+        },
+        version: version(&text("version")?.unwrap_or_default(), text("timeline")?.as_deref()),
+        // The clock of another server is not what wrote this expiry.
+        remaining: (!outlived).then_some(remaining),
+        outlived,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_cannot_be_broken_out_of() {
+        assert_eq!(literal("plain"), "E'plain'");
+        assert_eq!(literal("it's"), "E'it''s'");
+        assert_eq!(literal("\\'; DROP"), "E'\\\\''; DROP'");
+        assert_eq!(literal("a\0b"), "E'a\u{FFFD}b'");
+    }
+
+    #[test]
+    fn a_renewal_notifies_nobody_and_a_hand_over_does() {
+        let dialect = Dialect {
+            names: Names::new(None, None).unwrap(),
+            lock_timeout: Duration::from_millis(800),
+        };
+        let acquired = LeaseRecord {
+            holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
+            term: 1,
+            lease_duration: Duration::from_secs(15),
+            acquire_time: WallTime::EPOCH,
+            renew_time: WallTime::EPOCH,
+            outcome: None,
+        };
+        let renew_time = WallTime::from_unix(Duration::from_secs(2));
+        let renewed = LeaseRecord { renew_time, ..acquired.clone() };
+        let vacated = LeaseRecord { holder: None, ..renewed.clone() };
+        for (record, notifies) in [(acquired, true), (renewed, false), (vacated, true)] {
+            let text = Statement::Swap {
+                election: "default".parse().unwrap(),
+                expected: Some(Version::new("v")),
+                record,
+                state: "w".to_owned(),
+            }
+            .text(&dialect, true);
+            assert_eq!(text.contains("pg_notify"), notifies, "{text}");
+            assert!(text.starts_with("SELECT set_config('lock_timeout', '800ms', true)"));
+            assert!(text.contains("synchronous_commit"));
+        }
+    }
+}

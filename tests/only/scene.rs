@@ -1,0 +1,171 @@
+//! Commands under `only`, raw requests, and signs of life.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{LIMIT, Log, Pasture, Sidecar, bellwether, eventually, kill};
+
+/// A command that shows a sign of life every few milliseconds, with the term it runs in.
+pub const BEAT: &str = "while :; do read up idle < /proc/uptime; \
+                        echo \"$BELLWETHER_TERM $up\" >> beats; sleep 0.02; done";
+
+/// The same, with children in and out of its process group, and none of them heeds SIGTERM.
+pub fn stubborn() -> String {
+    format!("trap '' TERM INT HUP; ({BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}")
+}
+
+/// A sidecar that leads.
+pub fn leader(pasture: &Pasture, more: &[&str]) -> Sidecar {
+    let sidecar = Sidecar::start_with("a", &pasture.store(), more);
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    sidecar
+}
+
+/// A second sidecar, which stands by.
+pub fn standby(pasture: &Pasture) -> Sidecar {
+    let sidecar = Sidecar::start("b", &pasture.store());
+    eventually("it knows who leads", || sidecar.leader().holder().map(drop));
+    sidecar
+}
+
+/// `bellwether ARGS` beside a sidecar, in the folder of the database.
+pub fn beside(sidecar: &Sidecar, pasture: &Pasture, args: &[&str]) -> Command {
+    let mut command = bellwether();
+    command.args(args).env("BELLWETHER_SIDECAR", &sidecar.url).current_dir(pasture.folder());
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+#[track_caller]
+pub fn ask(sidecar: &Sidecar, args: &[&str]) -> (Option<i32>, Output) {
+    let output = beside(sidecar, &Pasture::new(), args).output().unwrap();
+    (output.status.code(), output)
+}
+
+/// A `bellwether only` of its own, killed when dropped.
+pub struct Only {
+    pub child: Child,
+    pub log: Log,
+}
+
+impl Only {
+    pub fn start(sidecar: &Sidecar, pasture: &Pasture, script: &str) -> Self {
+        Self::start_with(sidecar, pasture, &[], script)
+    }
+
+    pub fn start_with(sidecar: &Sidecar, pasture: &Pasture, more: &[&str], script: &str) -> Self {
+        let mut command = beside(sidecar, pasture, &["only"]);
+        command.args(more).args(["--", "sh", "-c", script]).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = Log::of(child.stderr.take().unwrap());
+        Self { child, log }
+    }
+
+    pub fn signal(&self, name: &str) {
+        kill(name, self.child.id());
+    }
+
+    #[track_caller]
+    pub fn exit_code(&mut self) -> Option<i32> {
+        eventually("it exits", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Only {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of only:\n{}", self.log.text());
+        }
+    }
+}
+
+/// One sign of life.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beat {
+    pub term: u64,
+    pub at: f64,
+}
+
+pub fn beats(pasture: &Pasture) -> Vec<Beat> {
+    let text = fs::read_to_string(pasture.folder().join("beats")).unwrap_or_default();
+    // The last line may be in the making.
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines
+        .filter_map(|line| {
+            let (term, at) = line.split_once(' ')?;
+            Some(Beat { term: term.parse().ok()?, at: at.parse().ok()? })
+        })
+        .collect()
+}
+
+/// Waits for a sign of life of a term later than `after`.
+#[track_caller]
+pub fn beat_after(pasture: &Pasture, after: u64) -> Beat {
+    eventually("the command runs", || beats(pasture).into_iter().find(|beat| beat.term > after))
+}
+
+/// Waits until the next leader's command runs, and checks that the old one was dead by then.
+#[track_caller]
+pub fn taken_over(pasture: &Pasture, by: &Sidecar, term: u64) {
+    eventually("the other one leads", || by.leader().leads().then_some(()));
+    let _next = Only::start(by, pasture, BEAT);
+    let first = beat_after(pasture, term);
+    let last = beats(pasture).iter().filter(|b| b.term == term).map(|b| b.at).fold(0.0, f64::max);
+    assert!(last <= first.at, "term {term} beat at {last}, after {first:?}");
+}
+
+/// Sends a request as it is written, and reads the whole answer: status and body.
+#[track_caller]
+pub fn raw(sidecar: &Sidecar, request: &str) -> (u16, String) {
+    let mut stream = open(sidecar, request);
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    (status.unwrap_or_else(|| panic!("no status: {answer}")), body.unwrap_or_default())
+}
+
+/// `POST path` with a body and more headers; the status, and the body as JSON.
+#[track_caller]
+pub fn post(sidecar: &Sidecar, path: &str, headers: &str, body: &str) -> (u16, Value) {
+    let length = body.len();
+    let host = if headers.contains("Host:") { "" } else { "Host: localhost\r\n" };
+    let request = format!(
+        "POST {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    let (status, body) = raw(sidecar, &request);
+    (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
+}
+
+/// A connection on which a request was sent.
+pub fn open(sidecar: &Sidecar, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(sidecar.url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
+/// A hold by hand, which heeds nothing it is told. It holds when this returns.
+#[track_caller]
+pub fn hold_by_hand(sidecar: &Sidecar) -> TcpStream {
+    let before = holds(sidecar);
+    let stream = open(sidecar, "POST /hold HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    eventually("it holds", || (holds(sidecar) > before).then_some(()));
+    stream
+}
+
+pub fn holds(sidecar: &Sidecar) -> u64 {
+    sidecar.leader().body["holds"].as_u64().unwrap()
+}
+
+pub fn exists(pasture: &Pasture, file: &str) -> bool {
+    Path::exists(&pasture.folder().join(file))
+}

@@ -1,0 +1,25 @@
+//! The Postgres store against real servers: what every store promises is in `tests/conformance`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod proxy;
+mod server;
+mod stores;
+
+mod drill;
+mod durability;
+mod failures;
+mod fence;
+mod push;
+mod rights;
+mod timelines;
+mod tls;

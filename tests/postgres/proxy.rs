@@ -1,0 +1,180 @@
+//! A TCP proxy that misbehaves on demand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What the proxy does with what passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Pass,
+    /// Takes everything in and passes nothing on.
+    Stall,
+    /// Passes everything on, this much later.
+    Delay(Duration),
+    /// Closes every connection, new ones too.
+    Cut,
+    /// Passes requests on; the first answer after one that contains this text is swallowed, and
+    /// its connection closed.
+    CutAfter(&'static str),
+}
+
+/// The proxy; it ends when dropped.
+pub struct Proxy {
+    port: u16,
+    server: Arc<AtomicU16>,
+    mode: watch::Sender<Mode>,
+    connections: Arc<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Proxy {
+    pub async fn before(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let own_port = listener.local_addr().unwrap().port();
+        let (mode, modes) = watch::channel(Mode::Pass);
+        let connections = Arc::new(());
+        let counter = Arc::clone(&connections);
+        let server = Arc::new(AtomicU16::new(port));
+        let server_now = Arc::clone(&server);
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (modes, alive) = (modes.clone(), Arc::clone(&counter));
+                let port = server_now.load(Ordering::Relaxed);
+                tokio::spawn(async move {
+                    serve(client, port, modes).await;
+                    drop(alive);
+                });
+            }
+        });
+        Self { port: own_port, server, mode, connections, task }
+    }
+
+    /// The same, run by a thread of its own, for tests that block.
+    pub fn in_background(port: u16) -> Background {
+        let (ready, proxy) = std::sync::mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async move {
+                ready.send(Proxy::before(port).await).unwrap();
+                let _ = stopped.await;
+            });
+        });
+        Background { proxy: proxy.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Sends new connections to another server.
+    pub fn redirect(&self, port: u16) {
+        self.server.store(port, Ordering::Relaxed);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        // This one and the listener's.
+        Arc::strong_count(&self.connections) - 2
+    }
+}
+
+/// See [`Proxy::in_background`].
+pub struct Background {
+    proxy: Proxy,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl std::ops::Deref for Background {
+    type Target = Proxy;
+
+    fn deref(&self) -> &Proxy {
+        &self.proxy
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(client: TcpStream, port: u16, modes: watch::Receiver<Mode>) {
+    if *modes.borrow() == Mode::Cut {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let (armed, is_armed) = watch::channel(false);
+    let mut cut = modes.clone();
+    tokio::select! {
+        () = requests(from_client, to_server, modes.clone(), armed) => {}
+        () = answers(from_server, to_client, modes, is_armed) => {}
+        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+    }
+}
+
+/// Waits while the proxy stalls.
+async fn passage(modes: &mut watch::Receiver<Mode>) -> Mode {
+    let mode = modes.wait_for(|mode| *mode != Mode::Stall).await.unwrap().clone();
+    if let Mode::Delay(delay) = mode {
+        tokio::time::sleep(delay).await;
+    }
+    mode
+}
+
+async fn requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut modes: watch::Receiver<Mode>,
+    armed: watch::Sender<bool>,
+) {
+    let mut buffer = vec![0; 65536];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let mode = passage(&mut modes).await;
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+        // Not before: an answer to an earlier request would close the connection under this one.
+        if let Mode::CutAfter(part) = mode
+            && text.contains(part)
+        {
+            armed.send_replace(true);
+        }
+    }
+}
+
+async fn answers(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut modes: watch::Receiver<Mode>,
+    is_armed: watch::Receiver<bool>,
+) {
+    let mut buffer = vec![0; 65536];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        passage(&mut modes).await;
+        if *is_armed.borrow() || to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
