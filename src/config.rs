@@ -20,7 +20,8 @@ const MIN_TOKEN: usize = 16;
 /// Which store.
 #[derive(Args, Clone, Debug)]
 pub struct StoreArgs {
-    /// Where the lease lives: sqlite:///PATH/leases.db or postgres://USER:PASSWORD@HOST/DATABASE.
+    /// Where the lease lives: sqlite:///PATH/leases.db, postgres://USER:PASSWORD@HOST/DATABASE or
+    /// dynamodb://TABLE?region=REGION.
     ///
     /// Without this, a file in the user's state directory, for processes of one user on one host.
     #[arg(long, env = "BELLWETHER_STORE", value_name = "URL", hide_env_values = true)]
@@ -29,6 +30,33 @@ pub struct StoreArgs {
     /// A file that holds the URL of --store, for a URL with a password in it.
     #[arg(long, env = "BELLWETHER_STORE_FILE", value_name = "FILE", conflicts_with = "store")]
     store_file: Option<PathBuf>,
+
+    /// How far the clock in a store's HTTP answers may be off, or 'off'.
+    ///
+    /// For DynamoDB, which has no clock to ask: a lease that ended longer ago than this, by the
+    /// Date of the service's answers, is taken over at once instead of being watched for its whole
+    /// duration. With 'off' it is always watched.
+    #[arg(
+        long,
+        env = "BELLWETHER_MAX_CLOCK_SKEW",
+        value_name = "TIME",
+        value_parser = parse_skew,
+        default_value = "10s"
+    )]
+    max_clock_skew: MaxClockSkew,
+}
+
+/// How far a service's clock may be off; none: leases are not judged by it.
+///
+/// A type of its own, because an option in the arguments would mean a flag that was not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MaxClockSkew(Option<Duration>);
+
+fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
+    match text {
+        "off" => Ok(MaxClockSkew(None)),
+        _ => humantime::parse_duration(text).map(|skew| MaxClockSkew(Some(skew))),
+    }
 }
 
 /// Who stands, and how.
@@ -328,14 +356,15 @@ impl StoreArgs {
     ///
     /// What is wrong with it.
     pub fn check(self) -> Result<StoreUrl, InvalidConfig> {
-        Ok(match (self.store, self.store_file) {
+        let url: StoreUrl = match (self.store, self.store_file) {
             (Some(url), _) => url.parse()?,
             (None, Some(file)) => match std::fs::read_to_string(&file) {
                 Ok(url) => url.trim().parse()?,
                 Err(error) => return Err(InvalidConfig::StoreFile { file, error }),
             },
             (None, None) => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
-        })
+        };
+        Ok(url.judged_within(self.max_clock_skew.0))
     }
 }
 

@@ -17,9 +17,13 @@ pub fn init(args: &LogArgs) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
+    // The AWS SDK complains at every attempt about what its caller says once.
+    let aws = if level >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
     // Libraries speak up only about what went wrong.
-    let filter =
-        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("bellwether", level);
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("aws", aws)
+        .with_target("bellwether", level);
     let terminal = io::stderr().is_terminal();
     let json = match args.log_format {
         LogFormat::Auto => !terminal,

@@ -18,9 +18,12 @@ use tokio::sync::watch;
 use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use dynamodb::DynamoDbStore;
 use postgres::PostgresStore;
 use sqlite::SqliteStore;
 
+pub mod aws;
+pub mod dynamodb;
 pub mod memory;
 pub mod postgres;
 pub mod sqlite;
@@ -83,6 +86,8 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// Which store, and where.
 #[derive(Clone, Debug)]
 pub enum StoreUrl {
+    /// A table of DynamoDB.
+    DynamoDb(Box<dynamodb::Target>),
     /// A table of a Postgres database.
     Postgres(Box<postgres::Target>),
     /// A file on this host.
@@ -99,10 +104,13 @@ pub enum StoreUrl {
 pub enum InvalidStoreUrl {
     /// No known scheme.
     #[error(
-        "the store URL has no known scheme: use sqlite:///PATH/leases.db \
-         or postgres://USER:PASSWORD@HOST/DATABASE"
+        "the store URL has no known scheme: use sqlite:///PATH/leases.db, \
+         postgres://USER:PASSWORD@HOST/DATABASE or dynamodb://TABLE?region=REGION"
     )]
     UnknownScheme,
+    /// See [`dynamodb::InvalidTarget`].
+    #[error(transparent)]
+    DynamoDb(#[from] dynamodb::InvalidTarget),
     /// See [`postgres::InvalidTarget`].
     #[error(transparent)]
     Postgres(#[from] postgres::InvalidTarget),
@@ -116,6 +124,9 @@ impl FromStr for StoreUrl {
 
     /// What a Postgres URL leaves open comes from the `PG*` variables of the environment.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("dynamodb:") {
+            return Ok(Self::DynamoDb(Box::new(dynamodb::Target::parse(text)?)));
+        }
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
             let target = postgres::Target::parse(text, &|name| std::env::var(name).ok())?;
             return Ok(Self::Postgres(Box::new(target)));
@@ -131,6 +142,18 @@ impl FromStr for StoreUrl {
 }
 
 impl StoreUrl {
+    /// How far the clock in a service's answers may be off for leases to be judged by it; none:
+    /// they are not. Stores with a clock of their own do not ask.
+    #[must_use]
+    pub fn judged_within(self, max_clock_skew: Option<Duration>) -> Self {
+        match self {
+            Self::DynamoDb(target) => {
+                Self::DynamoDb(Box::new(target.judged_within(max_clock_skew)))
+            }
+            Self::Postgres(_) | Self::Sqlite { .. } => self,
+        }
+    }
+
     /// Whether it is known without opening it that nothing was ever stored there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Sqlite { path, .. } if !path.exists())
@@ -141,6 +164,7 @@ impl fmt::Display for StoreUrl {
     /// The URL without its secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::DynamoDb(target) => target.fmt(f),
             Self::Postgres(target) => f.write_str(&target.place()),
             Self::Sqlite { path, .. } => write!(f, "sqlite://{}", path.display()),
         }
@@ -151,6 +175,9 @@ impl fmt::Display for StoreUrl {
 /// a little less is spent on waiting for others inside the store.
 pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
     match url {
+        StoreUrl::DynamoDb(target) => {
+            Arc::new(DynamoDbStore::new(target.as_ref().clone(), patience, clock))
+        }
         StoreUrl::Postgres(target) => {
             Arc::new(PostgresStore::new(target.as_ref().clone(), patience))
         }

@@ -29,6 +29,21 @@ fi
 if ! cargo --version >/dev/null 2>&1; then
     rustup default stable
 fi
+# libfaketime is a library that nothing in PATH shows.
+if ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get update -q
+    as_root apt-get install -qy --no-install-recommends libfaketime
+fi
+# A DynamoDB to test on. A program of its own: as a library it would decide which SQLite is in the
+# program under test. Optimizing it would take longer than the tests gain.
+dynoxide=3.2.0
+if ! cargo install --list | grep -qx "dynoxide-rs v$dynoxide:"; then
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo install dynoxide-rs --version "$dynoxide" --locked \
+        --no-default-features --features cli,http-server,native-sqlite
+fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done

@@ -11,6 +11,9 @@ use crate::store::{self, StoreUrl};
 /// How long a store may take: a person waits for it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a store may take to create what is missing: DynamoDB takes several seconds.
+const CREATION: Duration = Duration::from_secs(60);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -20,20 +23,21 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let url = args.store.check()?;
     let store = store::open(&url, PATIENCE, Arc::new(HostClock));
-    within(&url, store.init()).await?;
+    within(&url, CREATION, store.init()).await?;
     print(&format!("ready: {url}\n"));
     Ok(0)
 }
 
-/// The store's answer, or why there is none.
+/// The store's answer, or why there is none within the limit.
 pub(super) async fn within<T>(
     url: &StoreUrl,
+    limit: Duration,
     call: impl Future<Output = Result<T, store::StoreError>>,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout(PATIENCE, call).await {
+    match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer.map_err(|error| Failure::Unavailable(error.to_string())),
         Err(_) => {
-            let after = humantime::format_duration(PATIENCE);
+            let after = humantime::format_duration(limit);
             Err(Failure::Unavailable(format!("{url}: no answer from the store within {after}")))
         }
     }

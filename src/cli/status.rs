@@ -60,7 +60,8 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
 
 async fn look(json: bool, url: &StoreUrl, store: &dyn Store) -> Result<String, Failure> {
     // Whoever only looks does not create anything.
-    let records = if url.is_missing() { Vec::new() } else { within(url, store.list()).await? };
+    let records =
+        if url.is_missing() { Vec::new() } else { within(url, PATIENCE, store.list()).await? };
     let rows: Vec<_> = records.iter().map(|(name, observed)| Row::of(name, observed)).collect();
     if json {
         let json = serde_json::to_string(&rows);

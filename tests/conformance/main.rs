@@ -14,9 +14,12 @@
 mod subject;
 mod suite;
 
+#[path = "../dynamodb/emulator.rs"]
+mod emulator;
 #[path = "../postgres/server.rs"]
 mod server;
 
+mod dynamodb;
 mod memory;
 mod postgres;
 mod sqlite;

@@ -21,6 +21,11 @@ pub trait Subject: Send + Sync {
         true
     }
 
+    /// How much later than the end of a lease the store says so.
+    fn judges_late_by(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Whether the store pushes hints.
     fn pushes_hints(&self) -> bool {
         true

@@ -99,8 +99,9 @@ impl Answer {
 pub fn bellwether() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("BELLWETHER_") {
-            command.env_remove(name);
+        let name = name.to_string_lossy();
+        if name.starts_with("BELLWETHER_") || name.starts_with("AWS_") {
+            command.env_remove(name.as_ref());
         }
     }
     command.args(["--log-format", "json"]);
@@ -119,7 +120,11 @@ impl Sidecar {
     }
 
     pub fn start_with(name: &str, store: &str, more: &[&str]) -> Self {
-        let mut command = bellwether();
+        Self::start_as(name, store, more, bellwether())
+    }
+
+    /// Starts with an environment of its own.
+    pub fn start_as(name: &str, store: &str, more: &[&str], mut command: Command) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0", "--store", store, "--identity", name]);
         command.args(QUICK).args(more).stderr(Stdio::piped());
         let mut child = command.spawn().expect("bellwether starts");

@@ -6,20 +6,23 @@
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::sync::OnceCell;
 use url::Url;
 
+use super::super::aws::{self, Choice, Unsettled};
+
 /// How long a token is good for: the longest that RDS accepts.
 const VALID_FOR: Duration = Duration::from_secs(900);
+
+/// How long a call to whoever has the credentials may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes tokens from the standard AWS credential chain.
 #[derive(Debug, Default)]
@@ -48,13 +51,13 @@ impl Iam {
 
     /// A fresh token, or the reason for there being none, in words.
     pub async fn token(&self, login: Login<'_>) -> Result<String, String> {
-        let config = self.config.get_or_init(load).await;
-        let in_config = || config.region().map(|region| region.as_ref().to_owned());
-        let region = self
-            .region
-            .clone()
-            .or_else(in_config)
-            .ok_or("no AWS region is known: set AWS_REGION, or add ?region= to the URL")?;
+        let choice = Choice { region: self.region.clone(), profile: None };
+        let config = self.config.get_or_try_init(|| aws::settle(&choice, None, PATIENCE)).await;
+        let config = config.map_err(|error| match error {
+            Unsettled::NoRegion => format!("{error}: set AWS_REGION, or add ?region= to the URL"),
+            Unsettled::Bundle(_) => error.to_string(),
+        })?;
+        let region = config.region().ok_or("no AWS region is set")?.as_ref().to_owned();
         let provider = config.credentials_provider().ok_or("no AWS credentials are configured")?;
         let credentials = provider.provide_credentials().await.map_err(|error| {
             let reason = innermost(&error);
@@ -72,12 +75,6 @@ fn innermost(error: &dyn std::error::Error) -> String {
         reason = source;
     }
     reason.to_string()
-}
-
-/// The standard chain: environment, profile, web identity, container and instance.
-async fn load() -> SdkConfig {
-    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(https).load().await
 }
 
 fn signed(

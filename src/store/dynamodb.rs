@@ -1,0 +1,291 @@
+//! Records in a DynamoDB table: for candidates that share an AWS account and nothing else.
+//!
+//! # Reads and writes
+//!
+//! One item an election ([`item`]). Looking is a strongly consistent read; every write is a
+//! conditional put on the version, whose refusal brings the item back. The item is never deleted.
+//!
+//! # Clock
+//!
+//! The service has no clock to ask. What its answers tell of the time is kept in
+//! [`service_clock`], and is enough to see that a lease is long over.
+//!
+//! # One attempt
+//!
+//! A call is one request on the wire: see [`aws`]. A request that is given up takes
+//! its connection with it, so the next call begins on a new one, and nothing is left behind.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use tokio::sync::OnceCell;
+
+use super::aws::{self, Unsettled};
+use super::{Hints, Store, StoreError};
+use crate::election::clock::Clock;
+use crate::election::elector::Swapped;
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+
+mod dates;
+mod errors;
+mod item;
+mod place;
+mod service_clock;
+mod table;
+mod url;
+
+use dates::NotesDates;
+use errors::{Failure, failure};
+use item::{Item, Kept};
+use place::Place;
+use service_clock::ServiceClock;
+pub use url::{InvalidTarget, Target};
+
+/// The store that keeps its records in a DynamoDB table.
+pub struct DynamoDbStore {
+    target: Target,
+    patience: Duration,
+    /// In the place of what the standard chain finds.
+    credentials: Option<SharedCredentialsProvider>,
+    clock: Arc<dyn Clock>,
+    service_clock: Arc<ServiceClock>,
+    line: OnceCell<Line>,
+    /// Whether the table was found to keep the promises.
+    checked: AtomicBool,
+}
+
+/// The way to the table, and how it is called in messages.
+#[derive(Debug)]
+struct Line {
+    client: Client,
+    place: Place,
+}
+
+impl DynamoDbStore {
+    /// A store at `target`. Nothing is opened yet. `patience` is how long callers wait for a call.
+    pub fn new(target: Target, patience: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            target,
+            patience,
+            credentials: None,
+            clock,
+            service_clock: Arc::default(),
+            line: OnceCell::new(),
+            checked: AtomicBool::new(false),
+        }
+    }
+
+    /// Signs with these instead of what the standard chain finds.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: SharedCredentialsProvider) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    async fn line(&self) -> Result<&Line, StoreError> {
+        self.line.get_or_try_init(|| self.connect()).await
+    }
+
+    async fn connect(&self) -> Result<Line, StoreError> {
+        let mut place = Place::new(&self.target);
+        let (choice, credentials) = (self.target.choice(), self.credentials.clone());
+        let settled = aws::settle(choice, credentials, self.patience).await;
+        let settled = settled.map_err(|error| match error {
+            Unsettled::NoRegion => place.misconfigured(
+                "cannot be found: no AWS region is set. Add ?region=REGION to the store URL, or \
+                 set AWS_REGION",
+            ),
+            Unsettled::Bundle(error) => place.misconfigured(format!("cannot be asked: {error}")),
+        })?;
+        if let Some(region) = settled.region() {
+            place.set_region(region.as_ref());
+        }
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&settled);
+        if let Some(endpoint) = self.target.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        let notes = NotesDates::new(Arc::clone(&self.clock), Arc::clone(&self.service_clock));
+        Ok(Line { client: Client::from_conf(config.interceptor(notes).build()), place })
+    }
+
+    /// The way to a table that was checked, now or before. Creates it if it is missing.
+    async fn ready(&self) -> Result<&Line, StoreError> {
+        let line = self.line().await?;
+        if !self.checked.load(Ordering::Relaxed) {
+            match table::check(&line.client, &line.place).await? {
+                table::Found::Ready => self.checked.store(true, Ordering::Relaxed),
+                table::Found::Coming => return Err(table::coming(&line.place)),
+                table::Found::Missing => {
+                    table::create(&line.client, &line.place).await?;
+                    return Err(table::coming(&line.place));
+                }
+            }
+        }
+        Ok(line)
+    }
+
+    fn explain(&self, line: &Line, failure: Failure) -> StoreError {
+        match failure {
+            Failure::Explained(error) => error,
+            Failure::NoTable => {
+                self.checked.store(false, Ordering::Relaxed);
+                line.place.unavailable("does not exist any more")
+            }
+        }
+    }
+
+    fn unreadable(
+        line: &Line,
+        election: &ElectionName,
+        unreadable: &item::Unreadable,
+    ) -> StoreError {
+        line.place.misconfigured(format!("has an item of election '{election}' that {unreadable}"))
+    }
+
+    fn show(
+        &self,
+        line: &Line,
+        election: &ElectionName,
+        item: &Item,
+    ) -> Result<Observed, StoreError> {
+        let kept = item::decode(item).map_err(|why| Self::unreadable(line, election, &why))?;
+        let remaining = self.remaining(&kept);
+        let Kept { record, version, .. } = kept;
+        // A table has no fail-over that loses writes: the service keeps each in three places.
+        Ok(Observed { record, version, remaining, outlived: false })
+    }
+
+    /// The service's judgement, read early: see [`service_clock`].
+    fn remaining(&self, kept: &Kept) -> Option<Duration> {
+        let now = self.service_clock.earliest(self.clock.now().boot)?;
+        let left = (kept.expires? + self.target.max_clock_skew()?).since(now);
+        // More than a lease means nothing: whoever watches that long knows better.
+        Some(left.min(kept.record.lease_duration))
+    }
+
+    /// The record with a new version and its end in the service's time, rounded late.
+    fn keep(&self, record: &LeaseRecord) -> Kept {
+        // From after the elector's reading, so the lease ends later than the elector counts.
+        let now = self.clock.now().boot;
+        let late = self.target.max_clock_skew().and_then(|_| self.service_clock.latest(now));
+        Kept {
+            record: record.clone(),
+            version: Version::new(uuid::Uuid::new_v4().simple().to_string()),
+            expires: late.map(|now| now + record.lease_duration),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for DynamoDbStore {
+    async fn init(&self) -> Result<(), StoreError> {
+        let line = self.line().await?;
+        table::ensure(&line.client, &line.place).await?;
+        self.checked.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        let line = self.ready().await?;
+        let request = line
+            .client
+            .get_item()
+            .table_name(line.place.table())
+            .key(item::KEY, item::key(&self.target.key(election)))
+            .consistent_read(true);
+        let found = match request.send().await {
+            Ok(output) => output.item,
+            Err(error) => return Err(self.explain(line, failure(&line.place, &error))),
+        };
+        found.map(|item| self.show(line, election, &item)).transpose()
+    }
+
+    async fn swap(
+        &self,
+        election: &ElectionName,
+        expected: Option<&Version>,
+        record: &LeaseRecord,
+    ) -> Result<Swapped, StoreError> {
+        let line = self.ready().await?;
+        let kept = self.keep(record);
+        let item = item::encode(&self.target.key(election), &kept);
+        let item = item.map_err(|why| Self::unreadable(line, election, &why))?;
+        let request = line
+            .client
+            .put_item()
+            .table_name(line.place.table())
+            .set_item(Some(item))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let request = match expected {
+            None => request
+                .condition_expression("attribute_not_exists(#key)")
+                .expression_attribute_names("#key", item::KEY),
+            // The format too: an item of a future version is left as it is.
+            Some(expected) => request
+                .condition_expression("#version = :expected AND #format = :format")
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_names("#format", "format")
+                .expression_attribute_values(":expected", item::key(expected.as_str()))
+                .expression_attribute_values(":format", item::format()),
+        };
+        let error = match request.send().await {
+            Ok(_) => return Ok(Swapped::Won(kept.version)),
+            Err(error) => error,
+        };
+        if let Some(PutItemError::ConditionalCheckFailedException(refusal)) =
+            error.as_service_error()
+        {
+            let found = refusal.item().map(|item| self.show(line, election, item));
+            return Ok(Swapped::Lost(found.transpose()?));
+        }
+        Err(self.explain(line, failure(&line.place, &error)))
+    }
+
+    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+        let line = self.ready().await?;
+        let mut request = line.client.scan().table_name(line.place.table()).consistent_read(true);
+        if let Some(prefix) = self.target.key_prefix() {
+            request = request
+                .filter_expression("begins_with(#key, :prefix)")
+                .expression_attribute_names("#key", item::KEY)
+                .expression_attribute_values(":prefix", item::key(&prefix));
+        }
+        let mut listed = Vec::new();
+        let mut from = None;
+        loop {
+            let page = match request.clone().set_exclusive_start_key(from).send().await {
+                Ok(page) => page,
+                Err(error) => return Err(self.explain(line, failure(&line.place, &error))),
+            };
+            for item in page.items() {
+                let election = item::key_of(item).and_then(|key| self.target.election(key));
+                if let Some(election) = election {
+                    let observed = self.show(line, &election, item)?;
+                    listed.push((election, observed));
+                }
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                listed.sort_by(|(a, _), (b, _)| a.cmp(b));
+                return Ok(listed);
+            }
+        }
+    }
+
+    fn hints(&self, _election: &ElectionName) -> Hints {
+        Hints::never()
+    }
+}
+
+impl fmt::Debug for DynamoDbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamoDbStore").field("target", &self.target).finish_non_exhaustive()
+    }
+}

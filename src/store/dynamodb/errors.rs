@@ -1,0 +1,236 @@
+//! What the service's errors mean to a caller, and to a person.
+//!
+//! The messages are the same for every attempt, without request ids or times, so that the log has
+//! one line a change. None of them has a credential in it: the SDK never shows one, and what the
+//! service says is repeated only where it names a right that is missing.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+
+use super::Place;
+use crate::store::StoreError;
+
+/// The codes that say "not now". Everything with a status of 500 and above is one of them, too.
+const PASSING: [&str; 13] = [
+    // Throttling, of a table, of an account, of the control plane.
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "LimitExceededException",
+    // The item is in a transaction at this moment, or is being written in another region.
+    "TransactionConflictException",
+    "TransactionInProgressException",
+    "ReplicatedWriteConflictException",
+    // The table is being created or changed.
+    "ResourceInUseException",
+    "InternalServerError",
+    "ServiceUnavailable",
+    // Credentials that are renewed by whoever issued them.
+    "ExpiredTokenException",
+    "ExpiredToken",
+    "RequestExpired",
+];
+
+/// Why a call failed, before it is explained.
+#[derive(Debug)]
+pub enum Failure {
+    /// There is no such table, or not yet.
+    NoTable,
+    /// Everything else.
+    Explained(StoreError),
+}
+
+/// What the service, or the way to it, said.
+pub fn failure<E>(place: &Place, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let explained = match error {
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16();
+            let code = service.err().code().unwrap_or_default();
+            if code == "ResourceNotFoundException" {
+                return Failure::NoTable;
+            }
+            answer(place, status, code, service.err().message().unwrap_or_default())
+        }
+        SdkError::ResponseError(response) => {
+            let status = response.raw().status().as_u16();
+            place.unavailable(format!("answered with something that is no answer (HTTP {status})"))
+        }
+        SdkError::TimeoutError(_) => place.unavailable("did not answer in time"),
+        SdkError::DispatchFailure(failed) => match failed.as_connector_error() {
+            Some(error) => unreached(place, error),
+            None => place.unavailable("could not be asked"),
+        },
+        other => credentials(place, other)
+            .unwrap_or_else(|| place.unavailable("could not be asked: the request was not built")),
+    };
+    Failure::Explained(explained)
+}
+
+/// An error that the service answered with.
+fn answer(place: &Place, status: u16, code: &str, message: &str) -> StoreError {
+    match code {
+        _ if PASSING.contains(&code) || status >= 500 || status == 429 => {
+            let code = if code.is_empty() { "no code" } else { code };
+            place.unavailable(format!("refused for now: {code} (HTTP {status})"))
+        }
+        "AccessDeniedException" => place.misconfigured(format!(
+            "{}. The policy to grant is deploy/iam/dynamodb-policy.json",
+            denied(message)
+        )),
+        "RequestTimeTooSkewed" => skewed(place, code),
+        "InvalidSignatureException" | "SignatureDoesNotMatch" if is_skew(message) => {
+            skewed(place, code)
+        }
+        "InvalidSignatureException" | "SignatureDoesNotMatch" => place.misconfigured(
+            "refused the signature: the secret access key does not belong to the access key id",
+        ),
+        "UnrecognizedClientException" | "InvalidClientTokenId" => place.misconfigured(
+            "does not know the access key or session token: \
+             are they of this account's partition, and still active?",
+        ),
+        "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => {
+            place.misconfigured("wants credentials, and there are none")
+        }
+        "ValidationException" if message.contains("schema") || message.contains("key") => {
+            wrong_key(place)
+        }
+        // A code that is not known: better tried again than given up.
+        _ if code.is_empty() => place.unavailable(format!("answered with HTTP {status}")),
+        _ => place.misconfigured(format!("refused the request: {code}: {message}")),
+    }
+}
+
+/// What IAM said, which names the user or role, the action and the resource.
+fn denied(message: &str) -> String {
+    match message.trim_end_matches('.') {
+        "" => "denied the request: a right of dynamodb:* is missing".to_owned(),
+        message => format!("denied the request: {message}"),
+    }
+}
+
+fn is_skew(message: &str) -> bool {
+    ["expired", "not yet current", "is now earlier", "is now later"]
+        .iter()
+        .any(|part| message.contains(part))
+}
+
+/// The next request is signed with the service's own time, which came with the refusal.
+fn skewed(place: &Place, code: &str) -> StoreError {
+    place.unavailable(format!(
+        "refused the signature: the clock of this host is off by minutes ({code}). \
+         The next request goes by the service's clock"
+    ))
+}
+
+/// The table has other keys than ours.
+pub fn wrong_key(place: &Place) -> StoreError {
+    place.misconfigured(
+        "has another key schema than bellwether needs: a partition key named 'election' of type S, \
+         and no sort key. Use a table of its own, which `bellwether serve` creates",
+    )
+}
+
+/// No answer came from the service.
+fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
+    if let Some(explained) = credentials(place, error) {
+        return explained;
+    }
+    if error.is_timeout() {
+        return place.unavailable("did not answer in time");
+    }
+    let mut reasons = Vec::new();
+    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = source {
+        reasons.push(error.to_string());
+        source = error.source();
+    }
+    let reason = reasons.pop().unwrap_or_else(|| "no reason is known".to_owned());
+    place.unavailable(format!("cannot be reached: {reason}"))
+}
+
+/// The trouble is with credentials, if it is.
+fn credentials(place: &Place, error: &(dyn std::error::Error + 'static)) -> Option<StoreError> {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if let Some(cause) = cause.downcast_ref::<CredentialsError>() {
+            return Some(match cause {
+                CredentialsError::CredentialsNotLoaded(_) => no_credentials(place),
+                CredentialsError::InvalidConfiguration(_) => place.misconfigured(
+                    "cannot be asked: the AWS configuration for credentials is not valid. \
+                     Check the AWS_ variables and the files in ~/.aws",
+                ),
+                _ => place.unavailable(
+                    "cannot be asked: whoever issues the AWS credentials does not answer",
+                ),
+            });
+        }
+        error = cause.source();
+    }
+    None
+}
+
+fn no_credentials(place: &Place) -> StoreError {
+    place.misconfigured(
+        "cannot be asked: there are no AWS credentials. Give the task, pod or instance a role with \
+         deploy/iam/dynamodb-policy.json, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+         name a profile with ?profile=",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::dynamodb::Target;
+
+    fn place() -> Place {
+        Place::new(&Target::parse("dynamodb://leases?region=eu-west-1").unwrap())
+    }
+
+    fn explained(status: u16, code: &str, message: &str) -> StoreError {
+        answer(&place(), status, code, message)
+    }
+
+    #[test]
+    fn what_passes_is_unavailable() {
+        for code in PASSING.iter().copied().chain(["RequestTimeTooSkewed"]) {
+            let error = explained(400, code, "");
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+            assert!(error.to_string().contains(code), "{error}");
+        }
+        for status in [429, 500, 502, 503] {
+            assert!(matches!(explained(status, "", ""), StoreError::Unavailable(_)));
+        }
+        let skew = "Signature expired: 20261123T050000Z is now earlier than 20261123T074500Z";
+        let error = explained(400, "InvalidSignatureException", skew);
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        assert!(!error.to_string().contains("2026"), "the same for every attempt: {error}");
+    }
+
+    #[test]
+    fn what_a_person_must_mend_is_misconfigured() {
+        let message = "User: arn:aws:sts::1:assumed-role/web is not authorized to perform: \
+                       dynamodb:PutItem on resource: arn:aws:dynamodb:eu-west-1:1:table/leases";
+        for (code, message, expected) in [
+            ("AccessDeniedException", message, "dynamodb:PutItem"),
+            ("AccessDeniedException", "", "dynamodb-policy.json"),
+            ("InvalidSignatureException", "does not match", "secret access key"),
+            ("UnrecognizedClientException", "", "access key"),
+            (
+                "ValidationException",
+                "The provided key element does not match the schema",
+                "'election'",
+            ),
+            ("SomethingNew", "of tomorrow", "SomethingNew: of tomorrow"),
+        ] {
+            let error = explained(400, code, message);
+            assert!(matches!(error, StoreError::Misconfigured(_)), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains(expected) && text.contains("'leases' in eu-west-1"), "{text}");
+        }
+    }
+}

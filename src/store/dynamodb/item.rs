@@ -1,0 +1,272 @@
+//! The item of an election: its shape, written and read.
+//!
+//! | attribute | type | what |
+//! | --- | --- | --- |
+//! | `election` | S, partition key | the election's name, or `PREFIX/NAME` |
+//! | `format` | N | the shape of the item: 1 |
+//! | `version` | S | random, new with every write |
+//! | `term` | N | the fencing token |
+//! | `holder`, `incarnation` | S | who holds the lease; absent when it is vacated |
+//! | `lease_duration_ms` | N | how long rivals wait for this holder |
+//! | `acquire_time`, `renew_time` | S | by the holder's wall clock, for people |
+//! | `outcome` | S | how the last attempt ended, as JSON, where work is done once; else absent |
+//! | `expires` | S | by the service's clock; absent if that was not known |
+//!
+//! `expires` is text, not a number, so that nobody can make it the table's TTL attribute: the item
+//! must never be deleted, or terms would begin again at one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::service_clock::ServiceTime;
+use crate::election::clock::WallTime;
+use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Version};
+use crate::election::outcome::Outcome;
+
+/// The partition key of the table.
+pub const KEY: &str = "election";
+
+/// The shape that this version of bellwether writes and understands.
+pub const FORMAT: &str = "1";
+
+/// An item as the SDK has it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// What an item says.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The record.
+    pub record: LeaseRecord,
+    /// Its version.
+    pub version: Version,
+    /// When the lease ends at the latest, by the service's clock.
+    pub expires: Option<ServiceTime>,
+}
+
+/// Why an item cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It has another format.
+    Format(String),
+    /// This attribute is missing or makes no sense.
+    Attribute(&'static str),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(format) => write!(
+                f,
+                "has format {format}, and this version of bellwether knows only format {FORMAT}: \
+                 upgrade this instance"
+            ),
+            Self::Attribute(name) => {
+                write!(f, "cannot be read: attribute '{name}'. Was it edited by hand?")
+            }
+        }
+    }
+}
+
+fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+fn number(value: impl fmt::Display) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Text, for the key and for conditions.
+pub fn key(value: &str) -> AttributeValue {
+    text(value)
+}
+
+/// The format, for conditions.
+pub fn format() -> AttributeValue {
+    number(FORMAT)
+}
+
+/// The whole item for a record.
+///
+/// # Errors
+///
+/// Never for what the elector writes: see [`Outcome::encode`].
+pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
+    let Kept { record, version, expires } = kept;
+    let mut item = Item::from([
+        (KEY.to_owned(), text(key)),
+        ("format".to_owned(), format()),
+        ("version".to_owned(), text(version.as_str())),
+        ("term".to_owned(), number(record.term)),
+        ("lease_duration_ms".to_owned(), number(record.lease_duration.as_millis())),
+        ("acquire_time".to_owned(), text(record.acquire_time.to_string())),
+        ("renew_time".to_owned(), text(record.renew_time.to_string())),
+    ]);
+    if let Some(holder) = &record.holder {
+        item.insert("holder".to_owned(), text(&holder.identity));
+        item.insert("incarnation".to_owned(), text(&holder.incarnation));
+    }
+    if let Some(expires) = expires.and_then(show_time) {
+        item.insert("expires".to_owned(), text(expires));
+    }
+    if let Some(outcome) = &record.outcome {
+        let outcome = outcome.encode().map_err(|_| Unreadable::Attribute("outcome"))?;
+        item.insert("outcome".to_owned(), text(outcome));
+    }
+    Ok(item)
+}
+
+/// Reads an item.
+///
+/// # Errors
+///
+/// See [`Unreadable`].
+pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
+    let format = digits(item, "format")?;
+    if format != FORMAT {
+        return Err(Unreadable::Format(format.to_owned()));
+    }
+    let holder = optional(item, "holder")?.map(|identity| -> Result<_, Unreadable> {
+        let incarnation = required(item, "incarnation")?.to_owned();
+        Ok(Candidate { identity: identity.to_owned(), incarnation })
+    });
+    Ok(Kept {
+        record: LeaseRecord {
+            holder: holder.transpose()?,
+            term: parsed(item, "term")?,
+            lease_duration: lease_duration(item)?,
+            acquire_time: wall(item, "acquire_time")?,
+            renew_time: wall(item, "renew_time")?,
+            outcome: outcome(item)?.map(Box::new),
+        },
+        version: Version::new(required(item, "version")?),
+        // One that cannot be read is as good as none: the lease is watched then.
+        expires: optional(item, "expires")?.and_then(read_time),
+    })
+}
+
+/// The key of an item.
+pub fn key_of(item: &Item) -> Option<&str> {
+    item.get(KEY)?.as_s().ok().map(String::as_str)
+}
+
+fn outcome(item: &Item) -> Result<Option<Outcome>, Unreadable> {
+    let outcome = optional(item, "outcome")?.map(Outcome::decode).transpose();
+    outcome.map_err(|_| Unreadable::Attribute("outcome"))
+}
+
+fn lease_duration(item: &Item) -> Result<Duration, Unreadable> {
+    let duration = Duration::from_millis(parsed(item, "lease_duration_ms")?);
+    if duration.is_zero() || duration > MAX_LEASE_DURATION {
+        return Err(Unreadable::Attribute("lease_duration_ms"));
+    }
+    Ok(duration)
+}
+
+fn optional<'a>(item: &'a Item, name: &'static str) -> Result<Option<&'a str>, Unreadable> {
+    let read = |value: &'a AttributeValue| value.as_s().map(String::as_str);
+    item.get(name).map(read).transpose().map_err(|_| Unreadable::Attribute(name))
+}
+
+fn required<'a>(item: &'a Item, name: &'static str) -> Result<&'a str, Unreadable> {
+    optional(item, name)?.ok_or(Unreadable::Attribute(name))
+}
+
+fn digits<'a>(item: &'a Item, name: &'static str) -> Result<&'a str, Unreadable> {
+    let value = item.get(name).and_then(|value| value.as_n().ok());
+    value.map(String::as_str).ok_or(Unreadable::Attribute(name))
+}
+
+fn parsed(item: &Item, name: &'static str) -> Result<u64, Unreadable> {
+    digits(item, name)?.parse().map_err(|_| Unreadable::Attribute(name))
+}
+
+fn wall(item: &Item, name: &'static str) -> Result<WallTime, Unreadable> {
+    Ok(WallTime::parse(required(item, name)?).unwrap_or(WallTime::EPOCH))
+}
+
+/// RFC 3339, rounded up to the millisecond: late, as the writer has to be.
+fn show_time(time: ServiceTime) -> Option<String> {
+    let ms = time.since_epoch().as_nanos().div_ceil(1_000_000);
+    let ms = i64::try_from(ms).ok()?;
+    DateTime::from_millis(ms).fmt(DateTimeFormat::DateTime).ok()
+}
+
+fn read_time(text: &str) -> Option<ServiceTime> {
+    let time = DateTime::from_str(text, DateTimeFormat::DateTime).ok()?;
+    let ms = u64::try_from(time.to_millis().ok()?).ok()?;
+    Some(ServiceTime::from_unix(Duration::from_millis(ms)))
+}
+
+/// The time in a `Date` header.
+pub fn read_http_date(text: &str) -> Option<ServiceTime> {
+    let time = DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?;
+    Some(ServiceTime::from_unix(Duration::from_secs(u64::try_from(time.secs()).ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> Kept {
+        Kept {
+            record: LeaseRecord {
+                holder: Some(Candidate { identity: "web-0".into(), incarnation: "1".into() }),
+                term: 7,
+                lease_duration: Duration::from_secs(15),
+                acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
+                renew_time: WallTime::parse("2026-11-23T07:39:48.250Z").unwrap(),
+                outcome: None,
+            },
+            version: Version::new("v"),
+            expires: Some(ServiceTime::from_unix(Duration::from_millis(1_795_419_603_001))),
+        }
+    }
+
+    #[test]
+    fn an_item_comes_back_as_written() {
+        let item = encode("billing/cron", &kept()).unwrap();
+        assert_eq!(key_of(&item), Some("billing/cron"));
+        let read = decode(&item).unwrap();
+        assert_eq!(read.expires, kept().expires);
+        assert_eq!(read.record.holder, kept().record.holder);
+        assert_eq!((read.record.term, read.version), (7, kept().version));
+        assert_eq!(item["expires"].as_s().unwrap(), "2026-11-23T07:40:03.001Z");
+    }
+
+    #[test]
+    fn an_expiry_is_rounded_late() {
+        let kept = Kept {
+            expires: Some(ServiceTime::from_unix(Duration::from_nanos(1_000_000_001))),
+            ..kept()
+        };
+        let read = decode(&encode("a", &kept).unwrap()).unwrap().expires;
+        assert_eq!(read, Some(ServiceTime::from_unix(Duration::from_millis(1_001))));
+    }
+
+    #[test]
+    fn no_attribute_could_serve_as_a_time_to_live() {
+        for (name, value) in encode("a", &kept()).unwrap() {
+            assert!(value.is_s() || ["format", "term", "lease_duration_ms"].contains(&&*name));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let without = |name: &str| {
+            let mut item = encode("a", &kept()).unwrap();
+            item.remove(name);
+            decode(&item)
+        };
+        for name in ["format", "version", "term", "incarnation", "lease_duration_ms"] {
+            assert_eq!(without(name).unwrap_err(), Unreadable::Attribute(name));
+        }
+        assert_eq!(without("expires").unwrap().expires, None);
+        let mut newer = encode("a", &kept()).unwrap();
+        newer.insert("format".into(), AttributeValue::N("2".into()));
+        assert!(decode(&newer).unwrap_err().to_string().contains("upgrade"));
+    }
+}

@@ -1,0 +1,207 @@
+//! The service's clock, as far as its answers tell: safety rule 4 (d).
+//!
+//! DynamoDB has no clock to ask, but every HTTP answer carries a `Date`. Together with this host's
+//! boot clock it bounds the service's time from both sides. With H the header, the service made it
+//! at some moment between `sent` and `received`, and cut off the fraction of a second:
+//!
+//! ```text
+//! H <= service time at that moment < H + 1 s
+//!
+//! service time now >= H         + (now - received)     read early, by the judge
+//! service time now <  H + 1 s   + (now - sent)         rounded late, by the writer
+//! ```
+//!
+//! A record carries `expires`: the writer's late reading before it sends, plus the lease duration.
+//! The holder counts from before that, so its lease has ended when the service's time is `expires`.
+//! A judge calls the lease over when its early reading is more than `--max-clock-skew` past
+//! `expires`. No wall clock of a host takes part.
+//!
+//! # Several answers
+//!
+//! Both sides keep the reading that errs the safe way: of all answers the judge goes by the
+//! earliest, the writer by the latest. Hence
+//!
+//! - a `Date` that stands still (a cache on the way) makes the judge's time stand still, and lets
+//!   the writer's go on from the first answer that carried it;
+//! - a `Date` that is once far off costs at most a wait: the judge or the writer is then too
+//!   cautious for the life of its process, and the lease is watched instead (rule 4 c);
+//! - a boot clock that runs faster or slower than the service's, or that stood still while a
+//!   virtual machine was paused, pulls the two apart, never past each other.
+//!
+//! # The error budget
+//!
+//! Two may lead only if the judge's reading and the writer's are wrong towards each other by more
+//! than `--max-clock-skew`, 10 s by default, in *every* answer that the judge and the writer had.
+//! What is spent of it:
+//!
+//! | what | at most |
+//! | --- | --- |
+//! | whole seconds, and the way there and back | nothing: the bounds above contain them |
+//! | the service's own hosts against each other | under a second: AWS keeps them to milliseconds |
+//! | boot clocks at other rates, between two answers | 0.1 s: 500 ppm of the longest call and pause |
+//! | a cache with stale answers | nothing: it says so by `Age`, and is then not believed |
+//!
+//! And even then only a judge that never saw the record change is fooled: see
+//! [`Watch`](crate::election::watch::Watch).
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::election::clock::BootTime;
+
+/// What a header cuts off.
+const HEADER_STEP: Duration = Duration::from_secs(1);
+
+/// A time of the service, since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceTime(Duration);
+
+impl ServiceTime {
+    /// The time that is `since_epoch` after 1970-01-01T00:00:00Z.
+    pub const fn from_unix(since_epoch: Duration) -> Self {
+        Self(since_epoch)
+    }
+
+    /// Time since 1970.
+    pub const fn since_epoch(self) -> Duration {
+        self.0
+    }
+
+    /// How much later this is than `earlier`; zero if it is not later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl std::ops::Add<Duration> for ServiceTime {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(rhs))
+    }
+}
+
+/// What the answers so far tell of the service's clock.
+#[derive(Debug, Default)]
+pub struct ServiceClock(Mutex<Option<Bounds>>);
+
+/// The service's time at the moment when this host booted. Readings of the boot clock are added.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    earliest: Duration,
+    latest: Duration,
+}
+
+impl ServiceClock {
+    /// Takes in the `Date` of an answer to a request that was sent and received at these times.
+    pub fn note(&self, header: ServiceTime, sent: BootTime, received: BootTime) {
+        // A service whose clock shows less than this host's uptime has no clock.
+        let Some(earliest) = header.0.checked_sub(received.as_duration()) else { return };
+        let latest = header.0.saturating_add(HEADER_STEP).saturating_sub(sent.as_duration());
+        let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *bounds = Some(match *bounds {
+            None => Bounds { earliest, latest },
+            Some(known) => {
+                Bounds { earliest: known.earliest.min(earliest), latest: known.latest.max(latest) }
+            }
+        });
+    }
+
+    /// A time that the service has reached by `now`; none before its first answer.
+    pub fn earliest(&self, now: BootTime) -> Option<ServiceTime> {
+        self.bounds().map(|bounds| ServiceTime(bounds.earliest) + now.as_duration())
+    }
+
+    /// A time that the service has not reached by `now`; none before its first answer.
+    pub fn latest(&self, now: BootTime) -> Option<ServiceTime> {
+        self.bounds().map(|bounds| ServiceTime(bounds.latest) + now.as_duration())
+    }
+
+    fn bounds(&self) -> Option<Bounds> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: f64) -> BootTime {
+        BootTime::from_duration(Duration::from_secs_f64(seconds))
+    }
+
+    fn service(seconds: f64) -> ServiceTime {
+        ServiceTime::from_unix(Duration::from_secs_f64(seconds))
+    }
+
+    /// The service's clock shows 1_000_000 when this host booted.
+    fn header(true_boot: f64) -> ServiceTime {
+        service((1_000_000.0 + true_boot).floor())
+    }
+
+    fn assert_bounded(clock: &ServiceClock, true_boot: f64) {
+        let truth = service(1_000_000.0 + true_boot);
+        let (early, late) = (clock.earliest(at(true_boot)), clock.latest(at(true_boot)));
+        assert!(early.unwrap() <= truth && truth < late.unwrap(), "{early:?} {truth:?} {late:?}");
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_answer() {
+        let clock = ServiceClock::default();
+        assert_eq!((clock.earliest(at(5.0)), clock.latest(at(5.0))), (None, None));
+    }
+
+    #[test]
+    fn the_truth_lies_between_the_bounds_however_long_the_way() {
+        for (sent, made, received) in [(5.0, 5.0, 5.0), (5.0, 5.9, 9.0), (5.0, 8.999, 9.0)] {
+            let clock = ServiceClock::default();
+            clock.note(header(made), at(sent), at(received));
+            for now in [received, received + 0.5, received + 86_400.0] {
+                assert_bounded(&clock, now);
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_stands_still_stops_the_judge_and_not_the_writer() {
+        let clock = ServiceClock::default();
+        for boot in [5.0, 10.0, 60.0] {
+            clock.note(header(5.0), at(boot), at(boot));
+        }
+        assert_eq!(clock.earliest(at(60.0)), Some(header(5.0)));
+        assert!(clock.latest(at(60.0)).unwrap() > service(1_000_060.0));
+        clock.note(header(70.0), at(70.0), at(70.0));
+        assert_bounded(&clock, 70.0);
+    }
+
+    #[test]
+    fn a_header_that_is_once_wrong_errs_to_the_safe_side() {
+        for wrong in [-3_600.0, 3_600.0] {
+            let clock = ServiceClock::default();
+            clock.note(header(5.0), at(5.0), at(5.0));
+            clock.note(header(6.0 + wrong), at(6.0), at(6.0));
+            for boot in [7.0, 100.0] {
+                clock.note(header(boot), at(boot), at(boot));
+                assert_bounded(&clock, boot);
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_from_before_this_host_booted_is_none() {
+        let clock = ServiceClock::default();
+        clock.note(service(0.0), at(50.0), at(50.0));
+        assert_eq!(clock.earliest(at(50.0)), None);
+    }
+
+    #[test]
+    fn a_paused_machine_only_widens_the_bounds() {
+        let clock = ServiceClock::default();
+        clock.note(header(5.0), at(5.0), at(5.0));
+        // An hour passed that the boot clock did not count.
+        clock.note(header(3_610.0), at(10.0), at(10.0));
+        let truth = service(1_003_610.0);
+        assert!(clock.earliest(at(10.0)).unwrap() < truth);
+        assert!(clock.latest(at(10.0)).unwrap() > truth);
+    }
+}

@@ -1,0 +1,262 @@
+//! What a `dynamodb://` URL says.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::election::lease::ElectionName;
+use crate::store::aws::Choice;
+
+/// The URL, in short, for messages.
+pub const USE: &str = "use dynamodb://TABLE?region=REGION";
+
+/// A table, and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    table: String,
+    prefix: Option<String>,
+    endpoint: Option<String>,
+    choice: Choice,
+    max_clock_skew: Option<Duration>,
+}
+
+/// Why a text is not a `dynamodb://` URL. The text itself is not repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTarget {
+    /// No URL at all, or one with parts that mean nothing here.
+    #[error("the store URL cannot be read: {USE}")]
+    Malformed,
+    /// A user or a password.
+    #[error(
+        "the store URL has a user or password in it, which DynamoDB does not know: credentials \
+         come from the AWS environment, the instance or ?profile="
+    )]
+    Credentials,
+    /// No table, or a name that no table has.
+    #[error(
+        "the store URL names no table: {USE}. A table's name has 3 to 255 letters, digits, '_', \
+         '-' or '.'"
+    )]
+    Table,
+    /// A parameter that does not exist.
+    #[error(
+        "the store URL has an unknown parameter '{0}': known are region, endpoint, profile and \
+         prefix"
+    )]
+    UnknownParameter(String),
+    /// A parameter twice, or without a value.
+    #[error("the store URL has the parameter '{0}' twice, or without a value")]
+    BadParameter(String),
+    /// An endpoint that is none.
+    #[error("the endpoint in the store URL has to begin with http:// or https://")]
+    Endpoint,
+    /// A prefix that could be mistaken for another.
+    #[error(
+        "the prefix in the store URL has to have 1 to 128 letters, digits, '_', '-' or '.', and not to \
+         be 'once', for example ?prefix=billing"
+    )]
+    Prefix,
+}
+
+impl Target {
+    /// Reads `dynamodb://TABLE?region=&endpoint=&profile=&prefix=`.
+    ///
+    /// # Errors
+    ///
+    /// The first part that is wrong.
+    pub fn parse(text: &str) -> Result<Self, InvalidTarget> {
+        let url = url::Url::parse(text).map_err(|_| InvalidTarget::Malformed)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(InvalidTarget::Credentials);
+        }
+        let bare = matches!(url.path(), "" | "/") && url.fragment().is_none();
+        if url.scheme() != "dynamodb" || !bare || url.port().is_some() {
+            return Err(InvalidTarget::Malformed);
+        }
+        let table = url.host_str().unwrap_or_default().to_owned();
+        if !(3..=255).contains(&table.len()) || !is_plain(&table) {
+            return Err(InvalidTarget::Table);
+        }
+        let mut target = Self {
+            table,
+            prefix: None,
+            endpoint: None,
+            choice: Choice::default(),
+            max_clock_skew: None,
+        };
+        for (name, value) in url.query_pairs() {
+            target.set(&name, value.into_owned())?;
+        }
+        Ok(target)
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), InvalidTarget> {
+        let slot = match name {
+            "region" => &mut self.choice.region,
+            "profile" => &mut self.choice.profile,
+            "endpoint" => &mut self.endpoint,
+            "prefix" => &mut self.prefix,
+            _ => return Err(InvalidTarget::UnknownParameter(name.to_owned())),
+        };
+        if value.is_empty() || slot.is_some() {
+            return Err(InvalidTarget::BadParameter(name.to_owned()));
+        }
+        if name == "endpoint" && !is_endpoint(&value) {
+            return Err(InvalidTarget::Endpoint);
+        }
+        // Names of elections may begin with "once/".
+        if name == "prefix" && (value.len() > 128 || !is_plain(&value) || value == "once") {
+            return Err(InvalidTarget::Prefix);
+        }
+        *slot = Some(value);
+        Ok(())
+    }
+
+    /// The table.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Another place than the region's own.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// What the URL says of region and credentials.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// How far the service's clock may be off; none, as at first: leases are not judged by it.
+    pub fn max_clock_skew(&self) -> Option<Duration> {
+        self.max_clock_skew
+    }
+
+    /// See [`Target::max_clock_skew`].
+    #[must_use]
+    pub fn judged_within(mut self, max_clock_skew: Option<Duration>) -> Self {
+        self.max_clock_skew = max_clock_skew;
+        self
+    }
+
+    /// The partition key of an election: its name, or `PREFIX/NAME`.
+    ///
+    /// Two elections never share a key. What comes before the first slash of a key is a prefix,
+    /// which has no slash itself, or `once`, which no prefix is, or there is none.
+    pub fn key(&self, election: &ElectionName) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}/{election}"),
+            None => election.as_str().to_owned(),
+        }
+    }
+
+    /// The election that a key belongs to; none if it is another prefix's, or nobody's.
+    pub fn election(&self, key: &str) -> Option<ElectionName> {
+        let name = match &self.prefix {
+            Some(prefix) => key.strip_prefix(prefix.as_str())?.strip_prefix('/')?,
+            None => key,
+        };
+        ElectionName::from_store(name)
+    }
+
+    /// What keys begin with.
+    pub fn key_prefix(&self) -> Option<String> {
+        self.prefix.as_ref().map(|prefix| format!("{prefix}/"))
+    }
+}
+
+/// Letters, digits, '_', '-' and '.'.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+fn is_endpoint(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
+impl fmt::Display for Target {
+    /// The URL again. There are no secrets in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dynamodb://{}", self.table)?;
+        let parameters = [
+            ("region", &self.choice.region),
+            ("endpoint", &self.endpoint),
+            ("profile", &self.choice.profile),
+            ("prefix", &self.prefix),
+        ];
+        let mut separator = '?';
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                write!(f, "{separator}{name}={value}")?;
+                separator = '&';
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(url: &str, election: &str) -> String {
+        Target::parse(url).unwrap().key(&election.parse().unwrap())
+    }
+
+    #[test]
+    fn a_url_is_read_and_shown_again() {
+        for url in [
+            "dynamodb://leases",
+            "dynamodb://Team_A.leases-2?region=eu-west-1",
+            "dynamodb://leases?region=eu-west-1&endpoint=http://127.0.0.1:8000&profile=dev",
+            "dynamodb://leases?prefix=billing",
+        ] {
+            assert_eq!(Target::parse(url).unwrap().to_string(), url);
+        }
+        let escaped = "dynamodb://leases?endpoint=http%3A%2F%2F127.0.0.1%3A8000";
+        let target = Target::parse(escaped).unwrap();
+        assert_eq!(target.endpoint(), Some("http://127.0.0.1:8000"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_repeating_it() {
+        let refused = |url: &str| Target::parse(url).unwrap_err();
+        for url in ["dynamodb:leases", "dynamodb://", "dynamodb://a?region=x", "dynamodb://b%20b"] {
+            let error = refused(url);
+            assert!(matches!(error, InvalidTarget::Table | InvalidTarget::Malformed), "{url}");
+            assert!(error.to_string().contains("dynamodb://TABLE"), "{error}");
+        }
+        assert_eq!(refused("dynamodb://leases/x"), InvalidTarget::Malformed);
+        assert_eq!(refused("dynamodb://AKIA:secret@leases"), InvalidTarget::Credentials);
+        assert!(refused("dynamodb://leases?zone=a").to_string().contains("'zone'"));
+        assert!(refused("dynamodb://leases?region=").to_string().contains("'region'"));
+        assert!(refused("dynamodb://leases?region=a&region=b").to_string().contains("twice"));
+        assert_eq!(refused("dynamodb://leases?endpoint=localhost:8000"), InvalidTarget::Endpoint);
+        assert_eq!(refused("dynamodb://leases?endpoint=http://u:p@h"), InvalidTarget::Endpoint);
+        for prefix in ["a/b", "once", "ä"] {
+            assert_eq!(refused(&format!("dynamodb://l.s?prefix={prefix}")), InvalidTarget::Prefix);
+        }
+    }
+
+    #[test]
+    fn keys_of_different_elections_never_collide() {
+        assert_eq!(key("dynamodb://leases", "a.b"), "a.b");
+        assert_eq!(key("dynamodb://leases?prefix=a", "b"), "a/b");
+        assert_ne!(
+            key("dynamodb://leases?prefix=a", "b.c"),
+            key("dynamodb://leases?prefix=a.b", "c")
+        );
+        let once = ElectionName::once("b/c").unwrap();
+        let shared = Target::parse("dynamodb://leases?prefix=a").unwrap();
+        assert_eq!(shared.key(&once), "a/once/b/c");
+        assert_eq!(shared.election("a/once/b/c"), Some(once));
+        assert_eq!(shared.election("a/b").unwrap().as_str(), "b");
+        for foreign in ["b", "ab/c", "a.b/c", "a/", "a/B c"] {
+            assert_eq!(shared.election(foreign), None, "{foreign}");
+        }
+        assert_eq!(Target::parse("dynamodb://leases").unwrap().election("a/b"), None);
+    }
+}

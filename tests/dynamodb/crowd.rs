@@ -1,0 +1,102 @@
+//! Two hundred candidates in one election: how many write when a lease ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether::candidate::{Handle, Standing, stand};
+use bellwether::election::clock::HostClock;
+use bellwether::election::timing::Timing;
+use bellwether::identity;
+use bellwether::metrics::Metrics;
+use bellwether::store::Store;
+use tokio::task::JoinHandle;
+
+use crate::calls::default;
+use crate::emulator::{Emulator, SKEW, open};
+use crate::proxy::Proxy;
+use crate::support::{LIMIT, now};
+
+const CROWD: usize = 200;
+
+/// How long a request is on its way: what one within a region takes, and a little more.
+const LATENCY: Duration = Duration::from_millis(10);
+
+struct Member {
+    handle: Handle,
+    driver: JoinHandle<()>,
+}
+
+fn timing() -> Timing {
+    let secs = Duration::from_secs;
+    Timing::new(secs(8), secs(6), secs(2)).unwrap()
+}
+
+fn join(name: String, proxy: &Proxy) -> Member {
+    let (handle, driver) = stand(Standing {
+        election: default(),
+        candidate: identity::candidate(name),
+        timing: timing(),
+        max_attempts: None,
+        store: open(&proxy.url(), timing().call_timeout(), Some(SKEW)),
+        clock: Arc::new(HostClock),
+        metrics: Metrics::new().unwrap(),
+        url: None,
+    })
+    .unwrap();
+    Member { handle, driver: tokio::spawn(driver.run()) }
+}
+
+async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let give_up = now() + LIMIT;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(now() < give_up, "not within {LIMIT:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn leaders(crowd: &[Member]) -> Vec<usize> {
+    let leads = |at: &usize| crowd[*at].handle.leadership().is_leading(crowd[*at].handle.now());
+    (0..crowd.len()).filter(leads).collect()
+}
+
+async fn one_leads(crowd: &[Member]) -> usize {
+    until("one leads", || {
+        let leaders = leaders(crowd);
+        assert!(leaders.len() < 2, "{leaders:?}");
+        leaders.first().copied()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn few_of_two_hundred_standbys_write_when_the_lease_ends() {
+    let emulator = Emulator::start();
+    let proxy = Proxy::before(emulator.port());
+    proxy.latency(LATENCY);
+    open(&emulator.url(), LIMIT, Some(SKEW)).init().await.unwrap();
+    let first = [join("leader".to_owned(), &proxy)];
+    one_leads(&first).await;
+    let [first] = first;
+    let crowd: Vec<_> = (0..CROWD).map(|n| join(format!("standby-{n}"), &proxy)).collect();
+    until("everybody follows", || {
+        let decided = |m: &Member| m.handle.leadership().decided(m.handle.now()).is_ok();
+        crowd.iter().all(decided).then_some(())
+    })
+    .await;
+    // They stand for a while, so that their looks are as they are in the long run.
+    tokio::time::sleep(timing().retry_period() * 2).await;
+    first.driver.abort();
+    let _ = first.driver.await;
+    let (died, writes) = (now(), proxy.count("PutItem"));
+    let next = one_leads(&crowd).await;
+    println!("crash to next leader: {:?}", now().since(died));
+    tokio::time::sleep(timing().retry_period()).await;
+    // The next leader's own renewals are not of the expiry: at most one or two by now.
+    let writes = proxy.count("PutItem") - writes;
+    println!("{CROWD} standbys, a lease that ended: {writes} writes within a retry period");
+    assert!(writes <= CROWD / 10, "{writes} writes");
+    assert_eq!(leaders(&crowd), [next]);
+}
