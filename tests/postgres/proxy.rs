@@ -21,7 +21,7 @@ pub enum Mode {
     Cut,
     /// Passes requests on; the first answer after one that contains this text is swallowed, and
     /// its connection closed.
-    CutAfter(&'static str),
+    CutAfter(String),
 }
 
 /// The proxy; it ends when dropped.
@@ -152,7 +152,7 @@ async fn requests(
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
         if let Mode::CutAfter(part) = passage(&mut modes).await
-            && text.contains(part)
+            && text.contains(&part)
         {
             armed.send_replace(true);
         }
