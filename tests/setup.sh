@@ -16,7 +16,7 @@ for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
 done
 # For the Python example of docs/postgres.md.
-python3 -c 'import psycopg2' 2>/dev/null || packages+=(python3-psycopg2)
+/usr/bin/python3 -c 'import psycopg2' 2>/dev/null || packages+=(python3-psycopg2)
 if ! command -v cargo >/dev/null; then
     packages+=(rustup)
 fi

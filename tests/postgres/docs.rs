@@ -42,13 +42,14 @@ async fn the_least_privilege_is_enough_and_the_fence_examples_work() {
     let mut app = app_url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
     raw_sql(AssertSqlSafe(example("fence"))).execute(&mut app).await.unwrap();
     let python = |term: &str| {
-        let output = Command::new("python3")
+        // Debian's, for which Debian packages the driver; another may stand before it in the path.
+        let output = Command::new("/usr/bin/python3")
             .args(["-c", &example("python")])
             .env("DATABASE_URL", &app_url)
             .env("BELLWETHER_ELECTION", "default")
             .env("BELLWETHER_TERM", term)
             .output()
-            .expect("python3 is not installed: apt-get install python3-psycopg2");
+            .expect("psycopg2 is not installed: apt-get install python3-psycopg2");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{errors}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()

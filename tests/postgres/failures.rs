@@ -70,7 +70,8 @@ async fn a_write_whose_answer_was_lost_is_found_by_looking() {
     let mut version = None;
     for term in 1..=5 {
         // The statement reaches the server, and its answer nobody.
-        let write = if version.is_none() { "INSERT INTO" } else { "UPDATE" };
+        let insert = "INSERT INTO".to_owned();
+        let write = version.as_ref().map_or(insert, |_| format!("term = {term},"));
         proxy.set(Mode::CutAfter(write));
         unavailable(swap(&store, version.as_ref(), &acquired("a", term)).await);
         proxy.set(Mode::Pass);
