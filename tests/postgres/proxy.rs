@@ -151,13 +151,15 @@ async fn requests(
     let mut buffer = vec![0; 65536];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        if let Mode::CutAfter(part) = passage(&mut modes).await
+        let mode = passage(&mut modes).await;
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+        // Not before: an answer to an earlier request would close the connection under this one.
+        if let Mode::CutAfter(part) = mode
             && text.contains(&part)
         {
             armed.send_replace(true);
-        }
-        if to.write_all(&buffer[..length]).await.is_err() {
-            return;
         }
     }
 }
