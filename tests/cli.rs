@@ -174,6 +174,21 @@ fn the_commands_beside_a_sidecar_refuse_what_makes_no_sense() {
 }
 
 #[test]
+fn a_switch_in_the_environment_can_be_a_1() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let once = ["once", "--key", "k", "--store", &store, "--", "true"];
+    for (args, variable) in
+        [(&once[..], "BELLWETHER_NO_STDERR"), (&["status", "--store", &store], "BELLWETHER_JSON")]
+    {
+        for on in ["1", "true", "yes"] {
+            let output = bellwether().args(args).env(variable, on).output().unwrap();
+            assert!(output.status.success(), "{variable}={on}: {output:?}");
+        }
+    }
+}
+
+#[test]
 fn help_and_version_exit_zero() {
     for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["run", "--help"]] {
         let output = bellwether().args(args).output().unwrap();

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
@@ -62,7 +63,7 @@ pub(super) struct Args {
     timeout: Option<Duration>,
 
     /// Do not keep the last of the command's standard error in the record of a failure.
-    #[arg(long, env = "BELLWETHER_NO_STDERR")]
+    #[arg(long, env = "BELLWETHER_NO_STDERR", value_parser = BoolishValueParser::new())]
     no_stderr: bool,
 
     /// Forget that the work of the key was done, or has failed, so that it can be done again.
