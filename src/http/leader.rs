@@ -48,7 +48,7 @@ pub(super) async fn leader(State(app): State<App>, Query(question): Query<Questi
     };
     let longest = app.election.leadership().timing.renew_deadline();
     let min_valid = match duration("min-valid", question.min_valid.as_deref(), longest) {
-        Ok(min_valid) => min_valid.max(Duration::from_millis(1)),
+        Ok(min_valid) => min_valid,
         Err(refusal) => return refusal,
     };
     let view = leading_within(&app, wait, min_valid).await;
@@ -70,7 +70,10 @@ pub(super) async fn name(State(app): State<App>) -> Response {
 /// The view as soon as this instance leads for `min_valid`, or at the end of `wait`.
 async fn leading_within(app: &App, wait: Duration, min_valid: Duration) -> Leadership {
     let mut views = app.election.watch();
-    let leads = |view: &Leadership| view.valid_for(app.election.now()) >= min_valid;
+    let leads = |view: &Leadership| {
+        let now = app.election.now();
+        view.is_leading(now) && view.valid_for(now) >= min_valid
+    };
     let found = tokio::time::timeout(wait, async {
         // Fails only when the election is over, at the end of a shutdown.
         views.wait_for(leads).await.map(|view| view.clone()).ok()

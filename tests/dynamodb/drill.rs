@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::emulator::Emulator;
 use crate::proxy::{Fault, Proxy};
 use crate::support::{
-    Flock, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, Witness, bellwether, eventually, get, now,
+    self, Flock, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, Witness, bellwether, eventually, get,
+    now,
 };
 
 /// Bears a call that hangs, and one more, on a machine that is busy.
@@ -282,4 +283,11 @@ fn requests_are_as_few_as_the_retry_period_says() {
         made(leader, "PutItem") + made(1 - leader, "GetItem")
     );
     assert_eq!(pasture.flock.settled(), leader, "nothing happened meanwhile");
+}
+
+#[test]
+fn eight_at_once_do_it_once() {
+    let emulator = Emulator::start();
+    let proxy = Proxy::before(emulator.port());
+    support::eight::do_it_once(&proxy.url(), with_credentials);
 }

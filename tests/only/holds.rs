@@ -146,7 +146,7 @@ fn after_a_resignation_a_stuck_hold_keeps_the_lease_no_longer_than_the_grace() {
     let sidecar = leader(&pasture, &["--shutdown-grace", "1s"]);
     let other = standby(&pasture);
     let _stuck = hold_by_hand(&sidecar);
-    let (status, _) = post(&sidecar, "/resign", "", r#"{"cooldown":"1ms"}"#);
+    let (status, _) = post(&sidecar, "/resign", "", r#"{"cooldown":"1h"}"#);
     assert_eq!(status, 200);
     eventually("the lease runs out", || other.leader().leads().then_some(()));
     assert_eq!(sidecar.log().count("lease vacated"), 0, "the work may still be there");

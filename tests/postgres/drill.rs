@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 
 use crate::proxy::{Mode, Proxy};
 use crate::server::{Bouncer, Server, Stop, url};
-use crate::support::{Flock, QUICK_LEASE, Sidecar, Witness, eventually, get, now};
+use crate::support::{self, Flock, QUICK_LEASE, Sidecar, Witness, eventually, get, now};
 
 /// Runs what the other tests write as `async`, in a test that blocks.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -303,4 +303,13 @@ fn an_overtaken_leaders_late_transaction_is_refused_and_an_earlier_one_finishes(
     assert_eq!(code, "BW001", "{refused}");
     old.signal("CONT");
     assert_eq!(field.ask("SELECT count(*) FROM work"), "1");
+}
+
+#[test]
+fn eight_at_once_do_it_once_directly_and_behind_a_transaction_pooler() {
+    let field = Field::new();
+    support::eight::do_it_once(&field.store(), support::bellwether);
+    let field = Field::new();
+    let bouncer = Bouncer::before(&field.server);
+    support::eight::do_it_once(&bouncer.url(&field.database), support::bellwether);
 }

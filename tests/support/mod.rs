@@ -11,6 +11,7 @@ use std::time::Duration;
 use bellwether::election::clock::{BootTime, Clock, HostClock};
 use serde_json::Value;
 
+pub mod eight;
 pub mod lock;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
