@@ -255,6 +255,8 @@ pub struct Elector {
     failures: u32,
     /// When the next look or renewal is due.
     due_at: BootTime,
+    /// When a standby looks next, whatever else makes it look before.
+    looks_at: BootTime,
     /// No call before: the backoff after a failure.
     not_before: BootTime,
     last_call: BootTime,
@@ -292,6 +294,7 @@ impl Elector {
             hinted: false,
             failures: 0,
             due_at: BootTime::ZERO,
+            looks_at: BootTime::ZERO,
             not_before: BootTime::ZERO,
             last_call: BootTime::ZERO,
             max_attempts: None,
@@ -727,9 +730,18 @@ impl Elector {
         Some(outcome)
     }
 
-    /// A standby looks again after a retry period, or when the lease may be over.
+    /// A standby looks once a retry period, and when the lease may be over.
+    ///
+    /// Its looks are exactly a period apart, and begin at a random moment of it: so it learns of
+    /// everything within a period, asks no more often than that, and candidates that started
+    /// together, or looked together at the end of a lease, do not go on looking together.
     fn schedule_look(&mut self, now: BootTime) {
-        self.due_at = now + self.jittered(self.timing.retry_period());
+        if self.looks_at <= now {
+            let period = self.timing.retry_period();
+            let next = self.looks_at + period;
+            self.looks_at = if next > now { next } else { now + period.mul_f64(self.jitter.f64()) };
+        }
+        self.due_at = self.looks_at;
         let over_at = match self.standing_down_at(now) {
             None if self.may_stand(now) => self.watch.over_at(&self.me),
             None => None,

@@ -548,9 +548,52 @@ fn a_standby_looks_once_a_retry_period_and_never_writes() {
         world.somebody_writes(rival(5));
         world.run_until(k * 2_000);
     }
-    assert!((12..=16).contains(&world.calls.len()), "{} looks", world.calls.len());
     assert!(world.calls.iter().all(|(_, call)| matches!(call, Call::Observe { .. })));
     assert_eq!(world.take_news(), [], "a holder that renews is no news");
+    // The first look, one at some moment of the first period, and one exactly a period after each.
+    let looks: Vec<_> = world.calls.iter().map(|(sent_at, _)| *sent_at).collect();
+    assert_eq!(looks.len(), 16, "{looks:?}");
+    assert!(looks[1] < at(2_000));
+    assert!(
+        looks[1..].windows(2).all(|two| two[1] == two[0] + Duration::from_secs(2)),
+        "{looks:?}"
+    );
+}
+
+#[test]
+fn looks_for_other_reasons_do_not_put_off_the_regular_ones() {
+    let mut world = World::standby();
+    world.run_until(2_000);
+    let regular = world.calls.last().unwrap().0;
+    world.run_until(3_000);
+    world.send(Event::Changed);
+    world.run_until(6_000);
+    let looks: Vec<_> = world.calls.iter().map(|(sent_at, _)| *sent_at).collect();
+    let next = regular + Duration::from_secs(2);
+    assert!(looks.contains(&at(3_000)) && looks.contains(&next), "{looks:?}");
+}
+
+#[test]
+fn candidates_that_start_together_do_not_look_together() {
+    let second_look = |seed| {
+        let mut elector = Elector::new(candidate("me", "1"), Timing::default(), seed);
+        let now = |at| Now { boot: at, wall: WallTime::EPOCH };
+        elector.step(now(at(0)), Event::Wake);
+        let shown = Observed {
+            record: rival(5),
+            version: Version::new("1"),
+            remaining: Some(Duration::from_secs(15)),
+            outlived: false,
+        };
+        match elector.step(now(at(0)), Event::Observed(Ok(Some(shown)))).action {
+            Action::Wait { until } => until,
+            other => panic!("it does not wait: {other:?}"),
+        }
+    };
+    let looks: std::collections::BTreeSet<_> = (0..100).map(second_look).collect();
+    assert!(looks.len() > 90, "{looks:?}");
+    assert!(looks.first() < Some(&at(200)) && looks.last() > Some(&at(1_800)), "{looks:?}");
+    assert!(looks.last() <= Some(&at(2_000)), "{looks:?}");
 }
 
 // --- Stepping down ------------------------------------------------------------------------------
