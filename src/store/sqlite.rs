@@ -49,9 +49,9 @@ mod line;
 pub use crate::host::Host;
 use line::{Ask, Line, Write};
 
-/// How long SQLite itself waits for another process's lock. Short, so that looks can go on: the
-/// [`line`] waits for the rest. SQLite tries again after 1, 2, 5, 10, 15 and 20 ms.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(53);
+/// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
+/// commit. It is short, so that looks can go on: the [`line`] waits for the rest.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// The shape of the rows that this version writes and understands.
 const FORMAT: i64 = 1;

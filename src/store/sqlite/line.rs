@@ -63,6 +63,15 @@ impl Ask {
             Self::Write(_, reply) => drop(reply.send(Err(error))),
         }
     }
+
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Open(reply) => reply.is_closed(),
+            Self::List(reply) => reply.is_closed(),
+            Self::Look(_, reply) => reply.is_closed(),
+            Self::Write(_, reply) => reply.is_closed(),
+        }
+    }
 }
 
 /// A call in line.
@@ -225,8 +234,9 @@ impl Worker {
     /// Puts calls that met a lock back in line; those that have waited long enough hear of it.
     fn put_back(&self, calls: Vec<Call>) {
         let now = self.shared.clock.now().boot;
+        let calls = calls.into_iter().filter(|call| !call.ask.is_given_up());
         let (patient, impatient): (Vec<_>, Vec<_>) =
-            calls.into_iter().partition(|call| now < call.patient_until);
+            calls.partition(|call| now < call.patient_until);
         let locked = errors::locked(&self.shared.path);
         impatient.into_iter().for_each(|call| call.ask.refuse(locked.clone()));
         let mut line = self.shared.line();
