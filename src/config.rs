@@ -62,7 +62,11 @@ fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
 /// Who stands, and how.
 #[derive(Args, Clone, Debug)]
 pub struct CandidateArgs {
-    /// How this instance is called in answers and logs. Without this, the host's name.
+    /// How this instance is called in answers and logs.
+    ///
+    /// Without this, the first of these that there is: the ECS task's ARN, the Kubernetes pod's name
+    /// (POD_NAME, with POD_NAMESPACE, if the manifest sets them), the EC2 instance's id, the host's
+    /// name.
     #[arg(long, env = "BELLWETHER_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
 
@@ -252,8 +256,8 @@ pub struct ElectionConfig {
     pub store: StoreUrl,
     /// Which record.
     pub election: ElectionName,
-    /// Who stands.
-    pub identity: String,
+    /// Who stands; none: as the surroundings say.
+    pub identity: Option<String>,
     /// The durations.
     pub timing: Timing,
     /// For work that is done once: how many attempts may fail.
@@ -340,10 +344,7 @@ impl CandidateArgs {
         store: StoreArgs,
     ) -> Result<ElectionConfig, InvalidConfig> {
         let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period)?;
-        let identity = match &self.identity {
-            Some(identity) => identity::parse(identity)?,
-            None => identity::hostname(),
-        };
+        let identity = self.identity.as_deref().map(identity::parse).transpose()?;
         let (store, shutdown_grace) = (store.check()?, self.shutdown_grace);
         Ok(ElectionConfig { store, election, identity, timing, max_attempts: None, shutdown_grace })
     }

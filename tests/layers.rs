@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 /// From the ground up. Rooms of one floor do not import each other either.
 const FLOORS: [&[&str]; 9] = [
     &["election"],
-    &["hold", "host"],
-    &["alarm", "client", "identity", "store"],
-    &["metrics", "release"],
+    &["fetch", "hold", "host"],
+    &["alarm", "client", "platform", "store"],
+    &["identity", "metrics", "release"],
     &["candidate"],
     &["command", "http"],
     &["config"],

@@ -16,6 +16,7 @@ use crate::election::clock::{Clock, HostClock};
 use crate::http::{self, Access, App, Holds};
 use crate::identity;
 use crate::metrics::Metrics;
+use crate::platform;
 use crate::store::{self, Store, StoreError};
 
 #[derive(Debug, clap::Args)]
@@ -70,11 +71,12 @@ impl Sidecar {
             None => None,
         };
         let url = listener.as_ref().map(|(_, address)| format!("http://{address}/leader"));
-        let (standing, metrics) = prepare(config, url.clone()).await?;
+        let identity = identity::settle(config.identity.clone(), platform::here()).await;
+        let (standing, metrics) = prepare(config, &identity, url.clone()).await?;
         let (election, driver) = candidate::stand(standing)
             .map_err(|error| Failure::Unavailable(format!("cannot set up a timer: {error}")))?;
         tracing::info!(
-            election = %config.election, identity = config.identity, store = %config.store, url,
+            election = %config.election, identity, store = %config.store, url,
             "standing"
         );
         if let Some((listener, address)) = listener {
@@ -107,6 +109,7 @@ async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fai
 /// Opens the store and makes ready to stand.
 async fn prepare(
     config: &ElectionConfig,
+    identity: &str,
     url: Option<String>,
 ) -> Result<(Standing, Metrics), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(HostClock);
@@ -116,7 +119,7 @@ async fn prepare(
     let metrics = Metrics::new().map_err(|error| Failure::Unavailable(error.to_string()))?;
     let standing = Standing {
         election: config.election.clone(),
-        candidate: identity::candidate(config.identity.clone()),
+        candidate: identity::candidate(identity.to_owned()),
         timing: config.timing,
         max_attempts: config.max_attempts,
         store,
