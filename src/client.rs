@@ -248,7 +248,8 @@ mod tests {
     fn sidecar_urls_are_plain_http_without_a_query() {
         let url: SidecarUrl = "http://[::1]:4041/elections/cron/".parse().unwrap();
         assert_eq!(url.to_string(), "http://[::1]:4041/elections/cron");
-        for bad in ["", "127.0.0.1:4040", "https://localhost", "http://u:p@localhost", "http://x?y=1"]
+        for bad in
+            ["", "127.0.0.1:4040", "https://localhost", "http://u:p@localhost", "http://x?y=1"]
         {
             let error = bad.parse::<SidecarUrl>().unwrap_err().to_string();
             assert!(error.contains("http://127.0.0.1:4040"), "{bad}: {error}");

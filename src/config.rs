@@ -14,6 +14,12 @@ use crate::identity;
 use crate::release::UnknownRelease;
 use crate::store::{InvalidStoreUrl, StoreUrl};
 
+mod gate;
+mod hooks;
+
+pub use gate::{GateArgs, InvalidGate};
+pub use hooks::{HookArgs, InvalidHook};
+
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
 const MIN_TOKEN: usize = 16;
 
@@ -295,6 +301,12 @@ pub enum InvalidConfig {
         /// What the system says.
         error: std::io::Error,
     },
+    /// See [`InvalidGate`].
+    #[error("{0}")]
+    Gate(#[from] InvalidGate),
+    /// See [`InvalidHook`].
+    #[error("{0}")]
+    Hook(#[from] InvalidHook),
     /// The URL of `--sidecar`.
     #[error("{0}")]
     Sidecar(#[from] InvalidSidecarUrl),

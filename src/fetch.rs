@@ -157,11 +157,7 @@ pub fn question(method: Method, target: String) -> request::Builder {
 /// # Errors
 ///
 /// Why there is none, in words.
-pub async fn ask(
-    url: &HttpUrl,
-    question: request::Builder,
-    body: String,
-) -> Result<Reply, String> {
+pub async fn ask(url: &HttpUrl, question: request::Builder, body: String) -> Result<Reply, String> {
     let target = (url.host.as_str(), url.port);
     let stream = TcpStream::connect(target).await.map_err(|error| in_short(&error))?;
     let _ = stream.set_nodelay(true);
@@ -250,7 +246,10 @@ mod tests {
     fn a_url_says_whom_to_ask_for_what() {
         let url = parsed("http://127.0.0.1:4040/");
         assert_eq!((url.host.as_str(), url.port, url.target().as_str()), ("127.0.0.1", 4040, "/"));
-        assert_eq!((url.to_string().as_str(), url.below("/x").as_str()), ("http://127.0.0.1:4040", "/x"));
+        assert_eq!(
+            (url.to_string().as_str(), url.below("/x").as_str()),
+            ("http://127.0.0.1:4040", "/x")
+        );
         let url = parsed("http://[::1]:4041/elections/cron/?key=secret");
         assert_eq!((url.host.as_str(), url.port), ("::1", 4041));
         assert_eq!(url.target(), "/elections/cron/?key=secret");

@@ -39,6 +39,8 @@ pub struct Metrics {
     holds: IntGaugeVec,
     transitions: IntCounterVec,
     calls: HistogramVec,
+    gate_open: IntGaugeVec,
+    gate_failures: IntCounterVec,
 }
 
 impl Metrics {
@@ -91,6 +93,20 @@ impl Metrics {
                 .buckets(CALL_SECONDS.to_vec()),
                 &["election", "verb", "outcome"],
             )?,
+            gate_open: IntGaugeVec::new(
+                Opts::new(
+                    "bellwether_gate_open",
+                    "Whether the application's health allows this instance to stand. Absent                      without a gate.",
+                ),
+                &[],
+            )?,
+            gate_failures: IntCounterVec::new(
+                Opts::new(
+                    "bellwether_gate_probe_failures_total",
+                    "Checks of the application's health that failed, by kind of check.",
+                ),
+                &["probe"],
+            )?,
         };
         let build = gauge("bellwether_build_info", "The version that runs.", "version")?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -102,6 +118,8 @@ impl Metrics {
         registry.register(Box::new(metrics.holds.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
         registry.register(Box::new(metrics.calls.clone()))?;
+        registry.register(Box::new(metrics.gate_open.clone()))?;
+        registry.register(Box::new(metrics.gate_failures.clone()))?;
         registry.register(Box::new(build))?;
         Ok(metrics)
     }
@@ -122,6 +140,16 @@ impl Metrics {
     pub fn count_holds(&self, election: &ElectionName, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.holds.with_label_values(&[election.as_str()]).set(count);
+    }
+
+    /// Says whether the gate is open.
+    pub fn show_gate(&self, open: bool) {
+        self.gate_open.with_label_values::<&str>(&[]).set(i64::from(open));
+    }
+
+    /// Counts a check of the application's health that failed.
+    pub fn count_gate_failure(&self, probe: &str) {
+        self.gate_failures.with_label_values(&[probe]).inc();
     }
 
     /// Counts a call to the store.

@@ -38,9 +38,9 @@ pub enum UnknownRelease {
 /// When there is no platform to ask, or it does not say.
 pub async fn key(surroundings: Surroundings<'_>) -> Result<String, UnknownRelease> {
     if let Some(metadata) = Metadata::here(surroundings) {
-        return ecs(metadata).await.map_err(|what| {
-            UnknownRelease::NoAnswer(format!("the ECS metadata service: {what}"))
-        });
+        return ecs(metadata)
+            .await
+            .map_err(|what| UnknownRelease::NoAnswer(format!("the ECS metadata service: {what}")));
     }
     let deployment = surroundings.root.join(BEANSTALK);
     if deployment.is_dir() {

@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         return reset(&config.store, &record, config.timing.call_timeout()).await;
     }
     let mut signals = Signals::new()?;
-    let sidecar = Sidecar::start(&config, None).await?;
+    let sidecar = Sidecar::start(&config, None, None).await?;
     let mut words = args.command.into_iter();
     let command = CommandSpec::new(words.next().unwrap_or_default(), words)
         .env("BELLWETHER_KEY", key.as_str());
@@ -150,7 +150,7 @@ impl Once {
                         break End::Asked(if signal == "SIGINT" { 130 } else { 143 });
                     }
                     Asked::PassOn(number) => supervisor.signal(number),
-                    Asked::Reap => reap(supervisor.guard()),
+                    Asked::Reap => reap(),
                 },
                 () = &mut timed_out => break End::TimedOut,
                 () = self.waiting.tick() => self.report(&supervisor),

@@ -8,11 +8,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::Failure;
 use super::signals::Signals;
+use super::{Failure, beside};
 use crate::candidate::{self, Handle, Standing};
-use crate::config::{ElectionArgs, ElectionConfig, ListenArgs, TokenArgs};
+use crate::config::{ElectionArgs, ElectionConfig, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
+use crate::gate::Rules;
+use crate::health::Checks;
 use crate::http::{self, Access, App, Holds};
 use crate::identity;
 use crate::metrics::Metrics;
@@ -27,19 +29,30 @@ pub(super) struct Args {
     listen: ListenArgs,
     #[command(flatten)]
     token: TokenArgs,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    hooks: HookArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.election.check()?;
     let listen = Listen { address: args.listen.listen, token: args.token.check()? };
+    let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
     let mut signals = Signals::new()?;
-    let mut sidecar = Sidecar::start(&config, Some(listen)).await?;
+    let mut sidecar = Sidecar::start(&config, Some(listen), gate).await?;
+    let mut hooks = beside::Running::new(hooks);
+    hooks.attend(&sidecar.election)?;
 
     let signal = signals.end().await;
     tracing::info!(signal, "shutting down");
     sidecar.shut_down(config.shutdown_grace).await;
+    let left = async {
+        sidecar.left().await;
+        hooks.ended().await;
+    };
     Ok(tokio::select! {
-        () = sidecar.left() => 0,
+        () = left => 0,
         signal = signals.end() => second_signal(signal),
     })
 }
@@ -61,6 +74,7 @@ impl Sidecar {
     pub(super) async fn start(
         config: &ElectionConfig,
         listen: Option<Listen>,
+        gate: Option<(Checks, Rules)>,
     ) -> Result<Self, Failure> {
         let (address, token) = match listen {
             Some(Listen { address, token }) => (Some(address), token),
@@ -72,9 +86,12 @@ impl Sidecar {
         };
         let url = listener.as_ref().map(|(_, address)| format!("http://{address}/leader"));
         let identity = identity::settle(config.identity.clone(), platform::here()).await;
-        let (standing, metrics) = prepare(config, &identity, url.clone()).await?;
+        let gated = gate.is_some();
+        let (standing, metrics) = prepare(config, &identity, gated, url.clone()).await?;
+        let gate = beside::watch(gate, &metrics)?;
         let (election, driver) = candidate::stand(standing)
             .map_err(|error| Failure::Unavailable(format!("cannot set up a timer: {error}")))?;
+        beside::obey(gate.as_ref(), &election)?;
         tracing::info!(
             election = %config.election, identity, store = %config.store, url,
             "standing"
@@ -110,6 +127,7 @@ async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fai
 async fn prepare(
     config: &ElectionConfig,
     identity: &str,
+    gated: bool,
     url: Option<String>,
 ) -> Result<(Standing, Metrics), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(HostClock);
@@ -122,6 +140,7 @@ async fn prepare(
         candidate: identity::candidate(identity.to_owned()),
         timing: config.timing,
         max_attempts: config.max_attempts,
+        gated,
         store,
         clock,
         metrics: metrics.clone(),

@@ -65,7 +65,9 @@ impl Metadata {
     /// When the variable is not a URL.
     pub fn here(surroundings: Surroundings<'_>) -> Option<Result<Self, String>> {
         let url = surroundings.var(VARIABLE)?;
-        Some(url.parse().map(Self).map_err(|_| format!("{VARIABLE} is not a URL that can be asked")))
+        Some(
+            url.parse().map(Self).map_err(|_| format!("{VARIABLE} is not a URL that can be asked")),
+        )
     }
 
     /// Asks for the task.
@@ -79,7 +81,8 @@ impl Metadata {
         if !answer.status.is_success() {
             return Err(format!("status {}", answer.status));
         }
-        serde_json::from_slice(&answer.body).map_err(|error| format!("it does not make sense: {error}"))
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| format!("it does not make sense: {error}"))
     }
 }
 
@@ -90,7 +93,8 @@ impl Task {
     ///
     /// What is wrong with it, in words.
     pub fn is_well(&self, name: &str) -> Result<(), String> {
-        let Some(container) = self.containers.iter().find(|container| container.name == name) else {
+        let Some(container) = self.containers.iter().find(|container| container.name == name)
+        else {
             let known: Vec<_> = self.containers.iter().map(|c| c.name.as_str()).collect();
             return Err(format!(
                 "the task has no container '{}', it has: {}",
@@ -111,7 +115,11 @@ impl Task {
 }
 
 fn shown(status: &str) -> String {
-    if status.is_empty() { "of unknown status".to_owned() } else { status.escape_debug().to_string() }
+    if status.is_empty() {
+        "of unknown status".to_owned()
+    } else {
+        status.escape_debug().to_string()
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +138,10 @@ mod tests {
         for (container, word) in [
             (r#"{"Name":"app","KnownStatus":"STOPPED","ExitCode":1}"#, "STOPPED"),
             (r#"{"Name":"app","KnownStatus":"STOPPED","Health":{"status":"HEALTHY"}}"#, "STOPPED"),
-            (r#"{"Name":"app","KnownStatus":"RUNNING","Health":{"status":"UNHEALTHY"}}"#, "UNHEALTHY"),
+            (
+                r#"{"Name":"app","KnownStatus":"RUNNING","Health":{"status":"UNHEALTHY"}}"#,
+                "UNHEALTHY",
+            ),
             (r#"{"Name":"app","KnownStatus":"RUNNING","Health":{"status":"UNKNOWN"}}"#, "UNKNOWN"),
             (r#"{"Name":"app","KnownStatus":"RUNNING","Health":{}}"#, "of unknown status"),
             (r#"{"Name":"app"}"#, "of unknown status"),
