@@ -11,14 +11,21 @@ use crate::candidate::Handle;
 use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::gate::{Gate, Heard, Keeper, Outcome, Rules};
 use crate::metrics::Metrics;
+use metrics::Failures;
 
 mod command;
 mod container;
+mod metrics;
 mod url;
 
 pub use command::CommandCheck;
 pub use container::ContainerCheck;
 pub use url::UrlCheck;
+
+/// What the checks are called in the metrics.
+const URL: &str = "url";
+const COMMAND: &str = "command";
+const CONTAINER: &str = "ecs_container";
 
 /// What to ask. All that is there has to be well.
 #[derive(Clone, Debug, Default)]
@@ -40,11 +47,18 @@ impl Checks {
     /// Asks all at once. What each said, by its name in the metrics.
     async fn ask(&self, rules: Rules) -> [Option<(&'static str, Outcome)>; 3] {
         let within = rules.timeout;
-        let url = async { Some(("url", self.url.as_ref()?.ask(within).await)) };
-        let command = async { Some(("command", self.command.as_ref()?.ask(within).await)) };
-        let container =
-            async { Some(("ecs_container", self.container.as_ref()?.ask(within).await)) };
+        let url = async { Some((URL, self.url.as_ref()?.ask(within).await)) };
+        let command = async { Some((COMMAND, self.command.as_ref()?.ask(within).await)) };
+        let container = async { Some((CONTAINER, self.container.as_ref()?.ask(within).await)) };
         tokio::join!(url, command, container).into()
+    }
+
+    /// The names of those that there are.
+    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let url = self.url.is_some().then_some(URL);
+        let command = self.command.is_some().then_some(COMMAND);
+        let container = self.container.is_some().then_some(CONTAINER);
+        [url, command, container].into_iter().flatten()
     }
 }
 
@@ -56,10 +70,11 @@ impl Checks {
 pub fn watch(
     checks: Checks,
     rules: Rules,
-    metrics: Metrics,
-) -> io::Result<(impl Future<Output = ()>, Gate)> {
+    metrics: &Metrics,
+) -> io::Result<(impl Future<Output = ()> + use<>, Gate)> {
     let mut alarm = Alarm::new()?;
     let (mut keeper, gate) = Keeper::new(rules, now());
+    let counted = Failures::new(metrics, gate.clone(), checks.names()).map_err(io::Error::other)?;
     tracing::info!("the gate is closed until the application is healthy");
     let asking = async move {
         loop {
@@ -72,7 +87,7 @@ pub fn watch(
             let heard = keeper.hear(asked, now(), &outcome);
             report(&heard, outcome.err().as_deref());
             if heard != Heard::NotUpYet {
-                failures.iter().for_each(|(check, _)| metrics.count_gate_failure(check));
+                failures.iter().for_each(|(check, _)| counted.count(check));
             }
             alarm.until(asked + rules.period).await;
         }

@@ -1,10 +1,11 @@
 //! Counters and gauges, by Prometheus's conventions.
 //!
 //! Gauges that depend on the time (who leads, for how long) are computed when they are read: see
-//! [`Metrics::render`].
+//! [`Metrics::show`].
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -39,8 +40,6 @@ pub struct Metrics {
     holds: IntGaugeVec,
     transitions: IntCounterVec,
     calls: HistogramVec,
-    gate_open: IntGaugeVec,
-    gate_failures: IntCounterVec,
 }
 
 impl Metrics {
@@ -93,20 +92,6 @@ impl Metrics {
                 .buckets(CALL_SECONDS.to_vec()),
                 &["election", "verb", "outcome"],
             )?,
-            gate_open: IntGaugeVec::new(
-                Opts::new(
-                    "bellwether_gate_open",
-                    "Whether the application's health allows this instance to stand. Absent                      without a gate.",
-                ),
-                &[],
-            )?,
-            gate_failures: IntCounterVec::new(
-                Opts::new(
-                    "bellwether_gate_probe_failures_total",
-                    "Checks of the application's health that failed, by kind of check.",
-                ),
-                &["probe"],
-            )?,
         };
         let build = gauge("bellwether_build_info", "The version that runs.", "version")?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -118,8 +103,6 @@ impl Metrics {
         registry.register(Box::new(metrics.holds.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
         registry.register(Box::new(metrics.calls.clone()))?;
-        registry.register(Box::new(metrics.gate_open.clone()))?;
-        registry.register(Box::new(metrics.gate_failures.clone()))?;
         registry.register(Box::new(build))?;
         Ok(metrics)
     }
@@ -136,20 +119,13 @@ impl Metrics {
         self.transitions.with_label_values(&[election.as_str(), to, reason]).inc();
     }
 
-    /// Says how many holds there are.
-    pub fn count_holds(&self, election: &ElectionName, count: usize) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.holds.with_label_values(&[election.as_str()]).set(count);
-    }
-
-    /// Says whether the gate is open.
-    pub fn show_gate(&self, open: bool) {
-        self.gate_open.with_label_values::<&str>(&[]).set(i64::from(open));
-    }
-
-    /// Counts a check of the application's health that failed.
-    pub fn count_gate_failure(&self, probe: &str) {
-        self.gate_failures.with_label_values(&[probe]).inc();
+    /// Tells also what `collector` gathers.
+    ///
+    /// # Errors
+    ///
+    /// When another metric has the same name.
+    pub fn tell_also(&self, collector: impl Collector + 'static) -> prometheus::Result<()> {
+        self.registry.register(Box::new(collector))
     }
 
     /// Counts a call to the store.
@@ -173,17 +149,9 @@ impl Metrics {
         self.calls.with_label_values(&labels).observe(took.as_secs_f64());
     }
 
-    /// The text that Prometheus reads, true at `now`.
-    ///
-    /// # Errors
-    ///
-    /// When the text cannot be built.
-    pub fn render(
-        &self,
-        election: &ElectionName,
-        view: &Leadership,
-        now: BootTime,
-    ) -> prometheus::Result<String> {
+    /// Sets what depends on the time to what is true of an election at `now`, before
+    /// [`Metrics::render`].
+    pub fn show(&self, election: &ElectionName, view: &Leadership, holds: usize, now: BootTime) {
         let name = [election.as_str()];
         let leading = i64::from(view.is_leading(now));
         self.master.with_label_values(&name).set(leading);
@@ -191,6 +159,16 @@ impl Metrics {
         let term = i64::try_from(view.term().unwrap_or(0)).unwrap_or(i64::MAX);
         self.term.with_label_values(&name).set(term);
         self.validity.with_label_values(&name).set(view.valid_for(now).as_secs_f64());
+        let holds = i64::try_from(holds).unwrap_or(i64::MAX);
+        self.holds.with_label_values(&name).set(holds);
+    }
+
+    /// The text that Prometheus reads.
+    ///
+    /// # Errors
+    ///
+    /// When the text cannot be built.
+    pub fn render(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }

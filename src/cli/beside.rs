@@ -1,10 +1,9 @@
 //! What goes on beside the elections of a process: the gate before them, and the hooks after them.
 
-use std::io;
-
 use tokio::task::JoinSet;
 
 use super::Failure;
+use super::serve::no_timer;
 use crate::candidate::Handle;
 use crate::gate::{Gate, Rules};
 use crate::health::{self, Checks};
@@ -17,7 +16,7 @@ pub(super) fn watch(
     metrics: &Metrics,
 ) -> Result<Option<Gate>, Failure> {
     let Some((checks, rules)) = gate else { return Ok(None) };
-    let (asking, gate) = health::watch(checks, rules, metrics.clone()).map_err(no_timer)?;
+    let (asking, gate) = health::watch(checks, rules, metrics).map_err(|error| no_timer(&error))?;
     tokio::spawn(asking);
     Ok(Some(gate))
 }
@@ -25,7 +24,7 @@ pub(super) fn watch(
 /// Has an election that was begun behind the gate obey it.
 pub(super) fn obey(gate: Option<&Gate>, election: &Handle) -> Result<(), Failure> {
     if let Some(gate) = gate {
-        tokio::spawn(health::obey(gate.clone(), election.clone()).map_err(no_timer)?);
+        tokio::spawn(health::obey(gate.clone(), election.clone()).map_err(|error| no_timer(&error))?);
     }
     Ok(())
 }
@@ -45,7 +44,7 @@ impl Running {
     /// Runs the hooks of an election from now on.
     pub(super) fn attend(&mut self, election: &Handle) -> Result<(), Failure> {
         if let Some(attendant) = &self.attendant {
-            self.tasks.spawn(attendant.attend(election.clone()).map_err(no_timer)?);
+            self.tasks.spawn(attendant.attend(election.clone()).map_err(|error| no_timer(&error))?);
         }
         Ok(())
     }
@@ -58,8 +57,4 @@ impl Running {
             tracing::warn!("hooks have not ended in time: they are stopped");
         }
     }
-}
-
-fn no_timer(error: io::Error) -> Failure {
-    Failure::Unavailable(format!("cannot set up a timer: {error}"))
 }

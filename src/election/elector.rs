@@ -20,7 +20,8 @@
 use std::time::Duration;
 
 use super::clock::{BootTime, Now, WallTime};
-use super::leadership::{Leadership, Loss, LossReason, StandingDown, Tenure};
+pub use super::leadership::LossReason;
+use super::leadership::{Leadership, Loss, StandingDown, Tenure};
 use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
 use super::outcome::Outcome;
 use super::timing::Timing;
