@@ -71,13 +71,13 @@ pub async fn settle(chosen: Option<String>, surroundings: Surroundings<'_>) -> S
     let Found { name: identity, from } = find(surroundings, &hostname()).await;
     match from {
         Source::Ecs { definition } => {
-            tracing::info!(identity, from = "ECS task", definition, "identity");
+            tracing::info!(identity, from = "ECS task", definition, "identity found");
         }
         Source::Kubernetes { namespace } => {
-            tracing::info!(identity, from = "Kubernetes pod", namespace, "identity");
+            tracing::info!(identity, from = "Kubernetes pod", namespace, "identity found");
         }
-        Source::Ec2 => tracing::info!(identity, from = "EC2 instance", "identity"),
-        Source::Host => tracing::info!(identity, from = "host name", "identity"),
+        Source::Ec2 => tracing::info!(identity, from = "EC2 instance", "identity found"),
+        Source::Host => tracing::info!(identity, from = "host name", "identity found"),
     }
     identity
 }

@@ -24,7 +24,9 @@ pub(super) fn watch(
 /// Has an election that was begun behind the gate obey it.
 pub(super) fn obey(gate: Option<&Gate>, election: &Handle) -> Result<(), Failure> {
     if let Some(gate) = gate {
-        tokio::spawn(health::obey(gate.clone(), election.clone()).map_err(|error| no_timer(&error))?);
+        tokio::spawn(
+            health::obey(gate.clone(), election.clone()).map_err(|error| no_timer(&error))?,
+        );
     }
     Ok(())
 }

@@ -11,9 +11,7 @@ use tokio::task::JoinSet;
 use super::signals::Signals;
 use super::{Failure, beside};
 use crate::candidate::{self, Driver, Handle, Standing};
-use crate::config::{
-    ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs,
-};
+use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
 use crate::election::lease::{Candidate, ElectionName};
 use crate::gate::{Gate, Rules};

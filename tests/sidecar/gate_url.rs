@@ -182,7 +182,8 @@ fn all_elections_of_a_process_are_behind_its_gate() {
     let flags = ["--gate-url", &app.url(), "--election", "one", "--election", "two"];
     let sidecar = gated("a", &pasture, &flags);
     let all_say = |expected: bool| {
-        let statuses = ["one", "two"].map(|name| sidecar.status(&format!("/elections/{name}/leader")));
+        let statuses =
+            ["one", "two"].map(|name| sidecar.status(&format!("/elections/{name}/leader")));
         statuses.iter().all(|status| (*status == 200) == expected).then_some(())
     };
     eventually("both lead", || all_say(true));

@@ -9,8 +9,7 @@ use crate::support::{Pasture, Sidecar, bellwether, eventually};
 
 const ELECTED: &str =
     "echo elected $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM >> told";
-const LOST: &str =
-    "echo lost $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM $BELLWETHER_REASON >> told";
+const LOST: &str = "echo lost $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM $BELLWETHER_REASON >> told";
 
 /// Something that goes on, with children in and out of its group that do not heed SIGTERM.
 const HANG: &str = "trap '' TERM; (setsid sleep $LONG) & sleep $LONG & sleep $LONG";
