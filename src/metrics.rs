@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -123,6 +124,15 @@ impl Metrics {
             }
         };
         self.transitions.with_label_values(&[election.as_str(), to, reason]).inc();
+    }
+
+    /// Tells also what `collector` gathers.
+    ///
+    /// # Errors
+    ///
+    /// When another metric has the same name.
+    pub fn tell_also(&self, collector: impl Collector + 'static) -> prometheus::Result<()> {
+        self.registry.register(Box::new(collector))
     }
 
     /// Counts a call to the store.
