@@ -29,6 +29,7 @@ use access::Peer;
 mod access;
 mod hold;
 mod leader;
+mod page;
 mod probes;
 mod resign;
 
@@ -117,7 +118,10 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router) {
 /// The paths.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(leader::name))
+        .route("/", get(page::root))
+        .route("/page.js", get(page::script))
+        .route("/page.css", get(page::style))
+        .route("/page.svg", get(page::icon))
         .route("/leader", get(leader::leader))
         .route("/ready", get(probes::ready))
         .route("/started", get(probes::started))
