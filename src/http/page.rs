@@ -5,9 +5,11 @@
 
 use std::sync::LazyLock;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 
 use super::{App, leader};
 
@@ -21,8 +23,17 @@ static HTML: LazyLock<String> = LazyLock::new(|| {
     include_str!("page/page.html").replace("{{version}}", env!("CARGO_PKG_VERSION"))
 });
 
+/// The paths of the page and of what is on it.
+pub(super) fn paths() -> Router<App> {
+    Router::new()
+        .route("/", get(root))
+        .route("/page.js", get(script))
+        .route("/page.css", get(style))
+        .route("/page.svg", get(icon))
+}
+
 /// The page for whoever prefers one, else `{"name", "last_update"}` as older sidecars answer.
-pub(super) async fn root(state: State<App>, headers: HeaderMap) -> Response {
+async fn root(state: State<App>, headers: HeaderMap) -> Response {
     let mut response = if prefers_html(&headers) {
         let mut page = file("text/html; charset=utf-8", &HTML);
         let policy = HeaderValue::from_static(POLICY);
@@ -35,15 +46,15 @@ pub(super) async fn root(state: State<App>, headers: HeaderMap) -> Response {
     response
 }
 
-pub(super) async fn script() -> Response {
+async fn script() -> Response {
     file("text/javascript; charset=utf-8", include_str!("page/page.js"))
 }
 
-pub(super) async fn style() -> Response {
+async fn style() -> Response {
     file("text/css; charset=utf-8", include_str!("page/page.css"))
 }
 
-pub(super) async fn icon() -> Response {
+async fn icon() -> Response {
     file("image/svg+xml", include_str!("page/page.svg"))
 }
 
