@@ -32,6 +32,7 @@ mod leader;
 mod openapi;
 mod page;
 mod probes;
+mod query;
 mod resign;
 
 pub use access::Access;

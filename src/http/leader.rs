@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::query::Asked;
 use super::{App, Seat, json, problem};
 use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::election::leadership::{Leadership, StandingDown};
@@ -48,7 +49,7 @@ pub(super) struct Answer<'a> {
 pub(super) async fn leader(
     State(app): State<App>,
     seat: Seat,
-    Query(question): Query<Question>,
+    Asked(question): Asked<Question>,
 ) -> Response {
     let wait = match duration("wait", question.wait.as_deref(), MAX_WAIT) {
         Ok(wait) => wait,
