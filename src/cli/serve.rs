@@ -32,6 +32,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.elections.check()?;
     let listen = Listen { address: args.listen.listen, token: args.token.check()? };
+    http::raise_open_files(1 + config.others.len());
     let mut signals = Signals::new()?;
     let mut sidecar = Sidecar::start(&config, Some(listen)).await?;
 
@@ -89,13 +90,9 @@ impl Sidecar {
                 election: election.clone(),
                 holds: Holds::new(config.shutdown_grace),
             };
-            let app = App {
-                elections: Elections::new(seat(&election), others.iter().map(seat).collect()),
-                metrics: candidates.metrics,
-                gate: None,
-                access: Access::new(address.ip(), token),
-            };
-            tokio::spawn(http::serve(listener, app));
+            let elections = Elections::new(seat(&election), others.iter().map(seat).collect());
+            let app = App::new(elections, candidates.metrics, Access::new(address.ip(), token));
+            http::start(listener, app).map_err(|error| no_timer(&error))?;
         }
         Ok(Self { election, others, drivers })
     }
@@ -162,7 +159,7 @@ impl<'a> Candidates<'a> {
             metrics: self.metrics.clone(),
             url,
         })
-        .map_err(|error| Failure::Unavailable(format!("cannot set up a timer: {error}")))
+        .map_err(|error| no_timer(&error))
     }
 }
 
@@ -184,6 +181,10 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
         ),
         _ => format!("cannot listen on {address}: {error}: choose another with --listen"),
     })
+}
+
+fn no_timer(error: &io::Error) -> Failure {
+    Failure::Unavailable(format!("cannot set up a timer: {error}: may more files be open?"))
 }
 
 /// A second signal exits now, and leaves the lease to run out.

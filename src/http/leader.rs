@@ -7,8 +7,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::events::Name;
 use super::query::Asked;
-use super::{App, Seat, json, problem};
+use super::{App, Seat, busy, json, problem};
 use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::election::leadership::{Leadership, StandingDown};
 
@@ -45,6 +46,13 @@ pub(super) struct Answer<'a> {
     reason: Option<String>,
 }
 
+impl<'a> Answer<'a> {
+    /// Who leads, if anybody is known to.
+    pub(super) fn holder(&self) -> Option<&'a str> {
+        self.holder_identity
+    }
+}
+
 /// 200 while this instance leads, else 503.
 pub(super) async fn leader(
     State(app): State<App>,
@@ -60,21 +68,22 @@ pub(super) async fn leader(
         Ok(min_valid) => min_valid,
         Err(refusal) => return refusal,
     };
+    let leads = seat.election.leadership().valid_for(seat.election.now()) >= min_valid;
+    let _room = match app.connections.wait() {
+        _ if wait.is_zero() || leads => None,
+        Some(room) => Some(room),
+        None => return busy("too many questions wait already: ask again without 'wait'"),
+    };
     let view = leading_within(&seat, wait, min_valid).await;
     answer(&app, &seat, &view, seat.election.now(), min_valid)
 }
 
 /// `{"name", "last_update"}`, as the sidecars that came before answer.
-pub(super) async fn name(State(app): State<App>) -> Response {
-    #[derive(Serialize)]
-    struct Name<'a> {
-        name: &'a str,
-        last_update: String,
-    }
-    let election = &app.elections.first().election;
-    let (view, now) = (election.leadership(), election.now());
+pub(super) async fn name(seat: Seat) -> Response {
+    let (view, now) = (seat.election.leadership(), seat.election.now());
     let name = view.holder(now).map_or("", |holder| holder.identity.as_str());
-    json(StatusCode::OK, &Name { name, last_update: HostClock.now().wall.to_string() })
+    let last_update = HostClock.now().wall.to_string();
+    json(StatusCode::OK, &Name { name, last_update: &last_update })
 }
 
 /// The view as soon as this instance leads for `min_valid`, or at the end of `wait`.

@@ -6,12 +6,11 @@
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::{App, leader};
+use super::{App, Seat, leader};
 
 /// Nothing but the page's own files and answers; no markup from text; nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -33,14 +32,14 @@ pub(super) fn paths() -> Router<App> {
 }
 
 /// The page for whoever prefers one, else `{"name", "last_update"}` as older sidecars answer.
-async fn root(state: State<App>, headers: HeaderMap) -> Response {
+async fn root(seat: Seat, headers: HeaderMap) -> Response {
     let mut response = if prefers_html(&headers) {
         let mut page = file("text/html; charset=utf-8", &HTML);
         let policy = HeaderValue::from_static(POLICY);
         page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         page
     } else {
-        leader::name(state).await
+        leader::name(seat).await
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response

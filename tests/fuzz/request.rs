@@ -10,9 +10,9 @@ pub const ELECTIONS: [&str; 2] = ["default", "second"];
 
 pub const TOKEN: &str = "0123456789abcdef";
 
-const METHODS: [&str; 8] = ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "get"];
+const METHODS: &[&str] = &["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "get"];
 
-const PATHS: [&str; 18] = [
+const PATHS: &[&str] = &[
     "/",
     "/leader",
     "/ready",
@@ -21,6 +21,7 @@ const PATHS: [&str; 18] = [
     "/metrics",
     "/elections",
     "/events",
+    "/sse",
     "/hold",
     "/resign",
     "/openapi.json",
@@ -34,13 +35,14 @@ const PATHS: [&str; 18] = [
 ];
 
 /// Below `/elections/`.
-const NAMES: [&str; 9] =
-    ["default", "second", "DEFAULT", "nobody", "", ".", "%64efault", "%ff", "a%2fb"];
-const OF_EACH: [&str; 7] = ["leader", "ready", "started", "livez", "events", "hold", "resign"];
+const NAMES: &[&str] =
+    &["default", "second", "DEFAULT", "nobody", "", ".", "%64efault", "%ff", "a%2fb"];
+const OF_EACH: &[&str] =
+    &["leader", "ready", "started", "livez", "events", "sse", "hold", "resign"];
 
 /// None waits for long: a client that waits sends nothing.
-const WAITS: [&str; 9] = ["0s", "1ms", "3ms", "7 ms", "11m", "600000days", "", "-1s", "0.001s"];
-const MIN_VALIDS: [(&str, Duration); 7] = [
+const WAITS: &[&str] = &["0s", "1ms", "3ms", "7 ms", "11m", "600000days", "", "-1s", "0.001s"];
+const MIN_VALIDS: &[(&str, Duration)] = &[
     ("0s", Duration::ZERO),
     ("1ms", Duration::from_millis(1)),
     ("500ms", Duration::from_millis(500)),
@@ -49,7 +51,7 @@ const MIN_VALIDS: [(&str, Duration); 7] = [
     ("9999999999999999999999s", Duration::ZERO),
     ("soon", Duration::ZERO),
 ];
-const QUERIES: [&str; 8] = [
+const QUERIES: &[&str] = &[
     "elections=all",
     "elections=none",
     "since=0",
@@ -60,7 +62,7 @@ const QUERIES: [&str; 8] = [
     "a=%ff&&=",
 ];
 
-const ACCEPTS: [&str; 6] = [
+const ACCEPTS: &[&str] = &[
     "*/*",
     "text/html",
     "text/html,application/xhtml+xml,*/*;q=0.8",
@@ -70,7 +72,7 @@ const ACCEPTS: [&str; 6] = [
 ];
 
 /// The first three are for standing down: briefly, so that somebody leads most of the time.
-const BODIES: [&str; 10] = [
+const BODIES: &[&str] = &[
     r#"{"cooldown":"1ms"}"#,
     r#"{"cooldown":"50ms"}"#,
     r#"{"cooldown":"300ms"}"#,
@@ -129,13 +131,13 @@ fn whole(rng: &mut Rng, authority: &str) -> Request {
         path if path.ends_with("/resign") && rng.u8(..4) > 0 => path.replace("resign", "leader"),
         path => path,
     };
-    let method = if rng.u8(..4) > 0 { proper_method(&path) } else { pick(rng, &METHODS) };
+    let method = if rng.u8(..4) > 0 { proper_method(&path) } else { pick(rng, METHODS) };
     let (query, min_valid) = query(rng, &path);
     let mut text = format!("{method} {path}{query} HTTP/1.1\r\n");
     let permitted = headers(rng, authority, &mut text);
     let mut bytes = text.into_bytes();
     let briefly = path.ends_with("/resign") && rng.u8(..50) > 0;
-    body(rng, &mut bytes, if briefly { &BODIES[..3] } else { &BODIES });
+    body(rng, &mut bytes, if briefly { &BODIES[..3] } else { BODIES });
     let last = path.rsplit('/').next().unwrap_or_default();
     Request {
         bytes,
@@ -155,9 +157,9 @@ fn proper_method(path: &str) -> &'static str {
 fn path(rng: &mut Rng) -> String {
     match rng.u8(..10) {
         0..3 => "/leader".to_owned(),
-        3..6 => format!("/elections/{}/{}", pick(rng, &NAMES), pick(rng, &OF_EACH)),
+        3..6 => format!("/elections/{}/{}", pick(rng, NAMES), pick(rng, OF_EACH)),
         6 => format!("/{}", noise(rng, 40).replace([' ', '?', '#'], "")),
-        _ => pick(rng, &PATHS).to_owned(),
+        _ => pick(rng, PATHS).to_owned(),
     }
 }
 
@@ -166,16 +168,16 @@ fn query(rng: &mut Rng, path: &str) -> (String, Duration) {
     let mut least = Duration::ZERO;
     if path.ends_with("leader") && rng.bool() {
         if rng.bool() {
-            parts.push(format!("wait={}", pick(rng, &WAITS).replace(' ', "%20")));
+            parts.push(format!("wait={}", pick(rng, WAITS).replace(' ', "%20")));
         }
         if rng.bool() {
-            let (text, min_valid) = pick(rng, &MIN_VALIDS);
+            let (text, min_valid) = pick(rng, MIN_VALIDS);
             parts.push(format!("min-valid={text}"));
             least = min_valid;
         }
     }
     while rng.u8(..5) == 0 {
-        parts.push(pick(rng, &QUERIES).to_owned());
+        parts.push(pick(rng, QUERIES).to_owned());
     }
     let query = if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) };
     (query, least)
@@ -210,7 +212,7 @@ fn headers(rng: &mut Rng, authority: &str, text: &mut String) -> bool {
         }
     }
     if rng.bool() {
-        write!(text, "Accept: {}\r\n", pick(rng, &ACCEPTS)).unwrap();
+        write!(text, "Accept: {}\r\n", pick(rng, ACCEPTS)).unwrap();
     }
     match rng.u8(..20) {
         0 => write!(text, "Last-Event-ID: {}\r\n", noise(rng, 30)).unwrap(),
