@@ -13,6 +13,7 @@ use serde_json::Value;
 
 pub mod eight;
 pub mod lock;
+pub mod tmpfs;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(60);
