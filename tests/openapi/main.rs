@@ -34,7 +34,7 @@ expected-statuses = ["2xx", "3xx", "4xx", "503"]
 "#;
 
 /// Test cases for each operation and kind of data.
-const EXAMPLES: &str = "25";
+const EXAMPLES: &str = "15";
 
 /// Not checked: that all that fits the description is accepted. How long a duration may be depends
 /// on the settings, and a description cannot say so.

@@ -28,7 +28,7 @@ const SHOWN = 100;
 const HANDOVER_MS = 2000;
 
 /** The span of the strips: from the first change seen, between these. */
-const STRIP_LEAST_MS = 10 * 60_000;
+const STRIP_LEAST_MS = 60_000;
 const STRIP_MOST_MS = 24 * 3_600_000;
 
 const HUES = 6;
@@ -101,6 +101,12 @@ function heard(asked, elections) {
     seat.asked = asked;
     seat.full = Math.max(seat.full, view.validForMs);
   }
+  // After a restart with other settings there may be fewer.
+  for (const seat of seats.values()) {
+    if (seat.asked === asked) continue;
+    seat.parts.item.remove();
+    seats.delete(seat.election);
+  }
   heardAt = asked;
   lost = null;
 }
@@ -110,6 +116,7 @@ function heard(asked, elections) {
 let lastId = "0";
 let spokenFrom = null;
 const changes = [];
+let told = 0;
 
 function listen() {
   const events = new EventSource(`events?elections=all&since=${encodeURIComponent(lastId)}`);
@@ -128,15 +135,15 @@ function listen() {
   };
 }
 
-function remember(told) {
-  const seat = seatOf(told.election);
+function remember(message) {
+  const seat = seatOf(message.election);
   const before = seat.past.at(-1);
   const change = {
-    election: told.election,
-    at: Date.parse(told.last_update),
-    holder: told.holderIdentity,
-    term: told.term,
-    leader: told.leader,
+    election: message.election,
+    at: Date.parse(message.last_update),
+    holder: message.holderIdentity,
+    term: message.term,
+    leader: message.leader,
     before,
   };
   const same = (other) =>
@@ -149,6 +156,7 @@ function remember(told) {
     seat.past[0].before = undefined;
   }
   changes.push(change);
+  told += 1;
   if (changes.length > SHOWN * 2) changes.sort((a, b) => a.at - b.at).splice(0, changes.length - SHOWN);
   if (spokenFrom !== null && change.at >= spokenFrom) {
     text(byId("spoken"), `${change.election}: ${change.holder ?? ""} ${deed(change)}`);
@@ -273,7 +281,7 @@ function drawTimes(seat) {
     attribute(parts.meter, "aria-valuenow", (ms / 1000).toFixed(0));
     attribute(parts.meter, "aria-valuetext", `${(ms / 1000).toFixed(0)} seconds`);
     const seconds = `${(ms / 1000).toFixed(1)}\u00a0s`;
-    text(parts.left, many ? seconds : `may work for ${seconds} more without a renewal`);
+    text(parts.left, many ? seconds : `valid for ${seconds} without a renewal`);
   } else if (many) text(parts.left, "");
   else if (!known) text(parts.left, "no answer: nothing is known about now");
   else if (state.kind === "standby") text(parts.left, "this instance is ready to take over");
@@ -411,12 +419,12 @@ function select(all) {
 
 let drawnTimeline = null;
 function drawTimeline() {
-  const key = `${changes.length} ${changes.at(-1)?.at} ${words} ${seats.size}`;
+  const key = `${told} ${words} ${seats.size}`;
   if (key === drawnTimeline) return;
   drawnTimeline = key;
   const wanted = (change) => seats.size <= CARDS || named(change.election, change.holder);
-  const told = changes.filter((change) => wanted(change) && !isGap(change));
-  const newest = told.toSorted((a, b) => b.at - a.at).slice(0, SHOWN);
+  const shown = changes.filter((change) => wanted(change) && !isGap(change));
+  const newest = shown.toSorted((a, b) => b.at - a.at).slice(0, SHOWN);
   byId("timeline").replaceChildren(...newest.map(entry));
   byId("no-changes").hidden = newest.length > 0;
 }
@@ -447,7 +455,7 @@ function* details({ at, holder, term, leader, before }) {
   const gap = before.holder ? 0 : at - before.at;
   const last = before.holder ? before : gap < HANDOVER_MS ? before.before : null;
   if (last?.holder && last.holder !== holder) yield `${last.holder} led for ${span(at - gap - last.at)}`;
-  if (holder && gap > 0) yield gap < HANDOVER_MS ? `handed over in ${span(gap)}` : `after ${span(gap)} without a leader`;
+  if (holder && gap > 0) yield gap < HANDOVER_MS ? `handed over in ${gap.toFixed(0)}\u00a0ms` : `after ${span(gap)} without a leader`;
 }
 
 /** Whether a change is only the beginning of a hand-over, and is told with its end. */
