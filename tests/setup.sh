@@ -18,6 +18,8 @@ for pair in $needed; do
 done
 # For the Python example of docs/postgres.md.
 /usr/bin/python3 -c 'import psycopg2' 2>/dev/null || packages+=(python3-psycopg2)
+# For the Django project of examples/django-once.
+/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ! command -v cargo >/dev/null; then
     packages+=(rustup)
 fi
@@ -44,6 +46,15 @@ if ! cargo install --list | grep -qx "dynoxide-rs v$dynoxide:"; then
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo install dynoxide-rs --version "$dynoxide" --locked \
         --no-default-features --features cli,http-server,native-sqlite
+fi
+# A Python with what examples/django-once needs, made anew when its requirements change.
+requirements=examples/django-once/requirements.txt
+django=target/tools/django
+if ! cmp -s "$requirements" "$django/requirements.txt"; then
+    rm -rf "$django"
+    /usr/bin/python3 -m venv "$django"
+    "$django/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$requirements"
+    cp "$requirements" "$django/requirements.txt"
 fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
