@@ -43,6 +43,9 @@ const CLIENTS: u64 = 4;
 /// How long all sidecars run before one is stopped.
 const BETWEEN_STOPS: Duration = Duration::from_secs(1);
 
+/// Questions that a stopped process finds when it goes on.
+const CROWD: usize = 20;
+
 /// What the program may answer. No other 5xx than 503: it says "not now", never "I broke".
 const ANSWERS: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 413, 414, 417, 429, 431, 501, 503];
 
@@ -74,7 +77,7 @@ fn no_request_breaks_a_sidecar_or_gets_a_wrong_yes() {
                 })
             })
             .collect();
-        let shepherd = scope.spawn(|| freeze_one_after_the_other(&flock, &over));
+        let shepherd = scope.spawn(|| freeze_one_after_the_other(&flock, &ledger, &over));
         let tallies: Vec<_> = clients.into_iter().map(thread::ScopedJoinHandle::join).collect();
         over.store(true, Ordering::Relaxed);
         shepherd.join().unwrap();
@@ -168,9 +171,10 @@ fn check(
     }
 }
 
-/// Stops each for longer than a lease from time to time: the first answer after that has to be no.
-fn freeze_one_after_the_other(flock: &Flock, over: &AtomicBool) {
+/// Stops each for longer than a lease from time to time. Its first answer after that has to be no.
+fn freeze_one_after_the_other(flock: &Flock, ledger: &Ledger, over: &AtomicBool) {
     let stopped = QUICK_LEASE + Duration::from_millis(500);
+    let questions = ELECTIONS.map(Request::plain);
     for sidecar in flock.members.iter().cycle() {
         for _ in 0..BETWEEN_STOPS.as_millis() / 10 {
             if over.load(Ordering::Relaxed) {
@@ -178,10 +182,30 @@ fn freeze_one_after_the_other(flock: &Flock, over: &AtomicBool) {
             }
             thread::sleep(Duration::from_millis(10));
         }
+        let ask = |question| {
+            let mut wire = Wire::new(sidecar);
+            assert!(wire.send(question).is_some());
+            (wire, question)
+        };
+        let mut waiting: Vec<_> = questions.iter().cycle().take(CROWD).map(ask).collect();
         sidecar.signal("STOP");
+        eventually("it is stopped", || is_stopped(sidecar).then_some(()));
+        // Before any of its timers rings, so that they are the first that it sees when it goes on.
+        waiting.iter_mut().for_each(|(wire, question)| wire.write(question).unwrap());
         thread::sleep(stopped);
+        // It cannot have thought about them before now.
+        let asked = now();
         sidecar.signal("CONT");
+        for (mut wire, question) in waiting {
+            let reply = wire.read(question).unwrap();
+            check(question, reply.as_ref(), ledger, asked, now());
+        }
     }
+}
+
+fn is_stopped(sidecar: &Sidecar) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", sidecar.id())).unwrap();
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
 }
 
 /// The most memory that a process has had so far, in kilobytes.

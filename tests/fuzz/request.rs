@@ -119,6 +119,20 @@ impl Request {
         request
     }
 
+    /// The question whether this instance leads.
+    pub fn plain(election: &str) -> Self {
+        let text = format!("GET /elections/{election}/leader HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        Self {
+            bytes: text.into_bytes(),
+            shape: Shape::Whole,
+            is_head: false,
+            asks_leader: true,
+            min_valid: Duration::ZERO,
+            changes: false,
+            permitted: false,
+        }
+    }
+
     /// For a person.
     pub fn text(&self) -> String {
         self.bytes.escape_ascii().to_string()

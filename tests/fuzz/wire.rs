@@ -62,26 +62,39 @@ impl Wire {
     }
 
     fn try_send(&mut self, request: &Request) -> io::Result<Option<Reply>> {
-        let mut connection = match self.open.take() {
-            Some(connection) => connection,
-            None => self.connect()?,
-        };
         // What is refused early is not read to its end: then there is an answer nevertheless.
+        let sent = self.write(request);
+        match self.read(request) {
+            Ok(None) => sent.and(Err(io::ErrorKind::UnexpectedEof.into())),
+            reply => reply,
+        }
+    }
+
+    /// Only sends.
+    pub fn write(&mut self, request: &Request) -> io::Result<()> {
+        let connection = match &mut self.open {
+            Some(connection) => connection,
+            None => self.open.insert(Self::connect(&self.authority)?),
+        };
         let sent = connection.get_mut().write_all(&request.bytes);
         if request.shape == Shape::Broken {
             let _ = connection.get_mut().shutdown(Shutdown::Write);
         }
-        let Some(reply) = read(&mut connection, request.is_head)? else {
-            return sent.and(Err(io::ErrorKind::UnexpectedEof.into()));
-        };
+        sent
+    }
+
+    /// The answer to what was sent.
+    pub fn read(&mut self, request: &Request) -> io::Result<Option<Reply>> {
+        let Some(mut connection) = self.open.take() else { return Ok(None) };
+        let Some(reply) = read(&mut connection, request.is_head)? else { return Ok(None) };
         if request.shape == Shape::Whole && !reply.closes {
             self.open = Some(connection);
         }
         Ok(Some(reply))
     }
 
-    fn connect(&self) -> io::Result<BufReader<TcpStream>> {
-        let stream = TcpStream::connect(&self.authority)?;
+    fn connect(authority: &str) -> io::Result<BufReader<TcpStream>> {
+        let stream = TcpStream::connect(authority)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;
