@@ -306,6 +306,7 @@ function drawStrip({ past, parts, view }) {
   const length = Math.min(Math.max(now - past[0].at, STRIP_LEAST_MS), STRIP_MOST_MS);
   const start = now - length;
   const at = (time) => (Math.min(Math.max((time - start) / length, 0), 1)) * 100;
+  const short = shortened(past.map((change) => change.holder));
   const pieces = [];
   const said = [];
   past.forEach((change, place) => {
@@ -320,13 +321,24 @@ function drawStrip({ past, parts, view }) {
     piece.style.width = `${width}%`;
     const who = change.holder ? `${change.holder}, term ${change.term}` : "nobody";
     piece.title = `${who}: from ${clock(change.at)} for ${span(end - change.at)}`;
-    if (change.holder && width >= 4) piece.textContent = change.holder;
+    if (change.holder && width >= 4) piece.textContent = short(change.holder);
     pieces.push(piece);
     said.push(piece.title);
   });
   parts.strip.replaceChildren(...pieces);
   attribute(parts.strip, "aria-label", `Who led: ${said.slice(-8).join("; ")}`);
   text(parts.from, `${span(length)} ago`);
+}
+
+/** Without what all of them begin with, if they differ: in a narrow place only the rest tells. */
+function shortened(holders) {
+  const [first, ...others] = new Set(holders.filter(Boolean));
+  let same = others.length > 0 ? first.length : 0;
+  for (const other of others) {
+    while (!other.startsWith(first.slice(0, same))) same -= 1;
+  }
+  const cut = Math.max(...["-", ".", "/", ":"].map((mark) => first?.slice(0, same).lastIndexOf(mark) ?? -1)) + 1;
+  return (holder) => (cut > 3 ? `…${holder.slice(cut)}` : holder);
 }
 
 /** This instance has a colour of its own; others get one by their name. */
