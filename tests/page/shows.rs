@@ -59,9 +59,46 @@ fn the_page_claims_nothing_of_a_sidecar_that_does_not_answer() {
     browser.reads(STATE, "leads");
     assert_eq!(browser.text("#alarm"), "");
 
+    // A page that is not looked at does not ask: it must not claim anything when it is seen again.
+    let title = || browser.eval("document.title").as_str().unwrap().to_owned();
+    eventually("the title says it", || title().starts_with("leads · alice").then_some(()));
+    let look = |state: &str| {
+        browser.eval(&format!(
+            "Object.defineProperty(document, 'visibilityState', {{ value: '{state}', configurable: true }});
+             document.dispatchEvent(new Event('visibilitychange'))"
+        ));
+    };
+    look("hidden");
+    assert_eq!(browser.text(STATE), "unknown");
+    assert_eq!(title(), "alice · bellwether");
+    look("visible");
+    browser.reads(STATE, "leads");
+
     sidecar.kill();
     browser.reads(STATE, "unknown");
     browser.reads("#contact", "no contact");
+}
+
+#[test]
+fn a_browser_gets_a_page_that_may_do_little_and_a_program_gets_json() {
+    let pasture = Pasture::new();
+    let sidecar = leading(&pasture, "alice", &[]);
+    assert_eq!(sidecar.get("/").unwrap().body["name"], "alice");
+    let browser = Browser::start();
+    browser.open(&format!("{}/", sidecar.url));
+    browser.reads(STATE, "leads");
+    let policy = browser.eval(
+        "fetch('', {headers: {accept: 'text/html'}}).then(r => r.headers.get('content-security-policy'))",
+    );
+    let policy = policy.as_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    // The policy is in force: what it forbids fails, and the page complains.
+    let refused = browser
+        .eval("try { document.querySelector('#me').innerHTML = '<b>x</b>'; false } catch { true }");
+    assert_eq!(refused, true);
+    assert_ne!(browser.complaints(), Vec::<String>::new());
 }
 
 #[test]

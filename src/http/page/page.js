@@ -60,7 +60,10 @@ const elapsed = (then) =>
 /** Now, by the wall clock of the sidecar's host. */
 const sidecarNow = () => Date.now() + (clockOffset ?? 0);
 
+const isLookedAt = () => document.visibilityState === "visible";
+
 const inContact = () => heardAt !== null && lost === null && elapsed(heardAt) < STALE_MS;
+const lostContact = () => heardAt !== null && !inContact();
 
 async function ask() {
   if (asking) {
@@ -79,7 +82,8 @@ async function ask() {
     const date = Date.parse(answer.headers.get("date"));
     // The header is cut to whole seconds.
     if (!Number.isNaN(date)) clockOffset = date + 500 - Date.now();
-    heard(asked, elections);
+    // Nobody asks for a page that is not looked at, so it would not notice the end of this.
+    if (isLookedAt()) heard(asked, elections);
   } catch {
     lost ??= new Date();
   } finally {
@@ -125,12 +129,12 @@ function listen() {
     lastId = message.lastEventId || lastId;
     remember(JSON.parse(message.data));
     renderSoon();
-    ask();
+    if (isLookedAt()) ask();
   };
   events.onerror = () => {
     // Reopened by hand: a browser gives up after some errors, and this way none is told twice.
     events.close();
-    ask();
+    if (isLookedAt()) ask();
     setTimeout(listen, REOPEN_MS);
   };
 }
@@ -283,7 +287,7 @@ function drawTimes(seat) {
     const seconds = `${(ms / 1000).toFixed(1)}\u00a0s`;
     text(parts.left, many ? seconds : `valid for ${seconds} without a renewal`);
   } else if (many) text(parts.left, "");
-  else if (!known) text(parts.left, "no answer: nothing is known about now");
+  else if (!known) text(parts.left, "nothing is known about now");
   else if (state.kind === "standby") text(parts.left, "this instance is ready to take over");
   else text(parts.left, "this instance does not lead");
 
@@ -302,7 +306,7 @@ function drawStrip({ past, parts, view }) {
   parts.past.hidden = past.length === 0;
   if (past.length === 0) return;
   // Nothing is drawn for a time of which nothing was heard.
-  const now = inContact() ? sidecarNow() : heardAt.wall + (clockOffset ?? 0);
+  const now = lostContact() ? heardAt.wall + (clockOffset ?? 0) : sidecarNow();
   const length = Math.min(Math.max(now - past[0].at, STRIP_LEAST_MS), STRIP_MOST_MS);
   const start = now - length;
   const at = (time) => (Math.min(Math.max((time - start) / length, 0), 1)) * 100;
@@ -355,7 +359,7 @@ function render() {
   const all = [...seats.values()].filter((seat) => seat.view);
   document.body.classList.toggle("many", all.length > CARDS);
   document.body.classList.toggle("single", all.length === 1);
-  document.body.classList.toggle("lost", heardAt !== null && !inContact());
+  document.body.classList.toggle("lost", lostContact());
   byId("tools").hidden = byId("columns").hidden = all.length <= CARDS;
   all.forEach(draw);
   drawContact();
@@ -384,15 +388,15 @@ function drawContact() {
   tone(byId("contact"), known ? "good" : heardAt === null && !lost ? "quiet" : "bad");
   text(byId("contact-word"), known ? "live" : heardAt === null && !lost ? "connecting" : "no contact");
   let alarm = "";
-  if (!known && heardAt !== null) {
+  if (lostContact()) {
     alarm = `No contact with the sidecar since ${clock(heardAt.wall)}. ` +
       "What it said before may not be true any more.";
   } else if (lost) alarm = "The sidecar does not answer.";
   text(byId("alarm"), alarm);
   const leading = [...seats.values()].filter((seat) => seat.state.kind === "leads").length;
-  const one = seats.size === 1 ? first?.state.word : `leads ${leading} of ${seats.size}`;
-  const title = [known ? one : "no contact", identity, "bellwether"];
-  if (heardAt !== null) document.title = title.filter(Boolean).join(" · ");
+  const all = seats.size === 1 ? first.state.word : `leads ${leading} of ${seats.size}`;
+  const title = [known ? all : lostContact() ? "no contact" : "", identity, "bellwether"];
+  document.title = title.filter(Boolean).join(" · ");
 }
 
 function drawKinds(all) {
@@ -517,18 +521,20 @@ byId("filter").addEventListener("input", (event) => {
   render();
 });
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible") {
+  if (isLookedAt()) ask();
+  else {
+    // The title is still seen, and so is for a moment what was drawn, when the page is seen again.
+    heardAt = lost = null;
     render();
-    ask();
   }
 });
 setInterval(() => {
-  if (document.visibilityState === "visible") ask();
+  if (isLookedAt()) ask();
 }, PERIOD_MS);
 
 let wasInContact = false;
 setInterval(() => {
-  if (document.visibilityState !== "visible") return;
+  if (!isLookedAt()) return;
   const known = inContact();
   for (const seat of seats.values()) {
     if (!seat.view) continue;
