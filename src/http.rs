@@ -14,8 +14,8 @@ use axum::routing::{get, post};
 use hyper::body::Bytes;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use connections::Connections;
 use events::Events;
@@ -53,8 +53,8 @@ pub struct App {
     pub elections: Elections,
     /// The counters.
     pub metrics: Metrics,
-    /// Whether the gate is open; none if there is no gate.
-    pub gate: Option<watch::Receiver<bool>>,
+    /// None if there is no gate.
+    pub gate: Option<Gate>,
     /// Who may change something.
     pub access: Access,
     events: Events,
@@ -67,6 +67,12 @@ impl App {
         let events = Events::of(&elections);
         let connections = Connections::new(elections.iter().count());
         Self { elections, metrics, gate: None, access, events, connections }
+    }
+
+    /// Behind this gate, if there is one.
+    #[must_use]
+    pub fn behind(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
     }
 }
 
