@@ -38,6 +38,7 @@ pub struct Metrics {
     term: IntGaugeVec,
     validity: GaugeVec,
     holds: IntGaugeVec,
+    connections: IntGaugeVec,
     transitions: IntCounterVec,
     calls: HistogramVec,
 }
@@ -77,6 +78,11 @@ impl Metrics {
                 "Leader-only commands of other processes that hold now.",
                 "election",
             )?,
+            connections: gauge(
+                "bellwether_http_connections",
+                "Connections that are open now, by whether an event stream is on them.",
+                "kind",
+            )?,
             transitions: IntCounterVec::new(
                 Opts::new(
                     "bellwether_transitions_total",
@@ -101,6 +107,7 @@ impl Metrics {
         registry.register(Box::new(metrics.term.clone()))?;
         registry.register(Box::new(metrics.validity.clone()))?;
         registry.register(Box::new(metrics.holds.clone()))?;
+        registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
         registry.register(Box::new(metrics.calls.clone()))?;
         registry.register(Box::new(build))?;
@@ -161,6 +168,15 @@ impl Metrics {
         self.validity.with_label_values(&name).set(view.valid_for(now).as_secs_f64());
         let holds = i64::try_from(holds).unwrap_or(i64::MAX);
         self.holds.with_label_values(&name).set(holds);
+    }
+
+    /// Sets how many connections are open, and how many of them are event streams, before
+    /// [`Metrics::render`].
+    pub fn show_connections(&self, open: usize, streams: usize) {
+        for (kind, count) in [("stream", streams), ("other", open.saturating_sub(streams))] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.connections.with_label_values(&[kind]).set(count);
+        }
     }
 
     /// The text that Prometheus reads.

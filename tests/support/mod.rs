@@ -12,8 +12,10 @@ use std::time::Duration;
 use bellwether::election::clock::{BootTime, Clock, HostClock};
 use serde_json::Value;
 
+pub mod crowd;
 pub mod eight;
 pub mod lock;
+pub mod raw;
 pub mod tmpfs;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
