@@ -380,5 +380,7 @@ fn log(election: &ElectionName, url: Option<&str>, news: &News) {
             "the record's term went backwards: was a backup restored? \
              Waiting for a whole lease before standing again"
         ),
+        // Counted, and seen in the log as the store's trouble.
+        News::Renewal(_) => {}
     }
 }

@@ -111,7 +111,10 @@ impl Metrics {
         let (to, reason) = match news {
             News::Elected { .. } => ("leading", "elected"),
             News::Lost { reason, .. } => ("standby", reason.as_str()),
-            News::Vacated { .. } | News::Following { .. } | News::TermWentBackwards { .. } => {
+            News::Vacated { .. }
+            | News::Following { .. }
+            | News::TermWentBackwards { .. }
+            | News::Renewal(_) => {
                 return;
             }
         };
