@@ -20,19 +20,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
-use crate::candidate::Handle;
 use crate::metrics::Metrics;
 use access::Peer;
 
 mod access;
+mod elections;
 mod hold;
 mod leader;
 mod probes;
 mod resign;
 
 pub use access::Access;
+pub use elections::{Elections, Seat};
 pub use hold::Holds;
 
 /// Connections at once; more wait in the kernel's queue. A sidecar serves one application, a few
@@ -55,12 +56,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What the answers are made from.
 #[derive(Clone)]
 pub struct App {
-    /// The election.
-    pub election: Handle,
+    /// The elections.
+    pub elections: Elections,
     /// The counters.
     pub metrics: Metrics,
-    /// Leader-only work in other processes.
-    pub holds: Holds,
+    /// Whether the gate is open; none if there is no gate.
+    pub gate: Option<watch::Receiver<bool>>,
     /// Who may change something.
     pub access: Access,
 }
@@ -118,30 +119,39 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router) {
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(leader::name))
-        .route("/leader", get(leader::leader))
-        .route("/ready", get(probes::ready))
-        .route("/started", get(probes::started))
-        .route("/livez", get(probes::livez))
         .route("/metrics", get(probes::metrics))
-        .route("/hold", post(hold::hold))
-        .route("/resign", post(resign::resign))
+        .route("/elections", get(elections::elections))
+        .merge(election_paths())
+        .nest(&format!("/elections/{{{}}}", elections::NAME), election_paths())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)
 }
 
+/// What there is of every election.
+fn election_paths() -> Router<App> {
+    Router::new()
+        .route("/leader", get(leader::leader))
+        .route("/ready", get(probes::ready))
+        .route("/started", get(probes::started))
+        .route("/livez", get(probes::livez))
+        .route("/hold", post(hold::hold))
+        .route("/resign", post(resign::resign))
+}
+
 async fn no_such_path() -> Response {
     problem(
         StatusCode::NOT_FOUND,
-        "no such path: the paths are / /leader /ready /started /livez /metrics, and to POST to \
-         /hold /resign",
+        "no such path: the paths are / /leader /ready /started /livez /metrics /elections, and to \
+         POST to /hold /resign; those of one election are below /elections/NAME, as in \
+         /elections/NAME/leader",
     )
 }
 
 async fn no_such_method() -> Response {
     problem(
         StatusCode::METHOD_NOT_ALLOWED,
-        "not with this method: /hold and /resign answer POST, all other paths GET and HEAD",
+        "not with this method: hold and resign answer POST, all other paths GET and HEAD",
     )
 }
 
