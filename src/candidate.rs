@@ -161,6 +161,7 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         clock: Arc::clone(&clock),
     };
     let hints = store.hints(&election);
+    metrics.begin(&election);
     let driver = Driver {
         election,
         elector,
@@ -277,7 +278,7 @@ impl Driver {
             }
         };
         let took = self.clock.now().boot.since(started);
-        self.metrics.count_call(&self.election, verb, took, answer.error());
+        self.metrics.count_call(verb, took, answer.error());
         tracing::debug!(
             election = %self.election, ?verb, ?took, failed = answer.error().is_some(),
             "store call"

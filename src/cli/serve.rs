@@ -136,7 +136,8 @@ impl<'a> Candidates<'a> {
         let patience = config.timing.call_timeout();
         let store = store::open(&config.store, patience, Arc::clone(&clock));
         check_store(&*store, patience).await?;
-        let metrics = Metrics::new().map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let metrics = Metrics::new(config.store.kind(), &config.timing, clock.now().boot)
+            .map_err(|error| Failure::Unavailable(error.to_string()))?;
         let candidate = identity::candidate(config.identity.clone());
         Ok(Self { config, candidate, store, clock, metrics })
     }

@@ -39,7 +39,7 @@ fn join(name: String, proxy: &Proxy) -> Member {
         max_attempts: None,
         store: open(&proxy.url(), timing().call_timeout(), Some(SKEW)),
         clock: Arc::new(HostClock),
-        metrics: Metrics::new().unwrap(),
+        metrics: Metrics::new("dynamodb", &timing(), now()).unwrap(),
         url: None,
     })
     .unwrap();
