@@ -169,7 +169,8 @@ impl Metrics {
         self.slow_path.with_label_values(&[name]);
         self.regressions.with_label_values(&[name]);
         self.transitions.with_label_values(&[name, "leading", "elected"]);
-        for reason in LossReason::ALL {
+        // Work that has ended is a reason in `once` alone, which serves no metrics.
+        for reason in LossReason::ALL.into_iter().filter(|reason| *reason != LossReason::Finished) {
             self.transitions.with_label_values(&[name, "standby", reason.as_str()]);
         }
         for outcome in Renewal::ALL {

@@ -1,0 +1,62 @@
+//! Two sidecars that stand in the same elections, each beside an application with a switch.
+
+use crate::exposition::Exposition;
+use crate::support::{Pasture, Sidecar, eventually};
+
+/// The elections, in order: the first answers without a name in the path.
+pub const ELECTIONS: [&str; 3] = ["jobs", "mail", "reports"];
+
+pub struct Scene {
+    pub pasture: Pasture,
+    pub sidecars: [Sidecar; 2],
+}
+
+impl Scene {
+    /// Starts both, and waits until all is settled: the first leads everything.
+    pub fn new() -> Self {
+        let pasture = Pasture::new();
+        let healthy = pasture.folder().join("healthy");
+        std::fs::write(&healthy, "").unwrap();
+        let gate = format!("test -e {}", healthy.display());
+        let start = |name: &str| {
+            let elections = ELECTIONS.iter().flat_map(|name| ["--election", name]);
+            let more: Vec<_> = elections.chain(["--gate-command", &gate]).collect();
+            Sidecar::start_with(name, &pasture.store(), &more)
+        };
+        let first = start("alpha");
+        eventually("the first leads everything", || leads(&first, 1.0));
+        let second = start("beta");
+        eventually("the second knows", || {
+            let scrape = scrape(&second);
+            let knows = |name| scrape.value("bellwether_decided", &[("election", name)]) == 1.0;
+            ELECTIONS.into_iter().all(knows).then_some(())
+        });
+        Self { sidecars: [first, second], pasture }
+    }
+
+    pub fn leader(&self) -> &Sidecar {
+        &self.sidecars[0]
+    }
+
+    pub fn standby(&self) -> &Sidecar {
+        &self.sidecars[1]
+    }
+}
+
+/// What a sidecar exposes now.
+pub fn text(sidecar: &Sidecar) -> String {
+    let answer = sidecar.get("/metrics").expect("it answers");
+    assert_eq!(answer.status, 200);
+    answer.body.as_str().expect("text").to_owned()
+}
+
+pub fn scrape(sidecar: &Sidecar) -> Exposition {
+    Exposition::parse(&text(sidecar))
+}
+
+/// A scrape in which `bellwether_leading` has this value for every election.
+pub fn leads(sidecar: &Sidecar, value: f64) -> Option<Exposition> {
+    let scrape = scrape(sidecar);
+    let says = |name| scrape.value("bellwether_leading", &[("election", name)]) == value;
+    ELECTIONS.into_iter().all(says).then_some(scrape)
+}
