@@ -1,53 +1,60 @@
 //! What happens to a sidecar is counted where it belongs.
 
-use crate::scene::{ELECTIONS, Scene, leads, scrape};
+use crate::exposition::Exposition;
+use crate::scene::{ELECTIONS, Scene, SilentStore, leads, scrape, silence};
 use crate::support::eventually;
 use crate::support::lock::Lock;
 
 #[test]
-fn a_store_that_hangs_is_seen_in_calls_renewals_age_and_the_reason_of_the_loss() {
+fn a_store_that_cannot_be_written_is_seen_in_calls_renewals_and_the_reason_of_the_loss() {
     let scene = Scene::new();
     let lock = Lock::take(&scene.pasture);
-    let lease = scrape(scene.leader()).value("bellwether_lease_duration_seconds", &[]);
-    let silent = eventually("it no longer leads, and the store is silent for a lease", || {
-        let scrape = leads(scene.leader(), 0.0)?;
-        let age = |name| scrape.value("bellwether_store_answer_age_seconds", &[("election", name)]);
-        ELECTIONS.into_iter().all(|name| age(name) > lease).then_some(scrape)
-    });
+    let locked = eventually("it no longer leads", || leads(scene.leader(), 0.0));
     for name in ELECTIONS {
         let of = [("election", name)];
-        assert_eq!(silent.value("bellwether_validity_seconds", &of), 0.0);
-        assert_eq!(silent.value("bellwether_decided", &of), 0.0);
-        assert_eq!(silent.value("bellwether_standing", &of), 1.0, "it would lead if it could");
+        assert_eq!(locked.value("bellwether_validity_seconds", &of), 0.0);
+        assert_eq!(locked.value("bellwether_standing", &of), 1.0, "it would lead if it could");
         let lost = [("election", name), ("to", "standby"), ("reason", "renew_deadline")];
-        assert_eq!(silent.value("bellwether_transitions_total", &lost), 1.0);
-        let failed = [("election", name), ("outcome", "failed")];
-        let failed = silent.value("bellwether_renewals_total", &failed);
-        assert!(failed >= 1.0, "{failed}");
-        let refused = [("election", name), ("outcome", "refused")];
-        let refused = silent.value("bellwether_renewals_total", &refused);
-        let slow = silent.value("leader_election_slowpath_total", &[("name", name)]);
-        assert_eq!(slow, failed + refused, "client-go's counter is the sum of the two");
+        assert_eq!(locked.value("bellwether_transitions_total", &lost), 1.0);
+        let renewals = |outcome| {
+            let labels = [("election", name), ("outcome", outcome)];
+            locked.value("bellwether_renewals_total", &labels)
+        };
+        assert!(renewals("failed") >= 1.0, "{name}");
+        let slow = locked.value("leader_election_slowpath_total", &[("name", name)]);
+        assert_eq!(slow, renewals("failed") + renewals("refused"), "as client-go counts");
     }
-    let unavailable = |verb| {
-        let labels = [("verb", verb), ("outcome", "unavailable")];
-        silent.value("bellwether_store_request_duration_seconds_count", &labels)
-    };
-    assert!(unavailable("swap") >= 1.0 && unavailable("observe") >= 1.0);
+    let swaps = [("store", "sqlite"), ("verb", "swap"), ("outcome", "unavailable")];
+    let failed = locked.value("bellwether_store_request_duration_seconds_count", &swaps);
+    assert!(failed >= 3.0, "{failed}");
 
     drop(lock);
-    eventually("somebody leads, and the store is heard again", || {
+    eventually("somebody leads each election again, under the next term", || {
         let both = scene.sidecars.each_ref().map(scrape);
         let led = ELECTIONS.into_iter().all(|name| {
             let of = [("election", name)];
-            let leaders: f64 = both.iter().map(|s| s.value("bellwether_leading", &of)).sum();
-            let heard = |s: &crate::exposition::Exposition| {
-                s.value("bellwether_store_answer_age_seconds", &of) < lease
-            };
-            leaders == 1.0 && both.iter().all(heard)
+            let leads = |s: &&Exposition| s.value("bellwether_leading", &of) == 1.0;
+            let leader = both.iter().find(leads);
+            leader.is_some_and(|s| s.value("bellwether_term", &of) >= 2.0)
         });
         led.then_some(())
     });
+}
+
+#[test]
+fn a_store_that_never_answers_is_seen_in_the_age_of_its_last_answer() {
+    let store = SilentStore::new();
+    let sidecar = store.sidecar("alpha");
+    let silent = eventually("the store is silent for a lease", || silence(&sidecar));
+    for name in ELECTIONS {
+        let of = [("election", name)];
+        assert_eq!(silent.value("bellwether_decided", &of), 0.0);
+        assert_eq!(silent.value("bellwether_leading", &of), 0.0);
+        assert_eq!(silent.value("bellwether_term", &of), 0.0);
+    }
+    let looks = [("store", "postgres"), ("verb", "observe"), ("outcome", "unavailable")];
+    let looks = silent.value("bellwether_store_request_duration_seconds_count", &looks);
+    assert!(looks >= 3.0, "{looks}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Two sidecars that stand in the same elections, each beside an application with a switch.
 
+use std::net::{TcpListener, TcpStream};
+
 use crate::exposition::Exposition;
 use crate::support::{Pasture, Sidecar, eventually};
 
@@ -41,6 +43,36 @@ impl Scene {
     pub fn standby(&self) -> &Sidecar {
         &self.sidecars[1]
     }
+}
+
+/// A store that takes connections and never says a word, until dropped.
+pub struct SilentStore {
+    listener: TcpListener,
+}
+
+impl SilentStore {
+    pub fn new() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
+    }
+
+    /// A sidecar that stands in all elections, if it could.
+    pub fn sidecar(&self, name: &str) -> Sidecar {
+        let address = self.listener.local_addr().unwrap();
+        let store = format!("postgres://shepherd@{address}/leases?sslmode=disable");
+        let more: Vec<_> = ELECTIONS.iter().flat_map(|name| ["--election", name]).collect();
+        let sidecar = Sidecar::start_with(name, &store, &more);
+        // Connections wait in the kernel's queue, which is longer than two sidecars need.
+        assert!(TcpStream::connect(address).is_ok());
+        sidecar
+    }
+}
+
+/// A scrape that says for every election that the store has been silent for longer than a lease.
+pub fn silence(sidecar: &Sidecar) -> Option<Exposition> {
+    let scrape = scrape(sidecar);
+    let lease = scrape.value("bellwether_lease_duration_seconds", &[]);
+    let age = |name| scrape.value("bellwether_store_answer_age_seconds", &[("election", name)]);
+    ELECTIONS.into_iter().all(|name| age(name) > lease).then_some(scrape)
 }
 
 /// What a sidecar exposes now.

@@ -1,11 +1,11 @@
-//! The alert rules on real scrapes: what a healthy, a cut off, an unhealthy and a resigned pair of
-//! sidecars expose, each played back for five minutes.
+//! The alert rules on real scrapes: what pairs of sidecars expose that are healthy, cut off, cannot
+//! write, are unhealthy or have resigned, each played back for five minutes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::exposition::Exposition;
-use crate::scene::{ELECTIONS, Scene, leads, scrape};
+use crate::scene::{ELECTIONS, Scene, SilentStore, leads, scrape, silence};
 use crate::support::eventually;
 use crate::support::lock::Lock;
 use crate::tools::{JOB, file, promtool};
@@ -30,11 +30,12 @@ fn real_troubles_set_off_their_alerts_and_nothing_else() {
     let scene = Scene::new();
     let situations = [
         Situation { scrapes: scene.sidecars.each_ref().map(scrape), fires: &[] },
-        cut_off(&scene),
+        locked(&scene),
         Situation { scrapes: recovered(&scene), fires: &[] },
         unhealthy(&scene),
         Situation { scrapes: healthy_again(&scene), fires: &[] },
         resigned(&scene),
+        cut_off(),
     ];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.yaml");
@@ -44,16 +45,20 @@ fn real_troubles_set_off_their_alerts_and_nothing_else() {
     said.unwrap_or_else(|said| panic!("{said}\n{test}"));
 }
 
-fn cut_off(scene: &Scene) -> Situation {
+fn locked(scene: &Scene) -> Situation {
     let _lock = Lock::take(&scene.pasture);
-    let silent = |sidecar| {
-        let scrape = leads(sidecar, 0.0)?;
-        let lease = scrape.value("bellwether_lease_duration_seconds", &[]);
-        let age = |name| scrape.value("bellwether_store_answer_age_seconds", &[("election", name)]);
-        ELECTIONS.into_iter().all(|name| age(name) > lease).then_some(scrape)
-    };
+    let scrapes = eventually("nobody leads", || {
+        Some([leads(scene.leader(), 0.0)?, leads(scene.standby(), 0.0)?])
+    });
+    Situation { scrapes, fires: &[("BellwetherNobodyLeads", 3)] }
+}
+
+/// Of another pair, whose store never answered.
+fn cut_off() -> Situation {
+    let store = SilentStore::new();
+    let sidecars = ["alpha", "beta"].map(|name| store.sidecar(name));
     let scrapes = eventually("the store is silent for both", || {
-        Some([silent(scene.leader())?, silent(scene.standby())?])
+        Some([silence(&sidecars[0])?, silence(&sidecars[1])?])
     });
     let fires = &[("BellwetherNobodyLeads", 3), ("BellwetherStoreSilent", 2)];
     Situation { scrapes, fires }
@@ -61,20 +66,18 @@ fn cut_off(scene: &Scene) -> Situation {
 
 /// Scrapes in which every election has one leader.
 fn recovered(scene: &Scene) -> [Exposition; 2] {
-    eventually("one leads each election", || {
-        let scrapes = scene.sidecars.each_ref().map(scrape);
-        let leaders = |name| -> f64 {
-            let of = [("election", name)];
-            scrapes.iter().map(|scrape| scrape.value("bellwether_leading", &of)).sum()
-        };
-        let answered = |scrape: &Exposition| {
-            let lease = scrape.value("bellwether_lease_duration_seconds", &[]);
-            let ages = scrape.samples().filter(|s| s.name == "bellwether_store_answer_age_seconds");
-            ages.into_iter().all(|sample| sample.value < lease)
-        };
-        let well = ELECTIONS.into_iter().all(|name| leaders(name) == 1.0);
-        (well && scrapes.iter().all(answered)).then_some(scrapes)
-    })
+    eventually("one leads each election", || led_but_for(scene, ""))
+}
+
+/// Scrapes in which every election but one has one leader.
+fn led_but_for(scene: &Scene, left_out: &str) -> Option<[Exposition; 2]> {
+    let scrapes = scene.sidecars.each_ref().map(scrape);
+    let leaders = |name| -> f64 {
+        let of = [("election", name)];
+        scrapes.iter().map(|scrape| scrape.value("bellwether_leading", &of)).sum()
+    };
+    let as_expected = |name| leaders(name) == if name == left_out { 0.0 } else { 1.0 };
+    ELECTIONS.into_iter().all(as_expected).then_some(scrapes)
 }
 
 fn unhealthy(scene: &Scene) -> Situation {
@@ -104,21 +107,8 @@ fn resigned(scene: &Scene) -> Situation {
         let url = format!("{}/elections/mail/resign", sidecar.url);
         ureq::post(url).send(r#"{"cooldown":"10m"}"#).expect("an answer");
     }
-    let scrapes = eventually("nobody leads one of the elections", || {
-        let scrapes = recovered_but_for(scene, "mail")?;
-        Some(scrapes)
-    });
+    let scrapes = eventually("nobody leads it", || led_but_for(scene, "mail"));
     Situation { scrapes, fires: &[("BellwetherNobodyLeads", 1)] }
-}
-
-fn recovered_but_for(scene: &Scene, resigned: &str) -> Option<[Exposition; 2]> {
-    let scrapes = scene.sidecars.each_ref().map(scrape);
-    let as_expected = |name: &str| {
-        let of = [("election", name)];
-        let leaders: f64 = scrapes.iter().map(|s| s.value("bellwether_leading", &of)).sum();
-        leaders == if name == resigned { 0.0 } else { 1.0 }
-    };
-    ELECTIONS.into_iter().all(as_expected).then_some(scrapes)
 }
 
 /// A test for promtool: one situation after the other, and at the end of each what fires.
@@ -129,20 +119,21 @@ fn unit_test(scene: &Scene, situations: &[Situation]) -> String {
     );
     for (place, sidecar) in scene.sidecars.iter().enumerate() {
         let target = format!("job=\"{JOB}\", instance=\"{}\"", sidecar.name);
-        let mut series: BTreeMap<String, String> = BTreeMap::new();
-        series.insert(format!("up{{{target}}}"), format!("1x{}", situations.len() * SCRAPES));
-        for situation in situations {
+        // What is missing from a situation is missing from its scrapes.
+        let mut series =
+            BTreeMap::from([(format!("up{{{target}}}"), vec![Some(1.0); situations.len()])]);
+        for (number, situation) in situations.iter().enumerate() {
             for sample in situation.scrapes[place].samples() {
                 let labels =
                     sample.labels.iter().map(|(name, value)| format!(", {name}=\"{value}\""));
                 let key = format!("{}{{{target}{}}}", sample.name, labels.collect::<String>());
-                // `vx0` is one value.
-                let values = series.entry(key).or_default();
-                write!(values, "{}x{} ", sample.value, SCRAPES - 1).unwrap();
+                let values = series.entry(key).or_insert_with(|| vec![None; situations.len()]);
+                values[number] = Some(sample.value);
             }
         }
         for (series, values) in series {
-            writeln!(test, "      - series: '{series}'\n        values: '{values}'").unwrap();
+            writeln!(test, "      - series: '{series}'\n        values: '{}'", played(&values))
+                .unwrap();
         }
     }
     test += "    promql_expr_test:\n";
@@ -159,4 +150,13 @@ fn unit_test(scene: &Scene, situations: &[Situation]) -> String {
         }
     }
     test
+}
+
+/// Values as promtool writes them: `1x2` is three times 1, `_x3` is three times nothing.
+fn played(values: &[Option<f64>]) -> String {
+    let values = values.iter().map(|value| match value {
+        Some(value) => format!("{value}x{} ", SCRAPES - 1),
+        None => format!("_x{SCRAPES} "),
+    });
+    values.collect()
 }
