@@ -13,8 +13,8 @@ use prometheus::{
 };
 
 use crate::election::clock::BootTime;
-use crate::election::elector::{LossReason, News, Renewal};
-use crate::election::leadership::Leadership;
+use crate::election::elector::{News, Renewal};
+use crate::election::leadership::{Leadership, LossReason};
 use crate::election::lease::ElectionName;
 use crate::election::timing::Timing;
 use crate::store::StoreError;
@@ -197,6 +197,15 @@ impl Metrics {
             News::TermWentBackwards { .. } => self.regressions.with_label_values(&[name]).inc(),
             News::Vacated { .. } | News::Following { .. } => {}
         }
+    }
+
+    /// Tells also what `collector` gathers.
+    ///
+    /// # Errors
+    ///
+    /// When another metric has the same name.
+    pub fn tell_also(&self, collector: impl Collector + 'static) -> prometheus::Result<()> {
+        self.registry.register(Box::new(collector))
     }
 
     /// Counts a call to the store.

@@ -15,7 +15,7 @@ use super::{App, Holds, json, leader, problem};
 use crate::candidate::Handle;
 
 /// The part of a path that names an election.
-pub(super) const NAME: &str = "name";
+const NAME: &str = "name";
 
 /// How many elections a refusal names: it is for a person, who mistyped one.
 const SHOWN: usize = 20;

@@ -7,9 +7,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{App, Seat, json, problem};
+use super::events::Name;
+use super::{App, Seat, busy, json, problem};
 use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::election::leadership::{Leadership, StandingDown};
+use crate::gate::Gate;
 
 /// The longest `?wait=`: beyond it a client had better ask again, to learn that its connection is
 /// dead.
@@ -44,6 +46,13 @@ pub(super) struct Answer<'a> {
     reason: Option<String>,
 }
 
+impl<'a> Answer<'a> {
+    /// Who leads, if anybody is known to.
+    pub(super) fn holder(&self) -> Option<&'a str> {
+        self.holder_identity
+    }
+}
+
 /// 200 while this instance leads, else 503.
 pub(super) async fn leader(
     State(app): State<App>,
@@ -59,21 +68,22 @@ pub(super) async fn leader(
         Ok(min_valid) => min_valid,
         Err(refusal) => return refusal,
     };
+    let leads = seat.election.leadership().valid_for(seat.election.now()) >= min_valid;
+    let _room = match app.connections.wait() {
+        _ if wait.is_zero() || leads => None,
+        Some(room) => Some(room),
+        None => return busy("too many questions wait already: ask again without 'wait'"),
+    };
     let view = leading_within(&seat, wait, min_valid).await;
     answer(&app, &seat, &view, seat.election.now(), min_valid)
 }
 
 /// `{"name", "last_update"}`, as the sidecars that came before answer.
-pub(super) async fn name(State(app): State<App>) -> Response {
-    #[derive(Serialize)]
-    struct Name<'a> {
-        name: &'a str,
-        last_update: String,
-    }
-    let election = &app.elections.first().election;
-    let (view, now) = (election.leadership(), election.now());
+pub(super) async fn name(seat: Seat) -> Response {
+    let (view, now) = (seat.election.leadership(), seat.election.now());
     let name = view.holder(now).map_or("", |holder| holder.identity.as_str());
-    json(StatusCode::OK, &Name { name, last_update: HostClock.now().wall.to_string() })
+    let last_update = HostClock.now().wall.to_string();
+    json(StatusCode::OK, &Name { name, last_update: &last_update })
 }
 
 /// The view as soon as this instance leads for `min_valid`, or at the end of `wait`.
@@ -131,18 +141,26 @@ pub(super) fn body<'a>(
         acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
         renew_time: holder.map(|holder| holder.renew_time.to_string()),
         holds: seat.holds.count(),
-        gate: app.gate.as_ref().map(|open| if *open.borrow() { "open" } else { "closed" }),
+        gate: shown(app.gate.as_ref(), now),
         store_answered_ms_ago: view.store_silence(now).map(millis),
         standing: standing_down.is_none(),
-        reason: standing_down.map(|reason| in_words(reason, now)),
+        reason: standing_down.map(|reason| in_words(reason, app.gate.as_ref(), now)),
     }
 }
 
+/// How the gate is; none if there is none.
+pub(super) fn shown(gate: Option<&Gate>, now: BootTime) -> Option<&'static str> {
+    gate.map(|gate| if gate.is_open(now) { "open" } else { "closed" })
+}
+
 /// Why an instance does not stand.
-pub(super) fn in_words(reason: StandingDown, now: BootTime) -> String {
+pub(super) fn in_words(reason: StandingDown, gate: Option<&Gate>, now: BootTime) -> String {
     match reason {
         StandingDown::ShuttingDown => "shutting down".to_owned(),
-        StandingDown::GateClosed => "the gate is closed".to_owned(),
+        StandingDown::GateClosed => match gate.and_then(|gate| gate.why_closed(now)) {
+            Some(why) => format!("the gate is closed: {why}"),
+            None => "the gate is closed".to_owned(),
+        },
         StandingDown::Resigned { until } => {
             let left = Duration::from_secs(until.since(now).as_secs());
             format!("resigned, stands again in {}", humantime::format_duration(left))

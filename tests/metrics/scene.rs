@@ -22,16 +22,19 @@ impl Scene {
         let gate = format!("test -e {}", healthy.display());
         let start = |name: &str| {
             let elections = ELECTIONS.iter().flat_map(|name| ["--election", name]);
-            let more: Vec<_> = elections.chain(["--gate-command", &gate]).collect();
+            let gate = ["--gate-command", &gate, "--gate-period", "300ms", "--gate-timeout", "5s"];
+            let more: Vec<_> = elections.chain(gate).collect();
             Sidecar::start_with(name, &pasture.store(), &more)
         };
         let first = start("alpha");
         eventually("the first leads everything", || leads(&first, 1.0));
         let second = start("beta");
-        eventually("the second knows", || {
+        eventually("the second knows, and would lead", || {
             let scrape = scrape(&second);
-            let knows = |name| scrape.value("bellwether_decided", &[("election", name)]) == 1.0;
-            ELECTIONS.into_iter().all(knows).then_some(())
+            let says = |metric, name| scrape.value(metric, &[("election", name)]) == 1.0;
+            let ready =
+                |name| says("bellwether_decided", name) && says("bellwether_standing", name);
+            ELECTIONS.into_iter().all(ready).then_some(())
         });
         Self { sidecars: [first, second], pasture }
     }
