@@ -36,11 +36,12 @@ impl Rules {
     }
 }
 
-/// The outcome of one check: why the application is not healthy, if it is not.
+/// The outcome of one check: why the application is not healthy, if it is not. Readers see the words,
+/// so there is nothing of the application's own in them.
 pub type Outcome = Result<(), String>;
 
 /// What a check changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// Nothing.
     Nothing,

@@ -45,7 +45,7 @@ impl Checks {
     }
 
     /// Asks all at once. What each said, by its name in the metrics.
-    async fn ask(&self, rules: Rules) -> [Option<(&'static str, Outcome)>; 3] {
+    async fn ask(&self, rules: Rules) -> [Option<(&'static str, Result<(), Unwell>)>; 3] {
         let within = rules.timeout;
         let url = async { Some((URL, self.url.as_ref()?.ask(within).await)) };
         let command = async { Some((COMMAND, self.command.as_ref()?.ask(within).await)) };
@@ -59,6 +59,21 @@ impl Checks {
         let command = self.command.is_some().then_some(COMMAND);
         let container = self.container.is_some().then_some(CONTAINER);
         [url, command, container].into_iter().flatten()
+    }
+}
+
+/// What is wrong with the application, as one check sees it.
+#[derive(Debug)]
+struct Unwell {
+    /// For everybody to see.
+    why: String,
+    /// What the check wrote: for the log only.
+    wrote: Option<String>,
+}
+
+impl Unwell {
+    fn new(why: String) -> Self {
+        Self { why, wrote: None }
     }
 }
 
@@ -82,10 +97,11 @@ pub fn watch(
             let outcomes = checks.ask(rules).await.into_iter().flatten();
             let failures: Vec<_> =
                 outcomes.filter_map(|(check, outcome)| Some((check, outcome.err()?))).collect();
-            let why: Vec<_> = failures.iter().map(|(_, why)| why.as_str()).collect();
+            let why: Vec<_> = failures.iter().map(|(_, unwell)| unwell.why.as_str()).collect();
+            let wrote = failures.iter().find_map(|(_, unwell)| unwell.wrote.as_deref());
             let outcome = if why.is_empty() { Ok(()) } else { Err(why.join("; ")) };
             let heard = keeper.hear(asked, now(), &outcome);
-            report(&heard, outcome.err().as_deref());
+            report(heard, &outcome, wrote);
             if heard != Heard::NotUpYet {
                 failures.iter().for_each(|(check, _)| counted.count(check));
             }
@@ -95,14 +111,15 @@ pub fn watch(
     Ok((asking, gate))
 }
 
-fn report(heard: &Heard, why: Option<&str>) {
+fn report(heard: Heard, outcome: &Outcome, wrote: Option<&str>) {
+    let why = outcome.as_ref().err();
     match heard {
         Heard::Nothing => {}
-        Heard::Failure => tracing::debug!(why, "the application is not healthy"),
-        Heard::NotUpYet => tracing::debug!(why, "the application is not up yet"),
+        Heard::Failure => tracing::debug!(why, wrote, "the application is not healthy"),
+        Heard::NotUpYet => tracing::debug!(why, wrote, "the application is not up yet"),
         Heard::Opened => tracing::info!("the gate is open: the application is healthy"),
         Heard::Closed => {
-            tracing::warn!(why, "the gate is closed: the application is not healthy");
+            tracing::warn!(why, wrote, "the gate is closed: the application is not healthy");
         }
     }
 }

@@ -26,7 +26,10 @@ mod elections;
 mod events;
 mod hold;
 mod leader;
+mod openapi;
+mod page;
 mod probes;
+mod query;
 mod resign;
 mod server;
 
@@ -87,7 +90,8 @@ pub fn start(listener: TcpListener, app: App) -> io::Result<()> {
 /// The paths.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(leader::name))
+        .merge(page::paths())
+        .route("/openapi.json", get(openapi::openapi))
         .route("/metrics", get(probes::metrics))
         .route("/elections", get(elections::elections))
         .merge(election_paths())

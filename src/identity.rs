@@ -34,13 +34,13 @@ pub fn parse(text: &str) -> Result<String, InvalidIdentity> {
     }
 }
 
-/// An identity that the surroundings gave.
+/// The identity of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The identity.
+pub struct Identity {
+    /// As it stands in answers and records.
     pub name: String,
-    /// Who gave it.
-    pub from: Source,
+    /// Who gave it, if it was not a person.
+    pub from: Option<Source>,
 }
 
 /// Who gave an identity.
@@ -62,29 +62,35 @@ pub enum Source {
     Host,
 }
 
-/// The identity of this process: what a person chose, or what the surroundings say. Takes less than
-/// two seconds.
-pub async fn settle(chosen: Option<String>, surroundings: Surroundings<'_>) -> String {
-    if let Some(name) = chosen {
-        return name;
-    }
-    let Found { name: identity, from } = find(surroundings, &hostname()).await;
-    match from {
-        Source::Ecs { definition } => {
-            tracing::info!(identity, from = "ECS task", definition, "identity");
+impl Identity {
+    /// What a person chose, or what the surroundings say. Takes less than two seconds.
+    pub async fn settle(chosen: Option<String>, surroundings: Surroundings<'_>) -> Self {
+        match chosen {
+            Some(name) => Self { name, from: None },
+            None => find(surroundings, &hostname()).await,
         }
-        Source::Kubernetes { namespace } => {
-            tracing::info!(identity, from = "Kubernetes pod", namespace, "identity");
-        }
-        Source::Ec2 => tracing::info!(identity, from = "EC2 instance", "identity"),
-        Source::Host => tracing::info!(identity, from = "host name", "identity"),
     }
-    identity
+
+    /// Says in the log where it was found.
+    pub fn announce(&self) {
+        let identity = &self.name;
+        match &self.from {
+            None => {}
+            Some(Source::Ecs { definition }) => {
+                tracing::info!(identity, from = "ECS task", definition, "identity found");
+            }
+            Some(Source::Kubernetes { namespace }) => {
+                tracing::info!(identity, from = "Kubernetes pod", namespace, "identity found");
+            }
+            Some(Source::Ec2) => tracing::info!(identity, from = "EC2 instance", "identity found"),
+            Some(Source::Host) => tracing::info!(identity, from = "host name", "identity found"),
+        }
+    }
 }
 
 /// Asks the first platform that this is. If it does not say who this is, the host's name has to do:
 /// what another platform says would be the name of something else, an ECS task's EC2 instance, say.
-async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Found {
+async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
     let said = tokio::time::timeout(LIMIT, ask(surroundings, hostname)).await;
     let said = said.unwrap_or_else(|_| {
         let limit = humantime::format_duration(LIMIT);
@@ -102,7 +108,7 @@ async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Found {
             None
         }
     }
-    .unwrap_or_else(|| Found { name: hostname.to_owned(), from: Source::Host })
+    .unwrap_or_else(|| Identity { name: hostname.to_owned(), from: Some(Source::Host) })
 }
 
 fn warn(why: &str) {
@@ -113,26 +119,26 @@ fn warn(why: &str) {
 }
 
 /// What the platform says, if there is one.
-async fn ask(surroundings: Surroundings<'_>, hostname: &str) -> Option<Result<Found, String>> {
+async fn ask(surroundings: Surroundings<'_>, hostname: &str) -> Option<Result<Identity, String>> {
     if let Some(metadata) = ecs::Metadata::here(surroundings) {
         return Some(on_ecs(metadata).await.map_err(|why| format!("ECS: {why}")));
     }
     if let Some(Pod { name, namespace }) = kubernetes::pod(surroundings, hostname) {
-        return Some(Ok(Found { name, from: Source::Kubernetes { namespace } }));
+        return Some(Ok(Identity { name, from: Some(Source::Kubernetes { namespace }) }));
     }
     let metadata = ec2::Metadata::here(surroundings)?;
     Some(on_ec2(metadata).await.map_err(|why| format!("EC2: {why}")))
 }
 
-async fn on_ecs(metadata: Result<ecs::Metadata, String>) -> Result<Found, String> {
+async fn on_ecs(metadata: Result<ecs::Metadata, String>) -> Result<Identity, String> {
     let task = metadata?.task().await?;
     let name = task.task_arn.ok_or("it gives no TaskARN")?;
     let definition = [task.family, task.revision].into_iter().flatten().collect::<Vec<_>>();
-    Ok(Found { name, from: Source::Ecs { definition: definition.join(":") } })
+    Ok(Identity { name, from: Some(Source::Ecs { definition: definition.join(":") }) })
 }
 
-async fn on_ec2(metadata: Result<ec2::Metadata, String>) -> Result<Found, String> {
-    Ok(Found { name: metadata?.instance_id().await?, from: Source::Ec2 })
+async fn on_ec2(metadata: Result<ec2::Metadata, String>) -> Result<Identity, String> {
+    Ok(Identity { name: metadata?.instance_id().await?, from: Some(Source::Ec2) })
 }
 
 /// The name of this host.

@@ -65,6 +65,7 @@ pub struct Metrics {
     standing: IntGaugeVec,
     answer_age: GaugeVec,
     holds: IntGaugeVec,
+    connections: IntGaugeVec,
     transitions: IntCounterVec,
     renewals: IntCounterVec,
     regressions: IntCounterVec,
@@ -137,6 +138,12 @@ impl Metrics {
                 "Leader-only commands of other processes (bellwether only) that keep the lease \
                  from being freed now.",
                 ELECTION,
+            )?,
+            connections: to.gauges(
+                "bellwether_http_connections",
+                "Connections that are open now: with an event stream on them ('stream'), and all \
+                 others ('other').",
+                "kind",
             )?,
             transitions: to.counters(
                 "bellwether_transitions_total",
@@ -233,6 +240,15 @@ impl Metrics {
         let silence = view.store_silence(now).unwrap_or_else(|| now.since(self.started));
         self.answer_age.with_label_values(&name).set(silence.as_secs_f64());
         self.validity.with_label_values(&name).set(view.valid_for(now).as_secs_f64());
+    }
+
+    /// Sets how many connections are open, and how many of them are event streams, before
+    /// [`Metrics::render`].
+    pub fn show_connections(&self, open: usize, streams: usize) {
+        for (kind, count) in [("stream", streams), ("other", open.saturating_sub(streams))] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.connections.with_label_values(&[kind]).set(count);
+        }
     }
 
     /// The text that Prometheus reads.

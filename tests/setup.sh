@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 # program to look for : Debian package that has it
 needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps
-        pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl"
+        pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl chromium:chromium"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -18,6 +18,8 @@ for pair in $needed; do
 done
 # For the Python example of docs/postgres.md.
 /usr/bin/python3 -c 'import psycopg2' 2>/dev/null || packages+=(python3-psycopg2)
+# For the Django project of examples/django-once.
+/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ! command -v cargo >/dev/null; then
     packages+=(rustup)
 fi
@@ -45,6 +47,15 @@ if ! cargo install --list | grep -qx "dynoxide-rs v$dynoxide:"; then
         cargo install dynoxide-rs --version "$dynoxide" --locked \
         --no-default-features --features cli,http-server,native-sqlite
 fi
+# A Python with what examples/django-once needs, made anew when its requirements change.
+requirements=examples/django-once/requirements.txt
+django=target/tools/django
+if ! cmp -s "$requirements" "$django/requirements.txt"; then
+    rm -rf "$django"
+    /usr/bin/python3 -m venv "$django"
+    "$django/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$requirements"
+    cp "$requirements" "$django/requirements.txt"
+fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
@@ -61,4 +72,21 @@ if ! "$prometheus/promtool" --version >/dev/null 2>&1; then
     dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb |
         tar -x -C "$prometheus" --strip-components=3 ./usr/bin
     as_root rm -r "$folder"
+fi
+
+# Schemathesis, which asks what the description of the answers says: in an environment of its own.
+wanted=tests/openapi/requirements.txt
+tools=target/tools/schemathesis
+if ! cmp -s "$wanted" "$tools/installed.txt"; then
+    rm -rf "$tools"
+    mkdir -p target/tools
+    # Debian's Python needs a package for this; others have it in them.
+    python3 -m venv "$tools" 2>/dev/null || {
+        as_root apt-get update -q
+        DEBIAN_FRONTEND=noninteractive as_root apt-get install -qy --no-install-recommends python3-venv
+        rm -rf "$tools"
+        /usr/bin/python3 -m venv "$tools"
+    }
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+    cp "$wanted" "$tools/installed.txt"
 fi

@@ -2,11 +2,10 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 
 use super::Failure;
 use super::run::{cannot_guard, reap};
@@ -16,19 +15,21 @@ use crate::candidate::Handle;
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::{OwnEnd, Supervisor};
 use crate::config::{CandidateArgs, InvalidConfig, StoreArgs};
-use crate::election::clock::{Clock, HostClock, WallTime};
-use crate::election::elector::Swapped;
-use crate::election::lease::{ElectionName, LeaseRecord};
+use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::leadership::Leadership;
+use crate::election::lease::{ElectionName, Term};
 use crate::election::outcome::Outcome;
+use crate::logs::ProgressLine;
 use crate::platform;
 use crate::release;
-use crate::store::{self, Store, StoreError, StoreUrl};
+
+mod reset;
 
 /// How often a log says who is waited for.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
-/// How often a reset that collides with other writes is tried.
-const RESET_TRIES: usize = 10;
+/// How often the line on a terminal moves, so that a person sees that it is alive.
+const REDRAW_PERIOD: Duration = Duration::from_millis(250);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -67,6 +68,9 @@ pub(super) struct Args {
     no_stderr: bool,
 
     /// Forget that the work of the key was done, or has failed, so that it can be done again.
+    ///
+    /// Refused while an attempt is under way. Where the store cannot tell whether the instance that
+    /// made the last one is alive, its lease is watched, and this takes as long as that.
     #[arg(long, conflicts_with = "command")]
     reset: bool,
 
@@ -88,7 +92,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let mut config = args.candidate.check(record.clone(), args.store)?;
     config.max_attempts = Some(args.max_attempts);
     if args.reset {
-        return reset(&config.store, &record, config.timing.call_timeout()).await;
+        return reset::run(&config, args.timeout).await;
     }
     let mut signals = Signals::new()?;
     let sidecar = Sidecar::start(&config, None, None).await?;
@@ -104,7 +108,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         key,
         max_attempts: args.max_attempts,
         election: sidecar.election.clone(),
-        waiting: Waiting::new(),
+        waiting: Waiting::new(&sidecar.election),
     };
     once.until_final(sidecar, supervisor, &mut signals, args.timeout, grace).await
 }
@@ -129,7 +133,7 @@ enum End {
 
 impl Once {
     async fn until_final(
-        self,
+        mut self,
         mut sidecar: Sidecar,
         mut supervisor: Supervisor,
         signals: &mut Signals,
@@ -205,12 +209,13 @@ impl Once {
 
     fn report(&self, supervisor: &Supervisor) {
         let (view, now) = (self.election.leadership(), self.election.now());
-        let holder = view.holder(now).filter(|holder| supervisor.running_in() != Some(holder.term));
-        let what = match (holder, supervisor.running_in(), view.decided(now)) {
-            (_, Some(term), _) => format!("running here, in term {term}"),
-            (Some(holder), ..) => format!("waiting for {}, term {}", holder.identity, holder.term),
-            (None, None, Err(undecided)) => format!("waiting: {undecided}"),
-            (None, None, Ok(())) => "waiting".to_owned(),
+        if let Some(term) = supervisor.running_in() {
+            return self.waiting.say_running(&self.key, term);
+        }
+        let what = match (view.holder(now), view.decided(now)) {
+            (Some(holder), _) => format!("waiting for {}, term {}", holder.identity, holder.term),
+            (None, Err(undecided)) => format!("waiting: {undecided}"),
+            (None, Ok(())) => "waiting".to_owned(),
         };
         self.waiting.say(&self.key, &what);
     }
@@ -255,86 +260,49 @@ async fn after(timeout: Option<Duration>) {
 
 /// Says who is waited for: a line that changes on a terminal, a line every ten seconds in a log.
 struct Waiting {
-    bar: Option<ProgressBar>,
+    line: Option<ProgressLine>,
+    view: watch::Receiver<Leadership>,
     period: Duration,
+    due_at: BootTime,
 }
 
 impl Waiting {
-    fn new() -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-            ProgressBar::new_spinner().with_style(style)
-        });
-        let period = if bar.is_some() { Duration::from_millis(250) } else { REPORT_PERIOD };
-        Self { bar, period }
+    fn new(election: &Handle) -> Self {
+        let line = ProgressLine::on_terminal();
+        let (view, now) = (election.watch(), election.now());
+        let period = if line.is_some() { REDRAW_PERIOD } else { REPORT_PERIOD };
+        Self { line, view, period, due_at: now + period }
     }
 
-    async fn tick(&self) {
-        tokio::time::sleep(self.period).await;
+    /// Waits until there is something to say. Safe to cancel.
+    async fn tick(&mut self) {
+        let left = self.due_at.since(HostClock.now().boot);
+        tokio::select! {
+            () = tokio::time::sleep(left) => {}
+            // At once, so that the line is gone before the command writes anything.
+            Ok(()) = self.view.changed(), if self.line.is_some() => {}
+        }
+        self.due_at = HostClock.now().boot + self.period;
     }
 
     fn say(&self, key: &str, what: &str) {
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(format!("{key}: {what}"));
-                bar.tick();
-            }
+        match &self.line {
+            Some(line) => line.show(format!("{key}: {what}")),
             None => tracing::info!(key, "{what}"),
         }
     }
 
+    /// What the command writes says more, and must not be written over.
+    fn say_running(&self, key: &str, term: Term) {
+        match &self.line {
+            Some(line) => line.clear(),
+            None => tracing::info!(key, term, "running here"),
+        }
+    }
+
     fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if let Some(line) = &self.line {
+            line.clear();
         }
-    }
-}
-
-/// Takes the outcome out of the record. The term stays: it is never used again.
-async fn reset(url: &StoreUrl, record: &ElectionName, patience: Duration) -> Result<u8, Failure> {
-    let store = store::open(url, patience, std::sync::Arc::new(HostClock));
-    let reset = async {
-        for _ in 0..RESET_TRIES {
-            if let Some(done) = try_reset(&*store, record).await? {
-                return done;
-            }
-        }
-        Err(Failure::Undecided("the record keeps changing: try again".to_owned()))
-    };
-    // Each try is two calls.
-    let patience = patience * 2;
-    match tokio::time::timeout(patience, reset).await {
-        Ok(done) => done.map(|()| 0),
-        Err(_) => Err(Failure::Unavailable(format!("no answer from {url}: is it reachable?"))),
-    }
-}
-
-/// None if somebody else wrote in between.
-async fn try_reset(
-    store: &dyn Store,
-    record: &ElectionName,
-) -> Result<Option<Result<(), Failure>>, Failure> {
-    let unavailable = |error: StoreError| Failure::Unavailable(error.to_string());
-    let Some(found) = store.observe(record).await.map_err(unavailable)? else {
-        tracing::info!("there is nothing to reset");
-        return Ok(Some(Ok(())));
-    };
-    if let Some(holder) = &found.record.holder
-        && found.remaining != Some(Duration::ZERO)
-    {
-        let identity = &holder.identity;
-        return Ok(Some(Err(Failure::Undecided(format!(
-            "{identity} is at it now: wait until that attempt has ended"
-        )))));
-    }
-    let renew_time: WallTime = HostClock.now().wall;
-    let cleared = LeaseRecord { holder: None, outcome: None, renew_time, ..found.record };
-    match store.swap(record, Some(&found.version), &cleared).await.map_err(unavailable)? {
-        Swapped::Won(_) => {
-            tracing::info!("reset: the work can be done again");
-            Ok(Some(Ok(())))
-        }
-        Swapped::Lost(_) => Ok(None),
     }
 }

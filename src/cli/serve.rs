@@ -17,7 +17,7 @@ use crate::election::lease::{Candidate, ElectionName};
 use crate::gate::{Gate, Rules};
 use crate::health::Checks;
 use crate::http::{self, Access, App, Elections, Holds, Seat};
-use crate::identity;
+use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
 use crate::platform;
 use crate::store::{self, Store, StoreError};
@@ -157,13 +157,14 @@ impl<'a> Candidates<'a> {
         let clock: Arc<dyn Clock> = Arc::new(HostClock);
         let patience = config.timing.call_timeout();
         let store = store::open(&config.store, patience, Arc::clone(&clock));
-        let identity = identity::settle(config.identity.clone(), platform::here());
+        let identity = Identity::settle(config.identity.clone(), platform::here());
         let (identity, checked) = tokio::join!(identity, check_store(&*store, patience));
         checked?;
+        identity.announce();
         let metrics = Metrics::new(config.store.kind(), &config.timing, clock.now().boot)
             .map_err(|error| Failure::Unavailable(error.to_string()))?;
         let gate = beside::watch(gate, &metrics)?;
-        let candidate = identity::candidate(identity);
+        let candidate = identity::candidate(identity.name);
         Ok(Self { config, candidate, store, clock, metrics, gate })
     }
 

@@ -104,6 +104,9 @@ pub enum InvalidGate {
     /// `--gate-ecs-container` elsewhere.
     #[error("--gate-ecs-container is for ECS, and this is not ECS: {} is not set", ecs::VARIABLE)]
     NotOnEcs,
+    /// `--gate-ecs-container` without a name.
+    #[error("--gate-ecs-container: no container has an empty name")]
+    NoName,
     /// The metadata endpoint.
     #[error("--gate-ecs-container: {0}")]
     Ecs(String),
@@ -140,8 +143,9 @@ impl GateArgs {
         let url = self.gate_url.as_deref().map(str::parse).transpose();
         let url = url.map_err(|InvalidUrl(shown)| InvalidGate::Url(shown))?;
         let command = self.gate_command.as_deref().map(CommandSpec::parse).transpose()?;
-        let container = match self.gate_ecs_container.clone().filter(|name| !name.is_empty()) {
+        let container = match self.gate_ecs_container.clone() {
             None => None,
+            Some(name) if name.is_empty() => return Err(InvalidGate::NoName),
             Some(name) => {
                 let metadata = Metadata::here(platform::here()).ok_or(InvalidGate::NotOnEcs)?;
                 Some(ContainerCheck::new(name, metadata.map_err(InvalidGate::Ecs)?))

@@ -36,12 +36,20 @@ pub struct HookArgs {
     hook_timeout: Duration,
 }
 
-/// A command that is none.
+/// Why there cannot be such hooks.
 #[derive(Debug, thiserror::Error)]
-#[error("{flag}: {why}")]
-pub struct InvalidHook {
-    flag: &'static str,
-    why: InvalidCommand,
+pub enum InvalidHook {
+    /// A command that is none.
+    #[error("{flag}: {why}")]
+    Command {
+        /// Which.
+        flag: &'static str,
+        /// What is wrong with it.
+        why: InvalidCommand,
+    },
+    /// No time for anything.
+    #[error("--hook-timeout has to be more than zero")]
+    Timeout,
 }
 
 impl HookArgs {
@@ -52,6 +60,9 @@ impl HookArgs {
     ///
     /// What is wrong with it.
     pub fn check(self, shutdown_grace: Duration) -> Result<Option<Hooks>, InvalidConfig> {
+        if self.hook_timeout.is_zero() {
+            return Err(InvalidHook::Timeout.into());
+        }
         let hooks = Hooks {
             on_elected: command("--on-elected", self.on_elected)?,
             on_lost: command("--on-lost", self.on_lost)?,
@@ -65,5 +76,5 @@ impl HookArgs {
 
 fn command(flag: &'static str, text: Option<String>) -> Result<Option<CommandSpec>, InvalidHook> {
     let parsed = text.as_deref().map(CommandSpec::parse).transpose();
-    parsed.map_err(|why| InvalidHook { flag, why })
+    parsed.map_err(|why| InvalidHook::Command { flag, why })
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::Unwell;
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::command::tail::Tail;
 use crate::election::clock::{Clock, HostClock};
 use crate::election::order::Deadlines;
-use crate::gate::Outcome;
 
 /// How long what was asked to end has until it is killed: a shell needs a few milliseconds to heed
 /// SIGTERM, and the next check waits for it.
@@ -27,8 +27,10 @@ impl CommandCheck {
 
     /// Runs it under guard: nothing of it is left when this returns. It gets SIGTERM at the deadline
     /// and, soon after, SIGKILL.
-    pub(super) async fn ask(&self, within: Duration) -> Outcome {
-        let cannot = |error: std::io::Error| format!("cannot start the check's guard: {error}");
+    pub(super) async fn ask(&self, within: Duration) -> Result<(), Unwell> {
+        let cannot = |error: std::io::Error| {
+            Unwell::new(format!("the gate's command: cannot start its guard: {error}"))
+        };
         let (pipe, tail) = Tail::kept_only().map_err(cannot)?;
         let stop_at = HostClock.now().boot + within;
         let deadlines = Deadlines { stop_at, kill_at: stop_at + KILL_AFTER };
@@ -46,14 +48,13 @@ impl CommandCheck {
                 code => format!("it exited with {code}"),
             },
         };
-        let wrote = tail.text().await.map(|text| last_words(&text)).unwrap_or_default();
-        Err(format!("the gate's command: {said}{wrote}"))
+        let wrote = tail.text().await.and_then(|text| last_words(&text));
+        Err(Unwell { why: format!("the gate's command: {said}"), wrote })
     }
 }
 
-fn last_words(text: &str) -> String {
+fn last_words(text: &str) -> Option<String> {
     let text = text.trim();
     let begins = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(at, _)| at);
-    let end = text.get(begins..).unwrap_or_default();
-    if end.is_empty() { String::new() } else { format!(", and wrote: {}", end.escape_debug()) }
+    text.get(begins..).filter(|end| !end.is_empty()).map(str::to_owned)
 }

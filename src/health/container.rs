@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::gate::Outcome;
+use super::Unwell;
 use crate::platform::ecs::Metadata;
 
 /// See the module.
@@ -21,14 +21,14 @@ impl ContainerCheck {
         Self { name, metadata }
     }
 
-    pub(super) async fn ask(&self, within: Duration) -> Outcome {
+    pub(super) async fn ask(&self, within: Duration) -> Result<(), Unwell> {
         let task = match tokio::time::timeout(within, self.metadata.task()).await {
-            Ok(task) => task.map_err(|why| format!("ECS task metadata: {why}"))?,
+            Ok(task) => task.map_err(|why| format!("ECS task metadata: {why}")),
             Err(_) => {
                 let within = humantime::format_duration(within);
-                return Err(format!("ECS task metadata: no answer within {within}"));
+                Err(format!("ECS task metadata: no answer within {within}"))
             }
         };
-        task.is_well(&self.name)
+        task.and_then(|task| task.is_well(&self.name)).map_err(Unwell::new)
     }
 }

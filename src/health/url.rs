@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hyper::Method;
 
+use super::Unwell;
 use crate::fetch::{self, HttpUrl, InvalidUrl};
-use crate::gate::Outcome;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl FromStr for UrlCheck {
 impl UrlCheck {
     /// Asks on a connection of its own, as whoever uses the application would have to. The head of
     /// the answer decides.
-    pub(super) async fn ask(&self, within: Duration) -> Outcome {
+    pub(super) async fn ask(&self, within: Duration) -> Result<(), Unwell> {
         let Self(url) = self;
         let question = fetch::question(Method::GET, url.target());
         let asked = fetch::ask(url, question, String::new());
@@ -38,6 +38,6 @@ impl UrlCheck {
                 status => format!("status {status}"),
             },
         };
-        Err(format!("{url}: {said}"))
+        Err(Unwell::new(format!("{url}: {said}")))
     }
 }

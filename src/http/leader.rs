@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::events::Name;
+use super::query::Asked;
 use super::{App, Seat, busy, json, problem};
 use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::election::leadership::{Leadership, StandingDown};
@@ -57,7 +58,7 @@ impl<'a> Answer<'a> {
 pub(super) async fn leader(
     State(app): State<App>,
     seat: Seat,
-    Query(question): Query<Question>,
+    Asked(question): Asked<Question>,
 ) -> Response {
     let wait = match duration("wait", question.wait.as_deref(), MAX_WAIT) {
         Ok(wait) => wait,

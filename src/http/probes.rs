@@ -61,6 +61,8 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         let (election, now) = (&seat.election, seat.election.now());
         app.metrics.show(election.election(), &election.leadership(), seat.holds.count(), now);
     }
+    let (open, streams) = app.connections.count();
+    app.metrics.show_connections(open, streams);
     match app.metrics.render() {
         Ok(text) => {
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -21,5 +21,6 @@ mod dates;
 mod drill;
 mod fence;
 mod messages;
+mod once;
 mod tls;
 mod wall_clocks;

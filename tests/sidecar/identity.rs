@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bellwether::identity;
+use bellwether::identity::{self, Identity};
 use bellwether::platform::Surroundings;
 use serde_json::Value;
 
@@ -132,7 +132,7 @@ async fn settled(variable: &str, url: &str) -> String {
     let env = |name: &str| (name == variable).then(|| url.to_owned());
     let surroundings = Surroundings { env: &env, root: Path::new("/nowhere") };
     let asked = now();
-    let name = identity::settle(None, surroundings).await;
+    let name = Identity::settle(None, surroundings).await.name;
     assert!(now().since(asked) < LIMIT, "it was held up");
     name
 }

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -11,8 +12,11 @@ use std::time::Duration;
 use bellwether::election::clock::{BootTime, Clock, HostClock};
 use serde_json::Value;
 
+pub mod crowd;
 pub mod eight;
 pub mod lock;
+pub mod raw;
+pub mod tmpfs;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -44,7 +48,10 @@ pub struct Sidecar {
 
 /// What a process wrote to standard error, line by line.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
+pub struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    ended: Arc<AtomicBool>,
+}
 
 impl Log {
     pub fn of(source: impl std::io::Read + Send + 'static) -> Self {
@@ -52,14 +59,20 @@ impl Log {
         let sink = log.clone();
         thread::spawn(move || {
             for line in BufReader::new(source).lines().map_while(Result::ok) {
-                sink.0.lock().unwrap().push(line);
+                sink.lines.lock().unwrap().push(line);
             }
+            sink.ended.store(true, Ordering::Release);
         });
         log
     }
 
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Whether everybody who could write to it has gone, so that nothing more will come.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     pub fn text(&self) -> String {
@@ -252,13 +265,13 @@ impl Flock {
 
 /// Asks several sidecars all the time, and checks every answer against all others.
 pub struct Witness {
-    stop: Arc<std::sync::atomic::AtomicBool>,
+    stop: Arc<AtomicBool>,
     threads: Vec<thread::JoinHandle<Vec<(String, Answer)>>>,
 }
 
 impl Witness {
     pub fn of(flock: &Flock) -> Self {
-        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stop = Arc::new(AtomicBool::new(false));
         let (heard, first_answers) = std::sync::mpsc::channel();
         let threads = flock.members.iter().map(|sidecar| {
             let (name, url) = (sidecar.name.clone(), format!("{}/leader", sidecar.url));
@@ -267,7 +280,7 @@ impl Witness {
                 let mut answers = Vec::new();
                 answers.extend(get(&url).map(|answer| (name.clone(), answer)));
                 let _ = heard.send(());
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) {
                     answers.extend(get(&url).map(|answer| (name.clone(), answer)));
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -284,7 +297,7 @@ impl Witness {
     /// asked after somebody had said "yes" under a newer one.
     #[track_caller]
     pub fn saw_never_two(self) {
-        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         let answers = self.threads.into_iter().flat_map(|thread| thread.join().unwrap());
         let mut yes: Vec<_> = answers.filter(|(_, answer)| answer.leads()).collect();
         assert!(!yes.is_empty(), "the witness saw nobody lead");

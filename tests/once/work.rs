@@ -1,60 +1,7 @@
-//! `bellwether once`: work that is done once per key, across instances that start together, fail
-//! and die.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "tests fail by panicking"
-)]
+//! Who runs it, how often, and who learns of it.
 
-#[path = "support/mod.rs"]
-mod support;
-
-use std::fs;
-use std::process::{Child, Stdio};
-
-use support::{Log, Pasture, QUICK, bellwether, eventually, kill};
-
-/// A `bellwether once` of its own, killed when dropped.
-struct Once {
-    child: Child,
-    log: Log,
-}
-
-/// Starts one instance; `script` runs in the folder of the database.
-fn once(pasture: &Pasture, name: &str, args: &[&str], script: &str) -> Once {
-    let mut command = bellwether();
-    command.args(["once", "--store", &pasture.store(), "--identity", name]).args(QUICK).args(args);
-    command.args(["--", "sh", "-c", script]).current_dir(pasture.folder());
-    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let log = Log::of(child.stderr.take().unwrap());
-    Once { child, log }
-}
-
-impl Once {
-    #[track_caller]
-    fn exit_code(&mut self) -> Option<i32> {
-        eventually("it exits", || self.child.try_wait().unwrap()).code()
-    }
-}
-
-impl Drop for Once {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- log:\n{}", self.log.text());
-        }
-    }
-}
-
-/// The lines that the commands wrote to a file.
-fn lines(pasture: &Pasture, file: &str) -> Vec<String> {
-    let text = fs::read_to_string(pasture.folder().join(file)).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
-}
+use crate::scene::{lines, once};
+use crate::support::{Pasture, bellwether, eventually};
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
@@ -115,37 +62,6 @@ fn an_attempt_that_fails_can_be_followed_by_one_that_succeeds() {
 }
 
 #[test]
-fn a_reset_allows_it_again_and_the_term_goes_on() {
-    let pasture = Pasture::new();
-    let script = "echo $BELLWETHER_TERM >> runs; exit 1";
-    let args = ["--key", "k", "--max-attempts", "1"];
-    for _ in 0..2 {
-        assert_eq!(once(&pasture, "a", &args, script).exit_code(), Some(1));
-    }
-    let reset = bellwether()
-        .args(["once", "--store", &pasture.store(), "--reset", "--key", "k"])
-        .status()
-        .unwrap();
-    assert!(reset.success());
-    assert_eq!(once(&pasture, "a", &args, script).exit_code(), Some(1));
-    assert_eq!(lines(&pasture, "runs"), ["1", "2"], "each attempt has a term of its own");
-}
-
-#[test]
-fn a_reset_is_refused_while_somebody_is_at_it() {
-    let pasture = Pasture::new();
-    let _runner = once(&pasture, "a", &["--key", "k"], "echo run >> runs; sleep 60");
-    eventually("it runs", || (!lines(&pasture, "runs").is_empty()).then_some(()));
-    let reset = bellwether()
-        .args(["once", "--store", &pasture.store(), "--reset", "--key", "k"])
-        .output()
-        .unwrap();
-    assert_eq!(reset.status.code(), Some(75));
-    let said = String::from_utf8(reset.stderr).unwrap();
-    assert!(said.contains("a is at it now"), "{said}");
-}
-
-#[test]
 fn a_runner_that_is_killed_is_taken_over_and_its_command_is_dead_before() {
     let pasture = Pasture::new();
     let script = "trap '' TERM; for i in $(seq 50); do \
@@ -154,8 +70,7 @@ fn a_runner_that_is_killed_is_taken_over_and_its_command_is_dead_before() {
     let mut first = once(&pasture, "a", &["--key", "k"], script);
     eventually("it runs", || (!lines(&pasture, "beats").is_empty()).then_some(()));
     let mut second = once(&pasture, "b", &["--key", "k"], script);
-    kill("KILL", first.child.id());
-    first.child.wait().unwrap();
+    first.kill();
     assert_eq!(second.exit_code(), Some(0));
     assert_eq!(lines(&pasture, "finished"), ["b"], "the first was cut off, the second was not");
     let beats: Vec<(u64, f64)> = lines(&pasture, "beats")
@@ -177,7 +92,7 @@ fn a_runner_that_is_asked_to_end_hands_over() {
     let mut first = once(&pasture, "a", &["--key", "k"], script);
     eventually("it runs", || (!lines(&pasture, "runs").is_empty()).then_some(()));
     let mut second = once(&pasture, "b", &["--key", "k"], "echo second >> runs");
-    kill("TERM", first.child.id());
+    first.signal("TERM");
     assert_eq!(first.exit_code(), Some(143), "it was not done here");
     assert_eq!(second.exit_code(), Some(0));
     assert_eq!(lines(&pasture, "runs"), ["a", "second"]);
@@ -216,14 +131,38 @@ fn a_command_that_does_not_exist_fails_like_any_other() {
 }
 
 #[test]
-fn a_wrong_key_exits_64() {
+fn a_second_signal_exits_at_once_and_the_command_is_gone_soon_after() {
     let pasture = Pasture::new();
-    for key in ["", "two words"] {
-        let args = ["once", "--store", &pasture.store(), "--key", key, "--", "true"];
-        let output = bellwether().args(args).output().unwrap();
-        assert_eq!(output.status.code(), Some(64));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("is not a key: use 1 to 255 bytes"), "{said}");
+    let script = "trap '' TERM; while :; do echo beat >> beats; sleep 0.02; done";
+    let mut runner = once(&pasture, "a", &["--key", "k", "--shutdown-grace", "1h"], script);
+    eventually("it runs", || (!lines(&pasture, "beats").is_empty()).then_some(()));
+    runner.signal("TERM");
+    eventually("it waits for the command", || {
+        (runner.log.count("shutting down") > 0).then_some(())
+    });
+    runner.signal("INT");
+    assert_eq!(runner.exit_code(), Some(1));
+    eventually("the command is gone", || {
+        let before = lines(&pasture, "beats").len();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        (lines(&pasture, "beats").len() == before).then_some(())
+    });
+}
+
+/// With a retry period of a quarter of an hour, only a push can be so quick.
+#[test]
+fn who_waits_is_told_and_does_not_have_to_look() {
+    let pasture = Pasture::new();
+    let slow = ["--lease-duration", "1h", "--renew-deadline", "40m", "--retry-period", "15m"];
+    let args = [&["--key", "k"][..], &slow].concat();
+    let mut runner = once(&pasture, "a", &args, "until [ -e go ]; do sleep 0.02; done");
+    eventually("it leads", || (runner.log.count("elected") > 0).then_some(()));
+    let mut waiters = ["b", "c"].map(|name| once(&pasture, name, &args, "echo no >> runs"));
+    for waiter in &waiters {
+        eventually("it waits", || (waiter.log.count("another instance leads") > 0).then_some(()));
     }
-    assert!(!pasture.path().exists());
+    std::fs::write(pasture.folder().join("go"), "").unwrap();
+    assert_eq!(runner.exit_code(), Some(0));
+    assert_eq!(waiters.each_mut().map(|waiter| waiter.exit_code()), [Some(0); 2]);
+    assert_eq!(lines(&pasture, "runs").len(), 0);
 }
