@@ -58,11 +58,12 @@ fn row(name: &str, ms: [u64; 3]) -> String {
     let rates = (lease.as_secs_f64() / killed.as_secs_f64() - 1.0) * 100.0;
     let writes = Duration::from_secs(3600).as_millis() / retry.as_millis();
     format!(
-        "| {name} | {} / {} / {} | {} to {} | {} | {} | {} | {rates:.0} % | {writes} |\n",
+        "| {name} | {} / {} / {} | {} to {}; on DynamoDB to {} | {} | {} | {} | {rates:.0} % | {writes} |\n",
         shown(lease),
         shown(renew),
         shown(retry),
         shown(lease - retry),
+        shown(lease),
         shown(lease + retry),
         shown(ridden_out(timing)),
         shown(timing.call_timeout()),
