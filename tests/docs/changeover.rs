@@ -34,7 +34,8 @@ fn nobody_stands_in_the_new_election_who_does_not_lead_in_the_old_one() {
     let start = |name: &str| {
         let mut command = bellwether();
         command.env("PATH", &path).env("HOSTNAME", name);
-        let more = [&arguments[..], &["--gate-period", "200ms", "--gate-timeout", "200ms"]].concat();
+        let more =
+            [&arguments[..], &["--gate-period", "200ms", "--gate-timeout", "200ms"]].concat();
         Sidecar::start_as(name, &pasture.store(), &more, command)
     };
     elects("b");

@@ -35,9 +35,7 @@ fn the_table_of_durations_is_up_to_date() {
     let head = "| | lease / renew / retry | nobody leads after a crash | an outage is ridden out | \
                 a call may take | work that lost its lease has | clock rates may differ by | \
                 writes an hour |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
-    let made = format!(
-        "{before}<!-- profiles -->\n{head}{rows}<!-- end of profiles -->{after}"
-    );
+    let made = format!("{before}<!-- profiles -->\n{head}{rows}<!-- end of profiles -->{after}");
     if std::env::var_os("BELLWETHER_WRITE_DOCS").is_some() {
         fs::write(&path, &made).unwrap();
     } else {
