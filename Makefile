@@ -14,9 +14,9 @@ setup:
 fuzz: setup
 	BELLWETHER_FUZZ=1000000 BELLWETHER_SEED=$$(date +%s) cargo test --locked --test fuzz -- --nocapture
 
-# The figures of the README, measured here. Takes about four minutes.
+# The figures of the README, measured here. Takes about seven minutes.
 figures: setup
-	cargo bench --locked --bench figures
+	cargo bench --locked --bench figures --bench http
 
 # The figures of docs/postgres.md, measured here. Takes about twelve minutes.
 figures-postgres: setup

@@ -15,6 +15,7 @@ mod support;
 use std::time::Duration;
 use std::{fs, thread};
 
+use support::process::{cpu_ticks, resident};
 use support::{Flock, Pasture, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, eventually, get, now};
 
 /// How often each hand-over is played.
@@ -62,21 +63,6 @@ fn idle() {
         print(&format!("{name}, resident"), &format!("{:.1} MB", megabytes(resident(member.id()))));
         print(&format!("{name}, CPU time in {IDLE:?}"), &format!("{} ms", ticks * 10));
     }
-}
-
-/// Bytes of memory that are resident.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
-
-/// CPU time in hundredths of a second, the unit of `/proc`.
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let fields: Vec<_> = fields.split(' ').collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 /// From the start of a process to its first 200, on a fresh file and on a dead leader's record.

@@ -15,6 +15,7 @@ use serde_json::Value;
 pub mod crowd;
 pub mod eight;
 pub mod lock;
+pub mod process;
 pub mod raw;
 pub mod tmpfs;
 
