@@ -346,6 +346,10 @@ impl Worker {
         let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
         for call in calls {
             let Ask::Write(write, _) = &call.ask else { continue };
+            if call.ask.is_given_up() {
+                told.push(Err(errors::locked(&self.shared.path)));
+                continue;
+            }
             let swapped = self.own(self.shared.swap(&mut transaction, write).await)?;
             let won = matches!(swapped, Ok(Swapped::Won(_)));
             changes_leader |= won && write.record.changes_leader();
