@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 # program to look for : Debian package that has it
 needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps
-        pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl chromium:chromium"
+        pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -20,6 +20,10 @@ done
 /usr/bin/python3 -c 'import psycopg2' 2>/dev/null || packages+=(python3-psycopg2)
 # For the Django project of examples/django-once.
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+# A browser for the page. Ubuntu has no package of it: there, install Chrome or the snap beforehand.
+if ! command -v chromium chromium-browser google-chrome >/dev/null; then
+    packages+=(chromium)
+fi
 if ! command -v cargo >/dev/null; then
     packages+=(rustup)
 fi
