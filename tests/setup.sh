@@ -59,3 +59,5 @@ fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
+# What checks the image and the chart.
+"$(dirname "$0")/kubernetes/setup.sh"
