@@ -14,6 +14,8 @@ use serde_json::Value;
 
 pub mod eight;
 pub mod lock;
+pub mod static_binary;
+pub mod tools;
 pub mod tmpfs;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
