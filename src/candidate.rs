@@ -137,10 +137,11 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
     let Standing { election, candidate, timing, max_attempts, store, clock, metrics, url } =
         standing;
     // The incarnation is random: seeded with it, candidates that start together do not stay
-    // together.
+    // together; nor do the elections of one candidate, because each has its own name.
     let seed = candidate
         .incarnation
         .bytes()
+        .chain(election.as_str().bytes())
         .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
     let elector = Elector::new(candidate, timing, seed);
     let elector = match max_attempts {

@@ -17,6 +17,10 @@ use crate::store::{InvalidStoreUrl, StoreUrl};
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
 const MIN_TOKEN: usize = 16;
 
+/// The most elections of one sidecar. Each costs a timer, some kilobytes and, while it leads, a write
+/// in every retry period: with the default of 2 s these are 128 writes a second.
+const MAX_ELECTIONS: usize = 256;
+
 /// Which store.
 #[derive(Args, Clone, Debug)]
 pub struct StoreArgs {
@@ -121,6 +125,30 @@ pub struct ElectionArgs {
     /// The election to stand in: candidates of the same name compete.
     #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME", default_value = "default")]
     election: String,
+
+    #[command(flatten)]
+    candidate: CandidateArgs,
+}
+
+/// How an instance stands in several elections at once.
+#[derive(Args, Clone, Debug)]
+pub struct ElectionsArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// The election to stand in: candidates of the same name compete. Can be given several times.
+    ///
+    /// Several elections are independent of each other, and share the instance's name and its
+    /// connection to the store. The paths without an election in them are those of the first. In
+    /// the variable, commas stand between the names.
+    #[arg(
+        long,
+        env = "BELLWETHER_ELECTION",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "default"
+    )]
+    election: Vec<String>,
 
     #[command(flatten)]
     candidate: CandidateArgs,
@@ -252,6 +280,8 @@ pub struct ElectionConfig {
     pub store: StoreUrl,
     /// Which record.
     pub election: ElectionName,
+    /// Which others as well, each by itself.
+    pub others: Vec<ElectionName>,
     /// Who stands.
     pub identity: String,
     /// The durations.
@@ -271,6 +301,12 @@ pub enum InvalidConfig {
     /// See [`InvalidElectionName`].
     #[error("{0}")]
     Election(#[from] InvalidElectionName),
+    /// The same election twice.
+    #[error("election '{0}' is named twice: an instance stands in an election once")]
+    ElectionTwice(ElectionName),
+    /// More than a process can serve within its bounds.
+    #[error("{0} elections are too many for one sidecar: name at most {MAX_ELECTIONS}")]
+    TooManyElections(usize),
     /// See [`InvalidKey`].
     #[error("{0}")]
     Key(#[from] InvalidKey),
@@ -328,6 +364,32 @@ impl ElectionArgs {
     }
 }
 
+impl ElectionsArgs {
+    /// Checks everything.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is wrong.
+    pub fn check(self) -> Result<ElectionConfig, InvalidConfig> {
+        if self.election.len() > MAX_ELECTIONS {
+            return Err(InvalidConfig::TooManyElections(self.election.len()));
+        }
+        let mut elections = Vec::with_capacity(self.election.len());
+        for name in &self.election {
+            let election: ElectionName = name.parse()?;
+            if elections.contains(&election) {
+                return Err(InvalidConfig::ElectionTwice(election));
+            }
+            elections.push(election);
+        }
+        let mut elections = elections.into_iter();
+        // An empty variable names none.
+        let first = elections.next().map_or_else(|| "".parse(), Ok)?;
+        let config = self.candidate.check(first, self.store)?;
+        Ok(ElectionConfig { others: elections.collect(), ..config })
+    }
+}
+
 impl CandidateArgs {
     /// Checks everything about standing in `election`.
     ///
@@ -344,8 +406,15 @@ impl CandidateArgs {
             Some(identity) => identity::parse(identity)?,
             None => identity::hostname(),
         };
-        let (store, shutdown_grace) = (store.check()?, self.shutdown_grace);
-        Ok(ElectionConfig { store, election, identity, timing, max_attempts: None, shutdown_grace })
+        Ok(ElectionConfig {
+            store: store.check()?,
+            election,
+            others: Vec::new(),
+            identity,
+            timing,
+            max_attempts: None,
+            shutdown_grace: self.shutdown_grace,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Counters and gauges, by Prometheus's conventions.
 //!
 //! Gauges that depend on the time (who leads, for how long) are computed when they are read: see
-//! [`Metrics::render`].
+//! [`Metrics::show`].
 
 use std::time::Duration;
 
@@ -118,12 +118,6 @@ impl Metrics {
         self.transitions.with_label_values(&[election.as_str(), to, reason]).inc();
     }
 
-    /// Says how many holds there are.
-    pub fn count_holds(&self, election: &ElectionName, count: usize) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.holds.with_label_values(&[election.as_str()]).set(count);
-    }
-
     /// Counts a call to the store.
     pub fn count_call(
         &self,
@@ -145,17 +139,9 @@ impl Metrics {
         self.calls.with_label_values(&labels).observe(took.as_secs_f64());
     }
 
-    /// The text that Prometheus reads, true at `now`.
-    ///
-    /// # Errors
-    ///
-    /// When the text cannot be built.
-    pub fn render(
-        &self,
-        election: &ElectionName,
-        view: &Leadership,
-        now: BootTime,
-    ) -> prometheus::Result<String> {
+    /// Sets what depends on the time to what is true of an election at `now`, before
+    /// [`Metrics::render`].
+    pub fn show(&self, election: &ElectionName, view: &Leadership, holds: usize, now: BootTime) {
         let name = [election.as_str()];
         let leading = i64::from(view.is_leading(now));
         self.master.with_label_values(&name).set(leading);
@@ -163,6 +149,16 @@ impl Metrics {
         let term = i64::try_from(view.term().unwrap_or(0)).unwrap_or(i64::MAX);
         self.term.with_label_values(&name).set(term);
         self.validity.with_label_values(&name).set(view.valid_for(now).as_secs_f64());
+        let holds = i64::try_from(holds).unwrap_or(i64::MAX);
+        self.holds.with_label_values(&name).set(holds);
+    }
+
+    /// The text that Prometheus reads.
+    ///
+    /// # Errors
+    ///
+    /// When the text cannot be built.
+    pub fn render(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::Failure;
 use super::signals::Signals;
-use crate::candidate::{self, Handle, Standing};
-use crate::config::{ElectionArgs, ElectionConfig, ListenArgs, TokenArgs};
+use crate::candidate::{self, Driver, Handle, Standing};
+use crate::config::{ElectionConfig, ElectionsArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
-use crate::http::{self, Access, App, Holds};
+use crate::election::lease::{Candidate, ElectionName};
+use crate::http::{self, Access, App, Elections, Holds, Seat};
 use crate::identity;
 use crate::metrics::Metrics;
 use crate::store::{self, Store, StoreError};
@@ -21,7 +22,7 @@ use crate::store::{self, Store, StoreError};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    election: ElectionArgs,
+    elections: ElectionsArgs,
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
@@ -29,8 +30,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
-    let config = args.election.check()?;
+    let config = args.elections.check()?;
     let listen = Listen { address: args.listen.listen, token: args.token.check()? };
+    http::raise_open_files(1 + config.others.len());
     let mut signals = Signals::new()?;
     let mut sidecar = Sidecar::start(&config, Some(listen)).await?;
 
@@ -49,10 +51,12 @@ pub(super) struct Listen {
     pub(super) token: Option<String>,
 }
 
-/// A candidate that stands, and the answers of it.
+/// Who stands, in one election or several, and the answers of it.
 pub(super) struct Sidecar {
+    /// The election that was named first, of `run` and `once` the only one.
     pub(super) election: Handle,
-    driver: JoinHandle<()>,
+    others: Vec<Handle>,
+    drivers: JoinSet<()>,
 }
 
 impl Sidecar {
@@ -69,32 +73,41 @@ impl Sidecar {
             Some(address) => Some(listen_on(address).await?),
             None => None,
         };
-        let url = listener.as_ref().map(|(_, address)| format!("http://{address}/leader"));
-        let (standing, metrics) = prepare(config, url.clone()).await?;
-        let (election, driver) = candidate::stand(standing)
-            .map_err(|error| Failure::Unavailable(format!("cannot set up a timer: {error}")))?;
-        tracing::info!(
-            election = %config.election, identity = config.identity, store = %config.store, url,
-            "standing"
-        );
-        if let Some((listener, address)) = listener {
-            let election = election.clone();
-            let holds = Holds::new(config.shutdown_grace);
-            let access = Access::new(address.ip(), token);
-            tokio::spawn(http::serve(listener, App { election, metrics, holds, access }));
+        let url = listener.as_ref().map(|(_, address)| format!("http://{address}"));
+        let candidates = Candidates::prepare(config).await?;
+        let (election, driver) = candidates.stand(&config.election, url.clone())?;
+        let mut drivers = JoinSet::new();
+        drivers.spawn(driver.run());
+        let mut others = Vec::with_capacity(config.others.len());
+        for name in &config.others {
+            let url = url.as_ref().map(|url| format!("{url}/elections/{name}"));
+            let (other, driver) = candidates.stand(name, url)?;
+            others.push(other);
+            drivers.spawn(driver.run());
         }
-        Ok(Self { election, driver: tokio::spawn(driver.run()) })
+        if let Some((listener, address)) = listener {
+            let seat = |election: &Handle| Seat {
+                election: election.clone(),
+                holds: Holds::new(config.shutdown_grace),
+            };
+            let elections = Elections::new(seat(&election), others.iter().map(seat).collect());
+            let app = App::new(elections, candidates.metrics, Access::new(address.ip(), token));
+            http::start(listener, app).map_err(|error| no_timer(&error))?;
+        }
+        Ok(Self { election, others, drivers })
     }
 
-    /// Begins to leave the election.
+    /// Begins to leave the elections.
     pub(super) async fn shut_down(&self, grace: Duration) {
-        self.election.shut_down(grace).await;
+        for election in std::iter::once(&self.election).chain(&self.others) {
+            election.shut_down(grace).await;
+        }
     }
 
-    /// Waits until the candidate has left the election. Safe to cancel.
+    /// Waits until the candidate has left every election. Safe to cancel.
     pub(super) async fn left(&mut self) {
         // A driver that panicked has left as well; with `panic = "abort"` there is none.
-        let _ = (&mut self.driver).await;
+        while self.drivers.join_next().await.is_some() {}
     }
 }
 
@@ -104,27 +117,50 @@ async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fai
     Ok((listener, address))
 }
 
-/// Opens the store and makes ready to stand.
-async fn prepare(
-    config: &ElectionConfig,
-    url: Option<String>,
-) -> Result<(Standing, Metrics), Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(HostClock);
-    let patience = config.timing.call_timeout();
-    let store = store::open(&config.store, patience, Arc::clone(&clock));
-    check_store(&*store, patience).await?;
-    let metrics = Metrics::new().map_err(|error| Failure::Unavailable(error.to_string()))?;
-    let standing = Standing {
-        election: config.election.clone(),
-        candidate: identity::candidate(config.identity.clone()),
-        timing: config.timing,
-        max_attempts: config.max_attempts,
-        store,
-        clock,
-        metrics: metrics.clone(),
-        url,
-    };
-    Ok((standing, metrics))
+/// What the candidates of all elections have in common.
+struct Candidates<'a> {
+    config: &'a ElectionConfig,
+    candidate: Candidate,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+impl<'a> Candidates<'a> {
+    /// Opens the store and makes ready to stand.
+    async fn prepare(config: &'a ElectionConfig) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(HostClock);
+        let patience = config.timing.call_timeout();
+        let store = store::open(&config.store, patience, Arc::clone(&clock));
+        check_store(&*store, patience).await?;
+        let metrics = Metrics::new().map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let candidate = identity::candidate(config.identity.clone());
+        Ok(Self { config, candidate, store, clock, metrics })
+    }
+
+    /// Stands in one election, whose answers are below `url`.
+    fn stand(
+        &self,
+        election: &ElectionName,
+        url: Option<String>,
+    ) -> Result<(Handle, Driver), Failure> {
+        let url = url.map(|url| format!("{url}/leader"));
+        let config = self.config;
+        tracing::info!(
+            %election, identity = config.identity, store = %config.store, url, "standing"
+        );
+        candidate::stand(Standing {
+            election: election.clone(),
+            candidate: self.candidate.clone(),
+            timing: config.timing,
+            max_attempts: config.max_attempts,
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            url,
+        })
+        .map_err(|error| no_timer(&error))
+    }
 }
 
 /// What only a person can put right is said at once, and ends the program. A store that is not
@@ -145,6 +181,10 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
         ),
         _ => format!("cannot listen on {address}: {error}: choose another with --listen"),
     })
+}
+
+fn no_timer(error: &io::Error) -> Failure {
+    Failure::Unavailable(format!("cannot set up a timer: {error}: may more files be open?"))
 }
 
 /// A second signal exits now, and leaves the lease to run out.
