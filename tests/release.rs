@@ -29,7 +29,10 @@ fn the_version_is_the_same_everywhere() {
         ("docs/kubernetes.md", format!("bellwether:{VERSION}\n")),
         ("docs/image.md", format!("bellwether:{VERSION}\n")),
     ] {
-        assert!(text(file).contains(&line), "{file} has another version than Cargo.toml: {VERSION}");
+        assert!(
+            text(file).contains(&line),
+            "{file} has another version than Cargo.toml: {VERSION}"
+        );
     }
     let example = text("charts/example/Chart.yaml");
     let versions: Vec<_> = example.lines().filter(|l| l.starts_with("    version:")).collect();

@@ -103,9 +103,7 @@ impl Files {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the container exited with {status}: {}", log.text());
             }
-            let line = log.lines().into_iter().find(|line| line.contains("\"standing\""))?;
-            let line: Value = serde_json::from_str(&line).ok()?;
-            Some(line["url"].as_str()?.trim_end_matches("/leader").to_owned())
+            log.address()
         });
         Container { child, log, url }
     }

@@ -49,11 +49,7 @@ impl Pod {
         let mut command = started(container, name, store);
         let mut sidecar = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(sidecar.stderr.take().unwrap());
-        let url = eventually("the sidecar says where it answers", || {
-            let line = log.lines().into_iter().find(|line| line.contains("\"standing\""))?;
-            let line: Value = serde_json::from_str(&line).ok()?;
-            Some(line["url"].as_str()?.trim_end_matches("/leader").to_owned())
-        });
+        let url = eventually("the sidecar says where it answers", || log.address());
         eventually("the start-up probe succeeds", || {
             probe(container, "startupProbe", &url).then_some(())
         });
