@@ -33,6 +33,8 @@ pub struct Standing {
     pub timing: Timing,
     /// For work that is done once: how many attempts may fail.
     pub max_attempts: Option<u32>,
+    /// Whether it stands only once [`Handle::set_gate`] has opened the gate.
+    pub gated: bool,
     /// Where the record lives.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -134,7 +136,7 @@ impl Handle {
 ///
 /// When the system has no timer to spare.
 pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
-    let Standing { election, candidate, timing, max_attempts, store, clock, metrics, url } =
+    let Standing { election, candidate, timing, max_attempts, gated, store, clock, metrics, url } =
         standing;
     // The incarnation is random: seeded with it, candidates that start together do not stay
     // together; nor do the elections of one candidate, because each has its own name.
@@ -148,6 +150,7 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         Some(max_attempts) => elector.once(max_attempts),
         None => elector,
     };
+    let elector = if gated { elector.behind_gate() } else { elector };
     let (view, readers) = watch::channel(elector.leadership());
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (work, work_under_way) = watch::channel(0);

@@ -14,6 +14,12 @@ use crate::identity;
 use crate::release::UnknownRelease;
 use crate::store::{InvalidStoreUrl, StoreUrl};
 
+mod gate;
+mod hooks;
+
+pub use gate::{GateArgs, InvalidGate};
+pub use hooks::{HookArgs, InvalidHook};
+
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
 const MIN_TOKEN: usize = 16;
 
@@ -66,7 +72,11 @@ fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
 /// Who stands, and how.
 #[derive(Args, Clone, Debug)]
 pub struct CandidateArgs {
-    /// How this instance is called in answers and logs. Without this, the host's name.
+    /// How this instance is called in answers and logs.
+    ///
+    /// Without this, the first of these that there is: the ECS task's ARN, the Kubernetes pod's name
+    /// (POD_NAME, with POD_NAMESPACE, if the manifest sets them), the EC2 instance's id, the host's
+    /// name.
     #[arg(long, env = "BELLWETHER_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
 
@@ -282,8 +292,8 @@ pub struct ElectionConfig {
     pub election: ElectionName,
     /// Which others as well, each by itself.
     pub others: Vec<ElectionName>,
-    /// Who stands.
-    pub identity: String,
+    /// Who stands; none: as the surroundings say.
+    pub identity: Option<String>,
     /// The durations.
     pub timing: Timing,
     /// For work that is done once: how many attempts may fail.
@@ -327,6 +337,12 @@ pub enum InvalidConfig {
         /// What the system says.
         error: std::io::Error,
     },
+    /// See [`InvalidGate`].
+    #[error("{0}")]
+    Gate(#[from] InvalidGate),
+    /// See [`InvalidHook`].
+    #[error("{0}")]
+    Hook(#[from] InvalidHook),
     /// The URL of `--sidecar`.
     #[error("{0}")]
     Sidecar(#[from] InvalidSidecarUrl),
@@ -402,10 +418,7 @@ impl CandidateArgs {
         store: StoreArgs,
     ) -> Result<ElectionConfig, InvalidConfig> {
         let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period)?;
-        let identity = match &self.identity {
-            Some(identity) => identity::parse(identity)?,
-            None => identity::hostname(),
-        };
+        let identity = self.identity.as_deref().map(identity::parse).transpose()?;
         Ok(ElectionConfig {
             store: store.check()?,
             election,

@@ -14,8 +14,8 @@ use axum::routing::{get, post};
 use hyper::body::Bytes;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use connections::Connections;
 use events::Events;
@@ -26,7 +26,10 @@ mod elections;
 mod events;
 mod hold;
 mod leader;
+mod openapi;
+mod page;
 mod probes;
+mod query;
 mod resign;
 mod server;
 
@@ -50,8 +53,8 @@ pub struct App {
     pub elections: Elections,
     /// The counters.
     pub metrics: Metrics,
-    /// Whether the gate is open; none if there is no gate.
-    pub gate: Option<watch::Receiver<bool>>,
+    /// None if there is no gate.
+    pub gate: Option<Gate>,
     /// Who may change something.
     pub access: Access,
     events: Events,
@@ -64,6 +67,12 @@ impl App {
         let events = Events::of(&elections);
         let connections = Connections::new(elections.iter().count());
         Self { elections, metrics, gate: None, access, events, connections }
+    }
+
+    /// Behind this gate, if there is one.
+    #[must_use]
+    pub fn behind(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
     }
 }
 
@@ -81,7 +90,8 @@ pub fn start(listener: TcpListener, app: App) -> io::Result<()> {
 /// The paths.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(leader::name))
+        .merge(page::paths())
+        .route("/openapi.json", get(openapi::openapi))
         .route("/metrics", get(probes::metrics))
         .route("/elections", get(elections::elections))
         .merge(election_paths())

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -37,6 +38,7 @@ pub struct Metrics {
     term: IntGaugeVec,
     validity: GaugeVec,
     holds: IntGaugeVec,
+    connections: IntGaugeVec,
     transitions: IntCounterVec,
     calls: HistogramVec,
 }
@@ -76,6 +78,11 @@ impl Metrics {
                 "Leader-only commands of other processes that hold now.",
                 "election",
             )?,
+            connections: gauge(
+                "bellwether_http_connections",
+                "Connections that are open now, by whether an event stream is on them.",
+                "kind",
+            )?,
             transitions: IntCounterVec::new(
                 Opts::new(
                     "bellwether_transitions_total",
@@ -100,6 +107,7 @@ impl Metrics {
         registry.register(Box::new(metrics.term.clone()))?;
         registry.register(Box::new(metrics.validity.clone()))?;
         registry.register(Box::new(metrics.holds.clone()))?;
+        registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.transitions.clone()))?;
         registry.register(Box::new(metrics.calls.clone()))?;
         registry.register(Box::new(build))?;
@@ -116,6 +124,15 @@ impl Metrics {
             }
         };
         self.transitions.with_label_values(&[election.as_str(), to, reason]).inc();
+    }
+
+    /// Tells also what `collector` gathers.
+    ///
+    /// # Errors
+    ///
+    /// When another metric has the same name.
+    pub fn tell_also(&self, collector: impl Collector + 'static) -> prometheus::Result<()> {
+        self.registry.register(Box::new(collector))
     }
 
     /// Counts a call to the store.
@@ -151,6 +168,15 @@ impl Metrics {
         self.validity.with_label_values(&name).set(view.valid_for(now).as_secs_f64());
         let holds = i64::try_from(holds).unwrap_or(i64::MAX);
         self.holds.with_label_values(&name).set(holds);
+    }
+
+    /// Sets how many connections are open, and how many of them are event streams, before
+    /// [`Metrics::render`].
+    pub fn show_connections(&self, open: usize, streams: usize) {
+        for (kind, count) in [("stream", streams), ("other", open.saturating_sub(streams))] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.connections.with_label_values(&[kind]).set(count);
+        }
     }
 
     /// The text that Prometheus reads.

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 # program to look for : Debian package that has it
 needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps
-        pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl"
+        pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl chromium:chromium"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -59,5 +59,25 @@ fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
+<<<<<<< HEAD
 # What checks the image and the chart.
 "$(dirname "$0")/kubernetes/setup.sh"
+=======
+
+# Schemathesis, which asks what the description of the answers says: in an environment of its own.
+wanted=tests/openapi/requirements.txt
+tools=target/tools/schemathesis
+if ! cmp -s "$wanted" "$tools/installed.txt"; then
+    rm -rf "$tools"
+    mkdir -p target/tools
+    # Debian's Python needs a package for this; others have it in them.
+    python3 -m venv "$tools" 2>/dev/null || {
+        as_root apt-get update -q
+        DEBIAN_FRONTEND=noninteractive as_root apt-get install -qy --no-install-recommends python3-venv
+        rm -rf "$tools"
+        /usr/bin/python3 -m venv "$tools"
+    }
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+    cp "$wanted" "$tools/installed.txt"
+fi
+>>>>>>> main

@@ -8,15 +8,18 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::Failure;
 use super::signals::Signals;
+use super::{Failure, beside};
 use crate::candidate::{self, Driver, Handle, Standing};
-use crate::config::{ElectionConfig, ElectionsArgs, ListenArgs, TokenArgs};
+use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
 use crate::election::lease::{Candidate, ElectionName};
+use crate::gate::{Gate, Rules};
+use crate::health::Checks;
 use crate::http::{self, Access, App, Elections, Holds, Seat};
-use crate::identity;
+use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
+use crate::platform;
 use crate::store::{self, Store, StoreError};
 
 #[derive(Debug, clap::Args)]
@@ -27,20 +30,31 @@ pub(super) struct Args {
     listen: ListenArgs,
     #[command(flatten)]
     token: TokenArgs,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    hooks: HookArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.elections.check()?;
     let listen = Listen { address: args.listen.listen, token: args.token.check()? };
     http::raise_open_files(1 + config.others.len());
+    let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
     let mut signals = Signals::new()?;
-    let mut sidecar = Sidecar::start(&config, Some(listen)).await?;
+    let mut sidecar = Sidecar::start(&config, Some(listen), gate).await?;
+    let mut hooks = beside::Running::new(hooks);
+    sidecar.elections().try_for_each(|election| hooks.attend(election))?;
 
     let signal = signals.end().await;
     tracing::info!(signal, "shutting down");
     sidecar.shut_down(config.shutdown_grace).await;
+    let left = async {
+        sidecar.left().await;
+        hooks.ended().await;
+    };
     Ok(tokio::select! {
-        () = sidecar.left() => 0,
+        () = left => 0,
         signal = signals.end() => second_signal(signal),
     })
 }
@@ -64,6 +78,7 @@ impl Sidecar {
     pub(super) async fn start(
         config: &ElectionConfig,
         listen: Option<Listen>,
+        gate: Option<(Checks, Rules)>,
     ) -> Result<Self, Failure> {
         let (address, token) = match listen {
             Some(Listen { address, token }) => (Some(address), token),
@@ -74,7 +89,7 @@ impl Sidecar {
             None => None,
         };
         let url = listener.as_ref().map(|(_, address)| format!("http://{address}"));
-        let candidates = Candidates::prepare(config).await?;
+        let candidates = Candidates::prepare(config, gate).await?;
         let (election, driver) = candidates.stand(&config.election, url.clone())?;
         let mut drivers = JoinSet::new();
         drivers.spawn(driver.run());
@@ -92,14 +107,20 @@ impl Sidecar {
             };
             let elections = Elections::new(seat(&election), others.iter().map(seat).collect());
             let app = App::new(elections, candidates.metrics, Access::new(address.ip(), token));
+            let app = app.behind(candidates.gate);
             http::start(listener, app).map_err(|error| no_timer(&error))?;
         }
         Ok(Self { election, others, drivers })
     }
 
+    /// All elections, in the order in which they were named.
+    fn elections(&self) -> impl Iterator<Item = &Handle> {
+        std::iter::once(&self.election).chain(&self.others)
+    }
+
     /// Begins to leave the elections.
     pub(super) async fn shut_down(&self, grace: Duration) {
-        for election in std::iter::once(&self.election).chain(&self.others) {
+        for election in self.elections() {
             election.shut_down(grace).await;
         }
     }
@@ -124,18 +145,26 @@ struct Candidates<'a> {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    gate: Option<Gate>,
 }
 
 impl<'a> Candidates<'a> {
-    /// Opens the store and makes ready to stand.
-    async fn prepare(config: &'a ElectionConfig) -> Result<Self, Failure> {
+    /// Finds out who stands, opens the store, and begins to ask the application how it is.
+    async fn prepare(
+        config: &'a ElectionConfig,
+        gate: Option<(Checks, Rules)>,
+    ) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(HostClock);
         let patience = config.timing.call_timeout();
         let store = store::open(&config.store, patience, Arc::clone(&clock));
-        check_store(&*store, patience).await?;
+        let identity = Identity::settle(config.identity.clone(), platform::here());
+        let (identity, checked) = tokio::join!(identity, check_store(&*store, patience));
+        checked?;
+        identity.announce();
         let metrics = Metrics::new().map_err(|error| Failure::Unavailable(error.to_string()))?;
-        let candidate = identity::candidate(config.identity.clone());
-        Ok(Self { config, candidate, store, clock, metrics })
+        let gate = beside::watch(gate, &metrics)?;
+        let candidate = identity::candidate(identity.name);
+        Ok(Self { config, candidate, store, clock, metrics, gate })
     }
 
     /// Stands in one election, whose answers are below `url`.
@@ -147,19 +176,22 @@ impl<'a> Candidates<'a> {
         let url = url.map(|url| format!("{url}/leader"));
         let config = self.config;
         tracing::info!(
-            %election, identity = config.identity, store = %config.store, url, "standing"
+            %election, identity = self.candidate.identity, store = %config.store, url, "standing"
         );
-        candidate::stand(Standing {
+        let stands = candidate::stand(Standing {
             election: election.clone(),
             candidate: self.candidate.clone(),
             timing: config.timing,
             max_attempts: config.max_attempts,
+            gated: self.gate.is_some(),
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             metrics: self.metrics.clone(),
             url,
         })
-        .map_err(|error| no_timer(&error))
+        .map_err(|error| no_timer(&error))?;
+        beside::obey(self.gate.as_ref(), &stands.0)?;
+        Ok(stands)
     }
 }
 
@@ -183,7 +215,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     })
 }
 
-fn no_timer(error: &io::Error) -> Failure {
+pub(super) fn no_timer(error: &io::Error) -> Failure {
     Failure::Unavailable(format!("cannot set up a timer: {error}: may more files be open?"))
 }
 

@@ -20,7 +20,8 @@
 use std::time::Duration;
 
 use super::clock::{BootTime, Now, WallTime};
-use super::leadership::{Leadership, StandingDown, Tenure};
+pub use super::leadership::LossReason;
+use super::leadership::{Leadership, Loss, StandingDown, Tenure};
 use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
 use super::outcome::Outcome;
 use super::timing::Timing;
@@ -166,40 +167,6 @@ pub enum News {
     },
 }
 
-/// Why a candidate stopped leading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    /// No renewal succeeded before the renew deadline.
-    RenewDeadline,
-    /// The record names somebody else, or another term.
-    Superseded,
-    /// The record is gone.
-    RecordGone,
-    /// Its work has ended.
-    Finished,
-    /// Asked to resign.
-    Resigned,
-    /// The gate closed.
-    GateClosed,
-    /// Shutting down.
-    ShuttingDown,
-}
-
-impl LossReason {
-    /// For logs and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RenewDeadline => "renew_deadline",
-            Self::Superseded => "superseded",
-            Self::RecordGone => "record_gone",
-            Self::Finished => "finished",
-            Self::Resigned => "resigned",
-            Self::GateClosed => "gate_closed",
-            Self::ShuttingDown => "shutting_down",
-        }
-    }
-}
-
 /// What [`Elector::step`] gives back.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -281,6 +248,7 @@ pub struct Elector {
     vacating_since: Option<BootTime>,
 
     following: Option<(Candidate, Term)>,
+    last_loss: Option<Loss>,
     store_answered: Option<BootTime>,
     first_decided: Option<BootTime>,
     news: Vec<News>,
@@ -312,6 +280,7 @@ impl Elector {
             give_up_at: None,
             vacating_since: None,
             following: None,
+            last_loss: None,
             store_answered: None,
             first_decided: None,
             news: Vec::new(),
@@ -323,6 +292,13 @@ impl Elector {
     #[must_use]
     pub fn once(mut self, max_attempts: u32) -> Self {
         self.max_attempts = Some(max_attempts);
+        self
+    }
+
+    /// Does not stand until the gate opens.
+    #[must_use]
+    pub fn behind_gate(mut self) -> Self {
+        self.gate_open = false;
         self
     }
 
@@ -355,6 +331,7 @@ impl Elector {
             first_decided: self.first_decided,
             outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
             standing_down: self.standing_down(),
+            last_loss: self.last_loss,
         }
     }
 
@@ -561,6 +538,7 @@ impl Elector {
     }
 
     fn lost(&mut self, term: Term, reason: LossReason) {
+        self.last_loss = Some(Loss { term, reason });
         self.news.push(News::Lost { term, reason });
     }
 

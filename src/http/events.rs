@@ -20,13 +20,14 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::query::Asked;
 use super::{App, Elections, Seat, busy, leader, problem};
 use crate::alarm::Alarm;
 use crate::election::clock::{BootTime, Clock, HostClock};
@@ -252,7 +253,7 @@ pub(super) struct Question {
 /// The changes of the election that is meant without a name, or of all.
 pub(super) async fn events(
     State(app): State<App>,
-    Query(question): Query<Question>,
+    Asked(question): Asked<Question>,
     headers: HeaderMap,
 ) -> Response {
     let which = match question.elections.as_deref() {
@@ -270,7 +271,7 @@ pub(super) async fn events(
 pub(super) async fn events_of(
     State(app): State<App>,
     seat: Seat,
-    Query(question): Query<Question>,
+    Asked(question): Asked<Question>,
     headers: HeaderMap,
 ) -> Response {
     stream(app, Some(seat), Form::Whole, question.since.as_deref(), &headers)

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::events::Name;
+use super::query::Asked;
 use super::{App, Seat, busy, json, problem};
 use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::election::leadership::{Leadership, StandingDown};
+use crate::gate::Gate;
 
 /// The longest `?wait=`: beyond it a client had better ask again, to learn that its connection is
 /// dead.
@@ -56,7 +58,7 @@ impl<'a> Answer<'a> {
 pub(super) async fn leader(
     State(app): State<App>,
     seat: Seat,
-    Query(question): Query<Question>,
+    Asked(question): Asked<Question>,
 ) -> Response {
     let wait = match duration("wait", question.wait.as_deref(), MAX_WAIT) {
         Ok(wait) => wait,
@@ -140,18 +142,26 @@ pub(super) fn body<'a>(
         acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
         renew_time: holder.map(|holder| holder.renew_time.to_string()),
         holds: seat.holds.count(),
-        gate: app.gate.as_ref().map(|open| if *open.borrow() { "open" } else { "closed" }),
+        gate: shown(app.gate.as_ref(), now),
         store_answered_ms_ago: view.store_silence(now).map(millis),
         standing: standing_down.is_none(),
-        reason: standing_down.map(|reason| in_words(reason, now)),
+        reason: standing_down.map(|reason| in_words(reason, app.gate.as_ref(), now)),
     }
 }
 
+/// How the gate is; none if there is none.
+pub(super) fn shown(gate: Option<&Gate>, now: BootTime) -> Option<&'static str> {
+    gate.map(|gate| if gate.is_open(now) { "open" } else { "closed" })
+}
+
 /// Why an instance does not stand.
-pub(super) fn in_words(reason: StandingDown, now: BootTime) -> String {
+pub(super) fn in_words(reason: StandingDown, gate: Option<&Gate>, now: BootTime) -> String {
     match reason {
         StandingDown::ShuttingDown => "shutting down".to_owned(),
-        StandingDown::GateClosed => "the gate is closed".to_owned(),
+        StandingDown::GateClosed => match gate.and_then(|gate| gate.why_closed(now)) {
+            Some(why) => format!("the gate is closed: {why}"),
+            None => "the gate is closed".to_owned(),
+        },
         StandingDown::Resigned { until } => {
             let left = Duration::from_secs(until.since(now).as_secs());
             format!("resigned, stands again in {}", humantime::format_duration(left))

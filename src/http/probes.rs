@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::leader::in_words;
+use super::leader::{in_words, shown};
 use super::{App, Seat, json, problem};
 
 #[derive(Debug, Serialize)]
@@ -14,39 +14,45 @@ struct Probe {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<&'static str>,
 }
 
-fn probe(outcome: Result<(), String>) -> Response {
+fn probe(outcome: Result<(), String>, gate: Option<&'static str>) -> Response {
     let reason = outcome.err();
     let ok = reason.is_none();
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &Probe { ok, reason })
+    json(status, &Probe { ok, reason, gate })
 }
 
 /// Whether the election is decided as seen from here: never whether this instance leads.
-pub(super) async fn ready(seat: Seat) -> Response {
+pub(super) async fn ready(State(app): State<App>, seat: Seat) -> Response {
     let (view, now) = (seat.election.leadership(), seat.election.now());
-    probe(view.decided(now).map_err(|undecided| match view.standing_down(now) {
+    let gate = app.gate.as_ref();
+    let decided = view.decided(now).map_err(|undecided| match view.standing_down(now) {
         None => undecided.to_string(),
-        Some(reason) => format!("{undecided}; {}", in_words(reason, now)),
-    }))
+        Some(reason) => format!("{undecided}; {}", in_words(reason, gate, now)),
+    });
+    probe(decided, shown(gate, now))
 }
 
 /// Whether the election was ever decided.
 pub(super) async fn started(seat: Seat) -> Response {
     let decided = seat.election.leadership().was_ever_decided();
-    probe(if decided { Ok(()) } else { Err("the election is not decided yet".to_owned()) })
+    let decided = if decided { Ok(()) } else { Err("the election is not decided yet".to_owned()) };
+    probe(decided, None)
 }
 
 /// Whether the election's loop turns.
 pub(super) async fn livez(seat: Seat) -> Response {
     let (stalled_for, limit) =
         (seat.election.stalled_for(), seat.election.leadership().timing.lease_duration());
-    probe(if stalled_for <= limit {
+    let turns = if stalled_for <= limit {
         Ok(())
     } else {
         Err(format!("the election has not moved for {}", humantime::format_duration(stalled_for)))
-    })
+    };
+    probe(turns, None)
 }
 
 /// What Prometheus reads, of all elections.
@@ -55,6 +61,8 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         let (election, now) = (&seat.election, seat.election.now());
         app.metrics.show(election.election(), &election.leadership(), seat.holds.count(), now);
     }
+    let (open, streams) = app.connections.count();
+    app.metrics.show_connections(open, streams);
     match app.metrics.render() {
         Ok(text) => {
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

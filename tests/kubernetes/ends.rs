@@ -221,6 +221,18 @@ async fn the_other_way_round_two_pods_would_work_at_once() {
     assert_eq!(scene.work(), ["a begins", "b begins"], "a still works");
 }
 
+/// Nobody stands before the application is healthy, and it does not start before the probe succeeds.
+#[tokio::test]
+async fn behind_a_gate_the_application_starts_before_anybody_leads() {
+    let scene = Scene::set().await;
+    // Nobody listens there.
+    let gate = "gate.url=http://127.0.0.1:9/healthz";
+    let container = sidecar(&with(&["app.image=a", "store.secret.name=s", gate]));
+    let pod = Pod::start(&container, "a", &scene.store, scene.folder.path());
+    assert!(!pod.leader().leads());
+    assert_eq!(pod.leader().body["gate"], "closed");
+}
+
 #[tokio::test]
 async fn a_store_that_is_away_fails_no_probe_of_a_pod_in_service() {
     let server = Server::start(&[]);

@@ -109,6 +109,7 @@ fn assert_much_happened(tally: &Tally) {
         ("lost by the renew deadline", 10_000),
         ("lost: resigned", 5_000),
         ("lost: gate closed", 5_000),
+        ("starts behind a closed gate", 10_000),
         ("lost: shutting down", 4_000),
         ("lost: superseded", 200),
         ("lost: record gone", 50),

@@ -697,6 +697,19 @@ fn a_closed_gate_steps_down_and_an_open_one_stands_again_at_once() {
 }
 
 #[test]
+fn behind_a_gate_that_never_opened_a_candidate_looks_and_does_not_stand() {
+    let mut world = World::new();
+    world.elector = world.elector.clone().behind_gate();
+    world.run_until(60_000);
+    assert_eq!(world.take_news(), []);
+    assert!(world.record.is_none() && !world.calls.is_empty());
+    assert_eq!(world.elector.leadership().standing_down(world.now), Some(StandingDown::GateClosed));
+    world.send(Event::Gate { open: true });
+    world.run_until(60_000);
+    assert_eq!(world.take_news(), [News::Elected { term: 1 }]);
+}
+
+#[test]
 fn a_candidate_asked_to_step_down_while_it_acquires_frees_the_lease_and_never_leads() {
     let mut world = World::new();
     world.store_answers();
