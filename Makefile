@@ -1,10 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-<<<<<<< HEAD
-.PHONY: test setup figures figures-postgres release static image release-check
-=======
-.PHONY: test setup fuzz figures figures-postgres release
->>>>>>> main
+.PHONY: test setup fuzz figures figures-postgres release static image release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup

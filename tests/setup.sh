@@ -59,10 +59,6 @@ fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
-<<<<<<< HEAD
-# What checks the image and the chart.
-"$(dirname "$0")/kubernetes/setup.sh"
-=======
 
 # Schemathesis, which asks what the description of the answers says: in an environment of its own.
 wanted=tests/openapi/requirements.txt
@@ -80,4 +76,6 @@ if ! cmp -s "$wanted" "$tools/installed.txt"; then
     "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
     cp "$wanted" "$tools/installed.txt"
 fi
->>>>>>> main
+
+# What checks the image and the chart.
+"$(dirname "$0")/kubernetes/setup.sh"

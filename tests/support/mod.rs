@@ -15,11 +15,8 @@ use serde_json::Value;
 pub mod crowd;
 pub mod eight;
 pub mod lock;
-<<<<<<< HEAD
-pub mod static_binary;
-=======
 pub mod raw;
->>>>>>> main
+pub mod static_binary;
 pub mod tmpfs;
 pub mod tools;
 
