@@ -10,6 +10,7 @@ mkdir -p "$papers"
 install -m 0755 "$binary" "$root/bellwether"
 install -m 0644 LICENSE-APACHE LICENSE-MIT "$papers"
 image/sbom.sh >"$papers/sbom.cdx.json"
-chmod 0644 "$papers/sbom.cdx.json"
+image/licences.sh >"$papers/third-party-licences.txt"
+chmod 0644 "$papers"/*
 # The same files give the same layer, whenever it is built.
 find "$root" -exec touch -h -d "@${SOURCE_DATE_EPOCH:-0}" {} +

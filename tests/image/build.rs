@@ -94,7 +94,7 @@ fn files(folder: &Path) -> Vec<String> {
 #[test]
 fn it_contains_one_program_and_its_papers() {
     let root = Image::shared().files();
-    let papers = ["LICENSE-APACHE", "LICENSE-MIT", "sbom.cdx.json"];
+    let papers = ["LICENSE-APACHE", "LICENSE-MIT", "sbom.cdx.json", "third-party-licences.txt"];
     let mut expected = vec!["bellwether".to_owned()];
     expected.extend(papers.map(|paper| format!("{PAPERS}/{paper}")));
     assert_eq!(files(root), expected);

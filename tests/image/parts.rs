@@ -1,4 +1,4 @@
-//! The list of parts that lies in the image.
+//! The list of parts that lies in the image, and their licences.
 
 use std::process::Command;
 
@@ -32,4 +32,19 @@ fn it_is_valid_and_names_what_is_linked_and_nothing_else() {
     }
     let unsummed = parts.iter().filter(|part| part["hashes"].is_null());
     assert_eq!(unsummed.map(|part| &part["name"]).collect::<Vec<_>>(), ["glibc"]);
+}
+
+#[test]
+fn the_licence_of_every_part_is_there() {
+    let list = must(&mut Command::new(project().join("image/sbom.sh")));
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let text = must(&mut Command::new(project().join("image/licences.sh")));
+    let named: std::collections::HashSet<_> =
+        text.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    for part in list["components"].as_array().unwrap().iter().filter(|p| p["name"] != "glibc") {
+        let name =
+            format!("{}-{}", part["name"].as_str().unwrap(), part["version"].as_str().unwrap());
+        assert!(named.contains(&*name), "{name}");
+    }
+    assert!(text.contains("Permission is hereby granted") && text.contains("Apache License"));
 }
