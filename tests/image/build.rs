@@ -152,6 +152,14 @@ fn the_dockerfile_is_clean_and_has_what_it_builds_from() {
 }
 
 #[test]
+fn the_scripts_are_clean() {
+    let scripts = fs::read_dir(project().join("image")).unwrap();
+    let scripts: Vec<_> = scripts.map(|script| script.unwrap().path()).collect();
+    assert!(scripts.len() >= 6, "{scripts:?}");
+    must(Command::new("shellcheck").args(scripts));
+}
+
+#[test]
 fn the_binary_is_static() {
     let mut readelf = Command::new("readelf");
     readelf.args(["--wide", "--program-headers", "--dynamic"]).arg(static_binary());

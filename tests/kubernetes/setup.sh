@@ -12,7 +12,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # program to look for : Debian package that has it
 packages=()
-for pair in python3:python3 buildah:buildah readelf:binutils; do
+for pair in python3:python3 buildah:buildah readelf:binutils shellcheck:shellcheck; do
     command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
 done
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
