@@ -6,7 +6,8 @@ root=$2
 cd "$(dirname "$0")/.."
 
 papers=$root/usr/share/doc/bellwether
-mkdir -p "$papers"
+# What stands above the folder of the default store, which the Dockerfile gives to the image's user.
+mkdir -p "$papers" "$root/var/lib"
 install -m 0755 "$binary" "$root/bellwether"
 install -m 0644 LICENSE-APACHE LICENSE-MIT "$papers"
 image/sbom.sh >"$papers/sbom.cdx.json"

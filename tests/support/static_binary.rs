@@ -43,10 +43,14 @@ fn linked() -> PathBuf {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    // What Cargo tells its tests would look like a changed environment to the build.
+    // What Cargo tells its tests would look to it like a changed environment, and it would compile
+    // what has C in it anew (ring), with all that stands on it.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|own| name.starts_with(own)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"]
+            .iter()
+            .any(|own| name.starts_with(own))
+        {
             cargo.env_remove(name.as_ref());
         }
     }
