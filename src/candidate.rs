@@ -164,6 +164,7 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         clock: Arc::clone(&clock),
     };
     let hints = store.hints(&election);
+    metrics.begin(&election);
     let driver = Driver {
         election,
         elector,
@@ -280,7 +281,7 @@ impl Driver {
             }
         };
         let took = self.clock.now().boot.since(started);
-        self.metrics.count_call(&self.election, verb, took, answer.error());
+        self.metrics.count_call(verb, took, answer.error());
         tracing::debug!(
             election = %self.election, ?verb, ?took, failed = answer.error().is_some(),
             "store call"
@@ -393,5 +394,7 @@ fn log(election: &ElectionName, url: Option<&str>, news: &News) {
             "the record's term went backwards: was a backup restored? \
              Waiting for a whole lease before standing again"
         ),
+        // Counted, and seen in the log as the store's trouble.
+        News::Renewal(_) => {}
     }
 }

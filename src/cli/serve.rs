@@ -161,7 +161,8 @@ impl<'a> Candidates<'a> {
         let (identity, checked) = tokio::join!(identity, check_store(&*store, patience));
         checked?;
         identity.announce();
-        let metrics = Metrics::new().map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let metrics = Metrics::new(config.store.kind(), &config.timing, clock.now().boot)
+            .map_err(|error| Failure::Unavailable(error.to_string()))?;
         let gate = beside::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
         Ok(Self { config, candidate, store, clock, metrics, gate })

@@ -165,6 +165,37 @@ pub enum News {
         /// What the record says now.
         record: Term,
     },
+    /// A renewal of the own lease came to an end.
+    Renewal(Renewal),
+}
+
+/// What came of one renewal. Each ends as exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// It was applied.
+    OnTime,
+    /// It was applied, but late: see [`Timing::renews_late`]; or its answer came when the lease was
+    /// no longer kept.
+    Late,
+    /// The record was not as it had been left.
+    Refused,
+    /// Whether it was applied is not known: the store failed, or did not answer in time.
+    Failed,
+}
+
+impl Renewal {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::OnTime, Self::Late, Self::Refused, Self::Failed];
+
+    /// For metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnTime => "on_time",
+            Self::Late => "late",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What [`Elector::step`] gives back.
@@ -392,6 +423,9 @@ impl Elector {
                 if let Some(InFlight { purpose, sent_at, record: Some(record) }) =
                     self.in_flight.take_if(swap)
                 {
+                    if purpose == Purpose::Renew {
+                        self.report_renewal(sent_at, &answer);
+                    }
                     self.take_in_swap(now, purpose, sent_at, record, answer);
                 }
             }
@@ -540,6 +574,17 @@ impl Elector {
     fn lost(&mut self, term: Term, reason: LossReason) {
         self.last_loss = Some(Loss { term, reason });
         self.news.push(News::Lost { term, reason });
+    }
+
+    /// Called before the answer is taken in: while it is known when the last renewal was sent.
+    fn report_renewal(&mut self, sent_at: BootTime, answer: &Result<Swapped, CallFailed>) {
+        let late = |held: Held| self.timing.renews_late(held.sent_at, sent_at);
+        self.news.push(News::Renewal(match answer {
+            Err(CallFailed) => Renewal::Failed,
+            Ok(Swapped::Lost(_)) => Renewal::Refused,
+            Ok(Swapped::Won(_)) if self.held.is_none_or(late) => Renewal::Late,
+            Ok(Swapped::Won(_)) => Renewal::OnTime,
+        }));
     }
 
     /// Whether another candidate, or another term of it, is seen to hold the lease than before.

@@ -92,6 +92,17 @@ pub enum LossReason {
 }
 
 impl LossReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::RenewDeadline,
+        Self::Superseded,
+        Self::RecordGone,
+        Self::Finished,
+        Self::Resigned,
+        Self::GateClosed,
+        Self::ShuttingDown,
+    ];
+
     /// For logs and metric labels.
     pub fn as_str(self) -> &'static str {
         match self {

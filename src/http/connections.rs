@@ -28,11 +28,11 @@ const MAX_WAITS: usize = 256;
 const MAX_CONNECTIONS: usize = MAX_STREAMS + MAX_WAITS + 1024;
 
 /// Files that are open for other reasons: the store, its log and its watcher, standard streams and
-/// signals are two dozen.
-const OTHER_FILES: usize = 64;
+/// signals are two dozen; the hooks that run at once are sixteen, with three files each.
+const OTHER_FILES: usize = 128;
 
-/// Files that an election keeps open: its timer, and that of its events.
-const FILES_OF_AN_ELECTION: usize = 2;
+/// Files that an election keeps open: its timer, and those of its events, its gate and its hooks.
+const FILES_OF_AN_ELECTION: usize = 4;
 
 /// Raises this process's own limit of open files so far that the bounds above can be reached, if it
 /// is lower and may be raised. Children inherit it.

@@ -36,11 +36,17 @@ pub(super) async fn ready(State(app): State<App>, seat: Seat) -> Response {
     probe(decided, shown(gate, now))
 }
 
-/// Whether the election was ever decided.
-pub(super) async fn started(seat: Seat) -> Response {
-    let decided = seat.election.leadership().was_ever_decided();
-    let decided = if decided { Ok(()) } else { Err("the election is not decided yet".to_owned()) };
-    probe(decided, None)
+/// Whether the election was ever decided. Behind a gate it is enough that the store has answered:
+/// the gate waits for the application, and the application may wait for this.
+pub(super) async fn started(State(app): State<App>, seat: Seat) -> Response {
+    let (view, now) = (seat.election.leadership(), seat.election.now());
+    let waits_for_gate = app.gate.is_some() && view.store_silence(now).is_some();
+    let started = if view.was_ever_decided() || waits_for_gate {
+        Ok(())
+    } else {
+        Err("the election is not decided yet".to_owned())
+    };
+    probe(started, None)
 }
 
 /// Whether the election's loop turns.

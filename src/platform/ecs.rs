@@ -46,6 +46,7 @@ pub struct Container {
     #[serde(default)]
     pub known_status: String,
     /// If it has a health check.
+    #[serde(alias = "health")]
     pub health: Option<Health>,
 }
 

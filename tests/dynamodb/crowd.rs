@@ -40,7 +40,7 @@ fn join(name: String, proxy: &Proxy) -> Member {
         gated: false,
         store: open(&proxy.url(), timing().call_timeout(), Some(SKEW)),
         clock: Arc::new(HostClock),
-        metrics: Metrics::new().unwrap(),
+        metrics: Metrics::new("dynamodb", &timing(), now()).unwrap(),
         url: None,
     })
     .unwrap();

@@ -26,8 +26,10 @@ const FLAGS: [&str; 10] = [
     "--remote-debugging-pipe",
 ];
 
-/// Chromium reads commands from file descriptor 3 and answers on 4.
-const ON_PIPES: &str = "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
+/// Chromium, by its names, reads commands from file descriptor 3 and answers on 4.
+const ON_PIPES: &str = "
+    chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
+    exec \"$chromium\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
 
 /// A browser with one page, gone when dropped.
 pub struct Browser {

@@ -18,22 +18,23 @@ fn leading(pasture: &Pasture, name: &str, more: &[&str]) -> Sidecar {
 #[test]
 fn the_page_shows_the_leader_and_changes_by_itself_at_a_hand_over() {
     let pasture = Pasture::new();
-    let mut flock = Flock { members: vec![leading(&pasture, "alice", &[])] };
-    flock.members.push(Sidecar::start("bob", &pasture.store()));
-    flock.settled();
+    let flock = Flock::start(&["alice", "bob"], &pasture.store());
     let browser = Browser::start();
-    browser.open(&format!("{}/", flock.members[1].url));
+    let leads = flock.settled();
+    let (old, new) = (&flock.members[leads], &flock.members[1 - leads]);
+    browser.open(&format!("{}/", new.url));
     browser.reads(STATE, "stands by");
-    browser.reads(HOLDER, "alice");
+    browser.reads(HOLDER, &old.name);
     browser.reads("#contact", "live");
-    browser.reads("#timeline", "alice leads");
+    browser.reads("#timeline", &format!("{} leads", old.name));
     let loaded = browser.eval("performance.timeOrigin");
 
-    flock.members[0].signal("TERM");
-    browser.reads(HOLDER, "bob");
+    old.signal("TERM");
+    browser.reads(HOLDER, &new.name);
     browser.reads(STATE, "leads");
-    browser.reads("#timeline .change:first-child", "bob leads");
-    browser.reads("#spoken", "bob leads");
+    let told = format!("{} leads", new.name);
+    browser.reads("#timeline .change:first-child", &told);
+    browser.reads("#spoken", &told);
     let meter = || browser.eval("Number(document.querySelector('[role=meter]').ariaValueNow)");
     eventually("the validity is shown", || (meter().as_f64() > Some(0.0)).then_some(()));
     assert_eq!(browser.eval("performance.timeOrigin"), loaded, "the page was not loaded again");

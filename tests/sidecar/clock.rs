@@ -34,7 +34,7 @@ fn gated() -> (Handle, Keeper) {
         gated: true,
         store: Arc::new(MemoryStore::new(clock.clone())),
         clock,
-        metrics: Metrics::new().unwrap(),
+        metrics: Metrics::new("memory", &Timing::default(), now()).unwrap(),
         url: None,
     })
     .unwrap();

@@ -123,6 +123,10 @@ fn nobody_stands_for_an_application_that_was_never_healthy() {
     let reason = ready.body["reason"].as_str().unwrap();
     assert!(reason.contains("the gate is closed") && !reason.contains("deep=1"), "{reason}");
     assert_eq!(sidecar.status("/livez"), 200);
+    assert_eq!(sidecar.status("/started"), 200, "the application may be waiting for this");
+    let mut healthcheck = bellwether();
+    healthcheck.arg("healthcheck").env("BELLWETHER_SIDECAR", &sidecar.url);
+    assert!(healthcheck.status().unwrap().success());
     shown(&sidecar, "closed");
     let warned = sidecar.log().count("the gate is closed: the application is not healthy");
     assert_eq!(warned, 1, "said once");

@@ -100,6 +100,33 @@ fn each_election_has_its_own() {
 }
 
 #[test]
+fn those_of_many_elections_run_a_few_at_a_time_and_none_is_forgotten() {
+    const ELECTIONS: usize = 40;
+    let pasture = Pasture::new();
+    let names: Vec<_> = (0..ELECTIONS).map(|number| format!("e{number}")).collect();
+    let busy = "mkdir busy.$$; ls -d busy.* | wc -l >> busy; sleep 0.1; rmdir busy.$$";
+    let (elected, lost) = (format!("{busy}; {ELECTED}"), format!("{busy}; {LOST}"));
+    let mut command = bellwether();
+    command.current_dir(pasture.folder()).env("BELLWETHER_ELECTION", names.join(","));
+    // So many processes at once can keep two cores busy for longer than a quick lease bears.
+    let patient = ["--lease-duration", "60s", "--renew-deadline", "40s", "--shutdown-grace", "60s"];
+    let flags = [&["--on-elected", &elected, "--on-lost", &lost][..], &patient].concat();
+    let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
+    eventually("all are told", || (told(&pasture).len() == ELECTIONS).then_some(()));
+    sidecar.signal("TERM");
+    assert!(sidecar.wait().success());
+    let told = told(&pasture);
+    for name in &names {
+        assert!(told.contains(&format!("elected {name} a 1")), "{name}: {told:?}");
+        assert!(told.contains(&format!("lost {name} a 1 shutting_down")), "{name}: {told:?}");
+    }
+    assert_eq!(told.len(), 2 * ELECTIONS);
+    let busy = fs::read_to_string(pasture.folder().join("busy")).unwrap();
+    let most = busy.lines().map(|count| count.trim().parse::<usize>().unwrap()).max().unwrap();
+    assert!((2..=16).contains(&most), "{most} at once");
+}
+
+#[test]
 fn a_hook_that_hangs_holds_up_nothing_but_the_next_and_is_killed_with_all_it_started() {
     let pasture = Pasture::new();
     // A duration that nobody else sleeps for.

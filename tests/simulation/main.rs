@@ -131,6 +131,7 @@ fn assert_much_happened(tally: &Tally) {
         ("works overdue", 500),
         ("works that outlived their process", 1_000),
         ("hint floods", 8_000),
+        ("hints that a lease was vacated", 15_000),
         ("store clock stepped", 2_000),
         ("writes lost by the store", 1_500),
         ("seen going backwards", 1_500),

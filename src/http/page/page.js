@@ -204,6 +204,7 @@ function card(election) {
     past: part(".past"),
     strip: part(".strip"),
     from: part(".from"),
+    to: part(".to"),
     term: fact("term"),
     store: fact("store"),
     holds: fact("holds"),
@@ -331,7 +332,8 @@ function drawStrip({ past, parts, view }) {
   });
   parts.strip.replaceChildren(...pieces);
   attribute(parts.strip, "aria-label", `Who led: ${said.slice(-8).join("; ")}`);
-  text(parts.from, `${span(length)} ago`);
+  text(parts.from, `${span(length)} ${lostContact() ? "before" : "ago"}`);
+  text(parts.to, lostContact() ? "last heard" : "now");
 }
 
 /** Without what all of them begin with, if they differ: in a narrow place only the rest tells. */

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::clock::{Now, WallTime};
-use bellwether::election::elector::{Action, Elector, Event, News, Step, Swapped};
+use bellwether::election::elector::{Action, Elector, Event, News, Renewal, Step, Swapped};
 use bellwether::election::leadership::Leadership;
 use bellwether::election::lease::Candidate;
 
@@ -171,6 +171,8 @@ impl World {
                 News::Vacated { .. } => self.tally.count("vacated"),
                 News::Following { .. } => {}
                 News::TermWentBackwards { .. } => self.tally.count("seen going backwards"),
+                News::Renewal(Renewal::Late) => self.tally.count("renewed late"),
+                News::Renewal(_) => {}
             }
         }
     }
