@@ -20,8 +20,6 @@ that is lost or a store that is away would take the application out of its Servi
 {{- define "bellwether.sidecar" -}}
 {{- $scope := include "bellwether.scope" . | fromYaml -}}
 {{- $values := $scope.values -}}
-{{- /* Behind a gate nobody stands, and perhaps nothing is decided, before the application runs. */ -}}
-{{- $waits := and $values.startAfterDecision (not $values.gate.url) -}}
 - name: bellwether
   image: {{ $scope.image | quote }}
   args: [serve]
@@ -53,7 +51,7 @@ that is lost or a store that is away would take the application out of its Servi
   {{- end }}
   # Five minutes, then the sidecar alone is started again; the application has not started yet.
   startupProbe:
-    {{- include "bellwether.probe" (dict "expose" $values.expose "path" (ternary "/started" "/livez" $waits)) | nindent 4 }}
+    {{- include "bellwether.probe" (dict "expose" $values.expose "path" (ternary "/started" "/livez" $values.startAfterDecision)) | nindent 4 }}
     periodSeconds: 1
     timeoutSeconds: 5
     failureThreshold: 300
