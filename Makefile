@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test setup fuzz figures figures-postgres release
+.PHONY: test setup fuzz figures figures-postgres release static image release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -25,3 +25,15 @@ figures-postgres: setup
 # The small binary: target/release/bellwether.
 release:
 	cargo build --locked --release
+
+# The binary that needs nothing of where it runs: target/TRIPLE/release/bellwether.
+static:
+	image/build.sh
+
+# The image, with docker, podman or buildah: docs/image.md. IMAGE=name:tag PLATFORM=linux/arm64
+image:
+	image/image.sh
+
+# What has to hold before a version is tagged; builds the static binary, and tests that one.
+release-check: setup
+	image/release-check.sh

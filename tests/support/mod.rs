@@ -17,7 +17,9 @@ pub mod eight;
 pub mod lock;
 pub mod process;
 pub mod raw;
+pub mod static_binary;
 pub mod tmpfs;
+pub mod tools;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -78,6 +80,13 @@ impl Log {
 
     pub fn text(&self) -> String {
         self.lines().join("\n")
+    }
+
+    /// Where a sidecar says that it answers, once it does.
+    pub fn address(&self) -> Option<String> {
+        let line = self.lines().into_iter().find(|line| line.contains("\"standing\""))?;
+        let line: Value = serde_json::from_str(&line).ok()?;
+        Some(line["url"].as_str()?.trim_end_matches("/leader").to_owned())
     }
 
     /// Lines that contain `part`.
@@ -156,9 +165,7 @@ impl Sidecar {
             if let Some(status) = child.try_wait().expect("a child") {
                 panic!("{name} exited with {status}: {}", log.text());
             }
-            let line = log.lines().into_iter().find(|line| line.contains("\"standing\""))?;
-            let line: Value = serde_json::from_str(&line).ok()?;
-            Some(line["url"].as_str()?.trim_end_matches("/leader").to_owned())
+            log.address()
         });
         Self { name: name.to_owned(), url, child, log }
     }
