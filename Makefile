@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test setup figures figures-postgres release
+.PHONY: test setup figures figures-once figures-postgres release
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -13,6 +13,10 @@ setup:
 # The figures of the README, measured here. Takes about four minutes.
 figures: setup
 	cargo bench --locked --bench figures
+
+# The figures of docs/once.md, measured here. Takes about eight minutes.
+figures-once: setup
+	cargo bench --locked --bench once
 
 # The figures of docs/postgres.md, measured here. Takes about twelve minutes.
 figures-postgres: setup

@@ -3,9 +3,8 @@
 use std::fs;
 use std::process::{Child, Output, Stdio};
 
-use crate::drill::with_credentials;
 use crate::emulator::Emulator;
-use crate::support::{QUICK, eventually};
+use crate::support::{QUICK, eventually, with_credentials};
 
 /// A runner that is killed when dropped, and its command with it.
 struct Runner(Child);

@@ -12,9 +12,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::drill::with_credentials;
 use crate::emulator::Emulator;
-use crate::support::{Sidecar, eventually};
+use crate::support::{Sidecar, eventually, with_credentials};
 
 fn openssl(folder: &Path, arguments: &str) {
     let mut command = Command::new("openssl");

@@ -120,6 +120,14 @@ pub fn bellwether() -> Command {
     command
 }
 
+/// The program with credentials that an emulator of DynamoDB takes.
+pub fn with_credentials() -> Command {
+    let mut command = bellwether();
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
 /// Durations that fail over within seconds, and bear a machine that is busy.
 pub const QUICK: [&str; 6] =
     ["--lease-duration", "3s", "--renew-deadline", "2s", "--retry-period", "300ms"];
