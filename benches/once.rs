@@ -24,6 +24,7 @@ mod shown;
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -72,6 +73,7 @@ fn dynamodb() {
 fn measure(store: &str, url: &str, program: impl Fn() -> Command) {
     let mut waited = Vec::new();
     let mut reruns = Vec::new();
+    let mut limits = Vec::new();
     for round in 0..ROUNDS {
         let folder = tempfile::tempdir().unwrap();
         let key = format!("release-{round}");
@@ -89,8 +91,10 @@ fn measure(store: &str, url: &str, program: impl Fn() -> Command) {
         let started = now();
         exited(start("late", url, &key, work, folder.path(), program()));
         reruns.push(now().since(started));
+        limits.push(small_write(folder.path()));
     }
     print(&format!("{store}: end of the work to a waiter's exit"), &spread(waited));
+    print("beside it: one small write that waits for the disk", &spread(limits));
     print(&format!("{store}: a key that is done, start to exit"), &spread(reruns));
 }
 
@@ -123,4 +127,13 @@ fn exited(mut instance: Child) -> Duration {
 fn end_of_the_work(folder: &Path) -> (String, Duration) {
     let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap().trim().to_owned();
     (read("runner"), Duration::from_nanos(read("ended").parse().unwrap()))
+}
+
+/// The physical limit of a store on this disk: nobody learns of what is not durable yet.
+fn small_write(folder: &Path) -> Duration {
+    let started = now();
+    let mut file = fs::File::create(folder.join("limit")).unwrap();
+    file.write_all(&[0; 4096]).unwrap();
+    file.sync_all().unwrap();
+    now().since(started)
 }

@@ -110,14 +110,19 @@ impl Answer {
 /// The program under test, without the settings of whoever runs the tests.
 pub fn bellwether() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+    without_settings(&mut command);
+    command.args(["--log-format", "json"]);
+    command
+}
+
+/// Hides the settings of whoever runs the tests.
+pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("BELLWETHER_") || name.starts_with("AWS_") {
             command.env_remove(name.as_ref());
         }
     }
-    command.args(["--log-format", "json"]);
-    command
 }
 
 /// The program with credentials that an emulator of DynamoDB takes.
@@ -204,6 +209,16 @@ impl Drop for Sidecar {
         if thread::panicking() {
             eprintln!("--- log of {}:\n{}", self.name, self.log.text());
         }
+    }
+}
+
+/// A process that is killed when dropped.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
