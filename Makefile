@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test setup figures figures-once figures-postgres release
+.PHONY: test setup fuzz figures figures-once figures-postgres release
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -9,6 +9,10 @@ test: setup
 # What the tests need beside the Rust toolchain. Debian and Ubuntu.
 setup:
 	tests/setup.sh
+
+# A million requests from a new seed. Takes about five minutes.
+fuzz: setup
+	BELLWETHER_FUZZ=1000000 BELLWETHER_SEED=$$(date +%s) cargo test --locked --test fuzz -- --nocapture
 
 # The figures of the README, measured here. Takes about four minutes.
 figures: setup

@@ -33,6 +33,8 @@ pub struct Standing {
     pub timing: Timing,
     /// For work that is done once: how many attempts may fail.
     pub max_attempts: Option<u32>,
+    /// Whether it stands only once [`Handle::set_gate`] has opened the gate.
+    pub gated: bool,
     /// Where the record lives.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -134,19 +136,21 @@ impl Handle {
 ///
 /// When the system has no timer to spare.
 pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
-    let Standing { election, candidate, timing, max_attempts, store, clock, metrics, url } =
+    let Standing { election, candidate, timing, max_attempts, gated, store, clock, metrics, url } =
         standing;
     // The incarnation is random: seeded with it, candidates that start together do not stay
-    // together.
+    // together; nor do the elections of one candidate, because each has its own name.
     let seed = candidate
         .incarnation
         .bytes()
+        .chain(election.as_str().bytes())
         .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
     let elector = Elector::new(candidate, timing, seed);
     let elector = match max_attempts {
         Some(max_attempts) => elector.once(max_attempts),
         None => elector,
     };
+    let elector = if gated { elector.behind_gate() } else { elector };
     let (view, readers) = watch::channel(elector.leadership());
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (work, work_under_way) = watch::channel(0);
@@ -160,6 +164,7 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         clock: Arc::clone(&clock),
     };
     let hints = store.hints(&election);
+    metrics.begin(&election);
     let driver = Driver {
         election,
         elector,
@@ -276,7 +281,7 @@ impl Driver {
             }
         };
         let took = self.clock.now().boot.since(started);
-        self.metrics.count_call(&self.election, verb, took, answer.error());
+        self.metrics.count_call(verb, took, answer.error());
         tracing::debug!(
             election = %self.election, ?verb, ?took, failed = answer.error().is_some(),
             "store call"
@@ -389,5 +394,7 @@ fn log(election: &ElectionName, url: Option<&str>, news: &News) {
             "the record's term went backwards: was a backup restored? \
              Waiting for a whole lease before standing again"
         ),
+        // Counted, and seen in the log as the store's trouble.
+        News::Renewal(_) => {}
     }
 }

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{InvalidConfig, LogArgs};
 use crate::logs;
 
+mod beside;
 mod healthcheck;
 mod init;
 mod install;

@@ -4,20 +4,16 @@
 //! answer a bound. Redirects are not followed: nobody but the sidecar is to answer for it.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
+use std::os::fd::OwnedFd;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Method, Request, Response, StatusCode, Uri, header};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::{Method, StatusCode, header};
 use serde::Deserialize;
-use tokio::net::TcpStream;
 
+use crate::fetch::{self, Answer, Connection, HttpUrl, InvalidUrl, Reply};
 use crate::hold::{HoldLine, MAX_LINE};
 
 /// The longest answer that is read: many times the longest one of `/leader`.
@@ -25,14 +21,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 
 /// Where a sidecar answers: `http://HOST:PORT`, or with a path below which its paths are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SidecarUrl {
-    host: String,
-    port: u16,
-    /// Host and port as written.
-    authority: String,
-    /// Without a slash at its end.
-    path: String,
-}
+pub struct SidecarUrl(HttpUrl);
 
 /// Why a text is not the URL of a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,34 +32,17 @@ impl FromStr for SidecarUrl {
     type Err = InvalidSidecarUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || {
-            // Before an '@' stands a password.
-            let shown = text.rsplit_once('@').map(|(_, rest)| format!("…@{rest}"));
-            InvalidSidecarUrl(shown.unwrap_or_else(|| text.to_owned()).escape_debug().to_string())
-        };
-        let uri: Uri = text.parse().map_err(|_| invalid())?;
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
-        let authority = authority.ok_or_else(invalid)?;
-        if uri.scheme_str() != Some("http") || uri.query().is_some() || authority.host().is_empty()
-        {
-            return Err(invalid());
+        let url: HttpUrl = text.parse().map_err(|InvalidUrl(shown)| InvalidSidecarUrl(shown))?;
+        if url.has_query() {
+            return Err(InvalidSidecarUrl(text.escape_debug().to_string()));
         }
-        let port = match authority.as_str().strip_prefix(authority.host()) {
-            Some("") => 80,
-            _ => authority.port_u16().ok_or_else(invalid)?,
-        };
-        Ok(Self {
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port,
-            authority: authority.as_str().to_owned(),
-            path: uri.path().trim_end_matches('/').to_owned(),
-        })
+        Ok(Self(url))
     }
 }
 
 impl fmt::Display for SidecarUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        self.0.fmt(f)
     }
 }
 
@@ -107,33 +79,6 @@ pub struct Leader {
     pub leader: bool,
     /// Who does, if anybody is known to.
     pub holder_identity: Option<String>,
-}
-
-/// A whole answer.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status code.
-    pub status: StatusCode,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// What an `error` or a `reason` in it says, or else the whole of it.
-    pub fn words(&self) -> String {
-        #[derive(Deserialize)]
-        struct Words {
-            #[serde(alias = "reason")]
-            error: String,
-        }
-        match serde_json::from_slice::<Words>(&self.body) {
-            Ok(words) => words.error,
-            Err(_) => {
-                let text: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
-                format!("{} {}", self.status, text.trim().escape_debug())
-            }
-        }
-    }
 }
 
 /// A sidecar to ask.
@@ -208,10 +153,10 @@ impl Client {
     /// this instance does not lead.
     pub async fn hold(&self) -> Result<Hold, ClientError> {
         self.within(self.limit, async {
-            let (connection, response) = self.request(Method::POST, "/hold", String::new()).await?;
+            let Reply { response, connection } =
+                self.request(Method::POST, "/hold", String::new()).await?;
             if response.status() != StatusCode::OK {
-                let answer = whole(response).await?;
-                return Ok(Err(answer));
+                return Ok(Err(fetch::whole(response, MAX_ANSWER).await?));
             }
             Ok(Ok(HoldStream { connection, body: response.into_body(), read: Vec::new() }))
         })
@@ -244,42 +189,18 @@ impl Client {
     }
 
     async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, String> {
-        let (_connection, response) = self.request(method, path, body).await?;
-        whole(response).await
+        let Reply { response, connection: _connection } = self.request(method, path, body).await?;
+        fetch::whole(response, MAX_ANSWER).await
     }
 
-    async fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: String,
-    ) -> Result<(Connection, Response<Incoming>), String> {
-        let target = (self.url.host.as_str(), self.url.port);
-        let stream = TcpStream::connect(target).await.map_err(|error| in_short(&error))?;
-        let _ = stream.set_nodelay(true);
-        let socket = stream.as_fd().try_clone_to_owned().map_err(|error| in_short(&error))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| with_cause(&error))?;
-        // Ends with the last byte of the answer, or when both ends have lost interest.
-        tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url.path))
-            .header(header::HOST, &self.url.authority)
-            .header(header::USER_AGENT, concat!("bellwether/", env!("CARGO_PKG_VERSION")));
+    async fn request(&self, method: Method, path: &str, body: String) -> Result<Reply, String> {
+        let SidecarUrl(url) = &self.url;
+        let mut question = fetch::question(method, url.below(path));
         if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            question = question.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(body).map_err(|error| with_cause(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| with_cause(&error))?;
-        Ok((Connection { socket, _sender: sender }, response))
+        fetch::ask(url, question, body).await
     }
-}
-
-#[derive(Debug)]
-struct Connection {
-    socket: OwnedFd,
-    _sender: SendRequest<String>,
 }
 
 /// The lines of a hold.
@@ -303,7 +224,7 @@ impl HoldStream {
             if self.read.len() > MAX_LINE {
                 return None;
             }
-            let bytes = next_bytes(&mut self.body).await?.ok()?;
+            let bytes = fetch::next_bytes(&mut self.body).await?.ok()?;
             self.read.extend_from_slice(&bytes);
         }
     }
@@ -315,44 +236,8 @@ impl HoldStream {
     ///
     /// When the process has no file descriptor left.
     pub fn socket(&self) -> io::Result<OwnedFd> {
-        self.connection.socket.try_clone()
+        self.connection.socket()
     }
-}
-
-async fn whole(response: Response<Incoming>) -> Result<Answer, String> {
-    let status = response.status();
-    let (mut incoming, mut body) = (response.into_body(), Vec::new());
-    while let Some(bytes) = next_bytes(&mut incoming).await {
-        body.extend_from_slice(&bytes.map_err(|error| with_cause(&error))?);
-        if body.len() > MAX_ANSWER {
-            return Err(format!("its answer is longer than {MAX_ANSWER} bytes"));
-        }
-    }
-    Ok(Answer { status, body })
-}
-
-/// The next piece of a body; none at its end.
-async fn next_bytes(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
-    loop {
-        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
-        // Trailers are of no interest.
-        match frame.map(|frame| frame.into_data()) {
-            Ok(Ok(bytes)) => return Some(Ok(bytes)),
-            Ok(Err(_)) => {}
-            Err(error) => return Some(Err(error)),
-        }
-    }
-}
-
-/// hyper says what it was doing; what went wrong is the cause.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
-}
-
-/// Without the number that the standard library puts behind.
-fn in_short(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 #[cfg(test)]
@@ -360,29 +245,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sidecar_urls_are_plain_http() {
-        let parsed = |text: &str| {
-            let url: SidecarUrl = text.parse().unwrap();
-            (url.host.clone(), url.port, url.path.clone(), url.to_string())
-        };
-        let (host, port, path, shown) = parsed("http://127.0.0.1:4040/");
-        assert_eq!((host.as_str(), port, path.as_str()), ("127.0.0.1", 4040, ""));
-        assert_eq!(shown, "http://127.0.0.1:4040");
-        let (host, port, path, _) = parsed("http://[::1]:4041/elections/cron/");
-        assert_eq!((host.as_str(), port, path.as_str()), ("::1", 4041, "/elections/cron"));
-        assert_eq!(parsed("http://sidecar").1, 80);
-        for bad in [
-            "",
-            "127.0.0.1:4040",
-            "https://localhost",
-            "http://",
-            "http://:4040",
-            "ftp://x",
-            "http://a b",
-            "http://u:p@localhost",
-            "http://localhost:99999",
-            "http://x?y=1",
-        ] {
+    fn sidecar_urls_are_plain_http_without_a_query() {
+        let url: SidecarUrl = "http://[::1]:4041/elections/cron/".parse().unwrap();
+        assert_eq!(url.to_string(), "http://[::1]:4041/elections/cron");
+        for bad in
+            ["", "127.0.0.1:4040", "https://localhost", "http://u:p@localhost", "http://x?y=1"]
+        {
             let error = bad.parse::<SidecarUrl>().unwrap_err().to_string();
             assert!(error.contains("http://127.0.0.1:4040"), "{bad}: {error}");
         }

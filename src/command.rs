@@ -25,8 +25,11 @@
 mod channel;
 pub mod group;
 pub mod guard;
+mod line;
 mod message;
 pub mod plan;
 pub mod processes;
 pub mod supervisor;
 pub mod tail;
+
+pub use line::InvalidCommand;

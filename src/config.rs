@@ -14,8 +14,18 @@ use crate::identity;
 use crate::release::UnknownRelease;
 use crate::store::{InvalidStoreUrl, StoreUrl};
 
+mod gate;
+mod hooks;
+
+pub use gate::{GateArgs, InvalidGate};
+pub use hooks::{HookArgs, InvalidHook};
+
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
 const MIN_TOKEN: usize = 16;
+
+/// The most elections of one sidecar. Each costs a timer, some kilobytes and, while it leads, a write
+/// in every retry period: with the default of 2 s these are 128 writes a second.
+const MAX_ELECTIONS: usize = 256;
 
 /// Which store.
 #[derive(Args, Clone, Debug)]
@@ -62,7 +72,11 @@ fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
 /// Who stands, and how.
 #[derive(Args, Clone, Debug)]
 pub struct CandidateArgs {
-    /// How this instance is called in answers and logs. Without this, the host's name.
+    /// How this instance is called in answers and logs.
+    ///
+    /// Without this, the first of these that there is: the ECS task's ARN, the Kubernetes pod's name
+    /// (POD_NAME, with POD_NAMESPACE, if the manifest sets them), the EC2 instance's id, the host's
+    /// name.
     #[arg(long, env = "BELLWETHER_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
 
@@ -121,6 +135,30 @@ pub struct ElectionArgs {
     /// The election to stand in: candidates of the same name compete.
     #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME", default_value = "default")]
     election: String,
+
+    #[command(flatten)]
+    candidate: CandidateArgs,
+}
+
+/// How an instance stands in several elections at once.
+#[derive(Args, Clone, Debug)]
+pub struct ElectionsArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// The election to stand in: candidates of the same name compete. Can be given several times.
+    ///
+    /// Several elections are independent of each other, and share the instance's name and its
+    /// connection to the store. The paths without an election in them are those of the first. In
+    /// the variable, commas stand between the names.
+    #[arg(
+        long,
+        env = "BELLWETHER_ELECTION",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "default"
+    )]
+    election: Vec<String>,
 
     #[command(flatten)]
     candidate: CandidateArgs,
@@ -252,8 +290,10 @@ pub struct ElectionConfig {
     pub store: StoreUrl,
     /// Which record.
     pub election: ElectionName,
-    /// Who stands.
-    pub identity: String,
+    /// Which others as well, each by itself.
+    pub others: Vec<ElectionName>,
+    /// Who stands; none: as the surroundings say.
+    pub identity: Option<String>,
     /// The durations.
     pub timing: Timing,
     /// For work that is done once: how many attempts may fail.
@@ -271,6 +311,12 @@ pub enum InvalidConfig {
     /// See [`InvalidElectionName`].
     #[error("{0}")]
     Election(#[from] InvalidElectionName),
+    /// The same election twice.
+    #[error("election '{0}' is named twice: an instance stands in an election once")]
+    ElectionTwice(ElectionName),
+    /// More than a process can serve within its bounds.
+    #[error("{0} elections are too many for one sidecar: name at most {MAX_ELECTIONS}")]
+    TooManyElections(usize),
     /// See [`InvalidKey`].
     #[error("{0}")]
     Key(#[from] InvalidKey),
@@ -291,6 +337,12 @@ pub enum InvalidConfig {
         /// What the system says.
         error: std::io::Error,
     },
+    /// See [`InvalidGate`].
+    #[error("{0}")]
+    Gate(#[from] InvalidGate),
+    /// See [`InvalidHook`].
+    #[error("{0}")]
+    Hook(#[from] InvalidHook),
     /// The URL of `--sidecar`.
     #[error("{0}")]
     Sidecar(#[from] InvalidSidecarUrl),
@@ -328,6 +380,32 @@ impl ElectionArgs {
     }
 }
 
+impl ElectionsArgs {
+    /// Checks everything.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is wrong.
+    pub fn check(self) -> Result<ElectionConfig, InvalidConfig> {
+        if self.election.len() > MAX_ELECTIONS {
+            return Err(InvalidConfig::TooManyElections(self.election.len()));
+        }
+        let mut elections = Vec::with_capacity(self.election.len());
+        for name in &self.election {
+            let election: ElectionName = name.parse()?;
+            if elections.contains(&election) {
+                return Err(InvalidConfig::ElectionTwice(election));
+            }
+            elections.push(election);
+        }
+        let mut elections = elections.into_iter();
+        // An empty variable names none.
+        let first = elections.next().map_or_else(|| "".parse(), Ok)?;
+        let config = self.candidate.check(first, self.store)?;
+        Ok(ElectionConfig { others: elections.collect(), ..config })
+    }
+}
+
 impl CandidateArgs {
     /// Checks everything about standing in `election`.
     ///
@@ -340,12 +418,16 @@ impl CandidateArgs {
         store: StoreArgs,
     ) -> Result<ElectionConfig, InvalidConfig> {
         let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period)?;
-        let identity = match &self.identity {
-            Some(identity) => identity::parse(identity)?,
-            None => identity::hostname(),
-        };
-        let (store, shutdown_grace) = (store.check()?, self.shutdown_grace);
-        Ok(ElectionConfig { store, election, identity, timing, max_attempts: None, shutdown_grace })
+        let identity = self.identity.as_deref().map(identity::parse).transpose()?;
+        Ok(ElectionConfig {
+            store: store.check()?,
+            election,
+            others: Vec::new(),
+            identity,
+            timing,
+            max_attempts: None,
+            shutdown_grace: self.shutdown_grace,
+        })
     }
 }
 

@@ -4,8 +4,6 @@
 //! here knows a store.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,134 +12,123 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper::body::Bytes;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 
-use crate::candidate::Handle;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
-use access::Peer;
+use connections::Connections;
+use events::Events;
 
 mod access;
+mod connections;
+mod elections;
+mod events;
 mod hold;
 mod leader;
+mod openapi;
+mod page;
 mod probes;
+mod query;
 mod resign;
+mod server;
 
 pub use access::Access;
+pub use connections::raise_open_files;
+pub use elections::{Elections, Seat};
 pub use hold::Holds;
-
-/// Connections at once; more wait in the kernel's queue. A sidecar serves one application, a few
-/// probes and a scraper, each with a connection or two.
-const MAX_CONNECTIONS: usize = 1024;
-
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How large the head of a request may be, in bytes. hyper's least.
-const MAX_HEAD: usize = 8 * 1024;
+pub use server::bind;
 
 /// How large the body of a request may be, in bytes, and how long it may take.
 const MAX_BODY: usize = 4 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After a failed `accept` (no file descriptor left, say): the pause before the next.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What a client that was refused for lack of room may wait before it tries again, in seconds.
+const RETRY_AFTER: &str = "5";
 
 /// What the answers are made from.
 #[derive(Clone)]
 pub struct App {
-    /// The election.
-    pub election: Handle,
+    /// The elections.
+    pub elections: Elections,
     /// The counters.
     pub metrics: Metrics,
-    /// Leader-only work in other processes.
-    pub holds: Holds,
+    /// None if there is no gate.
+    pub gate: Option<Gate>,
     /// Who may change something.
     pub access: Access,
+    events: Events,
+    connections: Connections,
 }
 
-/// Takes the address.
+impl App {
+    /// Without a gate.
+    pub fn new(elections: Elections, metrics: Metrics, access: Access) -> Self {
+        let events = Events::of(&elections);
+        let connections = Connections::new(elections.iter().count());
+        Self { elections, metrics, gate: None, access, events, connections }
+    }
+
+    /// Behind this gate, if there is one.
+    #[must_use]
+    pub fn behind(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
+    }
+}
+
+/// Answers from now on.
 ///
 /// # Errors
 ///
-/// When it is taken, not this host's, or not allowed.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
-
-/// Answers for ever.
-pub async fn serve(listener: TcpListener, app: App) {
-    let router = router(app);
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let router = router.clone();
-                tokio::spawn(async move {
-                    let _permit = permit;
-                    connection(stream, Peer(peer), router).await;
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, peer: Peer, router: Router) {
-    let _ = stream.set_nodelay(true);
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: hyper::Request<_>| {
-        request.extensions_mut().insert(peer);
-        router.call(request)
-    });
-    let result = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = result {
-        tracing::trace!(%error, "a connection ended early");
-    }
+/// When the system has no timer to spare.
+pub fn start(listener: TcpListener, app: App) -> io::Result<()> {
+    events::record(&app)?;
+    tokio::spawn(server::serve(listener, app));
+    Ok(())
 }
 
 /// The paths.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(leader::name))
-        .route("/leader", get(leader::leader))
-        .route("/ready", get(probes::ready))
-        .route("/started", get(probes::started))
-        .route("/livez", get(probes::livez))
+        .merge(page::paths())
+        .route("/openapi.json", get(openapi::openapi))
         .route("/metrics", get(probes::metrics))
-        .route("/hold", post(hold::hold))
-        .route("/resign", post(resign::resign))
+        .route("/elections", get(elections::elections))
+        .merge(election_paths())
+        .route("/events", get(events::events))
+        .route("/elections/{name}", get(leader::name))
+        .route("/elections/{name}/events", get(events::events_of))
+        .nest("/elections/{name}", election_paths())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)
 }
 
+/// What there is of every election.
+fn election_paths() -> Router<App> {
+    Router::new()
+        .route("/leader", get(leader::leader))
+        .route("/ready", get(probes::ready))
+        .route("/started", get(probes::started))
+        .route("/livez", get(probes::livez))
+        .route("/sse", get(events::names))
+        .route("/hold", post(hold::hold))
+        .route("/resign", post(resign::resign))
+}
+
 async fn no_such_path() -> Response {
     problem(
         StatusCode::NOT_FOUND,
-        "no such path: the paths are / /leader /ready /started /livez /metrics, and to POST to \
-         /hold /resign",
+        "no such path: the paths are / /leader /ready /started /livez /events /metrics /elections, \
+         and to POST to /hold /resign; those of one election are below /elections/NAME, as in \
+         /elections/NAME/leader",
     )
 }
 
 async fn no_such_method() -> Response {
     problem(
         StatusCode::METHOD_NOT_ALLOWED,
-        "not with this method: /hold and /resign answer POST, all other paths GET and HEAD",
+        "not with this method: hold and resign answer POST, all other paths GET and HEAD",
     )
 }
 
@@ -166,6 +153,13 @@ struct Problem<'a> {
 /// A refusal, in words for whoever wrote the request.
 fn problem(status: StatusCode, error: &str) -> Response {
     json(status, &Problem { error })
+}
+
+/// A refusal for lack of room.
+fn busy(error: &str) -> Response {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, error);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response
 }
 
 /// A JSON answer that nobody may keep: it is true now.

@@ -1,11 +1,19 @@
 //! Who this instance is.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::election::lease::Candidate;
+use crate::platform::kubernetes::{self, Pod};
+use crate::platform::{Surroundings, ec2, ecs};
 
 /// The longest identity: what fits on a line of a log and in a column of a table.
 const MAX_LENGTH: usize = 256;
+
+/// How long the platform may take to say who this is. Its metadata services are on the same host
+/// and answer in milliseconds; a start is never held up for two seconds by a name.
+const LIMIT: Duration = Duration::from_millis(1_500);
 
 /// Why a text cannot be an identity.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +32,113 @@ pub fn parse(text: &str) -> Result<String, InvalidIdentity> {
     } else {
         Err(InvalidIdentity(text.escape_debug().to_string()))
     }
+}
+
+/// The identity of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// As it stands in answers and records.
+    pub name: String,
+    /// Who gave it, if it was not a person.
+    pub from: Option<Source>,
+}
+
+/// Who gave an identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The ECS task's ARN, and the task definition that it was made from.
+    Ecs {
+        /// `FAMILY:REVISION`, as far as ECS says.
+        definition: String,
+    },
+    /// The pod's name.
+    Kubernetes {
+        /// Where the pod is, if that can be told.
+        namespace: Option<String>,
+    },
+    /// The EC2 instance's id.
+    Ec2,
+    /// The host's name.
+    Host,
+}
+
+impl Identity {
+    /// What a person chose, or what the surroundings say. Takes less than two seconds.
+    pub async fn settle(chosen: Option<String>, surroundings: Surroundings<'_>) -> Self {
+        match chosen {
+            Some(name) => Self { name, from: None },
+            None => find(surroundings, &hostname()).await,
+        }
+    }
+
+    /// Says in the log where it was found.
+    pub fn announce(&self) {
+        let identity = &self.name;
+        match &self.from {
+            None => {}
+            Some(Source::Ecs { definition }) => {
+                tracing::info!(identity, from = "ECS task", definition, "identity found");
+            }
+            Some(Source::Kubernetes { namespace }) => {
+                tracing::info!(identity, from = "Kubernetes pod", namespace, "identity found");
+            }
+            Some(Source::Ec2) => tracing::info!(identity, from = "EC2 instance", "identity found"),
+            Some(Source::Host) => tracing::info!(identity, from = "host name", "identity found"),
+        }
+    }
+}
+
+/// Asks the first platform that this is. If it does not say who this is, the host's name has to do:
+/// what another platform says would be the name of something else, an ECS task's EC2 instance, say.
+async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
+    let said = tokio::time::timeout(LIMIT, ask(surroundings, hostname)).await;
+    let said = said.unwrap_or_else(|_| {
+        let limit = humantime::format_duration(LIMIT);
+        Some(Err(format!("its metadata service did not answer within {limit}")))
+    });
+    match said {
+        None => None,
+        Some(Ok(found)) if parse(&found.name).is_ok() => Some(found),
+        Some(Ok(_)) => {
+            warn("what it says cannot be an identity");
+            None
+        }
+        Some(Err(why)) => {
+            warn(&why);
+            None
+        }
+    }
+    .unwrap_or_else(|| Identity { name: hostname.to_owned(), from: Some(Source::Host) })
+}
+
+fn warn(why: &str) {
+    tracing::warn!(
+        why,
+        "the platform does not say who this is: using the host's name. --identity chooses another"
+    );
+}
+
+/// What the platform says, if there is one.
+async fn ask(surroundings: Surroundings<'_>, hostname: &str) -> Option<Result<Identity, String>> {
+    if let Some(metadata) = ecs::Metadata::here(surroundings) {
+        return Some(on_ecs(metadata).await.map_err(|why| format!("ECS: {why}")));
+    }
+    if let Some(Pod { name, namespace }) = kubernetes::pod(surroundings, hostname) {
+        return Some(Ok(Identity { name, from: Some(Source::Kubernetes { namespace }) }));
+    }
+    let metadata = ec2::Metadata::here(surroundings)?;
+    Some(on_ec2(metadata).await.map_err(|why| format!("EC2: {why}")))
+}
+
+async fn on_ecs(metadata: Result<ecs::Metadata, String>) -> Result<Identity, String> {
+    let task = metadata?.task().await?;
+    let name = task.task_arn.ok_or("it gives no TaskARN")?;
+    let definition = [task.family, task.revision].into_iter().flatten().collect::<Vec<_>>();
+    Ok(Identity { name, from: Some(Source::Ecs { definition: definition.join(":") }) })
+}
+
+async fn on_ec2(metadata: Result<ec2::Metadata, String>) -> Result<Identity, String> {
+    Ok(Identity { name: metadata?.instance_id().await?, from: Some(Source::Ec2) })
 }
 
 /// The name of this host.

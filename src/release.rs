@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::client::{Client, SidecarUrl};
+use crate::platform::Surroundings;
+use crate::platform::ecs::Metadata;
 
 /// The metadata service is on the same host. Slower than this, it is broken.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);
-
-/// Set by ECS in every container.
-const ECS_METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
 
 /// Where Elastic Beanstalk keeps what it deployed, from the root of the file system.
 const BEANSTALK: &str = "opt/elasticbeanstalk/deployment";
@@ -33,19 +31,18 @@ pub enum UnknownRelease {
     NoAnswer(String),
 }
 
-/// Asks the platform. `env` reads the environment, `root` is that of the file system.
+/// Asks the platform.
 ///
 /// # Errors
 ///
 /// When there is no platform to ask, or it does not say.
-pub async fn key(
-    env: impl Fn(&str) -> Option<String>,
-    root: &Path,
-) -> Result<String, UnknownRelease> {
-    if let Some(url) = env(ECS_METADATA) {
-        return ecs(&url).await;
+pub async fn key(surroundings: Surroundings<'_>) -> Result<String, UnknownRelease> {
+    if let Some(metadata) = Metadata::here(surroundings) {
+        return ecs(metadata)
+            .await
+            .map_err(|what| UnknownRelease::NoAnswer(format!("the ECS metadata service: {what}")));
     }
-    let deployment = root.join(BEANSTALK);
+    let deployment = surroundings.root.join(BEANSTALK);
     if deployment.is_dir() {
         return beanstalk(&deployment);
     }
@@ -53,25 +50,17 @@ pub async fn key(
 }
 
 /// `ecs:CLUSTER/FAMILY:REVISION`.
-async fn ecs(url: &str) -> Result<String, UnknownRelease> {
-    let wrong =
-        |what: String| UnknownRelease::NoAnswer(format!("the ECS metadata service: {what}"));
-    let url: SidecarUrl = url.parse().map_err(|_| wrong(format!("{ECS_METADATA} is no URL")))?;
-    let answer = Client::new(url, None, METADATA_LIMIT).get("/task").await;
-    let answer = answer.map_err(|_| wrong("no answer".to_owned()))?;
-    if !answer.status.is_success() {
-        return Err(wrong(format!("status {}", answer.status)));
-    }
-    let task: Value =
-        serde_json::from_slice(&answer.body).map_err(|error| wrong(error.to_string()))?;
-    let field = |name: &str| match task.get(name) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
-        _ => Err(wrong(format!("it gives no {name}"))),
+async fn ecs(metadata: Result<Metadata, String>) -> Result<String, String> {
+    let answer = tokio::time::timeout(METADATA_LIMIT, metadata?.task()).await;
+    let task = answer.map_err(|_| "no answer".to_owned())??;
+    let field = |name: &str, value: Option<String>| {
+        value.filter(|text| !text.is_empty()).ok_or_else(|| format!("it gives no {name}"))
     };
-    let cluster = field("Cluster")?;
+    let cluster = field("Cluster", task.cluster)?;
     // An ARN or a short name.
     let cluster = cluster.rsplit('/').next().unwrap_or_default();
-    Ok(format!("ecs:{cluster}/{}:{}", field("Family")?, field("Revision")?))
+    let (family, revision) = (field("Family", task.family)?, field("Revision", task.revision)?);
+    Ok(format!("ecs:{cluster}/{family}:{revision}"))
 }
 
 /// `beanstalk:ENVIRONMENT/LABEL`.
@@ -111,6 +100,7 @@ fn read(file: &PathBuf) -> Result<Value, UnknownRelease> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::ecs::VARIABLE;
     use std::fs;
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -131,9 +121,13 @@ mod tests {
         url
     }
 
+    async fn asked(url: Option<&str>, root: &Path) -> Result<String, UnknownRelease> {
+        let env = |name: &str| url.filter(|_| name == VARIABLE).map(str::to_owned);
+        key(Surroundings { env: &env, root }).await
+    }
+
     async fn on_ecs(answer: &'static str) -> Result<String, UnknownRelease> {
-        let url = service(answer);
-        key(|name| (name == ECS_METADATA).then(|| url.clone()), Path::new("/nowhere")).await
+        asked(Some(&service(answer)), Path::new("/nowhere")).await
     }
 
     #[tokio::test]
@@ -152,9 +146,9 @@ mod tests {
         assert!(error.to_string().contains("gives no Revision"), "{error}");
         let error = on_ecs("<html>").await.unwrap_err();
         assert!(error.to_string().contains("with --key instead"), "{error}");
-        let closed = "http://127.0.0.1:1/v4/abc".to_owned();
-        let error = key(|_| Some(closed.clone()), Path::new("/nowhere")).await.unwrap_err();
-        assert!(error.to_string().contains("no answer"), "{error}");
+        let closed = "http://127.0.0.1:1/v4/abc";
+        let error = asked(Some(closed), Path::new("/nowhere")).await.unwrap_err();
+        assert!(error.to_string().contains("connection refused"), "{error}");
     }
 
     fn on_beanstalk(manifest: &str, metadata: &str) -> tempfile::TempDir {
@@ -176,17 +170,17 @@ mod tests {
             r#"{"RuntimeSources":{"web":{"app 12-ab":{"s3url":""}}},"Serial":14}"#,
         ] {
             let root = on_beanstalk(manifest, ENVIRONMENT);
-            assert_eq!(key(|_| None, root.path()).await.unwrap(), "beanstalk:web-prod/app_12-ab");
+            assert_eq!(asked(None, root.path()).await.unwrap(), "beanstalk:web-prod/app_12-ab");
         }
         let root = on_beanstalk("{}", ENVIRONMENT);
-        let error = key(|_| None, root.path()).await.unwrap_err();
+        let error = asked(None, root.path()).await.unwrap_err();
         assert!(error.to_string().contains("no version label"), "{error}");
     }
 
     #[tokio::test]
     async fn elsewhere_a_key_has_to_be_given() {
         let root = tempfile::tempdir().unwrap();
-        let error = key(|_| None, root.path()).await.unwrap_err();
+        let error = asked(None, root.path()).await.unwrap_err();
         assert!(error.to_string().contains("name it with --key"), "{error}");
     }
 }

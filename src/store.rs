@@ -154,6 +154,15 @@ impl StoreUrl {
         }
     }
 
+    /// Which kind of store it is, for metric labels.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::DynamoDb(_) => "dynamodb",
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite { .. } => "sqlite",
+        }
+    }
+
     /// Whether it is known without opening it that nothing was ever stored there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Sqlite { path, .. } if !path.exists())

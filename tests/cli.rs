@@ -68,6 +68,39 @@ fn wrong_settings_exit_64_and_write_nothing() {
 }
 
 #[test]
+fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let cases: [(&str, &str, &str); 16] = [
+        ("--gate-url", "https://localhost/healthz", "for https a --gate-command"),
+        ("--gate-url", "localhost:8080/healthz", "use one like http://127.0.0.1:8080/healthz"),
+        ("--gate-url", "http://u:hunter2@localhost/", "--gate-url: '…@localhost/'"),
+        ("--gate-url", "", "--gate-url: ''"),
+        ("--gate-command", "", "--gate-command: cannot make a command of the text"),
+        ("--gate-command", r#"["hunter2", 1]"#, "a line for sh, or a JSON array of words"),
+        ("--gate-ecs-container", "app", "ECS_CONTAINER_METADATA_URI_V4 is not set"),
+        ("--gate-ecs-container", "", "no container has an empty name"),
+        ("--gate-period", "99ms", "100ms at the least"),
+        ("--gate-timeout", "0s", "--gate-timeout more than zero"),
+        ("--gate-failures", "0", "0 is not in 1..=1000"),
+        ("--gate-successes", "1001", "1001 is not in 1..=1000"),
+        ("--gate-grace", "long", "--gate-grace"),
+        ("--on-elected", " ", "--on-elected: cannot make a command of the text"),
+        ("--on-lost", r#"["hunter2""#, "--on-lost: cannot make a command of the text"),
+        ("--hook-timeout", "0s", "--hook-timeout has to be more than zero"),
+    ];
+    for (flag, value, expected) in cases {
+        let gate = if flag.contains("url") { "--gate-grace=1s" } else { "--gate-url=http://h/" };
+        let args = ["serve", "--store", &store, "--listen", "127.0.0.1:0", gate, flag, value];
+        let (code, said) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{flag} {value}: {said}");
+        assert!(said.contains(expected), "{flag} {value}: {said}");
+        assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+    }
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
 fn the_environment_is_checked_like_the_flags() {
     let (code, said) = refused(&["serve"], |command| {
         command.env("BELLWETHER_LEASE_DURATION", "1s");

@@ -11,13 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. Rooms of one floor do not import each other either.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &["election"],
-    &["hold", "host"],
-    &["alarm", "client", "identity", "store"],
-    &["metrics", "release"],
+    &["fetch", "gate", "hold", "host"],
+    &["alarm", "client", "platform", "store"],
+    &["identity", "metrics", "release"],
     &["candidate"],
     &["command", "http"],
+    &["health", "hooks"],
     &["config"],
     &["logs"],
     &["cli"],

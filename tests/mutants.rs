@@ -292,6 +292,24 @@ const MUTANTS: &[Mutant] = &[
         )],
         breaks: "I8 bounded waits",
     },
+    Mutant {
+        name: "a candidate stands while its gate is closed",
+        edits: &[edit(
+            "elector.rs",
+            "!is_done && !self.work_under_way && self.standing_down_at(now).is_none()",
+            "!is_done && !self.work_under_way",
+        )],
+        breaks: "I9 the gate is kept",
+    },
+    Mutant {
+        name: "a leader ignores its gate",
+        edits: &[edit(
+            "elector.rs",
+            "StandingDown::GateClosed => LossReason::GateClosed,",
+            "StandingDown::GateClosed => return,",
+        )],
+        breaks: "I9 the gate is kept",
+    },
 ];
 
 /// The copy of the core and the simulation.

@@ -20,6 +20,10 @@ done
 /usr/bin/python3 -c 'import psycopg2' 2>/dev/null || packages+=(python3-psycopg2)
 # For the Django project of examples/django-once.
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+# A browser for the page. Ubuntu has no package of it: there, install Chrome or the snap beforehand.
+if ! command -v chromium chromium-browser google-chrome >/dev/null; then
+    packages+=(chromium)
+fi
 if ! command -v cargo >/dev/null; then
     packages+=(rustup)
 fi
@@ -59,3 +63,34 @@ fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
+# Prometheus and promtool, unpacked beside the build. Installed as a package they would bring a
+# service that starts by itself.
+prometheus=target/tools/prometheus
+if ! "$prometheus/promtool" --version >/dev/null 2>&1; then
+    echo "unpacking: prometheus"
+    as_root apt-get update -q
+    folder=$(mktemp -d)
+    # apt drops its rights to a user who cannot write there.
+    (cd "$folder" && as_root apt-get download -q -o APT::Sandbox::User=root prometheus)
+    mkdir -p "$prometheus"
+    dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb |
+        tar -x -C "$prometheus" --strip-components=3 ./usr/bin
+    as_root rm -r "$folder"
+fi
+
+# Schemathesis, which asks what the description of the answers says: in an environment of its own.
+wanted=tests/openapi/requirements.txt
+tools=target/tools/schemathesis
+if ! cmp -s "$wanted" "$tools/installed.txt"; then
+    rm -rf "$tools"
+    mkdir -p target/tools
+    # Debian's Python needs a package for this; others have it in them.
+    python3 -m venv "$tools" 2>/dev/null || {
+        as_root apt-get update -q
+        DEBIAN_FRONTEND=noninteractive as_root apt-get install -qy --no-install-recommends python3-venv
+        rm -rf "$tools"
+        /usr/bin/python3 -m venv "$tools"
+    }
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+    cp "$wanted" "$tools/installed.txt"
+fi

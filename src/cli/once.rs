@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -21,6 +20,7 @@ use crate::election::leadership::Leadership;
 use crate::election::lease::{ElectionName, Term};
 use crate::election::outcome::Outcome;
 use crate::logs::ProgressLine;
+use crate::platform;
 use crate::release;
 
 mod reset;
@@ -84,7 +84,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let key = match args.key.as_str() {
-        "auto" => release::key(|name| std::env::var(name).ok(), Path::new("/")).await,
+        "auto" => release::key(platform::here()).await,
         key => Ok(key.to_owned()),
     };
     let key = key.map_err(InvalidConfig::from)?;
@@ -95,7 +95,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         return reset::run(&config, args.timeout).await;
     }
     let mut signals = Signals::new()?;
-    let sidecar = Sidecar::start(&config, None).await?;
+    let sidecar = Sidecar::start(&config, None, None).await?;
     let mut words = args.command.into_iter();
     let command = CommandSpec::new(words.next().unwrap_or_default(), words)
         .env("BELLWETHER_KEY", key.as_str());
@@ -154,7 +154,7 @@ impl Once {
                         break End::Asked(if signal == "SIGINT" { 130 } else { 143 });
                     }
                     Asked::PassOn(number) => supervisor.signal(number),
-                    Asked::Reap => reap(supervisor.guard()),
+                    Asked::Reap => reap(),
                 },
                 () = &mut timed_out => break End::TimedOut,
                 () = self.waiting.tick() => self.report(&supervisor),

@@ -153,7 +153,7 @@ async fn lead(
                     held.end_within(grace);
                 }
                 Asked::PassOn(number) => held.group.signal(number),
-                Asked::Reap => reap(Some(held.group.guard())),
+                Asked::Reap => reap(),
             },
         }
     }

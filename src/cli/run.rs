@@ -8,10 +8,10 @@ use rustix::process::{Pid, getpid};
 use super::Failure;
 use super::serve::{self, Listen, Sidecar};
 use super::signals::{Asked, Signals};
-use crate::command::group::CommandSpec;
+use crate::command::group::{self, CommandSpec};
 use crate::command::processes;
 use crate::command::supervisor::Supervisor;
-use crate::config::{ElectionArgs, TokenArgs};
+use crate::config::{ElectionArgs, GateArgs, TokenArgs};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,6 +25,9 @@ pub(super) struct Args {
     #[command(flatten)]
     token: TokenArgs,
 
+    #[command(flatten)]
+    gate: GateArgs,
+
     /// The command, and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -32,11 +35,11 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.election.check()?;
-    let token = args.token.check()?;
+    let (token, gate) = (args.token.check()?, args.gate.check()?);
     let listen = args.listen.map(|address| Listen { address, token });
     let mut signals = Signals::new()?;
     let grace = config.shutdown_grace;
-    let mut sidecar = Sidecar::start(&config, listen).await?;
+    let mut sidecar = Sidecar::start(&config, listen, gate).await?;
     let mut words = args.command.into_iter();
     let program = words.next().unwrap_or_default();
     let command = CommandSpec::new(program, words);
@@ -55,7 +58,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
                     sidecar.shut_down(grace).await;
                 }
                 Asked::PassOn(number) => supervisor.signal(number),
-                Asked::Reap => reap(supervisor.guard()),
+                Asked::Reap => reap(),
             },
             // After a shutdown: the command has ended and the lease is free, or its time is over.
             () = sidecar.left() => return Ok(0),
@@ -74,8 +77,8 @@ pub(super) fn cannot_guard(error: std::io::Error) -> Failure {
 }
 
 /// The first process of a container inherits every orphan in it.
-pub(super) fn reap(guard: Option<Pid>) {
+pub(super) fn reap() {
     if getpid() == Pid::INIT {
-        processes::reap_strays(guard.as_slice());
+        processes::reap_strays(&group::guards());
     }
 }

@@ -6,39 +6,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
-use super::Failure;
 use super::signals::Signals;
-use crate::candidate::{self, Handle, Standing};
-use crate::config::{ElectionArgs, ElectionConfig, ListenArgs, TokenArgs};
+use super::{Failure, beside};
+use crate::candidate::{self, Driver, Handle, Standing};
+use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
-use crate::http::{self, Access, App, Holds};
-use crate::identity;
+use crate::election::lease::{Candidate, ElectionName};
+use crate::gate::{Gate, Rules};
+use crate::health::Checks;
+use crate::http::{self, Access, App, Elections, Holds, Seat};
+use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
+use crate::platform;
 use crate::store::{self, Store, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    election: ElectionArgs,
+    elections: ElectionsArgs,
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
     token: TokenArgs,
+    #[command(flatten)]
+    gate: GateArgs,
+    #[command(flatten)]
+    hooks: HookArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
-    let config = args.election.check()?;
+    let config = args.elections.check()?;
     let listen = Listen { address: args.listen.listen, token: args.token.check()? };
+    http::raise_open_files(1 + config.others.len());
+    let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
     let mut signals = Signals::new()?;
-    let mut sidecar = Sidecar::start(&config, Some(listen)).await?;
+    let mut sidecar = Sidecar::start(&config, Some(listen), gate).await?;
+    let mut hooks = beside::Running::new(hooks);
+    sidecar.elections().try_for_each(|election| hooks.attend(election))?;
 
     let signal = signals.end().await;
     tracing::info!(signal, "shutting down");
     sidecar.shut_down(config.shutdown_grace).await;
+    let left = async {
+        sidecar.left().await;
+        hooks.ended().await;
+    };
     Ok(tokio::select! {
-        () = sidecar.left() => 0,
+        () = left => 0,
         signal = signals.end() => second_signal(signal),
     })
 }
@@ -49,10 +65,12 @@ pub(super) struct Listen {
     pub(super) token: Option<String>,
 }
 
-/// A candidate that stands, and the answers of it.
+/// Who stands, in one election or several, and the answers of it.
 pub(super) struct Sidecar {
+    /// The election that was named first, of `run` and `once` the only one.
     pub(super) election: Handle,
-    driver: JoinHandle<()>,
+    others: Vec<Handle>,
+    drivers: JoinSet<()>,
 }
 
 impl Sidecar {
@@ -60,6 +78,7 @@ impl Sidecar {
     pub(super) async fn start(
         config: &ElectionConfig,
         listen: Option<Listen>,
+        gate: Option<(Checks, Rules)>,
     ) -> Result<Self, Failure> {
         let (address, token) = match listen {
             Some(Listen { address, token }) => (Some(address), token),
@@ -69,32 +88,47 @@ impl Sidecar {
             Some(address) => Some(listen_on(address).await?),
             None => None,
         };
-        let url = listener.as_ref().map(|(_, address)| format!("http://{address}/leader"));
-        let (standing, metrics) = prepare(config, url.clone()).await?;
-        let (election, driver) = candidate::stand(standing)
-            .map_err(|error| Failure::Unavailable(format!("cannot set up a timer: {error}")))?;
-        tracing::info!(
-            election = %config.election, identity = config.identity, store = %config.store, url,
-            "standing"
-        );
-        if let Some((listener, address)) = listener {
-            let election = election.clone();
-            let holds = Holds::new(config.shutdown_grace);
-            let access = Access::new(address.ip(), token);
-            tokio::spawn(http::serve(listener, App { election, metrics, holds, access }));
+        let url = listener.as_ref().map(|(_, address)| format!("http://{address}"));
+        let candidates = Candidates::prepare(config, gate).await?;
+        let (election, driver) = candidates.stand(&config.election, url.clone())?;
+        let mut drivers = JoinSet::new();
+        drivers.spawn(driver.run());
+        let mut others = Vec::with_capacity(config.others.len());
+        for name in &config.others {
+            let url = url.as_ref().map(|url| format!("{url}/elections/{name}"));
+            let (other, driver) = candidates.stand(name, url)?;
+            others.push(other);
+            drivers.spawn(driver.run());
         }
-        Ok(Self { election, driver: tokio::spawn(driver.run()) })
+        if let Some((listener, address)) = listener {
+            let seat = |election: &Handle| Seat {
+                election: election.clone(),
+                holds: Holds::new(config.shutdown_grace),
+            };
+            let elections = Elections::new(seat(&election), others.iter().map(seat).collect());
+            let app = App::new(elections, candidates.metrics, Access::new(address.ip(), token));
+            let app = app.behind(candidates.gate);
+            http::start(listener, app).map_err(|error| no_timer(&error))?;
+        }
+        Ok(Self { election, others, drivers })
     }
 
-    /// Begins to leave the election.
+    /// All elections, in the order in which they were named.
+    fn elections(&self) -> impl Iterator<Item = &Handle> {
+        std::iter::once(&self.election).chain(&self.others)
+    }
+
+    /// Begins to leave the elections.
     pub(super) async fn shut_down(&self, grace: Duration) {
-        self.election.shut_down(grace).await;
+        for election in self.elections() {
+            election.shut_down(grace).await;
+        }
     }
 
-    /// Waits until the candidate has left the election. Safe to cancel.
+    /// Waits until the candidate has left every election. Safe to cancel.
     pub(super) async fn left(&mut self) {
         // A driver that panicked has left as well; with `panic = "abort"` there is none.
-        let _ = (&mut self.driver).await;
+        while self.drivers.join_next().await.is_some() {}
     }
 }
 
@@ -104,27 +138,62 @@ async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fai
     Ok((listener, address))
 }
 
-/// Opens the store and makes ready to stand.
-async fn prepare(
-    config: &ElectionConfig,
-    url: Option<String>,
-) -> Result<(Standing, Metrics), Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(HostClock);
-    let patience = config.timing.call_timeout();
-    let store = store::open(&config.store, patience, Arc::clone(&clock));
-    check_store(&*store, patience).await?;
-    let metrics = Metrics::new().map_err(|error| Failure::Unavailable(error.to_string()))?;
-    let standing = Standing {
-        election: config.election.clone(),
-        candidate: identity::candidate(config.identity.clone()),
-        timing: config.timing,
-        max_attempts: config.max_attempts,
-        store,
-        clock,
-        metrics: metrics.clone(),
-        url,
-    };
-    Ok((standing, metrics))
+/// What the candidates of all elections have in common.
+struct Candidates<'a> {
+    config: &'a ElectionConfig,
+    candidate: Candidate,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    gate: Option<Gate>,
+}
+
+impl<'a> Candidates<'a> {
+    /// Finds out who stands, opens the store, and begins to ask the application how it is.
+    async fn prepare(
+        config: &'a ElectionConfig,
+        gate: Option<(Checks, Rules)>,
+    ) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(HostClock);
+        let patience = config.timing.call_timeout();
+        let store = store::open(&config.store, patience, Arc::clone(&clock));
+        let identity = Identity::settle(config.identity.clone(), platform::here());
+        let (identity, checked) = tokio::join!(identity, check_store(&*store, patience));
+        checked?;
+        identity.announce();
+        let metrics = Metrics::new(config.store.kind(), &config.timing, clock.now().boot)
+            .map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let gate = beside::watch(gate, &metrics)?;
+        let candidate = identity::candidate(identity.name);
+        Ok(Self { config, candidate, store, clock, metrics, gate })
+    }
+
+    /// Stands in one election, whose answers are below `url`.
+    fn stand(
+        &self,
+        election: &ElectionName,
+        url: Option<String>,
+    ) -> Result<(Handle, Driver), Failure> {
+        let url = url.map(|url| format!("{url}/leader"));
+        let config = self.config;
+        tracing::info!(
+            %election, identity = self.candidate.identity, store = %config.store, url, "standing"
+        );
+        let stands = candidate::stand(Standing {
+            election: election.clone(),
+            candidate: self.candidate.clone(),
+            timing: config.timing,
+            max_attempts: config.max_attempts,
+            gated: self.gate.is_some(),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            url,
+        })
+        .map_err(|error| no_timer(&error))?;
+        beside::obey(self.gate.as_ref(), &stands.0)?;
+        Ok(stands)
+    }
 }
 
 /// What only a person can put right is said at once, and ends the program. A store that is not
@@ -145,6 +214,10 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
         ),
         _ => format!("cannot listen on {address}: {error}: choose another with --listen"),
     })
+}
+
+pub(super) fn no_timer(error: &io::Error) -> Failure {
+    Failure::Unavailable(format!("cannot set up a timer: {error}: may more files be open?"))
 }
 
 /// A second signal exits now, and leaves the lease to run out.

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -33,6 +33,9 @@ const SWEEP_PERIOD: Duration = Duration::from_millis(20);
 /// [`processes::kill_marked`] can miss a process once, for the time of an `execve`.
 const QUIET_ROUNDS: u32 = 3;
 
+/// The guards that nobody but their [`Group`] may reap.
+static GUARDS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct CommandSpec {
@@ -41,6 +44,7 @@ pub struct CommandSpec {
     env: Vec<(String, OsString)>,
     guard: PathBuf,
     stderr: Option<Arc<PipeWriter>>,
+    aside: bool,
 }
 
 impl CommandSpec {
@@ -56,6 +60,7 @@ impl CommandSpec {
             // Stays the running program when an upgrade replaces the file.
             guard: PathBuf::from("/proc/self/exe"),
             stderr: None,
+            aside: false,
         }
     }
 
@@ -64,11 +69,34 @@ impl CommandSpec {
         &self.program
     }
 
+    /// The program and its arguments.
+    #[cfg(test)]
+    pub(super) fn words(&self) -> Vec<&OsStr> {
+        std::iter::once(&self.program).chain(&self.args).map(OsString::as_os_str).collect()
+    }
+
     fn stderr_of_guard(&self) -> io::Result<Stdio> {
         Ok(match &self.stderr {
             Some(pipe) => Stdio::from(pipe.try_clone()?),
             None => Stdio::inherit(),
         })
+    }
+
+    fn stdout_of_guard(&self) -> io::Result<Stdio> {
+        Ok(match &self.stderr {
+            _ if !self.aside => Stdio::inherit(),
+            Some(pipe) => Stdio::from(pipe.try_clone()?),
+            None => Stdio::from(io::stderr().as_fd().try_clone_to_owned()?),
+        })
+    }
+
+    fn stdin(&self) -> io::Result<OwnedFd> {
+        let stdin = io::stdin();
+        // A command in a process group of its own would be stopped by reading from a terminal.
+        if self.aside || stdin.is_terminal() {
+            return Ok(std::fs::File::open("/dev/null")?.into());
+        }
+        stdin.as_fd().try_clone_to_owned()
     }
 
     /// Adds a variable to the command's environment.
@@ -90,6 +118,14 @@ impl CommandSpec {
     #[must_use]
     pub fn stderr(mut self, to: PipeWriter) -> Self {
         self.stderr = Some(Arc::new(to));
+        self
+    }
+
+    /// Has the command read nothing, and write its standard output where its standard error goes:
+    /// for one that runs on the side, and not in this process's place.
+    #[must_use]
+    pub fn aside(mut self) -> Self {
+        self.aside = true;
         self
     }
 
@@ -142,7 +178,7 @@ impl Ended {
 pub struct Group {
     channel: Channel,
     child: Child,
-    guard: Pid,
+    guard: Guard,
     alarm: Alarm,
     /// `NAME=VALUE` in the environment of the guard and all its descendants.
     mark: OsString,
@@ -170,8 +206,8 @@ enum Watch {
 impl Group {
     /// Starts the guard, and has it start the command. Needs a tokio runtime with I/O and time.
     ///
-    /// The command reads this process's standard input, unless that is a terminal: a command in a
-    /// process group of its own would be stopped by reading from it, so it reads nothing instead.
+    /// The command reads this process's standard input, unless that is a terminal, or it runs
+    /// [`CommandSpec::aside`]: then it reads nothing.
     ///
     /// # Errors
     ///
@@ -188,11 +224,12 @@ impl Group {
             .envs(spec.env.iter().map(|(name, value)| (name, value)))
             .env(MARK, &mark)
             .stdin(Stdio::from(theirs))
+            .stdout(spec.stdout_of_guard()?)
             .stderr(spec.stderr_of_guard()?)
             .process_group(0)
             .spawn()?;
-        let guard = pid_of(&child)?;
-        channel.send(&Request::Start(deadlines).encode(), Some(command_stdin()?.as_fd()))?;
+        let guard = Guard::of(&child)?;
+        channel.send(&Request::Start(deadlines).encode(), Some(spec.stdin()?.as_fd()))?;
         Ok(Self {
             channel,
             child,
@@ -206,9 +243,9 @@ impl Group {
         })
     }
 
-    /// The guard's process number, for [`processes::reap_strays`].
+    /// The guard's process number.
     pub fn guard(&self) -> Pid {
-        self.guard
+        self.guard.0
     }
 
     /// The leadership was renewed: the command may run for longer. Has no effect once the command
@@ -308,12 +345,12 @@ impl Group {
     /// it was only stopped. If it is stopped even so, it is treated as lost; if it is not, something
     /// cannot be killed, and then nobody may say that it is gone.
     fn guard_is_late(&mut self) {
-        if self.watch != Watch::Trusting && processes::is_stopped(self.guard) {
+        if self.watch != Watch::Trusting && processes::is_stopped(self.guard.0) {
             return self.guard_is_lost();
         }
         if self.watch == Watch::Trusting {
             tracing::warn!(
-                guard = self.guard.as_raw_pid(),
+                guard = self.guard.0.as_raw_pid(),
                 "the guard is late: killing the command"
             );
         }
@@ -324,7 +361,7 @@ impl Group {
 
     fn guard_is_lost(&mut self) {
         tracing::error!(
-            guard = self.guard.as_raw_pid(),
+            guard = self.guard.0.as_raw_pid(),
             "the guard was killed: killing the command and everything it started"
         );
         let _ = self.child.start_kill();
@@ -354,7 +391,7 @@ impl Group {
     /// Continues the guard if it is stopped. It is not reaped yet, so the number is its own.
     fn push_guard(&self) {
         if self.child.id().is_some() {
-            let _ = kill_process(self.guard, Signal::CONT);
+            let _ = kill_process(self.guard.0, Signal::CONT);
         }
     }
 
@@ -372,15 +409,26 @@ impl Drop for Group {
     }
 }
 
-fn pid_of(child: &Child) -> io::Result<Pid> {
-    let number = child.id().and_then(|id| i32::try_from(id).ok());
-    number.and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData.into())
+/// The number of a guard, for as long as its [`Group`] waits for its end.
+#[derive(Debug)]
+struct Guard(Pid);
+
+impl Guard {
+    fn of(child: &Child) -> io::Result<Self> {
+        let number = child.id().and_then(|id| i32::try_from(id).ok());
+        let pid = number.and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        GUARDS.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
+        Ok(Self(pid))
+    }
 }
 
-fn command_stdin() -> io::Result<OwnedFd> {
-    let stdin = io::stdin();
-    if stdin.is_terminal() {
-        return Ok(std::fs::File::open("/dev/null")?.into());
+impl Drop for Guard {
+    fn drop(&mut self) {
+        GUARDS.lock().unwrap_or_else(PoisonError::into_inner).retain(|pid| *pid != self.0);
     }
-    stdin.as_fd().try_clone_to_owned()
+}
+
+/// Every guard of this process whose end somebody waits for: what [`processes::reap_strays`] keeps.
+pub fn guards() -> Vec<Pid> {
+    GUARDS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

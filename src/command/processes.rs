@@ -16,7 +16,7 @@ use super::plan::Exit;
 /// The first process of a container inherits every orphan in it, and each that ends stays a zombie
 /// until it is reaped. To be called at every SIGCHLD by a process that may be that; harmless in
 /// every other. `keep` has to name *all* children that this process started itself and whose exit
-/// status it wants ([`super::group::Group::guard`]).
+/// status it wants ([`super::group::guards`]).
 pub fn reap_strays(keep: &[Pid]) {
     for child in children() {
         if !keep.contains(&child) {

@@ -77,11 +77,6 @@ impl Supervisor {
         }
     }
 
-    /// The process that must not be reaped by anybody else.
-    pub fn guard(&self) -> Option<rustix::process::Pid> {
-        self.running.as_ref().map(|running| running.group.guard())
-    }
-
     /// Runs the command in every term that this instance leads in, until the command ends by
     /// itself. May be dropped at any point and called again.
     ///

@@ -36,12 +36,25 @@ impl Tail {
     ///
     /// When the system has no pipe or thread to spare.
     pub fn of_command() -> io::Result<(PipeWriter, Self)> {
+        Self::new(true)
+    }
+
+    /// The same, without passing anything on.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no pipe or thread to spare.
+    pub fn kept_only() -> io::Result<(PipeWriter, Self)> {
+        Self::new(false)
+    }
+
+    fn new(pass_on: bool) -> io::Result<(PipeWriter, Self)> {
         let (reader, writer) = io::pipe()?;
         let (finished, done) = watch::channel(false);
         let kept = Arc::new(Mutex::new(VecDeque::with_capacity(KEPT)));
         let sink = Arc::clone(&kept);
         thread::Builder::new().name("stderr".to_owned()).spawn(move || {
-            copy(reader, &sink);
+            copy(reader, &sink, pass_on);
             finished.send_replace(true);
         })?;
         Ok((writer, Self { kept, done, give_up_at: None }))
@@ -65,7 +78,7 @@ impl Tail {
     }
 }
 
-fn copy(mut from: PipeReader, kept: &Mutex<VecDeque<u8>>) {
+fn copy(mut from: PipeReader, kept: &Mutex<VecDeque<u8>>, pass_on: bool) {
     let mut buffer = [0; 4096];
     loop {
         let read = match from.read(&mut buffer) {
@@ -74,8 +87,10 @@ fn copy(mut from: PipeReader, kept: &Mutex<VecDeque<u8>>) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return,
         };
-        // Nobody is left to tell if this cannot be written; the record still gets it.
-        let _ = io::stderr().write_all(read);
+        if pass_on {
+            // Nobody is left to tell if this cannot be written; the record still gets it.
+            let _ = io::stderr().write_all(read);
+        }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(read);
         let surplus = kept.len().saturating_sub(KEPT);

@@ -20,7 +20,8 @@
 use std::time::Duration;
 
 use super::clock::{BootTime, Now, WallTime};
-use super::leadership::{Leadership, StandingDown, Tenure};
+pub use super::leadership::LossReason;
+use super::leadership::{Leadership, Loss, StandingDown, Tenure};
 use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
 use super::outcome::Outcome;
 use super::timing::Timing;
@@ -164,38 +165,35 @@ pub enum News {
         /// What the record says now.
         record: Term,
     },
+    /// A renewal of the own lease came to an end.
+    Renewal(Renewal),
 }
 
-/// Why a candidate stopped leading.
+/// What came of one renewal. Each ends as exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    /// No renewal succeeded before the renew deadline.
-    RenewDeadline,
-    /// The record names somebody else, or another term.
-    Superseded,
-    /// The record is gone.
-    RecordGone,
-    /// Its work has ended.
-    Finished,
-    /// Asked to resign.
-    Resigned,
-    /// The gate closed.
-    GateClosed,
-    /// Shutting down.
-    ShuttingDown,
+pub enum Renewal {
+    /// It was applied.
+    OnTime,
+    /// It was applied, but late: see [`Timing::renews_late`]; or its answer came when the lease was
+    /// no longer kept.
+    Late,
+    /// The record was not as it had been left.
+    Refused,
+    /// Whether it was applied is not known: the store failed, or did not answer in time.
+    Failed,
 }
 
-impl LossReason {
-    /// For logs and metric labels.
+impl Renewal {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::OnTime, Self::Late, Self::Refused, Self::Failed];
+
+    /// For metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::RenewDeadline => "renew_deadline",
-            Self::Superseded => "superseded",
-            Self::RecordGone => "record_gone",
-            Self::Finished => "finished",
-            Self::Resigned => "resigned",
-            Self::GateClosed => "gate_closed",
-            Self::ShuttingDown => "shutting_down",
+            Self::OnTime => "on_time",
+            Self::Late => "late",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
         }
     }
 }
@@ -281,6 +279,7 @@ pub struct Elector {
     vacating_since: Option<BootTime>,
 
     following: Option<(Candidate, Term)>,
+    last_loss: Option<Loss>,
     store_answered: Option<BootTime>,
     first_decided: Option<BootTime>,
     news: Vec<News>,
@@ -312,6 +311,7 @@ impl Elector {
             give_up_at: None,
             vacating_since: None,
             following: None,
+            last_loss: None,
             store_answered: None,
             first_decided: None,
             news: Vec::new(),
@@ -323,6 +323,13 @@ impl Elector {
     #[must_use]
     pub fn once(mut self, max_attempts: u32) -> Self {
         self.max_attempts = Some(max_attempts);
+        self
+    }
+
+    /// Does not stand until the gate opens.
+    #[must_use]
+    pub fn behind_gate(mut self) -> Self {
+        self.gate_open = false;
         self
     }
 
@@ -355,6 +362,7 @@ impl Elector {
             first_decided: self.first_decided,
             outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
             standing_down: self.standing_down(),
+            last_loss: self.last_loss,
         }
     }
 
@@ -415,6 +423,9 @@ impl Elector {
                 if let Some(InFlight { purpose, sent_at, record: Some(record) }) =
                     self.in_flight.take_if(swap)
                 {
+                    if purpose == Purpose::Renew {
+                        self.report_renewal(sent_at, &answer);
+                    }
                     self.take_in_swap(now, purpose, sent_at, record, answer);
                 }
             }
@@ -561,7 +572,19 @@ impl Elector {
     }
 
     fn lost(&mut self, term: Term, reason: LossReason) {
+        self.last_loss = Some(Loss { term, reason });
         self.news.push(News::Lost { term, reason });
+    }
+
+    /// Called before the answer is taken in: while it is known when the last renewal was sent.
+    fn report_renewal(&mut self, sent_at: BootTime, answer: &Result<Swapped, CallFailed>) {
+        let late = |held: Held| self.timing.renews_late(held.sent_at, sent_at);
+        self.news.push(News::Renewal(match answer {
+            Err(CallFailed) => Renewal::Failed,
+            Ok(Swapped::Lost(_)) => Renewal::Refused,
+            Ok(Swapped::Won(_)) if self.held.is_none_or(late) => Renewal::Late,
+            Ok(Swapped::Won(_)) => Renewal::OnTime,
+        }));
     }
 
     /// Whether another candidate, or another term of it, is seen to hold the lease than before.

@@ -35,6 +35,8 @@ pub struct Leadership {
     pub outcome: Option<Box<Outcome>>,
     /// Why the candidate is not standing.
     pub(super) standing_down: Option<StandingDown>,
+    /// The last leadership of this candidate that ended.
+    pub(super) last_loss: Option<Loss>,
 }
 
 /// One candidate's hold on the lease.
@@ -70,6 +72,58 @@ pub enum StandingDown {
     },
 }
 
+/// Why a candidate stopped leading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// No renewal succeeded before the renew deadline.
+    RenewDeadline,
+    /// The record names somebody else, or another term.
+    Superseded,
+    /// The record is gone.
+    RecordGone,
+    /// Its work has ended.
+    Finished,
+    /// Asked to resign.
+    Resigned,
+    /// The gate closed.
+    GateClosed,
+    /// Shutting down.
+    ShuttingDown,
+}
+
+impl LossReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::RenewDeadline,
+        Self::Superseded,
+        Self::RecordGone,
+        Self::Finished,
+        Self::Resigned,
+        Self::GateClosed,
+        Self::ShuttingDown,
+    ];
+
+    /// For logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RenewDeadline => "renew_deadline",
+            Self::Superseded => "superseded",
+            Self::RecordGone => "record_gone",
+            Self::Finished => "finished",
+            Self::Resigned => "resigned",
+            Self::GateClosed => "gate_closed",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
+/// The end of a leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    pub(super) term: Term,
+    pub(super) reason: LossReason,
+}
+
 /// Why an election is not decided, as seen from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
@@ -98,6 +152,7 @@ impl Leadership {
             first_decided: None,
             outcome: None,
             standing_down: None,
+            last_loss: None,
         }
     }
 
@@ -160,6 +215,18 @@ impl Leadership {
             StandingDown::Resigned { until } => now < *until,
             StandingDown::ShuttingDown | StandingDown::GateClosed => true,
         })
+    }
+
+    /// Why this candidate does not lead at `now` in `term`, in which it once did. None while it does.
+    pub fn loss_of(&self, term: Term, now: BootTime) -> Option<LossReason> {
+        if self.leading(now).is_some_and(|own| own.term == term) {
+            return None;
+        }
+        let said = self.last_loss.filter(|loss| loss.term == term).map(|loss| loss.reason);
+        let lapsed = self.own.as_ref().is_some_and(|own| own.term == term);
+        // The deadline may have passed without the election having noticed it yet.
+        let seen = if lapsed { LossReason::RenewDeadline } else { LossReason::Superseded };
+        Some(said.unwrap_or(seen))
     }
 
     /// How long ago the store was asked the last question that it answered.
@@ -227,6 +294,20 @@ mod tests {
         let led = Leadership { rival: Some(tenure("other", at(60_000))), ..answered };
         assert_eq!(led.decided(at(15_000)), Ok(()));
         assert_eq!(led.decided(at(15_001)), Err(Undecided::StoreSilent));
+    }
+
+    #[test]
+    fn a_loss_has_a_reason_also_before_the_election_has_noticed_it() {
+        let led = Leadership { own: Some(tenure("me", at(10_000))), ..view() };
+        assert_eq!(led.loss_of(7, at(9_999)), None);
+        assert_eq!(led.loss_of(7, at(10_000)), Some(LossReason::RenewDeadline));
+        let last_loss = Some(Loss { term: 7, reason: LossReason::GateClosed });
+        let lost = Leadership { last_loss, ..view() };
+        assert_eq!(lost.loss_of(7, at(0)), Some(LossReason::GateClosed));
+        let again =
+            Leadership { own: Some(Tenure { term: 9, ..tenure("me", at(10_000)) }), ..lost };
+        assert_eq!(again.loss_of(7, at(0)), Some(LossReason::GateClosed));
+        assert_eq!(again.loss_of(5, at(0)), Some(LossReason::Superseded), "a later term began");
     }
 
     #[test]

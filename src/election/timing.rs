@@ -151,6 +151,17 @@ impl Timing {
         (self.renew_deadline - self.retry_period) / 3
     }
 
+    /// Whether a renewal that was sent at `sent_at` is late, when the last one that was applied was
+    /// sent at `last`.
+    ///
+    /// It was due a retry period after that one. Once it is more than a call's time overdue, a third
+    /// of what the renew deadline leaves for retries is used up: a call hung until it was given up,
+    /// several failed in a row, or the process did not run. A single call that fails at once and is
+    /// repeated after the backoff is not late.
+    pub fn renews_late(&self, last: BootTime, sent_at: BootTime) -> bool {
+        sent_at.since(last) > self.retry_period + self.call_timeout()
+    }
+
     /// Until when a holder that sent its last applied write at `sent_at` leads.
     pub fn leads_until(&self, sent_at: BootTime) -> BootTime {
         sent_at + self.renew_deadline
@@ -205,6 +216,16 @@ mod tests {
             assert!(timing.leads_until(sent) < timing.kills_at(sent));
             assert!(timing.kills_at(sent) < sent + timing.lease_duration().mul_f64(0.901));
         }
+    }
+
+    #[test]
+    fn a_renewal_is_late_when_it_is_more_than_a_call_overdue() {
+        let timing = timing(15_000, 11_000, 2_000).unwrap();
+        let last = BootTime::from_duration(Duration::from_secs(100));
+        assert!(!timing.renews_late(last, last + Duration::from_secs(5)));
+        assert!(timing.renews_late(last, last + Duration::from_millis(5_001)));
+        let left = timing.renew_deadline() - Duration::from_secs(5);
+        assert_eq!(left, timing.call_timeout() * 2, "two of the three calls that have to fit");
     }
 
     #[test]

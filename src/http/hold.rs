@@ -18,7 +18,7 @@ use hyper::body::{Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::access::Permitted;
-use super::{App, leader, problem, read_body};
+use super::{App, Seat, leader, problem, read_body};
 use crate::candidate::Work;
 use crate::election::clock::BootTime;
 use crate::election::leadership::Leadership;
@@ -33,7 +33,7 @@ const MAX_HOLDS: usize = 64;
 /// pushed, which takes a second, and look for leftovers.
 const TOLERANCE: Duration = Duration::from_secs(2);
 
-/// The holds of one sidecar.
+/// The holds of one election.
 #[derive(Clone, Debug)]
 pub struct Holds {
     free: Arc<Semaphore>,
@@ -53,17 +53,22 @@ impl Holds {
 }
 
 /// A stream of [`HoldLine`]s while this instance leads, else the answer of `/leader`.
-pub(super) async fn hold(_: Permitted, State(app): State<App>, request: Request) -> Response {
+pub(super) async fn hold(
+    _: Permitted,
+    State(app): State<App>,
+    seat: Seat,
+    request: Request,
+) -> Response {
     // Nothing is expected in it, but an unread body would hide the end of the connection.
     if let Err(refusal) = read_body(request).await {
         return refusal;
     }
     // Most who ask are standbys: their question must not look like work to the election.
-    let (seen, now) = (app.election.leadership(), app.election.now());
+    let (seen, now) = (seat.election.leadership(), seat.election.now());
     if !seen.is_leading(now) {
-        return leader::answer(&app, &seen, now, Duration::ZERO);
+        return leader::answer(&app, &seat, &seen, now, Duration::ZERO);
     }
-    let Ok(permit) = Arc::clone(&app.holds.free).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&seat.holds.free).try_acquire_owned() else {
         let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
         return problem(StatusCode::TOO_MANY_REQUESTS, &words);
     };
@@ -73,19 +78,20 @@ pub(super) async fn hold(_: Permitted, State(app): State<App>, request: Request)
     };
     // First announce the work, then look once more: in this order the record cannot be vacated
     // between the look and the start.
-    let work = app.election.begin_work();
-    let mut view = app.election.watch();
+    let work = seat.election.begin_work();
+    let mut view = seat.election.watch();
     let seen = view.borrow_and_update().clone();
-    let now = app.election.now();
+    let now = seat.election.now();
     let Some(tenure) = seen.leading(now).cloned() else {
         drop(permit);
-        return leader::answer(&app, &seen, now, Duration::ZERO);
+        return leader::answer(&app, &seat, &seen, now, Duration::ZERO);
     };
     tracing::info!(term = tenure.term, "a hold begins");
     let (lines, stream) = mpsc::channel(1);
     let clock = host.boot_id().to_owned();
-    let charge = Charge::new(tenure, app.holds.grace);
-    let hold = Hold { app, view, charge, clock, lines, overdue_at: None, work: Some(work), permit };
+    let charge = Charge::new(tenure, seat.holds.grace);
+    let hold =
+        Hold { seat, view, charge, clock, lines, overdue_at: None, work: Some(work), permit };
     tokio::spawn(hold.run());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
@@ -111,7 +117,7 @@ impl hyper::body::Body for Stream {
 
 /// One hold.
 struct Hold {
-    app: App,
+    seat: Seat,
     view: watch::Receiver<Leadership>,
     charge: Charge,
     clock: String,
@@ -154,12 +160,12 @@ impl Hold {
 
     /// What is to be said now.
     fn line(&mut self) -> HoldLine {
-        let now = self.app.election.now();
+        let now = self.seat.election.now();
         let order = self.charge.order(&self.view.borrow_and_update(), now);
         if let Order::End { .. } = order {
-            self.overdue_at.get_or_insert(now + self.app.holds.grace + TOLERANCE);
+            self.overdue_at.get_or_insert(now + self.seat.holds.grace + TOLERANCE);
         }
-        let (election, tenure) = (self.app.election.election(), self.charge.tenure());
+        let (election, tenure) = (self.seat.election.election(), self.charge.tenure());
         HoldLine::new(election.as_str(), &tenure.identity, tenure.term, &self.clock, order)
     }
 
@@ -168,14 +174,14 @@ impl Hold {
     /// First the lease is not kept for it any longer; it is not vacated either, because the work may
     /// still be there. When it has run out others may lead, and so may this instance.
     async fn overdue(&mut self) -> Option<Duration> {
-        let (overdue_at, now) = (self.overdue_at?, self.app.election.now());
+        let (overdue_at, now) = (self.overdue_at?, self.seat.election.now());
         if now < overdue_at {
             return Some(overdue_at.since(now));
         }
-        let view = self.app.election.leadership();
+        let view = self.seat.election.leadership();
         if view.draining(now).is_some() {
             tracing::warn!("a hold has not ended in time: the lease runs out by itself");
-            self.app.election.work_is_overdue().await;
+            self.seat.election.work_is_overdue().await;
         }
         let lease_over_at = overdue_at + view.timing.lease_duration();
         if now < lease_over_at {

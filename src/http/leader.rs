@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{App, json, problem};
+use super::events::Name;
+use super::query::Asked;
+use super::{App, Seat, busy, json, problem};
 use crate::election::clock::{BootTime, Clock, HostClock};
-use crate::election::leadership::Leadership;
+use crate::election::leadership::{Leadership, StandingDown};
+use crate::gate::Gate;
 
 /// The longest `?wait=`: beyond it a client had better ask again, to learn that its connection is
 /// dead.
@@ -38,40 +41,57 @@ pub(super) struct Answer<'a> {
     acquire_time: Option<String>,
     renew_time: Option<String>,
     holds: usize,
+    gate: Option<&'static str>,
+    store_answered_ms_ago: Option<u64>,
+    standing: bool,
+    reason: Option<String>,
+}
+
+impl<'a> Answer<'a> {
+    /// Who leads, if anybody is known to.
+    pub(super) fn holder(&self) -> Option<&'a str> {
+        self.holder_identity
+    }
 }
 
 /// 200 while this instance leads, else 503.
-pub(super) async fn leader(State(app): State<App>, Query(question): Query<Question>) -> Response {
+pub(super) async fn leader(
+    State(app): State<App>,
+    seat: Seat,
+    Asked(question): Asked<Question>,
+) -> Response {
     let wait = match duration("wait", question.wait.as_deref(), MAX_WAIT) {
         Ok(wait) => wait,
         Err(refusal) => return refusal,
     };
-    let longest = app.election.leadership().timing.renew_deadline();
+    let longest = seat.election.leadership().timing.renew_deadline();
     let min_valid = match duration("min-valid", question.min_valid.as_deref(), longest) {
         Ok(min_valid) => min_valid,
         Err(refusal) => return refusal,
     };
-    let view = leading_within(&app, wait, min_valid).await;
-    answer(&app, &view, app.election.now(), min_valid)
+    let leads = seat.election.leadership().valid_for(seat.election.now()) >= min_valid;
+    let _room = match app.connections.wait() {
+        _ if wait.is_zero() || leads => None,
+        Some(room) => Some(room),
+        None => return busy("too many questions wait already: ask again without 'wait'"),
+    };
+    let view = leading_within(&seat, wait, min_valid).await;
+    answer(&app, &seat, &view, seat.election.now(), min_valid)
 }
 
 /// `{"name", "last_update"}`, as the sidecars that came before answer.
-pub(super) async fn name(State(app): State<App>) -> Response {
-    #[derive(Serialize)]
-    struct Name<'a> {
-        name: &'a str,
-        last_update: String,
-    }
-    let (view, now) = (app.election.leadership(), app.election.now());
+pub(super) async fn name(seat: Seat) -> Response {
+    let (view, now) = (seat.election.leadership(), seat.election.now());
     let name = view.holder(now).map_or("", |holder| holder.identity.as_str());
-    json(StatusCode::OK, &Name { name, last_update: HostClock.now().wall.to_string() })
+    let last_update = HostClock.now().wall.to_string();
+    json(StatusCode::OK, &Name { name, last_update: &last_update })
 }
 
 /// The view as soon as this instance leads for `min_valid`, or at the end of `wait`.
-async fn leading_within(app: &App, wait: Duration, min_valid: Duration) -> Leadership {
-    let mut views = app.election.watch();
+async fn leading_within(seat: &Seat, wait: Duration, min_valid: Duration) -> Leadership {
+    let mut views = seat.election.watch();
     let leads = |view: &Leadership| {
-        let now = app.election.now();
+        let now = seat.election.now();
         view.is_leading(now) && view.valid_for(now) >= min_valid
     };
     let found = tokio::time::timeout(wait, async {
@@ -80,15 +100,21 @@ async fn leading_within(app: &App, wait: Duration, min_valid: Duration) -> Leade
     });
     match found.await {
         Ok(Some(view)) => view,
-        Ok(None) | Err(_) => app.election.leadership(),
+        Ok(None) | Err(_) => seat.election.leadership(),
     }
 }
 
 /// 200 if this instance leads for `min_valid` more, else 503.
-pub(super) fn answer(app: &App, view: &Leadership, now: BootTime, min_valid: Duration) -> Response {
+pub(super) fn answer(
+    app: &App,
+    seat: &Seat,
+    view: &Leadership,
+    now: BootTime,
+    min_valid: Duration,
+) -> Response {
     let yes = view.is_leading(now) && view.valid_for(now) >= min_valid;
     let status = if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = json(status, &body(app, view, now));
+    let mut response = json(status, &body(app, seat, view, now));
     if let Some(term) = view.term() {
         response.headers_mut().insert(TERM, HeaderValue::from(term));
     }
@@ -96,21 +122,55 @@ pub(super) fn answer(app: &App, view: &Leadership, now: BootTime, min_valid: Dur
 }
 
 /// What is known at `now`.
-pub(super) fn body<'a>(app: &'a App, view: &'a Leadership, now: BootTime) -> Answer<'a> {
+pub(super) fn body<'a>(
+    app: &App,
+    seat: &'a Seat,
+    view: &'a Leadership,
+    now: BootTime,
+) -> Answer<'a> {
     let holder = view.holder(now);
+    let standing_down = view.standing_down(now);
     Answer {
-        election: app.election.election().as_str(),
+        election: seat.election.election().as_str(),
         identity: &view.candidate.identity,
         leader: view.is_leading(now),
         holder_identity: holder.map(|holder| holder.identity.as_str()),
         term: view.term(),
-        valid_for_ms: u64::try_from(view.valid_for(now).as_millis()).unwrap_or(u64::MAX),
+        valid_for_ms: millis(view.valid_for(now)),
         lease_duration_seconds: holder
             .map_or(view.timing.lease_duration(), |holder| holder.lease_duration),
         acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
         renew_time: holder.map(|holder| holder.renew_time.to_string()),
-        holds: app.holds.count(),
+        holds: seat.holds.count(),
+        gate: shown(app.gate.as_ref(), now),
+        store_answered_ms_ago: view.store_silence(now).map(millis),
+        standing: standing_down.is_none(),
+        reason: standing_down.map(|reason| in_words(reason, app.gate.as_ref(), now)),
     }
+}
+
+/// How the gate is; none if there is none.
+pub(super) fn shown(gate: Option<&Gate>, now: BootTime) -> Option<&'static str> {
+    gate.map(|gate| if gate.is_open(now) { "open" } else { "closed" })
+}
+
+/// Why an instance does not stand.
+pub(super) fn in_words(reason: StandingDown, gate: Option<&Gate>, now: BootTime) -> String {
+    match reason {
+        StandingDown::ShuttingDown => "shutting down".to_owned(),
+        StandingDown::GateClosed => match gate.and_then(|gate| gate.why_closed(now)) {
+            Some(why) => format!("the gate is closed: {why}"),
+            None => "the gate is closed".to_owned(),
+        },
+        StandingDown::Resigned { until } => {
+            let left = Duration::from_secs(until.since(now).as_secs());
+            format!("resigned, stands again in {}", humantime::format_duration(left))
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Reads a duration from the query; none is zero.

@@ -5,8 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::{App, json, problem};
-use crate::election::leadership::StandingDown;
+use super::leader::{in_words, shown};
+use super::{App, Seat, json, problem};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,51 +14,62 @@ struct Probe {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<&'static str>,
 }
 
-fn probe(outcome: Result<(), String>) -> Response {
+fn probe(outcome: Result<(), String>, gate: Option<&'static str>) -> Response {
     let reason = outcome.err();
     let ok = reason.is_none();
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &Probe { ok, reason })
+    json(status, &Probe { ok, reason, gate })
 }
 
 /// Whether the election is decided as seen from here: never whether this instance leads.
-pub(super) async fn ready(State(app): State<App>) -> Response {
-    let (view, now) = (app.election.leadership(), app.election.now());
-    probe(view.decided(now).map_err(|undecided| match view.standing_down(now) {
+pub(super) async fn ready(State(app): State<App>, seat: Seat) -> Response {
+    let (view, now) = (seat.election.leadership(), seat.election.now());
+    let gate = app.gate.as_ref();
+    let decided = view.decided(now).map_err(|undecided| match view.standing_down(now) {
         None => undecided.to_string(),
-        Some(StandingDown::ShuttingDown) => format!("{undecided}; shutting down"),
-        Some(StandingDown::GateClosed) => format!("{undecided}; the gate is closed"),
-        Some(StandingDown::Resigned { until }) => {
-            let left = std::time::Duration::from_secs(until.since(now).as_secs());
-            format!("{undecided}; resigned, stands again in {}", humantime::format_duration(left))
-        }
-    }))
+        Some(reason) => format!("{undecided}; {}", in_words(reason, gate, now)),
+    });
+    probe(decided, shown(gate, now))
 }
 
-/// Whether the election was ever decided.
-pub(super) async fn started(State(app): State<App>) -> Response {
-    let decided = app.election.leadership().was_ever_decided();
-    probe(if decided { Ok(()) } else { Err("the election is not decided yet".to_owned()) })
+/// Whether the election was ever decided. Behind a gate it is enough that the store has answered:
+/// the gate waits for the application, and the application may wait for this.
+pub(super) async fn started(State(app): State<App>, seat: Seat) -> Response {
+    let (view, now) = (seat.election.leadership(), seat.election.now());
+    let waits_for_gate = app.gate.is_some() && view.store_silence(now).is_some();
+    let started = if view.was_ever_decided() || waits_for_gate {
+        Ok(())
+    } else {
+        Err("the election is not decided yet".to_owned())
+    };
+    probe(started, None)
 }
 
 /// Whether the election's loop turns.
-pub(super) async fn livez(State(app): State<App>) -> Response {
+pub(super) async fn livez(seat: Seat) -> Response {
     let (stalled_for, limit) =
-        (app.election.stalled_for(), app.election.leadership().timing.lease_duration());
-    probe(if stalled_for <= limit {
+        (seat.election.stalled_for(), seat.election.leadership().timing.lease_duration());
+    let turns = if stalled_for <= limit {
         Ok(())
     } else {
         Err(format!("the election has not moved for {}", humantime::format_duration(stalled_for)))
-    })
+    };
+    probe(turns, None)
 }
 
-/// What Prometheus reads.
+/// What Prometheus reads, of all elections.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let view = app.election.leadership();
-    app.metrics.count_holds(app.election.election(), app.holds.count());
-    match app.metrics.render(app.election.election(), &view, app.election.now()) {
+    for seat in app.elections.iter() {
+        let (election, now) = (&seat.election, seat.election.now());
+        app.metrics.show(election.election(), &election.leadership(), seat.holds.count(), now);
+    }
+    let (open, streams) = app.connections.count();
+    app.metrics.show_connections(open, streams);
+    match app.metrics.render() {
         Ok(text) => {
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             ([(header::CONTENT_TYPE, kind)], text).into_response()

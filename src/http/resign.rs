@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::access::Permitted;
-use super::{App, json, leader, problem, read_body};
+use super::{App, Seat, json, leader, problem, read_body};
 use crate::election::leadership::Leadership;
 
 /// The longest cooldown: whoever wants an instance out of the election for good stops it.
@@ -24,29 +24,34 @@ struct Wish {
 }
 
 /// Answers as `/leader` does when the answer has turned to "no", with 200.
-pub(super) async fn resign(_: Permitted, State(app): State<App>, request: Request) -> Response {
+pub(super) async fn resign(
+    _: Permitted,
+    State(app): State<App>,
+    seat: Seat,
+    request: Request,
+) -> Response {
     let body = match read_body(request).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let default = app.election.leadership().timing.lease_duration();
+    let default = seat.election.leadership().timing.lease_duration();
     let cooldown = match cooldown(&body, default) {
         Ok(cooldown) => cooldown,
         Err(refusal) => return problem(StatusCode::BAD_REQUEST, &refusal),
     };
-    let term_led = |view: &Leadership| view.leading(app.election.now()).map(|own| own.term);
-    let before = term_led(&app.election.leadership());
+    let term_led = |view: &Leadership| view.leading(seat.election.now()).map(|own| own.term);
+    let before = term_led(&seat.election.leadership());
     let stepped_down = tokio::time::timeout(PATIENCE, async {
-        app.election.resign(cooldown).await;
+        seat.election.resign(cooldown).await;
         // Fails when the election is over, at the end of a shutdown: then nobody leads here.
         let over = |view: &Leadership| before.is_none() || term_led(view) != before;
-        let _ = app.election.watch().wait_for(over).await;
+        let _ = seat.election.watch().wait_for(over).await;
     });
     if stepped_down.await.is_err() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the election does not turn: see /livez");
     }
-    let view = app.election.leadership();
-    json(StatusCode::OK, &leader::body(&app, &view, app.election.now()))
+    let view = seat.election.leadership();
+    json(StatusCode::OK, &leader::body(&app, &seat, &view, seat.election.now()))
 }
 
 fn cooldown(body: &[u8], default: Duration) -> Result<Duration, String> {

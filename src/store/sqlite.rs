@@ -18,19 +18,16 @@
 //! process watches the folder by inotify. (The write-ahead log itself would ring too early: its
 //! file changes before the commit can be seen.)
 //!
-//! # Hangs
+//! # Many elections, locks and hangs
 //!
-//! A call runs in a task of its own, together with the connection it uses. A caller that gives up
-//! leaves both behind, and the next call opens another connection; when too many are left behind,
-//! calls fail at once, so a disk that hangs for a day costs no more than one that hangs a minute.
+//! See [`line`].
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,7 +35,6 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Row};
-use tokio::sync::Semaphore;
 
 use super::{Bell, Hints, Store, StoreError};
 use crate::election::clock::{BootTime, Clock, WallTime};
@@ -48,13 +44,14 @@ use crate::election::outcome::Outcome;
 
 mod errors;
 mod folder;
+mod line;
 
 pub use crate::host::Host;
-use errors::explain;
+use line::{Ask, Line, Write};
 
-/// Calls under way at once, those that were given up included. One is the normal case; the others
-/// are for calls that hang, of which an elector makes one every few seconds.
-const MAX_CALLS: usize = 4;
+/// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
+/// commit. It is short, so that looks can go on: the [`line`] waits for the rest.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// The shape of the rows that this version writes and understands.
 const FORMAT: i64 = 1;
@@ -110,12 +107,11 @@ struct Shared {
     path: PathBuf,
     /// Whether a missing folder is created: only the default one is.
     create_folder: bool,
-    /// How long SQLite waits for another process's lock.
+    /// How long a call waits for another process's lock.
     patience: Duration,
     clock: Arc<dyn Clock>,
     host: OnceLock<Host>,
-    idle: Mutex<Option<Open>>,
-    calls: Arc<Semaphore>,
+    line: Mutex<Line>,
     bell: Arc<Bell>,
     watching: OnceLock<()>,
 }
@@ -151,8 +147,7 @@ impl SqliteStore {
                 patience,
                 clock,
                 host: OnceLock::new(),
-                idle: Mutex::new(None),
-                calls: Arc::new(Semaphore::new(MAX_CALLS)),
+                line: Mutex::default(),
                 bell: Arc::new(Bell::default()),
                 watching: OnceLock::new(),
             }),
@@ -175,37 +170,6 @@ impl SqliteStore {
         let _ = self.shared.host.set(host);
         self
     }
-
-    /// Runs one call, with the idle connection if there is one, in a task that outlives its caller.
-    async fn call<T, F, Fut>(&self, operation: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(Arc<Shared>, Open) -> Fut + Send + 'static,
-        Fut: Future<Output = (Open, Result<T, Failure>)> + Send,
-    {
-        let permit = Arc::clone(&self.shared.calls).try_acquire_owned().map_err(|_| {
-            StoreError::Unavailable(format!(
-                "{}: {MAX_CALLS} earlier calls still hang: is the disk stuck?",
-                self.shared
-            ))
-        })?;
-        let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(async move {
-            let _permit = permit;
-            let open = shared.connect().await.map_err(|failure| explain(&shared.path, failure))?;
-            let (open, result) = operation(Arc::clone(&shared), open).await;
-            match result {
-                Ok(value) => {
-                    shared.set_idle(open);
-                    Ok(value)
-                }
-                Err(failure) => Err(explain(&shared.path, failure)),
-            }
-        });
-        task.await.unwrap_or_else(|error| {
-            Err(StoreError::Unavailable(format!("{}: the call ended early: {error}", self.shared)))
-        })
-    }
 }
 
 /// Why a call failed, before it is explained to a person.
@@ -222,19 +186,34 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
+impl Failure {
+    /// Whether another process's lock was in the way: nothing was changed.
+    fn is_lock(&self) -> bool {
+        matches!(self, Self::Sql(error) if errors::is_locked(error))
+    }
+
+    /// Whether it is about the record that was asked for, and the connection can be used again.
+    fn is_of_one_record(&self) -> bool {
+        use sqlx::Error::{ColumnDecode, ColumnIndexOutOfBounds, ColumnNotFound, Decode};
+        match self {
+            Self::Explained(_) => true,
+            Self::Sql(error) => matches!(
+                error,
+                ColumnDecode { .. } | ColumnIndexOutOfBounds { .. } | ColumnNotFound(_) | Decode(_)
+            ),
+            Self::Io(..) => false,
+        }
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn init(&self) -> Result<(), StoreError> {
-        self.call(async |_, open| (open, Ok(()))).await
+        self.shared.ask(Ask::Open).await
     }
 
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
-        let election = election.clone();
-        self.call(async move |shared, mut open| {
-            let result = select(&shared, &mut open, &election).await;
-            (open, result)
-        })
-        .await
+        self.shared.ask(|reply| Ask::Look(election.clone(), reply)).await
     }
 
     async fn swap(
@@ -244,89 +223,17 @@ impl Store for SqliteStore {
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError> {
         let (election, expected, record) = (election.clone(), expected.cloned(), record.clone());
-        self.call(async move |shared, mut open| {
-            let result = swap(&shared, &mut open, &election, expected.as_ref(), &record).await;
-            (open, result)
-        })
-        .await
+        let write = Write { election, expected, record };
+        self.shared.ask(|reply| Ask::Write(write, reply)).await
     }
 
     async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
-        self.call(async |shared, mut open| {
-            let result = select_all(&shared, &mut open).await;
-            (open, result)
-        })
-        .await
+        self.shared.ask(Ask::List).await
     }
 
     fn hints(&self, _election: &ElectionName) -> Hints {
         self.shared.bell.hints()
     }
-}
-
-async fn select(
-    shared: &Shared,
-    open: &mut Open,
-    election: &ElectionName,
-) -> Result<Option<Observed>, Failure> {
-    let query = sqlx::query(SELECT).bind(election.as_str());
-    let row = query.fetch_all(&mut open.database).await?.pop();
-    row.map(|row| shared.decode(election, &row)).transpose()
-}
-
-async fn select_all(
-    shared: &Shared,
-    open: &mut Open,
-) -> Result<Vec<(ElectionName, Observed)>, Failure> {
-    let rows = sqlx::query(SELECT_ALL).fetch_all(&mut open.database).await?;
-    let decode = |row: &SqliteRow| {
-        let name: String = row.try_get("election")?;
-        let election = ElectionName::from_store(&name)
-            .ok_or_else(|| shared.unreadable(&name, &"it is not the name of an election"))?;
-        let observed = shared.decode(&election, row)?;
-        Ok((election, observed))
-    };
-    rows.iter().map(decode).collect()
-}
-
-async fn swap(
-    shared: &Shared,
-    open: &mut Open,
-    election: &ElectionName,
-    expected: Option<&Version>,
-    record: &LeaseRecord,
-) -> Result<Swapped, Failure> {
-    let version = uuid::Uuid::new_v4().simple().to_string();
-    // The reading is from after the elector's, so the lease ends later than the elector counts.
-    let expires = shared.clock.now().boot + record.lease_duration;
-    let (host, holder) = (shared.host()?, record.holder.as_ref());
-    let outcome = record.outcome.as_deref().map(Outcome::encode).transpose();
-    let outcome = outcome.map_err(|error| shared.unreadable(election, &error))?;
-    let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
-        .bind(FORMAT)
-        .bind(&version)
-        .bind(i64::try_from(record.term).unwrap_or(i64::MAX))
-        .bind(holder.map(|holder| holder.identity.as_str()))
-        .bind(holder.map(|holder| holder.incarnation.as_str()))
-        .bind(millis(record.lease_duration))
-        .bind(record.acquire_time.to_string())
-        .bind(record.renew_time.to_string())
-        .bind(outcome)
-        .bind(host.boot_id())
-        .bind(millis(expires.as_duration()))
-        .bind(election.as_str());
-    if let Some(expected) = expected {
-        query = query.bind(expected.as_str());
-    }
-    // `execute` runs the statement to its end, so the commit is done when it returns.
-    let written = query.execute(&mut open.database).await?.rows_affected();
-    if written == 0 {
-        return Ok(Swapped::Lost(select(shared, open, election).await?));
-    }
-    if record.changes_leader() {
-        shared.ring().await;
-    }
-    Ok(Swapped::Won(Version::new(version)))
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -338,20 +245,74 @@ fn from_millis(ms: i64) -> Duration {
 }
 
 impl Shared {
-    /// The idle connection if it is still on the file that the path names, or a new one.
-    async fn connect(self: &Arc<Self>) -> Result<Open, Failure> {
+    async fn select(
+        &self,
+        database: &mut SqliteConnection,
+        election: &ElectionName,
+    ) -> Result<Option<Observed>, Failure> {
+        let row = sqlx::query(SELECT).bind(election.as_str()).fetch_all(database).await?.pop();
+        row.map(|row| self.decode(election, &row)).transpose()
+    }
+
+    async fn select_all(
+        &self,
+        database: &mut SqliteConnection,
+    ) -> Result<Vec<(ElectionName, Observed)>, Failure> {
+        let rows = sqlx::query(SELECT_ALL).fetch_all(database).await?;
+        let decode = |row: &SqliteRow| {
+            let name: String = row.try_get("election")?;
+            let election = ElectionName::from_store(&name)
+                .ok_or_else(|| self.unreadable(&name, &"it is not the name of an election"))?;
+            let observed = self.decode(&election, row)?;
+            Ok((election, observed))
+        };
+        rows.iter().map(decode).collect()
+    }
+
+    async fn swap(
+        &self,
+        database: &mut SqliteConnection,
+        write: &Write,
+    ) -> Result<Swapped, Failure> {
+        let Write { election, expected, record } = write;
+        let version = uuid::Uuid::new_v4().simple().to_string();
+        // The reading is from after the elector's, so the lease ends later than the elector counts.
+        let expires = self.clock.now().boot + record.lease_duration;
+        let (host, holder) = (self.host()?, record.holder.as_ref());
+        let outcome = record.outcome.as_deref().map(Outcome::encode).transpose();
+        let outcome = outcome.map_err(|error| self.unreadable(election, &error))?;
+        let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
+            .bind(FORMAT)
+            .bind(&version)
+            .bind(i64::try_from(record.term).unwrap_or(i64::MAX))
+            .bind(holder.map(|holder| holder.identity.as_str()))
+            .bind(holder.map(|holder| holder.incarnation.as_str()))
+            .bind(millis(record.lease_duration))
+            .bind(record.acquire_time.to_string())
+            .bind(record.renew_time.to_string())
+            .bind(outcome)
+            .bind(host.boot_id())
+            .bind(millis(expires.as_duration()))
+            .bind(election.as_str());
+        if let Some(expected) = expected {
+            query = query.bind(expected.as_str());
+        }
+        let written = query.execute(&mut *database).await?.rows_affected();
+        if written == 0 {
+            return Ok(Swapped::Lost(self.select(database, election).await?));
+        }
+        Ok(Swapped::Won(Version::new(version)))
+    }
+
+    /// `idle` if it is still on the file that the path names, or a new connection.
+    async fn connect(self: &Arc<Self>, idle: Option<Open>) -> Result<Open, Failure> {
         let path = self.path.clone();
         let file = blocking(move || FileId::of(&path)).await;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (idle, file) {
             // Writing to a file that was moved away would elect a leader that nobody sees.
             (Some(open), Ok(file)) if open.file == file => Ok(open),
             _ => self.open().await,
         }
-    }
-
-    fn set_idle(&self, open: Open) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
     }
 
     async fn open(self: &Arc<Self>) -> Result<Open, Failure> {
@@ -362,36 +323,20 @@ impl Shared {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(self.patience)
+            .busy_timeout(BUSY_TIMEOUT)
             // A quarter of a megabyte of log, not SQLite's four: there is one small row.
             .pragma("wal_autocheckpoint", "64")
             .statement_cache_capacity(4)
             .row_buffer_size(4)
             .command_buffer_size(4)
             .disable_statement_logging();
-        let mut database = self.establish(&options).await?;
+        let mut database = SqliteConnection::connect_with(&options).await?;
         sqlx::query(CREATE).execute(&mut database).await?;
         let path = self.path.clone();
         let file = blocking(move || FileId::of(&path)).await;
         let file = file.map_err(|error| Failure::Io("look at the database file", error))?;
         self.watch_folder();
         Ok(Open { database, file })
-    }
-
-    /// Opens the file. Many processes that start at once on a new file get in each other's way:
-    /// SQLite does not wait for the lock that turns the write-ahead log on.
-    async fn establish(&self, options: &SqliteConnectOptions) -> Result<SqliteConnection, Failure> {
-        const PAUSE: Duration = Duration::from_millis(20);
-        let mut patience = self.patience;
-        loop {
-            match SqliteConnection::connect_with(options).await {
-                Err(error) if errors::is_locked(&error) && patience > PAUSE => {
-                    patience -= PAUSE;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                result => return Ok(result?),
-            }
-        }
     }
 
     /// Makes sure that the folder exists and is local, and that this host can be told from others.

@@ -1,6 +1,8 @@
 //! The SQLite store, on a file in a temporary folder.
 
+use std::io::Read as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,13 +158,42 @@ async fn a_lock_held_by_another_process_is_unavailable_and_passes() {
     assert!(matches!(outcome, Swapped::Won(_)), "{outcome:?}");
 }
 
+/// A process that keeps everybody else who opens the file waiting in the kernel, as a disk that
+/// hangs does, until it is dropped.
+struct Hang(std::process::Child);
+
+impl Hang {
+    fn at(file: &std::path::Path) -> Self {
+        const LEASE: &str = "import fcntl, os, signal, sys\n\
+            signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+            file = os.open(sys.argv[1], os.O_RDWR)\n\
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+            print(flush=True)\n\
+            sys.stdin.read()";
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-c", LEASE]).arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("python3 is installed (make setup)");
+        let mut ready = [0];
+        child.stdout.take().unwrap().read_exact(&mut ready).expect("the file system has leases");
+        Self(child)
+    }
+}
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        self.0.stdin = None;
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test]
 async fn a_call_that_was_given_up_does_not_block_the_next_ones_for_ever() {
-    let sqlite = sqlite().await;
+    let mut sqlite = sqlite().await;
     acquire(&sqlite.store).await;
     let seen = sqlite.store.observe(&default()).await.unwrap().unwrap();
-    let mut locker = sqlite.connection().await;
-    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut locker).await.unwrap();
+    // Without a connection, so that the next call has to open the file.
+    sqlite.store = Arc::new(open(sqlite.path(), &sqlite.clock));
+    let hang = eventually_hangs(&sqlite).await;
     let mut refused = None;
     for _ in 0..8 {
         let (election, record) = (default(), held());
@@ -172,15 +203,52 @@ async fn a_call_that_was_given_up_does_not_block_the_next_ones_for_ever() {
     }
     let error = refused.expect("calls beyond the bound fail at once").unwrap_err();
     assert!(error.to_string().contains("earlier calls still hang"), "{error}");
-    sqlx::raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
+    drop(hang);
     // One of the calls that were given up is now applied: an unknown outcome, as after any hang.
-    let found = loop {
+    loop {
         match sqlite.store.observe(&default()).await {
-            Ok(found) => break found.unwrap(),
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Ok(Some(found)) if found.version != seen.version => {
+                assert!(found.record.is_held_by(held().holder.as_ref().unwrap()));
+                break;
+            }
+            Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
+    }
+}
+
+/// The connection of the store that was dropped is closed by a thread of its own.
+async fn eventually_hangs(sqlite: &Sqlite) -> Hang {
+    let is_open = |fd: std::io::Result<std::fs::DirEntry>| {
+        fd.ok().and_then(|fd| std::fs::read_link(fd.path()).ok()) == Some(sqlite.path())
     };
-    assert!(found.record.is_held_by(held().holder.as_ref().unwrap()));
+    while std::fs::read_dir("/proc/self/fd").unwrap().any(is_open) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Hang::at(&sqlite.path())
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_a_lock_holds_up_no_look_and_can_be_withdrawn() {
+    let sqlite = sqlite().await;
+    acquire(&sqlite.store).await;
+    let seen = sqlite.store.observe(&default()).await.unwrap().unwrap();
+    let mut locker = sqlite.connection().await;
+    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut locker).await.unwrap();
+    for _ in 0..8 {
+        let (election, record) = (default(), held());
+        let waiting = sqlite.store.swap(&election, Some(&seen.version), &record);
+        let looking = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            sqlite.store.observe(&election).await
+        };
+        tokio::select! {
+            swapped = waiting => panic!("it did not wait for the lock: {swapped:?}"),
+            looked = looking => assert_eq!(looked.unwrap().unwrap().version, seen.version),
+        }
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
+    let swapped = sqlite.store.swap(&default(), Some(&seen.version), &held()).await.unwrap();
+    assert!(matches!(swapped, Swapped::Won(_)), "none was made that was given up: {swapped:?}");
 }
 
 #[tokio::test]

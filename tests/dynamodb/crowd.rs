@@ -37,9 +37,10 @@ fn join(name: String, proxy: &Proxy) -> Member {
         candidate: identity::candidate(name),
         timing: timing(),
         max_attempts: None,
+        gated: false,
         store: open(&proxy.url(), timing().call_timeout(), Some(SKEW)),
         clock: Arc::new(HostClock),
-        metrics: Metrics::new().unwrap(),
+        metrics: Metrics::new("dynamodb", &timing(), now()).unwrap(),
         url: None,
     })
     .unwrap();

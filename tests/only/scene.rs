@@ -1,14 +1,13 @@
-//! Commands under `only`, raw requests, and signs of life.
+//! Commands under `only`, and signs of life.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use serde_json::Value;
+use crate::support::{Log, Pasture, Sidecar, bellwether, eventually, kill};
 
-use crate::support::{LIMIT, Log, Pasture, Sidecar, bellwether, eventually, kill};
+pub use crate::support::raw::{open, post, raw};
 
 /// A command that shows a sign of life every few milliseconds, with the term it runs in.
 pub const BEAT: &str = "while :; do read up idle < /proc/uptime; \
@@ -120,37 +119,6 @@ pub fn taken_over(pasture: &Pasture, by: &Sidecar, term: u64) {
     let first = beat_after(pasture, term);
     let last = beats(pasture).iter().filter(|b| b.term == term).map(|b| b.at).fold(0.0, f64::max);
     assert!(last <= first.at, "term {term} beat at {last}, after {first:?}");
-}
-
-/// Sends a request as it is written, and reads the whole answer: status and body.
-#[track_caller]
-pub fn raw(sidecar: &Sidecar, request: &str) -> (u16, String) {
-    let mut stream = open(sidecar, request);
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
-    (status.unwrap_or_else(|| panic!("no status: {answer}")), body.unwrap_or_default())
-}
-
-/// `POST path` with a body and more headers; the status, and the body as JSON.
-#[track_caller]
-pub fn post(sidecar: &Sidecar, path: &str, headers: &str, body: &str) -> (u16, Value) {
-    let length = body.len();
-    let host = if headers.contains("Host:") { "" } else { "Host: localhost\r\n" };
-    let request = format!(
-        "POST {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
-    let (status, body) = raw(sidecar, &request);
-    (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
-}
-
-/// A connection on which a request was sent.
-pub fn open(sidecar: &Sidecar, request: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(sidecar.url.trim_start_matches("http://")).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    stream
 }
 
 /// A hold by hand, which heeds nothing it is told. It holds when this returns.

@@ -345,7 +345,7 @@ async fn a_full_server_is_unavailable_and_recovers() {
     let full = loop {
         let fresh = open(&server.url("postgres"));
         match fresh.init().await {
-            Ok(()) => others.push(server.connect("postgres").await),
+            Ok(()) => others.extend(server.try_connect("postgres").await),
             Err(error) => break unavailable::<()>(Err(error)),
         }
     };

@@ -200,7 +200,12 @@ impl Server {
 
     /// A connection for the superuser.
     pub async fn connect(&self, database: &str) -> PgConnection {
-        self.options(database).connect().await.unwrap()
+        self.try_connect(database).await.unwrap()
+    }
+
+    /// The same, where the server may have none left.
+    pub async fn try_connect(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
+        self.options(database).connect().await
     }
 
     fn options(&self, database: &str) -> PgConnectOptions {

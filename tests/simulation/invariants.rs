@@ -30,6 +30,8 @@ pub const VACATED_LAST: &str = "I6 vacated last";
 pub const BOUNDED_CALLS: &str = "I7 bounded calls";
 /// A wait ends after it begins, a call has a deadline within the call timeout, one call at a time.
 pub const BOUNDED_WAITS: &str = "I8 bounded waits";
+/// Nobody who has heard that its gate is closed believes, or writes itself into the record.
+pub const GATE_KEPT: &str = "I9 the gate is kept";
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]

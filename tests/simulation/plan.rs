@@ -43,6 +43,8 @@ pub struct Plan {
     pub work: bool,
     /// Whether the driver wakes the elector right after it started a call, for a time to wait until.
     pub wakes_after_call: bool,
+    /// Whether processes start behind a closed gate.
+    pub gated: bool,
     pub faults: Vec<(TrueTime, Fault)>,
     /// When the last fault ends.
     pub calm_at: TrueTime,
@@ -146,12 +148,14 @@ impl Plan {
         let led_at = calm_at + bound;
         let ends_at = led_at + lease + 3 * retry;
         let wakes_after_call = rng.bool();
+        let gated = rng.u8(0..10) < 3;
         Self {
             hosts,
             network,
             store_clock,
             work,
             wakes_after_call,
+            gated,
             faults,
             calm_at,
             led_at,

@@ -124,6 +124,8 @@ struct Process {
     call: Option<(u64, bool)>,
     timer: u64,
     gate_open: bool,
+    /// What the elector has heard of the gate.
+    told_open: bool,
     shutting_down: bool,
     /// How long after it left the next process starts.
     back_after: Option<TrueTime>,

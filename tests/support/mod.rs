@@ -12,8 +12,10 @@ use std::time::Duration;
 use bellwether::election::clock::{BootTime, Clock, HostClock};
 use serde_json::Value;
 
+pub mod crowd;
 pub mod eight;
 pub mod lock;
+pub mod raw;
 pub mod tmpfs;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
@@ -107,7 +109,8 @@ impl Answer {
     }
 }
 
-/// The program under test, without the settings of whoever runs the tests.
+/// The program under test, without the settings of whoever runs the tests, and without what the
+/// platform that they run on says of itself.
 pub fn bellwether() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
     without_settings(&mut command);
@@ -119,7 +122,8 @@ pub fn bellwether() -> Command {
 pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("BELLWETHER_") || name.starts_with("AWS_") {
+        let settings = ["BELLWETHER_", "AWS_", "ECS_", "KUBERNETES_", "POD_"];
+        if settings.iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name.as_ref());
         }
     }
@@ -149,8 +153,14 @@ impl Sidecar {
     }
 
     /// Starts with an environment of its own.
-    pub fn start_as(name: &str, store: &str, more: &[&str], mut command: Command) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0", "--store", store, "--identity", name]);
+    pub fn start_as(name: &str, store: &str, more: &[&str], command: Command) -> Self {
+        let more = [&["--identity", name], more].concat();
+        Self::start_nameless(name, store, &more, command)
+    }
+
+    /// Starts without telling the process how it is called.
+    pub fn start_nameless(name: &str, store: &str, more: &[&str], mut command: Command) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]);
         command.args(QUICK).args(more).stderr(Stdio::piped());
         let mut child = command.spawn().expect("bellwether starts");
         let log = Log::of(child.stderr.take().expect("stderr is piped"));

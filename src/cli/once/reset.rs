@@ -21,7 +21,7 @@ pub(super) async fn run(config: &ElectionConfig, timeout: Option<Duration>) -> R
     let mut reset = Reset {
         config,
         store: store::open(&config.store, PATIENCE, Arc::new(HostClock)),
-        me: identity::candidate(config.identity.clone()),
+        me: identity::candidate(identity::hostname()),
         watch: Watch::default(),
         watched: None,
     };

@@ -27,6 +27,7 @@ struct World {
     /// What a store with a clock says about every record.
     remaining: Option<Duration>,
     news: Vec<News>,
+    renewals: Vec<Renewal>,
     /// Every call, with the time it was sent at.
     calls: Vec<(BootTime, Call)>,
 }
@@ -53,6 +54,7 @@ impl World {
             writes: 0,
             remaining: None,
             news: Vec::new(),
+            renewals: Vec::new(),
             calls: Vec::new(),
         };
         if let Some(record) = record {
@@ -84,7 +86,12 @@ impl World {
         assert!(!self.finished, "a step after the end");
         let wall = WallTime::from_unix(self.now.as_duration());
         let step = self.elector.step(Now { boot: self.now, wall }, event);
-        self.news.extend(step.news);
+        for news in step.news {
+            match news {
+                News::Renewal(renewal) => self.renewals.push(renewal),
+                news => self.news.push(news),
+            }
+        }
         match step.action {
             Action::Wait { until } => {
                 assert!(until > self.now, "it spins at {:?}", self.now);
@@ -413,6 +420,61 @@ fn a_renewal_that_collides_with_an_own_late_write_goes_on_from_it() {
 // --- Losing it ----------------------------------------------------------------------------------
 
 #[test]
+fn every_renewal_is_reported_once_and_none_on_time_while_all_is_well() {
+    let mut world = World::leading();
+    world.run_until(10_000);
+    assert_eq!(world.renewals, [Renewal::OnTime; 5]);
+    let mut standby = World::standby();
+    standby.run_until(10_000);
+    assert_eq!(standby.renewals, []);
+}
+
+#[test]
+fn a_renewal_that_fails_at_once_and_is_repeated_is_failed_but_not_late() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.request_is_lost();
+    world.run_until(3_000);
+    assert_eq!(world.renewals, [Renewal::Failed, Renewal::OnTime]);
+}
+
+#[test]
+fn a_renewal_that_follows_one_that_hung_is_late() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.run_without_store_until(2_000 + CALL_TIMEOUT + 1);
+    world.run_until(6_000);
+    assert_eq!(world.renewals, [Renewal::Failed, Renewal::Late]);
+    world.run_until(8_000);
+    assert_eq!(world.renewals.last(), Some(&Renewal::OnTime), "counted from the late one");
+}
+
+#[test]
+fn a_renewal_that_is_sent_late_because_the_process_did_not_run_is_late() {
+    let mut world = World::leading();
+    world.wake_at(2_000 + CALL_TIMEOUT + 1);
+    world.store_answers();
+    assert_eq!((world.renewals.as_slice(), world.leads()), ([Renewal::Late].as_slice(), true));
+}
+
+#[test]
+fn a_renewal_answered_after_the_renew_deadline_is_late() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.now = at(10_000);
+    world.store_answers();
+    assert_eq!((world.renewals.as_slice(), world.leads()), ([Renewal::Late].as_slice(), false));
+}
+
+#[test]
+fn a_renewal_that_finds_another_holder_is_refused() {
+    let mut world = World::leading();
+    world.somebody_writes(rival(2));
+    world.run_until(2_000);
+    assert_eq!(world.renewals, [Renewal::Refused]);
+}
+
+#[test]
 fn a_store_outage_demotes_by_the_deadline_and_the_candidate_rejoins_by_itself() {
     let mut world = World::leading();
     world.run_without_store_until(9_999);
@@ -694,6 +756,19 @@ fn a_closed_gate_steps_down_and_an_open_one_stands_again_at_once() {
     world.send(Event::Gate { open: true });
     world.run_until(60_000);
     assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+}
+
+#[test]
+fn behind_a_gate_that_never_opened_a_candidate_looks_and_does_not_stand() {
+    let mut world = World::new();
+    world.elector = world.elector.clone().behind_gate();
+    world.run_until(60_000);
+    assert_eq!(world.take_news(), []);
+    assert!(world.record.is_none() && !world.calls.is_empty());
+    assert_eq!(world.elector.leadership().standing_down(world.now), Some(StandingDown::GateClosed));
+    world.send(Event::Gate { open: true });
+    world.run_until(60_000);
+    assert_eq!(world.take_news(), [News::Elected { term: 1 }]);
 }
 
 #[test]

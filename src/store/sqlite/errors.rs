@@ -16,20 +16,28 @@ pub fn is_locked(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6))
 }
 
+/// What a call is told that has waited for another process's lock for long enough.
+pub fn locked(path: &Path) -> StoreError {
+    StoreError::Unavailable(format!(
+        "store {}: another process keeps the file locked",
+        path.display()
+    ))
+}
+
 /// Says what happened, to which file, and what to do.
 pub fn explain(path: &Path, failure: Failure) -> StoreError {
-    let path = path.display();
+    let shown = path.display();
     let error = match failure {
         Failure::Explained(error) => return error,
         Failure::Io(what, error) => {
-            return StoreError::Misconfigured(format!("store {path}: cannot {what}: {error}"));
+            return StoreError::Misconfigured(format!("store {shown}: cannot {what}: {error}"));
         }
         Failure::Sql(error) => error,
     };
-    let unavailable = |what: &str| StoreError::Unavailable(format!("store {path}: {what}"));
-    let misconfigured = |what: &str| StoreError::Misconfigured(format!("store {path}: {what}"));
+    let unavailable = |what: &str| StoreError::Unavailable(format!("store {shown}: {what}"));
+    let misconfigured = |what: &str| StoreError::Misconfigured(format!("store {shown}: {what}"));
     match primary_code(&error) {
-        Some(5 | 6) => unavailable("another process keeps the file locked"),
+        Some(5 | 6) => locked(path),
         Some(10) => unavailable(&format!("the disk reports an error ({error})")),
         Some(13) => unavailable("the disk is full: free some space"),
         Some(3 | 8 | 23) => misconfigured(

@@ -4,8 +4,8 @@ use bellwether::election::clock::BootTime;
 use bellwether::election::elector::{Call, CallFailed, Event, Swapped};
 use bellwether::election::lease::LeaseRecord;
 
-use super::{Happening, Mail, Request, World};
-use crate::invariants::{BOUNDED_CALLS, BOUNDED_WAITS, VACATED_LAST, Violation};
+use super::{Happening, Mail, Process, Request, World};
+use crate::invariants::{BOUNDED_CALLS, BOUNDED_WAITS, GATE_KEPT, VACATED_LAST, Violation};
 use crate::plan::{Broken, Fault};
 use crate::time::{MS, TrueTime};
 
@@ -30,6 +30,15 @@ impl World {
             if works || believes {
                 let how = if works { "under work" } else { "while it believes" };
                 return Err(Violation::new(VACATED_LAST, format!("n{node} vacates {how}")));
+            }
+        }
+        if let Request::Swap { record: LeaseRecord { holder: Some(_), .. }, .. } = &request {
+            // Keeping the lease for work that ends is not standing.
+            let stands =
+                |process: &Process| !process.told_open && process.view.draining(local).is_none();
+            if self.nodes[node].process.as_ref().is_some_and(stands) {
+                let what = format!("n{node} stands although it heard that its gate is closed");
+                return Err(Violation::new(GATE_KEPT, what));
             }
         }
         self.ids += 1;

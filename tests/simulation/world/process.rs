@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bellwether::election::clock::{Now, WallTime};
-use bellwether::election::elector::{Action, Elector, Event, News, Step, Swapped};
+use bellwether::election::elector::{Action, Elector, Event, News, Renewal, Step, Swapped};
 use bellwether::election::leadership::Leadership;
 use bellwether::election::lease::Candidate;
 
 use super::network::failed;
 use super::{Happening, Mail, Process, World};
-use crate::invariants::{A_LEADER_EXISTS, BOUNDED_WAITS, Calls, Seen, Violation};
+use crate::invariants::{A_LEADER_EXISTS, BOUNDED_WAITS, Calls, GATE_KEPT, Seen, Violation};
 use crate::time::TrueTime;
 
 impl World {
@@ -19,24 +19,35 @@ impl World {
         }
         let seed = self.rng.u64(..);
         let timing = self.host(node).timing;
+        let gate_opens = (self.plan.gated && !self.calm).then(|| {
+            let until_calm = self.plan.calm_at.saturating_sub(self.now + 1);
+            self.rng.u64(0..self.plan.lease()).min(until_calm)
+        });
         let home = &mut self.nodes[node];
         home.life += 1;
+        let life = home.life;
         trace!(self, "n{node} starts for the {}. time", home.life);
         let me = Candidate { identity: format!("n{node}"), incarnation: home.life.to_string() };
+        let elector = Elector::new(me.clone(), timing, seed);
         home.process = Some(Process {
-            view: Leadership::unknown(me.clone(), timing),
-            elector: Elector::new(me, timing, seed),
+            view: Leadership::unknown(me, timing),
+            elector: if gate_opens.is_some() { elector.behind_gate() } else { elector },
             stopped: false,
             mail: Vec::new(),
             call: None,
             timer: 0,
-            gate_open: true,
+            gate_open: gate_opens.is_none(),
+            told_open: gate_opens.is_none(),
             shutting_down: false,
             back_after: None,
             seen: Seen::default(),
             calls: Calls::default(),
             swaps_since_led: 0,
         });
+        if let Some(delay) = gate_opens {
+            self.tally.count("starts behind a closed gate");
+            self.after(delay, Happening::GateOpens { node, life });
+        }
         self.step(node, Event::Wake)
     }
 
@@ -106,6 +117,9 @@ impl World {
         let boot = host.clock.read(self.now);
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
         let now = Now { boot, wall: WallTime::from_unix(Duration::from_nanos(self.now)) };
+        if let Event::Gate { open } = event {
+            process.told_open = open;
+        }
         let own_write = matches!(event, Event::Swapped(Ok(Swapped::Won(_))));
         let Step { action, news } = process.elector.step(now, event);
         let believed = process.view.leading(boot).map(|own| own.term);
@@ -117,8 +131,13 @@ impl World {
         let holds = process.view.leading(boot).or_else(|| process.view.draining(boot));
         let allows = holds.map(|lease| (lease.term, lease.kills_at));
         let named = process.seen.check(&process.view, boot);
+        let gate_kept = process.told_open || believes.is_none();
         self.check_belief()?;
         named?;
+        if !gate_kept {
+            let what = format!("n{node} leads although it heard that its gate is closed");
+            return Err(Violation::new(GATE_KEPT, what));
+        }
         if let Some(term) = believes
             && believed != Some(term)
         {
@@ -152,6 +171,8 @@ impl World {
                 News::Vacated { .. } => self.tally.count("vacated"),
                 News::Following { .. } => {}
                 News::TermWentBackwards { .. } => self.tally.count("seen going backwards"),
+                News::Renewal(Renewal::Late) => self.tally.count("renewed late"),
+                News::Renewal(_) => {}
             }
         }
     }

@@ -1,0 +1,156 @@
+//! What the gate asks, and when it opens and closes.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::InvalidConfig;
+use crate::command::InvalidCommand;
+use crate::command::group::CommandSpec;
+use crate::fetch::InvalidUrl;
+use crate::gate::Rules;
+use crate::health::{Checks, CommandCheck, ContainerCheck};
+use crate::platform;
+use crate::platform::ecs::{self, Metadata};
+
+/// Oftener than this, checks would be a load on the application and on this host.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
+
+/// What the application's health is judged by. With more than one of the checks all have to succeed;
+/// with none there is no gate.
+#[derive(Args, Clone, Debug)]
+pub struct GateArgs {
+    /// Stand only while this http:// URL of the application answers with a status from 200 to 299.
+    ///
+    /// Redirects are not followed. For https, use --gate-command with a client of your choice.
+    #[arg(long, env = "BELLWETHER_GATE_URL", value_name = "URL", hide_env_values = true)]
+    gate_url: Option<String>,
+
+    /// Stand only while this command exits with 0: a line for sh, or a JSON array of words.
+    ///
+    /// It is started anew for each check, and nothing of it outlives the check.
+    #[arg(long, env = "BELLWETHER_GATE_COMMAND", value_name = "CMD", hide_env_values = true)]
+    gate_command: Option<String>,
+
+    /// On ECS, stand only while this container of the same task runs and, if it has a health check,
+    /// is healthy.
+    #[arg(long, env = "BELLWETHER_GATE_ECS_CONTAINER", value_name = "NAME")]
+    gate_ecs_container: Option<String>,
+
+    /// How often the application's health is checked.
+    #[arg(
+        long,
+        env = "BELLWETHER_GATE_PERIOD",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "2s"
+    )]
+    gate_period: Duration,
+
+    /// How long a check may take; one that takes longer has failed.
+    #[arg(
+        long,
+        env = "BELLWETHER_GATE_TIMEOUT",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "1s"
+    )]
+    gate_timeout: Duration,
+
+    /// So many failures in a row close the gate: this instance steps down.
+    #[arg(
+        long,
+        env = "BELLWETHER_GATE_FAILURES",
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    gate_failures: u32,
+
+    /// So many successes in a row open the gate. It is closed at the start.
+    #[arg(
+        long,
+        env = "BELLWETHER_GATE_SUCCESSES",
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    gate_successes: u32,
+
+    /// How long the application may take to start: so long, and until the first success, failures
+    /// are neither counted nor warned of. The gate is closed meanwhile.
+    #[arg(
+        long,
+        env = "BELLWETHER_GATE_GRACE",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "30s"
+    )]
+    gate_grace: Duration,
+}
+
+/// Why there cannot be such a gate.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidGate {
+    /// The URL of `--gate-url`.
+    #[error(
+        "--gate-url: '{0}' cannot be asked: use one like http://127.0.0.1:8080/healthz, and for \
+         https a --gate-command"
+    )]
+    Url(String),
+    /// The command of `--gate-command`.
+    #[error("--gate-command: {0}")]
+    Command(#[from] InvalidCommand),
+    /// `--gate-ecs-container` elsewhere.
+    #[error("--gate-ecs-container is for ECS, and this is not ECS: {} is not set", ecs::VARIABLE)]
+    NotOnEcs,
+    /// `--gate-ecs-container` without a name.
+    #[error("--gate-ecs-container: no container has an empty name")]
+    NoName,
+    /// The metadata endpoint.
+    #[error("--gate-ecs-container: {0}")]
+    Ecs(String),
+    /// Durations.
+    #[error("--gate-period can be 100ms at the least, and --gate-timeout more than zero")]
+    Times,
+}
+
+impl GateArgs {
+    /// Checks everything; none if there is no gate.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(self) -> Result<Option<(Checks, Rules)>, InvalidConfig> {
+        let checks = self.checks()?;
+        if checks.is_empty() {
+            return Ok(None);
+        }
+        if self.gate_period < SHORTEST_PERIOD || self.gate_timeout.is_zero() {
+            return Err(InvalidGate::Times.into());
+        }
+        let rules = Rules {
+            period: self.gate_period,
+            timeout: self.gate_timeout,
+            failures: self.gate_failures,
+            successes: self.gate_successes,
+            grace: self.gate_grace,
+        };
+        Ok(Some((checks, rules)))
+    }
+
+    fn checks(&self) -> Result<Checks, InvalidGate> {
+        let url = self.gate_url.as_deref().map(str::parse).transpose();
+        let url = url.map_err(|InvalidUrl(shown)| InvalidGate::Url(shown))?;
+        let command = self.gate_command.as_deref().map(CommandSpec::parse).transpose()?;
+        let container = match self.gate_ecs_container.clone() {
+            None => None,
+            Some(name) if name.is_empty() => return Err(InvalidGate::NoName),
+            Some(name) => {
+                let metadata = Metadata::here(platform::here()).ok_or(InvalidGate::NotOnEcs)?;
+                Some(ContainerCheck::new(name, metadata.map_err(InvalidGate::Ecs)?))
+            }
+        };
+        Ok(Checks { url, command: command.map(CommandCheck::new), container })
+    }
+}

@@ -1,0 +1,80 @@
+//! What is run when the leadership changes.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::InvalidConfig;
+use crate::command::InvalidCommand;
+use crate::command::group::CommandSpec;
+use crate::hooks::Hooks;
+
+/// What to run at changes.
+#[derive(Args, Clone, Debug)]
+pub struct HookArgs {
+    /// Run this command when this instance begins to lead: a line for sh, or a JSON array of words.
+    ///
+    /// It finds BELLWETHER_ELECTION, BELLWETHER_IDENTITY and BELLWETHER_TERM in its environment. It
+    /// tells others of the change; for work that only the leader may do, use run or only.
+    #[arg(long, env = "BELLWETHER_ON_ELECTED", value_name = "CMD", hide_env_values = true)]
+    on_elected: Option<String>,
+
+    /// Run this command when this instance no longer leads, also when only the clock ended it.
+    ///
+    /// Beside the variables of --on-elected, for the same term, it finds BELLWETHER_REASON.
+    #[arg(long, env = "BELLWETHER_ON_LOST", value_name = "CMD", hide_env_values = true)]
+    on_lost: Option<String>,
+
+    /// How long each of these commands may take before it is stopped.
+    #[arg(
+        long,
+        env = "BELLWETHER_HOOK_TIMEOUT",
+        value_name = "TIME",
+        value_parser = humantime::parse_duration,
+        default_value = "30s"
+    )]
+    hook_timeout: Duration,
+}
+
+/// Why there cannot be such hooks.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidHook {
+    /// A command that is none.
+    #[error("{flag}: {why}")]
+    Command {
+        /// Which.
+        flag: &'static str,
+        /// What is wrong with it.
+        why: InvalidCommand,
+    },
+    /// No time for anything.
+    #[error("--hook-timeout has to be more than zero")]
+    Timeout,
+}
+
+impl HookArgs {
+    /// Checks everything; none if there is nothing to run. At a shutdown the last hook may take
+    /// `shutdown_grace`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(self, shutdown_grace: Duration) -> Result<Option<Hooks>, InvalidConfig> {
+        if self.hook_timeout.is_zero() {
+            return Err(InvalidHook::Timeout.into());
+        }
+        let hooks = Hooks {
+            on_elected: command("--on-elected", self.on_elected)?,
+            on_lost: command("--on-lost", self.on_lost)?,
+            timeout: self.hook_timeout,
+            shutdown_timeout: self.hook_timeout.min(shutdown_grace),
+        };
+        let any = hooks.on_elected.is_some() || hooks.on_lost.is_some();
+        Ok(any.then_some(hooks))
+    }
+}
+
+fn command(flag: &'static str, text: Option<String>) -> Result<Option<CommandSpec>, InvalidHook> {
+    let parsed = text.as_deref().map(CommandSpec::parse).transpose();
+    parsed.map_err(|why| InvalidHook::Command { flag, why })
+}

@@ -1,0 +1,278 @@
+//! Plain HTTP questions to one address.
+//!
+//! One connection a question, no TLS, no proxy, and no redirects followed: nobody but whoever was
+//! named is to answer. Every answer has a bound; the time limit is the caller's.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::str::FromStr;
+
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::http::request;
+use hyper::{Method, Request, Response, StatusCode, Uri, header};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+/// The longest head of an answer, in bytes: that of any server's.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// An `http://` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUrl {
+    host: String,
+    port: u16,
+    /// Host and port as written.
+    authority: String,
+    path: String,
+    query: Option<String>,
+}
+
+/// Why a text is not an [`HttpUrl`]: the text, without a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not an http:// URL")]
+pub struct InvalidUrl(pub String);
+
+impl FromStr for HttpUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || {
+            // Before an '@' stands a password.
+            let shown = text.rsplit_once('@').map(|(_, rest)| format!("…@{rest}"));
+            InvalidUrl(shown.unwrap_or_else(|| text.to_owned()).escape_debug().to_string())
+        };
+        let uri: Uri = text.parse().map_err(|_| invalid())?;
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+        let authority = authority.ok_or_else(invalid)?;
+        if uri.scheme_str() != Some("http") || authority.host().is_empty() {
+            return Err(invalid());
+        }
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => 80,
+            _ => authority.port_u16().ok_or_else(invalid)?,
+        };
+        Ok(Self {
+            host: authority.host().trim_matches(['[', ']']).to_owned(),
+            port,
+            authority: authority.as_str().to_owned(),
+            path: uri.path().to_owned(),
+            query: uri.query().map(str::to_owned),
+        })
+    }
+}
+
+impl HttpUrl {
+    /// Whether it has a query.
+    pub fn has_query(&self) -> bool {
+        self.query.is_some()
+    }
+
+    /// What is asked for: the path, and the query if there is one.
+    pub fn target(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// The target `path`, below the path of this URL.
+    pub fn below(&self, path: &str) -> String {
+        format!("{}{path}", self.path.trim_end_matches('/'))
+    }
+}
+
+/// Without the query: that may hold a secret.
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path.trim_end_matches('/'))
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// What an `error` or a `reason` in it says, or else the beginning of it.
+    pub fn words(&self) -> String {
+        #[derive(Deserialize)]
+        struct Words {
+            #[serde(alias = "reason")]
+            error: String,
+        }
+        match serde_json::from_slice::<Words>(&self.body) {
+            Ok(words) => words.error,
+            Err(_) => {
+                let text: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
+                format!("{} {}", self.status, text.trim().escape_debug())
+            }
+        }
+    }
+}
+
+/// The beginning of an answer. The rest comes for as long as this exists.
+#[derive(Debug)]
+pub struct Reply {
+    /// The head, and what is still to come.
+    pub response: Response<Incoming>,
+    /// The connection that it comes on.
+    pub connection: Connection,
+}
+
+/// A connection with one question on it.
+#[derive(Debug)]
+pub struct Connection {
+    socket: OwnedFd,
+    _sender: SendRequest<String>,
+}
+
+impl Connection {
+    /// Another descriptor of it: it is closed when the last of them is.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no file descriptor left.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+}
+
+/// A question for `target` at a server.
+pub fn question(method: Method, target: String) -> request::Builder {
+    Request::builder().method(method).uri(target)
+}
+
+/// Asks the server of `url`, and waits for the head of its answer.
+///
+/// # Errors
+///
+/// Why there is none, in words.
+pub async fn ask(url: &HttpUrl, question: request::Builder, body: String) -> Result<Reply, String> {
+    let target = (url.host.as_str(), url.port);
+    let stream = TcpStream::connect(target).await.map_err(|error| in_short(&error))?;
+    let _ = stream.set_nodelay(true);
+    let socket = stream.as_fd().try_clone_to_owned().map_err(|error| in_short(&error))?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| with_cause(&error))?;
+    // Ends with the last byte of the answer, or when both ends have lost interest.
+    tokio::spawn(connection);
+    let question = question
+        .header(header::HOST, &url.authority)
+        .header(header::USER_AGENT, concat!("bellwether/", env!("CARGO_PKG_VERSION")))
+        .body(body)
+        .map_err(|error| with_cause(&error))?;
+    let response = sender.send_request(question).await.map_err(|error| with_cause(&error))?;
+    Ok(Reply { response, connection: Connection { socket, _sender: sender } })
+}
+
+/// Asks, and reads the whole answer, which may be `longest` bytes long.
+///
+/// # Errors
+///
+/// Why there is none, in words.
+pub async fn fetch(
+    url: &HttpUrl,
+    question: request::Builder,
+    body: String,
+    longest: usize,
+) -> Result<Answer, String> {
+    let Reply { response, connection: _connection } = ask(url, question, body).await?;
+    whole(response, longest).await
+}
+
+/// The rest of an answer, which may be `longest` bytes long.
+///
+/// # Errors
+///
+/// When it is longer, or broken off.
+pub async fn whole(response: Response<Incoming>, longest: usize) -> Result<Answer, String> {
+    let status = response.status();
+    let (mut incoming, mut body) = (response.into_body(), Vec::new());
+    while let Some(bytes) = next_bytes(&mut incoming).await {
+        body.extend_from_slice(&bytes.map_err(|error| with_cause(&error))?);
+        if body.len() > longest {
+            return Err(format!("its answer is longer than {longest} bytes"));
+        }
+    }
+    Ok(Answer { status, body })
+}
+
+/// The next piece of a body; none at its end. Safe to cancel.
+pub async fn next_bytes(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    loop {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
+        // Trailers are of no interest.
+        match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(bytes)) => return Some(Ok(bytes)),
+            Ok(Err(_)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+/// hyper says what it was doing; what went wrong is the cause.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+/// Without the number that the standard library puts behind.
+fn in_short(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> HttpUrl {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_url_says_whom_to_ask_for_what() {
+        let url = parsed("http://127.0.0.1:4040/");
+        assert_eq!((url.host.as_str(), url.port, url.target().as_str()), ("127.0.0.1", 4040, "/"));
+        assert_eq!(
+            (url.to_string().as_str(), url.below("/x").as_str()),
+            ("http://127.0.0.1:4040", "/x")
+        );
+        let url = parsed("http://[::1]:4041/elections/cron/?key=secret");
+        assert_eq!((url.host.as_str(), url.port), ("::1", 4041));
+        assert_eq!(url.target(), "/elections/cron/?key=secret");
+        assert_eq!(url.below("/leader"), "/elections/cron/leader");
+        assert_eq!(url.to_string(), "http://[::1]:4041/elections/cron");
+        assert_eq!(parsed("http://sidecar").port, 80);
+    }
+
+    #[test]
+    fn what_is_not_plain_http_is_refused_without_repeating_a_password() {
+        for bad in [
+            "",
+            "127.0.0.1:4040",
+            "https://localhost",
+            "http://",
+            "http://:4040",
+            "ftp://x",
+            "http://a b",
+            "http://u:secret@localhost",
+            "http://localhost:99999",
+        ] {
+            let error = bad.parse::<HttpUrl>().unwrap_err().to_string();
+            assert!(!error.contains("secret") && error.contains("http://"), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The gate: whether this instance may stand, by the health of the application beside it.
+//!
+//! It is closed until the application was seen healthy, and an open gate is open *until* a time:
+//! if nobody asks the application any more, for whatever reason, the gate closes by the clock.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::election::clock::BootTime;
+
+/// Why a gate is closed that closed by the clock.
+const SILENCE: &str = "nothing was heard of the application's health in time";
+
+/// When the gate opens and closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How long from the beginning of one check to the beginning of the next.
+    pub period: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// So many failures in a row close it.
+    pub failures: u32,
+    /// So many successes in a row open it.
+    pub successes: u32,
+    /// Failures this soon after the start, and before the first success, are not counted.
+    pub grace: Duration,
+}
+
+impl Rules {
+    /// How long a success keeps the gate open if nothing more is heard: one check longer than it
+    /// takes that many failures to close it.
+    pub fn open_for(&self) -> Duration {
+        let round = self.period.max(self.timeout);
+        round.saturating_mul(self.failures.saturating_add(1)).saturating_add(self.timeout)
+    }
+}
+
+/// The outcome of one check: why the application is not healthy, if it is not. Readers see the words,
+/// so there is nothing of the application's own in them.
+pub type Outcome = Result<(), String>;
+
+/// What a check changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing.
+    Nothing,
+    /// It failed, but not yet too often.
+    Failure,
+    /// It failed, and the application is still starting.
+    NotUpYet,
+    /// The gate opened.
+    Opened,
+    /// So many failed that the gate closed, or stays closed.
+    Closed,
+}
+
+/// What readers see.
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// Until when it is open, if it was opened.
+    open_until: Option<BootTime>,
+    /// Why it was closed, if it was.
+    why: Option<String>,
+}
+
+/// The gate as readers see it. Clones see the same.
+#[derive(Clone, Debug)]
+pub struct Gate(watch::Receiver<State>);
+
+impl Gate {
+    /// Whether it is open at `now`.
+    pub fn is_open(&self, now: BootTime) -> bool {
+        self.open_until().is_some_and(|until| now < until)
+    }
+
+    /// Why it is closed at `now`, in words; none if it is open.
+    pub fn why_closed(&self, now: BootTime) -> Option<String> {
+        let state = self.0.borrow();
+        match state.open_until {
+            Some(until) if now < until => None,
+            Some(_) => Some(SILENCE.to_owned()),
+            None => {
+                let never = "the application was not seen healthy yet";
+                Some(state.why.clone().unwrap_or_else(|| never.to_owned()))
+            }
+        }
+    }
+
+    /// Until when it is open if nothing is heard; none if it is not.
+    pub fn open_until(&self) -> Option<BootTime> {
+        self.0.borrow().open_until
+    }
+
+    /// Waits until something was heard; whether anybody still listens. Safe to cancel.
+    pub async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}
+
+/// Opens and closes the gate, by what it hears.
+#[derive(Debug)]
+pub struct Keeper {
+    rules: Rules,
+    started: BootTime,
+    /// In a row.
+    failed: u32,
+    /// In a row.
+    succeeded: u32,
+    ever_open: bool,
+    state: watch::Sender<State>,
+}
+
+impl Keeper {
+    /// A gate that is closed, and whoever keeps it.
+    pub fn new(rules: Rules, now: BootTime) -> (Self, Gate) {
+        let (state, gate) = watch::channel(State::default());
+        let keeper = Self { rules, started: now, failed: 0, succeeded: 0, ever_open: false, state };
+        (keeper, Gate(gate))
+    }
+
+    /// Takes in a check that began at `asked` and ended at `now`.
+    pub fn hear(&mut self, asked: BootTime, now: BootTime, outcome: &Outcome) -> Heard {
+        if self.state.borrow().open_until.is_some_and(|until| now >= until) {
+            // It closed by the clock, and has to be opened like any other.
+            self.state.send_replace(State { open_until: None, why: Some(SILENCE.to_owned()) });
+            self.succeeded = 0;
+        }
+        match outcome {
+            Ok(()) => self.hear_success(asked),
+            Err(why) => self.hear_failure(now, why),
+        }
+    }
+
+    fn hear_success(&mut self, asked: BootTime) -> Heard {
+        self.failed = 0;
+        self.succeeded = self.succeeded.saturating_add(1);
+        if self.succeeded < self.rules.successes && !self.is_open() {
+            return Heard::Nothing;
+        }
+        let heard = if self.is_open() { Heard::Nothing } else { Heard::Opened };
+        self.ever_open = true;
+        // From before the question: the answer may have been true then and no longer.
+        let open_until = Some(asked + self.rules.open_for());
+        self.state.send_replace(State { open_until, why: None });
+        heard
+    }
+
+    fn hear_failure(&mut self, now: BootTime, why: &str) -> Heard {
+        self.succeeded = 0;
+        if !self.ever_open && now.since(self.started) < self.rules.grace {
+            return Heard::NotUpYet;
+        }
+        self.failed = self.failed.saturating_add(1);
+        if self.failed < self.rules.failures && self.is_open() {
+            return Heard::Failure;
+        }
+        self.state.send_replace(State { open_until: None, why: Some(why.to_owned()) });
+        // Said once.
+        if self.failed == self.rules.failures { Heard::Closed } else { Heard::Failure }
+    }
+
+    fn is_open(&self) -> bool {
+        self.state.borrow().open_until.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules = Rules {
+        period: Duration::from_secs(2),
+        timeout: Duration::from_secs(1),
+        failures: 3,
+        successes: 2,
+        grace: Duration::from_secs(10),
+    };
+
+    fn at(ms: u64) -> BootTime {
+        BootTime::from_duration(Duration::from_millis(ms))
+    }
+
+    struct Scene {
+        keeper: Keeper,
+        gate: Gate,
+    }
+
+    impl Scene {
+        fn new(rules: Rules) -> Self {
+            let (keeper, gate) = Keeper::new(rules, at(0));
+            Self { keeper, gate }
+        }
+
+        /// A check that began at `ms` and took half a second; whether the gate is open after it.
+        fn hears(&mut self, ms: u64, outcome: Outcome) -> (Heard, bool) {
+            let heard = self.keeper.hear(at(ms), at(ms + 500), &outcome);
+            (heard, self.gate.is_open(at(ms + 500)))
+        }
+
+        fn opened() -> Self {
+            let mut scene = Self::new(Rules { successes: 1, ..RULES });
+            assert_eq!(scene.hears(0, Ok(())), (Heard::Opened, true));
+            scene
+        }
+    }
+
+    fn bad() -> Outcome {
+        Err("status 500".to_owned())
+    }
+
+    #[test]
+    fn it_is_closed_until_enough_successes_in_a_row() {
+        let mut scene = Scene::new(RULES);
+        assert!(scene.gate.why_closed(at(0)).unwrap().contains("not seen healthy yet"));
+        assert_eq!(scene.hears(0, Ok(())), (Heard::Nothing, false));
+        assert_eq!(scene.hears(2_000, bad()), (Heard::NotUpYet, false));
+        assert_eq!(scene.hears(4_000, Ok(())), (Heard::Nothing, false));
+        assert_eq!(scene.hears(6_000, Ok(())), (Heard::Opened, true));
+        assert_eq!(scene.hears(8_000, Ok(())), (Heard::Nothing, true));
+        assert_eq!(scene.gate.why_closed(at(8_500)), None);
+    }
+
+    #[test]
+    fn so_many_failures_in_a_row_close_it_and_successes_open_it_again() {
+        let mut scene = Scene::opened();
+        for outcome in [bad(), bad(), Ok(()), bad(), bad()] {
+            assert!(scene.hears(2_000, outcome).1, "not in a row");
+        }
+        assert_eq!(scene.hears(4_000, bad()), (Heard::Closed, false));
+        assert_eq!(scene.gate.why_closed(at(4_500)).unwrap(), "status 500");
+        assert_eq!(scene.hears(6_000, bad()), (Heard::Failure, false), "said once");
+        assert_eq!(scene.hears(8_000, Ok(())), (Heard::Opened, true));
+        assert_eq!(scene.hears(10_000, bad()), (Heard::Failure, true), "counted anew");
+    }
+
+    #[test]
+    fn without_news_it_closes_by_the_clock_one_check_later_than_failures_would_close_it() {
+        let mut scene = Scene::opened();
+        assert_eq!(RULES.open_for(), Duration::from_secs(9));
+        assert!(scene.gate.is_open(at(8_999)));
+        assert!(!scene.gate.is_open(at(9_000)));
+        assert!(scene.gate.why_closed(at(9_000)).unwrap().contains("nothing was heard"));
+        assert_eq!(scene.hears(20_000, Ok(())), (Heard::Opened, true));
+    }
+
+    #[test]
+    fn closed_by_the_clock_it_needs_as_many_successes_as_ever() {
+        let mut scene = Scene::new(RULES);
+        scene.hears(0, Ok(()));
+        assert_eq!(scene.hears(2_000, Ok(())), (Heard::Opened, true));
+        assert_eq!(scene.hears(60_000, Ok(())), (Heard::Nothing, false));
+        assert_eq!(scene.hears(62_000, Ok(())), (Heard::Opened, true));
+    }
+
+    #[test]
+    fn a_late_answer_counts_from_when_it_was_asked_for() {
+        let mut scene = Scene::new(Rules { successes: 1, ..RULES });
+        scene.keeper.hear(at(0), at(9_500), &Ok(()));
+        assert!(!scene.gate.is_open(at(9_500)));
+    }
+
+    #[test]
+    fn failures_while_the_application_starts_are_not_counted_until_it_was_up_once() {
+        let mut scene = Scene::new(Rules { successes: 1, ..RULES });
+        for ms in [0, 2_000, 4_000, 6_000, 8_000] {
+            assert_eq!(scene.hears(ms, bad()), (Heard::NotUpYet, false));
+        }
+        assert_eq!(scene.hears(10_000, bad()), (Heard::Failure, false));
+        assert_eq!(scene.hears(12_000, bad()), (Heard::Failure, false));
+        assert_eq!(scene.hears(14_000, bad()), (Heard::Closed, false), "it never came up");
+
+        let mut early = Scene::new(Rules { successes: 1, failures: 1, ..RULES });
+        assert_eq!(early.hears(0, Ok(())), (Heard::Opened, true));
+        assert_eq!(early.hears(2_000, bad()), (Heard::Closed, false), "it was up: that counts");
+    }
+}

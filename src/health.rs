@@ -1,0 +1,169 @@
+//! Asks the application beside this sidecar how it is, and keeps the gate accordingly.
+//!
+//! One task asks; one task for each election hands on what the gate says, so that an election which
+//! is stuck delays no other. The gate that they share closes by the clock: a task that asks no more
+//! keeps nothing open.
+
+use std::io;
+
+use crate::alarm::Alarm;
+use crate::candidate::Handle;
+use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::gate::{Gate, Heard, Keeper, Outcome, Rules};
+use crate::metrics::Metrics;
+use metrics::Failures;
+
+mod command;
+mod container;
+mod metrics;
+mod url;
+
+pub use command::CommandCheck;
+pub use container::ContainerCheck;
+pub use url::UrlCheck;
+
+/// What the checks are called in the metrics.
+const URL: &str = "url";
+const COMMAND: &str = "command";
+const CONTAINER: &str = "ecs_container";
+
+/// What to ask. All that is there has to be well.
+#[derive(Clone, Debug, Default)]
+pub struct Checks {
+    /// A URL of the application.
+    pub url: Option<UrlCheck>,
+    /// A command.
+    pub command: Option<CommandCheck>,
+    /// A container of the same ECS task.
+    pub container: Option<ContainerCheck>,
+}
+
+impl Checks {
+    /// Whether there is nothing to ask.
+    pub fn is_empty(&self) -> bool {
+        self.url.is_none() && self.command.is_none() && self.container.is_none()
+    }
+
+    /// Asks all at once. What each said, by its name in the metrics.
+    async fn ask(&self, rules: Rules) -> [Option<(&'static str, Result<(), Unwell>)>; 3] {
+        let within = rules.timeout;
+        let url = async { Some((URL, self.url.as_ref()?.ask(within).await)) };
+        let command = async { Some((COMMAND, self.command.as_ref()?.ask(within).await)) };
+        let container = async { Some((CONTAINER, self.container.as_ref()?.ask(within).await)) };
+        tokio::join!(url, command, container).into()
+    }
+
+    /// The names of those that there are.
+    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let url = self.url.is_some().then_some(URL);
+        let command = self.command.is_some().then_some(COMMAND);
+        let container = self.container.is_some().then_some(CONTAINER);
+        [url, command, container].into_iter().flatten()
+    }
+}
+
+/// What is wrong with the application, as one check sees it.
+#[derive(Debug)]
+struct Unwell {
+    /// For everybody to see.
+    why: String,
+    /// What the check wrote: for the log only.
+    wrote: Option<String>,
+}
+
+impl Unwell {
+    fn new(why: String) -> Self {
+        Self { why, wrote: None }
+    }
+}
+
+/// Asks the application for ever, and keeps the gate.
+///
+/// # Errors
+///
+/// When the system has no timer to spare.
+pub fn watch(
+    checks: Checks,
+    rules: Rules,
+    metrics: &Metrics,
+) -> io::Result<(impl Future<Output = ()> + use<>, Gate)> {
+    let mut alarm = Alarm::new()?;
+    let (mut keeper, gate) = Keeper::new(rules, now());
+    let counted = Failures::new(metrics, gate.clone(), checks.names()).map_err(io::Error::other)?;
+    tracing::info!("the gate is closed until the application is healthy");
+    let asking = async move {
+        loop {
+            let asked = now();
+            let outcomes = checks.ask(rules).await.into_iter().flatten();
+            let failures: Vec<_> =
+                outcomes.filter_map(|(check, outcome)| Some((check, outcome.err()?))).collect();
+            let why: Vec<_> = failures.iter().map(|(_, unwell)| unwell.why.as_str()).collect();
+            let wrote = failures.iter().find_map(|(_, unwell)| unwell.wrote.as_deref());
+            let outcome = if why.is_empty() { Ok(()) } else { Err(why.join("; ")) };
+            let heard = keeper.hear(asked, now(), &outcome);
+            report(heard, &outcome, wrote);
+            if heard != Heard::NotUpYet {
+                failures.iter().for_each(|(check, _)| counted.count(check));
+            }
+            alarm.until(asked + rules.period).await;
+        }
+    };
+    Ok((asking, gate))
+}
+
+fn report(heard: Heard, outcome: &Outcome, wrote: Option<&str>) {
+    let why = outcome.as_ref().err();
+    match heard {
+        Heard::Nothing => {}
+        Heard::Failure => tracing::debug!(why, wrote, "the application is not healthy"),
+        Heard::NotUpYet => tracing::debug!(why, wrote, "the application is not up yet"),
+        Heard::Opened => tracing::info!("the gate is open: the application is healthy"),
+        Heard::Closed => {
+            tracing::warn!(why, wrote, "the gate is closed: the application is not healthy");
+        }
+    }
+}
+
+/// Hands on to one election, which was begun behind a closed gate, what the gate says.
+///
+/// # Errors
+///
+/// When the system has no timer to spare.
+pub fn obey(mut gate: Gate, election: Handle) -> io::Result<impl Future<Output = ()>> {
+    let mut alarm = Alarm::new()?;
+    Ok(async move {
+        let (mut told, mut kept) = (false, true);
+        loop {
+            // Whoever asks no more says nothing more, whatever was said last.
+            let open = kept && gate.is_open(now());
+            if open != told {
+                election.set_gate(open).await;
+                told = open;
+            }
+            if !kept {
+                return;
+            }
+            let closes_at = gate.open_until().filter(|_| open);
+            tokio::select! {
+                biased;
+                heard = gate.changed() => kept = heard,
+                () = at(&mut alarm, closes_at) => tracing::warn!(
+                    election = %election.election(),
+                    "the gate is closed: nothing was heard of the application's health in time"
+                ),
+            }
+        }
+    })
+}
+
+/// Never, if there is no such time.
+async fn at(alarm: &mut Alarm, time: Option<BootTime>) {
+    match time {
+        Some(time) => alarm.until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now() -> BootTime {
+    HostClock.now().boot
+}

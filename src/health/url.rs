@@ -1,0 +1,43 @@
+//! A URL of the application that has to answer with a status from 200 to 299.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use hyper::Method;
+
+use super::Unwell;
+use crate::fetch::{self, HttpUrl, InvalidUrl};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct UrlCheck(HttpUrl);
+
+impl FromStr for UrlCheck {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl UrlCheck {
+    /// Asks on a connection of its own, as whoever uses the application would have to. The head of
+    /// the answer decides.
+    pub(super) async fn ask(&self, within: Duration) -> Result<(), Unwell> {
+        let Self(url) = self;
+        let question = fetch::question(Method::GET, url.target());
+        let asked = fetch::ask(url, question, String::new());
+        let said = match tokio::time::timeout(within, asked).await {
+            Err(_) => format!("no answer within {}", humantime::format_duration(within)),
+            Ok(Err(why)) => why,
+            Ok(Ok(reply)) => match reply.response.status() {
+                status if status.is_success() => return Ok(()),
+                status if status.is_redirection() => {
+                    format!("status {status}; redirects are not followed")
+                }
+                status => format!("status {status}"),
+            },
+        };
+        Err(Unwell::new(format!("{url}: {said}")))
+    }
+}

@@ -1,0 +1,283 @@
+//! Connections: how many there may be, and who is put out when there are too many.
+//!
+//! A probe gets its answer however many connections others keep open. What holds one for long by
+//! right, a stream or a question that waits, is bounded by itself. Of the rest nearly all are
+//! quiet: clients that keep a connection for their next request, and clients that are slow to send
+//! one, or pretend to be. When there is no room left, the one that has been quiet for the longest
+//! is put out.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Frame, SizeHint};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Event streams at once. An application has one, a browser one for each tab.
+const MAX_STREAMS: usize = 1024;
+
+/// Questions at once that wait for their answer. A process of the application has one.
+const MAX_WAITS: usize = 256;
+
+/// Connections at once: with every stream and every waiting question there are, there is room for
+/// as many as a thousand others.
+const MAX_CONNECTIONS: usize = MAX_STREAMS + MAX_WAITS + 1024;
+
+/// Files that are open for other reasons: the store, its log and its watcher, standard streams and
+/// signals are two dozen; the hooks that run at once are sixteen, with three files each.
+const OTHER_FILES: usize = 128;
+
+/// Files that an election keeps open: its timer, and those of its events, its gate and its hooks.
+const FILES_OF_AN_ELECTION: usize = 4;
+
+/// Raises this process's own limit of open files so far that the bounds above can be reached, if it
+/// is lower and may be raised. Children inherit it.
+pub fn raise_open_files(elections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = MAX_CONNECTIONS + OTHER_FILES + FILES_OF_AN_ELECTION * elections;
+    let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+    let wanted = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!(%error, wanted, "cannot raise the limit of open files");
+        }
+    }
+}
+
+/// The connections of this process. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Connections(Arc<Bounds>);
+
+struct Bounds {
+    limit: usize,
+    open: Mutex<Open>,
+    streams: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Open {
+    count: usize,
+    turns: u64,
+    /// Those that no answer is under way on, the longest quiet first.
+    quiet: BTreeMap<u64, Arc<Notify>>,
+}
+
+impl Connections {
+    /// As many as the limit of open files leaves room for.
+    pub(super) fn new(elections: usize) -> Self {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        let room = files.saturating_sub(OTHER_FILES + FILES_OF_AN_ELECTION * elections);
+        Self::limited_to(room.clamp(16, MAX_CONNECTIONS))
+    }
+
+    fn limited_to(limit: usize) -> Self {
+        if limit < MAX_CONNECTIONS {
+            tracing::warn!(
+                connections = limit,
+                wanted = MAX_CONNECTIONS,
+                "the limit of open files is low: serving fewer connections at once"
+            );
+        }
+        Self(Arc::new(Bounds {
+            limit,
+            open: Mutex::default(),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS.min(limit / 2))),
+            waits: Arc::new(Semaphore::new(MAX_WAITS.min(limit / 4))),
+        }))
+    }
+
+    /// Room for one more event stream; none if there is none.
+    pub(super) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    }
+
+    /// Room for one more question that waits; none if there is none.
+    pub(super) fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.waits).try_acquire_owned().ok()
+    }
+
+    /// Lets a connection in, if need be in the place of a quiet one. None if all are busy.
+    pub(super) fn enter(&self) -> Option<Connection> {
+        if self.open().count >= self.0.limit && !self.put_one_out() {
+            return None;
+        }
+        self.open().count += 1;
+        let place = Place {
+            all: self.clone(),
+            leave: Arc::new(Notify::new()),
+            turn: AtomicU64::new(0),
+            gone: AtomicBool::new(false),
+        };
+        place.is_quiet();
+        Some(Connection(Arc::new(place)))
+    }
+
+    /// Puts out the connection that has been quiet for the longest. False if none is quiet.
+    pub(super) fn put_one_out(&self) -> bool {
+        let out = self.open().quiet.pop_first();
+        if let Some((_, leave)) = &out {
+            leave.notify_one();
+        }
+        out.is_some()
+    }
+
+    /// How many connections are open, and how many of them are event streams.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let streams = MAX_STREAMS.min(self.0.limit / 2) - self.0.streams.available_permits();
+        (self.open().count, streams)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that was let in, until it is dropped.
+pub(super) struct Connection(Arc<Place>);
+
+struct Place {
+    all: Connections,
+    leave: Arc<Notify>,
+    /// Its place among the quiet ones, if it is quiet.
+    turn: AtomicU64,
+    gone: AtomicBool,
+}
+
+impl Place {
+    fn is_quiet(&self) {
+        let mut open = self.all.open();
+        if !self.gone.load(Ordering::Relaxed) {
+            open.turns += 1;
+            let turn = open.turns;
+            open.quiet.insert(turn, Arc::clone(&self.leave));
+            self.turn.store(turn, Ordering::Relaxed);
+        }
+    }
+
+    fn is_busy(&self) {
+        self.all.open().quiet.remove(&self.turn.load(Ordering::Relaxed));
+    }
+}
+
+impl Connection {
+    /// Waits until it has to make room for another one. Safe to cancel.
+    pub(super) async fn put_out(&self) {
+        self.0.leave.notified().await;
+    }
+
+    /// From the head of a request to the end of its answer, a connection is busy.
+    pub(super) fn answering(&self) -> Answering {
+        self.0.is_busy();
+        Answering(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Ordering::Relaxed);
+        self.0.is_busy();
+        let mut open = self.0.all.open();
+        open.count = open.count.saturating_sub(1);
+    }
+}
+
+/// An answer under way on a connection.
+pub(super) struct Answering(Arc<Place>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.is_quiet();
+    }
+}
+
+/// The body of an answer, which keeps its connection busy until it is sent or given up.
+pub(super) struct Answer {
+    pub(super) body: Body,
+    pub(super) _answering: Answering,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_put_out(connection: &Connection) -> bool {
+        tokio::select! {
+            biased;
+            () = connection.put_out() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_longest_quiet_makes_room() {
+        let all = Connections::limited_to(3);
+        let [a, b, c] = [(); 3].map(|()| all.enter().unwrap());
+        drop(a.answering());
+        let d = all.enter().unwrap();
+        assert!(is_put_out(&b).await, "a has been busy since");
+        for other in [&a, &c, &d] {
+            assert!(!is_put_out(other).await);
+        }
+        drop(b);
+        assert_eq!(all.count().0, 3);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_being_answered_stays() {
+        let all = Connections::limited_to(2);
+        let [a, b] = [(); 2].map(|()| all.enter().unwrap());
+        let answers = [a.answering(), b.answering()];
+        assert!(all.enter().is_none(), "both are busy");
+        drop(answers);
+        assert!(all.enter().is_some());
+        assert!(is_put_out(&a).await);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_outlives_its_connection_leaves_nothing_behind() {
+        let all = Connections::limited_to(2);
+        let connection = all.enter().unwrap();
+        let answering = connection.answering();
+        drop(connection);
+        drop(answering);
+        assert_eq!(all.count().0, 0);
+        assert!(!all.put_one_out());
+    }
+
+    #[test]
+    fn what_waits_leaves_room_for_what_does_not() {
+        let all = Connections::limited_to(100);
+        let mut kept = Vec::new();
+        while let Some(permit) = all.stream().or_else(|| all.wait()) {
+            kept.push(permit);
+        }
+        assert_eq!(kept.len(), 75);
+    }
+}

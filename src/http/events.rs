@@ -1,0 +1,400 @@
+//! `/events`: the changes of leadership as this process sees them, as server-sent events.
+//!
+//! A change is noted when the election publishes it, and when validity ends: that is read from the
+//! clock, so that a "no" is told in time also if the election itself is stuck.
+//!
+//! # Streams
+//!
+//! A stream is a place in the log of changes, and not a queue: whoever reads slowly costs no
+//! memory, and misses what is no longer remembered when its turn comes. The last change of an
+//! election always is.
+//!
+//! # Ids
+//!
+//! `EPOCH-NUMBER`: the epoch is random and new for each process start, the numbers count the
+//! changes of all elections together. So an id of one stream can be resumed from on any other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::query::Asked;
+use super::{App, Elections, Seat, busy, leader, problem};
+use crate::alarm::Alarm;
+use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::leadership::Leadership;
+use crate::election::lease::{ElectionName, Term};
+
+/// Changes remembered of one election: at the default lease of 15 s an hour of nothing but crashes.
+const REMEMBERED: usize = 256;
+
+/// Changes remembered in all. At half a kilobyte each they fill four megabytes, and with many
+/// elections fewer are remembered of each.
+const REMEMBERED_IN_ALL: usize = 8 * 1024;
+
+/// How often something is sent on a stream at least: proxies cut what is silent for 30 s or more,
+/// and a reader that is gone is found out by it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The changes that are remembered. Clones share them.
+#[derive(Clone)]
+pub(super) struct Events(Arc<Log>);
+
+struct Log {
+    epoch: String,
+    past: Mutex<Past>,
+    /// The number of the last change, to wait for the next.
+    last: watch::Sender<u64>,
+}
+
+struct Past {
+    last: u64,
+    /// How many changes are remembered of each election.
+    room: usize,
+    elections: BTreeMap<ElectionName, VecDeque<Change>>,
+}
+
+struct Change {
+    number: u64,
+    /// When it was noted, by the wall clock. For people.
+    noted: String,
+    state: Seen,
+    /// What `/leader` said then, with `name` and `last_update`.
+    text: Box<str>,
+}
+
+/// What a change is a change of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    holder: Option<String>,
+    term: Option<Term>,
+    leader: bool,
+}
+
+impl Seen {
+    fn at(view: &Leadership, now: BootTime) -> Self {
+        Self {
+            holder: view.holder(now).map(|holder| holder.identity.clone()),
+            term: view.term(),
+            leader: view.is_leading(now),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.holder.as_deref().unwrap_or_default()
+    }
+}
+
+/// `{"name", "last_update"}`, as the sidecars that came before answer.
+#[derive(Serialize)]
+pub(super) struct Name<'a> {
+    pub(super) name: &'a str,
+    pub(super) last_update: &'a str,
+}
+
+/// The same, with everything that `/leader` says.
+#[derive(Serialize)]
+struct Message<'a> {
+    #[serde(flatten)]
+    name: Name<'a>,
+    #[serde(flatten)]
+    answer: leader::Answer<'a>,
+}
+
+impl Events {
+    /// Nothing noted yet.
+    pub(super) fn of(elections: &Elections) -> Self {
+        let count = elections.iter().count();
+        let past = Past {
+            last: 0,
+            room: REMEMBERED.min(REMEMBERED_IN_ALL / count.max(1)),
+            elections: BTreeMap::new(),
+        };
+        let epoch = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
+        Self(Arc::new(Log { epoch, past: Mutex::new(past), last: watch::Sender::new(0) }))
+    }
+
+    /// Notes what is true of an election at `now`, if that is a change.
+    fn note(&self, app: &App, seat: &Seat, view: &Leadership, now: BootTime) {
+        let (election, state) = (seat.election.election(), Seen::at(view, now));
+        let mut past = self.past();
+        let known = past.elections.get(election).and_then(VecDeque::back);
+        if known.is_some_and(|change| change.state == state) {
+            return;
+        }
+        let noted = HostClock.now().wall.to_string();
+        let Some(text) = message(app, seat, view, now, &noted) else { return };
+        past.last += 1;
+        let (number, room) = (past.last, past.room);
+        let changes = past.elections.entry(election.clone()).or_default();
+        if changes.len() >= room {
+            changes.pop_front();
+        }
+        changes.push_back(Change { number, noted, state, text: text.into() });
+        drop(past);
+        self.0.last.send_replace(number);
+    }
+
+    /// What was noted last of an election, with what is true of it now.
+    fn present(&self, app: &App, seat: &Seat) -> Option<(u64, Say)> {
+        let (view, now) = (seat.election.leadership(), seat.election.now());
+        self.note(app, seat, &view, now);
+        let past = self.past();
+        let change = past.elections.get(seat.election.election())?.back()?;
+        let text = message(app, seat, &view, now, &change.noted)?;
+        let say = Say { text, name: change.state.name().to_owned(), noted: change.noted.clone() };
+        Some((change.number, say))
+    }
+
+    /// The first change after `number`, of one election or of all.
+    fn after(&self, election: Option<&ElectionName>, number: u64) -> Option<(u64, Say)> {
+        let past = self.past();
+        let next = |changes: &'_ VecDeque<Change>| {
+            changes.partition_point(|change| change.number <= number)
+        };
+        let change = match election {
+            Some(election) => {
+                let changes = past.elections.get(election)?;
+                changes.get(next(changes))
+            }
+            None => {
+                let of_each = past.elections.values();
+                let nexts = of_each.filter_map(|changes| changes.get(next(changes)));
+                nexts.min_by_key(|change| change.number)
+            }
+        }?;
+        let name = change.state.name().to_owned();
+        let say = Say { text: change.text.to_string(), name, noted: change.noted.clone() };
+        Some((change.number, say))
+    }
+
+    /// The number that an id means, if it is of this process.
+    fn number_of(&self, id: &str) -> Option<u64> {
+        let (epoch, number) = id.rsplit_once('-')?;
+        let number = number.parse().ok()?;
+        (epoch == self.0.epoch && number <= self.past().last).then_some(number)
+    }
+
+    fn id_of(&self, number: u64) -> String {
+        format!("{}-{number}", self.0.epoch)
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.0.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn message(
+    app: &App,
+    seat: &Seat,
+    view: &Leadership,
+    now: BootTime,
+    noted: &str,
+) -> Option<String> {
+    let answer = leader::body(app, seat, view, now);
+    let name = Name { name: answer.holder().unwrap_or_default(), last_update: noted };
+    serde_json::to_string(&Message { name, answer }).ok()
+}
+
+/// Notes the changes of every election from now on, each in a task of its own.
+///
+/// # Errors
+///
+/// When the system has no timer to spare.
+pub(super) fn record(app: &App) -> io::Result<()> {
+    for seat in app.elections.iter() {
+        let (app, seat, alarm) = (app.clone(), seat.clone(), Alarm::new()?);
+        tokio::spawn(watch_over(app, seat, alarm));
+    }
+    Ok(())
+}
+
+async fn watch_over(app: App, seat: Seat, mut alarm: Alarm) {
+    let mut views = seat.election.watch();
+    let mut is_over = false;
+    loop {
+        let now = seat.election.now();
+        let decays_at = {
+            let view = views.borrow_and_update();
+            app.events.note(&app, &seat, &view, now);
+            view.decays_at(now)
+        };
+        let decay = async {
+            match decays_at {
+                Some(at) => alarm.until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        if is_over && decays_at.is_none() {
+            return;
+        }
+        tokio::select! {
+            changed = views.changed(), if !is_over => is_over = changed.is_err(),
+            () = decay => {}
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Question {
+    since: Option<String>,
+    elections: Option<String>,
+}
+
+/// The changes of the election that is meant without a name, or of all.
+pub(super) async fn events(
+    State(app): State<App>,
+    Asked(question): Asked<Question>,
+    headers: HeaderMap,
+) -> Response {
+    let which = match question.elections.as_deref() {
+        None => Some(app.elections.first().clone()),
+        Some("all") => None,
+        Some(_) => {
+            let words = "'elections' can be 'all': those of one are at /elections/NAME/events";
+            return problem(StatusCode::BAD_REQUEST, words);
+        }
+    };
+    stream(app, which, Form::Whole, question.since.as_deref(), &headers)
+}
+
+/// The changes of one election.
+pub(super) async fn events_of(
+    State(app): State<App>,
+    seat: Seat,
+    Asked(question): Asked<Question>,
+    headers: HeaderMap,
+) -> Response {
+    stream(app, Some(seat), Form::Whole, question.since.as_deref(), &headers)
+}
+
+/// The changes as the sidecars that came before tell them, for their clients.
+pub(super) async fn names(State(app): State<App>, seat: Seat, headers: HeaderMap) -> Response {
+    stream(app, Some(seat), Form::Name, None, &headers)
+}
+
+fn stream(
+    app: App,
+    which: Option<Seat>,
+    form: Form,
+    since: Option<&str>,
+    headers: &HeaderMap,
+) -> Response {
+    let Some(permit) = app.connections.stream() else {
+        return busy("there are too many event streams already: close some, or ask /leader");
+    };
+    let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let events = &app.events;
+    let since = match since {
+        Some("0") => Some(0),
+        Some(id) => events.number_of(id),
+        None => None,
+    };
+    // A browser that reconnects repeats its first URL: what it has seen since is in the header.
+    let resumed = last_seen.and_then(|id| events.number_of(id)).or(since);
+    let (after, present) = match resumed {
+        Some(number) => (number, Vec::new()),
+        None => present(&app, which.as_ref()),
+    };
+    let news = events.0.last.subscribe();
+    let stream = Stream { app, which, form, after, present, news, _permit: permit };
+    let stream = futures_util::stream::unfold(stream, Stream::next);
+    let stream = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let mut response = stream.into_response();
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
+}
+
+/// The elections whose state is to be told first, the one that changed last at the front, and the
+/// number of the last change until now.
+fn present(app: &App, which: Option<&Seat>) -> (u64, Vec<Seat>) {
+    let seats: Vec<_> = match which {
+        Some(seat) => vec![seat.clone()],
+        None => app.elections.iter().cloned().collect(),
+    };
+    let mut numbered: Vec<_> = seats
+        .into_iter()
+        .filter_map(|seat| Some((app.events.present(app, &seat)?.0, seat)))
+        .collect();
+    numbered.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    (app.events.past().last, numbered.into_iter().map(|(_, seat)| seat).collect())
+}
+
+/// How a change is told.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Whole,
+    Name,
+}
+
+/// What there is to tell of a change.
+struct Say {
+    text: String,
+    name: String,
+    noted: String,
+}
+
+/// One reader's place in the log.
+struct Stream {
+    app: App,
+    /// None: all elections.
+    which: Option<Seat>,
+    form: Form,
+    after: u64,
+    /// Whose present state is still to be told, the last first.
+    present: Vec<Seat>,
+    news: watch::Receiver<u64>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Stream {
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        loop {
+            self.news.borrow_and_update();
+            if let Some((number, say)) = self.next_present().or_else(|| self.next_change()) {
+                let event = self.event(number, &say)?;
+                return Some((Ok(event), self));
+            }
+            self.news.changed().await.ok()?;
+        }
+    }
+
+    fn next_present(&mut self) -> Option<(u64, Say)> {
+        while let Some(seat) = self.present.pop() {
+            let found = self.app.events.present(&self.app, &seat);
+            // What has changed in the meantime comes in its turn.
+            if let Some((number, say)) = found.filter(|(number, _)| *number <= self.after) {
+                return Some((number, say));
+            }
+        }
+        None
+    }
+
+    fn next_change(&mut self) -> Option<(u64, Say)> {
+        let election = self.which.as_ref().map(|seat| seat.election.election());
+        let (number, say) = self.app.events.after(election, self.after)?;
+        self.after = number;
+        Some((number, say))
+    }
+
+    fn event(&self, number: u64, say: &Say) -> Option<Event> {
+        let event = Event::default().id(self.app.events.id_of(number));
+        match self.form {
+            Form::Whole => Some(event.data(&say.text)),
+            Form::Name => {
+                let name = Name { name: &say.name, last_update: &say.noted };
+                Some(event.data(serde_json::to_string(&name).ok()?))
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Connections in, requests to the router, and the bounds that a client has to keep to.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::access::Peer;
+use super::connections::{Answer, Connection};
+use super::{App, busy, router};
+
+/// How long a client may take to send the head of a request, and be idle before it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How large the head of a request may be, in bytes. hyper's least.
+const MAX_HEAD: usize = 8 * 1024;
+
+/// After a failed `accept` (no file descriptor left, say): the pause before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections at once that are only told that there is no room, and how long each has to hear it.
+/// Beyond them they are closed without a word.
+const MAX_REFUSALS: usize = 16;
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Takes the address.
+///
+/// # Errors
+///
+/// When it is taken, not this host's, or not allowed.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Answers for ever.
+pub(super) async fn serve(listener: TcpListener, app: App) {
+    let connections = app.connections.clone();
+    let router = router(app);
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => match connections.enter() {
+                Some(connection) => {
+                    let router = router.clone();
+                    tokio::spawn(answer(stream, Peer(peer), router, connection));
+                    // Whoever was put out for this one goes before the next comes.
+                    tokio::task::yield_now().await;
+                }
+                None => refuse(stream, &refusals),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                connections.put_one_out();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, peer: Peer, router: Router, connection: Connection) {
+    let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        let (answering, response) = (connection.answering(), router.call(request));
+        async {
+            let response: Response = response.await?;
+            Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: answering }))
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        result = served => if let Err(error) = result {
+            tracing::trace!(%error, "a connection ended early");
+        },
+        () = connection.put_out() => tracing::trace!("a quiet connection made room for another"),
+    }
+}
+
+/// Says that there is no room, to a few at once.
+fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>) {
+    tracing::debug!("refusing a connection: all others are busy");
+    let Ok(permit) = Arc::clone(refusals).try_acquire_owned() else { return };
+    tokio::spawn(async move {
+        let _permit = permit;
+        let service = service_fn(|_: hyper::Request<Incoming>| async {
+            let words = "too many connections are busy: close some, or try again";
+            Ok::<Response<Body>, Infallible>(busy(words))
+        });
+        let told = http1::Builder::new()
+            .keep_alive(false)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
+    });
+}

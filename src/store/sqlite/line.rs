@@ -1,0 +1,371 @@
+//! The line to the file: calls that wait, and the worker that carries them out.
+//!
+//! One worker with one connection takes all that waits: looks one after the other, and all writes
+//! in one transaction. Two hundred elections then cost the disk one commit where they would
+//! otherwise cost it two hundred.
+//!
+//! # Locks
+//!
+//! While another process keeps the file locked, writes wait in line, each for as long as its own
+//! patience lasts, and looks go on. A write that is given up meanwhile is never made.
+//!
+//! # Hangs
+//!
+//! A call that is given up while it is carried out means that the disk hangs. Its worker is left
+//! behind with its connection, and another takes its place. When too many are left behind, calls
+//! fail at once, so a disk that hangs for a day costs no more than one that hangs a minute.
+
+use std::mem;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::oneshot;
+
+use super::super::StoreError;
+use super::{Failure, Open, Shared, errors};
+use crate::election::clock::BootTime;
+use crate::election::elector::Swapped;
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+
+/// Workers at once, those that were left behind included. One is the normal case.
+const MAX_WORKERS: usize = 4;
+
+/// The pause before a locked file is tried again, beside the time that SQLite itself waits.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Where a call's answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What is asked of the file.
+pub(super) enum Ask {
+    Open(Reply<()>),
+    List(Reply<Vec<(ElectionName, Observed)>>),
+    Look(ElectionName, Reply<Option<Observed>>),
+    Write(Write, Reply<Swapped>),
+}
+
+/// A swap.
+pub(super) struct Write {
+    pub(super) election: ElectionName,
+    pub(super) expected: Option<Version>,
+    pub(super) record: LeaseRecord,
+}
+
+impl Ask {
+    fn refuse(self, error: StoreError) {
+        // Whoever gave up in the meantime does not hear it.
+        match self {
+            Self::Open(reply) => drop(reply.send(Err(error))),
+            Self::List(reply) => drop(reply.send(Err(error))),
+            Self::Look(_, reply) => drop(reply.send(Err(error))),
+            Self::Write(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Open(reply) => reply.is_closed(),
+            Self::List(reply) => reply.is_closed(),
+            Self::Look(_, reply) => reply.is_closed(),
+            Self::Write(_, reply) => reply.is_closed(),
+        }
+    }
+}
+
+/// A call in line.
+struct Call {
+    ticket: u64,
+    ask: Ask,
+    /// Until when it waits for another process's lock.
+    patient_until: BootTime,
+}
+
+/// Who waits, and who works.
+#[derive(Default)]
+pub(super) struct Line {
+    waiting: Vec<Call>,
+    tickets: u64,
+    at_work: Option<AtWork>,
+    /// Those at work or left behind.
+    workers: usize,
+    /// The connection of whoever worked last.
+    idle: Option<Open>,
+}
+
+/// The worker that takes what waits.
+struct AtWork {
+    number: u64,
+    /// The calls that it carries out now.
+    taken: Vec<u64>,
+}
+
+impl Shared {
+    /// Waits in line until the call is carried out. Cancelled by dropping.
+    pub(super) async fn ask<T>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let ticket = self.join_line(ask(reply))?;
+        let mut caller = Caller { shared: self, ticket: Some(ticket) };
+        let answer = answer.await;
+        caller.ticket = None;
+        answer.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable(format!("{self}: the call ended early")))
+        })
+    }
+
+    fn join_line(self: &Arc<Self>, ask: Ask) -> Result<u64, StoreError> {
+        let patient_until = self.clock.now().boot + self.patience;
+        let mut line = self.line();
+        if line.at_work.is_none() {
+            self.hire(&mut line)?;
+        }
+        line.tickets += 1;
+        let ticket = line.tickets;
+        line.waiting.push(Call { ticket, ask, patient_until });
+        Ok(ticket)
+    }
+
+    fn hire(self: &Arc<Self>, line: &mut Line) -> Result<(), StoreError> {
+        if line.workers >= MAX_WORKERS {
+            return Err(StoreError::Unavailable(format!(
+                "{self}: {MAX_WORKERS} earlier calls still hang: is the disk stuck?"
+            )));
+        }
+        line.workers += 1;
+        line.tickets += 1;
+        let number = line.tickets;
+        line.at_work = Some(AtWork { number, taken: Vec::new() });
+        let worker = Worker { shared: Arc::clone(self), number };
+        tokio::spawn(worker.work(line.idle.take()));
+        Ok(())
+    }
+
+    /// A caller does not wait any longer.
+    fn gave_up(self: &Arc<Self>, ticket: u64) {
+        let mut line = self.line();
+        line.waiting.retain(|call| call.ticket != ticket);
+        if line.at_work.as_ref().is_some_and(|at_work| at_work.taken.contains(&ticket)) {
+            self.leave_behind(&mut line);
+        }
+    }
+
+    /// Gives what still waits to another worker.
+    fn leave_behind(self: &Arc<Self>, line: &mut Line) {
+        line.at_work = None;
+        if !line.waiting.is_empty()
+            && let Err(error) = self.hire(line)
+        {
+            line.waiting.drain(..).for_each(|call| call.ask.refuse(error.clone()));
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives the call up when it is dropped before its answer came.
+struct Caller<'a> {
+    shared: &'a Arc<Shared>,
+    ticket: Option<u64>,
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.gave_up(ticket);
+        }
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut line = self.shared.line();
+        line.workers = line.workers.saturating_sub(1);
+        if self.is_at_work(&line) {
+            // Only when it panicked, or the program ends.
+            line.at_work = None;
+        }
+    }
+}
+
+impl Worker {
+    async fn work(self, mut open: Option<Open>) {
+        while let Some(calls) = self.take(&mut open) {
+            let left = self.carry_out(&mut open, calls).await;
+            if !left.is_empty() {
+                self.put_back(left);
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+        }
+    }
+
+    fn is_at_work(&self, line: &Line) -> bool {
+        line.at_work.as_ref().is_some_and(|at_work| at_work.number == self.number)
+    }
+
+    /// What waits; none if nothing does, or another worker has taken over. In the first case the
+    /// connection is left for the next worker.
+    fn take(&self, open: &mut Option<Open>) -> Option<Vec<Call>> {
+        let mut line = self.shared.line();
+        if !self.is_at_work(&line) {
+            return None;
+        }
+        if line.waiting.is_empty() {
+            line.at_work = None;
+            line.idle = open.take();
+            return None;
+        }
+        let calls = mem::take(&mut line.waiting);
+        let taken = calls.iter().map(|call| call.ticket).collect();
+        line.at_work = Some(AtWork { number: self.number, taken });
+        Some(calls)
+    }
+
+    /// Puts calls that met a lock back in line; those that have waited long enough hear of it.
+    fn put_back(&self, calls: Vec<Call>) {
+        let now = self.shared.clock.now().boot;
+        let calls = calls.into_iter().filter(|call| !call.ask.is_given_up());
+        let (patient, impatient): (Vec<_>, Vec<_>) =
+            calls.partition(|call| now < call.patient_until);
+        let locked = errors::locked(&self.shared.path);
+        impatient.into_iter().for_each(|call| call.ask.refuse(locked.clone()));
+        let mut line = self.shared.line();
+        line.waiting.splice(..0, patient);
+        match &mut line.at_work {
+            Some(at_work) if at_work.number == self.number => at_work.taken.clear(),
+            Some(_) => {}
+            None => self.shared.leave_behind(&mut line),
+        }
+    }
+
+    /// Carries out what it can, and gives back what met a lock.
+    async fn carry_out(&self, open: &mut Option<Open>, calls: Vec<Call>) -> Vec<Call> {
+        let mut connection = match self.shared.connect(open.take()).await {
+            Ok(connection) => connection,
+            Err(failure) => return self.failed(failure, calls),
+        };
+        let is_write = |call: &Call| matches!(call.ask, Ask::Write(..));
+        let (writes, mut others): (Vec<_>, Vec<_>) = calls.into_iter().partition(is_write);
+        others.reverse();
+        while let Some(call) = others.pop() {
+            if let Err((failure, call)) = self.answer(&mut connection.database, call).await {
+                others.push(call);
+                others.extend(writes);
+                return self.failed(failure, others);
+            }
+        }
+        match self.write(&mut connection.database, writes).await {
+            Ok(()) => {
+                *open = Some(connection);
+                Vec::new()
+            }
+            Err((failure, writes)) if failure.is_lock() => {
+                *open = Some(connection);
+                writes
+            }
+            Err((failure, writes)) => self.failed(failure, writes),
+        }
+    }
+
+    /// Gives back the calls if a lock was in the way, and answers them otherwise. The connection is
+    /// not used again.
+    fn failed(&self, failure: Failure, calls: Vec<Call>) -> Vec<Call> {
+        if failure.is_lock() {
+            return calls;
+        }
+        let error = errors::explain(&self.shared.path, failure);
+        calls.into_iter().for_each(|call| call.ask.refuse(error.clone()));
+        Vec::new()
+    }
+
+    /// Answers a call that writes nothing.
+    async fn answer(
+        &self,
+        database: &mut SqliteConnection,
+        call: Call,
+    ) -> Result<(), (Failure, Call)> {
+        let Call { ticket, ask, patient_until } = call;
+        let again = |failure, ask| Err((failure, Call { ticket, ask, patient_until }));
+        match ask {
+            Ask::Open(reply) => drop(reply.send(Ok(()))),
+            Ask::List(reply) => match self.own(self.shared.select_all(database).await) {
+                Ok(told) => drop(reply.send(told)),
+                Err(failure) => return again(failure, Ask::List(reply)),
+            },
+            Ask::Look(election, reply) => {
+                match self.own(self.shared.select(database, &election).await) {
+                    Ok(told) => drop(reply.send(told)),
+                    Err(failure) => return again(failure, Ask::Look(election, reply)),
+                }
+            }
+            Ask::Write(..) => return again(Failure::from(sqlx::Error::WorkerCrashed), ask),
+        }
+        Ok(())
+    }
+
+    /// Makes all writes in one transaction. After a failure none of them is known to be applied.
+    async fn write(
+        &self,
+        database: &mut SqliteConnection,
+        calls: Vec<Call>,
+    ) -> Result<(), (Failure, Vec<Call>)> {
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let told = match self.write_all(database, &calls).await {
+            Ok(told) => told,
+            Err(failure) => return Err((failure, calls)),
+        };
+        for (call, told) in calls.into_iter().zip(told) {
+            if let Ask::Write(_, reply) = call.ask {
+                let _ = reply.send(told);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_all(
+        &self,
+        database: &mut SqliteConnection,
+        calls: &[Call],
+    ) -> Result<Vec<Result<Swapped, StoreError>>, Failure> {
+        let mut told = Vec::with_capacity(calls.len());
+        let mut changes_leader = false;
+        // The lock is taken with the first word: a transaction that has read cannot wait for it.
+        let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
+        for call in calls {
+            let Ask::Write(write, _) = &call.ask else { continue };
+            let swapped = self.own(self.shared.swap(&mut transaction, write).await)?;
+            let won = matches!(swapped, Ok(Swapped::Won(_)));
+            changes_leader |= won && write.record.changes_leader();
+            told.push(swapped);
+        }
+        transaction.commit().await?;
+        if changes_leader {
+            self.shared.ring().await;
+        }
+        Ok(told)
+    }
+
+    /// Tells what is wrong with one record from what is wrong with the file: the former is that
+    /// call's answer, and no other call's business.
+    fn own<T>(&self, result: Result<T, Failure>) -> Result<Result<T, StoreError>, Failure> {
+        match result {
+            Ok(value) => Ok(Ok(value)),
+            Err(failure) if failure.is_of_one_record() => {
+                Ok(Err(errors::explain(&self.shared.path, failure)))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}

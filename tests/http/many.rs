@@ -1,0 +1,84 @@
+//! Two hundred elections in one process, at the default timing; and one that is slow for its own
+//! reasons.
+//!
+//! What it costs is measured by `make figures`.
+
+use std::sync::Arc;
+
+use crate::elections::{leader, leads, two_leases_later};
+use crate::server::Server;
+use crate::support::{Pasture, Sidecar, eventually, now};
+
+const DEFAULT: [&str; 6] =
+    ["--lease-duration", "15s", "--renew-deadline", "10s", "--retry-period", "2s"];
+
+/// Runs what is written as `async`, in a test that blocks.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(future)
+}
+
+fn two_hundred_are_led(store: &str) {
+    let names: Vec<_> = (0..200).map(|number| format!("election-{number}")).collect();
+    let names = names.join(",");
+    let more = [&DEFAULT[..], &["--election", &names]].concat();
+    let first = Sidecar::start_with("first", store, &more);
+    let all = |sidecar: &Sidecar, wanted: &dyn Fn(&serde_json::Value) -> bool| {
+        let answer = sidecar.get("/elections").unwrap();
+        let elections = answer.body["elections"].as_array().unwrap().clone();
+        assert_eq!(elections.len(), 200);
+        elections.iter().all(wanted).then_some(())
+    };
+    eventually("all are led", || all(&first, &|one| one["leader"] == true));
+    let mut second = Sidecar::start_with("second", store, &more);
+    eventually("all know", || all(&second, &|one| one["holderIdentity"] == "first"));
+    second.signal("TERM");
+    assert!(second.wait().success());
+    // Longer than the renew deadline: whoever leads then has renewed.
+    let start = now();
+    eventually("a lease passes", || (now().since(start).as_secs() > 15).then_some(()));
+    assert!(all(&first, &|one| one["leader"] == true && one["term"] == 1).is_some());
+    assert_eq!(first.log().count("this instance no longer leads"), 0);
+}
+
+#[test]
+fn two_hundred_on_sqlite() {
+    two_hundred_are_led(&Pasture::new().store());
+}
+
+#[test]
+fn two_hundred_on_postgres() {
+    let server = Server::shared();
+    let database = block_on(server.database());
+    two_hundred_are_led(&server.url(&database));
+}
+
+/// An application's transaction under the fence of one election: nobody can take that one over
+/// until it ends. The other election does not wait for it.
+#[test]
+fn a_take_over_that_waits_for_a_fence_delays_no_other_election() {
+    let server: Arc<Server> = Server::shared();
+    let database = block_on(server.database());
+    let store = server.url(&database);
+    let mut first = Sidecar::start_with("first", &store, &["--election", "a,b"]);
+    let term = leads(&first, "a").term();
+    let before = leads(&first, "b").term();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut app = runtime.block_on(server.connect(&database));
+    let mut run = |sql: String| {
+        let sql = sqlx::AssertSqlSafe(sql);
+        runtime.block_on(sqlx::raw_sql(sql).execute(&mut app)).unwrap();
+    };
+    run(format!("BEGIN; SELECT bellwether.fence('a', {term})"));
+    let second = Sidecar::start_with("second", &store, &["--election", "a,b"]);
+    first.kill();
+    let taken = leads(&second, "b").term();
+    assert_eq!(taken, before + 1);
+    two_leases_later();
+    assert!(!leader(&second, "a").leads(), "the transaction has not ended");
+    let kept = leader(&second, "b");
+    assert!(kept.leads() && kept.term() == taken, "{kept:?}");
+    assert!(second.log().count("fence") > 0, "it says what it waits for");
+    run("COMMIT".to_owned());
+    assert_eq!(leads(&second, "a").term(), term + 1);
+}

@@ -1,0 +1,85 @@
+//! A gate that nobody keeps any more closes by the clock, in front of a real election.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether::candidate::{Handle, Standing, stand};
+use bellwether::election::clock::HostClock;
+use bellwether::election::leadership::StandingDown;
+use bellwether::election::timing::Timing;
+use bellwether::gate::{Heard, Keeper, Rules};
+use bellwether::metrics::Metrics;
+use bellwether::store::memory::MemoryStore;
+use bellwether::{health, identity};
+
+use crate::support::{LIMIT, now};
+
+/// A success keeps the gate open for a second and a half.
+const RULES: Rules = Rules {
+    period: Duration::from_millis(500),
+    timeout: Duration::from_millis(500),
+    failures: 1,
+    successes: 1,
+    grace: Duration::ZERO,
+};
+
+/// An election behind a gate that is opened by hand.
+fn gated() -> (Handle, Keeper) {
+    let clock = Arc::new(HostClock);
+    let (handle, driver) = stand(Standing {
+        election: "default".parse().unwrap(),
+        candidate: identity::candidate("a".to_owned()),
+        timing: Timing::default(),
+        max_attempts: None,
+        gated: true,
+        store: Arc::new(MemoryStore::new(clock.clone())),
+        clock,
+        metrics: Metrics::new("memory", &Timing::default(), now()).unwrap(),
+        url: None,
+    })
+    .unwrap();
+    let (keeper, gate) = Keeper::new(RULES, now());
+    tokio::spawn(health::obey(gate, handle.clone()).unwrap());
+    tokio::spawn(driver.run());
+    (handle, keeper)
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let give_up = now() + LIMIT;
+    while !condition() {
+        assert!(now() < give_up, "not within {LIMIT:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn is_closed(election: &Handle) -> bool {
+    let (view, now) = (election.leadership(), election.now());
+    view.standing_down(now) == Some(StandingDown::GateClosed) && !view.is_leading(now)
+}
+
+fn leads(election: &Handle) -> bool {
+    election.leadership().is_leading(election.now())
+}
+
+#[tokio::test]
+async fn whoever_asks_and_never_hears_an_answer_keeps_no_gate_open() {
+    let (election, mut keeper) = gated();
+    until("the store has answered", || election.leadership().store_silence(now()).is_some()).await;
+    assert!(is_closed(&election), "from the start");
+    let asked = now();
+    assert_eq!(keeper.hear(asked, now(), &Ok(())), Heard::Opened);
+    until("it leads", || leads(&election)).await;
+    until("it is closed", || is_closed(&election)).await;
+    assert!(now() >= asked + RULES.open_for(), "not before its time");
+    assert_eq!(keeper.hear(now(), now(), &Ok(())), Heard::Opened);
+    until("it leads again", || leads(&election)).await;
+}
+
+#[tokio::test]
+async fn whoever_is_gone_keeps_no_gate_open() {
+    let (election, mut keeper) = gated();
+    assert_eq!(keeper.hear(now(), now() + RULES.open_for() / 2, &Ok(())), Heard::Opened);
+    until("it leads", || leads(&election)).await;
+    drop(keeper);
+    until("it is closed", || is_closed(&election)).await;
+}

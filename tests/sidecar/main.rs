@@ -1,0 +1,23 @@
+//! What a sidecar has to do with its surroundings: who it is, whether the application beside it is
+//! well, and whom it tells of changes. Real processes, and services that speak the real protocols.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod app;
+mod clock;
+mod docs;
+mod gate_command;
+mod gate_container;
+mod gate_url;
+mod hooks;
+mod identity;
+mod service;
