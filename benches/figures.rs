@@ -9,12 +9,14 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod shown;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 use std::{fs, thread};
 
+use shown::{print, spread};
 use support::process::{cpu_ticks, resident};
 use support::{Flock, Pasture, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, eventually, get, now};
 
@@ -37,10 +39,6 @@ fn main() {
     }
     print("SIGTERM to the next leader's 200", &spread(after_term));
     print("kill -9: end of the lease to the next leader's 200", &spread(after_kill));
-}
-
-fn print(what: &str, figure: &str) {
-    println!("{what:<52} {figure}");
 }
 
 fn megabytes(bytes: u64) -> f64 {
@@ -120,11 +118,4 @@ fn wait_to_lead(sidecar: &Sidecar) -> thread::JoinHandle<bellwether::election::c
     });
     thread::sleep(Duration::from_millis(50));
     waiting
-}
-
-fn spread(mut times: Vec<Duration>) -> String {
-    times.sort();
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    let (median, most) = (times[times.len() / 2], times[times.len() - 1]);
-    format!("{:.1} ms median, {:.1} ms at most, of {}", ms(median), ms(most), times.len())
 }
