@@ -94,3 +94,6 @@ if ! cmp -s "$wanted" "$tools/installed.txt"; then
     "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
     cp "$wanted" "$tools/installed.txt"
 fi
+
+# What checks the image and the chart.
+"$(dirname "$0")/kubernetes/setup.sh"

@@ -32,7 +32,7 @@ fn sources() -> Vec<String> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let texts = paths.iter().map(|path| fs::read_to_string(path).unwrap());
     let production = texts.map(|text| {
-        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap().lines();
         let code = code.filter(|line| !line.trim_start().starts_with("//"));
         code.map(|line| format!("{line}\n")).collect()
     });

@@ -13,6 +13,7 @@
 mod support;
 
 mod emulator;
+mod encrypted;
 mod proxy;
 
 mod calls;

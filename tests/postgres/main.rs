@@ -13,6 +13,7 @@ mod support;
 
 mod proxy;
 mod server;
+mod signed;
 mod stores;
 
 mod docs;

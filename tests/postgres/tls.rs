@@ -1,77 +1,14 @@
 //! TLS, with an authority of the test's own.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use bellwether::store::Store as _;
 
 use crate::server::{PASSWORD, Server};
+use crate::signed::Signed;
 use crate::stores::{acquired, misconfigured, observed, open, won};
-
-/// An authority, and a server with a certificate for `localhost` that it signed.
-struct Signed {
-    server: Server,
-    folder: tempfile::TempDir,
-}
-
-impl Signed {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        authority(folder.path(), "ca");
-        authority(folder.path(), "stranger");
-        certificate(folder.path(), "ca", "localhost");
-        let server = Server::start(&[]);
-        for (name, file) in [("server.crt", "server.crt"), ("server.key", "server.key")] {
-            let to = server.path("data").join(name);
-            std::fs::copy(folder.path().join(file), &to).unwrap();
-            server.own(&to);
-        }
-        server.configure("ssl = on");
-        Self { server, folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn url(&self, host: &str, parameters: &str) -> String {
-        let port = self.server.port();
-        format!("postgres://postgres:{PASSWORD}@{host}:{port}/postgres?{parameters}")
-    }
-}
-
-fn openssl(folder: &Path, arguments: &[&str]) {
-    let output = Command::new("openssl").args(arguments).current_dir(folder).output();
-    let output = output.expect("openssl is not installed: apt-get install openssl");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-const KEY: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
-
-fn authority(folder: &Path, name: &str) {
-    let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
-    let subject = format!("/CN={name}");
-    let mut arguments = vec!["req", "-x509", "-nodes", "-days", "2", "-subj", &subject];
-    arguments.extend(KEY);
-    arguments.extend(["-keyout", &key, "-out", &certificate]);
-    openssl(folder, &arguments);
-}
-
-fn certificate(folder: &Path, authority: &str, host: &str) {
-    std::fs::write(folder.join("names"), format!("subjectAltName=DNS:{host}\n")).unwrap();
-    let mut request = vec!["req", "-nodes", "-subj", "/CN=server"];
-    request.extend(KEY);
-    request.extend(["-keyout", "server.key", "-out", "server.csr"]);
-    openssl(folder, &request);
-    let (ca, ca_key) = (format!("{authority}.crt"), format!("{authority}.key"));
-    let mut sign = vec!["x509", "-req", "-in", "server.csr", "-out", "server.crt", "-days", "2"];
-    sign.extend(["-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-extfile", "names"]);
-    openssl(folder, &sign);
-}
 
 #[tokio::test]
 async fn each_mode_demands_what_its_name_says() {
-    let signed = Signed::start();
+    let signed = Signed::start("localhost");
     signed.server.let_in("hostnossl all all 127.0.0.1/32 reject");
     let ca = format!("sslrootcert={}", signed.path("ca.crt").display());
     let stranger = format!("sslrootcert={}", signed.path("stranger.crt").display());
@@ -102,7 +39,7 @@ async fn each_mode_demands_what_its_name_says() {
 
 #[tokio::test]
 async fn a_lease_is_kept_and_pushed_over_tls() {
-    let signed = Signed::start();
+    let signed = Signed::start("localhost");
     let ca = signed.path("ca.crt");
     let store = open(
         &signed.url("localhost", &format!("sslmode=verify-full&sslrootcert={}", ca.display())),

@@ -15,8 +15,11 @@ use serde_json::Value;
 pub mod crowd;
 pub mod eight;
 pub mod lock;
+pub mod process;
 pub mod raw;
+pub mod static_binary;
 pub mod tmpfs;
+pub mod tools;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -79,6 +82,13 @@ impl Log {
         self.lines().join("\n")
     }
 
+    /// Where a sidecar says that it answers, once it does.
+    pub fn address(&self) -> Option<String> {
+        let line = self.lines().into_iter().find(|line| line.contains("\"standing\""))?;
+        let line: Value = serde_json::from_str(&line).ok()?;
+        Some(line["url"].as_str()?.trim_end_matches("/leader").to_owned())
+    }
+
     /// Lines that contain `part`.
     pub fn count(&self, part: &str) -> usize {
         self.lines().iter().filter(|line| line.contains(part)).count()
@@ -113,6 +123,13 @@ impl Answer {
 /// platform that they run on says of itself.
 pub fn bellwether() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+    without_settings(&mut command);
+    command.args(["--log-format", "json"]);
+    command
+}
+
+/// Hides the settings of whoever runs the tests.
+pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let settings = ["BELLWETHER_", "AWS_", "ECS_", "KUBERNETES_", "POD_"];
@@ -120,7 +137,13 @@ pub fn bellwether() -> Command {
             command.env_remove(name.as_ref());
         }
     }
-    command.args(["--log-format", "json"]);
+}
+
+/// The program with credentials that an emulator of DynamoDB takes.
+pub fn with_credentials() -> Command {
+    let mut command = bellwether();
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
     command
 }
 
@@ -155,9 +178,7 @@ impl Sidecar {
             if let Some(status) = child.try_wait().expect("a child") {
                 panic!("{name} exited with {status}: {}", log.text());
             }
-            let line = log.lines().into_iter().find(|line| line.contains("\"standing\""))?;
-            let line: Value = serde_json::from_str(&line).ok()?;
-            Some(line["url"].as_str()?.trim_end_matches("/leader").to_owned())
+            log.address()
         });
         Self { name: name.to_owned(), url, child, log }
     }
@@ -206,6 +227,16 @@ impl Drop for Sidecar {
         if thread::panicking() {
             eprintln!("--- log of {}:\n{}", self.name, self.log.text());
         }
+    }
+}
+
+/// A process that is killed when dropped.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use super::super::StoreError;
 use super::{Failure, Open, Shared, errors};
-use crate::election::clock::BootTime;
+use crate::election::clock::{BootTime, Clock as _, HostClock};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
@@ -78,7 +78,8 @@ impl Ask {
 struct Call {
     ticket: u64,
     ask: Ask,
-    /// Until when it waits for another process's lock.
+    /// Until when it waits for another process's lock, by the host's clock: whatever clock judges
+    /// the leases, this wait is a real one.
     patient_until: BootTime,
 }
 
@@ -118,7 +119,7 @@ impl Shared {
     }
 
     fn join_line(self: &Arc<Self>, ask: Ask) -> Result<u64, StoreError> {
-        let patient_until = self.clock.now().boot + self.patience;
+        let patient_until = HostClock.now().boot + self.patience;
         let mut line = self.line();
         if line.at_work.is_none() {
             self.hire(&mut line)?;
@@ -233,7 +234,7 @@ impl Worker {
 
     /// Puts calls that met a lock back in line; those that have waited long enough hear of it.
     fn put_back(&self, calls: Vec<Call>) {
-        let now = self.shared.clock.now().boot;
+        let now = HostClock.now().boot;
         let calls = calls.into_iter().filter(|call| !call.ask.is_given_up());
         let (patient, impatient): (Vec<_>, Vec<_>) =
             calls.partition(|call| now < call.patient_until);
@@ -345,6 +346,10 @@ impl Worker {
         let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
         for call in calls {
             let Ask::Write(write, _) = &call.ask else { continue };
+            if call.ask.is_given_up() {
+                told.push(Err(errors::locked(&self.shared.path)));
+                continue;
+            }
             let swapped = self.own(self.shared.swap(&mut transaction, write).await)?;
             let won = matches!(swapped, Ok(Swapped::Won(_)));
             changes_leader |= won && write.record.changes_leader();

@@ -1,0 +1,110 @@
+{{/*
+Where the values of this chart are: in the chart itself, or in one that has it as a dependency. (One
+that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image, election, values.
+*/}}
+{{- define "bellwether.scope" -}}
+{{- $scope := . -}}
+{{- with .Subcharts -}}
+{{- with .bellwether -}}
+{{- $scope = . -}}
+{{- end -}}
+{{- end -}}
+{{- $values := $scope.Values -}}
+{{- if not (hasKey $values "startAfterDecision") -}}
+{{- fail "bellwether: pass the scope of a chart that has bellwether among its dependencies: '.', or '.Subcharts.ALIAS' if it has an alias" -}}
+{{- end -}}
+{{- $image := printf "%s:%s" $values.image.repository ($values.image.tag | default $scope.Chart.AppVersion) -}}
+{{- with $values.image.digest -}}
+{{- $image = printf "%s@%s" $values.image.repository . -}}
+{{- end -}}
+{{- $election := printf "%s.%s" $scope.Release.Namespace $scope.Release.Name -}}
+{{- if ne $scope.Chart.Name "bellwether" -}}
+{{- $election = printf "%s.%s" $election $scope.Chart.Name -}}
+{{- end -}}
+{{- $election = $values.election | default $election -}}
+{{- if gt (len $election) 63 -}}
+{{- fail (printf "bellwether: the election '%s' has more than 63 characters: choose a shorter name by the value 'election'" $election) -}}
+{{- end -}}
+{{- dict "image" $image "election" $election "values" $values | toYaml -}}
+{{- end -}}
+
+{{/* Which store: a URL, or a Secret that has it. Takes the values. */}}
+{{- define "bellwether.storeEnv" -}}
+{{- $url := .store.url -}}
+{{- $secret := .store.secret.name -}}
+{{- if and $url $secret -}}
+{{- fail "bellwether: set either 'store.url' or 'store.secret.name', not both" -}}
+{{- else if not (or $url $secret) -}}
+{{- fail "bellwether: say where the leases live, by the value 'store.url', or by 'store.secret.name' for a URL with a password in it" -}}
+{{- else if hasPrefix "sqlite:" $url -}}
+{{- fail "bellwether: a SQLite file is for one host, and pods are on several: each would have a leader of its own. Use Postgres or DynamoDB" -}}
+{{- else if regexMatch "://[^/?#]*:[^/?#]*@" $url -}}
+{{- fail "bellwether: 'store.url' has a password in it, which everybody who may read the Deployment would see: put the URL into a Secret and name that by 'store.secret.name'" -}}
+{{- end -}}
+- name: BELLWETHER_STORE
+{{- if $secret }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret | quote }}
+      key: {{ .store.secret.key | quote }}
+{{- else }}
+  value: {{ $url | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* How the kubelet asks a path. Takes a dictionary of expose and path. */}}
+{{- define "bellwether.probe" -}}
+{{- if .expose -}}
+httpGet:
+  path: {{ .path }}
+  port: bellwether
+{{- else -}}
+# The sidecar listens on 127.0.0.1, which the kubelet does not reach.
+exec:
+  command: [/bellwether, healthcheck, --path, {{ .path }}]
+{{- end -}}
+{{- end -}}
+
+{{/* What the `restricted` profile of Pod Security asks for, and no way to write anywhere. */}}
+{{- define "bellwether.securityContext" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{/* Labels of everything that this chart makes. */}}
+{{- define "bellwether.labels" -}}
+{{ include "bellwether.appLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* Labels by which the application's pods are known. */}}
+{{- define "bellwether.appLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Labels of the pods that carry the sidecar. */}}
+{{- define "bellwether.selector" -}}
+{{- if .Values.selector -}}
+{{ toYaml .Values.selector }}
+{{- else if .Values.app.image -}}
+{{ include "bellwether.appLabels" . }}
+app.kubernetes.io/component: app
+{{- else -}}
+{{- fail "bellwether: name the labels of the pods that carry the sidecar, by the value 'selector'" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "bellwether.name" -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}

@@ -1,0 +1,122 @@
+{{/*
+The sidecar: one entry for `initContainers` of a pod. In the chart of your own application, which
+names this one as a dependency:
+
+      initContainers:
+        {{- include "bellwether.sidecar" . | nindent 8 }}
+
+A native sidecar is an init container with `restartPolicy: Always`:
+
+- It starts before the application, which waits for its start-up probe.
+- It ends after the application: the kubelet first ends all main containers, and only then sends
+  SIGTERM to this one. That order is the point. The application's leader-only work ends first, then
+  the lease is vacated, then the sidecar exits; the other way round, another pod would lead while
+  this one still works. As an ordinary container it would be sent SIGTERM together with the application.
+- Its death does not end the pod, and a Job is complete without it.
+
+It has no readiness probe. The readiness of a sidecar is part of the pod's: with one, an election
+that is lost or a store that is away would take the application out of its Service.
+*/}}
+{{- define "bellwether.sidecar" -}}
+{{- $scope := include "bellwether.scope" . | fromYaml -}}
+{{- $values := $scope.values -}}
+- name: bellwether
+  image: {{ $scope.image | quote }}
+  args: [serve]
+  # Ends after the application, so that no other pod leads while its work still goes on.
+  restartPolicy: Always
+  env:
+    {{- include "bellwether.env" . | nindent 4 }}
+    - name: BELLWETHER_ELECTION
+      value: {{ $scope.election | quote }}
+    {{- if $values.expose }}
+    - name: BELLWETHER_LISTEN
+      value: {{ printf "%s:4040" $values.exposeAddress | quote }}
+    {{- end }}
+    {{- with $values.gate.url }}
+    - name: BELLWETHER_GATE_URL
+      value: {{ . | quote }}
+    {{- end }}
+    {{- with $values.shutdownGrace }}
+    - name: BELLWETHER_SHUTDOWN_GRACE
+      value: {{ . | quote }}
+    {{- end }}
+    {{- with $values.env }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- if $values.expose }}
+  ports:
+    - name: bellwether
+      containerPort: 4040
+  {{- end }}
+  # Five minutes, then the sidecar alone is started again; the application has not started yet.
+  startupProbe:
+    {{- include "bellwether.probe" (dict "expose" $values.expose "path" (ternary "/started" "/livez" $values.startAfterDecision)) | nindent 4 }}
+    periodSeconds: 1
+    timeoutSeconds: 5
+    failureThreshold: 300
+  # Fails only when the election loop has stopped: not for a lost election, and not for a lost store.
+  livenessProbe:
+    {{- include "bellwether.probe" (dict "expose" $values.expose "path" "/livez") | nindent 4 }}
+    periodSeconds: 10
+    timeoutSeconds: 5
+    failureThreshold: 3
+  resources:
+    {{- toYaml $values.resources | nindent 4 }}
+  {{- include "bellwether.securityContext" . | nindent 2 }}
+  {{- with $values.volumeMounts }}
+  volumeMounts:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/*
+An entry for `initContainers` that copies the program into the volume "bellwether.volume", which the
+application mounts by "bellwether.volumeMount": it is then /bellwether/bellwether there.
+*/}}
+{{- define "bellwether.install" -}}
+{{- $scope := include "bellwether.scope" . | fromYaml -}}
+- name: bellwether-install
+  image: {{ $scope.image | quote }}
+  args: [install, /bellwether]
+  resources:
+    {{- toYaml $scope.values.resources | nindent 4 }}
+  {{- include "bellwether.securityContext" . | nindent 2 }}
+  volumeMounts:
+    - name: bellwether
+      mountPath: /bellwether
+{{- end -}}
+
+{{/* An entry for `volumes` of a pod. */}}
+{{- define "bellwether.volume" -}}
+- name: bellwether
+  emptyDir: {}
+{{- end -}}
+
+{{/* An entry for `volumeMounts` of the application's container. */}}
+{{- define "bellwether.volumeMount" -}}
+- name: bellwether
+  mountPath: /bellwether
+  readOnly: true
+{{- end -}}
+
+{{/* Entries for `env` of whatever opens the store: the sidecar, or a container that runs `once`. */}}
+{{- define "bellwether.env" -}}
+{{- $scope := include "bellwether.scope" . | fromYaml -}}
+{{- $values := $scope.values -}}
+- name: BELLWETHER_IDENTITY
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{ include "bellwether.storeEnv" $values }}
+{{- range $name, $value := dict
+  "BELLWETHER_LEASE_DURATION" $values.leaseDuration
+  "BELLWETHER_RENEW_DEADLINE" $values.renewDeadline
+  "BELLWETHER_RETRY_PERIOD" $values.retryPeriod
+  "BELLWETHER_LOG_LEVEL" $values.logLevel }}
+{{- with $value }}
+- name: {{ $name }}
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,50 @@
+#!/bin/sh
+# The licences of the parts that are linked into the binary, in their own words: most of them ask for
+# that wherever the binary goes. Each text once, below the parts that it is for.
+set -eu
+cd "$(dirname "$0")/.."
+
+triple=$(rustc -vV | sed -n 's/^host: //p')
+packages=${CARGO_HOME:-$HOME/.cargo}/registry/src
+list=$(mktemp)
+trap 'rm -f "$list"' EXIT
+
+cargo tree --locked --target "$triple" --edges normal --prefix none --no-dedupe --format '{p}|{l}' |
+    grep -v '^bellwether ' | LC_ALL=C sort -u |
+    while IFS='|' read -r part licence; do
+        name=${part%% *}
+        version=${part#* v}
+        version=${version%% *}
+        found=
+        for file in "$packages"/*/"$name-$version"/*; do
+            case ${file##*/} in
+            [Ll][Ii][Cc][Ee][Nn][CcSs][Ee]* | COPYING* | COPYRIGHT* | NOTICE* | UNLICENSE*)
+                if [ -f "$file" ]; then
+                    echo "$(sha256sum <"$file" | cut -d' ' -f1) $name-$version $file"
+                    found=yes
+                fi
+                ;;
+            esac
+        done
+        # Its package has no text of its own: the name of the licence is all that it says.
+        [ -n "$found" ] || echo "$name-$version: $licence" >&3
+    done 3>"$list.unstated" | LC_ALL=C sort >"$list"
+
+echo "The parts of bellwether, and their licences."
+echo
+echo "glibc is linked statically. It is under the LGPL 2.1: bellwether's source is public, so that it can"
+echo "be linked with another one (\`make static\`). SQLite is in the public domain."
+if [ -s "$list.unstated" ]; then
+    echo
+    echo "Without a text of their own:"
+    echo
+    cat "$list.unstated"
+fi
+rm -f "$list.unstated"
+cut -d' ' -f1 "$list" | uniq | while read -r sum; do
+    echo
+    echo "--------------------------------------------------------------------------------"
+    grep "^$sum " "$list" | cut -d' ' -f2 | uniq
+    echo
+    cat "$(grep "^$sum " "$list" | head -1 | cut -d' ' -f3-)"
+done
