@@ -85,7 +85,8 @@ fn command_lines(block: &Block, names: &[String]) -> Vec<Vec<String>> {
 fn typed(block: &Block) -> String {
     let (mut typed, mut goes_on) = (String::new(), false);
     for line in &block.lines {
-        let command = if goes_on { Some(line.as_str()) } else { line.strip_prefix("$ ") };
+        let line = line.trim_start();
+        let command = if goes_on { Some(line) } else { line.strip_prefix("$ ") };
         if let Some(command) = command {
             typed.push_str(command);
             typed.push('\n');

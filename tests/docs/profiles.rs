@@ -69,16 +69,14 @@ fn row(name: &str, ms: [u64; 3]) -> String {
     )
 }
 
-/// With one place after the point, rounded down.
+/// To the hundredth of a second; below a second, to the millisecond.
 fn shown(duration: Duration) -> String {
     let ms = duration.as_millis();
     if ms < 1000 {
         return format!("{ms} ms");
     }
-    match (ms / 1000, ms % 1000 / 100) {
-        (seconds, 0) => format!("{seconds} s"),
-        (seconds, tenths) => format!("{seconds}.{tenths} s"),
-    }
+    let seconds = format!("{}.{:02}", ms / 1000, ms % 1000 / 10);
+    format!("{} s", seconds.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[derive(Clone, Copy)]
