@@ -3,24 +3,14 @@
 use std::fs;
 use std::process::Command;
 
-use crate::pages::example;
+use crate::pages::{arguments_of_serve, example};
 use crate::support::{Pasture, Sidecar, bellwether, eventually};
-
-/// The arguments of `bellwether serve` in the example, as a shell reads them.
-fn arguments() -> Vec<String> {
-    let example = example("docs/migration.md", "gate").replace("127.0.0.1:4041", "127.0.0.1:0");
-    let script = format!("bellwether() {{ printf '%s\\0' \"$@\"; }}; {example}");
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut words = text.split_terminator('\0').map(str::to_owned);
-    assert_eq!(words.next().as_deref(), Some("serve"));
-    words.collect()
-}
 
 #[test]
 fn nobody_stands_in_the_new_election_who_does_not_lead_in_the_old_one() {
     let pasture = Pasture::new();
-    let arguments = arguments();
+    let example = example("docs/migration.md", "gate").replace("127.0.0.1:4041", "127.0.0.1:0");
+    let arguments = arguments_of_serve(&example.replace("\\\n", " "));
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     // `curl` as the example calls it, and an old sidecar that it asks.
     let tools = pasture.folder().join("tools");

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use bellwether::cli::check_words;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::pages::{Block, Page, all};
 use crate::shell;
@@ -20,7 +21,7 @@ fn every_command_line_is_understood() {
     for page in all().iter().filter(|page| page.path != Path::new(MADE)) {
         for line in page.blocks().iter().flat_map(|block| command_lines(block, &names)) {
             seen += 1;
-            if let Err(why) = check(&line) {
+            if let Err(why) = check(&line, &exported(page)) {
                 wrong.push(format!("{}: {}: {why}", page.name(), line.join(" ")));
             }
         }
@@ -35,8 +36,40 @@ fn every_command_line_is_understood() {
     assert!(seen >= 20, "{seen}");
 }
 
-fn check(words: &[String]) -> Result<(), String> {
-    check_words(words.iter().map(OsString::from)).map_err(|error| first_line(&error))
+fn check(words: &[String], exported: &[String]) -> Result<(), String> {
+    match check_words(words.iter().map(OsString::from)) {
+        Err(error)
+            if is_missing(&error) && missing(&error).iter().all(|v| exported.contains(v)) =>
+        {
+            Ok(())
+        }
+        checked => checked.map_err(|error| first_line(&error)),
+    }
+}
+
+/// The variables that a page tells to export, which stand for flags.
+fn exported(page: &Page) -> Vec<String> {
+    let blocks = page.blocks();
+    let lines = blocks.iter().flat_map(|block| &block.lines);
+    let exports = lines.filter_map(|line| {
+        let line = line.trim_start().trim_start_matches("$ ");
+        Some(line.strip_prefix("export ")?.split_once('=')?.0.to_owned())
+    });
+    exports.collect()
+}
+
+fn is_missing(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::MissingRequiredArgument
+}
+
+/// The variables of the arguments that are missing.
+fn missing(error: &clap::Error) -> Vec<String> {
+    let Some(ContextValue::Strings(arguments)) = error.get(ContextKind::InvalidArg) else {
+        return vec![];
+    };
+    let flags = arguments.iter().map(|argument| argument.split(' ').next().unwrap());
+    let names = flags.map(|flag| flag.trim_start_matches("--").replace('-', "_").to_uppercase());
+    names.map(|name| format!("BELLWETHER_{name}")).collect()
 }
 
 fn check_piece(span: &str) -> Result<(), String> {
@@ -45,9 +78,7 @@ fn check_piece(span: &str) -> Result<(), String> {
         return Ok(());
     }
     match check_words(words.iter().map(OsString::from)) {
-        Err(error) if error.kind() != clap::error::ErrorKind::MissingRequiredArgument => {
-            Err(first_line(&error))
-        }
+        Err(error) if !is_missing(&error) => Err(first_line(&error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -128,7 +159,7 @@ fn a_wrong_command_line_is_found() {
     let wrong = |language: &str, text: &str| {
         let lines = block(language, text);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        check(&lines[0]).unwrap_err()
+        check(&lines[0], &[]).unwrap_err()
     };
     assert!(wrong("sh", "exec bellwether srve").contains("srve"));
     assert!(wrong("sh", "bellwether serve \\\n  --store-fil x").contains("--store-fil"));
@@ -136,6 +167,9 @@ fn a_wrong_command_line_is_found() {
     assert!(wrong("yaml", "test: bellwether is-leader --quite").contains("--quite"));
     assert!(wrong("json", r#""command": ["serve", "--gate", "app"]"#).contains("--gate"));
     assert!(wrong("", "* * * * * root /usr/bin/bellwether only work").contains("work"));
+    let keyless = &block("sh", "bellwether once -- migrate")[0];
+    assert!(check(keyless, &[]).unwrap_err().contains("required"));
+    assert_eq!(check(keyless, &["BELLWETHER_KEY".to_owned()]), Ok(()));
     assert!(check_piece("bellwether once --rest").is_err());
     for right in ["bellwether once --reset --key KEY", "bellwether once", "leader_only", "a b"] {
         assert_eq!(check_piece(right), Ok(()), "{right}");

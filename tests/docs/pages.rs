@@ -46,6 +46,13 @@ pub fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The arguments of `bellwether serve` in a line of shell.
+pub fn arguments_of_serve(line: &str) -> Vec<String> {
+    let mut words = crate::shell::commands(line).into_iter().next().unwrap();
+    assert_eq!(words[..2], ["bellwether", "serve"], "{line}");
+    words.split_off(2)
+}
+
 /// The code after the comment that says that this test program runs it.
 pub fn example(page: &str, name: &str) -> String {
     let text = Page::read(Path::new(page)).text;
