@@ -47,3 +47,5 @@ fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
+# What checks the files of deploy/.
+"$(dirname "$0")/platforms/setup.sh"
