@@ -21,5 +21,6 @@ mod field;
 mod template;
 mod tools;
 
+mod compose;
 mod ecs;
 mod ecs_files;

@@ -62,7 +62,7 @@ pub struct Running {
     /// `unshare`, which ends as its child does.
     child: Child,
     log: Log,
-    healthy: bool,
+    output: Log,
 }
 
 impl Pod {
@@ -155,12 +155,19 @@ impl Running {
         command.args(["--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"]);
         command.args(&container.command).env_clear().env("PATH", path());
         command.envs(container.env.clone()).stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("unshare runs: these tests run as root");
         let log = Log::of(child.stderr.take().expect("stderr is piped"));
-        Self { container, child, log, healthy: false }
+        let output = Log::of(child.stdout.take().expect("stdout is piped"));
+        Self { container, child, log, output }
     }
 
+    /// Its standard output.
+    pub fn output(&self) -> &Log {
+        &self.output
+    }
+
+    /// Its standard error.
     pub fn log(&self) -> &Log {
         &self.log
     }
@@ -178,8 +185,7 @@ impl Running {
         let mut check = Command::new(&health[0]);
         check.args(&health[1..]).env_clear().envs(self.container.env.clone());
         let output = check.stdin(Stdio::null()).output().expect("the health check runs");
-        self.healthy = output.status.success();
-        self.healthy
+        output.status.success()
     }
 
     /// Sends a signal to the container's first process.
