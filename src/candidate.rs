@@ -17,7 +17,7 @@ use crate::election::lease::{Candidate, ElectionName, Observed};
 use crate::election::outcome::Outcome;
 use crate::election::timing::Timing;
 use crate::metrics::{Metrics, Verb};
-use crate::store::{Hints, Store, StoreError};
+use crate::store::{Hint, Hints, Store, StoreError};
 
 /// Requests that can wait for the driver. More than this many at once are a caller's mistake, and
 /// they wait.
@@ -233,7 +233,7 @@ impl Driver {
             biased;
             event = work_changed(&mut self.work) => event,
             event = asked(&mut self.inbox) => event,
-            () = self.hints.next() => Event::Changed,
+            hint = self.hints.next() => hint.into(),
             () = self.alarm.until(until) => Event::Wake,
         }
     }
@@ -262,7 +262,7 @@ impl Driver {
                 event = work_changed(&mut self.work) => event,
                 answer = &mut answer => break answer,
                 event = asked(&mut self.inbox) => event,
-                () = self.hints.next() => Event::Changed,
+                hint = self.hints.next() => hint.into(),
                 () = self.alarm.until(wake_at.min(deadline)) => Event::Wake,
             };
             if self.clock.now().boot >= deadline {
@@ -283,6 +283,15 @@ impl Driver {
         );
         self.health.note(&self.election, answer.error());
         Some(answer.into_event())
+    }
+}
+
+impl From<Hint> for Event {
+    fn from(hint: Hint) -> Self {
+        match hint {
+            Hint::Changed => Self::Changed,
+            Hint::Vacated { term, version } => Self::Vacated { term, version },
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
-use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Term, Version};
 use dynamodb::DynamoDbStore;
 use postgres::PostgresStore;
 use sqlite::SqliteStore;
@@ -201,9 +201,23 @@ pub enum StoreError {
     Misconfigured(String),
 }
 
-/// A receiver of push hints. Keeps one that arrives while nobody waits.
+/// What a store pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// The record may have changed.
+    Changed,
+    /// The holder of a term vacated the lease, and the record has no outcome. Spares a look.
+    Vacated {
+        /// The term.
+        term: Term,
+        /// The version of the record since.
+        version: Version,
+    },
+}
+
+/// A receiver of push hints. Keeps the latest that arrives while nobody waits.
 #[derive(Debug)]
-pub struct Hints(Option<watch::Receiver<u64>>);
+pub struct Hints(Option<watch::Receiver<Hint>>);
 
 impl Hints {
     /// Hints that never come.
@@ -212,11 +226,11 @@ impl Hints {
     }
 
     /// Waits for the next hint, or for ever. Safe to cancel.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Hint {
         if let Some(receiver) = &mut self.0
             && receiver.changed().await.is_ok()
         {
-            return;
+            return receiver.borrow_and_update().clone();
         }
         self.0 = None;
         std::future::pending().await
@@ -225,11 +239,11 @@ impl Hints {
 
 /// The sending side of [`Hints`].
 #[derive(Debug)]
-pub struct Bell(watch::Sender<u64>);
+pub struct Bell(watch::Sender<Hint>);
 
 impl Default for Bell {
     fn default() -> Self {
-        Self(watch::Sender::new(0))
+        Self(watch::Sender::new(Hint::Changed))
     }
 }
 
@@ -240,8 +254,8 @@ impl Bell {
     }
 
     /// Tells everybody who listens.
-    pub fn ring(&self) {
-        self.0.send_modify(|count| *count = count.wrapping_add(1));
+    pub fn ring(&self, hint: Hint) {
+        self.0.send_replace(hint);
     }
 }
 

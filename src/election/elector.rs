@@ -45,6 +45,13 @@ pub enum Event {
     Swapped(Result<Swapped, CallFailed>),
     /// The store hints that the record changed.
     Changed,
+    /// The store hints that the holder of a term vacated the lease, and left no outcome.
+    Vacated {
+        /// The term.
+        term: Term,
+        /// The version of the record since.
+        version: Version,
+    },
     /// The gate opened or closed.
     Gate {
         /// Whether the candidate may stand.
@@ -258,6 +265,8 @@ pub struct Elector {
     /// No call before: the backoff after a failure.
     not_before: BootTime,
     last_call: BootTime,
+    /// How much less than a retry period is between this look and the next.
+    look_early_by: Duration,
 
     /// The election is about work that is done once, in at most so many attempts.
     max_attempts: Option<u32>,
@@ -294,6 +303,7 @@ impl Elector {
             due_at: BootTime::ZERO,
             not_before: BootTime::ZERO,
             last_call: BootTime::ZERO,
+            look_early_by: Duration::ZERO,
             max_attempts: None,
             finish: None,
             gate_open: true,
@@ -367,6 +377,7 @@ impl Elector {
         match event {
             Event::Wake => {}
             Event::Changed => self.hinted = true,
+            Event::Vacated { term, version } => self.take_in_vacated(now, term, version),
             Event::Gate { open } => {
                 if open && !self.gate_open {
                     self.due_at = now;
@@ -422,6 +433,18 @@ impl Elector {
         }
         self.call_answered(sent_at);
         self.learn(now, sent_at, observed);
+        self.may_claim = self.watch.over_at(&self.me).is_some_and(|over_at| over_at <= now);
+    }
+
+    /// Spares the look that a hint asks for otherwise: the lease can be claimed from there.
+    fn take_in_vacated(&mut self, now: BootTime, term: Term, version: Version) {
+        let idle = self.held.is_none() && self.in_flight.is_none() && !self.unsure;
+        if !idle || !self.watch.heard_vacated(term, version, now) {
+            self.hinted = true;
+            return;
+        }
+        self.report_following();
+        self.schedule_look(now);
         self.may_claim = self.watch.over_at(&self.me).is_some_and(|over_at| over_at <= now);
     }
 
@@ -491,7 +514,10 @@ impl Elector {
             // Somebody else has the record, and with it the word on how the work ended.
             self.finish = None;
         }
-        self.report_following();
+        if self.report_following() {
+            // A change of leadership makes everybody look at once. What follows is spread again.
+            self.spread_looks();
+        }
         if self.held.is_none() {
             self.schedule_look(now);
         }
@@ -538,18 +564,21 @@ impl Elector {
         self.news.push(News::Lost { term, reason });
     }
 
-    fn report_following(&mut self) {
+    /// Whether another candidate, or another term of it, is seen to hold the lease than before.
+    fn report_following(&mut self) -> bool {
         let rival = self.watch.observed().and_then(|o| {
             let holder = o.record.holder.clone().filter(|holder| *holder != self.me)?;
             Some((holder, o.record.term))
         });
-        if rival != self.following {
+        let changed = rival != self.following;
+        if changed {
             if let Some((holder, term)) = &rival {
                 let holder = holder.identity.clone();
                 self.news.push(News::Following { holder, term: *term });
             }
             self.following = rival;
         }
+        changed
     }
 
     // --- Standing down --------------------------------------------------------------------------
@@ -727,9 +756,11 @@ impl Elector {
         Some(outcome)
     }
 
-    /// A standby looks again after a retry period, or when the lease may be over.
+    /// A standby looks again a retry period after its last look, never later, so that a lease that
+    /// is vacated is taken within one; or when the lease may be over.
     fn schedule_look(&mut self, now: BootTime) {
-        self.due_at = now + self.jittered(self.timing.retry_period());
+        let early = std::mem::take(&mut self.look_early_by);
+        self.due_at = self.last_call + self.timing.retry_period().saturating_sub(early);
         let over_at = match self.standing_down_at(now) {
             None if self.may_stand(now) => self.watch.over_at(&self.me),
             None => None,
@@ -742,7 +773,12 @@ impl Elector {
         }
     }
 
-    /// Up to a fifth longer, so that candidates that started together do not call together.
+    /// Makes the next look, and thereby all after it, come earlier by a random part of a period.
+    fn spread_looks(&mut self) {
+        self.look_early_by = self.timing.retry_period().mul_f64(self.jitter.f64());
+    }
+
+    /// Up to a fifth longer, so that candidates that failed together do not call together.
     fn jittered(&mut self, duration: Duration) -> Duration {
         duration.mul_f64(1.0 + 0.2 * self.jitter.f64())
     }

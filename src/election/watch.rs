@@ -20,7 +20,7 @@
 use std::time::Duration;
 
 use super::clock::BootTime;
-use super::lease::{Candidate, Observed, Term};
+use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
 use super::timing::longest_belief;
 
 /// How far the term jumps over those that a fail-over of the store may have lost.
@@ -136,6 +136,23 @@ impl Watch {
         went_backwards.then_some(before)
     }
 
+    /// Takes in, without a look, that the holder of `term` vacated the lease and left `version`.
+    /// Returns whether that follows from what was seen: then it is the end of that term, however
+    /// old the news is, because a term is held only once.
+    ///
+    /// Wrong news cost a refused swap: it is the swap that decides.
+    pub fn heard_vacated(&mut self, term: Term, version: Version, received: BootTime) -> bool {
+        let ends = |o: &&Observed| o.record.holder.is_some() && o.record.term == term;
+        let lost_writes = |o: &&Observed| o.outlived || term < self.highest_term;
+        let Some(seen) = self.observed().filter(ends).filter(|o| !lost_writes(o)) else {
+            return false;
+        };
+        let record = LeaseRecord { holder: None, outcome: None, ..seen.record.clone() };
+        let observed = Observed { record, version, remaining: None, outlived: false };
+        self.saw(Some(observed), received, received);
+        true
+    }
+
     /// The record as last seen; none if there was none, or no look yet.
     pub fn observed(&self) -> Option<&Observed> {
         self.current.as_ref()?.observed.as_ref()
@@ -184,7 +201,6 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::election::clock::WallTime;
-    use crate::election::lease::{LeaseRecord, Version};
 
     const LEASE: Duration = Duration::from_secs(15);
 
@@ -368,5 +384,38 @@ mod tests {
         assert!(watch.over_at(&me()).unwrap() <= at(100));
         let restarted = Candidate { incarnation: "2".to_owned(), ..me() };
         assert_eq!(watch.over_at(&restarted), Some(at(115)));
+    }
+
+    fn hear(watch: &mut Watch, term: Term) -> bool {
+        watch.heard_vacated(term, Version::new("freed"), at(3))
+    }
+
+    #[test]
+    fn news_of_a_vacated_lease_ends_the_term_that_is_held_and_no_other() {
+        let mut watch = Watch::default();
+        assert!(!hear(&mut watch, 4), "nothing was seen yet");
+        watch.saw(held("a", 4, Some(9)), at(1), at(2));
+        assert!(!hear(&mut watch, 3), "old news");
+        assert!(!hear(&mut watch, 5), "a term that was not seen takes a look");
+        assert_eq!(watch.over_at(&me()), Some(at(11)));
+        assert!(hear(&mut watch, 4));
+        assert_eq!(watch.over_at(&me()), Some(BootTime::ZERO));
+        let seen = watch.observed().unwrap();
+        assert_eq!((&seen.record.holder, &seen.version), (&None, &Version::new("freed")));
+        assert!(!hear(&mut watch, 4), "the same news again");
+        watch.saw(held("b", 5, Some(15)), at(4), at(5));
+        assert!(!hear(&mut watch, 4), "late news");
+    }
+
+    #[test]
+    fn news_of_a_vacated_lease_proves_nothing_where_the_store_lost_writes() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 9, None), at(1), at(1));
+        watch.saw(held("b", 4, None), at(2), at(2));
+        assert!(!hear(&mut watch, 4), "a term that went backwards");
+        assert_eq!(watch.over_at(&me()), Some(at(17)));
+        let outlived = held("c", 9, None).map(|o| Observed { outlived: true, ..o });
+        watch.saw(outlived, at(20), at(20));
+        assert!(!hear(&mut watch, 9));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Bell, Hints, Store, StoreError};
+use super::{Bell, Hint, Hints, Store, StoreError};
 use crate::election::clock::{BootTime, Clock};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
@@ -75,7 +75,7 @@ impl Store for MemoryStore {
         let writes = entries.get(election).map_or(0, |entry| entry.writes) + 1;
         let expires = self.clock.now().boot + record.lease_duration;
         entries.insert(election.clone(), Entry { record: record.clone(), writes, expires });
-        self.bell.ring();
+        self.bell.ring(Hint::Changed);
         Ok(Swapped::Won(Version::new(writes.to_string())))
     }
 

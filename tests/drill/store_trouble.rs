@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::io::Write;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::support::lock::Lock;
+use crate::support::tmpfs::Tmpfs;
 use crate::support::{Flock, Pasture, Sidecar, Witness, eventually};
 
 /// Breaks the store, waits until nobody leads, puts it right and waits until somebody leads again.
@@ -82,30 +82,6 @@ fn a_damaged_file_demotes_and_a_new_one_elects() {
     assert!(log.contains("move it away"), "{log}");
 }
 
-/// A file system of its own for the database, so that it can be filled up or made read-only
-/// without harm to anything else.
-struct SmallDisk(Pasture);
-
-impl SmallDisk {
-    fn new() -> Self {
-        let pasture = Pasture::new();
-        let disk = Self(pasture);
-        disk.mount(&["-t", "tmpfs", "-o", "size=1m", "bellwether-test"]);
-        disk
-    }
-
-    fn mount(&self, options: &[&str]) {
-        let mount = Command::new("mount").args(options).arg(self.0.folder()).status();
-        assert!(mount.expect("mount runs").success(), "mount {options:?}: these tests run as root");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.folder()).status();
-    }
-}
-
 /// Fills a disk, and keeps it full, until dropped.
 struct Ballast {
     path: std::path::PathBuf,
@@ -138,22 +114,20 @@ impl Drop for Ballast {
 
 #[test]
 fn a_full_disk_demotes_and_everybody_rejoins() {
-    let disk = SmallDisk::new();
-    let flock = Flock::start(&["a", "b"], &disk.0.store());
-    nobody_leads_while(&flock, || Ballast::load(disk.0.folder().join("ballast")), drop);
+    let pasture = Pasture::new();
+    let _disk = Tmpfs::over(pasture.folder(), "1m");
+    let flock = Flock::start(&["a", "b"], &pasture.store());
+    nobody_leads_while(&flock, || Ballast::load(pasture.folder().join("ballast")), drop);
     let logs = flock.members.iter().map(|sidecar| sidecar.log().text()).collect::<String>();
     assert!(logs.contains("the disk is full"), "{logs}");
 }
 
 #[test]
 fn a_volume_that_turns_read_only_demotes_and_everybody_rejoins() {
-    let disk = SmallDisk::new();
-    let flock = Flock::start(&["a", "b"], &disk.0.store());
-    nobody_leads_while(
-        &flock,
-        || disk.mount(&["-t", "tmpfs", "-o", "ro", "bellwether-test"]),
-        |()| assert!(Command::new("umount").arg(disk.0.folder()).status().unwrap().success()),
-    );
+    let pasture = Pasture::new();
+    let disk = Tmpfs::over(pasture.folder(), "1m");
+    let flock = Flock::start(&["a", "b"], &pasture.store());
+    nobody_leads_while(&flock, || disk.mount("ro"), |()| disk.unmount());
     let log = flock.members[0].log().text();
     assert!(log.contains("is not writable"), "{log}");
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
-use bellwether::store::Store as _;
+use bellwether::election::lease::Version;
+use bellwether::store::postgres::PostgresStore;
+use bellwether::store::{Store as _, StoreError};
 use sqlx::raw_sql;
 use tokio::time::timeout;
 
@@ -13,6 +15,7 @@ use crate::stores::{
     acquired, candidate, default, eventually, misconfigured, observed, observed_again, open,
     open_with, renewed, swap, unavailable, won,
 };
+use crate::support::tmpfs::Tmpfs;
 
 #[tokio::test]
 async fn a_server_that_crashes_keeps_every_term_and_is_found_again() {
@@ -176,6 +179,80 @@ async fn another_elections_wait_does_not_hold_up_this_ones_calls() {
     };
     let (outcome, ()) = tokio::join!(waits, other);
     assert!(matches!(outcome.unwrap(), Swapped::Won(_)));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_recovers() {
+    let server = Server::start(&["autovacuum = off"]);
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Tmpfs::over(folder.path(), "64k");
+    server.tablespace(folder.path()).await;
+    let store = open(&server.url("postgres"));
+    store.init().await.unwrap();
+    let mut version = won(&store, None, &acquired("a", 1)).await;
+    server.run_sql("postgres", "ALTER TABLE bellwether.leases SET TABLESPACE tiny").await;
+    // Whoever still sees the old states of the row keeps the server from using their place again.
+    let mut reader = server.connect("postgres").await;
+    raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM bellwether.leases")
+        .execute(&mut reader)
+        .await
+        .unwrap();
+    let message = loop {
+        match swap(&store, Some(&version), &renewed(&acquired("a", 1))).await {
+            Ok(Swapped::Won(next)) => version = next,
+            failed => break unavailable(failed),
+        }
+    };
+    assert!(message.contains("the server's disk is full"), "{message}");
+    assert_eq!(observed(&store).await.version, version, "the last write that was won");
+    disk.enlarge("1m");
+    won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
+}
+
+/// Whatever else a transaction of an application locks, in whatever order.
+#[tokio::test]
+async fn a_deadlock_fails_the_call_and_changes_nothing() {
+    let server = Server::start(&["deadlock_timeout = 300ms"]);
+    let store = open_with(&server.url("postgres"), Duration::from_secs(60));
+    store.init().await.unwrap();
+    let version = won(&store, None, &acquired("a", 1)).await;
+    let trigger = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END';
+         CREATE TRIGGER wait AFTER UPDATE ON bellwether.leases
+         FOR EACH ROW EXECUTE FUNCTION wait()";
+    server.run_sql("postgres", trigger).await;
+    let mut version = version;
+    let message = loop {
+        match swap_into_a_deadlock(&server, &store, &version).await {
+            // It came about after the only look that the server took.
+            Ok(Swapped::Won(next)) => version = next,
+            failed => break unavailable(failed),
+        }
+    };
+    assert!(message.contains("deadlock detected"), "{message}");
+    assert_eq!(observed(&store).await.version, version);
+    won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
+}
+
+/// The swap holds the row and waits for a lock of another session, which waits for the row.
+async fn swap_into_a_deadlock(
+    server: &Server,
+    store: &PostgresStore,
+    version: &Version,
+) -> Result<Swapped, StoreError> {
+    let mut other = server.connect("postgres").await;
+    // The server gives up on whoever looks first, and this session is patient.
+    let first = "SET deadlock_timeout = '1min'; BEGIN; SELECT pg_advisory_xact_lock(1)";
+    raw_sql(first).execute(&mut other).await.unwrap();
+    let record = renewed(&acquired("a", 1));
+    let theirs = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'";
+        while server.ask("postgres", waiting).await == "0" {}
+        let then = "SET LOCAL lock_timeout = '2s'; SELECT FROM bellwether.leases FOR UPDATE";
+        let _ = raw_sql(then).execute(&mut other).await;
+        raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    };
+    tokio::join!(swap(store, Some(version), &record), theirs).0
 }
 
 #[tokio::test]

@@ -166,6 +166,15 @@ impl Server {
         }
     }
 
+    /// Makes a tablespace called `tiny` in this empty folder.
+    pub async fn tablespace(&self, folder: &Path) {
+        if is_root() {
+            must(Command::new("chown").arg("postgres").arg(folder));
+        }
+        let create = format!("CREATE TABLESPACE tiny LOCATION '{}'", folder.display());
+        self.run_sql("postgres", &create).await;
+    }
+
     /// What the server logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()

@@ -15,6 +15,7 @@ pub mod beats;
 pub mod containers;
 pub mod eight;
 pub mod lock;
+pub mod tmpfs;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(60);

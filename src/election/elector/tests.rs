@@ -39,8 +39,12 @@ impl World {
 
     /// A candidate that was just started on a store with this record.
     fn on(record: Option<LeaseRecord>) -> Self {
+        Self::seeded(7, record)
+    }
+
+    fn seeded(seed: u64, record: Option<LeaseRecord>) -> Self {
         let mut world = Self {
-            elector: Elector::new(candidate("me", "1"), Timing::default(), 7),
+            elector: Elector::new(candidate("me", "1"), Timing::default(), seed),
             now: BootTime::ZERO,
             call: None,
             wake_at: BootTime::ZERO,
@@ -173,6 +177,15 @@ impl World {
             }
         }
         self.now = at(ms);
+    }
+
+    /// Time passes until the next call is sent. Returns when that was.
+    fn run_until_asked(&mut self) -> BootTime {
+        while self.call.is_none() {
+            self.now = self.now.max(self.wake_at);
+            self.send(Event::Wake);
+        }
+        self.now
     }
 
     /// Time passes to `ms`, and every call hangs until its deadline.
@@ -548,9 +561,43 @@ fn a_standby_looks_once_a_retry_period_and_never_writes() {
         world.somebody_writes(rival(5));
         world.run_until(k * 2_000);
     }
-    assert!((12..=16).contains(&world.calls.len()), "{} looks", world.calls.len());
+    assert!((14..=16).contains(&world.calls.len()), "{} looks", world.calls.len());
     assert!(world.calls.iter().all(|(_, call)| matches!(call, Call::Observe { .. })));
     assert_eq!(world.take_news(), [], "a holder that renews is no news");
+}
+
+/// A lease that is vacated just after a look was answered is taken within a retry period.
+#[test]
+fn a_standby_looks_again_a_retry_period_after_it_asked_however_late_the_answer() {
+    let mut world = World::standby();
+    world.remaining = Some(Duration::from_secs(15));
+    for k in 1..=8 {
+        world.somebody_writes(rival(5));
+        let looked = world.run_until_asked();
+        if k > 1 {
+            let period = looked.since(world.calls[world.calls.len() - 2].0);
+            assert_eq!(period, Duration::from_secs(2), "look {k}");
+        }
+        world.now = looked + Duration::from_millis(700);
+        world.store_answers();
+    }
+}
+
+#[test]
+fn candidates_that_saw_the_same_hand_over_look_at_different_times_ever_after() {
+    let looks = |seed| {
+        let mut world = World::seeded(seed, Some(rival(5)));
+        world.store_answers();
+        world.remaining = Some(Duration::from_secs(15));
+        let first = world.run_until_asked();
+        world.store_answers();
+        (first, world.run_until_asked().since(first))
+    };
+    let all: Vec<_> = (1..=20).map(looks).collect();
+    assert!(all.iter().all(|(first, _)| *first <= at(2_000)));
+    assert!(all.iter().all(|(_, period)| *period == Duration::from_secs(2)));
+    let in_half = |half: u64| all.iter().filter(|(first, _)| *first <= at(half)).count();
+    assert!((4..=16).contains(&in_half(1_000)), "{all:?}");
 }
 
 // --- Stepping down ------------------------------------------------------------------------------
@@ -794,6 +841,56 @@ fn a_flood_of_hints_causes_few_looks_and_keeps_no_leader_from_renewing() {
 }
 
 #[test]
+fn news_of_a_vacated_lease_is_acted_upon_without_a_look() {
+    let mut world = World::standby();
+    let freed = world.somebody_writes(vacated(5));
+    world.now = at(1_000);
+    world.send(Event::Vacated { term: 5, version: freed.clone() });
+    assert_eq!(world.writes().term, 6);
+    let Some(Call::Swap { expected, .. }) = &world.call else { panic!("it claims") };
+    assert_eq!(expected.as_ref(), Some(&freed));
+    world.store_answers();
+    assert!(world.leads());
+}
+
+#[test]
+fn false_news_of_a_vacated_lease_costs_a_refused_swap() {
+    let mut world = World::standby();
+    world.now = at(1_000);
+    world.send(Event::Vacated { term: 5, version: Version::new("never") });
+    world.store_answers();
+    assert!(!world.leads());
+    assert_eq!(world.record.as_ref().map(|o| o.record.term), Some(5), "it is as it was");
+    world.run_until(14_999);
+    assert_eq!(world.take_news(), [News::Following { holder: "rival".to_owned(), term: 5 }]);
+}
+
+#[test]
+fn news_of_a_vacated_lease_is_looked_into_by_whoever_cannot_judge_it() {
+    // A leader; a candidate whose call is under way; one that does not know what it last wrote.
+    let news = || Event::Vacated { term: 5, version: Version::new("freed") };
+    let mut leader = World::leading();
+    leader.now = at(100);
+    leader.send(news());
+    assert!(leader.leads());
+    assert!(matches!(leader.call, Some(Call::Observe { .. })));
+
+    let mut looking = World::on(Some(rival(5)));
+    looking.send(news());
+    looking.store_answers();
+    assert!(!looking.leads() && looking.call.is_none());
+    looking.run_until(20);
+    assert_eq!(looking.calls.len(), 2, "another look, because of the news");
+
+    let mut unsure = World::on(None);
+    unsure.store_answers();
+    unsure.answer_is_lost();
+    unsure.wake_at(1_000);
+    unsure.send(Event::Vacated { term: 1, version: Version::new("freed") });
+    assert!(matches!(unsure.call, Some(Call::Observe { .. })), "{:?}", unsure.call);
+}
+
+#[test]
 fn hints_are_no_reason_to_ask_a_failing_store_sooner() {
     let mut world = World::standby();
     world.now = at(1_000);
@@ -817,7 +914,11 @@ fn whatever_happens_it_never_spins_and_every_call_is_bounded() {
                 break;
             }
             match random.u32(0..16) {
-                0 => world.send(Event::Changed),
+                0 if random.bool() => world.send(Event::Changed),
+                0 => {
+                    let (term, version) = (random.u64(1..9), random.u64(0..50).to_string());
+                    world.send(Event::Vacated { term, version: Version::new(version) });
+                }
                 1 => world.send(Event::Gate { open: random.bool() }),
                 2 => {
                     let cooldown = Duration::from_millis(random.u64(0..5_000));

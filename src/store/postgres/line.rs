@@ -30,7 +30,7 @@ use sqlx::postgres::PgRow;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::super::{Bell, Hints};
+use super::super::{Bell, Hint, Hints};
 use super::errors::{Failure, explain};
 use super::session::{Session, ask_once};
 use super::statement::{self, Dialect, Statement, literal};
@@ -150,16 +150,18 @@ impl Shared {
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring(&self, election: &str) {
+    /// Hands on what a notification said. It is no question of trust: a swap decides.
+    fn ring(&self, payload: &str) {
+        let (election, hint) = statement::read_notification(payload);
         for (name, bell) in self.bells().iter() {
             if name.as_str() == election {
-                bell.ring();
+                bell.ring(hint.clone());
             }
         }
     }
 
     fn ring_all(&self) {
-        self.bells().values().for_each(Bell::ring);
+        self.bells().values().for_each(|bell| bell.ring(Hint::Changed));
     }
 
     fn tells_timeline(&self) -> bool {

@@ -9,6 +9,10 @@ use super::errors::Failure;
 use super::statement::{Unusable, literal};
 use super::url::Target;
 
+/// The version of the function of the fence: an older one is replaced, a newer one is left alone, so
+/// that instances of two versions do not take turns. Goes up with every change of its text.
+const FENCE: u32 = 1;
+
 /// What the server said is there, and what this user may do with it.
 #[derive(Debug)]
 struct Inspection {
@@ -107,7 +111,9 @@ fn inspection(target: &Target) -> String {
          WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey)) = ARRAY['election', 'term'] \
          )::text AS has_index, \
          EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid \
-         AND p.proname = {fence} AND p.proargtypes::text = '25 20')::text AS has_fence, \
+         AND p.proname = {fence} AND p.proargtypes::text = '25 20' \
+         AND substring(p.prosrc FROM 'bellwether fence ([0-9]{{1,9}})')::integer >= {FENCE}\
+         )::text AS has_fence, \
          (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
          AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') \
          )::text AS may_use \
@@ -210,6 +216,7 @@ fn create_fence(target: &Target) -> [String; 2] {
         format!(
             "CREATE OR REPLACE FUNCTION {fence}(election text, term bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fence$
+-- bellwether fence {FENCE}
 DECLARE
   now_term bigint;
   over boolean;

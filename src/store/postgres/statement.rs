@@ -21,6 +21,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::super::Hint;
 use super::names::Names;
 use crate::election::clock::WallTime;
 use crate::election::lease::{
@@ -189,12 +190,36 @@ impl Dialect {
     fn returning(&self, election: &str, record: &LeaseRecord) -> String {
         let notify = if record.changes_leader() {
             let channel = literal(&self.names.channel());
-            format!(", pg_notify({channel}, {})::text", literal(election))
+            format!(", pg_notify({channel}, {})::text", notification(election, record))
         } else {
             String::new()
         };
         format!("RETURNING 'won' AS kind, timeline{notify}")
     }
+}
+
+/// What a notification says: the election, and if the lease was vacated and there is nothing else
+/// to know about the record, its term and version. [`read_notification`] reads it.
+fn notification(election: &str, record: &LeaseRecord) -> String {
+    match record {
+        LeaseRecord { holder: None, outcome: None, term, .. } => {
+            let said = literal(&format!("{election} {term} "));
+            format!("{said} || version || '@' || coalesce(timeline, '')")
+        }
+        _ => literal(election),
+    }
+}
+
+/// The election that a notification is about, and what happened to its record.
+pub fn read_notification(payload: &str) -> (&str, Hint) {
+    let mut words = payload.split(' ');
+    let election = words.next().unwrap_or_default();
+    let term = words.next().and_then(|term| term.parse().ok());
+    let hint = match (term, words.next()) {
+        (Some(term), Some(version)) => Hint::Vacated { term, version: Version::new(version) },
+        _ => Hint::Changed,
+    };
+    (election, hint)
 }
 
 /// What a write says of every column but the key.
@@ -381,6 +406,21 @@ mod tests {
     }
 
     #[test]
+    fn notifications_are_read_whatever_they_say() {
+        let vacated = Hint::Vacated { term: 7, version: Version::new("state@00000001") };
+        assert_eq!(read_notification("default 7 state@00000001"), ("default", vacated));
+        for (payload, election) in [
+            ("default", "default"),
+            ("once/v1.2", "once/v1.2"),
+            ("default x y", "default"),
+            ("default 7", "default"),
+            ("", ""),
+        ] {
+            assert_eq!(read_notification(payload), (election, Hint::Changed), "{payload}");
+        }
+    }
+
+    #[test]
     fn a_renewal_notifies_nobody_and_a_hand_over_does() {
         let dialect = Dialect {
             names: Names::new(None, None).unwrap(),
@@ -398,6 +438,7 @@ mod tests {
         let renewed = LeaseRecord { renew_time, ..acquired.clone() };
         let vacated = LeaseRecord { holder: None, ..renewed.clone() };
         for (record, notifies) in [(acquired, true), (renewed, false), (vacated, true)] {
+            let is_vacated = record.holder.is_none();
             let text = Statement::Swap {
                 election: "default".parse().unwrap(),
                 expected: Some(Version::new("v")),
@@ -406,6 +447,7 @@ mod tests {
             }
             .text(&dialect, true);
             assert_eq!(text.contains("pg_notify"), notifies, "{text}");
+            assert_eq!(text.contains("E'default 1 ' || version"), is_vacated, "{text}");
             assert!(text.starts_with("SELECT set_config('lock_timeout', '800ms', true)"));
             assert!(text.contains("synchronous_commit"));
         }

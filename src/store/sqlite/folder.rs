@@ -13,7 +13,7 @@ use rustix::fs::{Access, StatFs};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
-use super::super::{Bell, StoreError};
+use super::super::{Bell, Hint, StoreError};
 
 /// Magic numbers of `statfs(2)` for file systems that other hosts, or a user-space server, can
 /// change under the kernel: locks and shared memory, which SQLite's write-ahead log is built on,
@@ -119,7 +119,7 @@ pub async fn watch(folder: &Path, names: &[Vec<u8>; 2], bell: &Weak<Bell>) -> io
         ready.clear_ready();
         let Some(bell) = bell.upgrade() else { return Ok(()) };
         if concerned {
-            bell.ring();
+            bell.ring(Hint::Changed);
         }
     }
 }

@@ -84,7 +84,7 @@ impl World {
                 self.tally.count("hint floods");
                 for _ in 0..hints {
                     let delay = self.rng.u64(0..100 * MS);
-                    self.hint(node, delay);
+                    self.hint(node, delay, Event::Changed);
                 }
             }
             _ => {}

@@ -129,6 +129,8 @@ impl World {
         let event = match request {
             Request::Observe => Event::Observed(Ok(self.store.observe(self.now))),
             Request::Swap { expected, record } => {
+                let vacates = record.holder.is_none() && record.outcome.is_none();
+                let term = record.term;
                 let swapped = self.store.swap(self.now, expected.as_ref(), record);
                 let won = matches!(swapped, Swapped::Won(_));
                 self.tally.count(match (won, waiting && !answer_lost) {
@@ -137,9 +139,13 @@ impl World {
                     (true, false) => "swaps applied unheard",
                     (false, _) => "swaps refused",
                 });
-                if won {
+                if let Swapped::Won(version) = &swapped {
                     trace!(self, "store: n{node}'s write is applied");
-                    self.ring();
+                    let version = version.clone();
+                    self.ring(&match vacates {
+                        true => Event::Vacated { term, version },
+                        false => Event::Changed,
+                    });
                 }
                 Event::Swapped(Ok(swapped))
             }
@@ -151,18 +157,24 @@ impl World {
         self.after(delay, Happening::Arrives { node, life, mail: Mail::Answer { call, event } });
     }
 
-    fn ring(&mut self) {
+    fn ring(&mut self, hint: &Event) {
         for node in 0..self.nodes.len() {
-            if self.rng.u64(0..1_000) < self.plan.network.hint {
-                let delay = self.rng.u64(0..=self.plan.network.hint_delay);
-                self.hint(node, delay);
+            // Every now and then one comes twice, and long after what it tells of.
+            for _ in 0..if self.rng.u8(..) < 16 { 2 } else { 1 } {
+                if self.rng.u64(0..1_000) < self.plan.network.hint {
+                    let delay = self.rng.u64(0..=self.plan.network.hint_delay);
+                    self.hint(node, delay, hint.clone());
+                }
             }
         }
     }
 
-    pub(super) fn hint(&mut self, node: usize, delay: TrueTime) {
+    pub(super) fn hint(&mut self, node: usize, delay: TrueTime, hint: Event) {
+        if let Event::Vacated { .. } = hint {
+            self.tally.count("hints that a lease was vacated");
+        }
         let life = self.nodes[node].life;
-        let mail = Mail::Tell(Event::Changed);
+        let mail = Mail::Tell(hint);
         self.after(delay, Happening::Arrives { node, life, mail });
     }
 }

@@ -1,0 +1,43 @@
+//! A small file system of a test's own, to be filled up or made read-only without harm to others.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file system in memory, mounted until dropped.
+pub struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    /// Mounts one of this size over a folder.
+    pub fn over(folder: &Path, size: &str) -> Self {
+        let disk = Self(folder.to_owned());
+        disk.mount(&format!("size={size}"));
+        disk
+    }
+
+    /// Mounts another one over it, with these options.
+    pub fn mount(&self, options: &str) {
+        self.run(&["-t", "tmpfs", "-o", options, "bellwether-test"]);
+    }
+
+    /// Makes room.
+    pub fn enlarge(&self, size: &str) {
+        self.run(&["-o", &format!("remount,size={size}")]);
+    }
+
+    fn run(&self, options: &[&str]) {
+        let mut mount = Command::new("mount");
+        let done = mount.args(options).arg(&self.0).status().expect("mount runs").success();
+        assert!(done, "{mount:?}: these tests run as root");
+    }
+
+    /// Takes the last one away again.
+    pub fn unmount(&self) {
+        assert!(Command::new("umount").arg(&self.0).status().expect("umount runs").success());
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
