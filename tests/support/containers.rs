@@ -121,6 +121,14 @@ impl Pod {
         found.unwrap_or_else(|| panic!("no container '{name}' was started"))
     }
 
+    /// The first process of a container, as this host numbers it.
+    #[track_caller]
+    pub fn pid(&self, name: &str) -> u32 {
+        let found = self.running.iter().find(|running| running.container.name == name);
+        let first = found.and_then(Running::first);
+        first.unwrap_or_else(|| panic!("the container '{name}' does not run"))
+    }
+
     /// Stops every container before those it depends on: SIGTERM, and SIGKILL if it has not ended
     /// in time.
     pub fn stop(mut self) -> Vec<(String, End)> {
@@ -190,12 +198,17 @@ impl Running {
 
     /// Sends a signal to the container's first process.
     pub fn signal(&self, name: &str) {
+        // None, if it has just ended.
+        if let Some(first) = self.first() {
+            kill(name, first);
+        }
+    }
+
+    fn first(&self) -> Option<u32> {
         let unshare = self.child.id();
         let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
-        // None, if it has just ended.
-        if let Some(first) = children.unwrap_or_default().split_whitespace().next() {
-            kill(name, first.parse().expect("a process id"));
-        }
+        let children = children.unwrap_or_default();
+        children.split_whitespace().next().map(|first| first.parse().expect("a process id"))
     }
 
     fn end_by(&mut self, asked: BootTime) -> End {
