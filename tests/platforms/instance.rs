@@ -43,7 +43,9 @@ impl Instance {
         for folder in OWN {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
-        for folder in ["etc/cron.d", "etc/systemd/system", "var/app", "var/lib/cloud/data", "notes", "bin"] {
+        for folder in
+            ["etc/cron.d", "etc/systemd/system", "var/app", "var/lib/cloud/data", "notes", "bin"]
+        {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         must(Command::new("cp").args(["-a", "/etc/.", &root.join("etc").display().to_string()]));
@@ -66,12 +68,34 @@ impl Instance {
     ///
     /// What the step said that failed, which ends the deployment.
     pub fn deploy(&self, version: &str, app: &Path) -> Result<String, String> {
+        let mut said = self.prebuild(version, app)?;
+        for extension in extensions() {
+            said += &self.container_commands(&extension)?;
+        }
+        let current = self.root.join("var/app/current");
+        let _ = fs::remove_dir_all(&current);
+        fs::rename(self.root.join("var/app/staging"), current).unwrap();
+        said += &step("web", &self.run("/", "systemctl restart web.service"))?;
+        Ok(said)
+    }
+
+    /// The first part of a deployment, up to the hooks that run before anything of the version does.
+    ///
+    /// # Errors
+    ///
+    /// What the step said that failed.
+    pub fn prebuild(&self, version: &str, app: &Path) -> Result<String, String> {
         let deployment = self.root.join("opt/elasticbeanstalk/deployment");
         let manifest = json!({ "VersionLabel": version, "Serial": 1 });
         fs::write(deployment.join("app_version_manifest.json"), manifest.to_string()).unwrap();
         let staging = self.root.join("var/app/staging");
         let _ = fs::remove_dir_all(&staging);
-        must(Command::new("cp").args(["-a", &format!("{BUNDLE}/.")]).arg(&staging).current_dir(root()));
+        must(
+            Command::new("cp")
+                .args(["-a", &format!("{BUNDLE}/.")])
+                .arg(&staging)
+                .current_dir(root()),
+        );
         must(Command::new("cp").arg("-a").arg(app.join(".")).arg(&staging));
 
         let mut said = String::new();
@@ -79,13 +103,6 @@ impl Instance {
             said += &self.pre_build(&extension)?;
         }
         said += &self.hooks("hooks/prebuild")?;
-        for extension in extensions() {
-            said += &self.container_commands(&extension)?;
-        }
-        let current = self.root.join("var/app/current");
-        let _ = fs::remove_dir_all(&current);
-        fs::rename(staging, current).unwrap();
-        said += &step("web", self.run("/", "systemctl restart web.service"))?;
         Ok(said)
     }
 
@@ -107,7 +124,9 @@ impl Instance {
             fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
         }
         let commands = extension["commands"].as_object().into_iter().flatten();
-        commands.map(|(name, command)| step(name, self.run("/", text(&command["command"])))).collect()
+        commands
+            .map(|(name, command)| step(name, &self.run("/", text(&command["command"]))))
+            .collect()
     }
 
     fn container_commands(&self, extension: &Value) -> Result<String, String> {
@@ -115,11 +134,11 @@ impl Instance {
         // By name: the map is sorted.
         let mut said = String::new();
         for (name, command) in commands {
-            let passes = command.get("test").is_none_or(|test| {
-                self.run("/var/app/staging", text(test)).status.success()
-            });
+            let passes = command
+                .get("test")
+                .is_none_or(|test| self.run("/var/app/staging", text(test)).status.success());
             if passes {
-                said += &step(name, self.run("/var/app/staging", text(&command["command"])))?;
+                said += &step(name, &self.run("/var/app/staging", text(&command["command"])))?;
             }
         }
         Ok(said)
@@ -130,8 +149,9 @@ impl Instance {
         let folder = self.root.join(app.trim_start_matches('/')).join(".platform").join(kind);
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().flatten().collect();
         files.sort_by_key(fs::DirEntry::file_name);
-        let names = files.iter().map(|file| format!(".platform/{kind}/{}", file.file_name().display()));
-        names.map(|name| step(&name.clone(), self.run(app, &name))).collect()
+        let names =
+            files.iter().map(|file| format!(".platform/{kind}/{}", file.file_name().display()));
+        names.map(|name| step(&name, &self.run(app, &name))).collect()
     }
 
     /// Runs a command in the machine as the platform does: as root, with the properties.
@@ -156,8 +176,10 @@ impl Instance {
         let bin = self.root.join("bin");
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
         let notes = self.root.join("notes").display().to_string();
-        properties.extend([("PATH", path), ("HOME", "/root".to_owned()), ("MACHINE_NOTES", notes)]
-            .map(|(name, value)| (name.to_owned(), value)));
+        properties.extend(
+            [("PATH", path), ("HOME", "/root".to_owned()), ("MACHINE_NOTES", notes)]
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
         properties.into_iter().collect()
     }
 
@@ -188,8 +210,8 @@ fn extensions() -> Vec<Value> {
     names.map(|name| yaml(&format!("{BUNDLE}/.ebextensions/{name}.config"))).into()
 }
 
-fn step(name: &str, output: Output) -> Result<String, String> {
-    let said = crate::tools::said(&output);
+fn step(name: &str, output: &Output) -> Result<String, String> {
+    let said = crate::tools::said(output);
     if output.status.success() { Ok(said) } else { Err(format!("{name}: {said}")) }
 }
 
@@ -225,7 +247,8 @@ fn platform(root: &Path) {
                       test \"$*\" = 'container -k environment_name' && echo Web-Prod && exit\n\
                       echo \"get-config: $*\" >&2\nexit 1\n";
     fs::write(platform.join("bin/get-config"), get_config).unwrap();
-    fs::set_permissions(platform.join("bin/get-config"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(platform.join("bin/get-config"), fs::Permissions::from_mode(0o755))
+        .unwrap();
     let metadata = json!({ "EbResource": {
         "AWS::ElasticBeanstalk::Metadata": { "EnvironmentName": "Web-Prod" },
     }});

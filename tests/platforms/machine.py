@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """The init of a test's instance: as much of systemd as Elastic Beanstalk and its hooks use.
 
 Started as the first process of a PID namespace, with a folder for its socket and its notes. Serves

@@ -18,9 +18,11 @@ mod server;
 mod support;
 
 mod field;
+mod instance;
 mod template;
 mod tools;
 
+mod beanstalk;
 mod compose;
 mod ecs;
 mod ecs_files;

@@ -12,7 +12,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # program to look for : Debian package that has it
 packages=()
-for pair in shellcheck:shellcheck systemd-analyze:systemd go:golang-go curl:curl; do
+for pair in shellcheck:shellcheck systemd-analyze:systemd go:golang-go strace:strace; do
     command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
 done
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)

@@ -80,7 +80,7 @@ else
 fi
 
 # What follows may ask who leads.
-for _ in {1..30}; do
+for _ in {1..10}; do
     if "$programs/bellwether" wait --timeout 2s 2>/dev/null; then
         say "the election is decided"
         exit 0
