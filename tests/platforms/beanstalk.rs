@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::emulator::Emulator;
 use crate::field::{Field, LEASE};
@@ -30,7 +31,7 @@ impl Environment {
             fs::create_dir_all(app.join(folder)).unwrap();
         }
         let program = app.join(".platform/bellwether/bellwether");
-        fs::copy(env!("CARGO_BIN_EXE_bellwether"), &program).unwrap();
+        fs::copy(stripped(), &program).unwrap();
         // As a zip file may have it.
         fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
         let script = |name: &str, text: &str| {
@@ -112,6 +113,18 @@ fn a_version_is_migrated_once_and_what_is_for_the_leader_runs_there() {
     }
     assert_eq!(field.lines("cron"), [leader]);
     never_overlapped(&field.0);
+}
+
+/// The program without what a debugger needs, which is most of it: it is copied often here.
+fn stripped() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let stripped = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bellwether-stripped");
+        must(
+            Command::new("strip").args(["-o"]).arg(&stripped).arg(env!("CARGO_BIN_EXE_bellwether")),
+        );
+        stripped
+    })
 }
 
 /// The command of the line for cron, whatever its user.

@@ -75,6 +75,9 @@ impl Instance {
         let current = self.root.join("var/app/current");
         let _ = fs::remove_dir_all(&current);
         fs::rename(self.root.join("var/app/staging"), current).unwrap();
+        let properties = self.environment().into_iter();
+        let properties: String = properties.map(|(k, v)| format!("{k}=\"{v}\"\n")).collect();
+        fs::write(self.root.join("opt/elasticbeanstalk/deployment/env"), properties).unwrap();
         said += &step("web", &self.run("/", "systemctl restart web.service"))?;
         Ok(said)
     }
@@ -255,10 +258,11 @@ fn platform(root: &Path) {
     let cache = platform.join("deployment/cfn-metadata-cache.json");
     fs::write(cache, metadata.to_string()).unwrap();
     // A unit for the Procfile's first line, and the one that the package cronie brings.
-    let unit = |name: &str, command: &str| {
-        let text = format!("[Service]\nExecStart={command}\nTimeoutStopSec=90s\n");
+    let unit = |name: &str, command: &str, more: &str| {
+        let text = format!("[Service]\nExecStart={command}\n{more}");
         fs::write(root.join("etc/systemd/system").join(name), text).unwrap();
     };
-    unit("web.service", "sh /var/app/current/bin/web");
-    unit("crond.service", "sleep infinity");
+    let env = "EnvironmentFile=/opt/elasticbeanstalk/deployment/env\n";
+    unit("web.service", "sh /var/app/current/bin/web", env);
+    unit("crond.service", "sleep infinity", "");
 }

@@ -1,7 +1,9 @@
 //! The tools of the platforms, as tests/platforms/setup.sh installs them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -46,10 +48,15 @@ pub fn said(output: &Output) -> String {
 
 /// A YAML file, with CloudFormation's short tags spelled out.
 pub fn yaml(path: &str) -> Value {
-    let script = "import json, sys; from cfnlint.decode import cfn_yaml; \
-                  print(json.dumps(cfn_yaml.load(sys.argv[1])))";
-    let text = must(python("python").args(["-c", script]).arg(root().join(path)));
-    serde_json::from_str(&text).unwrap()
+    static READ: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let read = read.entry(path.to_owned()).or_insert_with(|| {
+        let script = "import json, sys; from cfnlint.decode import cfn_yaml; \
+                      print(json.dumps(cfn_yaml.load(sys.argv[1])))";
+        let text = must(python("python").args(["-c", script]).arg(root().join(path)));
+        serde_json::from_str(&text).unwrap()
+    });
+    read.clone()
 }
 
 /// How long a time as these files write it is, such as 1m30s.
