@@ -24,5 +24,6 @@ mod tools;
 
 mod beanstalk;
 mod compose;
+mod docs;
 mod ecs;
 mod ecs_files;
