@@ -58,6 +58,16 @@ fn every_variable_that_is_named_exists() {
     }
 }
 
+/// A merge that was not finished.
+#[test]
+fn no_page_has_two_versions_of_a_line() {
+    for page in all() {
+        let marks = ["<<<<<<< ", ">>>>>>> "];
+        let left = page.text.lines().find(|line| marks.iter().any(|mark| line.starts_with(mark)));
+        assert_eq!(left, None, "{}", page.name());
+    }
+}
+
 /// Where this was built, and who did it, is nobody's business.
 #[test]
 fn no_page_names_a_folder_of_whoever_wrote_it() {

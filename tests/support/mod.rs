@@ -12,6 +12,8 @@ use std::time::Duration;
 use bellwether::election::clock::{BootTime, Clock, HostClock};
 use serde_json::Value;
 
+pub mod beats;
+pub mod containers;
 pub mod crowd;
 pub mod eight;
 pub mod lock;

@@ -27,6 +27,9 @@ const SHOWN = 100;
 /** A gap shorter than this belongs to a hand-over and is told with it. */
 const HANDOVER_MS = 2000;
 
+/** Changes that are read out at once, at most. */
+const SPOKEN = 3;
+
 /** The span of the strips: from the first change seen, between these. */
 const STRIP_LEAST_MS = 60_000;
 const STRIP_MOST_MS = 24 * 3_600_000;
@@ -97,8 +100,14 @@ async function ask() {
 }
 
 function heard(asked, elections) {
+  const news = [];
   for (const view of elections) {
     const seat = seatOf(view.election);
+    const before = seat.view ?? view;
+    if (view.holderIdentity !== before.holderIdentity || view.term !== before.term) {
+      const { holderIdentity: holder } = view;
+      news.push(`${view.election}: ${holder ? `${holder} leads` : "nobody is known to lead"}`);
+    }
     // The first time, in the order in which the sidecar names them.
     if (!seat.view) byId("list").append(seat.parts.item);
     seat.view = view;
@@ -111,6 +120,8 @@ function heard(asked, elections) {
     seat.parts.item.remove();
     seats.delete(seat.election);
   }
+  // For whoever listens to the page instead of looking at it.
+  if (news.length > 0) text(byId("spoken"), news.slice(0, SPOKEN).join("; "));
   heardAt = asked;
   lost = null;
 }
@@ -118,7 +129,6 @@ function heard(asked, elections) {
 // Changes, as the sidecar has seen them.
 
 let lastId = "0";
-let spokenFrom = null;
 const changes = [];
 let told = 0;
 
@@ -162,9 +172,6 @@ function remember(message) {
   changes.push(change);
   told += 1;
   if (changes.length > SHOWN * 2) changes.sort((a, b) => a.at - b.at).splice(0, changes.length - SHOWN);
-  if (spokenFrom !== null && change.at >= spokenFrom) {
-    text(byId("spoken"), `${change.election}: ${change.holder ?? ""} ${deed(change)}`);
-  }
 }
 
 /** What a change was, after the name of whoever leads now, if somebody does. */
@@ -369,7 +376,6 @@ function render() {
   select(all);
   drawTimeline();
   if (all.length <= CARDS) all.forEach(drawStrip);
-  if (spokenFrom === null && heardAt !== null) spokenFrom = sidecarNow();
 }
 
 let rendering = false;

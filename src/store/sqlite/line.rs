@@ -259,7 +259,8 @@ impl Worker {
         let (writes, mut others): (Vec<_>, Vec<_>) = calls.into_iter().partition(is_write);
         others.reverse();
         while let Some(call) = others.pop() {
-            if let Err((failure, call)) = self.answer(&mut connection.database, call).await {
+            if let Err(failed) = self.answer(&mut connection.database, call).await {
+                let (failure, call) = *failed;
                 others.push(call);
                 others.extend(writes);
                 return self.failed(failure, others);
@@ -294,9 +295,9 @@ impl Worker {
         &self,
         database: &mut SqliteConnection,
         call: Call,
-    ) -> Result<(), (Failure, Call)> {
+    ) -> Result<(), Box<(Failure, Call)>> {
         let Call { ticket, ask, patient_until } = call;
-        let again = |failure, ask| Err((failure, Call { ticket, ask, patient_until }));
+        let again = |failure, ask| Err(Box::new((failure, Call { ticket, ask, patient_until })));
         match ask {
             Ask::Open(reply) => drop(reply.send(Ok(()))),
             Ask::List(reply) => match self.own(self.shared.select_all(database).await) {
