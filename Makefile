@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test setup fuzz figures figures-postgres release static image release-check
+.PHONY: test setup fuzz figures figures-once figures-postgres release static image release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -14,9 +14,13 @@ setup:
 fuzz: setup
 	BELLWETHER_FUZZ=1000000 BELLWETHER_SEED=$$(date +%s) cargo test --locked --test fuzz -- --nocapture
 
-# The figures of the README, measured here. Takes about four minutes.
+# The figures of the README, measured here. Takes about seven minutes.
 figures: setup
-	cargo bench --locked --bench figures
+	cargo bench --locked --bench figures --bench http
+
+# The figures of docs/once.md, measured here. Takes about eight minutes.
+figures-once: setup
+	cargo bench --locked --bench once
 
 # The figures of docs/postgres.md, measured here. Takes about twelve minutes.
 figures-postgres: setup

@@ -9,12 +9,15 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod shown;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 use std::{fs, thread};
 
+use shown::{print, spread};
+use support::process::{cpu_ticks, resident};
 use support::{Flock, Pasture, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, eventually, get, now};
 
 /// How often each hand-over is played.
@@ -38,10 +41,6 @@ fn main() {
     print("kill -9: end of the lease to the next leader's 200", &spread(after_kill));
 }
 
-fn print(what: &str, figure: &str) {
-    println!("{what:<52} {figure}");
-}
-
 fn megabytes(bytes: u64) -> f64 {
     Duration::from_micros(bytes).as_secs_f64()
 }
@@ -62,21 +61,6 @@ fn idle() {
         print(&format!("{name}, resident"), &format!("{:.1} MB", megabytes(resident(member.id()))));
         print(&format!("{name}, CPU time in {IDLE:?}"), &format!("{} ms", ticks * 10));
     }
-}
-
-/// Bytes of memory that are resident.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
-
-/// CPU time in hundredths of a second, the unit of `/proc`.
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let fields: Vec<_> = fields.split(' ').collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 /// From the start of a process to its first 200, on a fresh file and on a dead leader's record.
@@ -134,11 +118,4 @@ fn wait_to_lead(sidecar: &Sidecar) -> thread::JoinHandle<bellwether::election::c
     });
     thread::sleep(Duration::from_millis(50));
     waiting
-}
-
-fn spread(mut times: Vec<Duration>) -> String {
-    times.sort();
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    let (median, most) = (times[times.len() / 2], times[times.len() - 1]);
-    format!("{:.1} ms median, {:.1} ms at most, of {}", ms(median), ms(most), times.len())
 }

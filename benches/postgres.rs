@@ -14,6 +14,7 @@
 
 #[path = "../tests/postgres/server.rs"]
 mod server;
+mod shown;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use bellwether::election::clock::BootTime;
 use server::Server;
+use shown::{print, spread};
 use sqlx::postgres::{PgConnection, PgListener};
 use support::{QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, eventually, get, now};
 
@@ -57,23 +59,6 @@ fn durable_server() -> Server {
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
-fn print(what: &str, figure: &str) {
-    println!("{what:<58} {figure}");
-}
-
-fn spread(mut times: Vec<Duration>) -> String {
-    times.sort();
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    let at = |part: usize| ms(times[(times.len() - 1) * part / 100]);
-    format!(
-        "{:.1} ms median, {:.1} ms 99th percentile, {:.1} ms at most, of {}",
-        at(50),
-        at(99),
-        at(100),
-        times.len()
-    )
 }
 
 /// When the sidecar first says that it leads.

@@ -195,7 +195,7 @@ impl Client {
 
     async fn request(&self, method: Method, path: &str, body: String) -> Result<Reply, String> {
         let SidecarUrl(url) = &self.url;
-        let mut question = fetch::question(method, url.below(path));
+        let mut question = fetch::question(method, &url.below(path));
         if let Some(token) = &self.token {
             question = question.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }

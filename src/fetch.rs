@@ -13,6 +13,7 @@ use std::str::FromStr;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::http::request;
+use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -28,8 +29,8 @@ pub struct HttpUrl {
     port: u16,
     /// Host and port as written.
     authority: String,
-    path: String,
-    query: Option<String>,
+    /// What is asked for: the path, and the query if there is one.
+    target: String,
 }
 
 /// Why a text is not an [`HttpUrl`]: the text, without a password.
@@ -60,8 +61,7 @@ impl FromStr for HttpUrl {
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port,
             authority: authority.as_str().to_owned(),
-            path: uri.path().to_owned(),
-            query: uri.query().map(str::to_owned),
+            target: uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
         })
     }
 }
@@ -69,27 +69,29 @@ impl FromStr for HttpUrl {
 impl HttpUrl {
     /// Whether it has a query.
     pub fn has_query(&self) -> bool {
-        self.query.is_some()
+        self.target.contains('?')
     }
 
     /// What is asked for: the path, and the query if there is one.
-    pub fn target(&self) -> String {
-        match &self.query {
-            Some(query) => format!("{}?{query}", self.path),
-            None => self.path.clone(),
-        }
+    pub fn target(&self) -> &str {
+        &self.target
     }
 
     /// The target `path`, below the path of this URL.
     pub fn below(&self, path: &str) -> String {
-        format!("{}{path}", self.path.trim_end_matches('/'))
+        format!("{}{path}", self.folder())
+    }
+
+    /// The path, without a slash at its end.
+    fn folder(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default().trim_end_matches('/')
     }
 }
 
 /// Without the query: that may hold a secret.
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path.trim_end_matches('/'))
+        write!(f, "http://{}{}", self.authority, self.folder())
     }
 }
 
@@ -148,7 +150,7 @@ impl Connection {
 }
 
 /// A question for `target` at a server.
-pub fn question(method: Method, target: String) -> request::Builder {
+pub fn question(method: Method, target: &str) -> request::Builder {
     Request::builder().method(method).uri(target)
 }
 
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn a_url_says_whom_to_ask_for_what() {
         let url = parsed("http://127.0.0.1:4040/");
-        assert_eq!((url.host.as_str(), url.port, url.target().as_str()), ("127.0.0.1", 4040, "/"));
+        assert_eq!((url.host.as_str(), url.port, url.target()), ("127.0.0.1", 4040, "/"));
         assert_eq!(
             (url.to_string().as_str(), url.below("/x").as_str()),
             ("http://127.0.0.1:4040", "/x")

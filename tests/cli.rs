@@ -117,6 +117,27 @@ fn a_command_line_without_a_command_to_run_exits_64() {
 }
 
 #[test]
+fn a_list_of_elections_is_checked_whole() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let many: Vec<_> = (0..257).map(|number| number.to_string()).collect();
+    let many = many.join(",");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--election", "a", "--election", "a"], "election 'a' is named twice"),
+        (&["--election", "a,b,a"], "election 'a' is named twice"),
+        (&["--election", "a,,b"], "'' is not an election name"),
+        (&["--election", &many], "257 elections are too many for one sidecar: name at most 256"),
+    ];
+    for (wrong, expected) in cases {
+        let args = [&["serve", "--store", &store, "--listen", "127.0.0.1:0"], wrong].concat();
+        let (code, said) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert!(!pasture.path().exists(), "nothing is opened");
+    }
+}
+
+#[test]
 fn a_busy_port_exits_69_before_the_store_is_touched() {
     let pasture = Pasture::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

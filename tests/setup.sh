@@ -97,3 +97,5 @@ fi
 
 # What checks the image and the chart.
 "$(dirname "$0")/kubernetes/setup.sh"
+# What checks the files of deploy/.
+"$(dirname "$0")/platforms/setup.sh"

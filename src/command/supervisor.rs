@@ -94,9 +94,8 @@ impl Supervisor {
                 ended = running.group.ended() => {
                     let term = running.charge.tenure().term;
                     let started = running.started;
-                    let stderr = running.stderr.clone();
                     if let Some(code) = own_end(ended) {
-                        let stderr = match stderr {
+                        let stderr = match &mut running.stderr {
                             Some(stderr) => stderr.text().await,
                             None => None,
                         };

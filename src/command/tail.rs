@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::election::clock::{BootTime, Clock, HostClock};
+
 /// How much is kept, in bytes: a traceback, and little enough for any store's record.
 const KEPT: usize = 4096;
 
@@ -16,10 +18,12 @@ const KEPT: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The end of a stream.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Tail {
     kept: Arc<Mutex<VecDeque<u8>>>,
     done: watch::Receiver<bool>,
+    /// Set when the end of the stream is first waited for.
+    give_up_at: Option<BootTime>,
 }
 
 impl Tail {
@@ -53,12 +57,15 @@ impl Tail {
             copy(reader, &sink, pass_on);
             finished.send_replace(true);
         })?;
-        Ok((writer, Self { kept, done }))
+        Ok((writer, Self { kept, done, give_up_at: None }))
     }
 
     /// What was kept, from the beginning of a line on if it was cut, once the stream has ended.
-    pub async fn text(mut self) -> Option<String> {
-        let _ = tokio::time::timeout(PATIENCE, self.done.wait_for(|done| *done)).await;
+    /// May be dropped at any point and called again, without waiting for longer.
+    pub async fn text(&mut self) -> Option<String> {
+        let now = HostClock.now().boot;
+        let left = self.give_up_at.get_or_insert(now + PATIENCE).since(now);
+        let _ = tokio::time::timeout(left, self.done.wait_for(|done| *done)).await;
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = kept.iter().copied().collect();
         let cut = bytes.len() == KEPT;
@@ -96,7 +103,7 @@ mod tests {
     use super::*;
 
     async fn kept(written: &str) -> Option<String> {
-        let (mut writer, tail) = Tail::of_command().unwrap();
+        let (mut writer, mut tail) = Tail::of_command().unwrap();
         writer.write_all(written.as_bytes()).unwrap();
         drop(writer);
         tail.text().await
@@ -115,5 +122,16 @@ mod tests {
         assert!(text.len() <= KEPT && text.starts_with("line "), "{text}");
         assert!(text.ends_with("line 1999\n"), "{text}");
         assert_eq!(kept(&"x".repeat(10_000)).await.unwrap().len(), KEPT, "one line is kept anyway");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_interrupted_does_not_begin_to_wait_anew() {
+        let (_held_open, mut tail) = Tail::of_command().unwrap();
+        let mut interruptions = 0;
+        while tokio::time::timeout(PATIENCE / 10, tail.text()).await.is_err() {
+            interruptions += 1;
+            assert!(interruptions < 100);
+        }
+        assert!(interruptions > 0, "it waits for the end at first");
     }
 }

@@ -31,7 +31,7 @@ impl CommandCheck {
         let cannot = |error: std::io::Error| {
             Unwell::new(format!("the gate's command: cannot start its guard: {error}"))
         };
-        let (pipe, tail) = Tail::kept_only().map_err(cannot)?;
+        let (pipe, mut tail) = Tail::kept_only().map_err(cannot)?;
         let stop_at = HostClock.now().boot + within;
         let deadlines = Deadlines { stop_at, kill_at: stop_at + KILL_AFTER };
         let mut group = Group::start(&self.0.clone().stderr(pipe), deadlines).map_err(cannot)?;

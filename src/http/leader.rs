@@ -69,9 +69,9 @@ pub(super) async fn leader(
         Ok(min_valid) => min_valid,
         Err(refusal) => return refusal,
     };
-    let leads = seat.election.leadership().valid_for(seat.election.now()) >= min_valid;
+    let at_once = wait.is_zero() || leads(&seat.election.leadership(), &seat, min_valid);
     let _room = match app.connections.wait() {
-        _ if wait.is_zero() || leads => None,
+        _ if at_once => None,
         Some(room) => Some(room),
         None => return busy("too many questions wait already: ask again without 'wait'"),
     };
@@ -90,18 +90,20 @@ pub(super) async fn name(seat: Seat) -> Response {
 /// The view as soon as this instance leads for `min_valid`, or at the end of `wait`.
 async fn leading_within(seat: &Seat, wait: Duration, min_valid: Duration) -> Leadership {
     let mut views = seat.election.watch();
-    let leads = |view: &Leadership| {
-        let now = seat.election.now();
-        view.is_leading(now) && view.valid_for(now) >= min_valid
-    };
     let found = tokio::time::timeout(wait, async {
         // Fails only when the election is over, at the end of a shutdown.
-        views.wait_for(leads).await.map(|view| view.clone()).ok()
+        views.wait_for(|view| leads(view, seat, min_valid)).await.map(|view| view.clone()).ok()
     });
     match found.await {
         Ok(Some(view)) => view,
         Ok(None) | Err(_) => seat.election.leadership(),
     }
+}
+
+/// Whether this instance leads now, for `min_valid` more.
+fn leads(view: &Leadership, seat: &Seat, min_valid: Duration) -> bool {
+    let now = seat.election.now();
+    view.is_leading(now) && view.valid_for(now) >= min_valid
 }
 
 /// 200 if this instance leads for `min_valid` more, else 503.

@@ -64,10 +64,10 @@ impl Metadata {
     ///
     /// Why there is no answer, in words.
     pub async fn instance_id(&self) -> Result<String, String> {
-        let question = fetch::question(Method::PUT, self.0.below("/latest/api/token"))
+        let question = fetch::question(Method::PUT, &self.0.below("/latest/api/token"))
             .header("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_SECONDS);
         let token = self.ask(question).await?;
-        let question = fetch::question(Method::GET, self.0.below("/latest/meta-data/instance-id"))
+        let question = fetch::question(Method::GET, &self.0.below("/latest/meta-data/instance-id"))
             .header("x-aws-ec2-metadata-token", token);
         let id = self.ask(question).await?;
         if is_instance_id(&id) {

@@ -77,7 +77,7 @@ impl Metadata {
     ///
     /// Why there is no answer, in words.
     pub async fn task(&self) -> Result<Task, String> {
-        let question = fetch::question(Method::GET, self.0.below("/task"));
+        let question = fetch::question(Method::GET, &self.0.below("/task"));
         let answer = fetch::fetch(&self.0, question, String::new(), MAX_TASK).await?;
         if !answer.status.is_success() {
             return Err(format!("status {}", answer.status));

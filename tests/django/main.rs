@@ -15,6 +15,7 @@ mod server;
 mod support;
 
 mod instance;
+mod readme;
 mod shop;
 
 use instance::Instance;

@@ -121,12 +121,12 @@ impl Drop for Held<'_> {
     }
 }
 
-fn repository() -> &'static Path {
+pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The Python that has what the project's requirements.txt names.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let python = repository().join("target/tools/django/bin/python");
     assert!(python.exists(), "{} is missing: make setup", python.display());
     python

@@ -1,27 +1,18 @@
 //! The whole drill with real processes: each has a proxy of its own on its way to the emulator.
 
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use crate::emulator::Emulator;
 use crate::proxy::{Fault, Proxy};
 use crate::support::{
-    self, Flock, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, Witness, bellwether, eventually, get,
-    now,
+    self, Flock, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, Witness, eventually, get, now,
+    with_credentials,
 };
 
 /// Bears a call that hangs, and one more, on a machine that is busy.
 const STEADY: [&str; 6] =
     ["--lease-duration", "9s", "--renew-deadline", "7s", "--retry-period", "500ms"];
-
-/// The program with credentials that the emulator takes.
-pub fn with_credentials() -> Command {
-    let mut command = bellwether();
-    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-    command.env("AWS_EC2_METADATA_DISABLED", "true");
-    command
-}
 
 pub fn start(name: &str, url: &str, more: &[&str]) -> Sidecar {
     Sidecar::start_as(name, url, more, with_credentials())

@@ -2,10 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use crate::drill::with_credentials;
 use crate::emulator::Emulator;
 use crate::proxy::{Fault, Proxy};
-use crate::support::bellwether;
+use crate::support::{bellwether, with_credentials};
 
 /// The end of a program that cannot begin: its message.
 fn refused(mut command: Command, store: &str, exit_code: i32) -> String {

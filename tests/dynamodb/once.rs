@@ -1,29 +1,18 @@
 //! `bellwether once` on a store that has no clock to judge by.
 
 use std::fs;
-use std::process::{Child, Output, Stdio};
+use std::process::{Output, Stdio};
 
-use crate::drill::with_credentials;
 use crate::emulator::Emulator;
-use crate::support::{QUICK, eventually};
-
-/// A runner that is killed when dropped, and its command with it.
-struct Runner(Child);
-
-impl Drop for Runner {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::support::{Killed, QUICK, eventually, with_credentials};
 
 const KEY: [&str; 4] = ["--key", "k", "--max-clock-skew", "off"];
 
-fn runner(store: &str, folder: &std::path::Path) -> Runner {
+fn runner(store: &str, folder: &std::path::Path) -> Killed {
     let mut command = with_credentials();
     command.args(["once", "--identity", "a", "--store", store]).args(KEY).args(QUICK);
     command.args(["--", "sh", "-c", "echo run >> runs; sleep 60"]).current_dir(folder);
-    let runner = Runner(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let runner = Killed(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     eventually("it runs", || folder.join("runs").exists().then_some(()));
     runner
 }

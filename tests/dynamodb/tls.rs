@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use crate::drill::with_credentials;
 use crate::emulator::Emulator;
 use crate::encrypted::{certificates, terminator};
-use crate::support::{Sidecar, eventually};
+use crate::support::{Sidecar, eventually, with_credentials};
 
 #[test]
 fn a_certificate_is_trusted_by_the_bundle_alone() {

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::drill::with_credentials;
 use crate::emulator::Emulator;
-use crate::support::{Flock, QUICK_LEASE, Sidecar, Witness, eventually, now};
+use crate::support::{Flock, QUICK_LEASE, Sidecar, Witness, eventually, now, with_credentials};
 
 /// libfaketime: what the C library says of the wall clock. The boot clock is asked by a system
 /// call, as everywhere in the program, and stays.

@@ -7,14 +7,14 @@ use std::process::Command;
 use crate::support::raw::{Events, open, post, raw, whole};
 use crate::support::{Pasture, Sidecar, bellwether, eventually};
 
-/// With 160 files, after 64 for other things and two for an election.
-const CONNECTIONS: usize = 94;
+/// With 224 files, after 128 for other things and four for an election.
+const CONNECTIONS: usize = 92;
 
-/// A sidecar that may open 160 files.
+/// A sidecar that may open 224 files.
 fn with_few_files(pasture: &Pasture, name: &str) -> Sidecar {
     let program = bellwether();
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 160; exec \"$0\" \"$@\""]);
+    command.args(["-c", "ulimit -n 224; exec \"$0\" \"$@\""]);
     command.arg(program.get_program()).args(program.get_args());
     for (name, value) in program.get_envs() {
         match value {

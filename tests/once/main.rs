@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod docs;
 mod keys;
 mod reset;
 mod scene;

@@ -1,22 +1,13 @@
 //! Commands under `only`, and signs of life.
 
-use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::{Log, Pasture, Sidecar, bellwether, eventually, kill};
 
+pub use crate::support::beats::{BEAT, beat_after, beats, stubborn};
 pub use crate::support::raw::{open, post, raw};
-
-/// A command that shows a sign of life every few milliseconds, with the term it runs in.
-pub const BEAT: &str = "while :; do read up idle < /proc/uptime; \
-                        echo \"$BELLWETHER_TERM $up\" >> beats; sleep 0.02; done";
-
-/// The same, with children in and out of its process group, and none of them heeds SIGTERM.
-pub fn stubborn() -> String {
-    format!("trap '' TERM INT HUP; ({BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}")
-}
 
 /// A sidecar that leads.
 pub fn leader(pasture: &Pasture, more: &[&str]) -> Sidecar {
@@ -84,31 +75,6 @@ impl Drop for Only {
             eprintln!("--- log of only:\n{}", self.log.text());
         }
     }
-}
-
-/// One sign of life.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Beat {
-    pub term: u64,
-    pub at: f64,
-}
-
-pub fn beats(pasture: &Pasture) -> Vec<Beat> {
-    let text = fs::read_to_string(pasture.folder().join("beats")).unwrap_or_default();
-    // The last line may be in the making.
-    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    lines
-        .filter_map(|line| {
-            let (term, at) = line.split_once(' ')?;
-            Some(Beat { term: term.parse().ok()?, at: at.parse().ok()? })
-        })
-        .collect()
-}
-
-/// Waits for a sign of life of a term later than `after`.
-#[track_caller]
-pub fn beat_after(pasture: &Pasture, after: u64) -> Beat {
-    eventually("the command runs", || beats(pasture).into_iter().find(|beat| beat.term > after))
 }
 
 /// Waits until the next leader's command runs, and checks that the old one was dead by then.

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
 use crate::scene::leader;
-use crate::support::{Pasture, bellwether, eventually};
+use crate::support::tmpfs::Tmpfs;
+use crate::support::{Killed, Log, Pasture, bellwether, eventually};
 
 #[track_caller]
 fn run(args: &[&str]) -> Output {
@@ -108,6 +109,62 @@ fn install_says_what_is_wrong_with_the_folder() {
         assert!(said.contains(words), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+}
+
+#[test]
+fn install_into_a_folder_that_takes_nothing_says_so_and_leaves_nothing_behind() {
+    let pasture = Pasture::new();
+    let folder = pasture.folder().to_str().unwrap();
+    let disk = Tmpfs::over(pasture.folder(), "64k");
+    let output = run(&["install", folder]);
+    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+    assert!(said(&output).contains("No space left on device"), "{}", said(&output));
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "no half of a program");
+    disk.mount("ro");
+    let output = run(&["install", folder]);
+    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+    assert!(said(&output).contains(&format!("{folder} is not writable")), "{}", said(&output));
+    disk.unmount();
+}
+
+#[test]
+fn status_that_watches_shows_what_comes_until_it_is_stopped() {
+    let pasture = Pasture::new();
+    let mut watch = bellwether();
+    watch.args(["status", "--watch", "--json", "--store", &pasture.store()]);
+    let mut watch = Killed(watch.stdout(Stdio::piped()).spawn().unwrap());
+    let pages = Log::of(watch.0.stdout.take().unwrap());
+    eventually("nothing is there yet", || (pages.count("[]") > 0).then_some(()));
+    assert!(!pasture.path().exists(), "whoever only looks creates nothing");
+    let once =
+        ["once", "--store", &pasture.store(), "--identity", "b", "--key", "v1", "--", "true"];
+    assert!(run(&once).status.success());
+    let page = eventually("it is seen that it was done", || {
+        pages.lines().into_iter().find(|page| page.contains("\"succeeded\":true"))
+    });
+    let records: Vec<Value> = serde_json::from_str(&page).unwrap();
+    assert_eq!((&records[0]["name"], &records[0]["kind"]), (&"v1".into(), &"once".into()));
+    assert_eq!(watch.0.try_wait().unwrap(), None, "it goes on");
+}
+
+/// What bash offers after these words, of which the last is the beginning of one.
+fn offered(script: &str, words: &[&str]) -> String {
+    let complete = r#"eval "$0"
+        words=$(complete -p bellwether); words=${words#*-F }; complete=${words%% *}
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        "$complete" "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        echo "${COMPREPLY[*]}""#;
+    let output = Command::new("bash").args(["-c", complete, script]).args(words).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    said(&output).trim().to_owned()
+}
+
+#[test]
+fn bash_completes_commands_and_flags() {
+    let script = said(&run(&["completions", "bash"]));
+    assert_eq!(offered(&script, &["bellwether", "hea"]), "healthcheck");
+    assert_eq!(offered(&script, &["bellwether", "once", "--max-a"]), "--max-attempts");
+    assert_eq!(offered(&script, &["bellwether", "no such"]), "");
 }
 
 #[test]

@@ -12,9 +12,12 @@ use std::time::Duration;
 use bellwether::election::clock::{BootTime, Clock, HostClock};
 use serde_json::Value;
 
+pub mod beats;
+pub mod containers;
 pub mod crowd;
 pub mod eight;
 pub mod lock;
+pub mod process;
 pub mod raw;
 pub mod static_binary;
 pub mod tmpfs;
@@ -122,6 +125,13 @@ impl Answer {
 /// platform that they run on says of itself.
 pub fn bellwether() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+    without_settings(&mut command);
+    command.args(["--log-format", "json"]);
+    command
+}
+
+/// Hides the settings of whoever runs the tests.
+pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let settings = ["BELLWETHER_", "AWS_", "ECS_", "KUBERNETES_", "POD_"];
@@ -129,7 +139,13 @@ pub fn bellwether() -> Command {
             command.env_remove(name.as_ref());
         }
     }
-    command.args(["--log-format", "json"]);
+}
+
+/// The program with credentials that an emulator of DynamoDB takes.
+pub fn with_credentials() -> Command {
+    let mut command = bellwether();
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
     command
 }
 
@@ -213,6 +229,16 @@ impl Drop for Sidecar {
         if thread::panicking() {
             eprintln!("--- log of {}:\n{}", self.name, self.log.text());
         }
+    }
+}
+
+/// A process that is killed when dropped.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

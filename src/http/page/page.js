@@ -27,6 +27,9 @@ const SHOWN = 100;
 /** A gap shorter than this belongs to a hand-over and is told with it. */
 const HANDOVER_MS = 2000;
 
+/** Changes that are read out at once, at most. */
+const SPOKEN = 3;
+
 /** The span of the strips: from the first change seen, between these. */
 const STRIP_LEAST_MS = 60_000;
 const STRIP_MOST_MS = 24 * 3_600_000;
@@ -97,8 +100,14 @@ async function ask() {
 }
 
 function heard(asked, elections) {
+  const news = [];
   for (const view of elections) {
     const seat = seatOf(view.election);
+    const before = seat.view ?? view;
+    if (view.holderIdentity !== before.holderIdentity || view.term !== before.term) {
+      const { holderIdentity: holder } = view;
+      news.push(`${view.election}: ${holder ? `${holder} leads` : "nobody is known to lead"}`);
+    }
     // The first time, in the order in which the sidecar names them.
     if (!seat.view) byId("list").append(seat.parts.item);
     seat.view = view;
@@ -111,6 +120,8 @@ function heard(asked, elections) {
     seat.parts.item.remove();
     seats.delete(seat.election);
   }
+  // For whoever listens to the page instead of looking at it.
+  if (news.length > 0) text(byId("spoken"), news.slice(0, SPOKEN).join("; "));
   heardAt = asked;
   lost = null;
 }
@@ -118,7 +129,6 @@ function heard(asked, elections) {
 // Changes, as the sidecar has seen them.
 
 let lastId = "0";
-let spokenFrom = null;
 const changes = [];
 let told = 0;
 
@@ -162,9 +172,6 @@ function remember(message) {
   changes.push(change);
   told += 1;
   if (changes.length > SHOWN * 2) changes.sort((a, b) => a.at - b.at).splice(0, changes.length - SHOWN);
-  if (spokenFrom !== null && change.at >= spokenFrom) {
-    text(byId("spoken"), `${change.election}: ${change.holder ?? ""} ${deed(change)}`);
-  }
 }
 
 /** What a change was, after the name of whoever leads now, if somebody does. */
@@ -226,7 +233,7 @@ function judge(seat) {
   const silent = silence(seat);
   const lease = view.leaseDurationSeconds * 1000;
   const storeLost = silent === null || silent > lease;
-  const notStanding = view.standing ? "" : `not standing: ${view.reason ?? "no reason given"}`;
+  const notStanding = view.standing ? "" : view.reason ?? "it does not stand";
   if (view.leader) {
     if (left(seat) > 0) return { kind: "leads", word: "leads", tone: "good", reason: notStanding };
     return { kind: "trouble", word: "not confirmed", tone: "warn", reason: "its time has run out" };
@@ -295,7 +302,7 @@ function drawTimes(seat) {
   const silent = silence(seat);
   const lease = view.leaseDurationSeconds * 1000;
   const [health, of] = silent === null || silent > lease ? ["lost", "bad"]
-    : silent > lease / 2 ? ["late", "warn"]
+    : silent > (lease * 2) / 3 ? ["late", "warn"]
     : ["ok", "good"];
   const ago = silent === null ? "no answer yet" : `${span(silent)} ago`;
   text(parts.store.value, many || !known || silent === null ? ago : `${health}, ${ago}`);
@@ -369,7 +376,6 @@ function render() {
   select(all);
   drawTimeline();
   if (all.length <= CARDS) all.forEach(drawStrip);
-  if (spokenFrom === null && heardAt !== null) spokenFrom = sidecarNow();
 }
 
 let rendering = false;
@@ -466,19 +472,34 @@ function entry(change) {
   return item;
 }
 
-function* details({ at, holder, term, leader, before }) {
+function* details(change) {
+  const { at, holder, term, leader } = change;
   if (leader) yield "this instance";
   if (holder) yield `term ${term}`;
-  if (!before) return;
-  const gap = before.holder ? 0 : at - before.at;
-  const last = before.holder ? before : gap < HANDOVER_MS ? before.before : null;
-  if (last?.holder && last.holder !== holder) yield `${last.holder} led for ${span(at - gap - last.at)}`;
-  if (holder && gap > 0) yield gap < HANDOVER_MS ? `handed over in ${gap.toFixed(0)}\u00a0ms` : `after ${span(gap)} without a leader`;
+  const vacated = vacancy(change);
+  const last = vacated.before;
+  if (!last) return;
+  const gap = at - vacated.at;
+  const told = holder && gap >= HANDOVER_MS;
+  if (last.holder !== holder && !told) yield `${last.holder} led for ${span(vacated.at - last.at)}`;
+  if (told) yield `after ${span(gap)} without a leader`;
+  else if (gap > 0) yield `handed over in ${gap.toFixed(0)}\u00a0ms`;
 }
 
-/** Whether a change is only the beginning of a hand-over, and is told with its end. */
-const isGap = ({ holder, at, before, after }) =>
-  !holder && before?.holder && after?.holder && after.at - at < HANDOVER_MS;
+/** The first change of those, up to this one, before which nobody led. This one, if somebody did. */
+function vacancy(change) {
+  while (change.before && !change.before.holder) change = change.before;
+  return change;
+}
+
+/** Whether a change is only a part of a time without a leader that is told with another change. */
+function isGap(change) {
+  if (change.holder) return false;
+  if (change.before && !change.before.holder) return true;
+  let next = change.after;
+  while (next && !next.holder) next = next.after;
+  return next !== undefined && next.at - change.at < HANDOVER_MS;
+}
 
 // Small things.
 

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use super::super::StoreError;
 use super::{Failure, Open, Shared, errors};
-use crate::election::clock::BootTime;
+use crate::election::clock::{BootTime, Clock as _, HostClock};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
@@ -78,7 +78,8 @@ impl Ask {
 struct Call {
     ticket: u64,
     ask: Ask,
-    /// Until when it waits for another process's lock.
+    /// Until when it waits for another process's lock, by the host's clock: whatever clock judges
+    /// the leases, this wait is a real one.
     patient_until: BootTime,
 }
 
@@ -118,7 +119,7 @@ impl Shared {
     }
 
     fn join_line(self: &Arc<Self>, ask: Ask) -> Result<u64, StoreError> {
-        let patient_until = self.clock.now().boot + self.patience;
+        let patient_until = HostClock.now().boot + self.patience;
         let mut line = self.line();
         if line.at_work.is_none() {
             self.hire(&mut line)?;
@@ -233,7 +234,7 @@ impl Worker {
 
     /// Puts calls that met a lock back in line; those that have waited long enough hear of it.
     fn put_back(&self, calls: Vec<Call>) {
-        let now = self.shared.clock.now().boot;
+        let now = HostClock.now().boot;
         let calls = calls.into_iter().filter(|call| !call.ask.is_given_up());
         let (patient, impatient): (Vec<_>, Vec<_>) =
             calls.partition(|call| now < call.patient_until);
@@ -258,7 +259,8 @@ impl Worker {
         let (writes, mut others): (Vec<_>, Vec<_>) = calls.into_iter().partition(is_write);
         others.reverse();
         while let Some(call) = others.pop() {
-            if let Err((failure, call)) = self.answer(&mut connection.database, call).await {
+            if let Err(failed) = self.answer(&mut connection.database, call).await {
+                let (failure, call) = *failed;
                 others.push(call);
                 others.extend(writes);
                 return self.failed(failure, others);
@@ -293,9 +295,9 @@ impl Worker {
         &self,
         database: &mut SqliteConnection,
         call: Call,
-    ) -> Result<(), (Failure, Call)> {
+    ) -> Result<(), Box<(Failure, Call)>> {
         let Call { ticket, ask, patient_until } = call;
-        let again = |failure, ask| Err((failure, Call { ticket, ask, patient_until }));
+        let again = |failure, ask| Err(Box::new((failure, Call { ticket, ask, patient_until })));
         match ask {
             Ask::Open(reply) => drop(reply.send(Ok(()))),
             Ask::List(reply) => match self.own(self.shared.select_all(database).await) {
@@ -345,6 +347,10 @@ impl Worker {
         let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
         for call in calls {
             let Ask::Write(write, _) = &call.ask else { continue };
+            if call.ask.is_given_up() {
+                told.push(Err(errors::locked(&self.shared.path)));
+                continue;
+            }
             let swapped = self.own(self.shared.swap(&mut transaction, write).await)?;
             let won = matches!(swapped, Ok(Swapped::Won(_)));
             changes_leader |= won && write.record.changes_leader();

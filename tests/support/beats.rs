@@ -1,0 +1,53 @@
+//! Work that shows signs of life, with the term it runs in.
+
+use std::fs;
+
+use super::{Pasture, eventually};
+
+/// A sign of life every few milliseconds.
+pub const BEAT: &str = "while :; do read up idle < /proc/uptime; \
+                        echo \"$BELLWETHER_TERM $up\" >> beats; sleep 0.02; done";
+
+/// The same, with children in and out of its process group, and none of them heeds SIGTERM.
+pub fn stubborn() -> String {
+    format!("trap '' TERM INT HUP; ({BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}")
+}
+
+/// One sign of life.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beat {
+    pub term: u64,
+    pub at: f64,
+}
+
+pub fn beats(pasture: &Pasture) -> Vec<Beat> {
+    let text = fs::read_to_string(pasture.folder().join("beats")).unwrap_or_default();
+    // The last line may be in the making.
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines
+        .filter_map(|line| {
+            let (term, at) = line.split_once(' ')?;
+            Some(Beat { term: term.parse().ok()?, at: at.parse().ok()? })
+        })
+        .collect()
+}
+
+/// Waits for a sign of life of a term later than `after`.
+#[track_caller]
+pub fn beat_after(pasture: &Pasture, after: u64) -> Beat {
+    eventually("the command runs", || beats(pasture).into_iter().find(|beat| beat.term > after))
+}
+
+/// Checks that the work of each term had ended when that of the next began.
+#[track_caller]
+pub fn never_overlapped(pasture: &Pasture) {
+    let mut beats = beats(pasture);
+    assert!(!beats.is_empty(), "nobody worked");
+    beats.sort_by_key(|beat| beat.term);
+    for pair in beats.chunk_by(|one, other| one.term == other.term).collect::<Vec<_>>().windows(2) {
+        let last = pair[0].iter().map(|beat| beat.at).fold(0.0, f64::max);
+        let first = pair[1].iter().map(|beat| beat.at).fold(f64::INFINITY, f64::min);
+        let (old, new) = (pair[0][0].term, pair[1][0].term);
+        assert!(last <= first, "term {old} worked at {last}, term {new} already at {first}");
+    }
+}
