@@ -150,6 +150,18 @@ pub fn is_leader_only(name: &OsString) -> bool {
     Path::new(name).file_name().is_some_and(|name| name == LEADER_ONLY)
 }
 
+/// Whether these words are a command line of this program; nothing is done.
+///
+/// # Errors
+///
+/// What is wrong with them. That help is asked for is no error.
+pub fn check_words(line: impl IntoIterator<Item = OsString>) -> Result<(), clap::Error> {
+    match Cli::try_parse_from(words(line.into_iter())) {
+        Err(error) if error.use_stderr() => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// The command line as it is meant: `leader_only CMD…` is `bellwether only -- CMD…`. What begins
 /// with a dash is no command but a flag.
 fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
