@@ -2,7 +2,7 @@
 //! only a registry has: its scripts are run here without one.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ const PAPERS: &str = "usr/share/doc/bellwether";
 
 /// An image, in a place of its own.
 pub struct Image {
-    place: tempfile::TempDir,
+    place: PathBuf,
     /// Its digest, or what buildah calls it.
     id: String,
 }
@@ -27,12 +27,11 @@ impl Image {
     /// The image that the tests of this process share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Image> = OnceLock::new();
-        SHARED.get_or_init(Self::build)
+        SHARED.get_or_init(|| Self::build(place_of_this_process()))
     }
 
-    fn build() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let context = place.path().join("context");
+    fn build(place: PathBuf) -> Self {
+        let context = place.join("context");
         fs::create_dir(&context).unwrap();
         let root = context.join("image");
         must(Command::new(project().join("image/root.sh")).arg(static_binary()).arg(root));
@@ -40,19 +39,19 @@ impl Image {
         let dockerfile = fs::read_to_string(project().join("Dockerfile")).unwrap();
         let (_, last) = dockerfile.split_once("\nFROM scratch\n").expect("the last stage");
         let whole = format!("FROM scratch AS build\nCOPY . /\nFROM scratch\n{last}");
-        fs::write(place.path().join("Dockerfile"), whole).unwrap();
+        fs::write(place.join("Dockerfile"), whole).unwrap();
         let mut image = Self { place, id: String::new() };
         let mut command = image.buildah();
         command.args(["build", "--quiet", "--format", "docker", "--isolation", "chroot"]);
-        command.args(["--timestamp", "0", "--file"]).arg(image.place.path().join("Dockerfile"));
+        command.args(["--timestamp", "0", "--file"]).arg(image.place.join("Dockerfile"));
         image.id = must(command.arg(&context)).trim().to_owned();
         image
     }
 
     fn buildah(&self) -> Command {
         let mut command = Command::new("buildah");
-        command.args(["--storage-driver", "vfs", "--root"]).arg(self.place.path().join("root"));
-        command.arg("--runroot").arg(self.place.path().join("runroot"));
+        command.args(["--storage-driver", "vfs", "--root"]).arg(self.place.join("root"));
+        command.arg("--runroot").arg(self.place.join("runroot"));
         command
     }
 
@@ -73,12 +72,26 @@ impl Image {
 
     /// Its file system. Not to be changed.
     pub fn files(&self) -> &Path {
-        static MOUNTED: OnceLock<std::path::PathBuf> = OnceLock::new();
+        static MOUNTED: OnceLock<PathBuf> = OnceLock::new();
         MOUNTED.get_or_init(|| {
             let container = must(self.buildah().args(["from", &self.id]));
             must(self.buildah().args(["mount", container.trim()])).trim().into()
         })
     }
+}
+
+/// A folder that outlives the tests, because they share it: the next run removes it.
+fn place_of_this_process() -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+    fs::create_dir_all(&all).unwrap();
+    for old in fs::read_dir(&all).unwrap().map(|entry| entry.unwrap()) {
+        if !Path::new("/proc").join(old.file_name()).exists() {
+            must(Command::new("rm").arg("-rf").arg(old.path()));
+        }
+    }
+    let own = all.join(std::process::id().to_string());
+    fs::create_dir(&own).unwrap();
+    own
 }
 
 /// Every file below a folder, by its path in it.
@@ -121,7 +134,9 @@ fn its_settings_are_those_that_the_documents_speak_of() {
 
 #[test]
 fn built_again_it_has_the_same_layers() {
-    assert_eq!(Image::build().layers(), Image::shared().layers());
+    let place = tempfile::tempdir().unwrap();
+    let again = Image::build(place.path().to_owned());
+    assert_eq!(again.layers(), Image::shared().layers());
 }
 
 #[test]

@@ -1,16 +1,13 @@
 //! The tools of the platforms, as tests/platforms/setup.sh installs them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-/// The root of this project.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::support::tools;
+pub use crate::support::tools::{must, project as root, said};
 
 pub fn text(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -18,32 +15,12 @@ pub fn text(path: &str) -> String {
 
 /// A program of the Python packages.
 pub fn python(program: &str) -> Command {
-    installed(root().join("target/tools/platforms/bin").join(program))
+    tools::tool(&format!("platforms/bin/{program}"))
 }
 
 /// A program that stands by itself.
 pub fn tool(program: &str) -> Command {
-    installed(root().join("target/tools/bin").join(program))
-}
-
-fn installed(path: PathBuf) -> Command {
-    assert!(path.exists(), "{} is not installed: make setup", path.display());
-    Command::new(path)
-}
-
-/// Runs it to its end, which has to be a success; what it printed.
-#[track_caller]
-pub fn must(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| {
-        panic!("{:?} cannot be run: {error}: make setup", command.get_program())
-    });
-    assert!(output.status.success(), "{command:?}: {}", said(&output));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Everything that it printed.
-pub fn said(output: &Output) -> String {
-    [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
+    tools::tool(&format!("bin/{program}"))
 }
 
 /// A YAML file, with CloudFormation's short tags spelled out.
