@@ -10,6 +10,10 @@ use crate::support::{Flock, Pasture, QUICK, Sidecar, Witness, bellwether, eventu
 pub const THRESHOLDS: [&str; 6] =
     ["--gate-period", "200ms", "--gate-timeout", "2s", "--gate-failures", "2"];
 
+/// A lease that is not lost while a busy machine starts processes, for what depends on its being
+/// kept.
+pub const PATIENT: [&str; 4] = ["--lease-duration", "15s", "--renew-deadline", "12s"];
+
 /// A sidecar that obeys this gate.
 pub fn gated(name: &str, pasture: &Pasture, gate: &[&str]) -> Sidecar {
     Sidecar::start_with(name, &pasture.store(), &[&THRESHOLDS, gate].concat())
@@ -201,11 +205,10 @@ fn all_elections_of_a_process_are_behind_its_gate() {
 fn work_under_a_hold_ends_before_the_lease_of_a_dead_application_is_freed() {
     let pasture = Pasture::new();
     let mut app = App::start();
-    let first = gated("a", &pasture, &["--gate-url", &app.url()]);
+    let first = gated("a", &pasture, &[&["--gate-url", &app.url()][..], &PATIENT].concat());
     leads(&first);
-    let second = Sidecar::start("b", &pasture.store());
+    let second = Sidecar::start_with("b", &pasture.store(), &PATIENT);
 
-    // It takes longer to end than a lease lasts.
     let script =
         "trap 'sleep 4; touch ended; exit 0' TERM; touch begun; while :; do sleep 0.1; done";
     let mut only = bellwether();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::gate_command::running;
-use crate::gate_url::{leads, leads_not};
+use crate::gate_url::{PATIENT, leads, leads_not};
 use crate::support::lock::Lock;
 use crate::support::{Pasture, Sidecar, bellwether, eventually};
 
@@ -134,9 +134,10 @@ fn a_hook_that_hangs_holds_up_nothing_but_the_next_and_is_killed_with_all_it_sta
     let mut command = bellwether();
     command.current_dir(pasture.folder()).env("LONG", &mark);
     let flags = ["--on-elected", HANG, "--on-lost", LOST, "--hook-timeout", "4s"];
+    let flags = [&flags[..], &PATIENT].concat();
     let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
     eventually("it hangs", || (running(&mark) > 0).then_some(()));
-    let renewed = sidecar.get("/leader?wait=30s&min-valid=1900ms").unwrap();
+    let renewed = sidecar.get("/leader?wait=30s&min-valid=11s").unwrap();
     assert!(renewed.leads() && renewed.term() == 1, "renewals go on: {renewed:?}");
     eventually("it is stopped", || (running(&mark) == 0).then_some(()));
     let failed = "it did not end in time, and was stopped";
