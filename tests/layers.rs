@@ -65,7 +65,7 @@ fn floor(room: &str) -> usize {
 
 /// Code without comments and without what begins with a test module.
 fn production(text: &str) -> String {
-    let code = text.split("#[cfg(test)]").next().unwrap().lines();
+    let code = text.split("#[cfg(test)]\nmod ").next().unwrap().lines();
     let code = code.filter(|line| !line.trim_start().starts_with("//"));
     code.map(|line| format!("{line}\n")).collect()
 }

@@ -73,7 +73,8 @@ fn missing(error: &clap::Error) -> Vec<String> {
 }
 
 fn check_piece(span: &str) -> Result<(), String> {
-    let Some(words) = shell::commands(span).into_iter().next() else { return Ok(()) };
+    let Some(mut words) = shell::commands(span).into_iter().next() else { return Ok(()) };
+    words.retain(|word| word != "…");
     if words.len() < 2 || !is_program(&words[0]) {
         return Ok(());
     }
