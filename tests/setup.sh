@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # program to look for : Debian package that has it
-needed="cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps
+needed="git:git cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps
         pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
