@@ -185,8 +185,9 @@ fn plays_well(project: &Project) {
     b.stop();
 
     // `down`, and `up` in the morning.
+    let yesterday = beats(&field.0).last().unwrap().term;
     let all = Project::start(project.all());
-    let term = field.worked_in(beats(&field.0).last().unwrap().term);
+    let term = field.worked_in(yesterday);
     stops_in_order(&all.stop());
     let morning = now();
     let _all = Project::start(project.all());
