@@ -20,7 +20,7 @@
 //!
 //! # Many elections, locks and hangs
 //!
-//! See [`line`].
+//! See [`mod@line`].
 
 use std::fmt;
 use std::io;
@@ -50,7 +50,7 @@ pub use crate::host::Host;
 use line::{Ask, Line, Write};
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
-/// commit. It is short, so that looks can go on: the [`line`] waits for the rest.
+/// commit. It is short, so that looks can go on: the [`mod@line`] waits for the rest.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// The shape of the rows that this version writes and understands.
