@@ -143,7 +143,9 @@ fn a_shutdown_waits_for_a_stuck_hold_no_longer_than_the_grace() {
 #[test]
 fn after_a_resignation_a_stuck_hold_keeps_the_lease_no_longer_than_the_grace() {
     let pasture = Pasture::new();
-    let sidecar = leader(&pasture, &["--shutdown-grace", "1s"]);
+    // Long enough for a busy machine not to lose it before the grace is over.
+    let lease = ["--lease-duration", "10s", "--renew-deadline", "8s"];
+    let sidecar = leader(&pasture, &[&["--shutdown-grace", "1s"], &lease[..]].concat());
     let other = standby(&pasture);
     let _stuck = hold_by_hand(&sidecar);
     let (status, _) = post(&sidecar, "/resign", "", r#"{"cooldown":"1h"}"#);
