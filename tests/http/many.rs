@@ -68,12 +68,15 @@ fn two_hundred_on_postgres() {
 /// An application's transaction under the fence of one election: nobody can take that one over
 /// until it ends. The other election does not wait for it.
 #[test]
-fn a_take_over_that_waits_for_a_fence_delays_no_other_election() {
+fn take_overs_that_wait_for_fences_delay_no_other_election() {
     let server: Arc<Server> = Server::shared();
     let database = block_on(server.database());
     let store = server.url(&database);
-    let mut first = Sidecar::start_with("first", &store, &["--election", "a,b"]);
-    let term = leads(&first, "a").term();
+    // More of them than there are connections.
+    let fenced = ["a", "c", "d", "e", "f"];
+    let elections = ["--election", "a,b,c,d,e,f"];
+    let mut first = Sidecar::start_with("first", &store, &elections);
+    let terms = fenced.map(|election| leads(&first, election).term());
     let before = leads(&first, "b").term();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut app = runtime.block_on(server.connect(&database));
@@ -81,16 +84,23 @@ fn a_take_over_that_waits_for_a_fence_delays_no_other_election() {
         let sql = sqlx::AssertSqlSafe(sql);
         runtime.block_on(sqlx::raw_sql(sql).execute(&mut app)).unwrap();
     };
-    run(format!("BEGIN; SELECT bellwether.fence('a', {term})"));
-    let second = Sidecar::start_with("second", &store, &["--election", "a,b"]);
+    run("BEGIN".to_owned());
+    for (election, term) in fenced.iter().zip(terms) {
+        run(format!("SELECT bellwether.fence('{election}', {term})"));
+    }
+    let second = Sidecar::start_with("second", &store, &elections);
     first.kill();
     let taken = leads(&second, "b").term();
     assert_eq!(taken, before + 1);
     two_leases_later();
-    assert!(!leader(&second, "a").leads(), "the transaction has not ended");
+    for election in fenced {
+        assert!(!leader(&second, election).leads(), "the transaction has not ended");
+    }
     let kept = leader(&second, "b");
     assert!(kept.leads() && kept.term() == taken, "{kept:?}");
     assert!(second.log().count("fence") > 0, "it says what it waits for");
     run("COMMIT".to_owned());
-    assert_eq!(leads(&second, "a").term(), term + 1);
+    for (election, term) in fenced.iter().zip(terms) {
+        assert_eq!(leads(&second, election).term(), term + 1);
+    }
 }

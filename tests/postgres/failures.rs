@@ -163,7 +163,7 @@ async fn another_elections_wait_does_not_hold_up_this_ones_calls() {
     let version = won(&store, None, &acquired("a", 1)).await;
     let mut locker = server.connect(&database).await;
     raw_sql("BEGIN; SELECT FROM bellwether.leases FOR UPDATE").execute(&mut locker).await.unwrap();
-    let (election, record) = (default(), acquired("b", 2));
+    let (election, record) = (default(), renewed(&acquired("a", 1)));
     let waits = store.swap(&election, Some(&version), &record);
     let other = async {
         let other = "other".parse().unwrap();

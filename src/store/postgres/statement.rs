@@ -36,6 +36,12 @@ pub const FORMAT: i64 = 1;
 const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
                         ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
 
+/// How long a take-over waits for the row, at most. Another candidate that is just taking it holds it
+/// for a commit, which is milliseconds, or tens of them on a slow disk. Whoever holds it for longer
+/// is a transaction of the application that called the fence, and may do so for minutes; all
+/// elections of this process share the connection, and want it meanwhile.
+const TAKE_OVER_PATIENCE: Duration = Duration::from_millis(100);
+
 /// For a server that does not tell it.
 const NO_TIMELINE: &str = "NULL::text";
 
@@ -80,7 +86,7 @@ pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
     let columns = columns(&nobody, "", timeline);
     // Election names are never empty, so there is no such row.
     let write = dialect.update("", &Version::new(""), &nobody, &columns, timeline);
-    format!("{}; {write}", dialect.settings(true))
+    format!("{}; {write}", dialect.settings(dialect.lock_timeout, true))
 }
 
 /// What the texts depend on.
@@ -88,7 +94,7 @@ pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
 pub struct Dialect {
     /// What the table is called.
     pub names: Names,
-    /// How long the server waits for a lock.
+    /// How long the server waits for a lock; for a take-over, [`TAKE_OVER_PATIENCE`] at most.
     pub lock_timeout: Duration,
 }
 
@@ -96,7 +102,13 @@ impl Statement {
     /// The message. `tells_timeline` is what [`ask_timeline`] found out.
     pub fn text(&self, dialect: &Dialect, tells_timeline: bool) -> String {
         let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
-        let settings = dialect.settings(matches!(self, Self::Swap { .. }));
+        let settings = match self {
+            Self::Observe(_) | Self::List => dialect.settings(dialect.lock_timeout, false),
+            Self::Swap { record, .. } if record.holder.is_some() && record.changes_leader() => {
+                dialect.settings(dialect.lock_timeout.min(TAKE_OVER_PATIENCE), true)
+            }
+            Self::Swap { .. } => dialect.settings(dialect.lock_timeout, true),
+        };
         match self {
             Self::Observe(election) => {
                 format!("{settings}; {}", dialect.look(timeline, Some(election)))
@@ -117,10 +129,10 @@ impl Statement {
 }
 
 impl Dialect {
-    fn settings(&self, writes: bool) -> String {
+    fn settings(&self, lock_timeout: Duration, writes: bool) -> String {
         let lock = format!(
             "SELECT set_config('lock_timeout', '{}ms', true)",
-            self.lock_timeout.as_millis().max(1)
+            lock_timeout.as_millis().max(1)
         );
         if !writes {
             return lock;
@@ -437,7 +449,9 @@ mod tests {
         let renew_time = WallTime::from_unix(Duration::from_secs(2));
         let renewed = LeaseRecord { renew_time, ..acquired.clone() };
         let vacated = LeaseRecord { holder: None, ..renewed.clone() };
-        for (record, notifies) in [(acquired, true), (renewed, false), (vacated, true)] {
+        for (record, notifies, patience) in
+            [(acquired, true, 100), (renewed, false, 800), (vacated, true, 800)]
+        {
             let is_vacated = record.holder.is_none();
             let text = Statement::Swap {
                 election: "default".parse().unwrap(),
@@ -448,7 +462,8 @@ mod tests {
             .text(&dialect, true);
             assert_eq!(text.contains("pg_notify"), notifies, "{text}");
             assert_eq!(text.contains("E'default 1 ' || version"), is_vacated, "{text}");
-            assert!(text.starts_with("SELECT set_config('lock_timeout', '800ms', true)"));
+            let begins = format!("SELECT set_config('lock_timeout', '{patience}ms', true)");
+            assert!(text.starts_with(&begins), "{text}");
             assert!(text.contains("synchronous_commit"));
         }
     }
