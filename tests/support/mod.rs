@@ -203,9 +203,13 @@ impl Sidecar {
         self.child.wait().expect("the process is a child");
     }
 
+    /// Waits until it has exited and all that it wrote is in its log.
     pub fn wait(&mut self) -> ExitStatus {
         let name = self.name.clone();
-        eventually(&format!("{name} exits"), || self.child.try_wait().expect("a child"))
+        let status =
+            eventually(&format!("{name} exits"), || self.child.try_wait().expect("a child"));
+        eventually(&format!("the log of {name} ends"), || self.log.has_ended().then_some(()));
+        status
     }
 
     /// Asks a path; none if nobody answers.

@@ -18,7 +18,8 @@
 //! Whether notifications arrive is tested once, on a channel of the test's own: behind a pooler
 //! that lends its connections by the transaction they do not, and a LISTEN would stay behind on a
 //! connection that other clients use. The test therefore says NOTIFY on a second connection; on
-//! the same one even such a pooler would deliver it.
+//! the same one even such a pooler would deliver it. And it says it three times, a while apart: one
+//! can arrive by chance, if this connection happens to be lent the one that listens just then.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +33,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::{Bell, Hint, Hints};
 use super::errors::{Failure, explain};
-use super::session::{Session, ask_once};
+use super::session::{Session, ask_once, ask_repeatedly};
 use super::statement::{self, Dialect, Statement, literal};
 use super::url::Target;
 use crate::election::lease::ElectionName;
@@ -40,6 +41,11 @@ use crate::election::lease::ElectionName;
 /// How long the self-test waits for its own notification. They arrive within a commit's time; this
 /// much later a server is overloaded, and polling does as well.
 const TEST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many notifications have to arrive, and how far they are apart: farther than a question and its
+/// answer take, so that each needs a chance of its own.
+const TEST_NOTIFICATIONS: u32 = 3;
+const TEST_GAP: Duration = Duration::from_millis(50);
 
 /// How long until a self-test that could not be made (no second connection) is made again.
 const TEST_AGAIN: Duration = Duration::from_secs(30);
@@ -226,6 +232,8 @@ struct Operator {
     push: Push,
     /// The self-test under way: its channel and its end.
     test: Option<(String, tokio::task::JoinHandle<Tested>)>,
+    /// Notifications that it has heard.
+    test_heard: u32,
     test_pause: Duration,
     /// Attempts to connect that failed in a row.
     failures: u32,
@@ -247,6 +255,7 @@ impl Operator {
             session: None,
             push: Push::Untested,
             test: None,
+            test_heard: 0,
             test_pause: Duration::ZERO,
             failures: 0,
         }
@@ -418,10 +427,15 @@ impl Operator {
         }
         let test = tokio::spawn(test(Arc::clone(&self.shared), channel.clone(), self.test_pause));
         self.test = Some((channel, test));
+        self.test_heard = 0;
     }
 
     async fn hear(&mut self, channel: &str, payload: &str) {
         if self.test.as_ref().is_some_and(|(tested, _)| tested == channel) {
+            self.test_heard += 1;
+            if self.test_heard < TEST_NOTIFICATIONS {
+                return;
+            }
             self.stop_test();
             self.push = Push::Arrives;
             self.shared.pushes.store(true, Ordering::Relaxed);
@@ -452,14 +466,15 @@ impl Operator {
     }
 }
 
-/// Sends a notification on a second connection and waits; whoever hears it ends this task.
+/// Sends notifications on a second connection and waits; whoever hears them all ends this task.
 async fn test(shared: Arc<Shared>, channel: String, pause: Duration) -> Tested {
     sleep(pause).await;
     let Ok(options) = shared.target.options().await else { return Tested::Unsent };
     let text = format!("SELECT pg_notify({}, '')::text", literal(&channel));
     let sent = {
         let _second = shared.second.lock().await;
-        timeout(shared.connect_limit(), ask_once(&options, text)).await
+        let limit = shared.connect_limit() + TEST_GAP * TEST_NOTIFICATIONS;
+        timeout(limit, ask_repeatedly(&options, &text, TEST_NOTIFICATIONS, TEST_GAP)).await
     };
     match sent {
         // Behind a pooler it may come back as an answer that sqlx does not expect here.

@@ -63,6 +63,23 @@ impl Drop for Session {
     }
 }
 
+/// Opens a second connection for a moment, asks the same several times with a pause after each, and
+/// closes it again.
+pub async fn ask_repeatedly(
+    options: &PgConnectOptions,
+    text: &str,
+    times: u32,
+    pause: Duration,
+) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    for _ in 0..times {
+        raw_sql(AssertSqlSafe(text)).fetch_all(&mut connection).await?;
+        tokio::time::sleep(pause).await;
+    }
+    let _ = connection.close().await;
+    Ok(())
+}
+
 /// Opens a second connection for a moment, asks, and closes it again.
 pub async fn ask_once(options: &PgConnectOptions, text: String) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
