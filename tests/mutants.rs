@@ -78,13 +78,13 @@ const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "elector.rs",
             "self.learn(now, sent_at, observed);
-        self.may_claim",
+        self.claim_if_over",
             "let mut observed = observed;
         if let Some(observed) = &mut observed {
             observed.record.lease_duration = self.timing.lease_duration();
         }
         self.learn(now, sent_at, observed);
-        self.may_claim",
+        self.claim_if_over",
         )],
         breaks: "I1 one believer",
     },
@@ -233,7 +233,7 @@ const MUTANTS: &[Mutant] = &[
         name: "the lease is kept for ever for work that hangs",
         edits: &[edit(
             "elector.rs",
-            "Event::Overdue => drop(self.held.take_if(|held| held.draining)),",
+            "Event::Overdue => self.let_run_out(),",
             "Event::Overdue => {}",
         )],
         breaks: "I3 a leader exists",

@@ -233,6 +233,14 @@ struct InFlight {
     record: Option<LeaseRecord>,
 }
 
+/// The last lease whose work was not seen to end in time.
+#[derive(Clone, Copy, Debug)]
+struct RunningOut {
+    term: Term,
+    /// Not later than for anybody else.
+    over_at: BootTime,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Resignation {
     cooldown: Duration,
@@ -248,6 +256,7 @@ pub struct Elector {
 
     watch: Watch,
     held: Option<Held>,
+    running_out: Option<RunningOut>,
     in_flight: Option<InFlight>,
 
     /// A swap failed: what the record says now is not known until the next look.
@@ -294,6 +303,7 @@ impl Elector {
             jitter: fastrand::Rng::with_seed(seed),
             watch: Watch::default(),
             held: None,
+            running_out: None,
             in_flight: None,
             unsure: false,
             may_claim: false,
@@ -401,13 +411,16 @@ impl Elector {
                 // Whoever waited for old work to end before standing again looks now.
                 self.hinted |= !under_way && self.held.is_none();
                 self.work_under_way = under_way;
+                if !under_way {
+                    // It ended while the lease was still there, and so may free it.
+                    self.running_out.take_if(|lease| now < lease.over_at);
+                }
             }
             Event::Finish { outcome } => {
                 self.finish = Some(outcome);
                 self.stop_believing(LossReason::Finished);
             }
-            // The record stays: it is vacated only if the work ends before the lease does.
-            Event::Overdue => drop(self.held.take_if(|held| held.draining)),
+            Event::Overdue => self.let_run_out(),
             Event::Shutdown { give_up_at } => {
                 let earlier = self.give_up_at.map_or(give_up_at, |at| at.min(give_up_at));
                 self.give_up_at = Some(earlier);
@@ -444,7 +457,7 @@ impl Elector {
         }
         self.call_answered(sent_at);
         self.learn(now, sent_at, observed);
-        self.may_claim = self.watch.over_at(&self.me).is_some_and(|over_at| over_at <= now);
+        self.claim_if_over(now);
     }
 
     /// Spares the look that a hint asks for otherwise: the lease can be claimed from there.
@@ -456,6 +469,10 @@ impl Elector {
         }
         self.report_following();
         self.schedule_look(now);
+        self.claim_if_over(now);
+    }
+
+    fn claim_if_over(&mut self, now: BootTime) {
         self.may_claim = self.watch.over_at(&self.me).is_some_and(|over_at| over_at <= now);
     }
 
@@ -644,6 +661,14 @@ impl Elector {
         self.lost(term, reason);
     }
 
+    /// The record stays: it is vacated only if the work ends before the lease does.
+    fn let_run_out(&mut self) {
+        if let Some(Held { term, sent_at, .. }) = self.held.take_if(|held| held.draining) {
+            let over_at = sent_at + self.timing.lease_duration();
+            self.running_out = Some(RunningOut { term, over_at });
+        }
+    }
+
     // --- Deciding what to do next ---------------------------------------------------------------
 
     fn next_action(&mut self, now: Now) -> Action {
@@ -660,7 +685,7 @@ impl Elector {
     fn has_left(&self, now: BootTime) -> bool {
         let Some(give_up_at) = self.give_up_at else { return false };
         let swapping = self.in_flight.as_ref().is_some_and(|call| call.record.is_some());
-        let freed = !swapping && !self.unsure && !self.owns_record();
+        let freed = !swapping && !self.unsure && !self.has_record_to_free();
         let timeout = self.timing.call_timeout();
         let tried = self.vacating_since.is_some_and(|since| now >= since + timeout);
         now >= give_up_at || (!self.work_under_way && (freed || tried))
@@ -688,7 +713,14 @@ impl Elector {
             Some(held) => held.draining,
             None => self.finish.is_some() || self.standing_down_at(now).is_some(),
         };
-        stepping_down && !self.work_under_way && (self.owns_record() || self.unsure)
+        stepping_down && !self.work_under_way && (self.has_record_to_free() || self.unsure)
+    }
+
+    /// An outcome is left in the record as long as that is the own one, be the lease over or not.
+    fn has_record_to_free(&self) -> bool {
+        let term = self.watch.observed().map(|o| o.record.term);
+        let runs_out = self.running_out.is_some_and(|lease| Some(lease.term) == term);
+        self.owns_record() && (self.finish.is_some() || !runs_out)
     }
 
     /// The call that is due, if any.

@@ -730,6 +730,36 @@ fn work_that_does_not_end_is_left_to_the_end_of_the_lease() {
     world.run_until(30_000);
     assert!(world.stored().is_held_by(&candidate("me", "1")), "not vacated under the work");
     assert_eq!(world.stored().renew_time.to_string(), renewed, "not renewed either");
+    world.send(Event::Work { under_way: false });
+    world.run_until(50_000);
+    assert!(world.stored().is_held_by(&candidate("me", "1")), "it has run out: nothing to free");
+    world.run_until(120_000);
+    assert_eq!(world.stored().term, 2, "it stands again, under a new term");
+}
+
+#[test]
+fn work_that_ends_late_but_within_the_lease_frees_it() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.send(Event::Resign { cooldown: Duration::from_secs(60) });
+    world.send(Event::Overdue);
+    world.run_until(12_000);
+    assert!(world.stored().is_held_by(&candidate("me", "1")));
+    world.send(Event::Work { under_way: false });
+    world.store_answers();
+    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: 1 }));
+}
+
+#[test]
+fn a_shutdown_leaves_when_a_lease_that_runs_out_has_nothing_to_wait_for() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.send(shutdown(60_000));
+    world.send(Event::Overdue);
+    world.run_until(20_000);
+    assert!(!world.finished, "the work may still end");
+    world.send(Event::Work { under_way: false });
+    assert!(world.finished && world.stored().holder.is_some());
 }
 
 #[test]
