@@ -8,7 +8,7 @@ use std::io;
 
 use crate::alarm::Alarm;
 use crate::candidate::Handle;
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::clock::{BootTime, HostClock};
 use crate::gate::{Gate, Heard, Keeper, Outcome, Rules};
 use crate::metrics::Metrics;
 use metrics::Failures;
@@ -88,19 +88,19 @@ pub fn watch(
     metrics: &Metrics,
 ) -> io::Result<(impl Future<Output = ()> + use<>, Gate)> {
     let mut alarm = Alarm::new()?;
-    let (mut keeper, gate) = Keeper::new(rules, now());
+    let (mut keeper, gate) = Keeper::new(rules, HostClock::boot());
     let counted = Failures::new(metrics, gate.clone(), checks.names()).map_err(io::Error::other)?;
     tracing::info!("the gate is closed until the application is healthy");
     let asking = async move {
         loop {
-            let asked = now();
+            let asked = HostClock::boot();
             let outcomes = checks.ask(rules).await.into_iter().flatten();
             let failures: Vec<_> =
                 outcomes.filter_map(|(check, outcome)| Some((check, outcome.err()?))).collect();
             let why: Vec<_> = failures.iter().map(|(_, unwell)| unwell.why.as_str()).collect();
             let wrote = failures.iter().find_map(|(_, unwell)| unwell.wrote.as_deref());
             let outcome = if why.is_empty() { Ok(()) } else { Err(why.join("; ")) };
-            let heard = keeper.hear(asked, now(), &outcome);
+            let heard = keeper.hear(asked, HostClock::boot(), &outcome);
             report(heard, &outcome, wrote);
             if heard != Heard::NotUpYet {
                 failures.iter().for_each(|(check, _)| counted.count(check));
@@ -135,7 +135,7 @@ pub fn obey(mut gate: Gate, election: Handle) -> io::Result<impl Future<Output =
         let (mut told, mut kept) = (false, true);
         loop {
             // Whoever asks no more says nothing more, whatever was said last.
-            let open = kept && gate.is_open(now());
+            let open = kept && gate.is_open(HostClock::boot());
             if open != told {
                 election.set_gate(open).await;
                 told = open;
@@ -162,8 +162,4 @@ async fn at(alarm: &mut Alarm, time: Option<BootTime>) {
         Some(time) => alarm.until(time).await,
         None => std::future::pending().await,
     }
-}
-
-fn now() -> BootTime {
-    HostClock.now().boot
 }

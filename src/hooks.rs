@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::alarm::Alarm;
 use crate::candidate::Handle;
 use crate::command::group::{CommandSpec, Ended, Group};
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::clock::{BootTime, HostClock};
 use crate::election::leadership::{Leadership, LossReason, StandingDown};
 use crate::election::lease::Term;
 use crate::election::order::Deadlines;
@@ -122,7 +122,7 @@ impl Attendance {
 
     /// What is to be told next.
     fn due(&mut self) -> Option<Due> {
-        let now = now();
+        let now = HostClock::boot();
         let view = self.view.borrow_and_update();
         match self.told {
             None => view.leading(now).map(|own| Due::Elected(own.term)),
@@ -135,7 +135,7 @@ impl Attendance {
     }
 
     fn leads_until(&self) -> Option<BootTime> {
-        self.view.borrow().leading(now()).map(|own| own.until)
+        self.view.borrow().leading(HostClock::boot()).map(|own| own.until)
     }
 
     /// Waits until something may be due: at a change, and at the end of validity.
@@ -177,7 +177,7 @@ impl Attendance {
         let last = self.shutting_down();
         let hooks = &self.attendant.hooks;
         let timeout = if last { hooks.timeout.min(hooks.shutdown_timeout) } else { hooks.timeout };
-        let stop_at = now() + timeout;
+        let stop_at = HostClock::boot() + timeout;
         let deadlines = Deadlines { stop_at, kill_at: stop_at + KILL_AFTER };
         let mut group = Group::start(hook, deadlines)?;
         loop {
@@ -190,7 +190,7 @@ impl Attendance {
                     self.due();
                     if matches!(due, Due::Elected(_)) && self.shutting_down() {
                         // What is left of the time is for the other hook.
-                        group.stop(now() + KILL_AFTER);
+                        group.stop(HostClock::boot() + KILL_AFTER);
                     }
                 }
             }
@@ -199,7 +199,7 @@ impl Attendance {
 
     fn shutting_down(&self) -> bool {
         let view = self.view.borrow();
-        self.over || view.standing_down(now()) == Some(StandingDown::ShuttingDown)
+        self.over || view.standing_down(HostClock::boot()) == Some(StandingDown::ShuttingDown)
     }
 }
 
@@ -219,8 +219,4 @@ fn report(election: &str, hook: &str, term: Term, ended: io::Result<Ended>) {
         Err(error) => format!("its guard cannot be started: {error}"),
     };
     tracing::warn!(election, term, hook, failed, "the hook has failed");
-}
-
-fn now() -> BootTime {
-    HostClock.now().boot
 }

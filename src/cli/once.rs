@@ -276,13 +276,13 @@ impl Waiting {
 
     /// Waits until there is something to say. Safe to cancel.
     async fn tick(&mut self) {
-        let left = self.due_at.since(HostClock.now().boot);
+        let left = self.due_at.since(HostClock::boot());
         tokio::select! {
             () = tokio::time::sleep(left) => {}
             // At once, so that the line is gone before the command writes anything.
             Ok(()) = self.view.changed(), if self.line.is_some() => {}
         }
-        self.due_at = HostClock.now().boot + self.period;
+        self.due_at = HostClock::boot() + self.period;
     }
 
     fn say(&self, key: &str, what: &str) {

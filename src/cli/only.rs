@@ -11,7 +11,7 @@ use super::{EXIT_UNDECIDED, Failure};
 use crate::client::{Client, ClientError, Hold, HoldStream, Leader};
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::config::SidecarArgs;
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::clock::{BootTime, HostClock};
 use crate::election::lease::Term;
 use crate::election::order::{Deadlines, Order};
 use crate::hold::HoldLine;
@@ -79,7 +79,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
 
 /// The sidecar's word, once it is known whether this instance leads or another one.
 async fn decided(client: &Client, wait: Duration) -> Result<Hold, Failure> {
-    let give_up = now() + wait;
+    let give_up = HostClock::boot() + wait;
     let mut told = false;
     loop {
         let undecided = match client.hold().await {
@@ -97,7 +97,7 @@ async fn decided(client: &Client, wait: Duration) -> Result<Hold, Failure> {
                 return Err(Failure::Unavailable(error.to_string()));
             }
         };
-        let left = give_up.since(now());
+        let left = give_up.since(HostClock::boot());
         if left.is_zero() {
             return Err(undecided);
         }
@@ -225,7 +225,7 @@ impl Held {
             }
             // A term ends only once: whatever contradicts that orders the end.
             Order::GoOn(_) => {
-                self.kill_at = now();
+                self.kill_at = HostClock::boot();
                 self.lose("the sidecar contradicts itself: stopping the command");
             }
             Order::End { kill_at } => {
@@ -248,7 +248,7 @@ impl Held {
     }
 
     fn end_within(&mut self, grace: Duration) {
-        self.patience = Some(now() + grace);
+        self.patience = Some(HostClock::boot() + grace);
         self.stop();
     }
 
@@ -269,8 +269,4 @@ impl Held {
         }
         own.unwrap_or(EXIT_UNDECIDED)
     }
-}
-
-fn now() -> BootTime {
-    HostClock.now().boot
 }

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use super::Failure;
 use crate::client::{Client, ClientError};
 use crate::config::SidecarArgs;
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::clock::HostClock;
 
 /// How often to ask. The sidecar is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -39,9 +39,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let client = args.sidecar.check()?;
-    let give_up = now() + args.timeout;
+    let give_up = HostClock::boot() + args.timeout;
     loop {
-        let left = give_up.since(now());
+        let left = give_up.since(HostClock::boot());
         let asked =
             if args.leading { leads(&client, left).await } else { is_decided(&client).await };
         let why = match asked {
@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
                 return Err(Failure::Unavailable(error.to_string()));
             }
         };
-        let left = give_up.since(now());
+        let left = give_up.since(HostClock::boot());
         if left.is_zero() {
             let after = humantime::format_duration(args.timeout);
             return Err(Failure::Undecided(format!("not within {after}: {why}")));
@@ -78,8 +78,4 @@ async fn is_decided(client: &Client) -> Result<Option<String>, ClientError> {
         StatusCode::SERVICE_UNAVAILABLE => Ok(Some(answer.words())),
         _ => Err(client.refused(answer.words())),
     }
-}
-
-fn now() -> BootTime {
-    HostClock.now().boot
 }

@@ -16,7 +16,7 @@ use super::message::{Report, Request};
 use super::plan::{self, Deadlines, Exit, Plan};
 use super::{guard, processes};
 use crate::alarm::Alarm;
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::clock::{BootTime, HostClock};
 use crate::election::lease::Term;
 
 /// The variable that marks a command's processes as those of one guard.
@@ -274,13 +274,13 @@ impl Group {
     /// Asks the command to end, and kills what is left of it at `kill_at`, which has to be a time
     /// that the lease allows. May be said again with a later time when the lease was renewed.
     pub fn stop(&mut self, kill_at: BootTime) {
-        self.plan.stop(HostClock.now().boot, kill_at);
+        self.plan.stop(HostClock::boot(), kill_at);
         self.tell(Request::Stop { kill_at });
     }
 
     /// Kills the command now.
     pub fn kill(&mut self) {
-        self.stop(HostClock.now().boot);
+        self.stop(HostClock::boot());
     }
 
     /// A guard that does not take a message in is gone or stuck. Then the work ends by the deadlines
@@ -356,7 +356,7 @@ impl Group {
         }
         self.kill_group();
         self.push_guard();
-        self.watch = Watch::Pushed { until: HostClock.now().boot + LAST_CHANCE };
+        self.watch = Watch::Pushed { until: HostClock::boot() + LAST_CHANCE };
     }
 
     fn guard_is_lost(&mut self) {
@@ -366,7 +366,7 @@ impl Group {
         );
         let _ = self.child.start_kill();
         self.kill_group();
-        self.watch = Watch::Sweeping { next: HostClock.now().boot, quiet: 0 };
+        self.watch = Watch::Sweeping { next: HostClock::boot(), quiet: 0 };
     }
 
     /// Kills what carries the mark: also what has left the group, or was started in the last
@@ -374,7 +374,7 @@ impl Group {
     fn sweep(&mut self, quiet: u32) {
         let quiet = if processes::kill_marked(&self.mark) == 0 { quiet + 1 } else { 0 };
         self.watch = if quiet < QUIET_ROUNDS {
-            Watch::Sweeping { next: HostClock.now().boot + SWEEP_PERIOD, quiet }
+            Watch::Sweeping { next: HostClock::boot() + SWEEP_PERIOD, quiet }
         } else {
             Watch::Done(self.exited.unwrap_or(Ended::GuardLost))
         };

@@ -20,7 +20,7 @@ use super::message::{Report, Request};
 use super::plan::{Action, Deadlines, Exit, LEFTOVER_GRACE, ORPHAN_GRACE, Plan};
 use super::processes::{self, Reaped};
 use crate::alarm::Alarm;
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::clock::{BootTime, HostClock};
 
 /// The first argument by which the program knows that it is to be the guard. Hidden from people.
 pub const SUBCOMMAND: &str = "guard";
@@ -91,7 +91,7 @@ async fn guard(command: Command, channel: Channel, children: SignalStream) -> io
     let alarm = Alarm::new()?;
     let Some((deadlines, stdin)) = order(&channel).await else { return Ok(()) };
     let mut plan = Plan::new(deadlines);
-    if plan.act(now()) != Action::Run {
+    if plan.act(HostClock::boot()) != Action::Run {
         return channel.send(&Report::TooLate.encode(), None);
     }
     match start(command, stdin) {
@@ -126,10 +126,6 @@ fn start(mut command: Command, stdin: OwnedFd) -> io::Result<Pid> {
 /// If main is gone there is nobody to tell, and that is noticed elsewhere.
 fn report(channel: &Channel, report: Report) {
     let _ = channel.send(&report.encode(), None);
-}
-
-fn now() -> BootTime {
-    HostClock.now().boot
 }
 
 /// A command under guard.
@@ -183,7 +179,7 @@ impl Guard {
             if self.reap_all() {
                 return report(&self.channel, Report::Gone);
             }
-            match self.plan.act(now()) {
+            match self.plan.act(HostClock::boot()) {
                 Action::Run => {}
                 Action::Terminate => self.terminate(),
                 Action::Kill => self.kill(),
@@ -209,10 +205,10 @@ impl Guard {
             Some(Request::Keep) => self.kept = fd.flatten(),
             Some(Request::Extend(deadlines)) => self.plan.extend(deadlines),
             Some(Request::Signal(number)) => self.pass_on(number),
-            Some(Request::Stop { kill_at }) => self.plan.stop(now(), kill_at),
+            Some(Request::Stop { kill_at }) => self.plan.stop(HostClock::boot(), kill_at),
             Some(Request::Start(_)) | None => {
                 self.connected = false;
-                self.plan.hasten(now(), now() + ORPHAN_GRACE);
+                self.plan.hasten(HostClock::boot(), HostClock::boot() + ORPHAN_GRACE);
             }
         }
     }
@@ -240,9 +236,9 @@ impl Guard {
     /// An end that is noticed after the deadline counts as ordered: main may have seen to it.
     fn leader_ended(&mut self, exit: Exit) {
         self.leader = None;
-        let stopped = self.plan.act(now()) > Action::Run;
+        let stopped = self.plan.act(HostClock::boot()) > Action::Run;
         report(&self.channel, Report::Exited { exit, stopped });
-        self.plan.hasten(now(), now() + LEFTOVER_GRACE);
+        self.plan.hasten(HostClock::boot(), HostClock::boot() + LEFTOVER_GRACE);
     }
 
     /// Asks the group to end; after the command itself has ended, whatever it left behind.
@@ -298,8 +294,10 @@ impl Guard {
     /// When to turn again if nothing happens.
     fn due(&self) -> BootTime {
         match self.plan.next() {
-            None => now() + self.kill_period,
-            Some(next) if self.leader.is_none() => cmp::min(next, now() + ADOPTION_PERIOD),
+            None => HostClock::boot() + self.kill_period,
+            Some(next) if self.leader.is_none() => {
+                cmp::min(next, HostClock::boot() + ADOPTION_PERIOD)
+            }
             Some(next) => next,
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::clock::{BootTime, HostClock};
 
 /// How much is kept, in bytes: a traceback, and little enough for any store's record.
 const KEPT: usize = 4096;
@@ -63,7 +63,7 @@ impl Tail {
     /// What was kept, from the beginning of a line on if it was cut, once the stream has ended.
     /// May be dropped at any point and called again, without waiting for longer.
     pub async fn text(&mut self) -> Option<String> {
-        let now = HostClock.now().boot;
+        let now = HostClock::boot();
         let left = self.give_up_at.get_or_insert(now + PATIENCE).since(now);
         let _ = tokio::time::timeout(left, self.done.wait_for(|done| *done)).await;
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

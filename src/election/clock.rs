@@ -93,6 +93,13 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostClock;
 
+impl HostClock {
+    /// The time since the boot of the host, now.
+    pub fn boot() -> BootTime {
+        Self.now().boot
+    }
+}
+
 impl Clock for HostClock {
     fn now(&self) -> Now {
         #[expect(clippy::disallowed_methods, reason = "this is the one place")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Unwell;
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::command::tail::Tail;
-use crate::election::clock::{Clock, HostClock};
+use crate::election::clock::HostClock;
 use crate::election::order::Deadlines;
 
 /// How long what was asked to end has until it is killed: a shell needs a few milliseconds to heed
@@ -32,7 +32,7 @@ impl CommandCheck {
             Unwell::new(format!("the gate's command: cannot start its guard: {error}"))
         };
         let (pipe, mut tail) = Tail::kept_only().map_err(cannot)?;
-        let stop_at = HostClock.now().boot + within;
+        let stop_at = HostClock::boot() + within;
         let deadlines = Deadlines { stop_at, kill_at: stop_at + KILL_AFTER };
         let mut group = Group::start(&self.0.clone().stderr(pipe), deadlines).map_err(cannot)?;
         let said = match group.ended().await {

@@ -4,7 +4,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
-use crate::election::clock::{Clock, HostClock};
+use crate::election::clock::HostClock;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 
@@ -53,7 +53,7 @@ impl Collector for Open {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.shown.set(i64::from(self.gate.is_open(HostClock.now().boot)));
+        self.shown.set(i64::from(self.gate.is_open(HostClock::boot())));
         self.shown.collect()
     }
 }

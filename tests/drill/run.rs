@@ -5,12 +5,9 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use crate::support::beats::{BEAT, beat_after, beats, never_overlapped};
 use crate::support::lock::Lock;
 use crate::support::{Log, Pasture, QUICK, bellwether, eventually, kill};
-
-/// A command that shows a sign of life every few milliseconds, with the term it runs in.
-const BEAT: &str = "while :; do read up idle < /proc/uptime; \
-                    echo \"$BELLWETHER_TERM $up $BELLWETHER_IDENTITY\" >> beats; sleep 0.02; done";
 
 /// A `bellwether run` of its own, killed when dropped.
 struct Runner {
@@ -48,44 +45,6 @@ impl Drop for Runner {
         if std::thread::panicking() {
             eprintln!("--- log:\n{}", self.log.text());
         }
-    }
-}
-
-/// One sign of life.
-#[derive(Clone, Debug, PartialEq)]
-struct Beat {
-    term: u64,
-    at: f64,
-    name: String,
-}
-
-fn beats(pasture: &Pasture) -> Vec<Beat> {
-    let text = fs::read_to_string(pasture.folder().join("beats")).unwrap_or_default();
-    // The last line may be in the making.
-    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    lines
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            let (term, at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            Some(Beat { term, at, name: words.next()?.to_owned() })
-        })
-        .collect()
-}
-
-/// Waits for a sign of life of a term later than `after`.
-#[track_caller]
-fn beat_after(pasture: &Pasture, after: u64) -> Beat {
-    eventually("the command runs", || beats(pasture).into_iter().find(|beat| beat.term > after))
-}
-
-/// Once a command of a later term was alive, no command of an earlier term ever was again.
-#[track_caller]
-fn assert_no_overlap(pasture: &Pasture) {
-    let beats = beats(pasture);
-    for term in beats.iter().map(|beat| beat.term) {
-        let last = beats.iter().filter(|b| b.term == term).map(|b| b.at).fold(0.0, f64::max);
-        let overlap = beats.iter().find(|beat| beat.term > term && beat.at < last);
-        assert!(overlap.is_none(), "term {term} beat at {last}, after {overlap:?}");
     }
 }
 
@@ -140,8 +99,8 @@ fn sigterm_ends_the_command_and_hands_over() {
     assert_eq!(first.exit_code(), Some(0));
     assert_eq!(first.log.count("lease vacated"), 1);
     let next = beat_after(&pasture, term);
-    assert_eq!((next.term, next.name.as_str()), (term + 1, "b"));
-    assert_no_overlap(&pasture);
+    assert_eq!((next.term, next.by.as_str()), (term + 1, "b"));
+    never_overlapped(&pasture);
 }
 
 #[test]
@@ -157,7 +116,7 @@ fn the_lease_is_kept_for_a_command_that_takes_longer_than_it_to_end() {
     first.signal("TERM");
     let next = beat_after(&pasture, term);
     assert!(pasture.folder().join("finished").exists(), "it was killed before it had ended");
-    assert_eq!((next.term, next.name.as_str()), (term + 1, "b"));
+    assert_eq!((next.term, next.by.as_str()), (term + 1, "b"));
     assert_eq!(first.exit_code(), Some(0));
 }
 
@@ -170,7 +129,7 @@ fn a_killed_instance_leaves_no_command_behind() {
     let _second = Runner::start("b", &pasture, BEAT);
     first.signal("KILL");
     beat_after(&pasture, term);
-    assert_no_overlap(&pasture);
+    never_overlapped(&pasture);
 }
 
 #[test]
@@ -181,12 +140,12 @@ fn a_frozen_instance_does_not_keep_its_command_running() {
     let _second = Runner::start("b", &pasture, BEAT);
     first.signal("STOP");
     let next = beat_after(&pasture, term);
-    assert_eq!(next.name, "b");
+    assert_eq!(next.by, "b");
     first.signal("CONT");
     eventually("the first stands again", || {
         (first.log.count("another instance leads") > 0).then_some(())
     });
-    assert_no_overlap(&pasture);
+    never_overlapped(&pasture);
 }
 
 #[test]
@@ -204,7 +163,7 @@ fn a_lost_store_ends_the_command_and_it_runs_again_afterwards() {
     assert_eq!(beats(&pasture).len(), count, "nobody runs it while the store is away");
     drop(lock);
     assert!(beat_after(&pasture, term).term > term);
-    assert_no_overlap(&pasture);
+    never_overlapped(&pasture);
 }
 
 /// Fifty losses by SIGKILL, SIGTERM and SIGSTOP, of commands that ignore SIGTERM and have children
@@ -222,16 +181,16 @@ fn through_fifty_forced_losses_the_command_never_runs_twice() {
     for signal in ["KILL", "TERM", "STOP"].into_iter().cycle().take(50) {
         let beat = beat_after(&pasture, term);
         term = beat.term;
-        let place = NAMES.iter().position(|name| *name == beat.name).unwrap();
+        let place = NAMES.iter().position(|name| *name == beat.by).unwrap();
         runners[place].signal(signal);
         if signal == "STOP" {
             beat_after(&pasture, term);
             runners[place].signal("CONT");
         } else {
-            runners[place] = start(&beat.name);
+            runners[place] = start(&beat.by);
         }
     }
     beat_after(&pasture, term);
     assert!(term >= 50, "every loss made a new term");
-    assert_no_overlap(&pasture);
+    never_overlapped(&pasture);
 }

@@ -147,7 +147,7 @@ fn signals_are_passed_on_and_sigterm_ends_it() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture, &[]);
     let script = "trap 'echo hup >> signals' HUP; trap 'exit 5' TERM; \
-                  echo 1 0 > beats; while :; do sleep 0.01; done";
+                  echo 1 0 a > beats; while :; do sleep 0.01; done";
     let mut only = Only::start(&sidecar, &pasture, script);
     beat_after(&pasture, 0);
     only.signal("HUP");

@@ -223,14 +223,3 @@ fn what_the_pages_quote_is_what_the_sidecar_says() {
         assert!(pages.iter().any(|page| page.contains(quoted)), "no page quotes: {quoted}");
     }
 }
-
-#[test]
-fn the_links_of_the_pages_lead_somewhere() {
-    for page in ["docs/ecs.md", "docs/beanstalk.md", "docs/compose.md"] {
-        let text = text(page);
-        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
-            let file = link.split('#').next().unwrap();
-            assert!(root().join("docs").join(file).exists(), "{page}: {link}");
-        }
-    }
-}

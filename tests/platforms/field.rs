@@ -16,7 +16,7 @@ impl Field {
         // It goes on for a while after it was asked to end, as work does that must not be cut off.
         let work = format!(
             "trap 'ending=1' TERM\nending=0 left=0\nwhile :; do\n\
-             read up idle < /proc/uptime\necho \"$BELLWETHER_TERM $up\" >> {folder}/beats\n\
+             read up idle < /proc/uptime\necho \"$BELLWETHER_TERM $up $BELLWETHER_IDENTITY\" >> {folder}/beats\n\
              sleep 0.02\n[ $ending = 0 ] || left=$((left + 1))\n\
              if [ $left -gt 15 ]; then echo \"$BELLWETHER_TERM\" >> {folder}/finished; exit 0; fi\n\
              done\n",

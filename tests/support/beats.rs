@@ -6,7 +6,8 @@ use super::{Pasture, eventually};
 
 /// A sign of life every few milliseconds.
 pub const BEAT: &str = "while :; do read up idle < /proc/uptime; \
-                        echo \"$BELLWETHER_TERM $up\" >> beats; sleep 0.02; done";
+                        echo \"$BELLWETHER_TERM $up $BELLWETHER_IDENTITY\" >> beats; \
+                        sleep 0.02; done";
 
 /// The same, with children in and out of its process group, and none of them heeds SIGTERM.
 pub fn stubborn() -> String {
@@ -14,10 +15,12 @@ pub fn stubborn() -> String {
 }
 
 /// One sign of life.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Beat {
     pub term: u64,
     pub at: f64,
+    /// The identity of the instance.
+    pub by: String,
 }
 
 pub fn beats(pasture: &Pasture) -> Vec<Beat> {
@@ -26,8 +29,9 @@ pub fn beats(pasture: &Pasture) -> Vec<Beat> {
     let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
     lines
         .filter_map(|line| {
-            let (term, at) = line.split_once(' ')?;
-            Some(Beat { term: term.parse().ok()?, at: at.parse().ok()? })
+            let mut words = line.split(' ');
+            let (term, at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            Some(Beat { term, at, by: words.next()?.to_owned() })
         })
         .collect()
 }

@@ -65,7 +65,7 @@ impl Reset<'_> {
         loop {
             let (found, over_at) = self.look().await?;
             let Some(found) = found else { return Ok(None) };
-            let left = over_at.since(now());
+            let left = over_at.since(HostClock::boot());
             if left.is_zero() {
                 return Ok(Some(found));
             }
@@ -84,9 +84,9 @@ impl Reset<'_> {
     }
 
     async fn look(&mut self) -> Result<(Option<Observed>, BootTime), Failure> {
-        let (sent, observe) = (now(), self.store.observe(&self.config.election));
+        let (sent, observe) = (HostClock::boot(), self.store.observe(&self.config.election));
         let found = within(&self.config.store, PATIENCE, observe).await?;
-        let received = now();
+        let received = HostClock::boot();
         self.watch.saw(found.clone(), sent, received);
         Ok((found, self.watch.over_at(&self.me).unwrap_or(received)))
     }
@@ -117,8 +117,4 @@ impl Reset<'_> {
             Swapped::Lost(_) => Ok(false),
         }
     }
-}
-
-fn now() -> BootTime {
-    HostClock.now().boot
 }

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use super::super::StoreError;
 use super::{Failure, Open, Shared, errors};
-use crate::election::clock::{BootTime, Clock as _, HostClock};
+use crate::election::clock::{BootTime, HostClock};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
@@ -119,7 +119,7 @@ impl Shared {
     }
 
     fn join_line(self: &Arc<Self>, ask: Ask) -> Result<u64, StoreError> {
-        let patient_until = HostClock.now().boot + self.patience;
+        let patient_until = HostClock::boot() + self.patience;
         let mut line = self.line();
         if line.at_work.is_none() {
             self.hire(&mut line)?;
@@ -234,7 +234,7 @@ impl Worker {
 
     /// Puts calls that met a lock back in line; those that have waited long enough hear of it.
     fn put_back(&self, calls: Vec<Call>) {
-        let now = HostClock.now().boot;
+        let now = HostClock::boot();
         let calls = calls.into_iter().filter(|call| !call.ask.is_given_up());
         let (patient, impatient): (Vec<_>, Vec<_>) =
             calls.partition(|call| now < call.patient_until);
