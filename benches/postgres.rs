@@ -285,7 +285,7 @@ fn whoever_leads_next(flock: &[Sidecar]) -> mpsc::Receiver<(u64, BootTime)> {
     found
 }
 
-/// The shortest lease that the documentation recommends, while every core is busy.
+/// A lease of one second while every core is busy: what the documentation says of it.
 fn one_second_lease() {
     const SPAN: Duration = Duration::from_secs(300);
     let server = durable_server();
