@@ -140,3 +140,68 @@ fn two_hundred_elections_can_be_filtered() {
     assert_eq!(browser.eval(overflow), 0, "nothing is wider than a phone");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+/// Words whose contrast to what is behind them is less than the 4.5 to 1 that WCAG asks for (AA).
+///
+/// Colours are drawn one over the other, from the root to the words, and read back: whatever way a
+/// style sheet has to name or mix them.
+const FAINT_WORDS: &str = "(() => {
+    const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+    const drawn = colors => {
+        canvas.globalAlpha = 1;
+        for (const [color, alpha] of [['white', 1], ...colors]) {
+            canvas.globalAlpha = alpha;
+            canvas.fillStyle = color;
+            canvas.fillRect(0, 0, 1, 1);
+        }
+        const linear = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map(byte => {
+            const part = byte / 255;
+            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    };
+    const faint = [];
+    const visit = (element, behind, alpha) => {
+        const style = getComputedStyle(element);
+        alpha *= Number(style.opacity);
+        behind = [...behind, [style.backgroundColor, alpha]];
+        const words = [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE)
+            .map(node => node.data.trim()).join('');
+        if (words && element.checkVisibility()) {
+            const [dark, light] = [drawn(behind), drawn([...behind, [style.color, alpha]])].sort((a, b) => a - b);
+            const ratio = (light + 0.05) / (dark + 0.05);
+            seen++;
+            if (ratio < 4.5) faint.push(`${words}: ${ratio.toFixed(2)}`);
+        }
+        for (const child of element.children) visit(child, behind, alpha);
+    };
+    let seen = 0;
+    visit(document.documentElement, [['Canvas', 1]], 1);
+    return { seen, faint };
+})()";
+
+#[test]
+fn every_word_can_be_read_by_day_and_by_night_in_every_state() {
+    let pasture = Pasture::new();
+    let mut leader = leading(&pasture, "alice", &["--election", "a", "--election", "b"]);
+    let standby = Sidecar::start_with("bob", &pasture.store(), &["--election", "a"]);
+    let browser = Browser::start();
+    let by_day_and_night = |state: &str| {
+        for scheme in ["light", "dark"] {
+            let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+            browser.call("Emulation.setEmulatedMedia", json!({"features": features}));
+            let found = browser.eval(FAINT_WORDS);
+            assert!(found["seen"].as_u64() > Some(10), "{state}, {scheme}: {found}");
+            assert_eq!(found["faint"], json!([]), "{state}, {scheme}");
+        }
+    };
+    browser.open(&format!("{}/", standby.url));
+    browser.reads(STATE, "stands by");
+    by_day_and_night("a standby");
+    browser.open(&format!("{}/", leader.url));
+    browser.reads(STATE, "leads");
+    by_day_and_night("a leader");
+    leader.kill();
+    browser.reads(STATE, "unknown");
+    by_day_and_night("nobody answers");
+}
