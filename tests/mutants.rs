@@ -233,10 +233,15 @@ const MUTANTS: &[Mutant] = &[
         name: "the lease is kept for ever for work that hangs",
         edits: &[edit(
             "elector.rs",
-            "Event::Overdue => self.let_run_out(),",
+            "Event::Overdue => self.let_run_out(now),",
             "Event::Overdue => {}",
         )],
         breaks: "I3 a leader exists",
+    },
+    Mutant {
+        name: "a lease that ran out under work that nobody saw end is vacated",
+        edits: &[edit("elector.rs", "(self.finish.is_some() || !runs_out)", "(true || !runs_out)")],
+        breaks: "I6 vacated last",
     },
     Mutant {
         name: "the record is vacated under work",

@@ -420,7 +420,7 @@ impl Elector {
                 self.finish = Some(outcome);
                 self.stop_believing(LossReason::Finished);
             }
-            Event::Overdue => self.let_run_out(),
+            Event::Overdue => self.let_run_out(now),
             Event::Shutdown { give_up_at } => {
                 let earlier = self.give_up_at.map_or(give_up_at, |at| at.min(give_up_at));
                 self.give_up_at = Some(earlier);
@@ -662,10 +662,14 @@ impl Elector {
     }
 
     /// The record stays: it is vacated only if the work ends before the lease does.
-    fn let_run_out(&mut self) {
+    fn let_run_out(&mut self, now: BootTime) {
         if let Some(Held { term, sent_at, .. }) = self.held.take_if(|held| held.draining) {
             let over_at = sent_at + self.timing.lease_duration();
             self.running_out = Some(RunningOut { term, over_at });
+        } else if self.held.is_none() && self.owns_record() {
+            // It lapsed before, and may be over by now.
+            let term = self.watch.observed().map(|o| o.record.term).unwrap_or_default();
+            self.running_out = Some(RunningOut { term, over_at: now });
         }
     }
 

@@ -90,8 +90,8 @@ pub(super) async fn hold(
     let (lines, stream) = mpsc::channel(1);
     let clock = host.boot_id().to_owned();
     let charge = Charge::new(tenure, seat.holds.grace);
-    let hold =
-        Hold { seat, view, charge, clock, lines, overdue_at: None, work: Some(work), permit };
+    let (overdue_at, given_up, work) = (None, false, Some(work));
+    let hold = Hold { seat, view, charge, clock, lines, overdue_at, given_up, work, permit };
     tokio::spawn(hold.run());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
@@ -125,6 +125,8 @@ struct Hold {
     lines: mpsc::Sender<Bytes>,
     /// When the work, which had to end, is not waited for any longer.
     overdue_at: Option<BootTime>,
+    /// The election has been told that it is overdue.
+    given_up: bool,
     work: Option<Work>,
     permit: OwnedSemaphorePermit,
 }
@@ -178,14 +180,13 @@ impl Hold {
         if now < overdue_at {
             return Some(overdue_at.since(now));
         }
-        let view = self.seat.election.leadership();
-        if view.draining(now).is_some() {
+        if !std::mem::replace(&mut self.given_up, true) {
             tracing::warn!("a hold has not ended in time: the lease runs out by itself");
             self.seat.election.work_is_overdue().await;
         }
-        let lease_over_at = overdue_at + view.timing.lease_duration();
-        if now < lease_over_at {
-            return Some(lease_over_at.since(now));
+        let lease = self.seat.election.leadership().timing.lease_duration();
+        if now < overdue_at + lease {
+            return Some((overdue_at + lease).since(now));
         }
         self.work = None;
         None

@@ -23,7 +23,7 @@ pub const A_LEADER_EXISTS: &str = "I3 a leader exists";
 pub const NO_DEAD_HOLDER: &str = "I4 no dead holder is named";
 /// Nobody believes while work of another term is alive, another candidate's or its own.
 pub const NO_OLD_WORK: &str = "I5 no old work";
-/// A candidate that vacates has stopped believing, and its work has ended.
+/// A candidate that vacates has stopped believing, and its work of that term was seen to end.
 pub const VACATED_LAST: &str = "I6 vacated last";
 /// No candidate calls the store more often than its timing says, and a leader in peace writes
 /// once in a retry period.

@@ -129,6 +129,7 @@ fn assert_much_happened(tally: &Tally) {
         ("works", 30_000),
         ("works killed", 3_000),
         ("works overdue", 500),
+        ("works not seen to end", 200),
         ("works that outlived their process", 1_000),
         ("hint floods", 8_000),
         ("hints that a lease was vacated", 15_000),

@@ -55,6 +55,7 @@ enum Happening {
     WorkBegins { node: usize },
     WorkEnds { work: u64 },
     WorkIsOverdue { work: u64 },
+    WorkIsGivenUp { node: usize, life: u32 },
     WorkIsKilled { work: u64 },
     Calm,
     Led,
@@ -145,6 +146,8 @@ struct Work {
     asked_to_end: bool,
     /// It does not end by itself any more: it is killed when the lease is no longer kept for it.
     hangs: bool,
+    /// Its process does not see it end.
+    unseen: bool,
 }
 
 pub struct World {
@@ -157,6 +160,8 @@ pub struct World {
     store: SimStore,
     nodes: Vec<Node>,
     works: Vec<Work>,
+    /// Work that ended, and was not seen to.
+    unseen: Vec<Work>,
     terms: Terms,
     calm: bool,
     led: bool,
@@ -176,6 +181,7 @@ impl World {
             store: SimStore::new(plan.store_clock),
             nodes: plan.hosts.iter().map(|_| Node::default()).collect(),
             works: Vec::new(),
+            unseen: Vec::new(),
             terms: Terms::default(),
             calm: false,
             led: false,
@@ -270,6 +276,10 @@ impl World {
             }
             Happening::WorkEnds { work } => return self.work_ends(work),
             Happening::WorkIsOverdue { work } => return self.work_is_overdue(work),
+            Happening::WorkIsGivenUp { node, life } => {
+                self.tally.count("works not seen to end");
+                return self.is_said_to_have_ended(node, life);
+            }
             Happening::WorkIsKilled { work } => return self.kill_work(work),
             Happening::Calm => return self.calm_down(),
             Happening::Led => self.led = true,

@@ -4,7 +4,7 @@ use bellwether::election::clock::BootTime;
 use bellwether::election::elector::{Call, CallFailed, Event, Swapped};
 use bellwether::election::lease::LeaseRecord;
 
-use super::{Happening, Mail, Process, Request, World};
+use super::{Happening, Mail, Process, Request, Work, World};
 use crate::invariants::{BOUNDED_CALLS, BOUNDED_WAITS, GATE_KEPT, VACATED_LAST, Violation};
 use crate::plan::{Broken, Fault};
 use crate::time::{MS, TrueTime};
@@ -23,8 +23,10 @@ impl World {
         trace!(self, "n{node} calls: {}", describe(&request));
 
         let life = self.nodes[node].life;
-        if let Request::Swap { record: LeaseRecord { holder: None, .. }, .. } = &request {
-            let works = self.works.iter().any(|work| (work.node, work.life) == (node, life));
+        if let Request::Swap { record: LeaseRecord { holder: None, term, .. }, .. } = &request {
+            let mine = |work: &Work| (work.node, work.life) == (node, life);
+            let of_term = |work: &Work| mine(work) && work.term == *term;
+            let works = self.works.iter().any(mine) || self.unseen.iter().any(of_term);
             let process = self.nodes[node].process.as_ref();
             let believes = process.is_some_and(|process| process.view.is_leading(local));
             if works || believes {

@@ -62,8 +62,8 @@ impl World {
         self.tally.count("works");
         self.ids += 1;
         let work = self.ids;
-        let (asked_to_end, hangs) = (false, false);
-        self.works.push(Work { id: work, node, life, term, kills_at, asked_to_end, hangs });
+        let (asked_to_end, hangs, unseen) = (false, false, false);
+        self.works.push(Work { id: work, node, life, term, kills_at, asked_to_end, hangs, unseen });
         let lasts = self.rng.u64(0..self.plan.lease() * 3);
         self.after(lasts, Happening::WorkEnds { work });
         self.schedule(self.host(node).clock.when_reads(kills_at), Happening::WorkIsKilled { work });
@@ -114,12 +114,20 @@ impl World {
     }
 
     pub(super) fn work_is_overdue(&mut self, work: u64) -> Result<(), Violation> {
-        let Some(Work { node, life, .. }) = self.works.iter().find(|w| w.id == work) else {
+        let unseen = self.rng.bool();
+        let Some(work) = self.works.iter_mut().find(|w| w.id == work) else {
             return Ok(());
         };
-        let (node, life) = (*node, *life);
+        work.unseen = unseen;
+        let (node, life) = (work.node, work.life);
         self.tally.count("works overdue");
         trace!(self, "n{node}'s work is overdue");
+        if unseen {
+            // Whoever waits to see it end does so for a lease more.
+            let lease = self.host(node).timing.lease_duration();
+            let given_up = self.host(node).clock.when_reads(self.local(node) + lease);
+            self.schedule(given_up, Happening::WorkIsGivenUp { node, life });
+        }
         match self.process(node, life) {
             Some(_) => self.deliver(node, Mail::Tell(Event::Overdue)),
             None => Ok(()),
@@ -128,8 +136,21 @@ impl World {
 
     pub(super) fn end_work(&mut self, work: u64) -> Result<(), Violation> {
         let Some(index) = self.works.iter().position(|w| w.id == work) else { return Ok(()) };
-        let Work { node, life, .. } = self.works.swap_remove(index);
+        let work = self.works.swap_remove(index);
+        let Work { node, life, unseen, .. } = work;
         trace!(self, "n{node}'s work has ended");
+        if unseen {
+            self.unseen.push(work);
+            return Ok(());
+        }
+        self.is_said_to_have_ended(node, life)
+    }
+
+    pub(super) fn is_said_to_have_ended(
+        &mut self,
+        node: usize,
+        life: u32,
+    ) -> Result<(), Violation> {
         if self.process(node, life).is_none() {
             return Ok(());
         }
