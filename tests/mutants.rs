@@ -240,7 +240,11 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a lease that ran out under work that nobody saw end is vacated",
-        edits: &[edit("elector.rs", "(self.finish.is_some() || !runs_out)", "(true || !runs_out)")],
+        edits: &[edit(
+            "elector.rs",
+            "self.finish.is_some() || !runs_out(term)",
+            "true || !runs_out(term)",
+        )],
         breaks: "I6 vacated last",
     },
     Mutant {

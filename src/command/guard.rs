@@ -208,7 +208,8 @@ impl Guard {
             Some(Request::Stop { kill_at }) => self.plan.stop(HostClock::boot(), kill_at),
             Some(Request::Start(_)) | None => {
                 self.connected = false;
-                self.plan.hasten(HostClock::boot(), HostClock::boot() + ORPHAN_GRACE);
+                let now = HostClock::boot();
+                self.plan.hasten(now, now + ORPHAN_GRACE);
             }
         }
     }
@@ -238,7 +239,8 @@ impl Guard {
         self.leader = None;
         let stopped = self.plan.act(HostClock::boot()) > Action::Run;
         report(&self.channel, Report::Exited { exit, stopped });
-        self.plan.hasten(HostClock::boot(), HostClock::boot() + LEFTOVER_GRACE);
+        let now = HostClock::boot();
+        self.plan.hasten(now, now + LEFTOVER_GRACE);
     }
 
     /// Asks the group to end; after the command itself has ended, whatever it left behind.

@@ -663,14 +663,17 @@ impl Elector {
 
     /// The record stays: it is vacated only if the work ends before the lease does.
     fn let_run_out(&mut self, now: BootTime) {
-        if let Some(Held { term, sent_at, .. }) = self.held.take_if(|held| held.draining) {
-            let over_at = sent_at + self.timing.lease_duration();
-            self.running_out = Some(RunningOut { term, over_at });
-        } else if self.held.is_none() && self.owns_record() {
+        let over_at = match self.held {
+            // Nothing had to end.
+            Some(held) if !held.draining => return,
+            Some(held) => held.sent_at + self.timing.lease_duration(),
             // It lapsed before, and may be over by now.
-            let term = self.watch.observed().map(|o| o.record.term).unwrap_or_default();
-            self.running_out = Some(RunningOut { term, over_at: now });
+            None => now,
+        };
+        if let Some(term) = self.owned_term() {
+            self.running_out = Some(RunningOut { term, over_at });
         }
+        self.held = None;
     }
 
     // --- Deciding what to do next ---------------------------------------------------------------
@@ -711,6 +714,10 @@ impl Elector {
         self.watch.observed().is_some_and(|o| o.record.is_held_by(&self.me) && proves(o))
     }
 
+    fn owned_term(&self) -> Option<Term> {
+        self.watch.observed().filter(|_| self.owns_record()).map(|o| o.record.term)
+    }
+
     /// Safety rule 7, second half: the record is vacated when belief and work have ended.
     fn wants_to_vacate(&self, now: BootTime) -> bool {
         let stepping_down = match &self.held {
@@ -722,9 +729,8 @@ impl Elector {
 
     /// An outcome is left in the record as long as that is the own one, be the lease over or not.
     fn has_record_to_free(&self) -> bool {
-        let term = self.watch.observed().map(|o| o.record.term);
-        let runs_out = self.running_out.is_some_and(|lease| Some(lease.term) == term);
-        self.owns_record() && (self.finish.is_some() || !runs_out)
+        let runs_out = |term| self.running_out.is_some_and(|lease| lease.term == term);
+        self.owned_term().is_some_and(|term| self.finish.is_some() || !runs_out(term))
     }
 
     /// The call that is due, if any.

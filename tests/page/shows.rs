@@ -148,7 +148,6 @@ fn two_hundred_elections_can_be_filtered() {
 const FAINT_WORDS: &str = "(() => {
     const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
     const drawn = colors => {
-        canvas.globalAlpha = 1;
         for (const [color, alpha] of [['white', 1], ...colors]) {
             canvas.globalAlpha = alpha;
             canvas.fillStyle = color;

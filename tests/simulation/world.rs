@@ -276,10 +276,7 @@ impl World {
             }
             Happening::WorkEnds { work } => return self.work_ends(work),
             Happening::WorkIsOverdue { work } => return self.work_is_overdue(work),
-            Happening::WorkIsGivenUp { node, life } => {
-                self.tally.count("works not seen to end");
-                return self.is_said_to_have_ended(node, life);
-            }
+            Happening::WorkIsGivenUp { node, life } => return self.work_is_given_up(node, life),
             Happening::WorkIsKilled { work } => return self.kill_work(work),
             Happening::Calm => return self.calm_down(),
             Happening::Led => self.led = true,

@@ -143,14 +143,15 @@ impl World {
             self.unseen.push(work);
             return Ok(());
         }
-        self.is_said_to_have_ended(node, life)
+        self.tell_of_the_end(node, life)
     }
 
-    pub(super) fn is_said_to_have_ended(
-        &mut self,
-        node: usize,
-        life: u32,
-    ) -> Result<(), Violation> {
+    pub(super) fn work_is_given_up(&mut self, node: usize, life: u32) -> Result<(), Violation> {
+        self.tally.count("works not seen to end");
+        self.tell_of_the_end(node, life)
+    }
+
+    fn tell_of_the_end(&mut self, node: usize, life: u32) -> Result<(), Violation> {
         if self.process(node, life).is_none() {
             return Ok(());
         }
