@@ -17,6 +17,9 @@ mod support;
 mod emulator;
 #[path = "../dynamodb/encrypted.rs"]
 mod encrypted;
+#[path = "../kubernetes/render.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod render;
 #[path = "../postgres/server.rs"]
 mod server;
 #[path = "../postgres/signed.rs"]
@@ -26,3 +29,4 @@ mod alone;
 mod build;
 mod container;
 mod parts;
+mod runtime;

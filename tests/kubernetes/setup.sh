@@ -10,7 +10,7 @@ mkdir -p "$tools"
 
 . tests/install.sh
 
-install_missing python3:python3 buildah:buildah readelf:binutils shellcheck:shellcheck
+install_missing python3:python3 buildah:buildah runc:runc ip:iproute2 unshare:util-linux readelf:binutils shellcheck:shellcheck
 python=$tools/kubernetes
 python_tools kubernetes "$here/requirements.txt"
 

@@ -72,19 +72,19 @@ that is lost or a store that is away would take the application out of its Servi
 
 {{/*
 An entry for `initContainers` that copies the program into the volume "bellwether.volume", which the
-application mounts by "bellwether.volumeMount": it is then /bellwether/bellwether there.
+application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellwether there.
 */}}
 {{- define "bellwether.install" -}}
 {{- $scope := include "bellwether.scope" . | fromYaml -}}
 - name: bellwether-install
   image: {{ $scope.image | quote }}
-  args: [install, /bellwether]
+  args: [install, /opt/bellwether]
   resources:
     {{- toYaml $scope.values.resources | nindent 4 }}
   {{- include "bellwether.securityContext" . | nindent 2 }}
   volumeMounts:
     - name: bellwether
-      mountPath: /bellwether
+      mountPath: /opt/bellwether
 {{- end -}}
 
 {{/* An entry for `volumes` of a pod. */}}
@@ -96,7 +96,7 @@ application mounts by "bellwether.volumeMount": it is then /bellwether/bellwethe
 {{/* An entry for `volumeMounts` of the application's container. */}}
 {{- define "bellwether.volumeMount" -}}
 - name: bellwether
-  mountPath: /bellwether
+  mountPath: /opt/bellwether
   readOnly: true
 {{- end -}}
 
