@@ -13,7 +13,7 @@ use crate::alarm::Alarm;
 use crate::election::clock::{BootTime, Clock};
 use crate::election::elector::{Action, Call, CallFailed, Elector, Event, News, Step, Swapped};
 use crate::election::leadership::Leadership;
-use crate::election::lease::{Candidate, ElectionName, Observed};
+use crate::election::lease::{Candidate, ElectionName, Observed, Version};
 use crate::election::outcome::Outcome;
 use crate::election::timing::Timing;
 use crate::metrics::{Metrics, Verb};
@@ -256,7 +256,10 @@ impl Driver {
             match call {
                 Call::Observe { .. } => Answer::Observed(store.observe(&election).await),
                 Call::Swap { expected, record, .. } => {
-                    Answer::Swapped(store.swap(&election, expected.as_ref(), &record).await)
+                    let answer = store.swap(&election, expected.as_ref(), &record).await;
+                    Answer::Swapped(
+                        answer.and_then(|swapped| refused_for_a_reason(swapped, expected)),
+                    )
                 }
             }
         });
@@ -312,6 +315,24 @@ async fn work_changed(work: &mut watch::Receiver<usize>) -> Event {
     match work.changed().await {
         Ok(()) => Event::Work { under_way: *work.borrow_and_update() > 0 },
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// A swap is refused because the record has changed. One that is refused although it has not would
+/// be refused again at once, and for ever: it counts as a failed call, which is repeated slowly.
+fn refused_for_a_reason(
+    swapped: Swapped,
+    expected: Option<Version>,
+) -> Result<Swapped, StoreError> {
+    match swapped {
+        Swapped::Lost(seen) if seen.as_ref().map(|o| &o.version) == expected.as_ref() => {
+            Err(StoreError::Misconfigured(
+                "it refused a write although the record has not changed: look for a trigger, a \
+                 row-level security policy or a proxy that drops writes"
+                    .to_owned(),
+            ))
+        }
+        swapped => Ok(swapped),
     }
 }
 
@@ -396,5 +417,36 @@ fn log(election: &ElectionName, url: Option<&str>, news: &News) {
         ),
         // Counted, and seen in the log as the store's trouble.
         News::Renewal(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::clock::WallTime;
+    use crate::election::lease::LeaseRecord;
+
+    #[test]
+    fn a_swap_that_is_refused_although_nothing_changed_is_a_failed_call() {
+        let record = || Observed {
+            record: LeaseRecord {
+                holder: None,
+                term: 1,
+                lease_duration: Duration::from_secs(15),
+                acquire_time: WallTime::EPOCH,
+                renew_time: WallTime::EPOCH,
+                outcome: None,
+            },
+            version: Version::new("a"),
+            remaining: None,
+            outlived: false,
+        };
+        let refused = |expected, seen| refused_for_a_reason(Swapped::Lost(seen), expected);
+        let version = |name: &str| Some(Version::new(name));
+        assert!(refused(version("a"), Some(record())).is_err());
+        assert!(refused(None, None).is_err(), "a first write");
+        assert!(refused(version("b"), Some(record())).is_ok());
+        assert!(refused(None, Some(record())).is_ok());
+        assert!(refused(version("a"), None).is_ok());
     }
 }
