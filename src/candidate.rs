@@ -13,7 +13,7 @@ use crate::alarm::Alarm;
 use crate::election::clock::{BootTime, Clock};
 use crate::election::elector::{Action, Call, CallFailed, Elector, Event, News, Step, Swapped};
 use crate::election::leadership::Leadership;
-use crate::election::lease::{Candidate, ElectionName, Observed, Version};
+use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
 use crate::election::outcome::Outcome;
 use crate::election::timing::Timing;
 use crate::metrics::{Metrics, Verb};
@@ -29,6 +29,8 @@ pub struct Standing {
     pub election: ElectionName,
     /// Who stands.
     pub candidate: Candidate,
+    /// Where it runs, if that is known.
+    pub origin: Option<Origin>,
     /// Its settings.
     pub timing: Timing,
     /// For work that is done once: how many attempts may fail.
@@ -136,8 +138,8 @@ impl Handle {
 ///
 /// When the system has no timer to spare.
 pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
-    let Standing { election, candidate, timing, max_attempts, gated, store, clock, metrics, url } =
-        standing;
+    let Standing { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
+    let Standing { store, clock, metrics, url, .. } = standing;
     // The incarnation is random: seeded with it, candidates that start together do not stay
     // together; nor do the elections of one candidate, because each has its own name.
     let seed = candidate
@@ -145,7 +147,7 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         .bytes()
         .chain(election.as_str().bytes())
         .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
-    let elector = Elector::new(candidate, timing, seed);
+    let elector = Elector::new(candidate, timing, seed).running_in(origin);
     let elector = match max_attempts {
         Some(max_attempts) => elector.once(max_attempts),
         None => elector,
@@ -415,6 +417,11 @@ fn log(election: &ElectionName, url: Option<&str>, news: &News) {
             "the record's term went backwards: was a backup restored? \
              Waiting for a whole lease before standing again"
         ),
+        News::Stranger { origin, own } => tracing::warn!(
+            %election, %origin, %own,
+            "the record of this election was written in another environment, and both elect one \
+             leader together: if that is not meant, give each its own --namespace or store"
+        ),
         // Counted, and seen in the log as the store's trouble.
         News::Renewal(_) => {}
     }
@@ -436,6 +443,7 @@ mod tests {
                 acquire_time: WallTime::EPOCH,
                 renew_time: WallTime::EPOCH,
                 outcome: None,
+                origin: None,
             },
             version: Version::new("a"),
             remaining: None,

@@ -202,7 +202,7 @@ impl Metrics {
                 }
             }
             News::TermWentBackwards { .. } => self.regressions.with_label_values(&[name]).inc(),
-            News::Vacated { .. } | News::Following { .. } => {}
+            News::Vacated { .. } | News::Following { .. } | News::Stranger { .. } => {}
         }
     }
 

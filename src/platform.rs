@@ -3,9 +3,11 @@
 //! Each file knows one platform: how to tell that this is it, and what to ask. All answers are
 //! bounded; the time limit is the caller's.
 
+pub mod beanstalk;
 pub mod ec2;
 pub mod ecs;
 pub mod kubernetes;
+pub mod origin;
 
 /// The environment and the root of the file system that a platform is recognised by.
 #[derive(Clone, Copy)]

@@ -3,19 +3,14 @@
 //! The key names the place as well (the cluster, the environment), because what is done once for
 //! production has not been done for staging.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::platform::Surroundings;
+use crate::platform::beanstalk::Deployment;
 use crate::platform::ecs::Metadata;
 
 /// The metadata service is on the same host. Slower than this, it is broken.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);
-
-/// Where Elastic Beanstalk keeps what it deployed, from the root of the file system.
-const BEANSTALK: &str = "opt/elasticbeanstalk/deployment";
 
 /// Why the release is not known.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +37,8 @@ pub async fn key(surroundings: Surroundings<'_>) -> Result<String, UnknownReleas
             .await
             .map_err(|what| UnknownRelease::NoAnswer(format!("the ECS metadata service: {what}")));
     }
-    let deployment = surroundings.root.join(BEANSTALK);
-    if deployment.is_dir() {
-        return beanstalk(&deployment);
-    }
-    Err(UnknownRelease::NoPlatform)
+    let deployment = Deployment::here(surroundings).ok_or(UnknownRelease::NoPlatform)?;
+    beanstalk(&deployment).map_err(UnknownRelease::NoAnswer)
 }
 
 /// `ecs:CLUSTER/FAMILY:REVISION`.
@@ -64,37 +56,10 @@ async fn ecs(metadata: Result<Metadata, String>) -> Result<String, String> {
 }
 
 /// `beanstalk:ENVIRONMENT/LABEL`.
-fn beanstalk(deployment: &Path) -> Result<String, UnknownRelease> {
-    let manifest = read(&deployment.join("app_version_manifest.json"))?;
-    let metadata = read(&deployment.join("cfn-metadata-cache.json"))?;
-    let environment = metadata
-        .get("EbResource")
-        .and_then(|resource| resource.get("AWS::ElasticBeanstalk::Metadata"))
-        .and_then(|metadata| metadata.get("EnvironmentName"))
-        .and_then(Value::as_str);
-    let missing = |what| UnknownRelease::NoAnswer(format!("Elastic Beanstalk gives no {what}"));
-    let environment = environment.ok_or_else(|| missing("environment name"))?;
-    let label = label(&manifest).ok_or_else(|| missing("version label"))?;
+fn beanstalk(deployment: &Deployment) -> Result<String, String> {
+    let (environment, label) = (deployment.environment()?, deployment.label()?);
     // A label may have spaces, a key may not.
-    let key = format!("beanstalk:{environment}/{label}");
-    Ok(key.replace(char::is_whitespace, "_"))
-}
-
-/// In one of two places, by the age of the platform.
-fn label(manifest: &Value) -> Option<&str> {
-    if let Some(label) = manifest.get("VersionLabel").and_then(Value::as_str) {
-        return Some(label);
-    }
-    let application = manifest.get("RuntimeSources")?.as_object()?.values().next()?;
-    application.as_object()?.keys().next().map(String::as_str)
-}
-
-fn read(file: &PathBuf) -> Result<Value, UnknownRelease> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        UnknownRelease::NoAnswer(format!("cannot read {}: {error}", file.display()))
-    };
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
-    serde_json::from_str(&text).map_err(|error| wrong(&error))
+    Ok(format!("beanstalk:{environment}/{label}").replace(char::is_whitespace, "_"))
 }
 
 #[cfg(test)]
@@ -104,6 +69,7 @@ mod tests {
     use std::fs;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::path::Path;
 
     /// A metadata service that gives one answer, whatever it is asked.
     fn service(answer: &'static str) -> String {
@@ -153,7 +119,7 @@ mod tests {
 
     fn on_beanstalk(manifest: &str, metadata: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
-        let deployment = root.path().join(BEANSTALK);
+        let deployment = root.path().join("opt/elasticbeanstalk/deployment");
         fs::create_dir_all(&deployment).unwrap();
         fs::write(deployment.join("app_version_manifest.json"), manifest).unwrap();
         fs::write(deployment.join("cfn-metadata-cache.json"), metadata).unwrap();

@@ -13,13 +13,13 @@ use super::{Failure, beside};
 use crate::candidate::{self, Driver, Handle, Standing};
 use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
-use crate::election::lease::{Candidate, ElectionName};
+use crate::election::lease::{Candidate, ElectionName, Origin};
 use crate::gate::{Gate, Rules};
 use crate::health::Checks;
 use crate::http::{self, Access, App, Elections, Holds, Seat};
 use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
-use crate::platform;
+use crate::platform::{self, origin};
 use crate::store::{self, Store, StoreError};
 
 #[derive(Debug, clap::Args)]
@@ -142,6 +142,7 @@ async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fai
 struct Candidates<'a> {
     config: &'a ElectionConfig,
     candidate: Candidate,
+    origin: Option<Origin>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -158,14 +159,15 @@ impl<'a> Candidates<'a> {
         let patience = config.timing.call_timeout();
         let store = store::open(&config.store, patience, Arc::clone(&clock));
         let identity = Identity::settle(config.identity.clone(), platform::here());
-        let (identity, checked) = tokio::join!(identity, check_store(&*store, patience));
+        let (identity, origin, checked) =
+            tokio::join!(identity, origin::find(platform::here()), check_store(&*store, patience));
         checked?;
         identity.announce();
         let metrics = Metrics::new(config.store.kind(), &config.timing, clock.now().boot)
             .map_err(|error| Failure::Unavailable(error.to_string()))?;
         let gate = beside::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
-        Ok(Self { config, candidate, store, clock, metrics, gate })
+        Ok(Self { config, candidate, origin, store, clock, metrics, gate })
     }
 
     /// Stands in one election, whose answers are below `url`.
@@ -182,6 +184,7 @@ impl<'a> Candidates<'a> {
         let stands = candidate::stand(Standing {
             election: election.clone(),
             candidate: self.candidate.clone(),
+            origin: self.origin.clone(),
             timing: config.timing,
             max_attempts: config.max_attempts,
             gated: self.gate.is_some(),

@@ -12,7 +12,7 @@ use super::init::{PATIENCE, within};
 use super::{Failure, print, say};
 use crate::config::StoreArgs;
 use crate::election::clock::HostClock;
-use crate::election::lease::{ElectionName, LeaseRecord, Observed};
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Origin};
 use crate::election::outcome::Outcome;
 use crate::store::{self, Store, StoreUrl};
 
@@ -102,12 +102,13 @@ struct Row<'a> {
     acquire_time: String,
     renew_time: String,
     outcome: Option<&'a Outcome>,
+    origin: Option<&'a str>,
 }
 
 impl<'a> Row<'a> {
     fn of(name: &'a ElectionName, observed: &'a Observed) -> Self {
         let Observed { record, remaining, .. } = observed;
-        let LeaseRecord { holder, term, lease_duration, acquire_time, renew_time, outcome } =
+        let LeaseRecord { holder, term, lease_duration, acquire_time, renew_time, outcome, origin } =
             record;
         let (kind, name) = match name.once_key() {
             Some(key) => ("once", key),
@@ -132,6 +133,7 @@ impl<'a> Row<'a> {
             acquire_time: acquire_time.to_string(),
             renew_time: renew_time.to_string(),
             outcome: outcome.as_deref(),
+            origin: origin.as_ref().map(Origin::as_str),
         }
     }
 
@@ -209,6 +211,7 @@ mod tests {
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::from_unix(Duration::from_secs(1)),
             outcome: outcome.map(Box::new),
+            origin: None,
         };
         let remaining = remaining.map(Duration::from_millis);
         Observed { record, version: Version::new("1"), remaining, outlived: false }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::clock::{BootTime, Now, WallTime};
 pub use super::leadership::LossReason;
 use super::leadership::{Leadership, Loss, StandingDown, Tenure};
-use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
+use super::lease::{Candidate, LeaseRecord, Observed, Origin, Term, Version};
 use super::outcome::Outcome;
 use super::timing::Timing;
 use super::watch::Watch;
@@ -165,6 +165,14 @@ pub enum News {
         /// What the record says now.
         record: Term,
     },
+    /// The record was written by a candidate on another platform, in another cluster or namespace:
+    /// do two environments share a store by mistake? Reported once.
+    Stranger {
+        /// Where that one runs.
+        origin: Origin,
+        /// Where this one runs.
+        own: Origin,
+    },
     /// A renewal of the own lease came to an end.
     Renewal(Renewal),
 }
@@ -277,6 +285,10 @@ pub struct Elector {
 
     /// The election is about work that is done once, in at most so many attempts.
     max_attempts: Option<u32>,
+    /// Where this candidate runs, if that is known.
+    origin: Option<Origin>,
+    /// A record of another origin was reported.
+    met_stranger: bool,
     /// The outcome that is still to be written.
     finish: Option<Box<Outcome>>,
     gate_open: bool,
@@ -314,6 +326,8 @@ impl Elector {
             last_call: BootTime::ZERO,
             look_early_by: Duration::ZERO,
             max_attempts: None,
+            origin: None,
+            met_stranger: false,
             finish: None,
             gate_open: true,
             resigned: None,
@@ -326,6 +340,12 @@ impl Elector {
             first_decided: None,
             news: Vec::new(),
         }
+    }
+
+    /// Leaves in the record where this candidate runs.
+    #[must_use]
+    pub fn running_in(self, origin: Option<Origin>) -> Self {
+        Self { origin, ..self }
     }
 
     /// Stands only as long as the record's outcome leaves something to do: for work that is done
@@ -538,6 +558,7 @@ impl Elector {
         if let Some(seen) = self.watch.saw(observed, sent_at, now) {
             self.news.push(News::TermWentBackwards { seen, record: term });
         }
+        self.report_stranger();
         if !self.owns_record() {
             // Somebody else has the record, and with it the word on how the work ended.
             self.finish = None;
@@ -619,6 +640,16 @@ impl Elector {
             self.following = rival;
         }
         changed
+    }
+
+    fn report_stranger(&mut self) {
+        let theirs = self.watch.observed().and_then(|o| o.record.origin.as_ref());
+        if let (false, Some(own), Some(origin)) = (self.met_stranger, &self.origin, theirs)
+            && own != origin
+        {
+            self.news.push(News::Stranger { origin: origin.clone(), own: own.clone() });
+            self.met_stranger = true;
+        }
     }
 
     // --- Standing down --------------------------------------------------------------------------
@@ -803,6 +834,7 @@ impl Elector {
                 acquire_time: wall,
                 renew_time: wall,
                 outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
+                origin: self.origin.clone(),
             }),
             Purpose::Renew => own().map(|own| LeaseRecord { renew_time: wall, ..own }),
             Purpose::Vacate => own().map(|own| {

@@ -123,6 +123,34 @@ impl Version {
     }
 }
 
+/// The platform that a candidate runs on, as a person knows it: a cluster, a namespace, an
+/// environment. It decides nothing; it shows that two that should not do share a store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(String);
+
+/// The longest origin: the ARN of an ECS cluster has 320 characters at most.
+const MAX_ORIGIN: usize = 400;
+
+impl Origin {
+    /// A text of a platform or a record; none if it is empty, too long, or not printable on a line.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        let printable = !text.is_empty() && !text.chars().any(char::is_control);
+        (printable && text.chars().count() <= MAX_ORIGIN).then_some(Self(text))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What a store keeps for an election. The record is written by every holder and never deleted.
 #[derive(Clone, Debug)]
 pub struct LeaseRecord {
@@ -138,6 +166,8 @@ pub struct LeaseRecord {
     pub renew_time: WallTime,
     /// How the last attempt ended, where the election is about work that is done once.
     pub outcome: Option<Box<Outcome>>,
+    /// Where the holder, or the last one, runs, if it knew. One that is not printable is none.
+    pub origin: Option<Origin>,
 }
 
 impl LeaseRecord {
@@ -198,6 +228,14 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_is_a_text_that_can_be_shown() {
+        assert_eq!(Origin::new("Kubernetes namespace prod").unwrap().to_string().len(), 25);
+        for bad in ["", "prod\u{1b}[2J", "a\nb", &"x".repeat(MAX_ORIGIN + 1)] {
+            assert_eq!(Origin::new(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_restarted_process_is_not_the_holder_it_was() {
         let candidate = |incarnation: &str| Candidate {
             identity: "web-0".to_owned(),
@@ -210,6 +248,7 @@ mod tests {
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
             outcome: None,
+            origin: None,
         };
         assert!(record.is_held_by(&candidate("first start")));
         assert!(!record.is_held_by(&candidate("second start")));

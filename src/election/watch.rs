@@ -222,6 +222,7 @@ mod tests {
                 acquire_time: WallTime::EPOCH,
                 renew_time: WallTime::EPOCH,
                 outcome: None,
+                origin: None,
             },
             version: Version::new(version),
             remaining: remaining.map(Duration::from_secs),

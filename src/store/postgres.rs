@@ -20,6 +20,8 @@
 //! LISTEN needs one; where notifications do not arrive, others notice by polling.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,6 +52,8 @@ pub use url::{Env, InvalidTarget, Target};
 pub struct PostgresStore {
     target: Target,
     line: Line,
+    /// See [`Dialect`].
+    keeps_origin: Arc<AtomicBool>,
 }
 
 impl PostgresStore {
@@ -60,8 +64,13 @@ impl PostgresStore {
     /// up waiting for a lock a little earlier, so that the caller hears why.
     pub fn new(target: Target, call_timeout: Duration) -> Self {
         let lock_timeout = call_timeout.mul_f64(0.8);
-        let dialect = Dialect { names: target.names().clone(), lock_timeout };
-        Self { line: Line::new(target.clone(), dialect, call_timeout), target }
+        let keeps_origin = Arc::new(AtomicBool::new(false));
+        let dialect = Dialect {
+            names: target.names().clone(),
+            lock_timeout,
+            keeps_origin: Arc::clone(&keeps_origin),
+        };
+        Self { line: Line::new(target.clone(), dialect, call_timeout), target, keeps_origin }
     }
 
     /// Whether notifications were found to arrive; false until they were.
@@ -74,7 +83,8 @@ impl PostgresStore {
         let _second = self.line.second().await;
         let options = self.target.options().await.map_err(Failure::Explained)?;
         let mut connection = PgConnection::connect_with(&options).await?;
-        schema::ensure(&self.target, &mut connection).await?;
+        let has_origin = schema::ensure(&self.target, &mut connection).await?;
+        self.keeps_origin.store(has_origin, Ordering::Relaxed);
         let _ = connection.close().await;
         Ok(())
     }
@@ -129,7 +139,12 @@ impl Store for PostgresStore {
                 None => self.look(election).await.map(Swapped::Lost),
             }
         };
-        swapped.await.map_err(|failure: Failure| self.explain(failure))
+        let swapped: Result<_, Failure> = swapped.await;
+        if swapped.as_ref().is_err_and(Failure::is_missing_column) {
+            // The table was dropped and created again by an older version.
+            self.keeps_origin.store(false, Ordering::Relaxed);
+        }
+        swapped.map_err(|failure| self.explain(failure))
     }
 
     async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {

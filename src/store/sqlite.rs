@@ -39,7 +39,9 @@ use sqlx::{ConnectOptions, Connection, Row};
 use super::{Bell, Hints, Store, StoreError};
 use crate::election::clock::{BootTime, Clock, WallTime};
 use crate::election::elector::Swapped;
-use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Term, Version};
+use crate::election::lease::{
+    Candidate, ElectionName, LeaseRecord, Observed, Origin, Term, Version,
+};
 use crate::election::outcome::Outcome;
 
 mod errors;
@@ -69,8 +71,14 @@ const CREATE: &str = "
         renew_time        TEXT NOT NULL,
         outcome           TEXT,
         boot_id           TEXT NOT NULL,
-        expires_boot_ms   INTEGER NOT NULL
+        expires_boot_ms   INTEGER NOT NULL,
+        origin            TEXT
     ) STRICT";
+
+/// What a table of an older version lacks.
+const LACKS_ORIGIN: &str = "
+    SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('leases') WHERE name = 'origin')";
+const ADD_ORIGIN: &str = "ALTER TABLE leases ADD COLUMN origin TEXT";
 
 // Columns by name, never `*`: a newer version may add some while this one runs, and sqlx panics
 // when a statement that it has cached returns more columns than it was prepared with.
@@ -78,7 +86,7 @@ macro_rules! select {
     ($which:literal) => {
         concat!(
             "SELECT election, format, version, term, holder, incarnation, lease_duration_ms, \
-             acquire_time, renew_time, outcome, boot_id, expires_boot_ms FROM leases ",
+             acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin FROM leases ",
             $which
         )
     };
@@ -88,14 +96,16 @@ const SELECT_ALL: &str = select!("ORDER BY election");
 
 const INSERT: &str = "
     INSERT INTO leases (format, version, term, holder, incarnation, lease_duration_ms,
-                        acquire_time, renew_time, outcome, boot_id, expires_boot_ms, election)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin,
+                        election)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (election) DO NOTHING";
 
 const UPDATE: &str = "
     UPDATE leases
     SET format = ?, version = ?, term = ?, holder = ?, incarnation = ?, lease_duration_ms = ?,
-        acquire_time = ?, renew_time = ?, outcome = ?, boot_id = ?, expires_boot_ms = ?
+        acquire_time = ?, renew_time = ?, outcome = ?, boot_id = ?, expires_boot_ms = ?,
+        origin = ?
     WHERE election = ? AND version = ? AND format = 1";
 
 /// The embedded store.
@@ -293,6 +303,7 @@ impl Shared {
             .bind(outcome)
             .bind(host.boot_id())
             .bind(millis(expires.as_duration()))
+            .bind(record.origin.as_ref().map(Origin::as_str))
             .bind(election.as_str());
         if let Some(expected) = expected {
             query = query.bind(expected.as_str());
@@ -332,6 +343,7 @@ impl Shared {
             .disable_statement_logging();
         let mut database = SqliteConnection::connect_with(&options).await?;
         sqlx::query(CREATE).execute(&mut database).await?;
+        add_origin(&mut database).await?;
         let path = self.path.clone();
         let file = blocking(move || FileId::of(&path)).await;
         let file = file.map_err(|error| Failure::Io("look at the database file", error))?;
@@ -423,6 +435,7 @@ impl Shared {
                 acquire_time: wall(row.try_get("acquire_time")?),
                 renew_time: wall(row.try_get("renew_time")?),
                 outcome: outcome.map(Box::new),
+                origin: row.try_get::<Option<String>, _>("origin")?.and_then(Origin::new),
             },
             version: Version::new(row.try_get::<String, _>("version")?),
             remaining: self.host()?.remaining(&boot_id, expires, now),
@@ -436,6 +449,20 @@ impl Shared {
              Was it edited by hand?"
         )))
     }
+}
+
+/// Gives the table of an older version the column that it lacks. Processes of that version that run
+/// meanwhile name the columns that they know, and go on.
+async fn add_origin(database: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    // The lock first: of two that find it missing, the second looks again.
+    if !sqlx::query_scalar::<_, bool>(LACKS_ORIGIN).fetch_one(&mut *database).await? {
+        return Ok(());
+    }
+    let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
+    if sqlx::query_scalar::<_, bool>(LACKS_ORIGIN).fetch_one(&mut *transaction).await? {
+        sqlx::query(ADD_ORIGIN).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
 }
 
 /// Runs a system call that may hang away from the thread that answers.

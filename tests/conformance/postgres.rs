@@ -63,6 +63,11 @@ impl Subject for Postgres {
         Some(self.raw(election).await)
     }
 
+    async fn forget_origins(&self) {
+        let sql = "ALTER TABLE bellwether.leases DROP COLUMN origin";
+        self.server.run_sql(&self.database, sql).await;
+    }
+
     async fn raw(&self, election: &ElectionName) -> String {
         let sql = format!(
             "SELECT string_agg(l::text, '') FROM bellwether.leases l WHERE election = '{election}'"

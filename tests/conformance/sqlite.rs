@@ -70,6 +70,11 @@ impl Subject for Sqlite {
         Some(self.raw(election).await)
     }
 
+    async fn forget_origins(&self) {
+        let change = "ALTER TABLE leases DROP COLUMN origin";
+        sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
+    }
+
     async fn raw(&self, election: &ElectionName) -> String {
         let query = format!(
             "SELECT json_group_array(json_array(election, format, version, term, holder, \
@@ -98,6 +103,7 @@ fn held() -> LeaseRecord {
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
         outcome: None,
+        origin: None,
     }
 }
 

@@ -43,6 +43,9 @@ pub trait Subject: Send + Sync {
     /// all, and returns what shows the record down to the last byte.
     async fn write_future_shape(&self, election: &ElectionName) -> Option<String>;
 
+    /// Takes away what keeps the origins of records, which a table of an older version lacks.
+    async fn forget_origins(&self) {}
+
     /// Shows the record again, as [`Subject::write_future_shape`] did.
     async fn raw(&self, election: &ElectionName) -> String;
 }

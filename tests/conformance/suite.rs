@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bellwether::election::clock::WallTime;
 use bellwether::election::elector::Swapped;
-use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Version};
+use bellwether::election::lease::{
+    Candidate, ElectionName, LeaseRecord, Observed, Origin, Version,
+};
 use bellwether::election::outcome::Outcome;
 use bellwether::store::{Store, StoreError};
 use tokio::task::JoinSet;
@@ -29,6 +31,7 @@ fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord
         acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
         renew_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
         outcome: None,
+        origin: None,
     }
 }
 
@@ -151,7 +154,8 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     store.init().await.unwrap();
     let identity = "pod/web-0 'quoted' \"twice\" \\ % ; ü $1 {}";
     let written = renewed(&record(subject, Some(identity), u64::from(u32::MAX) * 4));
-    let written = LeaseRecord { outcome: Some(Box::new(outcome(identity))), ..written };
+    let outcome = Some(Box::new(outcome(identity)));
+    let written = LeaseRecord { outcome, origin: Origin::new(identity), ..written };
     won(&*store, &name, None, &written).await;
     let found = observed(&*subject.from_another_process(), &name).await.record;
     assert_eq!(found.holder, written.holder);
@@ -160,6 +164,23 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     assert_eq!(found.acquire_time.to_string(), written.acquire_time.to_string());
     assert_eq!(found.renew_time.to_string(), written.renew_time.to_string());
     assert_eq!(found.outcome, written.outcome);
+    assert_eq!(found.origin, written.origin);
+}
+
+/// Written before records said where their holder runs.
+pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    subject.forget_origins().await;
+    let (looks, writes) = (subject.from_another_process(), subject.from_another_process());
+    let found = observed(&*looks, &name).await;
+    assert_eq!((found.record.term, found.record.origin.as_ref()), (1, None));
+    writes.init().await.unwrap();
+    let origin = Origin::new("ECS cluster prod");
+    let next = LeaseRecord { origin: origin.clone(), ..record(subject, Some("b"), 2) };
+    won(&*writes, &name, Some(&found.version), &next).await;
+    assert_eq!(observed(&*looks, &name).await.record.origin, origin);
 }
 
 pub async fn expiry_is_judged_by_the_store(subject: &dyn Subject) {

@@ -32,6 +32,7 @@ pub fn held(name: &str, term: u64) -> LeaseRecord {
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
         outcome: None,
+        origin: None,
     }
 }
 

@@ -35,6 +35,7 @@ fn join(name: String, proxy: &Proxy) -> Member {
     let (handle, driver) = stand(Standing {
         election: default(),
         candidate: identity::candidate(name),
+        origin: None,
         timing: timing(),
         max_attempts: None,
         gated: false,

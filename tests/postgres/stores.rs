@@ -41,6 +41,7 @@ pub fn acquired(holder: &str, term: u64) -> LeaseRecord {
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
         outcome: None,
+        origin: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn gated() -> (Handle, Keeper) {
     let (handle, driver) = stand(Standing {
         election: "default".parse().unwrap(),
         candidate: identity::candidate("a".to_owned()),
+        origin: None,
         timing: Timing::default(),
         max_attempts: None,
         gated: true,

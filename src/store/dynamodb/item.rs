@@ -10,6 +10,7 @@
 //! | `lease_duration_ms` | N | how long rivals wait for this holder |
 //! | `acquire_time`, `renew_time` | S | by the holder's wall clock, for people |
 //! | `outcome` | S | how the last attempt ended, as JSON, where work is done once; else absent |
+//! | `origin` | S | where the holder runs, for people; absent if that is not known |
 //! | `expires` | S | by the service's clock; absent if that was not known |
 //!
 //! `expires` is text, not a number, so that nobody can make it the table's TTL attribute: the item
@@ -24,7 +25,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::service_clock::ServiceTime;
 use crate::election::clock::WallTime;
-use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Version};
+use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Version};
 use crate::election::outcome::Outcome;
 
 /// The partition key of the table.
@@ -116,6 +117,9 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
         let outcome = outcome.encode().map_err(|_| Unreadable::Attribute("outcome"))?;
         item.insert("outcome".to_owned(), text(outcome));
     }
+    if let Some(origin) = &record.origin {
+        item.insert("origin".to_owned(), text(origin.as_str()));
+    }
     Ok(item)
 }
 
@@ -141,6 +145,7 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
             acquire_time: wall(item, "acquire_time")?,
             renew_time: wall(item, "renew_time")?,
             outcome: outcome(item)?.map(Box::new),
+            origin: optional(item, "origin")?.and_then(Origin::new),
         },
         version: Version::new(required(item, "version")?),
         // One that cannot be read is as good as none: the lease is watched then.
@@ -220,6 +225,7 @@ mod tests {
                 acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
                 renew_time: WallTime::parse("2026-11-23T07:39:48.250Z").unwrap(),
                 outcome: None,
+                origin: Origin::new("ECS cluster prod"),
             },
             version: Version::new("v"),
             expires: Some(ServiceTime::from_unix(Duration::from_millis(1_795_419_603_001))),
@@ -233,6 +239,7 @@ mod tests {
         let read = decode(&item).unwrap();
         assert_eq!(read.expires, kept().expires);
         assert_eq!(read.record.holder, kept().record.holder);
+        assert_eq!(read.record.origin, kept().record.origin);
         assert_eq!((read.record.term, read.version), (7, kept().version));
         assert_eq!(item["expires"].as_s().unwrap(), "2026-11-23T07:40:03.001Z");
     }

@@ -46,6 +46,11 @@ impl Failure {
         matches!(self.code(), Some("42P01" | "3F000"))
     }
 
+    /// Whether the table has fewer columns than were named.
+    pub fn is_missing_column(&self) -> bool {
+        self.code() == Some("42703")
+    }
+
     /// Whether another process created the same thing at the same moment.
     pub fn is_created_already(&self) -> bool {
         matches!(self.code(), Some("42P06" | "42P07" | "23505" | "42723"))

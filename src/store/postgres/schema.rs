@@ -20,11 +20,13 @@ struct Inspection {
     has_table: bool,
     has_index: bool,
     has_fence: bool,
+    has_origin: bool,
     may_use: bool,
 }
 
-/// Creates what is missing, or checks what is there. Safe when many do it at once.
-pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<(), Failure> {
+/// Creates what is missing, or checks what is there. Safe when many do it at once. True if the table
+/// has the column `origin`, which one of an older version lacks.
+pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<bool, Failure> {
     let mut found = inspect(target, connection).await?;
     if !(found.has_schema && found.has_table && found.has_index && found.has_fence) {
         match create_missing(target, connection, &found).await {
@@ -50,7 +52,23 @@ pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<()
             grants(target)
         ))));
     }
-    Ok(())
+    Ok(found.has_origin || add_origin(target, connection).await)
+}
+
+/// Gives the table of an older version the column that it lacks. Elections work without it, so that
+/// neither a missing right nor a lock is waited for or complained of.
+async fn add_origin(target: &Target, connection: &mut PgConnection) -> bool {
+    // Whoever waits for the table's lock makes all others wait: shorter than any call's time.
+    let text = format!(
+        "SELECT set_config('lock_timeout', '100ms', true); \
+         ALTER TABLE {} ADD COLUMN IF NOT EXISTS origin text",
+        target.names().table()
+    );
+    let added = raw_sql(AssertSqlSafe(text)).execute(connection).await;
+    if let Err(error) = &added {
+        tracing::debug!(%error, "the table has no column for the origin of a record");
+    }
+    added.is_ok()
 }
 
 fn may_not_create(target: &Target, failure: &Failure) -> StoreError {
@@ -89,6 +107,7 @@ async fn inspect(target: &Target, connection: &mut PgConnection) -> Result<Inspe
         has_table: flag(row, "has_table")?,
         has_index: flag(row, "has_index")?,
         has_fence: flag(row, "has_fence")?,
+        has_origin: flag(row, "has_origin")?,
         may_use: flag(row, "may_use")?,
     })
 }
@@ -114,6 +133,8 @@ fn inspection(target: &Target) -> String {
          AND p.proname = {fence} AND p.proargtypes::text = '25 20' \
          AND substring(p.prosrc FROM 'bellwether fence ([0-9]{{1,9}})')::integer >= {FENCE}\
          )::text AS has_fence, \
+         EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid \
+         AND a.attname = 'origin' AND NOT a.attisdropped)::text AS has_origin, \
          (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
          AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') \
          )::text AS may_use \
@@ -192,7 +213,8 @@ fn create_table(target: &Target) -> String {
   renew_time timestamptz NOT NULL,
   outcome text,
   expires_at timestamptz NOT NULL,
-  timeline text
+  timeline text,
+  origin text
 )",
         target.names().table()
     )

@@ -16,6 +16,8 @@
 //! renewal, should not pay for it.
 
 use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Row as _;
@@ -25,7 +27,7 @@ use super::super::Hint;
 use super::names::Names;
 use crate::election::clock::WallTime;
 use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Term, Version,
+    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Term, Version,
 };
 use crate::election::outcome::Outcome;
 
@@ -81,9 +83,10 @@ pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
         outcome: None,
+        origin: None,
     };
     let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
-    let columns = columns(&nobody, "", timeline);
+    let columns = dialect.columns(&nobody, "", timeline);
     // Election names are never empty, so there is no such row.
     let write = dialect.update("", &Version::new(""), &nobody, &columns, timeline);
     format!("{}; {write}", dialect.settings(dialect.lock_timeout, true))
@@ -96,6 +99,9 @@ pub struct Dialect {
     pub names: Names,
     /// How long the server waits for a lock; for a take-over, [`TAKE_OVER_PATIENCE`] at most.
     pub lock_timeout: Duration,
+    /// Whether the table has the column `origin`, which one of an older version lacks: it is read
+    /// where it is, and written only once it is known to be there.
+    pub keeps_origin: Arc<AtomicBool>,
 }
 
 impl Statement {
@@ -115,7 +121,7 @@ impl Statement {
             }
             Self::List => format!("{settings}; {}", dialect.look(timeline, None)),
             Self::Swap { election, expected, record, state } => {
-                let columns = columns(record, state, timeline);
+                let columns = dialect.columns(record, state, timeline);
                 let write = match expected {
                     None => dialect.insert(election.as_str(), record, &columns),
                     Some(expected) => {
@@ -152,6 +158,7 @@ impl Dialect {
             "SELECT 'record' AS kind, pg_is_in_recovery()::text AS replica, l.election, \
              l.format::text, l.version, l.term::text, l.holder, l.incarnation, \
              l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.outcome, \
+             to_jsonb(l) ->> 'origin' AS origin, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
              1e12)::bigint::text AS remaining_ms, \
              (l.timeline <> server.timeline)::text AS outlived, server.timeline \
@@ -198,6 +205,43 @@ impl Dialect {
         )
     }
 
+    /// What a write says of every column but the key.
+    fn columns(
+        &self,
+        record: &LeaseRecord,
+        state: &str,
+        timeline: &str,
+    ) -> Vec<(&'static str, String)> {
+        let holder = record.holder.as_ref();
+        let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
+        // It cannot fail: plain texts and numbers are always JSON.
+        let outcome = record.outcome.as_deref().and_then(|outcome| outcome.encode().ok());
+        let lease_ms = record.lease_duration.as_millis();
+        // By the server's clock at the moment of the write, not at the start of the transaction: it
+        // may have waited for a lock.
+        let expires_at = match holder {
+            Some(_) => format!("clock_timestamp() + interval '{lease_ms} milliseconds'"),
+            None => "clock_timestamp()".to_owned(),
+        };
+        let mut columns = vec![
+            ("format", FORMAT.to_string()),
+            ("version", literal(state)),
+            ("term", record.term.to_string()),
+            ("holder", or_null(holder.map(|h| h.identity.as_str()))),
+            ("incarnation", or_null(holder.map(|h| h.incarnation.as_str()))),
+            ("lease_duration_ms", lease_ms.to_string()),
+            ("acquire_time", timestamp(record.acquire_time)),
+            ("renew_time", timestamp(record.renew_time)),
+            ("outcome", or_null(outcome.as_deref())),
+            ("expires_at", expires_at),
+            ("timeline", timeline.to_owned()),
+        ];
+        if self.keeps_origin.load(Ordering::Relaxed) {
+            columns.push(("origin", or_null(record.origin.as_ref().map(Origin::as_str))));
+        }
+        columns
+    }
+
     /// The notification is part of the write: it goes out at its commit, or not at all.
     fn returning(&self, election: &str, record: &LeaseRecord) -> String {
         let notify = if record.changes_leader() {
@@ -232,34 +276,6 @@ pub fn read_notification(payload: &str) -> (&str, Hint) {
         _ => Hint::Changed,
     };
     (election, hint)
-}
-
-/// What a write says of every column but the key.
-fn columns(record: &LeaseRecord, state: &str, timeline: &str) -> [(&'static str, String); 11] {
-    let holder = record.holder.as_ref();
-    let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
-    // It cannot fail: plain texts and numbers are always JSON.
-    let outcome = record.outcome.as_deref().and_then(|outcome| outcome.encode().ok());
-    let lease_ms = record.lease_duration.as_millis();
-    // By the server's clock at the moment of the write, not at the start of the transaction: it
-    // may have waited for a lock.
-    let expires_at = match holder {
-        Some(_) => format!("clock_timestamp() + interval '{lease_ms} milliseconds'"),
-        None => "clock_timestamp()".to_owned(),
-    };
-    [
-        ("format", FORMAT.to_string()),
-        ("version", literal(state)),
-        ("term", record.term.to_string()),
-        ("holder", or_null(holder.map(|h| h.identity.as_str()))),
-        ("incarnation", or_null(holder.map(|h| h.incarnation.as_str()))),
-        ("lease_duration_ms", lease_ms.to_string()),
-        ("acquire_time", timestamp(record.acquire_time)),
-        ("renew_time", timestamp(record.renew_time)),
-        ("outcome", or_null(outcome.as_deref())),
-        ("expires_at", expires_at),
-        ("timeline", timeline.to_owned()),
-    ]
 }
 
 fn timestamp(time: WallTime) -> String {
@@ -397,6 +413,7 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
             acquire_time: wall(text("acquire_time")?),
             renew_time: wall(text("renew_time")?),
             outcome: outcome.map(Box::new),
+            origin: text("origin")?.and_then(Origin::new),
         },
         version: version(&text("version")?.unwrap_or_default(), text("timeline")?.as_deref()),
         // The clock of another server is not what wrote this expiry.
@@ -437,6 +454,7 @@ mod tests {
         let dialect = Dialect {
             names: Names::new(None, None).unwrap(),
             lock_timeout: Duration::from_millis(800),
+            keeps_origin: Arc::new(AtomicBool::new(true)),
         };
         let acquired = LeaseRecord {
             holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
@@ -445,6 +463,7 @@ mod tests {
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
             outcome: None,
+            origin: None,
         };
         let renew_time = WallTime::from_unix(Duration::from_secs(2));
         let renewed = LeaseRecord { renew_time, ..acquired.clone() };

@@ -169,7 +169,7 @@ impl World {
                     _ => "lost: shutting down",
                 }),
                 News::Vacated { .. } => self.tally.count("vacated"),
-                News::Following { .. } => {}
+                News::Following { .. } | News::Stranger { .. } => {}
                 News::TermWentBackwards { .. } => self.tally.count("seen going backwards"),
                 News::Renewal(Renewal::Late) => self.tally.count("renewed late"),
                 News::Renewal(_) => {}
