@@ -1,10 +1,15 @@
 //! The chart against Helm, the schemas of Kubernetes, and files of what it should become.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::render::{HELMS, chart, everything, example, matrix, refused, rendered, with};
+use crate::pods::sidecar;
+use crate::render::{
+    HELMS, chart, everything, example, example_with, matrix, refused, rendered, with,
+};
 use crate::support::tools::{golden, must, project, tool, yaml};
 
 /// The oldest Kubernetes that the chart says it is for, and the newest that the validator knows.
@@ -60,6 +65,9 @@ fn usual_mistakes_are_refused_in_words() {
         (&["app.image=a", "store.url=dynamodb://t", "store.secret.name=s"], "not both"),
         (&["app.image=a", "store.url=sqlite:///leases.db"], "a SQLite file is for one host"),
         (&["app.image=a", "store.url=postgres://u:secret@h/d"], "put the URL into a Secret"),
+        (&["app.image=a", "store.url=postgres://h/d?user=u&password=secret@"], "put the URL into"),
+        (&["app.image=a", "store.secret.name=s", "election=a", "elections={a}"], "twice"),
+        (&["app.image=a", "store.secret.name=s", "elections={B}"], "elections"),
         (&["podMonitor.enabled=true", "selector.app=web"], "needs 'expose: true'"),
         (&["podDisruptionBudget.enabled=true"], "name the labels of the pods"),
         (&["job.image=a", "store.secret.name=s"], "say what is to be done once"),
@@ -78,6 +86,97 @@ fn usual_mistakes_are_refused_in_words() {
 #[test]
 fn by_itself_it_deploys_nothing() {
     assert_eq!(with(&[]), Vec::<Value>::new());
+}
+
+/// Objects of two aliases once had one name, and Helm dropped the second in silence.
+#[test]
+fn dependencies_with_aliases_do_not_overwrite_each_other() {
+    let mut sets = Vec::new();
+    for alias in ["bellwether", "queue", "import"] {
+        for value in [
+            "podDisruptionBudget.enabled=true",
+            "networkPolicy.enabled=true",
+            "podMonitor.enabled=true",
+            "expose=true",
+            "selector.app=any",
+        ] {
+            sets.push(format!("{alias}.{value}"));
+        }
+    }
+    let sets: Vec<_> = sets.iter().map(String::as_str).collect();
+    let documents = yaml(&example_with("helm4/helm", &sets));
+    let mut names = BTreeSet::new();
+    for document in &documents {
+        let name = (document["kind"].to_string(), document["metadata"]["name"].to_string());
+        assert!(names.insert(name), "twice: {} {}", document["kind"], document["metadata"]["name"]);
+    }
+    for kind in ["PodDisruptionBudget", "NetworkPolicy", "PodMonitor"] {
+        let of_kind = documents.iter().filter(|document| document["kind"] == kind);
+        assert_eq!(of_kind.count(), 3, "{kind}");
+    }
+}
+
+/// With a number, an upgrade fights an autoscaler, and fails under Helm 4.
+#[test]
+fn replicas_that_are_null_are_left_to_others() {
+    let of = |replicas: &str| {
+        let sets = ["app.image=a", "store.secret.name=s", replicas];
+        let documents = with(&sets);
+        let found = documents.iter().find(|document| document["kind"] == "Deployment");
+        found.unwrap()["spec"]["replicas"].clone()
+    };
+    assert_eq!(of("app.replicas=null"), Value::Null);
+    assert_eq!(of("app.replicas=0"), 0);
+}
+
+/// Helm allows build metadata in versions, Kubernetes no '+' in labels and registries none in tags.
+#[test]
+fn build_metadata_in_a_version_makes_valid_labels_and_tags() {
+    let folder = tempfile::tempdir().unwrap();
+    must(Command::new("cp").arg("-r").arg(chart()).arg(folder.path()));
+    let copy = folder.path().join("bellwether");
+    let file = copy.join("Chart.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let built = text.replace(&format!("ersion: {version}"), &format!("ersion: {version}+build.7"));
+    assert_ne!(built, text);
+    fs::write(&file, built).unwrap();
+    let mut command = tool("helm4/helm");
+    command.args(["template", "demo"]).arg(&copy);
+    let documents = yaml(&must(command.args(["--set", "app.image=a,store.secret.name=s"])));
+    assert!(!documents.is_empty());
+    for document in &documents {
+        let labels = document["metadata"]["labels"].as_object().unwrap();
+        for value in labels.values().map(|value| value.as_str().unwrap()) {
+            assert!(!value.contains('+'), "{value}");
+        }
+    }
+    assert_eq!(sidecar(&documents)["image"], format!("bellwether:{version}-build.7"));
+}
+
+#[test]
+fn a_sidecar_stands_in_several_elections() {
+    let sets = ["app.image=a", "store.secret.name=s", "elections={cron,billing}"];
+    let sidecar = sidecar(&with(&sets));
+    let env = sidecar["env"].as_array().unwrap();
+    let election = env.iter().find(|entry| entry["name"] == "BELLWETHER_ELECTION").unwrap();
+    assert_eq!(election["value"], "shop.demo,cron,billing");
+}
+
+/// A pod that failed for good would otherwise be followed by three that fail for good.
+#[test]
+fn a_job_that_failed_for_good_starts_no_further_pod() {
+    let sets = ["job.image=a", "job.command={b}", "store.secret.name=s", "job.annotations.a=b"];
+    let documents = with(&sets);
+    let job = documents.iter().find(|document| document["kind"] == "Job").unwrap();
+    assert_eq!(job["metadata"]["annotations"]["a"], "b");
+    let rules = job["spec"]["podFailurePolicy"]["rules"].as_array().unwrap();
+    let fails = rules.iter().find(|rule| rule["action"] == "FailJob").unwrap();
+    assert_eq!(fails["onExitCodes"]["operator"], "NotIn");
+    let spared = fails["onExitCodes"]["values"].as_array().unwrap();
+    let spares = |code: u64| spared.iter().any(|value| value == code);
+    assert!(spares(69) && spares(75), "worth another try");
+    assert!(!spares(1) && !spares(64), "the same again");
 }
 
 #[test]

@@ -59,13 +59,23 @@ fn template(sets: &[&str]) -> Command {
 
 /// The example of a chart that has this one as a dependency.
 pub fn example(helm: &str) -> String {
+    example_with(helm, &[])
+}
+
+/// The same with a few values.
+pub fn example_with(helm: &str, sets: &[&str]) -> String {
     // A dependency is packed into the chart that has it: not in the work tree.
     let folder = tempfile::tempdir().unwrap();
     must(Command::new("cp").arg("-r").arg(project().join("charts")).arg(folder.path()));
     let chart = folder.path().join("charts/example");
     must(tool(helm).args(["dependency", "update"]).arg(&chart));
     must(tool(helm).args(["lint", "--strict"]).arg(&chart));
-    must(tool(helm).arg("template").args(WHERE).arg(&chart))
+    let mut command = tool(helm);
+    command.arg("template").args(WHERE).arg(&chart);
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    must(&mut command)
 }
 
 /// Something that is rendered.

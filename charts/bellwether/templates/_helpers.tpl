@@ -1,6 +1,6 @@
 {{/*
 Where the values of this chart are: in the chart itself, or in one that has it as a dependency. (One
-that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image, election, values.
+that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image, election (the first one), elections (all of them, with commas), values.
 */}}
 {{- define "bellwether.scope" -}}
 {{- $scope := . -}}
@@ -13,7 +13,7 @@ that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image,
 {{- if not (hasKey $values "startAfterDecision") -}}
 {{- fail "bellwether: pass the scope of a chart that has bellwether among its dependencies: '.', or '.Subcharts.ALIAS' if it has an alias" -}}
 {{- end -}}
-{{- $image := printf "%s:%s" $values.image.repository ($values.image.tag | default $scope.Chart.AppVersion) -}}
+{{- $image := printf "%s:%s" $values.image.repository ($values.image.tag | default ($scope.Chart.AppVersion | replace "+" "-")) -}}
 {{- with $values.image.digest -}}
 {{- $image = printf "%s@%s" $values.image.repository . -}}
 {{- end -}}
@@ -25,7 +25,11 @@ that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image,
 {{- if gt (len $election) 63 -}}
 {{- fail (printf "bellwether: the election '%s' has more than 63 characters: choose a shorter name by the value 'election'" $election) -}}
 {{- end -}}
-{{- dict "image" $image "election" $election "values" $values | toYaml -}}
+{{- $elections := prepend $values.elections $election -}}
+{{- if ne (len $elections) (len ($elections | uniq)) -}}
+{{- fail (printf "bellwether: the same election stands twice in %s: name each once in 'election' and 'elections'" (join ", " $elections)) -}}
+{{- end -}}
+{{- dict "image" $image "election" $election "elections" (join "," $elections) "values" $values | toYaml -}}
 {{- end -}}
 
 {{/* Which store: a URL, or a Secret that has it. Takes the values. */}}
@@ -38,7 +42,7 @@ that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image,
 {{- fail "bellwether: say where the leases live, by the value 'store.url', or by 'store.secret.name' for a URL with a password in it" -}}
 {{- else if hasPrefix "sqlite:" $url -}}
 {{- fail "bellwether: a SQLite file is for one host, and pods are on several: each would have a leader of its own. Use Postgres or DynamoDB" -}}
-{{- else if regexMatch "://[^/?#]*:[^/?#]*@" $url -}}
+{{- else if or (regexMatch "://[^/?#]*:[^/?#]*@" $url) (regexMatch "(?i)[?&](ssl)?password=" $url) -}}
 {{- fail "bellwether: 'store.url' has a password in it, which everybody who may read the Deployment would see: put the URL into a Secret and name that by 'store.secret.name'" -}}
 {{- end -}}
 - name: BELLWETHER_STORE
@@ -82,9 +86,9 @@ securityContext:
 {{/* Labels of everything that this chart makes. */}}
 {{- define "bellwether.labels" -}}
 {{ include "bellwether.appLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "bellwether.label" .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ include "bellwether.label" (printf "%s-%s" .Chart.Name .Chart.Version) }}
 {{- end -}}
 
 {{/* Labels by which the application's pods are known. */}}
@@ -105,6 +109,23 @@ app.kubernetes.io/component: app
 {{- end -}}
 {{- end -}}
 
+{{/*
+The name of each object: the release's, and below another chart also the dependency's name or alias.
+Two aliases of one release would otherwise overwrite each other's objects. A long name keeps a checksum
+of what is cut off.
+*/}}
 {{- define "bellwether.name" -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- $name := .Release.Name -}}
+{{- if not .Chart.IsRoot -}}
+{{- $name = printf "%s-%s" .Release.Name .Chart.Name -}}
+{{- end -}}
+{{- if gt (len $name) 50 -}}
+{{- $name = printf "%s-%s" ($name | trunc 41 | trimAll "-.") ($name | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{/* A version as the value of a label: build metadata after a '+' would make it an invalid one. */}}
+{{- define "bellwether.label" -}}
+{{- . | replace "+" "_" | trunc 63 | trimAll "-_." -}}
 {{- end -}}

@@ -28,7 +28,7 @@ that is lost or a store that is away would take the application out of its Servi
   env:
     {{- include "bellwether.env" . | nindent 4 }}
     - name: BELLWETHER_ELECTION
-      value: {{ $scope.election | quote }}
+      value: {{ $scope.elections | quote }}
     {{- if $values.expose }}
     - name: BELLWETHER_LISTEN
       value: {{ printf "%s:4040" $values.exposeAddress | quote }}
