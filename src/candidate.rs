@@ -19,6 +19,10 @@ use crate::election::timing::Timing;
 use crate::metrics::{Metrics, Verb};
 use crate::store::{Hint, Hints, Store, StoreError};
 
+mod health;
+
+pub use health::Health;
+
 /// Requests that can wait for the driver. More than this many at once are a caller's mistake, and
 /// they wait.
 const REQUESTS: usize = 16;
@@ -43,6 +47,8 @@ pub struct Standing {
     pub clock: Arc<dyn Clock>,
     /// Where to count.
     pub metrics: Metrics,
+    /// How the store is, which all elections on it share.
+    pub health: Health,
     /// Where the answers are, for the log.
     pub url: Option<String>,
 }
@@ -139,7 +145,7 @@ impl Handle {
 /// When the system has no timer to spare.
 pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
     let Standing { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
-    let Standing { store, clock, metrics, url, .. } = standing;
+    let Standing { store, clock, metrics, health, url, .. } = standing;
     // The incarnation is random: seeded with it, candidates that start together do not stay
     // together; nor do the elections of one candidate, because each has its own name.
     let seed = candidate
@@ -178,7 +184,8 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         view,
         turned_at,
         alarm: Alarm::new()?,
-        health: Health::default(),
+        call_limit: whole_millis(timing.call_timeout()),
+        health,
         metrics,
         url,
     };
@@ -197,6 +204,8 @@ pub struct Driver {
     view: watch::Sender<Leadership>,
     turned_at: Arc<AtomicU64>,
     alarm: Alarm,
+    /// How long a call may take, as the log says it.
+    call_limit: Duration,
     health: Health,
     metrics: Metrics,
     url: Option<String>,
@@ -276,7 +285,7 @@ impl Driver {
                 () = self.alarm.until(wake_at.min(deadline)) => Event::Wake,
             };
             if self.clock.now().boot >= deadline {
-                break verb.timed_out(deadline, started);
+                break verb.timed_out(self.call_limit);
             }
             match self.step(event) {
                 Action::Wait { until } => wake_at = until,
@@ -291,7 +300,9 @@ impl Driver {
             election = %self.election, ?verb, ?took, failed = answer.error().is_some(),
             "store call"
         );
-        self.health.note(&self.election, answer.error());
+        let (error, version) = (answer.error(), answer.version());
+        let ended = health::Call { election: &self.election, verb, error, version };
+        self.health.note(self.clock.now().boot, &ended);
         Some(answer.into_event())
     }
 }
@@ -338,6 +349,10 @@ fn refused_for_a_reason(
     }
 }
 
+fn whole_millis(duration: Duration) -> Duration {
+    Duration::from_millis(millis(BootTime::from_duration(duration)))
+}
+
 fn millis(at: BootTime) -> u64 {
     u64::try_from(at.as_duration().as_millis()).unwrap_or(u64::MAX)
 }
@@ -356,6 +371,14 @@ impl Answer {
         }
     }
 
+    /// What a look saw.
+    fn version(&self) -> Option<&Version> {
+        match self {
+            Self::Observed(Ok(Some(observed))) => Some(&observed.version),
+            Self::Observed(_) | Self::Swapped(_) => None,
+        }
+    }
+
     fn into_event(self) -> Event {
         match self {
             Self::Observed(answer) => Event::Observed(answer.map_err(|_| CallFailed)),
@@ -365,37 +388,15 @@ impl Answer {
 }
 
 impl Verb {
-    fn timed_out(self, deadline: BootTime, started: BootTime) -> Answer {
-        let after = humantime::format_duration(deadline.since(started));
-        let error = StoreError::Unavailable(format!("no answer from the store within {after}"));
+    /// With the limit and not the time that it took: what stays the same is one line in the log.
+    fn timed_out(self, limit: Duration) -> Answer {
+        let limit = humantime::format_duration(limit);
+        let error = format!("no answer from the store in time: a call may take {limit}");
+        let error = StoreError::Unavailable(error);
         match self {
             Self::Observe => Answer::Observed(Err(error)),
             Self::Swap => Answer::Swapped(Err(error)),
         }
-    }
-}
-
-/// Logs the store's failures once per change, not once per attempt.
-#[derive(Default)]
-struct Health {
-    error: Option<StoreError>,
-}
-
-impl Health {
-    fn note(&mut self, election: &ElectionName, error: Option<&StoreError>) {
-        if self.error.as_ref() == error {
-            return;
-        }
-        match error {
-            Some(error @ StoreError::Unavailable(_)) => {
-                tracing::warn!(%election, %error, "the store is unavailable; trying again");
-            }
-            Some(error @ StoreError::Misconfigured(_)) => {
-                tracing::error!(%election, %error, "the store needs attention; trying again");
-            }
-            None => tracing::info!(%election, "the store answers again"),
-        }
-        self.error = error.cloned();
     }
 }
 

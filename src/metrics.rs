@@ -32,7 +32,7 @@ const ELECTION: &str = "election";
 const OUTCOMES: [&str; 3] = ["answered", "unavailable", "misconfigured"];
 
 /// A kind of call to a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
     /// A look at the record.
     Observe,
@@ -43,7 +43,8 @@ pub enum Verb {
 impl Verb {
     const ALL: [Self; 2] = [Self::Observe, Self::Swap];
 
-    fn as_str(self) -> &'static str {
+    /// As labels and the log have it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Observe => "observe",
             Self::Swap => "swap",

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::signals::Signals;
 use super::{Failure, beside};
-use crate::candidate::{self, Driver, Handle, Standing};
+use crate::candidate::{self, Driver, Handle, Health, Standing};
 use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
 use crate::election::lease::{Candidate, ElectionName, Origin};
@@ -146,6 +146,7 @@ struct Candidates<'a> {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    health: Health,
     gate: Option<Gate>,
 }
 
@@ -167,7 +168,8 @@ impl<'a> Candidates<'a> {
             .map_err(|error| Failure::Unavailable(error.to_string()))?;
         let gate = beside::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
-        Ok(Self { config, candidate, origin, store, clock, metrics, gate })
+        let health = Health::default();
+        Ok(Self { config, candidate, origin, store, clock, metrics, health, gate })
     }
 
     /// Stands in one election, whose answers are below `url`.
@@ -191,6 +193,7 @@ impl<'a> Candidates<'a> {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             metrics: self.metrics.clone(),
+            health: self.health.clone(),
             url,
         })
         .map_err(|error| no_timer(&error))?;

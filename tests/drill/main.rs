@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod one_line;
 mod run;
 mod store_trouble;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::candidate::{Handle, Standing, stand};
+use bellwether::candidate::{Handle, Health, Standing, stand};
 use bellwether::election::clock::HostClock;
 use bellwether::election::timing::Timing;
 use bellwether::identity;
@@ -42,6 +42,7 @@ fn join(name: String, proxy: &Proxy) -> Member {
         store: open(&proxy.url(), timing().call_timeout(), Some(SKEW)),
         clock: Arc::new(HostClock),
         metrics: Metrics::new("dynamodb", &timing(), now()).unwrap(),
+        health: Health::default(),
         url: None,
     })
     .unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::candidate::{Handle, Standing, stand};
+use bellwether::candidate::{Handle, Health, Standing, stand};
 use bellwether::election::clock::HostClock;
 use bellwether::election::leadership::StandingDown;
 use bellwether::election::timing::Timing;
@@ -36,6 +36,7 @@ fn gated() -> (Handle, Keeper) {
         store: Arc::new(MemoryStore::new(clock.clone())),
         clock,
         metrics: Metrics::new("memory", &Timing::default(), now()).unwrap(),
+        health: Health::default(),
         url: None,
     })
     .unwrap();

@@ -1,0 +1,302 @@
+//! How the store is, for the log: each change is one line, not each attempt.
+//!
+//! Looks and writes have a health each: where looks succeed and writes fail (a full disk, a server
+//! that is read-only), the store does not "answer again" at every look. Several elections on one
+//! store share this, so that an outage is one line and not one for each of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::election::clock::BootTime;
+use crate::election::lease::{ElectionName, Version};
+use crate::metrics::Verb;
+use crate::store::StoreError;
+
+/// How many lines about trouble may follow each other without a pause.
+const BURST: u32 = 4;
+
+/// After those, how long it takes until there may be one more. With the line that says that it is
+/// over, a store that comes and goes for a day causes a dozen lines an hour.
+const PAUSE: Duration = Duration::from_secs(600);
+
+/// How long a trouble lasts until the log repeats it. Each time, the pause doubles, up to a limit.
+const FIRST_REMINDER: Duration = Duration::from_secs(600);
+const LONGEST_REMINDER: Duration = Duration::from_secs(4 * 3600);
+
+/// What the store said to all elections of a process. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<Mutex<State>>);
+
+/// A call that has ended.
+pub(super) struct Call<'a> {
+    pub(super) election: &'a ElectionName,
+    pub(super) verb: Verb,
+    pub(super) error: Option<&'a StoreError>,
+    /// What a look saw: another one than before means that somebody can write.
+    pub(super) version: Option<&'a Version>,
+}
+
+/// What is to be logged.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Trouble { left_out: u64 },
+    Over,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What was wrong with the last call of each kind.
+    troubles: BTreeMap<(ElectionName, Verb), StoreError>,
+    /// What the last look of each election saw.
+    seen: BTreeMap<ElectionName, Version>,
+    /// What the log has, and does not say to be over.
+    shown: Vec<Shown>,
+    tokens: u32,
+    /// When the next token comes; none if there are all.
+    next_token: Option<BootTime>,
+    /// Lines that there was no token for, since the last one that there was.
+    left_out: u64,
+}
+
+#[derive(Debug)]
+struct Shown {
+    error: StoreError,
+    again_at: BootTime,
+    pause: Duration,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            troubles: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            shown: Vec::new(),
+            tokens: BURST,
+            next_token: None,
+            left_out: 0,
+        }
+    }
+}
+
+impl Health {
+    /// Logs what a call changes.
+    pub(super) fn note(&self, now: BootTime, call: &Call<'_>) {
+        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).note(now, call);
+        let (election, verb) = (call.election, call.verb.as_str());
+        match (line, call.error) {
+            (Some(Line::Trouble { left_out }), Some(error @ StoreError::Unavailable(_))) => {
+                tracing::warn!(
+                    %election, verb, %error, left_out, "the store is unavailable; trying again"
+                );
+            }
+            (Some(Line::Trouble { left_out }), Some(error @ StoreError::Misconfigured(_))) => {
+                tracing::error!(
+                    %election, verb, %error, left_out, "the store needs attention; trying again"
+                );
+            }
+            (Some(Line::Over), _) => tracing::info!(%election, verb, "the store answers again"),
+            (Some(Line::Trouble { .. }) | None, _) => {}
+        }
+    }
+}
+
+impl State {
+    fn note(&mut self, now: BootTime, call: &Call<'_>) -> Option<Line> {
+        match call.error {
+            Some(error) => self.failed(now, call, error),
+            None => self.answered(call),
+        }
+    }
+
+    fn failed(&mut self, now: BootTime, call: &Call<'_>, error: &StoreError) -> Option<Line> {
+        self.troubles.insert((call.election.clone(), call.verb), error.clone());
+        let known = self.shown.iter().position(|shown| shown.error == *error);
+        if known.and_then(|at| self.shown.get(at)).is_some_and(|shown| now < shown.again_at) {
+            return None;
+        }
+        if !self.take_token(now) {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        }
+        let pause = match known {
+            Some(at) => (self.shown.swap_remove(at).pause * 2).min(LONGEST_REMINDER),
+            None => FIRST_REMINDER,
+        };
+        self.shown.push(Shown { error: error.clone(), again_at: now + pause, pause });
+        Some(Line::Trouble { left_out: std::mem::take(&mut self.left_out) })
+    }
+
+    fn answered(&mut self, call: &Call<'_>) -> Option<Line> {
+        let cleared = self.troubles.remove(&(call.election.clone(), call.verb));
+        if call.verb == Verb::Observe {
+            self.clear_writes(call, cleared.as_ref());
+        }
+        // Nothing ends for the one call that failed in between, of an election among many.
+        let before = self.shown.len();
+        let troubles = &self.troubles;
+        self.shown.retain(|shown| troubles.values().any(|error| *error == shown.error));
+        (self.shown.len() < before).then_some(Line::Over)
+    }
+
+    /// After a look: writes are taken to work again if what was wrong with them was wrong with looks
+    /// as well, or if somebody has written. Until then only a write can tell.
+    fn clear_writes(&mut self, call: &Call<'_>, cleared: Option<&StoreError>) {
+        let written = match call.version {
+            Some(version) => {
+                let last = self.seen.insert(call.election.clone(), version.clone());
+                last.is_some_and(|last| last != *version)
+            }
+            None => false,
+        };
+        let key = (call.election.clone(), Verb::Swap);
+        let over = self.troubles.get(&key).is_some_and(|error| {
+            Some(error) == cleared || (written && matches!(error, StoreError::Unavailable(_)))
+        });
+        if over {
+            self.troubles.remove(&key);
+        }
+    }
+
+    fn take_token(&mut self, now: BootTime) -> bool {
+        while let Some(at) = self.next_token.filter(|at| *at <= now) {
+            self.tokens += 1;
+            self.next_token = (self.tokens < BURST).then(|| at + PAUSE);
+        }
+        let taken = self.tokens > 0;
+        if taken {
+            self.tokens -= 1;
+            self.next_token.get_or_insert(now + PAUSE);
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> BootTime {
+        BootTime::from_duration(Duration::from_secs(seconds))
+    }
+
+    fn failing(text: &str) -> Result<u32, StoreError> {
+        Err(StoreError::Unavailable(text.to_owned()))
+    }
+
+    /// A store as elections see it; how many lines it causes.
+    #[derive(Default)]
+    struct Told {
+        state: State,
+        troubles: usize,
+        overs: usize,
+    }
+
+    impl Told {
+        fn note(&mut self, now: u64, name: &str, verb: Verb, said: &Result<u32, StoreError>) {
+            let election: ElectionName = name.parse().unwrap();
+            let version = said.as_ref().ok().map(|version| Version::new(version.to_string()));
+            let (error, version) = (said.as_ref().err(), version.as_ref());
+            let call = Call { election: &election, verb, error, version };
+            match self.state.note(at(now), &call) {
+                Some(Line::Trouble { .. }) => self.troubles += 1,
+                Some(Line::Over) => self.overs += 1,
+                None => {}
+            }
+        }
+
+        fn look(&mut self, now: u64, said: &Result<u32, StoreError>) {
+            self.note(now, "a", Verb::Observe, said);
+        }
+
+        fn write(&mut self, now: u64, said: &Result<u32, StoreError>) {
+            self.note(now, "a", Verb::Swap, said);
+        }
+
+        fn lines(&self) -> (usize, usize) {
+            (self.troubles, self.overs)
+        }
+    }
+
+    #[test]
+    fn writes_that_fail_between_looks_that_succeed_are_one_line() {
+        let mut told = Told::default();
+        for now in (0..600).step_by(2) {
+            told.look(now, &Ok(1));
+            told.write(now + 1, &failing("the disk is full"));
+        }
+        assert_eq!(told.lines(), (1, 0));
+        told.look(601, &Ok(1));
+        assert_eq!(told.lines(), (1, 0), "a look proves nothing of writes");
+        told.write(602, &Ok(2));
+        assert_eq!(told.lines(), (1, 1));
+    }
+
+    #[test]
+    fn an_outage_is_two_lines_for_a_leader_a_standby_and_many_elections() {
+        let mut told = Told::default();
+        let names: Vec<_> = (0..200).map(|number| format!("e{number}")).collect();
+        for now in 0..100 {
+            for name in &names {
+                told.note(now, name, Verb::Swap, &failing("refused"));
+                told.note(now, name, Verb::Observe, &failing("refused"));
+            }
+        }
+        for name in &names {
+            told.note(100, name, Verb::Observe, &Ok(1));
+        }
+        assert_eq!(told.lines(), (1, 1));
+    }
+
+    #[test]
+    fn a_standby_learns_from_the_writes_of_others_that_the_store_can_be_written() {
+        let mut told = Told::default();
+        told.look(0, &Ok(1));
+        told.write(1, &failing("locked"));
+        told.look(2, &Ok(1));
+        assert_eq!(told.lines(), (1, 0));
+        told.look(3, &Ok(2));
+        assert_eq!(told.lines(), (1, 1));
+        told.write(4, &Err(StoreError::Misconfigured("not allowed".to_owned())));
+        told.look(5, &Ok(3));
+        assert_eq!(told.lines(), (2, 1), "others may be allowed what this instance is not");
+    }
+
+    #[test]
+    fn no_fault_makes_more_than_twenty_lines_an_hour() {
+        type Fault = fn(u64) -> Result<u32, StoreError>;
+        let comes_and_goes =
+            |now: u64| if now.is_multiple_of(2) { failing("refused") } else { Ok(1) };
+        let never_the_same = |now: u64| failing(&format!("no answer within {now} ns"));
+        let two_by_turns =
+            |now: u64| failing(if now.is_multiple_of(2) { "refused" } else { "reset" });
+        let worst =
+            |now: u64| if now.is_multiple_of(3) { Ok(1) } else { failing(&now.to_string()) };
+        let faults: [Fault; 4] = [comes_and_goes, never_the_same, two_by_turns, worst];
+        for (number, fault) in faults.iter().enumerate() {
+            let mut told = Told::default();
+            for hour in 0..24 {
+                let before = told.troubles + told.overs;
+                for second in 0..3600 {
+                    let now = hour * 3600 + second;
+                    told.write(now, &fault(now));
+                    told.look(now, &fault(now + 1));
+                }
+                let lines = told.troubles + told.overs - before;
+                assert!(lines <= 20, "fault {number}, hour {hour}: {lines}");
+                assert!(hour > 0 || lines > 0, "fault {number}: silence");
+            }
+        }
+    }
+
+    #[test]
+    fn a_trouble_that_stays_is_repeated_with_growing_pauses() {
+        let mut told = Told::default();
+        for now in 0..24 * 3600 {
+            told.look(now, &failing("refused"));
+        }
+        assert!((6..=12).contains(&told.troubles), "{}", told.troubles);
+        told.look(24 * 3600, &Ok(1));
+        assert_eq!(told.overs, 1);
+    }
+}
