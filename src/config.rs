@@ -3,16 +3,20 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use crate::client::{Client, InvalidSidecarUrl};
-use crate::election::lease::{ElectionName, InvalidElectionName, InvalidKey};
+use crate::election::clock::Clock;
+use crate::election::lease::{
+    ElectionName, InvalidElectionName, InvalidKey, InvalidNamespace, Namespace,
+};
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
 use crate::release::UnknownRelease;
-use crate::store::{InvalidStoreUrl, StoreUrl};
+use crate::store::{self, InvalidStoreUrl, Store, StoreUrl};
 
 mod gate;
 mod hooks;
@@ -54,6 +58,20 @@ pub struct StoreArgs {
         default_value = "10s"
     )]
     max_clock_skew: MaxClockSkew,
+
+    /// The environment whose records these are, such as staging: elections and keys of different
+    /// namespaces know nothing of each other, in the same store. Without this, those without one.
+    #[arg(long, env = "BELLWETHER_NAMESPACE", value_name = "NAME")]
+    namespace: Option<String>,
+}
+
+/// Which store, and whose records in it.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The store.
+    pub url: StoreUrl,
+    /// The namespace, if there is one.
+    pub namespace: Option<Namespace>,
 }
 
 /// How far a service's clock may be off; none: leases are not judged by it.
@@ -66,6 +84,13 @@ fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
     match text {
         "off" => Ok(MaxClockSkew(None)),
         _ => humantime::parse_duration(text).map(|skew| MaxClockSkew(Some(skew))),
+    }
+}
+
+impl StoreConfig {
+    /// The records, in a store that is not opened yet: see [`store::open`].
+    pub fn open(&self, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+        store::open_namespace(&self.url, self.namespace.clone(), patience, clock)
     }
 }
 
@@ -287,7 +312,7 @@ pub enum LogLevel {
 #[derive(Clone, Debug)]
 pub struct ElectionConfig {
     /// Where the record lives.
-    pub store: StoreUrl,
+    pub store: StoreConfig,
     /// Which record.
     pub election: ElectionName,
     /// Which others as well, each by itself.
@@ -317,6 +342,9 @@ pub enum InvalidConfig {
     /// More than a process can serve within its bounds.
     #[error("{0} elections are too many for one sidecar: name at most {MAX_ELECTIONS}")]
     TooManyElections(usize),
+    /// See [`InvalidNamespace`].
+    #[error("{0}")]
+    Namespace(#[from] InvalidNamespace),
     /// See [`InvalidKey`].
     #[error("{0}")]
     Key(#[from] InvalidKey),
@@ -437,7 +465,8 @@ impl StoreArgs {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub fn check(self) -> Result<StoreUrl, InvalidConfig> {
+    pub fn check(self) -> Result<StoreConfig, InvalidConfig> {
+        let namespace = self.namespace.as_deref().map(str::parse).transpose()?;
         let url: StoreUrl = match (self.store, self.store_file) {
             (Some(url), _) => url.parse()?,
             (None, Some(file)) => match std::fs::read_to_string(&file) {
@@ -446,7 +475,7 @@ impl StoreArgs {
             },
             (None, None) => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
         };
-        Ok(url.judged_within(self.max_clock_skew.0))
+        Ok(StoreConfig { url: url.judged_within(self.max_clock_skew.0), namespace })
     }
 }
 

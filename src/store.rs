@@ -17,14 +17,16 @@ use tokio::sync::watch;
 
 use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
-use crate::election::lease::{ElectionName, LeaseRecord, Observed, Term, Version};
+use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Term, Version};
 use dynamodb::DynamoDbStore;
+use namespaced::Namespaced;
 use postgres::PostgresStore;
 use sqlite::SqliteStore;
 
 pub mod aws;
 pub mod dynamodb;
 pub mod memory;
+pub mod namespaced;
 pub mod postgres;
 pub mod sqlite;
 
@@ -178,6 +180,16 @@ impl fmt::Display for StoreUrl {
             Self::Sqlite { path, .. } => write!(f, "sqlite://{}", path.display()),
         }
     }
+}
+
+/// The records of `namespace`, or those without one, in the store that `url` names. See [`open`].
+pub fn open_namespace(
+    url: &StoreUrl,
+    namespace: Option<Namespace>,
+    patience: Duration,
+    clock: Arc<dyn Clock>,
+) -> Arc<dyn Store> {
+    Arc::new(Namespaced::new(open(url, patience, clock), namespace))
 }
 
 /// The store that `url` names, which is not opened yet. `patience` is how long a call may take:

@@ -21,9 +21,10 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
-    let url = args.store.check()?;
-    let store = store::open(&url, PATIENCE, Arc::new(HostClock));
-    within(&url, CREATION, store.init()).await?;
+    let config = args.store.check()?;
+    let url = &config.url;
+    let store = config.open(PATIENCE, Arc::new(HostClock));
+    within(url, CREATION, store.init()).await?;
     print(&format!("ready: {url}\n"));
     Ok(0)
 }

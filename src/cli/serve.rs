@@ -20,7 +20,7 @@ use crate::http::{self, Access, App, Elections, Holds, Seat};
 use crate::identity::{self, Identity};
 use crate::metrics::Metrics;
 use crate::platform::{self, origin};
-use crate::store::{self, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -158,13 +158,13 @@ impl<'a> Candidates<'a> {
     ) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(HostClock);
         let patience = config.timing.call_timeout();
-        let store = store::open(&config.store, patience, Arc::clone(&clock));
+        let store = config.store.open(patience, Arc::clone(&clock));
         let identity = Identity::settle(config.identity.clone(), platform::here());
         let (identity, origin, checked) =
             tokio::join!(identity, origin::find(platform::here()), check_store(&*store, patience));
         checked?;
         identity.announce();
-        let metrics = Metrics::new(config.store.kind(), &config.timing, clock.now().boot)
+        let metrics = Metrics::new(config.store.url.kind(), &config.timing, clock.now().boot)
             .map_err(|error| Failure::Unavailable(error.to_string()))?;
         let gate = beside::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
@@ -181,7 +181,12 @@ impl<'a> Candidates<'a> {
         let url = url.map(|url| format!("{url}/leader"));
         let config = self.config;
         tracing::info!(
-            %election, identity = self.candidate.identity, store = %config.store, url, "standing"
+            %election,
+            identity = self.candidate.identity,
+            store = %config.store.url,
+            namespace = config.store.namespace.as_ref().map(tracing::field::display),
+            url,
+            "standing"
         );
         let stands = candidate::stand(Standing {
             election: election.clone(),

@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::init::{PATIENCE, within};
 use super::{Failure, print, say};
-use crate::config::StoreArgs;
+use crate::config::{StoreArgs, StoreConfig};
 use crate::election::clock::HostClock;
-use crate::election::lease::{ElectionName, LeaseRecord, Observed, Origin};
+use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin};
 use crate::election::outcome::Outcome;
-use crate::store::{self, Store, StoreUrl};
+use crate::store::{self, Store};
 
 /// How often `--watch` looks: as often as a person can read.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -34,23 +34,38 @@ pub(super) struct Args {
     /// Look again every second, until stopped. With --json, one array a line.
     #[arg(long, env = "BELLWETHER_WATCH", value_parser = BoolishValueParser::new())]
     watch: bool,
+
+    /// Show the records of all namespaces, not only those of --namespace.
+    #[arg(
+        long,
+        env = "BELLWETHER_ALL_NAMESPACES",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with = "namespace"
+    )]
+    all_namespaces: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
-    let url = args.store.check()?;
+    let config = args.store.check()?;
+    let url = config.url.clone();
     if url.is_missing() && !args.watch {
         return Err(Failure::Unavailable(format!(
             "{url} does not exist yet: `bellwether init` creates it, or the first instance that stands"
         )));
     }
-    let store = store::open(&url, PATIENCE, Arc::new(HostClock));
+    let clock = Arc::new(HostClock);
+    let store = match args.all_namespaces {
+        true => store::open(&url, PATIENCE, clock),
+        false => config.open(PATIENCE, clock),
+    };
+    let view = View { json: args.json, all: args.all_namespaces, config, store };
     if !args.watch {
-        print(&look(args.json, &url, &*store).await?);
+        print(&view.look().await?);
         return Ok(0);
     }
     let clear = if io::stdout().is_terminal() && !args.json { CLEAR } else { "" };
     loop {
-        match look(args.json, &url, &*store).await {
+        match view.look().await {
             Ok(page) => print(&format!("{clear}{page}")),
             Err(failure) => say(&failure.to_string()),
         }
@@ -58,18 +73,43 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     }
 }
 
-async fn look(json: bool, url: &StoreUrl, store: &dyn Store) -> Result<String, Failure> {
-    // Whoever only looks does not create anything.
-    let records =
-        if url.is_missing() { Vec::new() } else { within(url, PATIENCE, store.list()).await? };
-    let rows: Vec<_> = records.iter().map(|(name, observed)| Row::of(name, observed)).collect();
-    if json {
-        let json = serde_json::to_string(&rows);
-        json.map(|json| json + "\n").map_err(|error| Failure::Unavailable(error.to_string()))
-    } else if rows.is_empty() {
-        Ok(format!("nobody has stood in an election in {url} yet\n"))
-    } else {
-        Ok(table(&rows))
+/// What is looked at, and how it is shown.
+struct View {
+    json: bool,
+    /// Whether the records are those of all namespaces.
+    all: bool,
+    config: StoreConfig,
+    store: Arc<dyn Store>,
+}
+
+impl View {
+    async fn look(&self) -> Result<String, Failure> {
+        let url = &self.config.url;
+        // Whoever only looks does not create anything.
+        let records = if url.is_missing() {
+            Vec::new()
+        } else {
+            within(url, PATIENCE, self.store.list()).await?
+        };
+        let split = |(name, observed): (ElectionName, Observed)| {
+            let (namespace, name) = if self.all { name.split() } else { (None, name) };
+            (namespace.or_else(|| self.config.namespace.clone()), name, observed)
+        };
+        let records: Vec<_> = records.into_iter().map(split).collect();
+        let rows: Vec<_> = records
+            .iter()
+            .map(|(namespace, name, observed)| Row::of(namespace.as_ref(), name, observed))
+            .collect();
+        if self.json {
+            let json = serde_json::to_string(&rows);
+            json.map(|json| json + "\n").map_err(|error| Failure::Unavailable(error.to_string()))
+        } else if rows.is_empty() {
+            let namespace = self.config.namespace.as_ref();
+            let place = namespace.map_or_else(String::new, |name| format!("namespace {name} of "));
+            Ok(format!("nobody has stood in an election in {place}{url} yet\n"))
+        } else {
+            Ok(table(&rows, self.all))
+        }
     }
 }
 
@@ -92,6 +132,7 @@ enum State {
 #[serde(rename_all = "camelCase")]
 struct Row<'a> {
     kind: &'static str,
+    namespace: Option<String>,
     name: &'a str,
     state: State,
     holder_identity: Option<&'a str>,
@@ -106,7 +147,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(name: &'a ElectionName, observed: &'a Observed) -> Self {
+    fn of(namespace: Option<&Namespace>, name: &'a ElectionName, observed: &'a Observed) -> Self {
         let Observed { record, remaining, .. } = observed;
         let LeaseRecord { holder, term, lease_duration, acquire_time, renew_time, outcome, origin } =
             record;
@@ -123,6 +164,7 @@ impl<'a> Row<'a> {
         };
         Self {
             kind,
+            namespace: namespace.map(ToString::to_string),
             name,
             state,
             holder_identity: holder.as_ref().map(|holder| holder.identity.as_str()),
@@ -165,10 +207,14 @@ impl<'a> Row<'a> {
     }
 }
 
-fn table(rows: &[Row<'_>]) -> String {
+fn table(rows: &[Row<'_>], with_namespaces: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["KIND", "NAME", "STATE", "HOLDER", "TERM", "SINCE", "LEFT", "OUTCOME"]);
+    let mut header = vec!["KIND", "NAME", "STATE", "HOLDER", "TERM", "SINCE", "LEFT", "OUTCOME"];
+    if with_namespaces {
+        header.insert(0, "NAMESPACE");
+    }
+    table.set_header(header);
     for row in rows {
         let state = match row.state {
             State::Held => "held",
@@ -176,16 +222,20 @@ fn table(rows: &[Row<'_>]) -> String {
             State::Vacated => "vacated",
             State::Unknown => "unknown",
         };
-        table.add_row([
-            row.kind,
-            &one_line(row.name),
-            state,
-            &one_line(row.holder_identity.unwrap_or("-")),
-            &row.term.to_string(),
-            row.since(),
-            &row.left(),
-            &row.outcome(),
-        ]);
+        let mut cells = vec![
+            row.kind.to_owned(),
+            one_line(row.name),
+            state.to_owned(),
+            one_line(row.holder_identity.unwrap_or("-")),
+            row.term.to_string(),
+            row.since().to_owned(),
+            row.left(),
+            row.outcome(),
+        ];
+        if with_namespaces {
+            cells.insert(0, row.namespace.clone().unwrap_or_else(|| "-".to_owned()));
+        }
+        table.add_row(cells);
     }
     let lines = table.lines().map(|line| format!("{}\n", line.trim()));
     lines.collect()
@@ -220,7 +270,7 @@ mod tests {
     #[test]
     fn states_come_from_holder_and_remaining_time() {
         let name: ElectionName = "default".parse().unwrap();
-        let state = |held, left| Row::of(&name, &observed(held, left, None)).state;
+        let state = |held, left| Row::of(None, &name, &observed(held, left, None)).state;
         assert_eq!(state(true, Some(1)), State::Held);
         assert_eq!(state(true, Some(0)), State::Over);
         assert_eq!(state(true, None), State::Unknown);
@@ -243,7 +293,7 @@ mod tests {
         };
         let held = observed(true, Some(12_345), None);
         let over = observed(false, None, Some(failed));
-        let text = table(&[Row::of(&election, &held), Row::of(&once, &over)]);
+        let text = table(&[Row::of(None, &election, &held), Row::of(None, &once, &over)], false);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
         for word in ["election", "default", "held", "web-0", "7", "12s 300ms"] {

@@ -52,13 +52,39 @@ impl ElectionName {
         }
     }
 
+    /// The name of this record in a store that several namespaces share. Two of different namespaces
+    /// never collide, nor does one with a name without a namespace: those have no colon before
+    /// their first slash.
+    #[must_use]
+    pub fn within(&self, namespace: &Namespace) -> Self {
+        Self(format!("{namespace}{WITHIN}{self}"))
+    }
+
+    /// The namespace of a record's name, and the name in it.
+    pub fn split(&self) -> (Option<Namespace>, Self) {
+        let split = self.0.split_once(WITHIN);
+        match split.and_then(|(namespace, name)| Some((namespace.parse().ok()?, name))) {
+            Some((namespace, name)) => (Some(namespace), Self(name.to_owned())),
+            None => (None, self.clone()),
+        }
+    }
+
     /// The key, if this is the record of work that is done once.
     pub fn once_key(&self) -> Option<&str> {
         self.0.strip_prefix(ONCE)
     }
 
-    /// Reads a name back from a store: an election's, or that of [`ElectionName::once`].
+    /// Reads a name back from a store: an election's, or that of [`ElectionName::once`], and
+    /// [`ElectionName::within`] a namespace or without one.
     pub fn from_store(text: &str) -> Option<Self> {
+        let split = text.split_once(WITHIN);
+        match split.and_then(|(namespace, name)| Some((namespace.parse().ok()?, name))) {
+            Some((namespace, name)) => Some(Self::alone(name)?.within(&namespace)),
+            None => Self::alone(text),
+        }
+    }
+
+    fn alone(text: &str) -> Option<Self> {
         match text.strip_prefix(ONCE) {
             Some(key) => Self::once(key).ok(),
             None => text.parse().ok(),
@@ -77,18 +103,60 @@ impl FromStr for ElectionName {
     /// Accepts what is a valid object name in Kubernetes and needs no escaping in a URL, in SQL or
     /// on a command line, so that an election can move from one store to another.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let bytes = text.as_bytes();
-        let ends_plain = |b: Option<&u8>| b.is_some_and(|b| plain(*b));
-        let valid = bytes.len() <= 63
-            && ends_plain(bytes.first())
-            && ends_plain(bytes.last())
-            && bytes.iter().all(|&b| plain(b) || b == b'-' || b == b'.');
-        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidElectionName(text.to_owned())) }
+        if is_name(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidElectionName(text.to_owned()))
+        }
     }
 }
 
+fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let ends_plain = |b: Option<&u8>| b.is_some_and(|b| plain(*b));
+    bytes.len() <= 63
+        && ends_plain(bytes.first())
+        && ends_plain(bytes.last())
+        && bytes.iter().all(|&b| plain(b) || b == b'-' || b == b'.')
+}
+
 impl fmt::Display for ElectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An environment that has a store's records to itself, as far as names go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Namespace(String);
+
+/// Stands between a namespace and a name. Neither a namespace nor an election has it in its name, and
+/// a key has it only after the slash of [`ONCE`].
+const WITHIN: char = ':';
+
+/// Why a text is not the name of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is not a namespace: use 1 to 63 lower-case letters, digits, '-' or '.', \
+     beginning and ending with a letter or digit"
+)]
+pub struct InvalidNamespace(String);
+
+impl FromStr for Namespace {
+    type Err = InvalidNamespace;
+
+    /// Accepts what is the name of an election.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_name(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidNamespace(text.escape_debug().to_string()))
+        }
+    }
+}
+
+impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -224,6 +292,31 @@ mod tests {
         assert_eq!(election.once_key(), None);
         for bad in ["", "a b", "a\nb", &"x".repeat(256)] {
             assert!(ElectionName::once(bad).unwrap_err().to_string().contains("is not a key"));
+        }
+    }
+
+    #[test]
+    fn names_of_different_namespaces_never_collide() {
+        let namespace = |text: &str| text.parse::<Namespace>().unwrap();
+        let election = |text: &str| text.parse::<ElectionName>().unwrap();
+        let key = |text: &str| ElectionName::once(text).unwrap();
+        let names = [election("a"), election("once"), key("a"), key("b:a"), key("once:a/b")];
+        let namespaces =
+            [None, Some(namespace("a")), Some(namespace("once")), Some(namespace("b"))];
+        let mut seen = std::collections::BTreeSet::new();
+        for name in &names {
+            for namespace in &namespaces {
+                let stored = namespace.as_ref().map_or(name.clone(), |within| name.within(within));
+                assert_eq!(stored.split(), (namespace.clone(), name.clone()));
+                assert_eq!(ElectionName::from_store(stored.as_str()), Some(stored.clone()));
+                assert!(seen.insert(stored.as_str().to_owned()), "{stored} comes twice");
+            }
+        }
+        for bad in ["", "a/b", "a:b", "Prod", "a_b", "\u{1b}"] {
+            assert!(bad.parse::<Namespace>().is_err(), "{bad:?}");
+        }
+        for bad in ["a:", ":a", "a:b:c", "A:b", "a:B", "a:once/"] {
+            assert_eq!(ElectionName::from_store(bad), None, "{bad}");
         }
     }
 

@@ -8,13 +8,14 @@ use bellwether::election::clock::{BootTime, ManualClock};
 use bellwether::election::lease::ElectionName;
 use bellwether::store::Store;
 use bellwether::store::memory::MemoryStore;
+use bellwether::store::namespaced::Namespaced;
 
 use crate::conformance;
 use crate::subject::Subject;
 
 struct Memory {
     clock: ManualClock,
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
 }
 
 async fn memory() -> Memory {
@@ -47,3 +48,16 @@ impl Subject for Memory {
 }
 
 conformance!(memory());
+
+/// A namespace of a store that another one uses as well.
+async fn namespace() -> Memory {
+    let Memory { clock, store } = memory().await;
+    let within = |name: &str| Namespaced::new(store.clone(), Some(name.parse().unwrap()));
+    let other = Memory { clock: clock.clone(), store: Arc::new(within("other")) };
+    crate::suite::list_shows_every_record(&other).await;
+    Memory { clock, store: Arc::new(within("own")) }
+}
+
+mod namespace {
+    crate::conformance!(super::namespace());
+}

@@ -20,4 +20,5 @@ mod gate_container;
 mod gate_url;
 mod hooks;
 mod identity;
+mod namespace;
 mod service;

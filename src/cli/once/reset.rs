@@ -12,7 +12,7 @@ use crate::election::elector::Swapped;
 use crate::election::lease::{Candidate, LeaseRecord, Observed, Version};
 use crate::election::watch::Watch;
 use crate::identity;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// How often a reset that collides with other writes is tried.
 const TRIES: usize = 10;
@@ -20,7 +20,7 @@ const TRIES: usize = 10;
 pub(super) async fn run(config: &ElectionConfig, timeout: Option<Duration>) -> Result<u8, Failure> {
     let mut reset = Reset {
         config,
-        store: store::open(&config.store, PATIENCE, Arc::new(HostClock)),
+        store: config.store.open(PATIENCE, Arc::new(HostClock)),
         me: identity::candidate(identity::hostname()),
         watch: Watch::default(),
         watched: None,
@@ -85,7 +85,7 @@ impl Reset<'_> {
 
     async fn look(&mut self) -> Result<(Option<Observed>, BootTime), Failure> {
         let (sent, observe) = (HostClock::boot(), self.store.observe(&self.config.election));
-        let found = within(&self.config.store, PATIENCE, observe).await?;
+        let found = within(&self.config.store.url, PATIENCE, observe).await?;
         let received = HostClock::boot();
         self.watch.saw(found.clone(), sent, received);
         Ok((found, self.watch.over_at(&self.me).unwrap_or(received)))
@@ -112,7 +112,7 @@ impl Reset<'_> {
         let renew_time = HostClock.now().wall;
         let cleared = LeaseRecord { holder: None, outcome: None, renew_time, ..found.record };
         let swap = self.store.swap(&self.config.election, Some(&found.version), &cleared);
-        match within(&self.config.store, PATIENCE, swap).await? {
+        match within(&self.config.store.url, PATIENCE, swap).await? {
             Swapped::Won(_) => Ok(true),
             Swapped::Lost(_) => Ok(false),
         }

@@ -1,0 +1,61 @@
+//! A namespace of a store: the same store, in which every name is another one.
+//!
+//! This is the only place where the names of elections and keys become the names of records.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Hints, Store, StoreError};
+use crate::election::elector::Swapped;
+use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Version};
+
+/// The records of one namespace, or those without one.
+#[derive(Debug)]
+pub struct Namespaced {
+    store: Arc<dyn Store>,
+    namespace: Option<Namespace>,
+}
+
+impl Namespaced {
+    /// Those of `namespace` in `store`.
+    pub fn new(store: Arc<dyn Store>, namespace: Option<Namespace>) -> Self {
+        Self { store, namespace }
+    }
+
+    fn record(&self, election: &ElectionName) -> ElectionName {
+        self.namespace.as_ref().map_or_else(|| election.clone(), |own| election.within(own))
+    }
+}
+
+#[async_trait]
+impl Store for Namespaced {
+    async fn init(&self) -> Result<(), StoreError> {
+        self.store.init().await
+    }
+
+    async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        self.store.observe(&self.record(election)).await
+    }
+
+    async fn swap(
+        &self,
+        election: &ElectionName,
+        expected: Option<&Version>,
+        record: &LeaseRecord,
+    ) -> Result<Swapped, StoreError> {
+        self.store.swap(&self.record(election), expected, record).await
+    }
+
+    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+        let own = |(name, observed): (ElectionName, Observed)| {
+            let (namespace, election) = name.split();
+            (namespace == self.namespace).then_some((election, observed))
+        };
+        Ok(self.store.list().await?.into_iter().filter_map(own).collect())
+    }
+
+    fn hints(&self, election: &ElectionName) -> Hints {
+        self.store.hints(&self.record(election))
+    }
+}
