@@ -11,6 +11,12 @@ use tokio::io::unix::AsyncFd;
 
 use crate::election::clock::{BootTime, Clock, HostClock};
 
+/// Waits for moments of the clock that an election goes by.
+pub trait Timer: Send {
+    /// Waits until `at`, which may have passed. Safe to cancel.
+    fn until(&mut self, at: BootTime) -> impl Future<Output = ()> + Send;
+}
+
 /// Waits for a moment of the boot clock. tokio's own timers stop in suspend, and would end a
 /// leader's work late by however long the lid was closed.
 #[derive(Debug)]
@@ -29,19 +35,6 @@ impl Alarm {
         Ok(Self(AsyncFd::new(timer)?))
     }
 
-    /// Waits until `at`, which may have passed. Safe to cancel.
-    pub async fn until(&mut self, at: BootTime) {
-        // A timer is a hint: look at the clock before believing it.
-        while HostClock.now().boot < at {
-            if self.set(at).is_err() {
-                // Cannot happen to a valid time on an open timer; a coarse timer is still a timer.
-                tokio::time::sleep(at.since(HostClock.now().boot)).await;
-            } else if let Ok(mut ready) = self.0.readable().await {
-                ready.clear_ready();
-            }
-        }
-    }
-
     fn set(&self, at: BootTime) -> io::Result<()> {
         let at = at.as_duration();
         let it_value = Timespec {
@@ -52,6 +45,20 @@ impl Alarm {
         let timer = Itimerspec { it_interval, it_value };
         timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::ABSTIME, &timer)?;
         Ok(())
+    }
+}
+
+impl Timer for Alarm {
+    async fn until(&mut self, at: BootTime) {
+        // A timer is a hint: look at the clock before believing it.
+        while HostClock.now().boot < at {
+            if self.set(at).is_err() {
+                // Cannot happen to a valid time on an open timer; a coarse timer is still a timer.
+                tokio::time::sleep(at.since(HostClock.now().boot)).await;
+            } else if let Ok(mut ready) = self.0.readable().await {
+                ready.clear_ready();
+            }
+        }
     }
 }
 

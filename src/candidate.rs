@@ -3,13 +3,16 @@
 //! It carries out what the elector says, reports back what came of it, publishes what readers may
 //! know after every step, and writes the log. One task runs one election.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Timer};
 use crate::election::clock::{BootTime, Clock};
 use crate::election::elector::{Action, Call, CallFailed, Elector, Event, News, Step, Swapped};
 use crate::election::leadership::Leadership;
@@ -58,7 +61,7 @@ pub struct Standing {
 pub struct Handle {
     election: ElectionName,
     view: watch::Receiver<Leadership>,
-    requests: mpsc::Sender<Event>,
+    requests: mpsc::Sender<Request>,
     work: Arc<watch::Sender<usize>>,
     turned_at: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
@@ -72,6 +75,19 @@ impl Drop for Work {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
     }
+}
+
+/// The candidate has left the election: nothing can be asked of it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this instance has left the election")]
+pub struct Left;
+
+/// What is asked of a driver.
+#[derive(Debug)]
+struct Request {
+    event: Event,
+    /// Work that ends with the request: not before the elector knows of it.
+    ends: Option<Work>,
 }
 
 impl Handle {
@@ -102,28 +118,40 @@ impl Handle {
     }
 
     /// Asks to step down and stay down for `cooldown`.
-    pub async fn resign(&self, cooldown: Duration) {
-        self.request(Event::Resign { cooldown }).await;
+    ///
+    /// # Errors
+    ///
+    /// When the candidate has left.
+    pub async fn resign(&self, cooldown: Duration) -> Result<(), Left> {
+        self.request(Event::Resign { cooldown }, None).await
     }
 
     /// Says that work which had to end has not: the lease is no longer kept for it.
     pub async fn work_is_overdue(&self) {
-        self.request(Event::Overdue).await;
+        // Who has left keeps the lease for nothing.
+        let _ = self.request(Event::Overdue, None).await;
     }
 
     /// Opens or closes the gate.
     pub async fn set_gate(&self, open: bool) {
-        self.request(Event::Gate { open }).await;
+        // Who has left does not stand.
+        let _ = self.request(Event::Gate { open }, None).await;
     }
 
-    /// Leaves the outcome of the election's work in its record, and steps down.
-    pub async fn finish(&self, outcome: Outcome) {
-        self.request(Event::Finish { outcome: Box::new(outcome) }).await;
+    /// Leaves the outcome of the election's work in its record, and steps down. The work itself is
+    /// given up here, so that the record is not vacated without the outcome before.
+    ///
+    /// # Errors
+    ///
+    /// When the candidate has left, and the outcome is lost.
+    pub async fn finish(&self, outcome: Outcome, work: Work) -> Result<(), Left> {
+        self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await
     }
 
     /// Asks to leave the election, giving up on work and store after `grace`.
     pub async fn shut_down(&self, grace: Duration) {
-        self.request(Event::Shutdown { give_up_at: self.now() + grace }).await;
+        // Who has left need not be asked to.
+        let _ = self.request(Event::Shutdown { give_up_at: self.now() + grace }, None).await;
     }
 
     /// How long ago the election's loop turned last.
@@ -132,9 +160,39 @@ impl Handle {
         self.now().since(BootTime::from_duration(turned_at))
     }
 
-    async fn request(&self, event: Event) {
-        // A driver that has finished has no use for it.
-        let _ = self.requests.send(event).await;
+    async fn request(&self, event: Event, ends: Option<Work>) -> Result<(), Left> {
+        self.requests.send(Request { event, ends }).await.map_err(|_| Left)
+    }
+}
+
+/// What a driver looks at to learn what happened, besides the work under way, which comes first:
+/// whoever begins work and finds itself leading must not see the record vacated by something else
+/// that happened in that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The answer to the call under way.
+    Answer,
+    /// What is asked by a [`Handle`].
+    Request,
+    /// The store's hints.
+    Hint,
+    /// The time to wake.
+    Timer,
+}
+
+/// In which order a driver looks at its sources when it begins to wait. Nothing may depend on it.
+pub trait Order: Send {
+    /// The next order.
+    fn next(&mut self) -> [Source; 4];
+}
+
+/// The answer that was waited for comes before what may ask for the next call.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedOrder;
+
+impl Order for FixedOrder {
+    fn next(&mut self) -> [Source; 4] {
+        [Source::Answer, Source::Request, Source::Hint, Source::Timer]
     }
 }
 
@@ -144,6 +202,15 @@ impl Handle {
 ///
 /// When the system has no timer to spare.
 pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
+    Ok(stand_by(standing, Alarm::new()?, FixedOrder))
+}
+
+/// The same with another timer and another order: both are part of the world around a driver.
+pub fn stand_by<T: Timer, O: Order>(
+    standing: Standing,
+    timer: T,
+    order: O,
+) -> (Handle, Driver<T, O>) {
     let Standing { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
     let Standing { store, clock, metrics, health, url, .. } = standing;
     // The incarnation is random: seeded with it, candidates that start together do not stay
@@ -183,27 +250,32 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
         work: work_under_way,
         view,
         turned_at,
-        alarm: Alarm::new()?,
+        timer,
+        order,
+        ended: None,
         call_limit: whole_millis(timing.call_timeout()),
         health,
         metrics,
         url,
     };
-    Ok((handle, driver))
+    (handle, driver)
 }
 
 /// Runs one election.
-pub struct Driver {
+pub struct Driver<T = Alarm, O = FixedOrder> {
     election: ElectionName,
     elector: Elector,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     hints: Hints,
-    inbox: mpsc::Receiver<Event>,
+    inbox: mpsc::Receiver<Request>,
     work: watch::Receiver<usize>,
     view: watch::Sender<Leadership>,
     turned_at: Arc<AtomicU64>,
-    alarm: Alarm,
+    timer: T,
+    order: O,
+    /// Work that ends with the event that is stepped next.
+    ended: Option<Work>,
     /// How long a call may take, as the log says it.
     call_limit: Duration,
     health: Health,
@@ -211,14 +283,17 @@ pub struct Driver {
     url: Option<String>,
 }
 
-impl Driver {
+impl<T: Timer, O: Order> Driver<T, O> {
     /// Runs until the candidate has left the election after a shutdown.
     pub async fn run(mut self) {
         let mut event = Event::Wake;
         loop {
             event = match self.step(event) {
                 Action::Finished => return,
-                Action::Wait { until } => self.wait(until).await,
+                Action::Wait { until } => match self.next(None, until).await {
+                    Next::Event(event) => event,
+                    Next::Answer(answer) => answer.into_event(),
+                },
                 Action::Call(call) => match self.call(call).await {
                     Some(event) => event,
                     None => return,
@@ -231,6 +306,7 @@ impl Driver {
     fn step(&mut self, event: Event) -> Action {
         let now = self.clock.now();
         let Step { action, news } = self.elector.step(now, event);
+        self.ended = None;
         self.turned_at.store(millis(now.boot), Ordering::Relaxed);
         self.view.send_replace(self.elector.leadership());
         for item in &news {
@@ -240,18 +316,34 @@ impl Driver {
         action
     }
 
-    /// Waits for the next event, until `until` at most.
-    ///
-    /// Work comes first, here and in [`Self::call`]: whoever begins work and finds itself leading
-    /// must not see the record vacated by an event that was waiting at that moment.
-    async fn wait(&mut self, until: BootTime) -> Event {
-        tokio::select! {
-            biased;
-            event = work_changed(&mut self.work) => event,
-            event = asked(&mut self.inbox) => event,
-            hint = self.hints.next() => hint.into(),
-            () = self.alarm.until(until) => Event::Wake,
-        }
+    /// Waits for what happens next, until `until` at most. What it gives back is gone from where it
+    /// was: it has to be stepped.
+    async fn next(&mut self, mut answer: Option<&mut Answering>, until: BootTime) -> Next {
+        let order = self.order.next();
+        let mut work = pin!(work_changed(&mut self.work));
+        let mut request = pin!(asked(&mut self.inbox));
+        let mut hint = pin!(self.hints.next());
+        let mut timer = pin!(self.timer.until(until));
+        let ended = &mut self.ended;
+        poll_fn(|context| {
+            if let Poll::Ready(event) = work.as_mut().poll(context) {
+                return Poll::Ready(Next::Event(event));
+            }
+            let mut ready = order.into_iter().map(|source| match source {
+                Source::Answer => match &mut answer {
+                    Some(answer) => answer.as_mut().poll(context).map(Next::Answer),
+                    None => Poll::Pending,
+                },
+                Source::Request => request.as_mut().poll(context).map(|Request { event, ends }| {
+                    *ended = ends;
+                    Next::Event(event)
+                }),
+                Source::Hint => hint.as_mut().poll(context).map(|hint| Next::Event(hint.into())),
+                Source::Timer => timer.as_mut().poll(context).map(|()| Next::Event(Event::Wake)),
+            });
+            ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
     }
 
     /// Carries out a call. Everything else that happens meanwhile is stepped through at once, so
@@ -263,7 +355,7 @@ impl Driver {
             Call::Swap { deadline, .. } => (*deadline, Verb::Swap),
         };
         let started = self.clock.now().boot;
-        let mut answer = Box::pin(async move {
+        let mut answer: Answering = Box::pin(async move {
             match call {
                 Call::Observe { .. } => Answer::Observed(store.observe(&election).await),
                 Call::Swap { expected, record, .. } => {
@@ -274,24 +366,21 @@ impl Driver {
                 }
             }
         });
-        let mut wake_at = self.clock.now().boot;
+        let mut wake_at = started;
         let answer = loop {
-            let event = tokio::select! {
-                biased;
-                event = work_changed(&mut self.work) => event,
-                answer = &mut answer => break answer,
-                event = asked(&mut self.inbox) => event,
-                hint = self.hints.next() => hint.into(),
-                () = self.alarm.until(wake_at.min(deadline)) => Event::Wake,
+            let event = match self.next(Some(&mut answer), wake_at.min(deadline)).await {
+                Next::Event(event) => event,
+                Next::Answer(answer) => break answer,
             };
-            if self.clock.now().boot >= deadline {
-                break verb.timed_out(self.call_limit);
-            }
+            // Whatever was taken is stepped, also what meets the deadline: it comes but once.
             match self.step(event) {
                 Action::Wait { until } => wake_at = until,
                 Action::Finished => return None,
                 // The elector has one call under way at a time: this one.
                 Action::Call(_) => {}
+            }
+            if self.clock.now().boot >= deadline {
+                break verb.timed_out(self.call_limit);
             }
         };
         let took = self.clock.now().boot.since(started);
@@ -307,6 +396,15 @@ impl Driver {
     }
 }
 
+/// A call under way.
+type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What happened next.
+enum Next {
+    Event(Event),
+    Answer(Answer),
+}
+
 impl From<Hint> for Event {
     fn from(hint: Hint) -> Self {
         match hint {
@@ -317,7 +415,7 @@ impl From<Hint> for Event {
 }
 
 /// The next request; never, when nobody can ask any more.
-async fn asked(inbox: &mut mpsc::Receiver<Event>) -> Event {
+async fn asked(inbox: &mut mpsc::Receiver<Request>) -> Request {
     match inbox.recv().await {
         Some(event) => event,
         None => std::future::pending().await,
@@ -429,33 +527,4 @@ fn log(election: &ElectionName, url: Option<&str>, news: &News) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::election::clock::WallTime;
-    use crate::election::lease::LeaseRecord;
-
-    #[test]
-    fn a_swap_that_is_refused_although_nothing_changed_is_a_failed_call() {
-        let record = || Observed {
-            record: LeaseRecord {
-                holder: None,
-                term: 1,
-                lease_duration: Duration::from_secs(15),
-                acquire_time: WallTime::EPOCH,
-                renew_time: WallTime::EPOCH,
-                outcome: None,
-                origin: None,
-            },
-            version: Version::new("a"),
-            remaining: None,
-            outlived: false,
-        };
-        let refused = |expected, seen| refused_for_a_reason(Swapped::Lost(seen), expected);
-        let version = |name: &str| Some(Version::new(name));
-        assert!(refused(version("a"), Some(record())).is_err());
-        assert!(refused(None, None).is_err(), "a first write");
-        assert!(refused(version("b"), Some(record())).is_ok());
-        assert!(refused(None, Some(record())).is_ok());
-        assert!(refused(version("a"), None).is_ok());
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Timer};
 use crate::candidate::Handle;
 use crate::election::clock::{BootTime, HostClock};
 use crate::gate::{Gate, Heard, Keeper, Outcome, Rules};

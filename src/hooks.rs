@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Timer};
 use crate::candidate::Handle;
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::election::clock::{BootTime, HostClock};

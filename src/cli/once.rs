@@ -145,7 +145,7 @@ impl Once {
             tokio::select! {
                 biased;
                 end = supervisor.until_ended() => {
-                    self.election.finish(self.outcome_of(end.map_err(cannot_guard)?)).await;
+                    self.finish(end.map_err(cannot_guard)?).await;
                 }
                 outcome = self.outcome() => break End::Final(outcome),
                 asked = signals.next() => match asked {
@@ -166,7 +166,10 @@ impl Once {
         loop {
             tokio::select! {
                 biased;
-                _ = supervisor.until_ended() => {}
+                // It may have ended just before it was asked to.
+                end = supervisor.until_ended() => if let Ok(end) = end {
+                    self.finish(end).await;
+                },
                 () = sidecar.left() => break,
                 signal = signals.end() => return Ok(serve::second_signal(signal)),
             }
@@ -189,12 +192,12 @@ impl Once {
         }
     }
 
-    fn outcome_of(&self, end: OwnEnd) -> Outcome {
-        let OwnEnd { code, term, started, stderr } = end;
+    async fn finish(&self, end: OwnEnd) {
+        let OwnEnd { code, term, started, stderr, work } = end;
         if code != 0 {
             tracing::warn!(key = self.key, term, code, "the attempt failed");
         }
-        Outcome {
+        let outcome = Outcome {
             succeeded: code == 0,
             exit_code: code,
             holder: self.election.leadership().candidate.identity,
@@ -204,6 +207,15 @@ impl Once {
             // Counted by the elector when it is written.
             attempts: 0,
             stderr: stderr.filter(|_| code != 0),
+        };
+        if self.election.finish(outcome, work).await.is_err() {
+            let key = &self.key;
+            tracing::warn!(
+                key,
+                term,
+                code,
+                "the end of the attempt is not recorded: this instance has left the election"
+            );
         }
     }
 

@@ -15,7 +15,7 @@ use super::channel::{Channel, Received};
 use super::message::{Report, Request};
 use super::plan::{self, Deadlines, Exit, Plan};
 use super::{guard, processes};
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Timer};
 use crate::election::clock::{BootTime, HostClock};
 use crate::election::lease::Term;
 

@@ -19,7 +19,7 @@ use super::channel::{Channel, Received};
 use super::message::{Report, Request};
 use super::plan::{Action, Deadlines, Exit, LEFTOVER_GRACE, ORPHAN_GRACE, Plan};
 use super::processes::{self, Reaped};
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Timer};
 use crate::election::clock::{BootTime, HostClock};
 
 /// The first argument by which the program knows that it is to be the guard. Hidden from people.

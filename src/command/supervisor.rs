@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::group::{CommandSpec, Ended, Group};
 use super::tail::Tail;
-use crate::candidate::Handle;
+use crate::candidate::{Handle, Work};
 use crate::election::clock::{BootTime, Clock, HostClock, WallTime};
 use crate::election::leadership::Leadership;
 use crate::election::lease::Term;
@@ -40,6 +40,8 @@ pub struct OwnEnd {
     pub started: WallTime,
     /// The last of its standard error, if that was asked for.
     pub stderr: Option<String>,
+    /// Keeps the record from being vacated until it is known how the command ended.
+    pub work: Work,
 }
 
 struct Running {
@@ -48,7 +50,7 @@ struct Running {
     started: WallTime,
     stderr: Option<Tail>,
     /// Keeps the record from being vacated under the command.
-    _work: crate::candidate::Work,
+    work: Work,
 }
 
 impl Supervisor {
@@ -99,10 +101,10 @@ impl Supervisor {
                             Some(stderr) => stderr.text().await,
                             None => None,
                         };
-                        self.running = None;
                         self.ended_in = Some(term);
                         self.log_own_end(ended, term, code);
-                        return Ok(OwnEnd { code, term, started, stderr });
+                        let Some(Running { work, .. }) = self.running.take() else { continue };
+                        return Ok(OwnEnd { code, term, started, stderr, work });
                     }
                     self.running = None;
                     tracing::info!(term, "the command was stopped: no longer leading");
@@ -157,7 +159,7 @@ impl Supervisor {
         let group = Group::start(&command, Deadlines::of(&tenure))?;
         tracing::info!(term = tenure.term, "leading: the command is started");
         let (started, charge) = (HostClock.now().wall, Charge::new(tenure, self.grace));
-        self.running = Some(Running { group, charge, started, stderr, _work: work });
+        self.running = Some(Running { group, charge, started, stderr, work });
         Ok(())
     }
 }

@@ -584,8 +584,9 @@ impl Elector {
             }
             Purpose::Acquire => {
                 self.following = None;
-                // Whoever was asked to step down in the meantime never begins to believe.
-                let draining = self.standing_down_at(now).is_some();
+                // Whoever was asked to step down in the meantime never begins to believe, nor does
+                // who learned of the end of the work that the term would be about.
+                let draining = self.standing_down_at(now).is_some() || self.finish.is_some();
                 self.held = Some(Held { term, sent_at, draining });
                 if !draining {
                     self.news.push(News::Elected { term });
@@ -735,8 +736,12 @@ impl Elector {
             (Some(max_attempts), Some(outcome)) => outcome.is_final(max_attempts),
             _ => false,
         };
-        // Work of a term that lapsed is still ending: a new term must not run beside it.
-        !is_done && !self.work_under_way && self.standing_down_at(now).is_none()
+        // Work of a term that lapsed is still ending: a new term must not run beside it. Nor must
+        // one begin work that has ended, as long as its outcome is still to be written.
+        !is_done
+            && self.finish.is_none()
+            && !self.work_under_way
+            && self.standing_down_at(now).is_none()
     }
 
     fn owns_record(&self) -> bool {

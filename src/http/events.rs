@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::query::Asked;
 use super::{App, Elections, Seat, busy, leader, problem};
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Timer};
 use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::election::leadership::Leadership;
 use crate::election::lease::{ElectionName, Term};

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::access::Permitted;
 use super::{App, Seat, json, leader, problem, read_body};
+use crate::candidate::Left;
 use crate::election::leadership::Leadership;
 
 /// The longest cooldown: whoever wants an instance out of the election for good stops it.
@@ -42,13 +43,19 @@ pub(super) async fn resign(
     let term_led = |view: &Leadership| view.leading(seat.election.now()).map(|own| own.term);
     let before = term_led(&seat.election.leadership());
     let stepped_down = tokio::time::timeout(PATIENCE, async {
-        seat.election.resign(cooldown).await;
+        seat.election.resign(cooldown).await?;
         // Fails when the election is over, at the end of a shutdown: then nobody leads here.
         let over = |view: &Leadership| before.is_none() || term_led(view) != before;
         let _ = seat.election.watch().wait_for(over).await;
+        Ok::<_, Left>(())
     });
-    if stepped_down.await.is_err() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the election does not turn: see /livez");
+    match stepped_down.await {
+        Ok(Ok(())) => {}
+        Ok(Err(left)) => return problem(StatusCode::SERVICE_UNAVAILABLE, &left.to_string()),
+        Err(_) => {
+            let words = "the election does not turn: see /livez";
+            return problem(StatusCode::SERVICE_UNAVAILABLE, words);
+        }
     }
     let view = seat.election.leadership();
     json(StatusCode::OK, &leader::body(&app, &seat, &view, seat.election.now()))

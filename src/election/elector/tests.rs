@@ -1206,3 +1206,47 @@ fn a_record_of_another_environment_is_reported_once() {
     assert_eq!(met(own, [of(own, 4), of(None, 5)]), []);
     assert_eq!(met(None, [of(own, 4), of(Some(&prod), 5)]), []);
 }
+
+#[test]
+fn work_whose_end_is_learned_while_the_next_term_is_acquired_is_not_begun_again() {
+    for record in [Some(vacated(4)), None] {
+        let mut world = World::leading();
+        world.run_without_store_until(11_000);
+        world.somebody_writes(record.unwrap_or_else(|| held_by(candidate("me", "1"), 1)));
+        while !matches!(&world.call, Some(Call::Swap { .. })) {
+            if world.call.is_some() {
+                world.store_answers()
+            } else {
+                world.run_until_asked();
+            }
+        }
+        let term = world.writes().term;
+        world.finish(true);
+        world.store_answers();
+        assert!(!world.leads(), "the work is done");
+        let written = world.writes();
+        assert_eq!((&written.holder, written.term), (&None, term));
+        assert!(written.outcome.as_ref().unwrap().succeeded);
+        assert!(!world.news.contains(&News::Elected { term }));
+    }
+}
+
+#[test]
+fn nobody_stands_again_before_the_outcome_of_the_last_attempt_is_written() {
+    let mut world = World::leading();
+    world.run_without_store_until(11_000);
+    world.finish(false);
+    while world.stored().outcome.is_none() {
+        if world.call.is_some() {
+            if let Some(Call::Swap { record, .. }) = &world.call {
+                assert_eq!(record.holder, None, "it stands before the outcome is written");
+            }
+            world.store_answers();
+        } else {
+            world.run_until_asked();
+        }
+    }
+    world.run_until(60_000);
+    assert_eq!(world.stored().outcome.as_ref().unwrap().attempts, 1);
+    assert!(world.leads(), "and then again");
+}

@@ -1,0 +1,283 @@
+//! The driver between a store that hangs, a clock that jumps and requests that come at that moment.
+
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Waker};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::election::clock::{ManualClock, WallTime};
+use crate::election::lease::{LeaseRecord, Version};
+use crate::store::memory::MemoryStore;
+
+/// A store whose calls hang as long as it does.
+#[derive(Debug)]
+struct Hanging {
+    store: MemoryStore,
+    hangs: AtomicBool,
+}
+
+impl Hanging {
+    async fn answers(&self) {
+        while self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Hanging {
+    async fn init(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        self.answers().await;
+        self.store.observe(election).await
+    }
+
+    async fn swap(
+        &self,
+        election: &ElectionName,
+        expected: Option<&Version>,
+        record: &LeaseRecord,
+    ) -> Result<Swapped, StoreError> {
+        self.answers().await;
+        self.store.swap(election, expected, record).await
+    }
+
+    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+        self.store.list().await
+    }
+
+    fn hints(&self, _election: &ElectionName) -> Hints {
+        Hints::never()
+    }
+}
+
+struct ByHand(ManualClock);
+
+impl Timer for ByHand {
+    async fn until(&mut self, at: BootTime) {
+        poll_fn(|_| match self.0.now().boot >= at {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+}
+
+struct Scene {
+    handle: Handle,
+    driver: Pin<Box<dyn Future<Output = ()>>>,
+    store: Arc<Hanging>,
+    clock: ManualClock,
+    left: bool,
+}
+
+impl Scene {
+    /// A candidate that leads, and whose next call will hang.
+    fn leading() -> Self {
+        let clock = ManualClock::at(BootTime::from_duration(Duration::from_secs(1_000)));
+        let store = MemoryStore::new(Arc::new(clock.clone()));
+        let store = Arc::new(Hanging { store, hangs: AtomicBool::new(false) });
+        let timing = Timing::default();
+        let standing = Standing {
+            election: "default".parse().unwrap(),
+            candidate: Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() },
+            origin: None,
+            timing,
+            max_attempts: Some(1),
+            gated: false,
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            clock: Arc::new(clock.clone()),
+            health: Health::default(),
+            metrics: Metrics::new("memory", &timing, clock.now().boot).unwrap(),
+            url: None,
+        };
+        let (handle, driver) = stand_by(standing, ByHand(clock.clone()), FixedOrder);
+        let mut scene = Self { handle, driver: Box::pin(driver.run()), store, clock, left: false };
+        scene.turn();
+        assert!(scene.leads());
+        scene.store.hangs.store(true, Ordering::Relaxed);
+        scene
+    }
+
+    /// One that has a renewal under way, whose deadline passes while the process is paused.
+    fn at_the_deadline() -> Self {
+        let mut scene = Self::leading();
+        let timing = Timing::default();
+        scene.passes(timing.retry_period());
+        scene.clock.advance(timing.call_timeout());
+        scene
+    }
+
+    fn turn(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..20 {
+            self.left = self.left || self.driver.as_mut().poll(&mut context).is_ready();
+        }
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.clock.advance(time);
+        self.turn();
+    }
+
+    /// The store answers again, and everything that is due is done.
+    fn mends(&mut self) {
+        self.store.hangs.store(false, Ordering::Relaxed);
+        for _ in 0..4 {
+            self.passes(Timing::default().retry_period() / 2);
+        }
+    }
+
+    fn ask(&self, request: impl Future) {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(pin!(request).poll(&mut context).is_ready(), "there is room");
+    }
+
+    fn leads(&self) -> bool {
+        self.handle.leadership().is_leading(self.handle.now())
+    }
+
+    fn record(&self) -> LeaseRecord {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut look = self.store.store.observe(self.handle.election());
+        match look.as_mut().poll(&mut context) {
+            Poll::Ready(Ok(Some(observed))) => observed.record,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn outcome() -> Outcome {
+    Outcome {
+        succeeded: true,
+        exit_code: 0,
+        holder: "me".to_owned(),
+        term: 1,
+        started: WallTime::EPOCH.to_string(),
+        finished: WallTime::EPOCH.to_string(),
+        attempts: 0,
+        stderr: None,
+    }
+}
+
+#[test]
+fn work_that_begins_as_a_call_times_out_is_never_vacated_under() {
+    let mut scene = Scene::at_the_deadline();
+    let work = scene.handle.begin_work();
+    scene.turn();
+    scene.ask(scene.handle.resign(Duration::from_secs(60)));
+    scene.mends();
+    assert!(!scene.leads());
+    assert!(scene.record().holder.is_some(), "the work goes on");
+    drop(work);
+    scene.mends();
+    assert!(scene.record().holder.is_none());
+}
+
+#[test]
+fn work_that_ends_as_a_call_times_out_does_not_keep_the_lease() {
+    let mut scene = Scene::leading();
+    let work = scene.handle.begin_work();
+    scene.passes(Timing::default().retry_period());
+    scene.clock.advance(Timing::default().call_timeout());
+    drop(work);
+    scene.turn();
+    scene.ask(scene.handle.resign(Duration::from_secs(60)));
+    scene.mends();
+    assert!(scene.record().holder.is_none());
+}
+
+#[test]
+fn a_resignation_as_a_call_times_out_is_not_forgotten() {
+    let mut scene = Scene::at_the_deadline();
+    scene.ask(scene.handle.resign(Duration::from_secs(60)));
+    scene.mends();
+    assert!(!scene.leads());
+    assert!(scene.record().holder.is_none());
+}
+
+#[test]
+fn a_gate_that_closes_as_a_call_times_out_is_closed() {
+    let mut scene = Scene::at_the_deadline();
+    scene.ask(scene.handle.set_gate(false));
+    scene.mends();
+    assert!(!scene.leads());
+}
+
+#[test]
+fn a_shutdown_as_a_call_times_out_is_carried_out() {
+    let mut scene = Scene::at_the_deadline();
+    scene.ask(scene.handle.shut_down(Duration::from_secs(30)));
+    scene.mends();
+    assert!(scene.left && scene.record().holder.is_none());
+}
+
+#[test]
+fn an_outcome_as_a_call_times_out_is_written() {
+    let mut scene = Scene::leading();
+    let work = scene.handle.begin_work();
+    scene.passes(Timing::default().retry_period());
+    scene.clock.advance(Timing::default().call_timeout());
+    scene.ask(scene.handle.finish(outcome(), work));
+    scene.mends();
+    assert!(scene.record().outcome.is_some_and(|outcome| outcome.succeeded));
+}
+
+#[test]
+fn an_outcome_is_not_lost_to_the_vacating_that_waited_for_the_work() {
+    let mut scene = Scene::leading();
+    scene.store.hangs.store(false, Ordering::Relaxed);
+    let work = scene.handle.begin_work();
+    scene.turn();
+    scene.ask(scene.handle.shut_down(Duration::from_secs(30)));
+    scene.turn();
+    assert!(!scene.left && scene.record().holder.is_some(), "the work goes on");
+    scene.ask(scene.handle.finish(outcome(), work));
+    scene.mends();
+    assert!(scene.left && scene.record().holder.is_none());
+    assert!(scene.record().outcome.is_some_and(|outcome| outcome.succeeded));
+}
+
+#[test]
+fn who_has_left_accepts_nothing() {
+    let mut scene = Scene::leading();
+    scene.store.hangs.store(false, Ordering::Relaxed);
+    scene.ask(scene.handle.shut_down(Duration::from_secs(30)));
+    scene.turn();
+    assert!(scene.left);
+    drop(std::mem::replace(&mut scene.driver, Box::pin(async {})));
+    let mut context = Context::from_waker(Waker::noop());
+    let resigned = pin!(scene.handle.resign(Duration::ZERO)).poll(&mut context);
+    assert_eq!(resigned, Poll::Ready(Err(Left)));
+    let finished = pin!(scene.handle.finish(outcome(), scene.handle.begin_work()));
+    assert_eq!(finished.poll(&mut context), Poll::Ready(Err(Left)));
+}
+
+#[test]
+fn a_swap_that_is_refused_although_nothing_changed_is_a_failed_call() {
+    let record = || Observed {
+        record: LeaseRecord {
+            holder: None,
+            term: 1,
+            lease_duration: Duration::from_secs(15),
+            acquire_time: WallTime::EPOCH,
+            renew_time: WallTime::EPOCH,
+            outcome: None,
+            origin: None,
+        },
+        version: Version::new("a"),
+        remaining: None,
+        outlived: false,
+    };
+    let refused = |expected, seen| refused_for_a_reason(Swapped::Lost(seen), expected);
+    let version = |name: &str| Some(Version::new(name));
+    assert!(refused(version("a"), Some(record())).is_err());
+    assert!(refused(None, None).is_err(), "a first write");
+    assert!(refused(version("b"), Some(record())).is_ok());
+    assert!(refused(None, Some(record())).is_ok());
+    assert!(refused(version("a"), None).is_ok());
+}
