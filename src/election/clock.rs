@@ -43,6 +43,9 @@ impl Add<Duration> for BootTime {
     }
 }
 
+/// 9999-12-31T23:59:59Z: later times have no RFC 3339 form, and formatting them fails.
+const LAST_SHOWN: Duration = Duration::from_secs(253_402_300_799);
+
 /// A reading of the wall clock, to be shown to people. It has no order on purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct WallTime(SystemTime);
@@ -51,9 +54,15 @@ impl WallTime {
     /// The Unix epoch, for records whose times are not known.
     pub const EPOCH: Self = Self(SystemTime::UNIX_EPOCH);
 
-    /// The reading that is `since_epoch` after 1970-01-01T00:00:00Z.
+    /// The reading that is `since_epoch` after 1970-01-01T00:00:00Z; the last that can be shown, if it
+    /// is later than that.
     pub fn from_unix(since_epoch: Duration) -> Self {
-        Self(SystemTime::UNIX_EPOCH + since_epoch)
+        Self(SystemTime::UNIX_EPOCH + since_epoch.min(LAST_SHOWN))
+    }
+
+    /// The reading of a clock. One from before 1970, or after what can be shown, is of no clock.
+    fn read(time: SystemTime) -> Self {
+        Self::from_unix(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
     }
 
     /// Whether both are the very same reading.
@@ -108,7 +117,7 @@ impl Clock for HostClock {
         // The kernel never reports a time before the boot: zero is unreachable, not a default.
         let seconds = u64::try_from(boot.tv_sec).unwrap_or(0);
         let nanos = u32::try_from(boot.tv_nsec).unwrap_or(0);
-        Now { boot: BootTime(Duration::new(seconds, nanos)), wall: WallTime(wall) }
+        Now { boot: BootTime(Duration::new(seconds, nanos)), wall: WallTime::read(wall) }
     }
 }
 
@@ -127,7 +136,7 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         now.boot = now.boot + by;
-        now.wall = WallTime(now.wall.0 + by);
+        now.wall = now.wall.0.checked_add(by).map_or(now.wall, WallTime::read);
     }
 
     /// Steps the wall clock alone, as an administrator or NTP may.
@@ -168,5 +177,12 @@ mod tests {
         let text = "2026-11-23T07:39:46.123Z";
         assert_eq!(WallTime::parse(text).unwrap().to_string(), text);
         assert!(WallTime::parse("yesterday").is_none());
+    }
+
+    #[test]
+    fn a_wall_time_of_no_age_can_be_shown() {
+        assert_eq!(WallTime::from_unix(Duration::MAX).to_string(), "9999-12-31T23:59:59.000Z");
+        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(WallTime::read(early).to_string(), "1970-01-01T00:00:00.000Z");
     }
 }

@@ -5,6 +5,15 @@
 //! One item an election ([`item`]). Looking is a strongly consistent read; every write is a
 //! conditional put on the version, whose refusal brings the item back. The item is never deleted.
 //!
+//! # What proves a write
+//!
+//! Not a status: a maintenance page has one, too. A write was applied when the answer shows the item
+//! that it replaced, with the version that it expected there; the first write, which replaces
+//! nothing, when a look shows the version that it wrote. A version is random and written once, so
+//! nothing else can show it. By the same rule a refusal that shows the version just written is a
+//! success: the request was sent twice on its way, and the second of them was refused. Everything
+//! else leaves open whether the write was applied.
+//!
 //! # Clock
 //!
 //! The service has no clock to ask. What its answers tell of the time is kept in
@@ -12,7 +21,8 @@
 //!
 //! # One attempt
 //!
-//! A call is one request on the wire: see [`aws`]. A request that is given up takes
+//! A call is one request on the wire, and for the first write of all a look after it: see [`aws`].
+//! Nothing is sent twice. A request that is given up takes
 //! its connection with it, so the next call begins on a new one, and nothing is left behind.
 
 use std::fmt;
@@ -24,7 +34,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use tokio::sync::OnceCell;
 
 use super::aws::{self, Unsettled};
@@ -33,6 +43,7 @@ use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
+mod answers;
 mod dates;
 mod errors;
 mod item;
@@ -41,6 +52,7 @@ mod service_clock;
 mod table;
 mod url;
 
+use answers::ChecksAnswers;
 use dates::NotesDates;
 use errors::{Failure, failure};
 use item::{Item, Kept};
@@ -112,7 +124,8 @@ impl DynamoDbStore {
             config = config.endpoint_url(endpoint);
         }
         let notes = NotesDates::new(Arc::clone(&self.clock), Arc::clone(&self.service_clock));
-        Ok(Line { client: Client::from_conf(config.interceptor(notes).build()), place })
+        let config = config.interceptor(ChecksAnswers).interceptor(notes);
+        Ok(Line { client: Client::from_conf(config.build()), place })
     }
 
     /// The way to a table that was checked, now or before. Creates it if it is missing.
@@ -155,11 +168,63 @@ impl DynamoDbStore {
         election: &ElectionName,
         item: &Item,
     ) -> Result<Observed, StoreError> {
+        if item::key_of(item) != Some(&self.target.key(election)) {
+            return Err(line.place.unavailable("answered with the item of another election"));
+        }
         let kept = item::decode(item).map_err(|why| Self::unreadable(line, election, &why))?;
         let remaining = self.remaining(&kept);
         let Kept { record, version, .. } = kept;
         // A table has no fail-over that loses writes: the service keeps each in three places.
         Ok(Observed { record, version, remaining, outlived: false })
+    }
+
+    async fn look(
+        &self,
+        line: &Line,
+        election: &ElectionName,
+    ) -> Result<Option<Observed>, StoreError> {
+        let request = line
+            .client
+            .get_item()
+            .table_name(line.place.table())
+            .key(item::KEY, item::key(&self.target.key(election)))
+            .consistent_read(true);
+        let found = match request.send().await {
+            Ok(output) => output.item,
+            Err(error) => return Err(self.explain(line, failure(&line.place, &error))),
+        };
+        found.map(|item| self.show(line, election, &item)).transpose()
+    }
+
+    /// What a write came to that was answered as applied, and replaced `old`.
+    async fn proven(
+        &self,
+        line: &Line,
+        election: &ElectionName,
+        expected: Option<&Version>,
+        old: Option<Item>,
+        written: Version,
+    ) -> Result<Swapped, StoreError> {
+        match (expected, old) {
+            (None, None) => match self.look(line, election).await? {
+                Some(found) => Ok(Self::outcome(Some(found), written)),
+                None => Err(unproven(&line.place)),
+            },
+            (Some(expected), Some(old))
+                if self.show(line, election, &old)?.version == *expected =>
+            {
+                Ok(Swapped::Won(written))
+            }
+            _ => Err(unproven(&line.place)),
+        }
+    }
+
+    /// What a write came to, by what is there after it.
+    fn outcome(found: Option<Observed>, written: Version) -> Swapped {
+        match found {
+            Some(found) if found.version == written => Swapped::Won(written),
+            found => Swapped::Lost(found),
+        }
     }
 
     /// The service's judgement, read early: see [`service_clock`].
@@ -194,17 +259,7 @@ impl Store for DynamoDbStore {
 
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
         let line = self.ready().await?;
-        let request = line
-            .client
-            .get_item()
-            .table_name(line.place.table())
-            .key(item::KEY, item::key(&self.target.key(election)))
-            .consistent_read(true);
-        let found = match request.send().await {
-            Ok(output) => output.item,
-            Err(error) => return Err(self.explain(line, failure(&line.place, &error))),
-        };
-        found.map(|item| self.show(line, election, &item)).transpose()
+        self.look(line, election).await
     }
 
     async fn swap(
@@ -222,6 +277,7 @@ impl Store for DynamoDbStore {
             .put_item()
             .table_name(line.place.table())
             .set_item(Some(item))
+            .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let request = match expected {
             None => request
@@ -236,14 +292,20 @@ impl Store for DynamoDbStore {
                 .expression_attribute_values(":format", item::format()),
         };
         let error = match request.send().await {
-            Ok(_) => return Ok(Swapped::Won(kept.version)),
+            Ok(output) => {
+                let old = output.attributes;
+                return self.proven(line, election, expected, old, kept.version).await;
+            }
             Err(error) => error,
         };
         if let Some(PutItemError::ConditionalCheckFailedException(refusal)) =
             error.as_service_error()
         {
-            let found = refusal.item().map(|item| self.show(line, election, item));
-            return Ok(Swapped::Lost(found.transpose()?));
+            let found = match refusal.item() {
+                Some(item) => Some(self.show(line, election, item)?),
+                None => self.look(line, election).await?,
+            };
+            return Ok(Self::outcome(found, kept.version));
         }
         Err(self.explain(line, failure(&line.place, &error)))
     }
@@ -282,6 +344,13 @@ impl Store for DynamoDbStore {
     fn hints(&self, _election: &ElectionName) -> Hints {
         Hints::never()
     }
+}
+
+fn unproven(place: &Place) -> StoreError {
+    place.unavailable(
+        "answered a write without showing that it was applied. Does something between here and \
+         DynamoDB answer in its place?",
+    )
 }
 
 impl fmt::Debug for DynamoDbStore {

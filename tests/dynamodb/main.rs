@@ -16,6 +16,7 @@ mod emulator;
 mod encrypted;
 mod proxy;
 
+mod answers;
 mod calls;
 mod crowd;
 mod dates;

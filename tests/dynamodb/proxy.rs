@@ -30,6 +30,14 @@ pub enum Fault {
     Refuse(u16, &'static str, &'static str),
     /// It is not applied; this is the answer.
     Answer(String),
+    /// It is not applied; this is the answer, from its first line on.
+    Raw(String),
+    /// It is applied; this is the answer, from its first line on.
+    RawAfterwards(String),
+    /// It is not applied; the answer has no end.
+    Endless,
+    /// It is sent twice; the answer is the second one.
+    Twice,
 }
 
 /// What happens to the `Date` of an answer.
@@ -271,6 +279,20 @@ impl Shared {
                 }
                 Fault::Refuse(status, code, message) => Message::refusal(status, code, message),
                 Fault::Answer(body) => Message::answer(200, body),
+                Fault::Raw(text) => {
+                    to_client.write_all(text.as_bytes()).ok()?;
+                    continue;
+                }
+                Fault::RawAfterwards(text) => {
+                    self.forward(&mut upstream, &request)?;
+                    to_client.write_all(text.as_bytes()).ok()?;
+                    continue;
+                }
+                Fault::Endless => return without_end(&mut to_client),
+                Fault::Twice => {
+                    self.forward(&mut upstream, &request)?;
+                    self.forward(&mut upstream, &request)?
+                }
             };
             answer.redate(&self.dates.lock().unwrap());
             answer.write(&mut to_client).ok()?;
@@ -304,6 +326,17 @@ impl Shared {
         let upstream = upstream.as_mut()?;
         request.write(upstream.get_mut()).ok()?;
         Message::read(upstream).ok()?
+    }
+}
+
+/// An answer like any other, but for its length.
+fn without_end(to_client: &mut TcpStream) -> Option<()> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\n\
+                x-amzn-requestid: 1\r\ntransfer-encoding: chunked\r\n\r\n";
+    to_client.write_all(head.as_bytes()).ok()?;
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    loop {
+        to_client.write_all(chunk.as_bytes()).ok()?;
     }
 }
 

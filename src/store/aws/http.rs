@@ -8,8 +8,12 @@
 //! - **The public roots are built in**, so that TLS works in an image without certificate files;
 //!   `AWS_CA_BUNDLE` names a file with more.
 //! - **It is small**: ring instead of AWS-LC, and no HTTP/2.
+//!
+//! Whatever a service sends is bounded and checked here, before the SDK sees it: the size of heads
+//! and bodies, the checksum of DynamoDB, and the `Date`, by which the SDK corrects its signatures.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +24,12 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::date_time::Format::HttpDate;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{DATE, HeaderMap};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as Tcp;
@@ -31,6 +40,40 @@ use rustls::{ClientConfig, RootCertStore};
 
 /// Connections kept at rest to one host. A candidate makes one call at a time.
 const IDLE: usize = 1;
+
+/// The longest head of an answer, in bytes: ten times one of an AWS service.
+const LONGEST_HEAD: usize = 32 * 1024;
+
+/// The longest body of an answer, in bytes.
+///
+/// A page of a scan has up to 1 MB of items. As JSON they take about half as much again, and in the
+/// worst case, quotes in the output of failed commands, twice that.
+const LONGEST_BODY: usize = 4 * 1024 * 1024;
+
+/// The times that a `Date` can have, in seconds since 1970: from 2024, when there was no bellwether,
+/// to the end of 2099.
+const PLAUSIBLE: Range<i64> = 1_704_067_200..4_102_444_800;
+
+/// For how long a token of the instance metadata service is good: the longest that can be wanted.
+const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+const LONGEST_TTL: u64 = 21_600;
+
+/// The name that the header with the checksum of a body has.
+const CHECKSUM: &str = "x-amz-crc32";
+
+/// As DynamoDB calculates it: the CRC-32 of zip and Ethernet.
+const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+
+/// An answer that is not what the service sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadAnswer {
+    /// No service sends so much.
+    #[error("it is longer than {LONGEST_BODY} bytes")]
+    TooLong,
+    /// It was changed or cut off on the way.
+    #[error("its checksum does not match")]
+    Checksum,
+}
 
 /// The file named by `AWS_CA_BUNDLE` is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +108,7 @@ impl Http {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE)
+            .http1_max_buf_size(LONGEST_HEAD)
             .build(https);
         Ok(Self(client))
     }
@@ -134,13 +178,91 @@ impl Http {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let request = request.try_into_http1x().map_err(|e| ConnectorError::user(e.into()))?;
         let response = self.0.request(request).await.map_err(|e| ConnectorError::io(e.into()))?;
-        let response = response.map(SdkBody::from_body_1_x);
+        let (mut head, body) = response.into_parts();
+        let body = whole(body).await?;
+        if !matches_checksum(&head.headers, &body) {
+            return Err(ConnectorError::other(BadAnswer::Checksum.into(), None));
+        }
+        keep_plausible(&mut head.headers);
+        let response = hyper::Response::from_parts(head, SdkBody::from(body));
         HttpResponse::try_from(response).map_err(|e| ConnectorError::other(e.into(), None))
+    }
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, ConnectorError> {
+    match Limited::new(body, LONGEST_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ConnectorError::other(BadAnswer::TooLong.into(), None))
+        }
+        Err(error) => Err(ConnectorError::io(error)),
+    }
+}
+
+/// True as well without a checksum: emulators, and services other than DynamoDB, send none.
+fn matches_checksum(headers: &HeaderMap, body: &Bytes) -> bool {
+    let Some(wanted) = headers.get(CHECKSUM) else { return true };
+    let wanted = wanted.to_str().ok().and_then(|text| text.trim().parse::<u32>().ok());
+    wanted == Some(CRC.checksum(body))
+}
+
+/// Removes times that cannot be those of a service: what the SDK adds to them would be no time, and
+/// it panics then.
+fn keep_plausible(headers: &mut HeaderMap) {
+    // The SDK adds the difference from the host's clock to what it signs with.
+    let date = |text: &str| DateTime::from_str(text, HttpDate).ok();
+    let plausible = |text| date(text).is_some_and(|date| PLAUSIBLE.contains(&date.secs()));
+    if headers.get(DATE).is_some_and(|date| !date.to_str().is_ok_and(plausible)) {
+        headers.remove(DATE);
+    }
+    let usual = |text: &str| text.parse().is_ok_and(|seconds: u64| seconds <= LONGEST_TTL);
+    if headers.get(TOKEN_TTL).is_some_and(|ttl| !ttl.to_str().is_ok_and(usual)) {
+        headers.remove(TOKEN_TTL);
     }
 }
 
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            hyper::header::HeaderName::from_static(name),
+            value.parse().unwrap(),
+        )])
+    }
+
+    #[test]
+    fn a_time_of_another_age_is_none() {
+        let kept = |name: &'static str, value: &str| {
+            let mut headers = headers(name, value);
+            keep_plausible(&mut headers);
+            headers.contains_key(name)
+        };
+        assert!(kept("date", "Thu, 26 Nov 2026 14:20:51 GMT") && kept(TOKEN_TTL, "21600"));
+        for date in [
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+            "Fri, 01 Jan 2100 00:00:00 GMT",
+            "Mon, 01 Jan 0001 00:00:00 GMT",
+            "tomorrow",
+            "",
+        ] {
+            assert!(!kept("date", date), "{date}");
+        }
+        assert!(!kept(TOKEN_TTL, "18446744073709551615") && !kept(TOKEN_TTL, "-1"));
+    }
+
+    #[test]
+    fn a_body_has_to_match_its_checksum() {
+        let matches = |sum, body| matches_checksum(&headers(CHECKSUM, sum), &Bytes::from(body));
+        assert!(matches("2745614147", "{}") && matches_checksum(&HeaderMap::new(), &Bytes::new()));
+        assert!(!matches("2745614147", "{ }") && !matches("2745614147", "") && !matches("x", "{}"));
     }
 }

@@ -10,7 +10,9 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::Place;
+use super::answers::NoAnswer;
 use crate::store::StoreError;
+use crate::store::aws::http::BadAnswer;
 
 /// The codes that say "not now". Everything with a status of 500 and above is one of them, too.
 const PASSING: [&str; 13] = [
@@ -58,7 +60,11 @@ where
         }
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
-            place.unavailable(format!("answered with something that is no answer (HTTP {status})"))
+            let why = match cause::<NoAnswer>(error) {
+                Some(why) => format!("HTTP {status}: {why}"),
+                None => format!("HTTP {status}"),
+            };
+            no_answer(place, &why)
         }
         SdkError::TimeoutError(_) => place.unavailable("did not answer in time"),
         SdkError::DispatchFailure(failed) => match failed.as_connector_error() {
@@ -135,6 +141,21 @@ pub fn wrong_key(place: &Place) -> StoreError {
     )
 }
 
+fn no_answer(place: &Place, why: &str) -> StoreError {
+    place.unavailable(format!(
+        "answered with something that is no answer of DynamoDB ({why}). Does something between \
+         here and DynamoDB answer in its place?"
+    ))
+}
+
+/// The first error of a kind in the chain of causes.
+fn cause<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(|error| error.downcast_ref())
+}
+
 /// No answer came from the service.
 fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
     if let Some(explained) = credentials(place, error) {
@@ -142,6 +163,9 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
     }
     if error.is_timeout() {
         return place.unavailable("did not answer in time");
+    }
+    if let Some(bad) = cause::<BadAnswer>(error) {
+        return no_answer(place, &bad.to_string());
     }
     let mut reasons = Vec::new();
     let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
@@ -155,23 +179,16 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
 
 /// The trouble is with credentials, if it is.
 fn credentials(place: &Place, error: &(dyn std::error::Error + 'static)) -> Option<StoreError> {
-    let mut error = Some(error);
-    while let Some(cause) = error {
-        if let Some(cause) = cause.downcast_ref::<CredentialsError>() {
-            return Some(match cause {
-                CredentialsError::CredentialsNotLoaded(_) => no_credentials(place),
-                CredentialsError::InvalidConfiguration(_) => place.misconfigured(
-                    "cannot be asked: the AWS configuration for credentials is not valid. \
-                     Check the AWS_ variables and the files in ~/.aws",
-                ),
-                _ => place.unavailable(
-                    "cannot be asked: whoever issues the AWS credentials does not answer",
-                ),
-            });
+    Some(match cause::<CredentialsError>(error)? {
+        CredentialsError::CredentialsNotLoaded(_) => no_credentials(place),
+        CredentialsError::InvalidConfiguration(_) => place.misconfigured(
+            "cannot be asked: the AWS configuration for credentials is not valid. \
+             Check the AWS_ variables and the files in ~/.aws",
+        ),
+        _ => {
+            place.unavailable("cannot be asked: whoever issues the AWS credentials does not answer")
         }
-        error = cause.source();
-    }
-    None
+    })
 }
 
 fn no_credentials(place: &Place) -> StoreError {

@@ -25,7 +25,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::service_clock::ServiceTime;
 use crate::election::clock::WallTime;
-use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Version};
+use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Term, Version};
 use crate::election::outcome::Outcome;
 
 /// The partition key of the table.
@@ -131,7 +131,9 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
 pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
     let format = digits(item, "format")?;
     if format != FORMAT {
-        return Err(Unreadable::Format(format.to_owned()));
+        // A number has at most 38 digits; whoever answers in the place of the service may send more.
+        let shown = format.chars().take(40).collect::<String>();
+        return Err(Unreadable::Format(shown.escape_debug().to_string()));
     }
     let holder = optional(item, "holder")?.map(|identity| -> Result<_, Unreadable> {
         let incarnation = required(item, "incarnation")?.to_owned();
@@ -140,7 +142,7 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
     Ok(Kept {
         record: LeaseRecord {
             holder: holder.transpose()?,
-            term: parsed(item, "term")?,
+            term: term(item)?,
             lease_duration: lease_duration(item)?,
             acquire_time: wall(item, "acquire_time")?,
             renew_time: wall(item, "renew_time")?,
@@ -161,6 +163,15 @@ pub fn key_of(item: &Item) -> Option<&str> {
 fn outcome(item: &Item) -> Result<Option<Outcome>, Unreadable> {
     let outcome = optional(item, "outcome")?.map(Outcome::decode).transpose();
     outcome.map_err(|_| Unreadable::Attribute("outcome"))
+}
+
+/// Beyond what the other stores can keep there is no next one either.
+fn term(item: &Item) -> Result<Term, Unreadable> {
+    let term = parsed(item, "term")?;
+    if i64::try_from(term).is_err() {
+        return Err(Unreadable::Attribute("term"));
+    }
+    Ok(term)
 }
 
 fn lease_duration(item: &Item) -> Result<Duration, Unreadable> {
@@ -272,6 +283,26 @@ mod tests {
             assert_eq!(without(name).unwrap_err(), Unreadable::Attribute(name));
         }
         assert_eq!(without("expires").unwrap().expires, None);
+        for (name, values) in [
+            ("term", ["-1", "1.5", "1e3", "NaN", "9223372036854775808", "1E+125"]),
+            ("lease_duration_ms", ["0", "-1", "3600001", "1e3", "18446744073709551615", "NaN"]),
+            ("format", ["0", "-1", "1.0", "01", "2", "NaN"]),
+        ] {
+            for value in values {
+                let mut item = encode("a", &kept()).unwrap();
+                item.insert(name.into(), AttributeValue::N(value.into()));
+                assert!(decode(&item).is_err(), "{name} = {value}");
+            }
+        }
+        for expires in ["9999-12-31T23:59:59.999Z", "-9999-01-01T00:00:00Z", "NaN", ""] {
+            let mut item = encode("a", &kept()).unwrap();
+            item.insert("expires".into(), text(expires));
+            item.insert("renew_time".into(), text(expires));
+            let read = decode(&item).unwrap();
+            let later = read.expires.map(|expires| expires + Duration::MAX);
+            assert!(later.is_none_or(|later| show_time(later).is_none()), "{expires}");
+            assert!(!read.record.renew_time.to_string().is_empty());
+        }
         let mut newer = encode("a", &kept()).unwrap();
         newer.insert("format".into(), AttributeValue::N("2".into()));
         assert!(decode(&newer).unwrap_err().to_string().contains("upgrade"));

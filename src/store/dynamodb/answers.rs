@@ -1,0 +1,152 @@
+//! Whether what arrived as a success is an answer of DynamoDB to this request.
+//!
+//! On the way to the service there may be a cache, a captive portal, a mesh with a fallback, a
+//! maintenance page. To the SDK an empty body is an answer without any member, and unknown members
+//! are nothing: "there is no item", or "written". So everything that all answers of DynamoDB have
+//! is asked for: a status of 200, the content type, a request id, and an object that has the
+//! members of this operation and no others.
+//!
+//! That is still no proof. What a write needs on top is in [`swap`](super::DynamoDbStore).
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
+use serde::de::IgnoredAny;
+
+/// What all answers have as their content type.
+const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+
+/// The operations that are asked for: what their answers have, and what they can have.
+const OPERATIONS: [(&str, &[&str], &[&str]); 5] = [
+    ("GetItem", &[], &["Item", "ConsumedCapacity"]),
+    ("PutItem", &[], &["Attributes", "ConsumedCapacity", "ItemCollectionMetrics"]),
+    (
+        "Scan",
+        &["Items", "Count"],
+        &["Items", "Count", "ScannedCount", "LastEvaluatedKey", "ConsumedCapacity"],
+    ),
+    ("DescribeTable", &["Table"], &["Table"]),
+    ("CreateTable", &["TableDescription"], &["TableDescription"]),
+];
+
+/// Why it is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAnswer(&'static str);
+
+/// Lets only answers of DynamoDB through.
+#[derive(Debug)]
+pub struct ChecksAnswers;
+
+impl Intercept for ChecksAnswers {
+    fn name(&self) -> &'static str {
+        "ChecksAnswers"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let operation = config.load::<Metadata>().map(Metadata::name).unwrap_or_default();
+        Ok(check(operation, context.response())?)
+    }
+}
+
+/// Refusals pass: their code says what they are, and none of them shows a success.
+fn check(operation: &str, response: &HttpResponse) -> Result<(), NoAnswer> {
+    let status = response.status();
+    if !status.is_success() {
+        return Ok(());
+    }
+    if status.as_u16() != 200 {
+        return Err(NoAnswer("another status than 200"));
+    }
+    let headers = response.headers();
+    let content_type = headers.get("content-type").unwrap_or_default();
+    if content_type.split(';').next().unwrap_or_default().trim() != CONTENT_TYPE {
+        return Err(NoAnswer("another content type"));
+    }
+    if headers.get("x-amzn-requestid").is_none_or(str::is_empty) {
+        return Err(NoAnswer("no request id"));
+    }
+    let body = response.body().bytes().unwrap_or_default();
+    let members: BTreeMap<String, IgnoredAny> =
+        serde_json::from_slice(body).map_err(|_| NoAnswer("no JSON object"))?;
+    let known = OPERATIONS.iter().find(|(name, ..)| *name == operation);
+    let Some((_, must, can)) = known else { return Err(NoAnswer("an unknown operation")) };
+    let complete = must.iter().all(|name| members.contains_key(*name));
+    if complete && members.keys().all(|name| can.contains(&name.as_str())) {
+        Ok(())
+    } else {
+        Err(NoAnswer("the members of something else"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    fn answer(status: u16, content_type: &str, body: &str) -> HttpResponse {
+        let status = StatusCode::try_from(status).unwrap();
+        let mut response = HttpResponse::new(status, SdkBody::from(body));
+        response.headers_mut().insert("content-type", content_type.to_owned());
+        response.headers_mut().insert("x-amzn-requestid", "1");
+        response
+    }
+
+    fn verdict(operation: &str, body: &str) -> Result<(), NoAnswer> {
+        check(operation, &answer(200, CONTENT_TYPE, body))
+    }
+
+    #[test]
+    fn answers_of_each_operation_pass() {
+        for (operation, body) in [
+            ("GetItem", "{}"),
+            ("GetItem", r#"{"Item":{"election":{"S":"a"}}}"#),
+            ("PutItem", "{}"),
+            ("PutItem", r#"{"Attributes":{"election":{"S":"a"}}}"#),
+            ("Scan", r#"{"Items":[],"Count":0,"ScannedCount":0}"#),
+            ("DescribeTable", r#"{"Table":{"TableName":"leases"}}"#),
+            ("CreateTable", r#"{"TableDescription":{}}"#),
+        ] {
+            assert_eq!(verdict(operation, body), Ok(()), "{operation}: {body}");
+        }
+        let charset = answer(200, "application/x-amz-json-1.0; charset=utf-8", "{}");
+        assert_eq!(check("GetItem", &charset), Ok(()));
+        assert_eq!(check("PutItem", &answer(503, "text/html", "")), Ok(()), "a refusal");
+    }
+
+    #[test]
+    fn what_no_dynamodb_sends_is_no_answer() {
+        for (operation, body) in [
+            ("GetItem", ""),
+            ("GetItem", "[]"),
+            ("GetItem", "null"),
+            ("GetItem", "<html>down for maintenance</html>"),
+            ("GetItem", r#"{"message":"Rate exceeded"}"#),
+            ("GetItem", r#"{"Attributes":{}}"#),
+            ("PutItem", ""),
+            ("PutItem", r#"{"Item":{}}"#),
+            ("PutItem", r#"{"__type":"InternalServerError"}"#),
+            ("Scan", "{}"),
+            ("DescribeTable", "{}"),
+            ("DeleteItem", "{}"),
+        ] {
+            assert!(verdict(operation, body).is_err(), "{operation}: {body}");
+        }
+        assert!(check("PutItem", &answer(204, CONTENT_TYPE, "")).is_err());
+        assert!(check("PutItem", &answer(202, CONTENT_TYPE, "{}")).is_err());
+        assert!(check("GetItem", &answer(200, "application/json", "{}")).is_err());
+        let mut nameless = answer(200, CONTENT_TYPE, "{}");
+        nameless.headers_mut().remove("x-amzn-requestid");
+        assert_eq!(check("GetItem", &nameless), Err(NoAnswer("no request id")));
+    }
+}
