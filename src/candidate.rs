@@ -14,11 +14,14 @@ use tokio::sync::{mpsc, watch};
 
 use crate::alarm::{Alarm, Timer};
 use crate::election::clock::{BootTime, Clock};
-use crate::election::elector::{Action, Call, CallFailed, Elector, Event, News, Step, Swapped};
+use crate::election::elector::{
+    Action, Call, CallFailed, Elector, Event, News, Sign, Step, Swapped,
+};
 use crate::election::leadership::Leadership;
 use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
 use crate::election::outcome::Outcome;
 use crate::election::timing::Timing;
+use crate::identity;
 use crate::metrics::{Metrics, Verb};
 use crate::store::{Hint, Hints, Store, StoreError};
 
@@ -148,6 +151,12 @@ impl Handle {
         self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await
     }
 
+    /// Says that this process may have been copied.
+    pub async fn was_copied(&self, sign: Sign) {
+        // Who has left has no name to give up.
+        let _ = self.request(Event::Copied(sign), None).await;
+    }
+
     /// Asks to leave the election, giving up on work and store after `grace`.
     pub async fn shut_down(&self, grace: Duration) {
         // Who has left need not be asked to.
@@ -213,13 +222,7 @@ pub fn stand_by<T: Timer, O: Order>(
 ) -> (Handle, Driver<T, O>) {
     let Standing { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
     let Standing { store, clock, metrics, health, url, .. } = standing;
-    // The incarnation is random: seeded with it, candidates that start together do not stay
-    // together; nor do the elections of one candidate, because each has its own name.
-    let seed = candidate
-        .incarnation
-        .bytes()
-        .chain(election.as_str().bytes())
-        .fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
+    let seed = seed(&candidate.incarnation, &election);
     let elector = Elector::new(candidate, timing, seed).running_in(origin);
     let elector = match max_attempts {
         Some(max_attempts) => elector.once(max_attempts),
@@ -252,6 +255,7 @@ pub fn stand_by<T: Timer, O: Order>(
         turned_at,
         timer,
         order,
+        incarnations: Box::new(identity::incarnation),
         ended: None,
         call_limit: whole_millis(timing.call_timeout()),
         health,
@@ -274,6 +278,7 @@ pub struct Driver<T = Alarm, O = FixedOrder> {
     turned_at: Arc<AtomicU64>,
     timer: T,
     order: O,
+    incarnations: Box<dyn FnMut() -> String + Send>,
     /// Work that ends with the event that is stepped next.
     ended: Option<Work>,
     /// How long a call may take, as the log says it.
@@ -284,6 +289,12 @@ pub struct Driver<T = Alarm, O = FixedOrder> {
 }
 
 impl<T: Timer, O: Order> Driver<T, O> {
+    /// With another source of the incarnations that a process takes after it was copied.
+    #[must_use]
+    pub fn with_incarnations(self, source: impl FnMut() -> String + Send + 'static) -> Self {
+        Self { incarnations: Box::new(source), ..self }
+    }
+
     /// Runs until the candidate has left the election after a shutdown.
     pub async fn run(mut self) {
         let mut event = Event::Wake;
@@ -305,7 +316,14 @@ impl<T: Timer, O: Order> Driver<T, O> {
     /// Takes one step of the elector, and publishes what came of it before anything else happens.
     fn step(&mut self, event: Event) -> Action {
         let now = self.clock.now();
-        let Step { action, news } = self.elector.step(now, event);
+        let Step { mut action, mut news } = self.elector.step(now, event);
+        if self.elector.needs_incarnation() {
+            let incarnation = (self.incarnations)();
+            let seed = seed(&incarnation, &self.election);
+            let reborn = self.elector.step(now, Event::Reborn { incarnation, seed });
+            news.extend(reborn.news);
+            action = reborn.action;
+        }
         self.ended = None;
         self.turned_at.store(millis(now.boot), Ordering::Relaxed);
         self.view.send_replace(self.elector.leadership());
@@ -392,6 +410,11 @@ impl<T: Timer, O: Order> Driver<T, O> {
         let (error, version) = (answer.error(), answer.version());
         let ended = health::Call { election: &self.election, verb, error, version };
         self.health.note(self.clock.now().boot, &ended);
+        if let Some(time) = self.store.service_time()
+            && let Action::Finished = self.step(Event::ServiceTime(time))
+        {
+            return None;
+        }
         Some(answer.into_event())
     }
 }
@@ -403,6 +426,13 @@ type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 enum Next {
     Event(Event),
     Answer(Answer),
+}
+
+/// The incarnation is random: seeded with it, candidates that start together do not stay together;
+/// nor do the elections of one candidate, because each has its own name.
+fn seed(incarnation: &str, election: &ElectionName) -> u64 {
+    let bytes = incarnation.bytes().chain(election.as_str().bytes());
+    bytes.fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte))
 }
 
 impl From<Hint> for Event {
@@ -520,6 +550,11 @@ fn log(election: &ElectionName, url: Option<&str>, news: &News) {
             %election, %origin, %own,
             "the record of this election was written in another environment, and both elect one \
              leader together: if that is not meant, give each its own --namespace or store"
+        ),
+        News::Copied(sign) => tracing::warn!(
+            %election, sign = sign.as_str(), gap = ?sign.gap(),
+            "this process was paused or copied, and may not be the only one of its name: \
+             going on under another, after its old lease"
         ),
         // Counted, and seen in the log as the store's trouble.
         News::Renewal(_) => {}

@@ -13,6 +13,7 @@
 //! ([`timing`]) absorbs clocks that run at different rates.
 
 pub mod clock;
+pub mod continuity;
 pub mod elector;
 pub mod leadership;
 pub mod lease;

@@ -148,7 +148,12 @@ pub fn hostname() -> String {
 
 /// A candidate with this identity and an incarnation of its own.
 pub fn candidate(identity: String) -> Candidate {
-    Candidate { identity, incarnation: Uuid::new_v4().to_string() }
+    Candidate { identity, incarnation: incarnation() }
+}
+
+/// Random, of the system's own source: what this process knows may have been copied.
+pub fn incarnation() -> String {
+    Uuid::new_v4().to_string()
 }
 
 #[cfg(test)]

@@ -203,7 +203,10 @@ impl Metrics {
                 }
             }
             News::TermWentBackwards { .. } => self.regressions.with_label_values(&[name]).inc(),
-            News::Vacated { .. } | News::Following { .. } | News::Stranger { .. } => {}
+            News::Vacated { .. }
+            | News::Following { .. }
+            | News::Stranger { .. }
+            | News::Copied(_) => {}
         }
     }
 

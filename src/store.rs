@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::election::clock::Clock;
+use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Term, Version};
 use dynamodb::DynamoDbStore;
@@ -79,6 +80,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// See [`StoreError`].
     async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError>;
+
+    /// The time that the service told last, with whichever answer, if it tells it. It decides
+    /// nothing about a lease: it shows a boot clock that stood still.
+    fn service_time(&self) -> Option<ServiceTime> {
+        None
+    }
 
     /// Hints that the record of an election may have changed. Hints may come late, for nothing, or
     /// never; whoever relies on one also looks from time to time.

@@ -14,18 +14,23 @@
 //! - **An unknown outcome is looked up.** After a call that failed, the next call is a look. If it
 //!   shows the own incarnation, the next swap goes on from there.
 //! - **Belief ends before the record is vacated**, and leader-only work ends in between.
+//! - **A process that may not be the only one of its name has none**: see [`mod@copied`].
 //!
 //! At most one call to the store is under way at a time, and every call has a deadline.
 
 use std::time::Duration;
 
 use super::clock::{BootTime, Now, WallTime};
+use super::continuity::{Continuity, ServiceTime};
 pub use super::leadership::LossReason;
 use super::leadership::{Leadership, Loss, StandingDown, Tenure};
 use super::lease::{Candidate, LeaseRecord, Observed, Origin, Term, Version};
 use super::outcome::Outcome;
 use super::timing::Timing;
 use super::watch::Watch;
+pub use copied::Sign;
+
+mod copied;
 
 /// Candidates that wait for the same lease to end try within this long of its end, at random, and
 /// look before they write: most of them then see the winner instead of swapping against it.
@@ -81,6 +86,17 @@ pub enum Event {
     Shutdown {
         /// When to stop waiting for work and for the store.
         give_up_at: BootTime,
+    },
+    /// A store told its time with an answer. Comes before the answer itself.
+    ServiceTime(ServiceTime),
+    /// This process may have been copied, or did not run for longer than its clock says.
+    Copied(Sign),
+    /// The incarnation that [`Elector::needs_incarnation`] asked for.
+    Reborn {
+        /// From the random source of the system, since it was asked for.
+        incarnation: String,
+        /// For the jitter, whose state was copied as well.
+        seed: u64,
     },
 }
 
@@ -173,6 +189,8 @@ pub enum News {
         /// Where this one runs.
         own: Origin,
     },
+    /// This process may have been copied, or did not run for longer than its clock says.
+    Copied(Sign),
     /// A renewal of the own lease came to an end.
     Renewal(Renewal),
 }
@@ -239,6 +257,8 @@ struct InFlight {
     sent_at: BootTime,
     /// What a swap writes.
     record: Option<LeaseRecord>,
+    /// Sent under a name that was given up since: whatever the answer is, it is not known.
+    void: bool,
 }
 
 /// The last lease whose work was not seen to end in time.
@@ -303,6 +323,13 @@ pub struct Elector {
     last_loss: Option<Loss>,
     store_answered: Option<BootTime>,
     first_decided: Option<BootTime>,
+
+    continuity: Continuity,
+    /// The next version of the record may be the work of an own swap whose outcome is not known.
+    unresolved: bool,
+    /// The own incarnation may be another process's too, and there is no other yet.
+    nameless: bool,
+
     news: Vec<News>,
 }
 
@@ -338,6 +365,9 @@ impl Elector {
             last_loss: None,
             store_answered: None,
             first_decided: None,
+            continuity: Continuity::default(),
+            unresolved: false,
+            nameless: false,
             news: Vec::new(),
         }
     }
@@ -445,17 +475,22 @@ impl Elector {
                 let earlier = self.give_up_at.map_or(give_up_at, |at| at.min(give_up_at));
                 self.give_up_at = Some(earlier);
             }
+            Event::ServiceTime(time) => self.compare_clocks(&time),
+            Event::Copied(sign) => self.give_up_name(sign),
+            Event::Reborn { incarnation, seed } => self.take_name(now, incarnation, seed),
             Event::Observed(answer) => {
                 let look = |call: &mut InFlight| call.purpose == Purpose::Look;
                 if let Some(call) = self.in_flight.take_if(look) {
+                    let answer = if call.void { Err(CallFailed) } else { answer };
                     self.take_in_look(now, call.sent_at, answer);
                 }
             }
             Event::Swapped(answer) => {
                 let swap = |call: &mut InFlight| call.record.is_some();
-                if let Some(InFlight { purpose, sent_at, record: Some(record) }) =
+                if let Some(InFlight { purpose, sent_at, record: Some(record), void }) =
                     self.in_flight.take_if(swap)
                 {
+                    let answer = if void { Err(CallFailed) } else { answer };
                     if purpose == Purpose::Renew {
                         self.report_renewal(sent_at, &answer);
                     }
@@ -506,13 +541,18 @@ impl Elector {
     ) {
         let Ok(swapped) = answer else {
             self.unsure = true;
+            self.unresolved = true;
             return self.call_failed(now);
         };
         self.failures = 0;
         self.call_answered(sent_at);
         match swapped {
-            Swapped::Lost(observed) => self.learn(now, sent_at, observed),
+            Swapped::Lost(observed) => {
+                self.unresolved |= copied::is_echo(observed.as_ref(), &record);
+                self.learn(now, sent_at, observed);
+            }
             Swapped::Won(version) => {
+                self.unresolved = false;
                 let observed = Observed { record, version, remaining: None, outlived: false };
                 self.watch.saw(Some(observed), sent_at, now);
                 self.won(now, purpose, sent_at);
@@ -534,6 +574,7 @@ impl Elector {
 
     /// A look, or a lost swap, showed the record.
     fn learn(&mut self, now: BootTime, sent_at: BootTime, observed: Option<Observed>) {
+        self.look_for_a_double(observed.as_ref());
         if let Some(held) = self.held {
             let still_held =
                 |o: &Observed| o.record.is_held_by(&self.me) && o.record.term == held.term;
@@ -771,7 +812,7 @@ impl Elector {
 
     /// The call that is due, if any.
     fn due(&self, now: BootTime) -> Option<Purpose> {
-        if self.in_flight.is_some() || now < self.not_before {
+        if self.in_flight.is_some() || now < self.not_before || self.nameless {
             None
         } else if self.unsure {
             Some(Purpose::Look)
@@ -814,7 +855,7 @@ impl Elector {
         }
         let record = self.record_for(purpose, now.wall);
         let purpose = if record.is_some() { purpose } else { Purpose::Look };
-        self.in_flight = Some(InFlight { purpose, sent_at, record: record.clone() });
+        self.in_flight = Some(InFlight { purpose, sent_at, record: record.clone(), void: false });
         Action::Call(match record {
             Some(record) => Call::Swap { deadline, expected: self.version().cloned(), record },
             None => {

@@ -89,11 +89,13 @@ pub enum LossReason {
     GateClosed,
     /// Shutting down.
     ShuttingDown,
+    /// The process may have been copied, or did not run for longer than its clock says.
+    Copied,
 }
 
 impl LossReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RenewDeadline,
         Self::Superseded,
         Self::RecordGone,
@@ -101,6 +103,7 @@ impl LossReason {
         Self::Resigned,
         Self::GateClosed,
         Self::ShuttingDown,
+        Self::Copied,
     ];
 
     /// For logs and metric labels.
@@ -113,6 +116,7 @@ impl LossReason {
             Self::Resigned => "resigned",
             Self::GateClosed => "gate_closed",
             Self::ShuttingDown => "shutting_down",
+            Self::Copied => "paused_or_copied",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::clock::BootTime;
-use super::leadership::{Leadership, Tenure};
+use super::leadership::{Leadership, LossReason, Tenure};
 
 /// Until when leader-only work may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +65,11 @@ impl Charge {
         if let Some(held) = view.draining(now).filter(same_term) {
             self.tenure = held.clone();
             self.draining_since.get_or_insert(now);
-        } else if view.holder(now).is_some_and(|holder| holder.term > term) {
+        } else if view.holder(now).is_some_and(|holder| holder.term > term)
+            || view.loss_of(term, now) == Some(LossReason::Copied)
+        {
             // Somebody else leads, or this instance under a new term: every moment is one too many.
+            // A clock that stood still, or a copy of this process, makes it as likely.
             return Order::End { kill_at: now };
         }
         let patience = self.draining_since.map(|since| since + self.grace);
@@ -79,7 +82,7 @@ impl Charge {
 mod tests {
     use super::*;
     use crate::election::clock::{Now, WallTime};
-    use crate::election::elector::{Action, Call, Elector, Event, Swapped};
+    use crate::election::elector::{Action, Call, Elector, Event, Sign, Swapped};
     use crate::election::lease::{Candidate, Version};
     use crate::election::timing::Timing;
 
@@ -155,6 +158,17 @@ mod tests {
         assert_eq!(ordered(&elector, &mut charge, 102), end(114_500));
         elector.step(at(112), Event::Wake);
         assert_eq!(ordered(&elector, &mut charge, 112), end(114_500), "by the last renewal");
+    }
+
+    #[test]
+    fn work_of_a_process_that_was_paused_or_copied_is_killed_at_once() {
+        let (mut elector, mut charge) = leading();
+        renew(&mut elector, 102);
+        elector.step(at(103), Event::Copied(Sign::VmGeneration));
+        assert_eq!(ordered(&elector, &mut charge, 103), end(103_000));
+        let (incarnation, seed) = ("2".to_owned(), 2);
+        elector.step(at(103), Event::Reborn { incarnation, seed });
+        assert_eq!(ordered(&elector, &mut charge, 104), end(104_000));
     }
 
     #[test]

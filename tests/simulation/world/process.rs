@@ -121,7 +121,14 @@ impl World {
             process.told_open = open;
         }
         let own_write = matches!(event, Event::Swapped(Ok(Swapped::Won(_))));
-        let Step { action, news } = process.elector.step(now, event);
+        let Step { mut action, mut news } = process.elector.step(now, event);
+        if process.elector.needs_incarnation() {
+            // Out of caution: nothing copies a process here, but a store may bring old records back.
+            let incarnation = format!("reborn at {}", self.now);
+            let seed = self.rng.u64(..);
+            let reborn = process.elector.step(now, Event::Reborn { incarnation, seed });
+            (action, news) = (reborn.action, [news, reborn.news].concat());
+        }
         let believed = process.view.leading(boot).map(|own| own.term);
         process.view = process.elector.leadership();
         if own_write {
@@ -166,10 +173,12 @@ impl World {
                     "record_gone" => "lost: record gone",
                     "resigned" => "lost: resigned",
                     "gate_closed" => "lost: gate closed",
+                    "paused_or_copied" => "lost: took itself for a copy",
                     _ => "lost: shutting down",
                 }),
                 News::Vacated { .. } => self.tally.count("vacated"),
                 News::Following { .. } | News::Stranger { .. } => {}
+                News::Copied(_) => self.tally.count("took itself for a copy"),
                 News::TermWentBackwards { .. } => self.tally.count("seen going backwards"),
                 News::Renewal(Renewal::Late) => self.tally.count("renewed late"),
                 News::Renewal(_) => {}
