@@ -7,10 +7,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{InvalidConfig, LogArgs};
-use crate::logs;
+use crate::config::{InvalidConfig, LogArgs, LogLevel};
+use crate::logs::{self, say};
 
 mod beside;
+mod complaint;
 mod healthcheck;
 mod init;
 mod install;
@@ -104,10 +105,18 @@ impl Failure {
 
 /// Reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
+    let code = run_command_line();
+    logs::flush();
+    code
+}
+
+fn run_command_line() -> ExitCode {
     let cli = match Cli::try_parse_from(words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            say(&one_line(&error.to_string()));
+            let log_format = logs::format_in(std::env::args_os());
+            logs::init(&LogArgs { log_format, log_level: LogLevel::Info });
+            say(&complaint::of(&error));
             return ExitCode::from(EXIT_USAGE);
         }
         Err(help) => {
@@ -178,21 +187,6 @@ fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 fn print(text: &str) {
     // A reader that has seen enough closes the pipe.
     let _ = io::stdout().write_all(text.as_bytes());
-}
-
-/// Tells a person why nothing is done.
-fn say(problem: &str) {
-    // Nobody is left to tell if this cannot be written.
-    let _ = writeln!(io::stderr(), "bellwether: {problem}");
-}
-
-/// clap's explanation without the usage that it repeats: a log has lines.
-fn one_line(explanation: &str) -> String {
-    let lines = explanation.lines().take_while(|line| !line.starts_with("Usage:"));
-    let lines = lines.filter(|line| !line.starts_with("For more information"));
-    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
-    let text = words.join(" ");
-    format!("{} (see --help)", text.trim_start_matches("error: "))
 }
 
 /// One thread runs everything, so that no answer is given while another is being decided.

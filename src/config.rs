@@ -278,11 +278,23 @@ fn read_token(file: Option<&Path>) -> Result<Option<String>, InvalidConfig> {
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
     /// Text for people or JSON for machines; auto is text on a terminal and JSON elsewhere.
-    #[arg(long, env = "BELLWETHER_LOG_FORMAT", global = true, default_value = "auto")]
+    #[arg(
+        long,
+        env = "BELLWETHER_LOG_FORMAT",
+        global = true,
+        default_value = "auto",
+        ignore_case = true
+    )]
     pub log_format: LogFormat,
 
     /// The least important messages to log.
-    #[arg(long, env = "BELLWETHER_LOG_LEVEL", global = true, default_value = "info")]
+    #[arg(
+        long,
+        env = "BELLWETHER_LOG_LEVEL",
+        global = true,
+        default_value = "info",
+        ignore_case = true
+    )]
     pub log_level: LogLevel,
 }
 

@@ -19,5 +19,6 @@ pub mod leadership;
 pub mod lease;
 pub mod order;
 pub mod outcome;
+pub mod text;
 pub mod timing;
 pub mod watch;

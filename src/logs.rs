@@ -1,15 +1,36 @@
 //! The log: on standard error, as text for people or JSON for machines. On a terminal there may be a
 //! line below it that changes in place.
+//!
+//! Nothing here ever waits for whoever reads it: see [`mod@queue`].
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
-use std::sync::OnceLock;
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::ValueEnum;
+use prometheus::IntCounter;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
 use crate::config::{LogArgs, LogFormat, LogLevel};
+use crate::election::text;
+use crate::metrics::Metrics;
+
+mod progress;
+mod queue;
+
+pub use progress::ProgressLine;
+pub use queue::flush;
+
+/// Whether the log was asked to be JSON: then what is said besides it is JSON as well.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether the log has escape sequences of its own.
+static COLOURS: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging, for the rest of the process.
 pub fn init(args: &LogArgs) {
@@ -33,64 +54,106 @@ pub fn init(args: &LogArgs) {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let layer = fmt::layer().with_writer(|| AboveProgress).with_target(false);
+    JSON.store(args.log_format == LogFormat::Json, Ordering::Relaxed);
+    let layer = fmt::layer().with_writer(|| Lines).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // Fails only when a log was set up before; then that one is used.
     let _ = if json {
         registry.with(layer.json().flatten_event(true)).try_init()
     } else {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        COLOURS.store(colours, Ordering::Relaxed);
         registry.with(layer.with_ansi(colours)).try_init()
     };
+    panic::set_hook(Box::new(report_panic));
 }
 
-/// The line that [`AboveProgress`] keeps clear of.
-static PROGRESS: OnceLock<ProgressBar> = OnceLock::new();
-
-/// A line at the bottom of a terminal that says what goes on.
-pub struct ProgressLine(ProgressBar);
-
-impl ProgressLine {
-    /// The one of this process; none if standard error is no terminal.
-    pub fn on_terminal() -> Option<Self> {
-        io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = PROGRESS.get_or_init(|| ProgressBar::new_spinner().with_style(style));
-            bar.finish_and_clear();
-            Self(bar.clone())
-        })
-    }
-
-    /// Shows this text, and the time since it was last cleared.
-    pub fn show(&self, text: String) {
-        self.0.set_message(text);
-        if self.0.is_finished() {
-            self.0.reset();
+/// The format that these words of a command line ask for, or the environment does, where the rest of
+/// the line makes no sense.
+pub fn format_in(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> LogFormat {
+    const FLAG: &str = "--log-format";
+    let (mut format, mut is_next) = (std::env::var("BELLWETHER_LOG_FORMAT").ok(), false);
+    for word in words {
+        let word = word.as_ref().to_string_lossy();
+        match word.strip_prefix(FLAG) {
+            _ if is_next => (format, is_next) = (Some(word.into_owned()), false),
+            _ if word == "--" => break,
+            Some("") => is_next = true,
+            Some(value) => format = value.strip_prefix('=').map(str::to_owned).or(format),
+            None => {}
         }
-        self.0.tick();
     }
+    let format = format.and_then(|format| LogFormat::from_str(&format, true).ok());
+    format.unwrap_or(LogFormat::Auto)
+}
 
-    /// Leaves the terminal to somebody else. Touches it only if there is something to clear.
-    pub fn clear(&self) {
-        if !self.0.is_finished() {
-            self.0.finish_and_clear();
-        }
+/// Tells a person, or whoever collects the log, why nothing is done.
+pub fn say(problem: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        tracing::error!("{problem}");
+    } else {
+        progress::above(format!("bellwether: {}\n", text::unbroken(problem)).as_bytes());
     }
 }
 
-/// Standard error, for whole lines: the progress line moves down.
-struct AboveProgress;
+/// Counts in `metrics` how many lines were lost.
+///
+/// # Errors
+///
+/// When another metric has the same name.
+pub fn count_in(metrics: &Metrics) -> prometheus::Result<()> {
+    metrics.tell_also(Lost(IntCounter::new(
+        "bellwether_log_lines_dropped_total",
+        "Lines of the log that were lost, because standard error was not read in time or could not \
+         be written.",
+    )?))
+}
 
-impl Write for AboveProgress {
+struct Lost(IntCounter);
+
+impl Collector for Lost {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.0.inc_by(queue::lost().saturating_sub(self.0.get()));
+        self.0.collect()
+    }
+}
+
+/// The standard library writes what went wrong to standard error itself, and waits for it.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let what = panic.payload_as_str().map(text::line);
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(what, place, "this is a bug of bellwether: please report it");
+    flush();
+}
+
+/// The log's way to standard error, for whole lines.
+struct Lines;
+
+impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match PROGRESS.get().filter(|bar| !bar.is_finished()) {
-            Some(bar) => bar.suspend(|| io::stderr().write(line)),
-            None => io::stderr().write(line),
-        }
+        progress::above(&shown(line));
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
+}
+
+/// A line as it may be written, whatever is in it: one line, that moves no cursor. With colours, the
+/// escape sequences are those of the log itself, which escaped those in values.
+fn shown(line: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(line);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let mut shown = if COLOURS.load(Ordering::Relaxed) {
+        text.split('\u{1b}').map(text::unbroken).collect::<Vec<_>>().join("\u{1b}")
+    } else {
+        text::unbroken(text)
+    };
+    shown.push('\n');
+    shown.into_bytes()
 }

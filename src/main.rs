@@ -9,6 +9,8 @@ fn main() -> ExitCode {
     // Under that name, what follows is a command of its user's.
     let is_leader_only = args.next().is_some_and(|name| cli::is_leader_only(&name));
     if !is_leader_only && args.next().is_some_and(|first| first == guard::SUBCOMMAND) {
+        // What the standard library says of a panic could block on a standard error that is not read.
+        std::panic::set_hook(Box::new(|_| {}));
         return guard::main(args);
     }
     cli::main()

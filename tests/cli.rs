@@ -16,7 +16,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
-use support::{Pasture, bellwether};
+use serde_json::Value;
+use support::{Pasture, bellwether, without_settings};
 
 /// Runs `bellwether ARGS`, which has to be refused; its exit code and its one line.
 fn refused(args: &[&str], change: impl FnOnce(&mut Command)) -> (i32, String) {
@@ -27,8 +28,9 @@ fn refused(args: &[&str], change: impl FnOnce(&mut Command)) -> (i32, String) {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.stdout.is_empty(), "complaints go to standard error");
     assert_eq!(said.lines().count(), 1, "one line: {said}");
-    assert!(said.starts_with("bellwether: "), "{said}");
-    (output.status.code().expect("it exits"), said)
+    let line: Value = serde_json::from_str(&said).expect("the log is JSON, whatever is in it");
+    assert_eq!(line["level"], "ERROR", "{said}");
+    (output.status.code().expect("it exits"), line["message"].as_str().unwrap().to_owned())
 }
 
 #[test]
@@ -98,6 +100,53 @@ fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
         assert!(!said.contains("hunter2"), "a secret is shown: {said}");
     }
     assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+}
+
+/// What `bellwether ARGS` says, as a person's command line is.
+fn plain(args: &[&str], format: Option<&str>) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+    without_settings(&mut command);
+    if let Some(format) = format {
+        command.env("BELLWETHER_LOG_FORMAT", format);
+    }
+    String::from_utf8(command.args(args).output().unwrap().stderr).unwrap()
+}
+
+#[test]
+fn what_is_wrong_with_the_settings_is_json_where_the_log_is() {
+    let wrong: [&[&str]; 3] =
+        [&["serve", "--lease-duration", "1s"], &["serve", "--nonsense"], &["serv"]];
+    for args in wrong {
+        for format in ["json", "JSON", "Json"] {
+            let with_flag = [&["--log-format", format], args].concat();
+            let joined = format!("--log-format={format}");
+            let with_joined = [args, &[joined.as_str()]].concat();
+            let lines =
+                [plain(&with_flag, None), plain(&with_joined, None), plain(args, Some(format))];
+            for line in lines {
+                let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+                assert_eq!(line["level"], "ERROR");
+                assert!(line["message"].as_str().is_some_and(|text| !text.is_empty()), "{line}");
+            }
+        }
+        let line = plain(&[&["--log-format", "TEXT"], args].concat(), Some("json"));
+        assert!(line.starts_with("bellwether: "), "{line}");
+    }
+    let line = plain(&["serve", "--log-format", "xml"], None);
+    assert!(line.contains("possible values: auto, text, json"), "{line}");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_named_once() {
+    let pasture = Pasture::new();
+    let output = bellwether()
+        .args(["run", "--store", &pasture.store(), "--", "/nowhere/a \"program\""])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let line = said.lines().find(|line| line.contains("cannot start the command")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["program"], "/nowhere/a \"program\"");
 }
 
 #[test]

@@ -132,7 +132,8 @@ async fn lead(
             ended = held.group.ended() => {
                 if let Ended::NotStarted(errno) = ended {
                     let error = io::Error::from_raw_os_error(errno);
-                    tracing::error!(%error, ?program, "cannot start the command");
+                    let program = program.display();
+                    tracing::error!(%error, %program, "cannot start the command");
                 }
                 return Ok(held.exit_code(ended));
             }

@@ -18,6 +18,7 @@ use crate::gate::{Gate, Rules};
 use crate::health::Checks;
 use crate::http::{self, Access, App, Elections, Holds, Seat};
 use crate::identity::{self, Identity};
+use crate::logs;
 use crate::metrics::Metrics;
 use crate::platform::{self, origin};
 use crate::store::{Store, StoreError};
@@ -166,6 +167,7 @@ impl<'a> Candidates<'a> {
         identity.announce();
         let metrics = Metrics::new(config.store.url.kind(), &config.timing, clock.now().boot)
             .map_err(|error| Failure::Unavailable(error.to_string()))?;
+        logs::count_in(&metrics).map_err(|error| Failure::Unavailable(error.to_string()))?;
         let gate = beside::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
         let health = Health::default();

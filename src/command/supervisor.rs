@@ -128,7 +128,8 @@ impl Supervisor {
     fn log_own_end(&self, ended: Ended, term: Term, code: u8) {
         if let Ended::NotStarted(errno) = ended {
             let error = io::Error::from_raw_os_error(errno);
-            tracing::error!(%error, program = ?self.command.program(), "cannot start the command");
+            let program = self.command.program().display();
+            tracing::error!(%error, %program, "cannot start the command");
         } else {
             tracing::info!(term, code, "the command ended");
         }

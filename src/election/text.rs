@@ -1,0 +1,143 @@
+//! Text from outside: from a record, a host, a service, a request, or a mistyped command line.
+//!
+//! A terminal obeys what is printed on it, and a log is read line by line. So what others can write
+//! is checked here, where it is taken in, before anything shows it.
+
+/// The longest text on a line: an identity, a name, a time.
+pub const MAX_LINE: usize = 256;
+
+/// The longest text of several lines, in characters: what is kept of a command's standard error.
+pub const MAX_LINES: usize = 4096;
+
+/// Stands for what is not shown.
+const HIDDEN: &str = "…";
+
+/// Whether a character can be shown on a line: it neither controls a terminal nor ends the line, and
+/// reorders or hides nothing of the text around it.
+fn is_plain(c: char) -> bool {
+    // What is not a control character by its category is one by what it does: separators of lines,
+    // marks and overrides of the direction, invisible characters, tags.
+    let acts = matches!(c,
+        '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}');
+    !c.is_control() && !acts
+}
+
+/// Whether a text can be shown on a line as it is.
+pub fn is_line(text: &str) -> bool {
+    text.chars().all(is_plain)
+}
+
+/// A text for a line: what cannot be shown is replaced, and what is too long is cut.
+pub fn line(text: &str) -> String {
+    within(MAX_LINE, text.chars().map(plain))
+}
+
+/// A text of several lines, likewise.
+pub fn lines(text: &str) -> String {
+    let kept = |c| if matches!(c, '\n' | '\t') { c } else { plain(c) };
+    within(MAX_LINES, text.chars().map(kept))
+}
+
+/// A text of any length for a line of the log: lines become spaces.
+pub fn unbroken(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { plain(c) }).collect()
+}
+
+/// A text of any length and any number of lines.
+pub fn page(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\t') { c } else { plain(c) }).collect()
+}
+
+fn plain(c: char) -> char {
+    if is_plain(c) { c } else { char::REPLACEMENT_CHARACTER }
+}
+
+fn within(longest: usize, mut chars: impl Iterator<Item = char>) -> String {
+    let mut text: String = chars.by_ref().take(longest).collect();
+    if chars.next().is_some() {
+        text.push_str(HIDDEN);
+    }
+    text
+}
+
+/// What a person gave for a setting, to be repeated in a complaint. The URL of a store may stand
+/// where another setting belongs, so nothing is shown that may hold a password.
+pub fn given(text: &str) -> String {
+    if may_hold_secret(text) { HIDDEN.to_owned() } else { line(text) }
+}
+
+/// Whether a text looks like a URL, a connection string, or a part of one.
+pub fn may_hold_secret(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let signs = ["://", "@", "password", "passwd", "secret", "token=", "key=", "postgres:"];
+    signs.iter().any(|sign| lower.contains(sign)) || lower.starts_with("postgresql:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_a_cursor_ends_a_line_or_turns_text_around_is_not_shown() {
+        for hostile in [
+            "\u{1b}[2J",
+            "\u{9b}2J",
+            "a\nb",
+            "a\rb",
+            "a\u{8}",
+            "\u{7f}",
+            "\u{2028}",
+            "\u{2029}",
+            "\u{85}",
+            "\u{202e}evil",
+            "\u{2066}",
+            "\u{200f}",
+            "\u{61c}",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{e0041}",
+            "\0",
+        ] {
+            assert!(!is_line(hostile), "{hostile:?}");
+            assert!(is_line(&line(hostile)), "{hostile:?}");
+            assert!(line(hostile).contains('\u{fffd}'), "{hostile:?}");
+        }
+        for good in ["web-0 (eu)", "arn:aws:ecs:eu-1:1:task/c/0123", "größer", "羊", "👩‍🌾", ""]
+        {
+            assert!(is_line(good) && line(good) == good, "{good}");
+        }
+    }
+
+    #[test]
+    fn several_lines_stay_several_lines() {
+        assert_eq!(lines("a\n\tb\u{1b}[0m\r\n"), "a\n\tb\u{fffd}[0m\u{fffd}\n");
+        assert_eq!(page("a\n\u{202e}"), "a\n\u{fffd}");
+        assert_eq!(unbroken("a\nb\u{1b}c"), "a b\u{fffd}c");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        assert_eq!(line(&"x".repeat(MAX_LINE)).chars().count(), MAX_LINE);
+        assert_eq!(line(&"x".repeat(100_000)).chars().count(), MAX_LINE + 1);
+        assert_eq!(lines(&"x".repeat(100_000)).chars().count(), MAX_LINES + 1);
+    }
+
+    #[test]
+    fn what_may_hold_a_password_is_not_repeated() {
+        for secret in [
+            "postgres://u:hunter2@h/d",
+            "postgres:u:hunter2@h",
+            "u:hunter2@h",
+            "http://h/?token=hunter2",
+            "host=h password=hunter2",
+            "--store=POSTGRES://u:hunter2@h",
+            "postgresql:hunter2",
+        ] {
+            assert!(!given(secret).contains("hunter2"), "{secret}");
+        }
+        assert_eq!(given("Not A Name"), "Not A Name");
+        assert_eq!(given("a\nb"), "a\u{fffd}b");
+    }
+}
