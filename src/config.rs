@@ -482,7 +482,7 @@ impl StoreArgs {
         let url: StoreUrl = match (self.store, self.store_file) {
             (Some(url), _) => url.parse()?,
             (None, Some(file)) => match std::fs::read_to_string(&file) {
-                Ok(url) => url.trim().parse()?,
+                Ok(url) => url.trim().parse::<StoreUrl>()?.kept_in(&file),
                 Err(error) => return Err(InvalidConfig::StoreFile { file, error }),
             },
             (None, None) => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,

@@ -7,7 +7,7 @@
 //! This file alone names the backends.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,6 +160,15 @@ impl StoreUrl {
                 Self::DynamoDb(Box::new(target.judged_within(max_clock_skew)))
             }
             Self::Postgres(_) | Self::Sqlite { .. } => self,
+        }
+    }
+
+    /// The same, whose URL was read from this file: a login that changes there is noticed.
+    #[must_use]
+    pub fn kept_in(self, file: &Path) -> Self {
+        match self {
+            Self::Postgres(target) => Self::Postgres(Box::new(target.kept_in(file))),
+            Self::DynamoDb(_) | Self::Sqlite { .. } => self,
         }
     }
 

@@ -12,7 +12,7 @@
 //! # Durability
 //!
 //! A term that was handed out must not be handed out again after a crash of the server, so
-//! `synchronous_commit` is never off for a write, and a replica is refused.
+//! `synchronous_commit` is never off for a write, and a replica is refused: see [`dial`].
 //!
 //! # Poolers
 //!
@@ -26,27 +26,34 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Connection as _;
-use sqlx::postgres::PgConnection;
 
 use super::{Hints, Store, StoreError};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
+mod dial;
 mod errors;
+mod hosts;
 mod iam;
 mod line;
 mod names;
+mod operator;
 mod pgpass;
+mod push;
 mod schema;
+mod service;
 mod session;
 mod statement;
+mod target;
 mod url;
 
+use dial::Opened;
 use errors::{Failure, explain};
 use line::Line;
 pub use names::{InvalidName, Names};
-use statement::{Dialect, Statement};
-pub use url::{Env, InvalidTarget, Target};
+use statement::{Dialect, Statement, Unusable};
+pub use target::Target;
+pub use url::{Env, InvalidTarget};
 
 /// The store that keeps its records in a Postgres table.
 pub struct PostgresStore {
@@ -73,6 +80,12 @@ impl PostgresStore {
         Self { line: Line::new(target.clone(), dialect, call_timeout), target, keeps_origin }
     }
 
+    /// The same, whose sessions are replaced by fresh ones when they get this old.
+    #[must_use]
+    pub fn with_session_lifetime(self, lifetime: Duration) -> Self {
+        Self { line: self.line.with_session_lifetime(lifetime), ..self }
+    }
+
     /// Whether notifications were found to arrive; false until they were.
     pub fn pushes(&self) -> bool {
         self.line.pushes()
@@ -80,9 +93,7 @@ impl PostgresStore {
 
     /// Creates what is missing, on a connection of its own: its errors are the exact ones.
     async fn ensure(&self) -> Result<(), Failure> {
-        let _second = self.line.second().await;
-        let options = self.target.options().await.map_err(Failure::Explained)?;
-        let mut connection = PgConnection::connect_with(&options).await?;
+        let (Opened { mut connection, .. }, _second) = self.line.second().await?;
         let has_origin = schema::ensure(&self.target, &mut connection).await?;
         self.keeps_origin.store(has_origin, Ordering::Relaxed);
         let _ = connection.close().await;
@@ -134,10 +145,15 @@ impl Store for PostgresStore {
         };
         let swapped = async {
             let rows = self.line.ask(statement).await?;
-            match statement::read_won(&rows, &state)? {
-                Some(version) => Ok(Swapped::Won(version)),
-                None => self.look(election).await.map(Swapped::Lost),
+            if let Some(version) = statement::read_won(&rows, &state, record)? {
+                return Ok(Swapped::Won(version));
             }
+            let found = self.look(election).await?;
+            // It was there to be replaced, and no version ever comes back.
+            if found.as_ref().map(|found| &found.version) == expected {
+                return Err(Failure::Answer(Unusable::Ignored));
+            }
+            Ok(Swapped::Lost(found))
         };
         let swapped: Result<_, Failure> = swapped.await;
         if swapped.as_ref().is_err_and(Failure::is_missing_column) {

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::super::StoreError;
 use super::schema;
 use super::statement::Unusable;
-use super::url::Target;
+use super::target::Target;
 
 /// Why a call failed, before it is explained to a person.
 #[derive(Debug)]
@@ -16,6 +16,14 @@ pub enum Failure {
     Sql(sqlx::Error),
     /// An answer that cannot be used.
     Answer(Unusable),
+    /// No connection within the time for it.
+    NoConnection,
+    /// The host's name has no address now.
+    Unresolved(String, io::Error),
+    /// What each of several servers, or addresses of one, failed with.
+    Several(Vec<(String, Failure)>),
+    /// Waited in vain for these sessions, if it is known which.
+    Blocked(Option<String>),
     /// In words already.
     Explained(StoreError),
 }
@@ -33,12 +41,25 @@ impl From<Unusable> for Failure {
 }
 
 impl Failure {
+    /// What hosts or addresses failed with.
+    pub fn of_hosts(mut named: Vec<(String, Self)>) -> Self {
+        if named.len() > 1 {
+            return Self::Several(named);
+        }
+        named.pop().map_or(Self::NoConnection, |(_, failure)| failure)
+    }
+
     /// The server's error code.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Sql(error) => server_error(error).map(PgDatabaseError::code),
-            Self::Answer(_) | Self::Explained(_) => None,
+            Self::Sql(error) => Self::code_of(error),
+            _ => None,
         }
+    }
+
+    /// The server's error code.
+    pub fn code_of(error: &sqlx::Error) -> Option<&str> {
+        server_error(error).map(PgDatabaseError::code)
     }
 
     /// Whether the table, or its schema, is not there.
@@ -56,9 +77,12 @@ impl Failure {
         matches!(self.code(), Some("42P06" | "42P07" | "23505" | "42723"))
     }
 
-    /// Whether the connection can be used again: the server answered, and did not say goodbye.
-    pub fn leaves_connection_usable(error: &sqlx::Error) -> bool {
-        server_error(error).is_some_and(|error| error.severity() == PgSeverity::Error)
+    /// Whether the session can be used again: the server answered, did not say goodbye, and did
+    /// not say that this session cannot write or is in another state than a new one (class 25).
+    pub fn leaves_session_usable(error: &sqlx::Error) -> bool {
+        server_error(error).is_some_and(|error| {
+            error.severity() == PgSeverity::Error && !error.code().starts_with("25")
+        })
     }
 }
 
@@ -66,35 +90,75 @@ fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
-/// Says what happened, on which server, and what to do. Never shows a password.
+/// Says what happened, on which server, and what to do. Never shows a password, nor anything that
+/// changes from one attempt to the next: a log says what changed.
 pub fn explain(target: &Target, failure: Failure) -> StoreError {
-    let error = match failure {
-        Failure::Explained(error) => return error,
-        Failure::Answer(unusable) => return explain_answer(target, unusable),
-        Failure::Sql(error) => error,
-    };
-    let place = target.place();
+    explain_at(&target.place(), target, failure)
+}
+
+fn explain_at(place: &str, target: &Target, failure: Failure) -> StoreError {
+    let unavailable = |what: &str| StoreError::Unavailable(format!("store {place}: {what}"));
+    match failure {
+        Failure::Explained(error) => error,
+        Failure::Answer(unusable) => explain_answer(place, target, unusable),
+        Failure::NoConnection => unavailable("no connection could be made in time"),
+        Failure::Unresolved(name, error) => {
+            unavailable(&format!("the name {name} has no address now: {error}"))
+        }
+        Failure::Several(failures) => explain_several(place, target, failures),
+        Failure::Blocked(pids) => unavailable(&blocked(pids.as_deref())),
+        Failure::Sql(error) => explain_sql(place, target, error),
+    }
+}
+
+/// It passes when one of them is well again: a fail-over looks like this while it lasts.
+fn explain_several(place: &str, target: &Target, failures: Vec<(String, Failure)>) -> StoreError {
+    let mut reasons: Vec<String> = Vec::new();
+    let mut may_pass = false;
+    for (name, failure) in failures {
+        may_pass |= matches!(failure, Failure::Answer(Unusable::Replica));
+        let error = explain_at(&name, target, failure);
+        may_pass |= matches!(error, StoreError::Unavailable(_));
+        let reason = error.to_string();
+        reasons.push(reason.strip_prefix("store ").unwrap_or(&reason).to_owned());
+    }
+    let text = format!("store {place}: no server can be used: {}", reasons.join("; "));
+    if may_pass { StoreError::Unavailable(text) } else { StoreError::Misconfigured(text) }
+}
+
+fn blocked(pids: Option<&str>) -> String {
+    match pids {
+        Some(pids) => format!(
+            "waited in vain for a lock on the record, which another session holds (pid {pids}; see \
+             pg_stat_activity): end its transaction, for example with pg_terminate_backend"
+        ),
+        None => {
+            "waited in vain for a lock on the record, which another session holds: look for it \
+                 in pg_locks, and end its transaction"
+                .to_owned()
+        }
+    }
+}
+
+fn explain_sql(place: &str, target: &Target, error: sqlx::Error) -> StoreError {
     if let Some(server) = server_error(&error) {
-        return explain_code(target, server);
+        return explain_code(place, target, server);
     }
     match &error {
-        sqlx::Error::Tls(reason) => tls_trouble(&place, reason),
-        sqlx::Error::Io(reason) if is_tls(reason) => tls_trouble(&place, reason),
+        sqlx::Error::Tls(reason) => tls_trouble(place, reason),
+        sqlx::Error::Io(reason) if is_tls(reason) => tls_trouble(place, reason),
         // A socket that is not there may come; a certificate that is not there was mistyped.
         sqlx::Error::Io(reason)
             if reason.kind() == io::ErrorKind::NotFound && target.reads_files() =>
         {
-            tls_trouble(&place, reason)
+            tls_trouble(place, reason)
         }
         sqlx::Error::Io(reason) => StoreError::Unavailable(format!("store {place}: {reason}")),
         sqlx::Error::Configuration(reason) => {
             StoreError::Misconfigured(format!("store {place}: {reason}"))
         }
-        sqlx::Error::PoolTimedOut => {
-            StoreError::Unavailable(format!("store {place}: no connection could be made in time"))
-        }
         sqlx::Error::ColumnNotFound(_) | sqlx::Error::ColumnDecode { .. } => {
-            explain_answer(target, Unusable::Shape(error))
+            explain_answer(place, target, Unusable::Shape(error))
         }
         other => StoreError::Unavailable(format!("store {place}: {other}")),
     }
@@ -112,11 +176,10 @@ fn tls_trouble(place: &str, reason: &dyn std::fmt::Display) -> StoreError {
     ))
 }
 
-fn explain_answer(target: &Target, unusable: Unusable) -> StoreError {
-    let place = target.place();
+fn explain_answer(place: &str, target: &Target, unusable: Unusable) -> StoreError {
     let table = target.names().table();
     StoreError::Misconfigured(match unusable {
-        Unusable::Replica => replica(&place),
+        Unusable::Replica => replica(place),
         Unusable::Newer { election, format } => format!(
             "store {place}: the record of election '{election}' in {table} has format {format}, \
              and this version of bellwether knows only format {}: upgrade this instance",
@@ -130,6 +193,14 @@ fn explain_answer(target: &Target, unusable: Unusable) -> StoreError {
             "store {place}: the table {table} is not one that bellwether made ({error}): give \
              another ?table= or ?schema="
         ),
+        Unusable::Ignored => format!(
+            "store {place}: the server accepted a write to {table} and did not carry it out: look \
+             for a trigger on the table that returns NULL, and for row-level security"
+        ),
+        Unusable::Altered => format!(
+            "store {place}: a row of {table} is not as it was written: look for a trigger on the \
+             table that changes rows or returns the old one, and drop it"
+        ),
     })
 }
 
@@ -140,9 +211,8 @@ fn replica(place: &str) -> String {
     )
 }
 
-fn explain_code(target: &Target, error: &PgDatabaseError) -> StoreError {
-    let place = target.place();
-    let said = format!("{} (SQLSTATE {})", error.message(), error.code());
+fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreError {
+    let said = format!("{} (SQLSTATE {})", checked(error.message()), error.code());
     let unavailable =
         |what: &str| StoreError::Unavailable(format!("store {place}: {what}: {said}"));
     let misconfigured =
@@ -150,9 +220,15 @@ fn explain_code(target: &Target, error: &PgDatabaseError) -> StoreError {
     match error.code() {
         "28P01" | "28000" => misconfigured(
             "The server refused the login: check user, password and pg_hba.conf (a server that \
-             demands TLS needs sslmode=require or stricter)",
+             demands TLS needs sslmode=require or stricter). A password that was changed where it is \
+             read from is used with the next attempt",
         ),
         "3D000" => misconfigured("Create the database, or correct its name in the URL"),
+        // PostgreSQL has one code for both.
+        "42501" if error.routine() == Some("ExecWithCheckOptions") => misconfigured(
+            "Row-level security keeps this user from writing: add a policy for it, or switch \
+             row-level security off for this table",
+        ),
         "42501" => misconfigured(&format!("Let an owner run: {}", schema::grants(target))),
         "42P01" | "3F000" => misconfigured(&format!(
             "The table is missing: run `bellwether init` as a user who may create it, or this SQL: {}",
@@ -162,7 +238,8 @@ fn explain_code(target: &Target, error: &PgDatabaseError) -> StoreError {
             "The table {} is not one that bellwether made: give another ?table= or ?schema=",
             target.names().table()
         )),
-        "25006" => StoreError::Misconfigured(replica(&place)),
+        "25006" => StoreError::Misconfigured(replica(place)),
+        // A take-over; whatever else waited in vain is [`Failure::Blocked`].
         "55P03" => unavailable(
             "waited in vain for a lock on the record; the likely cause is a transaction of the \
              application that called the fence and has not ended, which a take-over has to wait for",
@@ -173,4 +250,13 @@ fn explain_code(target: &Target, error: &PgDatabaseError) -> StoreError {
         "57014" => unavailable("the server cancelled the statement (statement_timeout?)"),
         _ => unavailable("the server reports an error"),
     }
+}
+
+/// The most of a server's message: what it says first is what matters.
+const MAX_MESSAGE: usize = 500;
+
+/// A message as it may reach a log: a trigger's `RAISE` may say anything.
+fn checked(message: &str) -> String {
+    let shown = message.chars().take(MAX_MESSAGE);
+    shown.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

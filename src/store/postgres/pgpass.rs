@@ -2,25 +2,32 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::hosts::Host;
 use super::url::Env;
 
+/// The file is read for every connection, and its mode is complained of once.
+static COMPLAINED: AtomicBool = AtomicBool::new(false);
+
 /// The password for this login, if there is a file and it has one.
-pub fn look_up(env: Env<'_>, host: &str, port: u16, database: &str, user: &str) -> Option<String> {
+pub fn look_up(env: Env<'_>, host: &Host, database: &str, user: &str) -> Option<String> {
     let path = env("PGPASSFILE")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(env("HOME")?).join(".pgpass")))?;
     // As libpq: a file that others can read is not used.
     let mode = std::fs::metadata(&path).ok()?.permissions().mode();
     if mode & 0o077 != 0 {
-        let path = path.display();
-        tracing::warn!(%path, "password file ignored: others can read it, set its mode to 0600");
+        if !COMPLAINED.swap(true, Ordering::Relaxed) {
+            let path = path.display();
+            tracing::warn!(%path, "password file ignored: others can read it, set its mode to 0600");
+        }
         return None;
     }
     // A Unix socket is called localhost in this file.
-    let host = if host.starts_with('/') { "localhost" } else { host };
-    let port = port.to_string();
-    let wanted = [host, &port, database, user];
+    let name = if host.is_socket() { "localhost" } else { &host.name };
+    let port = host.port.to_string();
+    let wanted = [name, &port, database, user];
     std::fs::read_to_string(path).ok()?.lines().find_map(|line| password(line, &wanted))
 }
 
@@ -82,9 +89,10 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let file = path.display().to_string();
         let env = move |name: &str| (name == "PGPASSFILE").then(|| file.clone());
-        assert_eq!(look_up(&env, "db", 1234, "app", "me").as_deref(), Some("a:b\\c"));
-        assert_eq!(look_up(&env, "else", 1, "x", "y").as_deref(), Some("last"));
+        let host = |name: &str, port| Host { name: name.to_owned(), port };
+        assert_eq!(look_up(&env, &host("db", 1234), "app", "me").as_deref(), Some("a:b\\c"));
+        assert_eq!(look_up(&env, &host("else", 1), "x", "y").as_deref(), Some("last"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(look_up(&env, "else", 1, "x", "y"), None);
+        assert_eq!(look_up(&env, &host("else", 1), "x", "y"), None);
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 use super::super::StoreError;
 use super::errors::Failure;
 use super::statement::{Unusable, literal};
-use super::url::Target;
+use super::target::Target;
 
 /// The version of the function of the fence: an older one is replaced, a newer one is left alone, so
 /// that instances of two versions do not take turns. Goes up with every change of its text.

@@ -1,36 +1,74 @@
-//! One connection to the server.
+//! One session on the server that is both listened on and asked.
 
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, raw_sql};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions, PgRow, PgSslMode};
+use sqlx::{AssertSqlSafe, raw_sql};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::dial::{Opened, ServerFacts};
+
+/// How long handing a connection over to sqlx's listener may take: nothing of it leaves this process.
+const HANDING_OVER: Duration = Duration::from_secs(2);
+
+/// What a server answers to a login that it lets in, ready for the first statement.
+const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
 /// A connection that is both listened on and asked.
 ///
 /// # Why sqlx's listener
 ///
 /// It is the only type of sqlx's that tells notifications from answers, so all statements go
-/// through it. It comes with a pool, which is made for this one connection and goes with it.
+/// through it. It takes its connection from a pool, and a pool can only be told to log in by
+/// itself: it repeats what was refused until its time is up, and forgets why. So the connection is
+/// made first, once, with the exact reason if it fails; the pool logs in to a stand-in in this
+/// process, and the two are exchanged before anybody sees them.
 pub struct Session {
     /// None only while it is dropped.
     listener: Option<PgListener>,
+    server: ServerFacts,
 }
 
 impl Session {
-    /// Opens a connection, for at most `limit`.
-    pub async fn open(options: PgConnectOptions, limit: Duration) -> Result<Self, sqlx::Error> {
+    /// Takes over an open connection.
+    pub async fn adopt(opened: Opened) -> Result<Self, sqlx::Error> {
+        let Opened { connection, server } = opened;
+        let name = format!("\0bellwether-{}", uuid::Uuid::new_v4().simple());
+        let stand_in = UnixListener::bind(format!("{name}/.s.PGSQL.5432"))?;
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(&name)
+            .port(5432)
+            .username("bellwether")
+            .ssl_mode(PgSslMode::Disable);
+        let real = Arc::new(Mutex::new(Some(connection)));
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(limit)
+            .acquire_timeout(HANDING_OVER)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let real = real.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Box::pin(async move {
+                    *connection = real.ok_or(sqlx::Error::WorkerCrashed)?;
+                    Ok(())
+                })
+            })
             .connect_lazy_with(options);
-        let mut listener = PgListener::connect_with(&pool).await?;
+        let welcomed = async { welcome(&stand_in).await.map_err(sqlx::Error::from) };
+        let (mut listener, _stream) = tokio::try_join!(PgListener::connect_with(&pool), welcomed)?;
         // What a lost connection means is decided here, not in sqlx.
         listener.eager_reconnect(false);
         listener.ignore_pool_close_event(true);
-        Ok(Self { listener: Some(listener) })
+        Ok(Self { listener: Some(listener), server })
+    }
+
+    /// What its server said of itself when it was opened.
+    pub fn server(&self) -> &ServerFacts {
+        &self.server
     }
 
     /// Sends one message and reads its answer to the end: only then is its transaction over.
@@ -63,28 +101,28 @@ impl Drop for Session {
     }
 }
 
-/// Opens a second connection for a moment, asks the same several times with a pause after each, and
-/// closes it again.
-pub async fn ask_repeatedly(
-    options: &PgConnectOptions,
-    text: &str,
-    times: u32,
-    pause: Duration,
-) -> Result<(), sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    for _ in 0..times {
-        raw_sql(AssertSqlSafe(text)).fetch_all(&mut connection).await?;
-        tokio::time::sleep(pause).await;
+/// Lets the pool's login in. The stream has to stay open until the exchange.
+async fn welcome(stand_in: &UnixListener) -> io::Result<UnixStream> {
+    loop {
+        let (mut stream, _) = stand_in.accept().await?;
+        // The name is known to this process alone, and anybody may try one.
+        if is_own(&stream) {
+            // The login, whatever it says, is read for the sake of an orderly end.
+            let mut login = [0; 1024];
+            let _ = stream.read(&mut login).await?;
+            stream.write_all(WELCOME).await?;
+            return Ok(stream);
+        }
     }
-    let _ = connection.close().await;
-    Ok(())
 }
 
-/// Opens a second connection for a moment, asks, and closes it again.
-pub async fn ask_once(options: &PgConnectOptions, text: String) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    let answer = raw_sql(AssertSqlSafe(text)).fetch_all(&mut connection).await;
-    // Without the goodbye the server would log an unexpected end; it changes nothing else.
-    let _ = connection.close().await;
-    answer
+/// Whether the other end of a Unix socket is in this process.
+pub fn is_own(stream: &UnixStream) -> bool {
+    let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    peer.and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id())
+}
+
+/// Asks on a connection of one's own.
+pub async fn ask(connection: &mut PgConnection, text: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+    raw_sql(AssertSqlSafe(text)).fetch_all(connection).await
 }

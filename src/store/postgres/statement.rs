@@ -47,9 +47,23 @@ const TAKE_OVER_PATIENCE: Duration = Duration::from_millis(100);
 /// For a server that does not tell it.
 const NO_TIMELINE: &str = "NULL::text";
 
-/// Finds out whether the server tells its timeline: not every managed one does.
-pub fn ask_timeline() -> String {
-    format!("SELECT {TIMELINE}")
+/// Asks a server, first thing in a session, what it is: see [`super::dial`].
+pub fn ask_server(with_timeline: bool) -> String {
+    let timeline = timeline(with_timeline);
+    format!(
+        "SELECT 'server' AS kind, pg_is_in_recovery()::text AS replica, \
+         current_setting('transaction_read_only') AS read_only, \
+         pg_backend_pid()::text AS pid, {timeline} AS timeline"
+    )
+}
+
+/// Asks, in another session, which sessions that one waits for.
+pub fn ask_blockers(pid: u32) -> String {
+    format!("SELECT array_to_string(pg_blocking_pids({pid}), ', ') AS pids")
+}
+
+fn timeline(tells_timeline: bool) -> &'static str {
+    if tells_timeline { TIMELINE } else { NO_TIMELINE }
 }
 
 /// A call to the store.
@@ -85,7 +99,7 @@ pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
         outcome: None,
         origin: None,
     };
-    let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
+    let timeline = timeline(tells_timeline);
     let columns = dialect.columns(&nobody, "", timeline);
     // Election names are never empty, so there is no such row.
     let write = dialect.update("", &Version::new(""), &nobody, &columns, timeline);
@@ -105,12 +119,20 @@ pub struct Dialect {
 }
 
 impl Statement {
-    /// The message. `tells_timeline` is what [`ask_timeline`] found out.
+    /// Whether it makes somebody the leader: the only call that the application's fence holds up.
+    pub fn takes_over(&self) -> bool {
+        match self {
+            Self::Observe(_) | Self::List => false,
+            Self::Swap { record, .. } => record.holder.is_some() && record.changes_leader(),
+        }
+    }
+
+    /// The message. `tells_timeline` is what the session's server answered to [`ask_server`].
     pub fn text(&self, dialect: &Dialect, tells_timeline: bool) -> String {
-        let timeline = if tells_timeline { TIMELINE } else { NO_TIMELINE };
+        let timeline = timeline(tells_timeline);
         let settings = match self {
             Self::Observe(_) | Self::List => dialect.settings(dialect.lock_timeout, false),
-            Self::Swap { record, .. } if record.holder.is_some() && record.changes_leader() => {
+            Self::Swap { .. } if self.takes_over() => {
                 dialect.settings(dialect.lock_timeout.min(TAKE_OVER_PATIENCE), true)
             }
             Self::Swap { .. } => dialect.settings(dialect.lock_timeout, true),
@@ -242,6 +264,8 @@ impl Dialect {
         columns
     }
 
+    /// Answers with what is in the row now: a trigger may have kept the write from it.
+    ///
     /// The notification is part of the write: it goes out at its commit, or not at all.
     fn returning(&self, election: &str, record: &LeaseRecord) -> String {
         let notify = if record.changes_leader() {
@@ -250,7 +274,9 @@ impl Dialect {
         } else {
             String::new()
         };
-        format!("RETURNING 'won' AS kind, timeline{notify}")
+        format!(
+            "RETURNING 'won' AS kind, timeline, version, term::text AS term, incarnation{notify}"
+        )
     }
 }
 
@@ -324,6 +350,10 @@ pub enum Unusable {
     },
     /// Not the columns that were asked for.
     Shape(sqlx::Error),
+    /// A swap of the expected version that found it, and changed nothing.
+    Ignored,
+    /// A swap after which the row is not as it was written.
+    Altered,
 }
 
 impl From<sqlx::Error> for Unusable {
@@ -337,11 +367,30 @@ pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
     Ok(read_all(rows)?.pop().map(|(_, observed)| observed))
 }
 
-/// Reads the answer to [`Statement::Swap`]: the new version, or none if the swap lost.
-pub fn read_won(rows: &[PgRow], state: &str) -> Result<Option<Version>, Unusable> {
+/// Reads the answer to [`Statement::Swap`], which wrote `record` as `state`: the new version, or
+/// none if the swap lost. It was won if the row *is* what was written: a trigger that hands back
+/// the old row makes the server answer as if it were.
+pub fn read_won(
+    rows: &[PgRow],
+    state: &str,
+    record: &LeaseRecord,
+) -> Result<Option<Version>, Unusable> {
     let Some(row) = rows.iter().find(|row| kind(row) == Some("won")) else { return Ok(None) };
-    let timeline = row.try_get::<Option<&str>, _>("timeline")?;
-    Ok(Some(version(state, timeline)))
+    let text = |column: &str| row.try_get::<Option<&str>, _>(column);
+    let term = text("term")?.and_then(|term| term.parse().ok());
+    let incarnation = record.holder.as_ref().map(|holder| holder.incarnation.as_str());
+    let is_as_written = text("version")? == Some(state)
+        && term == Some(record.term)
+        && text("incarnation")? == incarnation;
+    if !is_as_written {
+        return Err(Unusable::Altered);
+    }
+    Ok(Some(version(state, text("timeline")?)))
+}
+
+/// Whether an answer shows that the server is a replica.
+pub fn shows_replica(rows: &[PgRow]) -> bool {
+    rows.iter().any(|row| matches!(row.try_get::<Option<&str>, _>("replica"), Ok(Some("true"))))
 }
 
 /// The handle for a state of the record as it is shown by a server on this timeline. After a

@@ -1,43 +1,49 @@
-//! Where the server is and how to log in: a `postgres://` URL, with libpq's `PG*` variables
-//! filling the gaps. Read once, whole, before anything is opened.
+//! Where the servers are and how to log in: a `postgres://` URL, with a service file and libpq's
+//! `PG*` variables filling the gaps.
 
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::PgSslMode;
 use url::Url;
 
-use super::super::StoreError;
-use super::iam::{self, Iam};
+use super::hosts::{self, Authority, Host};
+use super::iam::Iam;
 use super::names::{InvalidName, Names};
-use super::pgpass;
+use super::service;
 
 /// How a variable of the environment is looked up: the process's own, or a test's.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A server, a database, a login and a table. Its `Debug` and [`Target::place`] never show the
-/// password.
+/// What a URL says, with the gaps filled.
 #[derive(Clone)]
-pub struct Target {
-    host: String,
-    port: u16,
-    user: String,
-    database: String,
-    login: Login,
-    ssl_mode: PgSslMode,
-    ssl_root_cert: Option<String>,
-    client_cert: Option<(String, String)>,
-    application_name: String,
-    names: Names,
+pub struct Settings {
+    /// The servers, in the order in which they are tried.
+    pub hosts: Vec<Host>,
+    /// Whether that order is random.
+    pub balance: bool,
+    /// Who logs in.
+    pub user: String,
+    /// Where to.
+    pub database: String,
+    /// How to prove who we are.
+    pub login: Login,
+    /// As given; there is no TLS over Unix sockets.
+    pub ssl_mode: PgSslMode,
+    /// The file of the authority.
+    pub ssl_root_cert: Option<String>,
+    /// The files of the client's certificate and key.
+    pub client_cert: Option<(String, String)>,
+    /// For `pg_stat_activity`.
+    pub application_name: String,
+    /// The schema and the table.
+    pub names: Names,
 }
 
 /// How to prove who we are.
 #[derive(Clone)]
-enum Login {
-    /// A fixed password; none for `trust`, `peer` and client certificates.
+pub enum Login {
+    /// A password; none for the password file, `trust`, `peer` and client certificates.
     Password(Option<String>),
     /// A token for each connection.
     Iam(Arc<Iam>),
@@ -47,18 +53,19 @@ enum Login {
 /// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
-    /// Not a URL at all, or with more than one host.
+    /// Not a URL at all.
     #[error(
         "the store's postgres URL cannot be read ({0}): write it as \
-         postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full, with special characters \
-         in the password written as %XX, and one host only"
+         postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?sslmode=verify-full, with special \
+         characters in the password written as %XX"
     )]
     Unreadable(String),
     /// A parameter that nobody reads.
     #[error(
-        "the store's postgres URL has a parameter '{0}' that bellwether does not know: remove it, \
-         or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, schema, table, auth, region, \
-         host, port, user, password, dbname, application_name)"
+        "the store's postgres URL, or its service, has a parameter '{0}' that bellwether does not \
+         know: remove it, or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, schema, \
+         table, auth, region, host, port, user, password, dbname, service, application_name, \
+         target_session_attrs, load_balance_hosts)"
     )]
     UnknownParameter(String),
     /// A parameter or a variable with a value that means nothing.
@@ -71,14 +78,22 @@ pub enum InvalidTarget {
         /// What it can be.
         expected: &'static str,
     },
+    /// A service that no file has.
+    #[error(
+        "there is no service '{0}' in a pg_service.conf: correct the name (service= or PGSERVICE), \
+         or name the file with PGSERVICEFILE"
+    )]
+    NoService(String),
+    /// A line of a service file that says nothing.
+    #[error("the service '{0}' in pg_service.conf has a line that is not NAME=VALUE: correct it")]
+    BadService(String),
     /// A schema or a table that has to be quoted everywhere.
     #[error(transparent)]
     Name(#[from] InvalidName),
 }
 
-/// Parameters of libpq that change nothing here: a server that accepts writes is always demanded,
-/// and every call has a deadline of its own.
-const HARMLESS: [&str; 11] = [
+/// Parameters of libpq that change nothing here: every call has a deadline of its own.
+const HARMLESS: [&str; 10] = [
     "connect_timeout",
     "fallback_application_name",
     "gssencmode",
@@ -88,7 +103,6 @@ const HARMLESS: [&str; 11] = [
     "keepalives_interval",
     "sslcompression",
     "sslsni",
-    "target_session_attrs",
     "tcp_user_timeout",
 ];
 
@@ -100,6 +114,9 @@ struct Found {
     user: Option<String>,
     password: Option<String>,
     database: Option<String>,
+    service: Option<String>,
+    attributes: Option<String>,
+    balance: Option<String>,
     ssl_mode: Option<String>,
     ssl_root_cert: Option<String>,
     ssl_cert: Option<String>,
@@ -111,42 +128,48 @@ struct Found {
     region: Option<String>,
 }
 
-impl Target {
-    /// Reads a URL; what it leaves open comes from the `PG*` variables, then from libpq's defaults.
+impl Settings {
+    /// Reads a URL; what it leaves open comes from the service, if one is named, then from the
+    /// `PG*` variables, then from libpq's defaults.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong.
-    pub fn parse(url: &str, env: Env<'_>) -> Result<Self, InvalidTarget> {
-        let found = Found::in_url(url)?;
+    pub fn read(url: &str, env: Env<'_>) -> Result<Self, InvalidTarget> {
+        let mut found = Found::in_url(url)?;
         let or_env = |value: &Option<String>, names: &[&str]| {
             let given = value.clone().filter(|value| !value.is_empty());
             given.or_else(|| names.iter().find_map(|name| env(name)).filter(|v| !v.is_empty()))
         };
-        let port = read_port(or_env(&found.port, &["PGPORT"]))?;
-        let host =
-            or_env(&found.host, &["PGHOST", "PGHOSTADDR"]).unwrap_or_else(|| default_host(port));
-        if host.contains(',') {
-            return Err(bad("the host", &host, "one host only can be given"));
+        if let Some(service) = or_env(&found.service, &["PGSERVICE"]) {
+            found.fill_from(service::look_up(env, &service)?)?;
         }
+        let port = or_env(&found.port, &["PGPORT"]);
+        let host = or_env(&found.host, &["PGHOST", "PGHOSTADDR"]);
+        let hosts = hosts::pair(host.as_deref(), port.as_deref())?;
+        if let Some(value) = or_env(&found.attributes, &["PGTARGETSESSIONATTRS"]) {
+            hosts::check_attributes("target_session_attrs", &value)?;
+        }
+        let balance = or_env(&found.balance, &["PGLOADBALANCEHOSTS"]);
+        let balance = balance.map(|value| hosts::read_balance("load_balance_hosts", &value));
         let user = or_env(&found.user, &["PGUSER"])
             .or_else(|| env("USER"))
             .unwrap_or_else(|| "postgres".to_owned());
         let database = or_env(&found.database, &["PGDATABASE"]).unwrap_or_else(|| user.clone());
         let ssl_root_cert = or_env(&found.ssl_root_cert, &["PGSSLROOTCERT"]);
         let mode = or_env(&found.ssl_mode, &["PGSSLMODE"]);
-        let ssl_mode = read_ssl_mode(mode.as_deref(), ssl_root_cert.as_deref(), &host)?;
-        let password = or_env(&found.password, &["PGPASSWORD"])
-            .or_else(|| pgpass::look_up(env, &host, port, &database, &user));
-        let login = read_login(&found, password, ssl_mode)?;
+        let ssl_mode = read_ssl_mode(mode.as_deref(), ssl_root_cert.as_deref())?;
+        let only_sockets = hosts.iter().all(Host::is_socket);
+        let encrypts = !only_sockets && !matches!(ssl_mode, PgSslMode::Disable | PgSslMode::Prefer);
+        let login = read_login(&found, or_env(&found.password, &["PGPASSWORD"]), encrypts)?;
         let client_cert =
             or_env(&found.ssl_cert, &["PGSSLCERT"]).zip(or_env(&found.ssl_key, &["PGSSLKEY"]));
         let application_name = or_env(&found.application_name, &["PGAPPNAME"])
             .unwrap_or_else(|| "bellwether".to_owned());
         let names = Names::new(found.schema.as_deref(), found.table.as_deref())?;
         Ok(Self {
-            host,
-            port,
+            hosts,
+            balance: balance.transpose()?.unwrap_or(false),
             user,
             database,
             login,
@@ -157,95 +180,16 @@ impl Target {
             names,
         })
     }
-
-    /// The schema and the table.
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
-    /// The user that logs in.
-    pub fn user(&self) -> &str {
-        &self.user
-    }
-
-    /// The database.
-    pub fn database(&self) -> &str {
-        &self.database
-    }
-
-    /// Whether a connection reads certificates or keys from files.
-    pub fn reads_files(&self) -> bool {
-        self.ssl_root_cert.is_some() || self.client_cert.is_some()
-    }
-
-    /// For messages: the URL without the password and the parameters.
-    pub fn place(&self) -> String {
-        let Self { host, port, user, database, .. } = self;
-        if host.starts_with('/') {
-            format!("postgres://{user}@/{database}?host={host}&port={port}")
-        } else {
-            format!("postgres://{user}@{host}:{port}/{database}")
-        }
-    }
-
-    /// What one new connection is opened with.
-    ///
-    /// # Errors
-    ///
-    /// When there are no AWS credentials to log in with.
-    pub async fn options(&self) -> Result<PgConnectOptions, StoreError> {
-        let mut options = PgConnectOptions::new_without_pgpass()
-            .host(&self.host)
-            .port(self.port)
-            .username(&self.user)
-            .database(&self.database)
-            .ssl_mode(self.ssl_mode)
-            .application_name(&self.application_name)
-            // PgBouncer refuses this startup parameter, and there are no floats here.
-            .extra_float_digits(None)
-            // Statements are never prepared: see `statement`.
-            .statement_cache_capacity(0);
-        // Always set, so that what was decided here is what is sent.
-        options = options.password(&self.password().await?);
-        if let Some(path) = &self.ssl_root_cert {
-            options = options.ssl_root_cert(path);
-        }
-        if let Some((cert, key)) = &self.client_cert {
-            options = options.ssl_client_cert(cert).ssl_client_key(key);
-        }
-        // Our own log speaks of elections; a log of every statement helps nobody.
-        Ok(options.disable_statement_logging())
-    }
-
-    async fn password(&self) -> Result<String, StoreError> {
-        match &self.login {
-            Login::Password(password) => Ok(password.clone().unwrap_or_default()),
-            Login::Iam(iam) => {
-                let login = iam::Login { host: &self.host, port: self.port, user: &self.user };
-                iam.token(login).await.map_err(|reason| {
-                    StoreError::Unavailable(format!("store {}: {reason}", self.place()))
-                })
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target")
-            .field("place", &self.place())
-            .field("names", &self.names)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Found {
     fn in_url(text: &str) -> Result<Self, InvalidTarget> {
-        let url = Url::parse(text).map_err(|e| InvalidTarget::Unreadable(e.to_string()))?;
+        let Authority { hosts, ports, url } = Authority::cut(text)?;
+        let url = Url::parse(&url).map_err(|e| InvalidTarget::Unreadable(e.to_string()))?;
         let part = |text: &str| (!text.is_empty()).then(|| decoded(text)).transpose();
         let mut found = Self {
-            host: part(url.host_str().unwrap_or_default())?.map(without_brackets),
-            port: url.port().map(|port| port.to_string()),
+            host: hosts,
+            port: ports,
             user: part(url.username())?,
             password: part(url.password().unwrap_or_default())?,
             database: part(url.path().trim_start_matches('/'))?,
@@ -258,13 +202,38 @@ impl Found {
         Ok(found)
     }
 
+    /// Fills what is open; the URL goes before its service.
+    fn fill_from(&mut self, service: Vec<(String, String)>) -> Result<(), InvalidTarget> {
+        for (name, value) in service {
+            if let Some(place) = self.place(&name, &value)? {
+                place.get_or_insert(value);
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, name: &str, value: String) -> Result<(), InvalidTarget> {
-        let place = match name {
+        if let Some(place) = self.place(name, &value)? {
+            *place = Some(value);
+        }
+        Ok(())
+    }
+
+    /// Where a parameter goes; none if it changes nothing.
+    fn place(
+        &mut self,
+        name: &str,
+        value: &str,
+    ) -> Result<Option<&mut Option<String>>, InvalidTarget> {
+        Ok(Some(match name {
             "host" => &mut self.host,
             "port" => &mut self.port,
             "user" => &mut self.user,
             "password" => &mut self.password,
             "dbname" => &mut self.database,
+            "service" => &mut self.service,
+            "target_session_attrs" => &mut self.attributes,
+            "load_balance_hosts" => &mut self.balance,
             "sslmode" => &mut self.ssl_mode,
             "sslrootcert" => &mut self.ssl_root_cert,
             "sslcert" => &mut self.ssl_cert,
@@ -277,18 +246,17 @@ impl Found {
             "channel_binding" if value == "require" => {
                 let expected = "bellwether cannot bind a login to its TLS channel: remove the \
                                 parameter and let sslmode=verify-full prove who the server is";
-                return Err(bad("channel_binding", &value, expected));
+                return Err(bad("channel_binding", value, expected));
             }
-            "channel_binding" => return Ok(()),
-            harmless if HARMLESS.contains(&harmless) => return Ok(()),
+            "channel_binding" => return Ok(None),
+            harmless if HARMLESS.contains(&harmless) => return Ok(None),
             unknown => return Err(InvalidTarget::UnknownParameter(unknown.to_owned())),
-        };
-        *place = Some(value);
-        Ok(())
+        }))
     }
 }
 
-fn bad(name: &str, value: &str, expected: &'static str) -> InvalidTarget {
+/// A parameter with a value that means nothing.
+pub fn bad(name: &str, value: &str, expected: &'static str) -> InvalidTarget {
     InvalidTarget::BadValue { name: name.to_owned(), value: value.to_owned(), expected }
 }
 
@@ -297,35 +265,8 @@ fn decoded(text: &str) -> Result<String, InvalidTarget> {
     utf8.map(String::from).map_err(|_| InvalidTarget::Unreadable("a %XX is not UTF-8".to_owned()))
 }
 
-/// `[::1]`, as a URL needs it, is `::1` to everybody else.
-fn without_brackets(host: String) -> String {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.to_owned(),
-        None => host,
-    }
-}
-
-fn read_port(port: Option<String>) -> Result<u16, InvalidTarget> {
-    let Some(text) = port else { return Ok(5432) };
-    let port = text.parse().ok().filter(|port| *port > 0);
-    port.ok_or_else(|| bad("the port", &text, "has to be a number from 1 to 65535"))
-}
-
-/// A Unix socket where Debian or upstream puts it, as libpq does; else this host.
-fn default_host(port: u16) -> String {
-    ["/var/run/postgresql", "/tmp"]
-        .into_iter()
-        .find(|directory| Path::new(directory).join(format!(".s.PGSQL.{port}")).exists())
-        .unwrap_or("localhost")
-        .to_owned()
-}
-
-fn read_ssl_mode(
-    mode: Option<&str>,
-    root_cert: Option<&str>,
-    host: &str,
-) -> Result<PgSslMode, InvalidTarget> {
-    let given = match mode {
+fn read_ssl_mode(mode: Option<&str>, root_cert: Option<&str>) -> Result<PgSslMode, InvalidTarget> {
+    Ok(match mode {
         None if root_cert == Some("system") => PgSslMode::VerifyFull,
         None | Some("prefer" | "allow") => PgSslMode::Prefer,
         Some("disable") => PgSslMode::Disable,
@@ -338,19 +279,17 @@ fn read_ssl_mode(
             let expected = "has to be disable, prefer, require, verify-ca or verify-full";
             return Err(bad("sslmode", unknown, expected));
         }
-    };
-    // Postgres speaks no TLS over Unix sockets, and libpq ignores the mode there.
-    Ok(if host.starts_with('/') { PgSslMode::Disable } else { given })
+    })
 }
 
 fn read_login(
     found: &Found,
     password: Option<String>,
-    ssl_mode: PgSslMode,
+    encrypts: bool,
 ) -> Result<Login, InvalidTarget> {
     match found.auth.as_deref() {
         None | Some("password") => Ok(Login::Password(password)),
-        Some("aws-iam") if matches!(ssl_mode, PgSslMode::Disable | PgSslMode::Prefer) => {
+        Some("aws-iam") if !encrypts => {
             let expected = "a token must not be sent in the clear: add sslmode=verify-full and \
                             sslrootcert (or sslmode=require, which trusts any server)";
             Err(bad("auth", "aws-iam", expected))
@@ -364,24 +303,31 @@ fn read_login(
 mod tests {
     use super::*;
 
-    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<Target, InvalidTarget> {
-        Target::parse(url, &|name| {
+    fn read(url: &str, variables: &[(&str, &str)]) -> Result<Settings, InvalidTarget> {
+        Settings::read(url, &|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         })
     }
 
-    fn password(target: &Target) -> Option<&str> {
-        match &target.login {
+    fn password(settings: &Settings) -> Option<&str> {
+        match &settings.login {
             Login::Password(password) => password.as_deref(),
             Login::Iam(_) => None,
         }
     }
 
+    /// Who, where, and which database.
+    fn place(settings: &Settings) -> String {
+        let Settings { user, hosts, database, .. } = settings;
+        let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+        format!("{user}@{}/{database}", hosts.join(","))
+    }
+
     #[test]
     fn the_url_goes_before_the_environment() {
         let variables = [
-            ("PGHOST", "other"),
+            ("PGHOST", "other,more"),
             ("PGPORT", "6432"),
             ("PGUSER", "them"),
             ("PGPASSWORD", "theirs"),
@@ -389,54 +335,88 @@ mod tests {
             ("PGSSLMODE", "verify-full"),
         ];
         let full = "postgresql://me:p%40ss%2Fword@db:5433/app?sslmode=disable&schema=s&table=t";
-        let target = parse(full, &variables).unwrap();
-        assert_eq!(target.place(), "postgres://me@db:5433/app");
-        assert_eq!(password(&target), Some("p@ss/word"));
-        assert!(matches!(target.ssl_mode, PgSslMode::Disable));
-        assert_eq!(target.names().table(), "\"s\".\"t\"");
-        let target = parse("postgres://", &variables).unwrap();
-        assert_eq!(target.place(), "postgres://them@other:6432/elsewhere");
-        assert_eq!(password(&target), Some("theirs"));
-        assert!(matches!(target.ssl_mode, PgSslMode::VerifyFull));
+        let settings = read(full, &variables).unwrap();
+        assert_eq!(place(&settings), "me@db:5433/app");
+        assert_eq!(password(&settings), Some("p@ss/word"));
+        assert!(matches!(settings.ssl_mode, PgSslMode::Disable));
+        assert_eq!(settings.names.table(), "\"s\".\"t\"");
+        let settings = read("postgres://", &variables).unwrap();
+        assert_eq!(place(&settings), "them@other:6432,more:6432/elsewhere");
+        assert_eq!(password(&settings), Some("theirs"));
+        assert!(matches!(settings.ssl_mode, PgSslMode::VerifyFull));
     }
 
     #[test]
     fn what_nobody_says_is_as_in_libpq() {
-        let target = parse("postgres://db/", &[("USER", "me")]).unwrap();
-        assert_eq!(target.place(), "postgres://me@db:5432/me");
-        assert!(matches!(target.ssl_mode, PgSslMode::Prefer));
-        let socket = parse("postgres:///app?host=/run/pg&sslmode=verify-full", &[]).unwrap();
-        assert_eq!(socket.place(), "postgres://postgres@/app?host=/run/pg&port=5432");
-        assert!(matches!(socket.ssl_mode, PgSslMode::Disable));
-        let rooted = parse("postgres://db/app?sslmode=require&sslrootcert=/ca.pem", &[]).unwrap();
+        let settings = read("postgres://db/", &[("USER", "me")]).unwrap();
+        assert_eq!(place(&settings), "me@db:5432/me");
+        assert!(matches!(settings.ssl_mode, PgSslMode::Prefer));
+        let socket = read("postgres:///app?host=/run/pg&sslmode=verify-full", &[]).unwrap();
+        assert_eq!(place(&socket), "postgres@/run/pg:5432/app");
+        let rooted = read("postgres://db/app?sslmode=require&sslrootcert=/ca.pem", &[]).unwrap();
         assert!(matches!(rooted.ssl_mode, PgSslMode::VerifyCa));
-        let six = parse("postgres://[::1]:5433/app", &[]).unwrap();
-        assert_eq!(six.host, "::1");
+        let six = read("postgres://[::1]:5433/app", &[]).unwrap();
+        assert_eq!(place(&six), "postgres@[::1]:5433/app");
+    }
+
+    #[test]
+    fn a_list_of_hosts_is_read_as_in_libpq() {
+        let url = "postgres://u:p@h1:5432,h2:5433/db?target_session_attrs=read-write";
+        assert_eq!(place(&read(url, &[]).unwrap()), "u@h1:5432,h2:5433/db");
+        for attributes in ["any", "primary"] {
+            let variables = [("PGTARGETSESSIONATTRS", attributes)];
+            assert!(read("postgres://h1,h2/db", &variables).is_ok());
+        }
+        let by_parameters = "postgres://u@/db?host=h1,[::1]&port=1,2&load_balance_hosts=random";
+        let settings = read(by_parameters, &[]).unwrap();
+        assert_eq!(place(&settings), "u@h1:1,[::1]:2/db");
+        assert!(settings.balance);
+    }
+
+    #[test]
+    fn a_service_fills_what_the_url_leaves_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("services");
+        std::fs::write(&file, "[app]\nhost=db1,db2\nuser=them\npassword=theirs\ndbname=app\n")
+            .unwrap();
+        let path = file.display().to_string();
+        let variables = [("PGSERVICEFILE", path.as_str()), ("PGSERVICE", "app"), ("PGUSER", "env")];
+        let settings = read("postgres://", &variables).unwrap();
+        assert_eq!(place(&settings), "them@db1:5432,db2:5432/app");
+        assert_eq!(password(&settings), Some("theirs"));
+        let settings = read("postgres://me@/?service=app", &variables[..1]).unwrap();
+        assert_eq!(place(&settings), "me@db1:5432,db2:5432/app");
+        let error = read("postgres:///?service=nope", &variables[..1]).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("no service 'nope'"), "{error}");
     }
 
     #[test]
     fn what_is_wrong_is_said_without_the_password() {
         for (url, part) in [
-            ("postgres://u:hunter2@a,b/app", "one host only"),
+            ("postgres://u:hunter2@a:1,b:2,c/app?port=1,2", "as many ports"),
             ("postgres://u:hunter2@db:port/app", "cannot be read"),
+            ("postgres://u:hunter2/x@db/app", "cannot be read"),
+            ("postgres://u:12/hunter2@db/app", "%2F"),
+            ("postgres:u:hunter2@db/app", "cannot be read"),
+            ("postgres://u:hunter2@::1/app", "in brackets"),
             ("postgres://u:hunter2@db/app?sslmod=disable", "'sslmod'"),
             ("postgres://u:hunter2@db/app?sslmode=maybe", "verify-full"),
             ("postgres://u:hunter2@db/app?schema=a-b", "plain name"),
             ("postgres://u:hunter2@db/app?port=0", "1 to 65535"),
             ("postgres://u:hunter2@db/app?auth=magic", "auth is 'magic'"),
             ("postgres://u:hunter2@db/app?auth=aws-iam&sslmode=prefer", "in the clear"),
+            ("postgres://u:hunter2@/app?auth=aws-iam&sslmode=require&host=/s", "in the clear"),
             ("postgres://u:hunter2@db/app?channel_binding=require", "channel"),
             ("postgres://u:hunter2%FF@db/app", "UTF-8"),
+            ("postgres://u:hunter2@db/app?target_session_attrs=standby", "accepts writes"),
+            ("postgres://u:hunter2@db/app?target_session_attrs=prefer-standby", "accepts writes"),
+            ("postgres://u:hunter2@db/app?target_session_attrs=read-only", "accepts writes"),
+            ("postgres://u:hunter2@db/app?load_balance_hosts=maybe", "random"),
+            ("postgres://u:hunter2@db/app?hostaddr=10.0.0.1", "'hostaddr'"),
         ] {
-            let error = parse(url, &[]).unwrap_err().to_string();
+            let error = read(url, &[]).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains(part), "{url}: {error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
-    }
-
-    #[test]
-    fn the_password_is_never_shown() {
-        let target = parse("postgres://me:hunter2@db/app", &[]).unwrap();
-        assert!(!format!("{target:?} {}", target.place()).contains("hunter2"));
     }
 }

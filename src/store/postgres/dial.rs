@@ -1,0 +1,297 @@
+//! Opening a connection to a server that can keep a lease.
+//!
+//! # Which server
+//!
+//! Every name is resolved for every connection, and every address of every host is a candidate.
+//! They are tried in order, each after the one before it has failed, or has used up its share of
+//! the time: a host that hangs costs its share and no more. The first that is a primary and
+//! accepts writes is taken. What each said of itself is asked in the new session, before anything
+//! else: a session that found a replica is never kept, because nothing tells it when that replica
+//! is promoted, and with which timeline.
+//!
+//! # Addresses and certificates
+//!
+//! sqlx connects to a name at the addresses that it finds for it, one after the other, and checks
+//! a certificate for what it was told to connect to. Where a name has several addresses and TLS
+//! wants the name, the chosen address is therefore connected to here, and sqlx gets it through a
+//! socket pair of this process ([`relay`]).
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::errors::Failure;
+use super::hosts::Host;
+use super::session::{ask, is_own};
+use super::statement::{self, Unusable};
+use super::target::Target;
+
+/// The most addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
+
+/// The errors that mean that a server tells no timeline: no such function; not permitted; and
+/// Aurora's two, "not supported for Aurora" and "wal_level must be set to 'logical'". The last also
+/// means "recovery is in progress", which is ruled out before.
+const TELLS_NONE: [&str; 4] = ["42883", "42501", "0A000", "55000"];
+
+/// A connection, and what its server said of itself.
+pub struct Opened {
+    /// Nothing was asked on it but that.
+    pub connection: PgConnection,
+    /// What it said.
+    pub server: ServerFacts,
+}
+
+/// What a server that accepts writes said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Whether it tells its WAL timeline.
+    pub tells_timeline: bool,
+    /// The server's process for this session; of no use behind a pooler.
+    pub pid: Option<u32>,
+}
+
+/// Opens a connection to a server that accepts writes, within `limit`.
+pub async fn open(target: &Target, limit: Duration) -> Result<Opened, Failure> {
+    let settings = target.now();
+    let mut hosts = settings.hosts.clone();
+    if settings.balance {
+        fastrand::shuffle(&mut hosts);
+    }
+    let share = share(limit, hosts.len());
+    let attempts = hosts.iter().cloned().map(|host| {
+        let (target, settings) = (target.clone(), settings.clone());
+        async move {
+            let options = target.options(&settings, &host).await.map_err(Failure::Explained)?;
+            at_any_address(options, &host, share, limit).await
+        }
+    });
+    let failures = match first_good(attempts.collect(), share, limit).await {
+        Ok(opened) => return Ok(opened),
+        Err(failures) => failures,
+    };
+    let mut named: Vec<_> = hosts.iter().map(ToString::to_string).zip(failures).collect();
+    // As the person wrote them: a text that changes with the order would be another trouble.
+    named.sort_by_key(|(name, _)| settings.hosts.iter().position(|h| h.to_string() == *name));
+    Err(Failure::of_hosts(named))
+}
+
+/// What of the time is one attempt's before the next begins beside it: so that all have begun, and
+/// the last has as much.
+fn share(limit: Duration, attempts: usize) -> Duration {
+    limit / u32::try_from(attempts.saturating_add(1)).unwrap_or(u32::MAX)
+}
+
+/// Makes attempts until one is good. Each begins when the one before it has failed, or after
+/// `share`. The failures are in the order of the attempts.
+async fn first_good<T, F>(
+    attempts: Vec<F>,
+    share: Duration,
+    limit: Duration,
+) -> Result<T, Vec<Failure>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+{
+    let end = Instant::now() + limit;
+    let mut failures: Vec<_> = attempts.iter().map(|_| None).collect();
+    let mut waiting = attempts.into_iter().enumerate();
+    // Dropped, and with it whatever is still under way, when one was good.
+    let mut running = JoinSet::new();
+    let mut next_at = Instant::now();
+    let mut has_more = true;
+    while has_more || !running.is_empty() {
+        tokio::select! {
+            biased;
+            () = sleep_until(end) => break,
+            () = sleep_until(next_at), if has_more => match waiting.next() {
+                Some((at, attempt)) => {
+                    running.spawn(async move { (at, attempt.await) });
+                    next_at = Instant::now() + share;
+                }
+                None => has_more = false,
+            },
+            Some(ended) = running.join_next(), if !running.is_empty() => match ended {
+                Ok((_, Ok(good))) => return Ok(good),
+                Ok((at, Err(failure))) => {
+                    if let Some(place) = failures.get_mut(at) {
+                        *place = Some(failure);
+                    }
+                    next_at = Instant::now();
+                }
+                // It panicked; with `panic = "abort"` there is none.
+                Err(_) => next_at = Instant::now(),
+            },
+        }
+    }
+    Err(failures.into_iter().map(|failure| failure.unwrap_or(Failure::NoConnection)).collect())
+}
+
+/// Tries all addresses of a host. They begin within its share of the time, and may take it all.
+async fn at_any_address(
+    options: PgConnectOptions,
+    host: &Host,
+    share_of_host: Duration,
+    limit: Duration,
+) -> Result<Opened, Failure> {
+    if host.is_socket() || host.name.parse::<IpAddr>().is_ok() {
+        return log_in(&options).await;
+    }
+    let found = tokio::net::lookup_host((host.name.as_str(), host.port)).await;
+    let found = found.map_err(|error| Failure::Unresolved(host.name.clone(), error))?;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.len() < 2 {
+        return log_in(&options).await;
+    }
+    let attempts = addresses.iter().map(|address| at_address(options.clone(), *address));
+    let share = share(share_of_host, addresses.len());
+    let failures = match first_good(attempts.collect(), share, limit).await {
+        Ok(opened) => return Ok(opened),
+        Err(failures) => failures,
+    };
+    let mut named: Vec<_> = addresses.iter().map(ToString::to_string).zip(failures).collect();
+    // Resolvers turn the addresses of a name around from one answer to the next.
+    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Err(Failure::of_hosts(named))
+}
+
+async fn at_address(options: PgConnectOptions, address: SocketAddr) -> Result<Opened, Failure> {
+    if matches!(options.get_ssl_mode(), PgSslMode::Disable) {
+        return log_in(&options.host(&address.ip().to_string())).await;
+    }
+    let stream = TcpStream::connect(address).await.map_err(sqlx::Error::from)?;
+    let through = relay(stream, address.port()).map_err(sqlx::Error::from)?;
+    log_in(&options.socket(through)).await
+}
+
+/// Logs in, once, and asks the server what it is.
+async fn log_in(options: &PgConnectOptions) -> Result<Opened, Failure> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    match ask_server(&mut connection).await {
+        Ok(server) => Ok(Opened { connection, server }),
+        Err(failure) => {
+            // Without the goodbye the server would log an unexpected end; it changes nothing else.
+            let _ = timeout(GOODBYE, connection.close()).await;
+            Err(failure)
+        }
+    }
+}
+
+/// How long a goodbye may take. The kernel takes it in at once, or the connection hangs.
+const GOODBYE: Duration = Duration::from_millis(100);
+
+async fn ask_server(connection: &mut PgConnection) -> Result<ServerFacts, Failure> {
+    match ask(connection, &statement::ask_server(true)).await {
+        Ok(rows) => read_server(&rows, true),
+        Err(error) => {
+            let tells_none = Failure::code_of(&error).is_some_and(|c| TELLS_NONE.contains(&c));
+            if !tells_none {
+                return Err(error.into());
+            }
+            read_server(&ask(connection, &statement::ask_server(false)).await?, false)
+        }
+    }
+}
+
+fn read_server(rows: &[PgRow], tells_timeline: bool) -> Result<ServerFacts, Failure> {
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let text = |column: &str| row.try_get::<Option<&str>, _>(column);
+    if text("replica")? != Some("false") || text("read_only")? != Some("off") {
+        return Err(Failure::Answer(Unusable::Replica));
+    }
+    if tells_timeline && text("timeline")?.is_none() {
+        return Err(Failure::Answer(Unusable::Replica));
+    }
+    let pid = text("pid")?.and_then(|pid| pid.parse().ok());
+    Ok(ServerFacts { tells_timeline, pid })
+}
+
+/// A path at which this process, once, finds the other end of `stream`.
+fn relay(stream: TcpStream, port: u16) -> io::Result<String> {
+    let name = format!("\0bellwether-{}", uuid::Uuid::new_v4().simple());
+    let listener = UnixListener::bind(format!("{name}/.s.PGSQL.{port}"))?;
+    tokio::spawn(async move {
+        // Nobody comes if the attempt was given up meanwhile.
+        let Ok(Ok(own)) = timeout(COMING, accept_own(&listener)).await else { return };
+        drop(listener);
+        let (from_own, to_own) = own.into_split();
+        let (from_server, to_server) = stream.into_split();
+        // When either side ends, both do: on a network that hangs nothing else would.
+        tokio::select! {
+            _ = pass(from_own, to_server) => {}
+            _ = pass(from_server, to_own) => {}
+        }
+    });
+    Ok(name)
+}
+
+/// How long until the own end comes: it is on its way already.
+const COMING: Duration = Duration::from_secs(2);
+
+async fn accept_own(listener: &UnixListener) -> io::Result<UnixStream> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        if is_own(&stream) {
+            return Ok(stream);
+        }
+    }
+}
+
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+) -> io::Result<u64> {
+    tokio::io::copy(&mut from, &mut to).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ends(with: Result<u8, ()>) -> Result<u8, Failure> {
+        with.map_err(|()| Failure::NoConnection)
+    }
+
+    async fn hangs() -> Result<u8, Failure> {
+        std::future::pending().await
+    }
+
+    type Attempt = std::pin::Pin<Box<dyn Future<Output = Result<u8, Failure>> + Send>>;
+
+    #[tokio::test]
+    async fn the_first_good_one_wins_and_one_that_hangs_costs_its_share() {
+        let share = Duration::from_millis(1);
+        let attempts: Vec<Attempt> =
+            vec![Box::pin(hangs()), Box::pin(ends(Err(()))), Box::pin(ends(Ok(7)))];
+        let good = first_good(attempts, share, Duration::from_secs(600)).await;
+        assert_eq!(good.map_err(|_| ()), Ok(7));
+    }
+
+    #[tokio::test]
+    async fn while_the_first_is_good_no_other_begins() {
+        let attempts: Vec<Attempt> = vec![Box::pin(ends(Ok(1))), Box::pin(ends(Ok(2)))];
+        let good = first_good(attempts, Duration::from_secs(60), Duration::from_secs(600)).await;
+        assert_eq!(good.map_err(|_| ()), Ok(1));
+    }
+
+    #[tokio::test]
+    async fn when_all_hang_the_limit_ends_it() {
+        let (share, limit) = (Duration::from_millis(1), Duration::from_millis(10));
+        let failures = first_good(vec![hangs(), hangs()], share, limit).await;
+        assert_eq!(failures.map_err(|failures| failures.len()), Err(2));
+    }
+}

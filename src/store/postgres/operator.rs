@@ -1,0 +1,281 @@
+//! The operator: a task that opens the session, loses it, opens it again and hands on what it hears.
+//!
+//! # When a session ends
+//!
+//! When it is lost; when a call on it was given up; when its server says that it cannot write, as
+//! a primary that became read-only does; and when it is old and a fresh one is there. Whatever
+//! comes next resolves the name and reads the secrets again. A session that is good is never ended
+//! for a fresh one that cannot be had.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::dial::Opened;
+use super::errors::{Failure, explain};
+use super::line::{Question, Shared};
+use super::push::{Push, Tested};
+use super::session::Session;
+use super::statement::{self, Statement, Unusable};
+
+/// Bounds of the pause before a lost connection is opened again without being asked to.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Keeps the session. Its part about notifications is in [`super::push`].
+pub struct Operator {
+    pub(super) shared: Arc<Shared>,
+    questions: mpsc::Receiver<Question>,
+    pub(super) session: Option<Session>,
+    /// When to look for a fresh session.
+    replace_at: Instant,
+    /// The attempt to get one.
+    fresh: Option<JoinHandle<Result<Opened, Failure>>>,
+    /// Why there was none; said once.
+    no_fresh: Option<String>,
+    pub(super) push: Push,
+    /// The self-test under way: its channel and its end.
+    pub(super) test: Option<(String, JoinHandle<Tested>)>,
+    /// Notifications that it has heard.
+    pub(super) test_heard: u32,
+    pub(super) test_pause: Duration,
+    /// Attempts to connect that failed in a row, and one for a session that was lost.
+    failures: u32,
+}
+
+/// What woke the operator.
+enum Turn {
+    Asked(Option<Question>),
+    Heard(Option<(String, String)>),
+    Tested(Tested),
+    Reconnect,
+    /// The session is old.
+    Old,
+    Fresh(Result<Opened, Failure>),
+}
+
+impl Operator {
+    /// An operator without a session.
+    pub fn new(shared: Arc<Shared>, questions: mpsc::Receiver<Question>) -> Self {
+        Self {
+            shared,
+            questions,
+            session: None,
+            replace_at: Instant::now(),
+            fresh: None,
+            no_fresh: None,
+            push: Push::Untested,
+            test: None,
+            test_heard: 0,
+            test_pause: Duration::ZERO,
+            failures: 0,
+        }
+    }
+
+    /// Works until the store is dropped.
+    pub async fn run(mut self) {
+        loop {
+            match self.turn().await {
+                Turn::Asked(Some(question)) => self.answer(question).await,
+                Turn::Asked(None) => return self.stop(),
+                Turn::Heard(Some((channel, payload))) => self.hear(&channel, &payload).await,
+                Turn::Heard(None) => self.lose("the connection was closed"),
+                Turn::Tested(tested) => self.end_test(tested).await,
+                Turn::Reconnect => drop(self.connect().await),
+                Turn::Old => {
+                    let shared = Arc::clone(&self.shared);
+                    self.fresh = Some(tokio::spawn(async move { shared.open().await }));
+                }
+                Turn::Fresh(fresh) => self.replace(fresh).await,
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Turn {
+        let pause = self.pause();
+        let (is_open, replace_at) = (self.session.is_some(), self.replace_at);
+        let is_old = is_open && self.fresh.is_none();
+        // The connection is kept open for the notifications' sake; without them, calls open it.
+        let reconnects = !is_open && self.push != Push::Absent && self.failures > 0;
+        let (session, test, fresh) =
+            (self.session.as_mut(), self.test.as_mut(), self.fresh.as_mut());
+        let heard = async {
+            match session {
+                Some(session) => session.heard().await,
+                None => std::future::pending().await,
+            }
+        };
+        let tested = async {
+            match test {
+                Some((_, test)) => test.await.unwrap_or(Tested::Unsent),
+                None => std::future::pending().await,
+            }
+        };
+        let opened = async {
+            match fresh {
+                Some(fresh) => fresh.await.unwrap_or(Err(Failure::NoConnection)),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            question = self.questions.recv() => Turn::Asked(question),
+            heard = heard => Turn::Heard(heard),
+            tested = tested => Turn::Tested(tested),
+            fresh = opened => Turn::Fresh(fresh),
+            () = sleep(pause), if reconnects => Turn::Reconnect,
+            () = sleep_until(replace_at), if is_old => Turn::Old,
+        }
+    }
+
+    /// Longer with each failure, and up to twice as long at random: when a server comes back, not
+    /// everybody should come at once.
+    fn pause(&self) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
+        pause.mul_f64(1.0 + fastrand::f64())
+    }
+
+    async fn answer(&mut self, mut question: Question) {
+        if question.reply.is_closed() && question.statement.is_some() {
+            return;
+        }
+        if let Err(failure) = self.connect().await {
+            let _ = question.reply.send(Err(failure));
+            return;
+        }
+        let Some(statement) = question.statement else { return };
+        let Some(session) = &mut self.session else { return };
+        let server = session.server().clone();
+        let text = statement.text(&self.shared.dialect, server.tells_timeline);
+        // A take-over does not wait for long enough.
+        let pid = server.pid.filter(|_| !statement.takes_over());
+        let answer = tokio::select! {
+            answer = session.ask(text) => answer,
+            () = question.reply.closed() => return self.lose("a call on it was given up"),
+            never = self.shared.find_blockers(pid) => match never {},
+        };
+        let _ = question.reply.send(self.judge(&statement, answer));
+    }
+
+    /// What an answer means, also for the session.
+    fn judge(
+        &mut self,
+        statement: &Statement,
+        answer: Result<Vec<PgRow>, sqlx::Error>,
+    ) -> Result<Vec<PgRow>, Failure> {
+        match answer {
+            Ok(rows) if statement::shows_replica(&rows) => {
+                self.lose("its server is a replica");
+                Err(Failure::Answer(Unusable::Replica))
+            }
+            Ok(rows) => {
+                *self.shared.blockers() = None;
+                Ok(rows)
+            }
+            Err(error) => {
+                if !Failure::leaves_session_usable(&error) {
+                    self.lose("a call on it failed");
+                }
+                let failure = Failure::from(error);
+                if statement.takes_over() {
+                    return Err(failure);
+                }
+                let blockers = self.shared.blockers().clone();
+                match failure.code() {
+                    Some("55P03") => Err(Failure::Blocked(blockers)),
+                    // The server's own limit was shorter.
+                    Some("57014") if blockers.is_some() => Err(Failure::Blocked(blockers)),
+                    _ => Err(failure),
+                }
+            }
+        }
+    }
+
+    pub(super) fn lose(&mut self, why: &str) {
+        if self.session.take().is_some() {
+            tracing::debug!(store = %self.shared.target.place(), why, "connection lost");
+            self.failures = self.failures.max(1);
+            self.stop_test();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stop_test();
+        if let Some(fresh) = self.fresh.take() {
+            fresh.abort();
+        }
+    }
+
+    /// Opens the session if it is not open.
+    async fn connect(&mut self) -> Result<(), Failure> {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let opened = match self.shared.open().await {
+            Ok(opened) => Session::adopt(opened).await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        match opened {
+            Ok(session) => {
+                self.begin(session).await;
+                Ok(())
+            }
+            Err(failure) => {
+                self.failures = self.failures.saturating_add(1);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn begin(&mut self, session: Session) {
+        self.stop_test();
+        self.session = Some(session);
+        self.failures = 0;
+        // Up to a quarter earlier: those that began together should not come again together.
+        let lifetime = self.shared.session_lifetime.mul_f64(1.0 - 0.25 * fastrand::f64());
+        self.replace_at = Instant::now() + lifetime;
+        self.listen().await;
+    }
+
+    /// Takes a fresh session in the place of the old one, which is kept if there is none to be had.
+    async fn replace(&mut self, fresh: Result<Opened, Failure>) {
+        self.fresh = None;
+        let fresh = match fresh {
+            Ok(opened) => Session::adopt(opened).await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        match fresh {
+            Ok(session) => {
+                self.no_fresh = None;
+                self.begin(session).await;
+            }
+            Err(failure) => {
+                self.replace_at = Instant::now() + self.shared.session_lifetime / 4;
+                let why = explain(&self.shared.target, failure).to_string();
+                if self.session.is_some() && self.no_fresh.as_ref() != Some(&why) {
+                    tracing::warn!(
+                        error = why,
+                        "no new session can be opened; the one that is open is kept as long as it lasts"
+                    );
+                    self.no_fresh = Some(why);
+                }
+            }
+        }
+    }
+
+    /// Says something whose answer does not matter, except for what it means for the session.
+    pub(super) async fn say(&mut self, text: String) {
+        let Some(session) = &mut self.session else { return };
+        let limit = self.shared.connect_limit();
+        let said = timeout(limit, session.ask(text)).await;
+        if !matches!(said, Ok(Ok(_)))
+            && !matches!(said, Ok(Err(error)) if Failure::leaves_session_usable(&error))
+        {
+            self.lose("LISTEN failed");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The servers, the login and the table that a URL names, and what one new connection is opened
+//! with.
+//!
+//! # Read again
+//!
+//! Secrets are rotated while this program runs. The URL's file, the service file, the password
+//! file and the certificates are therefore read again for every connection. What is taken from
+//! them is the login. Another server, database or table in the same file would be another store,
+//! which a candidate must not move to while others still use the first; and the login of another
+//! store is not shown to this one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use super::super::StoreError;
+use super::hosts::Host;
+use super::names::Names;
+use super::url::{Env, InvalidTarget, Login, Settings};
+use super::{iam, pgpass};
+
+/// Every variable that is read. They are kept, because the URL is read again.
+const VARIABLES: [&str; 19] = [
+    "HOME",
+    "PGAPPNAME",
+    "PGDATABASE",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGLOADBALANCEHOSTS",
+    "PGPASSFILE",
+    "PGPASSWORD",
+    "PGPORT",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSSLCERT",
+    "PGSSLKEY",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGSYSCONFDIR",
+    "PGTARGETSESSIONATTRS",
+    "PGUSER",
+    "USER",
+];
+
+/// Servers, a database, a login and a table. Its `Debug` and [`Target::place`] never show the
+/// password.
+#[derive(Clone)]
+pub struct Target {
+    /// As read at the start.
+    settings: Arc<Settings>,
+    origin: Arc<Origin>,
+}
+
+/// Where the settings came from.
+struct Origin {
+    url: String,
+    file: Option<PathBuf>,
+    variables: BTreeMap<&'static str, String>,
+    known: Mutex<Known>,
+}
+
+/// What came of reading the settings again.
+#[derive(Default)]
+struct Known {
+    /// The last that could be used; none: those of the start.
+    settings: Option<Arc<Settings>>,
+    /// Why newer ones cannot; said once per change.
+    trouble: Option<String>,
+}
+
+impl Target {
+    /// Reads a URL; what it leaves open comes from the service, if one is named, then from the
+    /// `PG*` variables, then from libpq's defaults.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn parse(url: &str, env: Env<'_>) -> Result<Self, InvalidTarget> {
+        let settings = Settings::read(url, env)?;
+        if settings.names.schema() == "public" {
+            tracing::warn!(
+                "the lease's table lies in the schema 'public', among the application's: was \
+                 ?schema=public meant for another program? Without it the schema is 'bellwether'"
+            );
+        }
+        let variables = VARIABLES.iter().filter_map(|name| Some((*name, env(name)?))).collect();
+        let known = Mutex::default();
+        let origin = Origin { url: url.to_owned(), file: None, variables, known };
+        Ok(Self { settings: Arc::new(settings), origin: Arc::new(origin) })
+    }
+
+    /// The same, whose URL is in this file: it is read again for every connection.
+    #[must_use]
+    pub fn kept_in(self, file: &Path) -> Self {
+        let Origin { url, variables, .. } = &*self.origin;
+        let origin = Origin {
+            url: url.clone(),
+            file: Some(file.to_owned()),
+            variables: variables.clone(),
+            known: Mutex::default(),
+        };
+        Self { origin: Arc::new(origin), ..self }
+    }
+
+    /// The schema and the table.
+    pub fn names(&self) -> &Names {
+        &self.settings.names
+    }
+
+    /// The user that logs in, as it was at the start.
+    pub fn user(&self) -> &str {
+        &self.settings.user
+    }
+
+    /// Whether a connection reads certificates or keys from files.
+    pub fn reads_files(&self) -> bool {
+        self.settings.ssl_root_cert.is_some() || self.settings.client_cert.is_some()
+    }
+
+    /// For messages: the URL without the password and the parameters.
+    pub fn place(&self) -> String {
+        let Settings { hosts, user, database, .. } = &*self.settings;
+        if let [Host { name, port }] = &hosts[..]
+            && name.starts_with('/')
+        {
+            return format!("postgres://{user}@/{database}?host={name}&port={port}");
+        }
+        let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+        format!("postgres://{user}@{}/{database}", hosts.join(","))
+    }
+
+    /// The settings with the login as it is now.
+    pub fn now(&self) -> Arc<Settings> {
+        let mut known = self.origin.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = match self.read_again().and_then(|now| self.with_login_of(now)) {
+            Ok(settings) => {
+                known.settings = Some(Arc::new(settings));
+                None
+            }
+            Err(why) => Some(why),
+        };
+        if known.trouble != trouble {
+            if let Some(why) = &trouble {
+                tracing::warn!(
+                    store = %self.place(), why,
+                    "the store's settings have changed and cannot be used: those before are kept"
+                );
+            }
+            known.trouble = trouble;
+        }
+        Arc::clone(known.settings.as_ref().unwrap_or(&self.settings))
+    }
+
+    fn read_again(&self) -> Result<Settings, String> {
+        let Origin { url, file, .. } = &*self.origin;
+        let read;
+        let url = match file {
+            None => url,
+            Some(file) => {
+                read = std::fs::read_to_string(file)
+                    .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+                read.trim()
+            }
+        };
+        Settings::read(url, &|name| self.variable(name)).map_err(|error| error.to_string())
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.origin.variables.get(name).cloned()
+    }
+
+    fn with_login_of(&self, now: Settings) -> Result<Settings, String> {
+        let first = &*self.settings;
+        let login = match (now.login, &first.login) {
+            (Login::Password(now), Login::Password(_)) => Some(Login::Password(now)),
+            // It keeps credentials that are still good.
+            (Login::Iam(_), Login::Iam(iam)) => Some(Login::Iam(Arc::clone(iam))),
+            _ => None,
+        };
+        let is_here =
+            now.hosts == first.hosts && now.database == first.database && now.names == first.names;
+        match login.filter(|_| is_here) {
+            Some(login) => Ok(Settings {
+                user: now.user,
+                login,
+                ssl_root_cert: now.ssl_root_cert,
+                client_cert: now.client_cert,
+                ..first.clone()
+            }),
+            None => Err("they name another server, database, table or way to log in, which takes \
+                         a restart of every instance"
+                .to_owned()),
+        }
+    }
+
+    /// What a connection to `host` is opened with.
+    ///
+    /// # Errors
+    ///
+    /// When there are no AWS credentials to log in with.
+    pub async fn options(
+        &self,
+        settings: &Settings,
+        host: &Host,
+    ) -> Result<PgConnectOptions, StoreError> {
+        // Postgres speaks no TLS over Unix sockets, and libpq ignores the mode there.
+        let ssl_mode = if host.is_socket() { PgSslMode::Disable } else { settings.ssl_mode };
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .host(&host.name)
+            .port(host.port)
+            .username(&settings.user)
+            .database(&settings.database)
+            .ssl_mode(ssl_mode)
+            .application_name(&settings.application_name)
+            // PgBouncer refuses this startup parameter, and there are no floats here.
+            .extra_float_digits(None)
+            // Statements are never prepared: see `statement`.
+            .statement_cache_capacity(0);
+        // Always set, so that what was decided here is what is sent.
+        options = options.password(&self.password(settings, host).await?);
+        if let Some(path) = &settings.ssl_root_cert {
+            options = options.ssl_root_cert(path);
+        }
+        if let Some((cert, key)) = &settings.client_cert {
+            options = options.ssl_client_cert(cert).ssl_client_key(key);
+        }
+        // Our own log speaks of elections; a log of every statement helps nobody.
+        Ok(options.disable_statement_logging())
+    }
+
+    async fn password(&self, settings: &Settings, host: &Host) -> Result<String, StoreError> {
+        match &settings.login {
+            Login::Password(Some(password)) => Ok(password.clone()),
+            Login::Password(None) => {
+                let env = |name: &str| self.variable(name);
+                let (database, user) = (&settings.database, &settings.user);
+                Ok(pgpass::look_up(&env, host, database, user).unwrap_or_default())
+            }
+            Login::Iam(iam) => {
+                let login = iam::Login { host: &host.name, port: host.port, user: &settings.user };
+                iam.token(login).await.map_err(|reason| {
+                    StoreError::Unavailable(format!("store {}: {reason}", self.place()))
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("place", &self.place())
+            .field("names", &self.settings.names)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(settings: &Settings) -> Option<&str> {
+        match &settings.login {
+            Login::Password(password) => password.as_deref(),
+            Login::Iam(_) => None,
+        }
+    }
+
+    #[test]
+    fn the_password_is_never_shown() {
+        let target = Target::parse("postgres://me:hunter2@db,db2/app", &|_| None).unwrap();
+        assert_eq!(target.place(), "postgres://me@db:5432,db2:5432/app");
+        assert!(!format!("{target:?} {}", target.place()).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_rotated_login_is_taken_from_the_file_and_another_store_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("url");
+        let first = "postgres://me:old@db/app";
+        let target = Target::parse(first, &|_| None).unwrap().kept_in(&file);
+        for (text, user, expected) in [
+            (Some("postgres://me:new@db/app\n"), "me", "new"),
+            (Some("postgres://me2:newer@db/app"), "me2", "newer"),
+            (Some("postgres://me:moved@elsewhere/app"), "me2", "newer"),
+            (Some("postgres://me:moved@db/app?table=t"), "me2", "newer"),
+            (Some("half"), "me2", "newer"),
+            (None, "me2", "newer"),
+        ] {
+            match text {
+                Some(text) => std::fs::write(&file, text).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
+            let now = target.now();
+            assert_eq!((now.user.as_str(), password(&now)), (user, Some(expected)), "{text:?}");
+            assert_eq!(now.hosts, target.settings.hosts, "{text:?}");
+            assert_eq!((&now.database, &now.names), (&"app".to_owned(), target.names()));
+        }
+    }
+}
