@@ -19,6 +19,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use sqlx::Connection as _;
@@ -27,7 +28,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::errors::Failure;
 use super::hosts::Host;
@@ -102,21 +103,21 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Failure>> + Send + 'static,
 {
-    let end = Instant::now() + limit;
+    let mut end = pin!(sleep(limit));
     let mut failures: Vec<_> = attempts.iter().map(|_| None).collect();
     let mut waiting = attempts.into_iter().enumerate();
     // Dropped, and with it whatever is still under way, when one was good.
     let mut running = JoinSet::new();
-    let mut next_at = Instant::now();
+    let mut next = pin!(sleep(Duration::ZERO));
     let mut has_more = true;
     while has_more || !running.is_empty() {
         tokio::select! {
             biased;
-            () = sleep_until(end) => break,
-            () = sleep_until(next_at), if has_more => match waiting.next() {
+            () = &mut end => break,
+            () = &mut next, if has_more => match waiting.next() {
                 Some((at, attempt)) => {
                     running.spawn(async move { (at, attempt.await) });
-                    next_at = Instant::now() + share;
+                    next.set(sleep(share));
                 }
                 None => has_more = false,
             },
@@ -126,10 +127,10 @@ where
                     if let Some(place) = failures.get_mut(at) {
                         *place = Some(failure);
                     }
-                    next_at = Instant::now();
+                    next.set(sleep(Duration::ZERO));
                 }
                 // It panicked; with `panic = "abort"` there is none.
-                Err(_) => next_at = Instant::now(),
+                Err(_) => next.set(sleep(Duration::ZERO)),
             },
         }
     }

@@ -7,13 +7,14 @@
 //! comes next resolves the name and reads the secrets again. A session that is good is never ended
 //! for a fresh one that cannot be had.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::dial::Opened;
 use super::errors::{Failure, explain};
@@ -31,8 +32,8 @@ pub struct Operator {
     pub(super) shared: Arc<Shared>,
     questions: mpsc::Receiver<Question>,
     pub(super) session: Option<Session>,
-    /// When to look for a fresh session.
-    replace_at: Instant,
+    /// Ends when it is time for a fresh session.
+    old: Pin<Box<Sleep>>,
     /// The attempt to get one.
     fresh: Option<JoinHandle<Result<Opened, Failure>>>,
     /// Why there was none; said once.
@@ -65,7 +66,7 @@ impl Operator {
             shared,
             questions,
             session: None,
-            replace_at: Instant::now(),
+            old: Box::pin(sleep(Duration::ZERO)),
             fresh: None,
             no_fresh: None,
             push: Push::Untested,
@@ -97,7 +98,7 @@ impl Operator {
 
     async fn turn(&mut self) -> Turn {
         let pause = self.pause();
-        let (is_open, replace_at) = (self.session.is_some(), self.replace_at);
+        let is_open = self.session.is_some();
         let is_old = is_open && self.fresh.is_none();
         // The connection is kept open for the notifications' sake; without them, calls open it.
         let reconnects = !is_open && self.push != Push::Absent && self.failures > 0;
@@ -128,7 +129,7 @@ impl Operator {
             tested = tested => Turn::Tested(tested),
             fresh = opened => Turn::Fresh(fresh),
             () = sleep(pause), if reconnects => Turn::Reconnect,
-            () = sleep_until(replace_at), if is_old => Turn::Old,
+            () = &mut self.old, if is_old => Turn::Old,
         }
     }
 
@@ -237,7 +238,7 @@ impl Operator {
         self.failures = 0;
         // Up to a quarter earlier: those that began together should not come again together.
         let lifetime = self.shared.session_lifetime.mul_f64(1.0 - 0.25 * fastrand::f64());
-        self.replace_at = Instant::now() + lifetime;
+        self.old = Box::pin(sleep(lifetime));
         self.listen().await;
     }
 
@@ -254,7 +255,7 @@ impl Operator {
                 self.begin(session).await;
             }
             Err(failure) => {
-                self.replace_at = Instant::now() + self.shared.session_lifetime / 4;
+                self.old = Box::pin(sleep(self.shared.session_lifetime / 4));
                 let why = explain(&self.shared.target, failure).to_string();
                 if self.session.is_some() && self.no_fresh.as_ref() != Some(&why) {
                     tracing::warn!(
