@@ -8,9 +8,9 @@ use clap::builder::BoolishValueParser;
 use tokio::sync::watch;
 
 use super::Failure;
-use super::run::{cannot_guard, reap};
+use super::run::cannot_guard;
 use super::serve::{self, Sidecar};
-use super::signals::{Asked, Signals};
+use super::signals::{Asked, Ending, Signals};
 use crate::candidate::Handle;
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::{OwnEnd, Supervisor};
@@ -126,7 +126,7 @@ enum End {
     /// The outcome is final.
     Final(Box<Outcome>),
     /// A signal asked for it.
-    Asked(u8),
+    Asked(Ending),
     /// It took too long.
     TimedOut,
 }
@@ -149,18 +149,22 @@ impl Once {
                 }
                 outcome = self.outcome() => break End::Final(outcome),
                 asked = signals.next() => match asked {
-                    Asked::End(signal) => {
-                        tracing::info!(signal, "shutting down");
-                        break End::Asked(if signal == "SIGINT" { 130 } else { 143 });
+                    Asked::End(signal) => break End::Asked(signal),
+                    Asked::PassOn(number) if supervisor.running_in().is_some() => {
+                        supervisor.signal(number);
                     }
-                    Asked::PassOn(number) => supervisor.signal(number),
-                    Asked::Reap => reap(),
+                    Asked::PassOn(number) => if let Some(signal) = signals.unclaimed(number) {
+                        break End::Asked(signal);
+                    },
                 },
                 () = &mut timed_out => break End::TimedOut,
                 () = self.waiting.tick() => self.report(&supervisor),
             }
         };
         self.waiting.end();
+        if let End::Asked(signal) = end {
+            tracing::info!(signal = signal.name, "shutting down");
+        }
         sidecar.shut_down(grace).await;
         // The command, if it runs, is stopped and waited for while the candidate leaves.
         loop {
@@ -171,7 +175,7 @@ impl Once {
                     self.finish(end).await;
                 },
                 () = sidecar.left() => break,
-                signal = signals.end() => return Ok(serve::second_signal(signal)),
+                signal = signals.second() => return Ok(serve::second_signal(signal)),
             }
         }
         self.say(end)
@@ -255,7 +259,7 @@ impl Once {
                 );
                 Ok(code)
             }
-            End::Asked(code) => Ok(code),
+            End::Asked(signal) => Ok(signal.code()),
             End::TimedOut => Err(Failure::Undecided(format!(
                 "the work of key '{key}' was not done in time; see bellwether status"
             ))),

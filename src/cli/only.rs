@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::run::{cannot_guard, reap};
+use super::run::cannot_guard;
 use super::signals::{Asked, Signals};
 use super::{EXIT_UNDECIDED, Failure};
 use crate::client::{Client, ClientError, Hold, HoldStream, Leader};
@@ -60,6 +60,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let hold = tokio::select! {
         hold = decided(&client, args.wait) => hold?,
         signal = signals.end() => {
+            let signal = signal.name;
             return Err(Failure::Undecided(format!("{signal} while waiting: nothing was run")));
         }
     };
@@ -146,15 +147,14 @@ async fn lead(
             },
             asked = signals.next() => match asked {
                 Asked::End(signal) if held.patience.is_some() => {
-                    tracing::warn!(signal, "second signal: exiting now, the guard ends the command");
+                    tracing::warn!(signal = signal.name, "second signal: exiting now, the guard ends the command");
                     return Ok(1);
                 }
                 Asked::End(signal) => {
-                    tracing::info!(signal, "asked to end: stopping the command");
+                    tracing::info!(signal = signal.name, "asked to end: stopping the command");
                     held.end_within(grace);
                 }
                 Asked::PassOn(number) => held.group.signal(number),
-                Asked::Reap => reap(),
             },
         }
     }

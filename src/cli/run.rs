@@ -2,14 +2,12 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-
-use rustix::process::{Pid, getpid};
+use std::time::Duration;
 
 use super::Failure;
 use super::serve::{self, Listen, Sidecar};
-use super::signals::{Asked, Signals};
-use crate::command::group::{self, CommandSpec};
-use crate::command::processes;
+use super::signals::{Asked, Ending, Signals};
+use crate::command::group::CommandSpec;
 use crate::command::supervisor::Supervisor;
 use crate::config::{ElectionArgs, GateArgs, TokenArgs};
 
@@ -45,20 +43,22 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let command = CommandSpec::new(program, words);
     let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace);
 
-    let mut asked_to_end = false;
+    let mut ending = None;
     let code = loop {
         tokio::select! {
             biased;
             end = supervisor.until_ended() => break end.map(|end| end.code).map_err(cannot_guard),
             asked = signals.next() => match asked {
-                Asked::End(signal) if asked_to_end => return Ok(serve::second_signal(signal)),
-                Asked::End(signal) => {
-                    tracing::info!(signal, "shutting down");
-                    asked_to_end = true;
-                    sidecar.shut_down(grace).await;
+                Asked::End(second) if ending.is_some() => return Ok(serve::second_signal(second)),
+                Asked::End(first) => ending = Some(begin_to_end(&sidecar, first, grace).await),
+                Asked::PassOn(number) if supervisor.running_in().is_some() => {
+                    supervisor.signal(number);
                 }
-                Asked::PassOn(number) => supervisor.signal(number),
-                Asked::Reap => reap(),
+                Asked::PassOn(number) => if let Some(first) = signals.unclaimed_at_terminal(number)
+                    && ending.is_none()
+                {
+                    ending = Some(begin_to_end(&sidecar, first, grace).await);
+                },
             },
             // After a shutdown: the command has ended and the lease is free, or its time is over.
             () = sidecar.left() => return Ok(0),
@@ -68,17 +68,16 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     sidecar.shut_down(grace).await;
     tokio::select! {
         () = sidecar.left() => code,
-        signal = signals.end() => code.map(|_| serve::second_signal(signal)),
+        signal = signals.second() => code.map(|_| serve::second_signal(signal)),
     }
+}
+
+async fn begin_to_end(sidecar: &Sidecar, signal: Ending, grace: Duration) -> Ending {
+    tracing::info!(signal = signal.name, "shutting down");
+    sidecar.shut_down(grace).await;
+    signal
 }
 
 pub(super) fn cannot_guard(error: std::io::Error) -> Failure {
     Failure::Unavailable(format!("cannot start the command's guard: {error}"))
-}
-
-/// The first process of a container inherits every orphan in it.
-pub(super) fn reap() {
-    if getpid() == Pid::INIT {
-        processes::reap_strays(&group::guards());
-    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::signals::Signals;
+use super::signals::{Ending, Signals};
 use super::{Failure, beside};
 use crate::candidate::{self, Driver, Handle, Health, Standing};
 use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
@@ -48,7 +48,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     sidecar.elections().try_for_each(|election| hooks.attend(election))?;
 
     let signal = signals.end().await;
-    tracing::info!(signal, "shutting down");
+    tracing::info!(signal = signal.name, "shutting down");
     sidecar.shut_down(config.shutdown_grace).await;
     let left = async {
         sidecar.left().await;
@@ -56,7 +56,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     };
     Ok(tokio::select! {
         () = left => 0,
-        signal = signals.end() => second_signal(signal),
+        signal = signals.second() => second_signal(signal),
     })
 }
 
@@ -234,7 +234,10 @@ pub(super) fn no_timer(error: &io::Error) -> Failure {
 }
 
 /// A second signal exits now, and leaves the lease to run out.
-pub(super) fn second_signal(signal: &str) -> u8 {
-    tracing::warn!(signal, "second signal: exiting now, the lease runs out by itself");
+pub(super) fn second_signal(signal: Ending) -> u8 {
+    tracing::warn!(
+        signal = signal.name,
+        "second signal: exiting now, the lease runs out by itself"
+    );
     1
 }

@@ -1,38 +1,76 @@
 //! The signals that a process is sent by whoever runs it.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
+use crate::command::group;
+use crate::command::processes::{IgnoredSignals, Strays};
+use crate::election::clock::{BootTime, HostClock};
+
+/// How long the same signal is the same request.
+///
+/// `timeout`, npm, make and a terminal's Ctrl-C signal a process and its group, so that it arrives
+/// twice within microseconds, or milliseconds on a busy host. A person who presses a key once more
+/// because nothing happened has waited for longer.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// To end.
-    End(&'static str),
-    /// Something that is the command's business.
+    End(Ending),
+    /// Something that is the command's business, by the number of the signal. Without a command it
+    /// may be a request to end: see [`Signals::unclaimed`].
     PassOn(i32),
-    /// To reap children: some process ended.
-    Reap,
 }
 
-/// Every signal that is listened for.
+/// A signal that asks to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ending {
+    /// Its name.
+    pub(super) name: &'static str,
+    number: i32,
+}
+
+impl Ending {
+    const TERMINATE: Self = Self { name: "SIGTERM", number: 15 };
+    const INTERRUPT: Self = Self { name: "SIGINT", number: 2 };
+    const HANGUP: Self = Self { name: "SIGHUP", number: 1 };
+    const QUIT: Self = Self { name: "SIGQUIT", number: 3 };
+
+    /// The exit code that stands for it, as shells have it.
+    pub(super) fn code(self) -> u8 {
+        u8::try_from(self.number).unwrap_or_default().saturating_add(128)
+    }
+}
+
+/// Every signal that is listened for, and the children that end meanwhile.
 pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-    quit: Signal,
-    user1: Signal,
-    user2: Signal,
-    window: Signal,
+    /// None for a signal that was ignored when the process was started: it stays so, as under
+    /// `nohup`, and for the command as well.
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+    hangup: Option<Signal>,
+    quit: Option<Signal>,
+    user1: Option<Signal>,
+    user2: Option<Signal>,
+    window: Option<Signal>,
     child: Signal,
+    strays: Strays,
+    at_terminal: bool,
+    /// The signal that asked to end, and when it first did.
+    asked: Option<(Ending, BootTime)>,
 }
 
 impl Signals {
     pub(super) fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::Unavailable(format!("cannot listen for signals: {error}"))
-            })
+        let ignored = IgnoredSignals::now();
+        let cannot = |error| Failure::Unavailable(format!("cannot listen for signals: {error}"));
+        let listen = |kind: SignalKind| match ignored.contain(kind.as_raw_value()) {
+            true => Ok(None),
+            false => signal(kind).map(Some).map_err(cannot),
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -42,31 +80,105 @@ impl Signals {
             user1: listen(SignalKind::user_defined1())?,
             user2: listen(SignalKind::user_defined2())?,
             window: listen(SignalKind::window_change())?,
-            child: listen(SignalKind::child())?,
+            // Whoever started this process may not want to know of its children; this one does.
+            child: signal(SignalKind::child()).map_err(cannot)?,
+            strays: Strays::default(),
+            at_terminal: std::fs::File::open("/dev/tty").is_ok(),
+            asked: None,
         })
     }
 
-    /// The next one. Safe to cancel.
+    /// The next one that means something: the same request to end, once more within a second, does
+    /// not. Reaps orphans meanwhile. Safe to cancel.
     pub(super) async fn next(&mut self) -> Asked {
-        let passed_on = |kind: SignalKind| Asked::PassOn(kind.as_raw_value());
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::End("SIGTERM"),
-            _ = self.interrupt.recv() => Asked::End("SIGINT"),
-            _ = self.hangup.recv() => passed_on(SignalKind::hangup()),
-            _ = self.quit.recv() => passed_on(SignalKind::quit()),
-            _ = self.user1.recv() => passed_on(SignalKind::user_defined1()),
-            _ = self.user2.recv() => passed_on(SignalKind::user_defined2()),
-            _ = self.window.recv() => passed_on(SignalKind::window_change()),
-            _ = self.child.recv() => Asked::Reap,
+        loop {
+            let passed_on = |kind: SignalKind| Asked::PassOn(kind.as_raw_value());
+            let look = self.strays.look_again_at();
+            let asked = tokio::select! {
+                () = came(&mut self.terminate) => Asked::End(Ending::TERMINATE),
+                () = came(&mut self.interrupt) => Asked::End(Ending::INTERRUPT),
+                () = came(&mut self.hangup) => passed_on(SignalKind::hangup()),
+                () = came(&mut self.quit) => passed_on(SignalKind::quit()),
+                () = came(&mut self.user1) => passed_on(SignalKind::user_defined1()),
+                () = came(&mut self.user2) => passed_on(SignalKind::user_defined2()),
+                () = came(&mut self.window) => passed_on(SignalKind::window_change()),
+                _ = self.child.recv() => {
+                    self.strays.reap(&group::guards(), HostClock::boot());
+                    continue;
+                }
+                () = until(look) => {
+                    self.strays.reap(&group::guards(), HostClock::boot());
+                    continue;
+                }
+            };
+            match asked {
+                Asked::End(ending) if self.is_repeated(ending) => {}
+                asked => return asked,
+            }
         }
     }
 
-    /// The next one that asks to end.
-    pub(super) async fn end(&mut self) -> &'static str {
+    /// The next one that asks to end, of a process that runs no command at the moment.
+    pub(super) async fn end(&mut self) -> Ending {
         loop {
-            if let Asked::End(name) = self.next().await {
-                return name;
+            match self.next().await {
+                Asked::End(ending) => return ending,
+                Asked::PassOn(number) => {
+                    if let Some(ending) = self.unclaimed(number) {
+                        return ending;
+                    }
+                }
             }
         }
+    }
+
+    /// The next one that asks to end a process which is ending already: now, in no order. A terminal
+    /// that closes meanwhile does not ask for that.
+    pub(super) async fn second(&mut self) -> Ending {
+        loop {
+            if let Asked::End(ending) = self.next().await {
+                return ending;
+            }
+        }
+    }
+
+    /// Whether a signal that no command is there to take asks this process to end. SIGHUP and SIGQUIT
+    /// do: a terminal that closes, and somebody's Ctrl-\.
+    pub(super) fn unclaimed(&mut self, number: i32) -> Option<Ending> {
+        let ending = [Ending::HANGUP, Ending::QUIT].into_iter().find(|it| it.number == number)?;
+        self.asked.get_or_insert((ending, HostClock::boot()));
+        Some(ending)
+    }
+
+    /// The same for one that waits for its turn to run a command, for which such signals may be meant
+    /// wherever it runs: many read their settings again at SIGHUP. So it has to have a terminal.
+    pub(super) fn unclaimed_at_terminal(&mut self, number: i32) -> Option<Ending> {
+        self.at_terminal.then(|| self.unclaimed(number)).flatten()
+    }
+
+    /// Another signal is another request. But a session that is closed sends SIGHUP and SIGTERM in
+    /// one breath, and in either order.
+    fn is_repeated(&mut self, ending: Ending) -> bool {
+        let now = HostClock::boot();
+        let Some((first, since)) = self.asked else {
+            self.asked = Some((ending, now));
+            return false;
+        };
+        (first == ending || first == Ending::HANGUP) && now.since(since) < SAME_REQUEST
+    }
+}
+
+/// The next signal of a kind; never, if that is ignored.
+async fn came(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(at: Option<BootTime>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.since(HostClock::boot())).await,
+        None => std::future::pending().await,
     }
 }

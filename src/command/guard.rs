@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use super::channel::{Channel, Received};
 use super::message::{Report, Request};
 use super::plan::{Action, Deadlines, Exit, LEFTOVER_GRACE, ORPHAN_GRACE, Plan};
-use super::processes::{self, Reaped};
+use super::processes::{self, IgnoredSignals, Reaped};
 use crate::alarm::{Alarm, Timer};
 use crate::election::clock::{BootTime, HostClock};
 
@@ -44,7 +44,8 @@ const USAGE: u8 = 64;
 /// Signals that would end or stop the guard. It takes note of them and does nothing: whoever wants
 /// the command to end tells main, or kills main.
 ///
-/// They are *handled*, not ignored: the command would inherit ignored signals.
+/// They are *handled*, not ignored: the command would inherit ignored signals. It does inherit those
+/// that were ignored around this program, as under `nohup`.
 const SURVIVED: [SignalKind; 8] = [
     SignalKind::alarm(),
     SignalKind::hangup(),
@@ -77,7 +78,9 @@ fn run(command: Command) -> io::Result<()> {
     // Any process number switches it on.
     set_child_subreaper(Some(rustix::process::getpid()))?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        for kind in SURVIVED {
+        let ignored = IgnoredSignals::now();
+        // One that is ignored ends nothing, and stays so for the command.
+        for kind in SURVIVED.into_iter().filter(|kind| !ignored.contain(kind.as_raw_value())) {
             // What is dropped is only the note of it: the handler stays.
             drop(signal(kind)?);
         }

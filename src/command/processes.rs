@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 use std::{fs, io};
 
 use rustix::process::{
@@ -10,20 +11,65 @@ use rustix::process::{
 };
 
 use super::plan::Exit;
+use crate::election::clock::BootTime;
 
-/// Reaps every child that has ended, except those in `keep`, whose end somebody else waits for.
-///
-/// The first process of a container inherits every orphan in it, and each that ends stays a zombie
-/// until it is reaped. To be called at every SIGCHLD by a process that may be that; harmless in
-/// every other. `keep` has to name *all* children that this process started itself and whose exit
-/// status it wants ([`super::group::guards`]).
-pub fn reap_strays(keep: &[Pid]) {
-    for child in children() {
-        if !keep.contains(&child) {
-            // An error means that it is gone already, which is what was wanted.
-            let _ = waitpid(Some(child), WaitOptions::NOHANG);
+/// How long an ended child is left to whoever in this process may wait for it, such as the client
+/// that started a `credential_process`: it does so within milliseconds of the same SIGCHLD.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
+
+/// The orphans that this process inherits: as the first process of a container all of it, and as a
+/// child subreaper what a guard that was killed leaves. Each that ends stays a zombie until it is
+/// reaped.
+#[derive(Debug, Default)]
+pub struct Strays {
+    /// Those that have ended, and since when that is known.
+    ended: Vec<(Pid, BootTime)>,
+}
+
+impl Strays {
+    /// To be called at every SIGCHLD, and when [`Self::look_again_at`] says so. Reaps every child
+    /// that has ended a while ago, except those in `keep` ([`super::group::guards`]).
+    pub fn reap(&mut self, keep: &[Pid], now: BootTime) {
+        let zombies = children().into_iter().filter(|pid| !keep.contains(pid) && is_zombie(*pid));
+        let known = std::mem::take(&mut self.ended);
+        for pid in zombies {
+            let since = known.iter().find(|(ended, _)| *ended == pid).map_or(now, |(_, at)| *at);
+            if now.since(since) < LEFT_ALONE {
+                self.ended.push((pid, since));
+            } else {
+                // An error means that it is gone already, which is what was wanted.
+                let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+            }
         }
     }
+
+    /// When to call [`Self::reap`] again, although nothing more may have ended.
+    pub fn look_again_at(&self) -> Option<BootTime> {
+        self.ended.iter().map(|(_, since)| *since + LEFT_ALONE).min()
+    }
+}
+
+/// The signals that this process ignores.
+#[derive(Clone, Copy, Debug)]
+pub struct IgnoredSignals(u64);
+
+impl IgnoredSignals {
+    /// As it is now: to be asked before any handler is set. What was ignored around this process when
+    /// it was started should stay so, as SIGHUP under `nohup`.
+    pub fn now() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self(status.lines().find_map(|line| mask(line.strip_prefix("SigIgn:")?)).unwrap_or(0))
+    }
+
+    /// Whether a signal is among them, by its number.
+    pub fn contain(self, number: i32) -> bool {
+        let bit = u32::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        bit.and_then(|bit| self.0.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
+    }
+}
+
+fn mask(hex: &str) -> Option<u64> {
+    u64::from_str_radix(hex.trim(), 16).ok()
 }
 
 /// The children of this process, adopted ones included, dead ones as long as they are not reaped.
@@ -60,6 +106,10 @@ fn parent(pid: Pid) -> Option<Pid> {
 /// Whether a process is stopped by a signal or a debugger.
 pub(super) fn is_stopped(pid: Pid) -> bool {
     stat(pid).is_some_and(|stat| stat.starts_with(['T', 't']))
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    stat(pid).is_some_and(|stat| stat.starts_with('Z'))
 }
 
 /// "state parent …" of a process.
@@ -189,6 +239,15 @@ mod tests {
         while !is_stopped(pid) {}
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_signal_is_found_in_the_mask_by_its_number() {
+        let ignored = IgnoredSignals(mask("\t0000000000001001").unwrap());
+        let found: Vec<_> = (-1..=70).filter(|number| ignored.contain(*number)).collect();
+        assert_eq!(found, [1, 13]);
+        // Rust's own start ignores SIGPIPE.
+        assert!(IgnoredSignals::now().contain(13));
     }
 
     #[test]

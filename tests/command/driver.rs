@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use bellwether::command::group::{CommandSpec, Group};
 use bellwether::command::plan::Deadlines;
-use bellwether::command::processes::reap_strays;
+use bellwether::command::processes::Strays;
 use rustix::process::{getpid, set_child_subreaper};
 
 use crate::scene::{eventually_true, ms, now, pid_of, zombies_of};
@@ -59,10 +59,14 @@ fn first_process() {
         orphan_one();
     }
     eventually_true("twenty orphans and an own child to end", || zombies_of(getpid()) == 21);
-    reap_strays(&keep);
+    let mut strays = Strays::default();
+    strays.reap(&keep, now());
+    assert_eq!(zombies_of(getpid()), 21, "whoever waits for one of them comes first");
+    strays.reap(&keep, strays.look_again_at().unwrap());
     assert_eq!(zombies_of(getpid()), 1);
+    assert_eq!(strays.look_again_at(), None);
     assert_eq!(own.wait().unwrap().code(), Some(7));
-    reap_strays(&[]);
+    strays.reap(&[], now());
     assert_eq!(rustix::process::wait(rustix::process::WaitOptions::NOHANG).err(), no_children());
 }
 

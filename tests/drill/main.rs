@@ -15,6 +15,7 @@ mod support;
 
 mod one_line;
 mod run;
+mod signals;
 mod store_trouble;
 
 use std::thread;

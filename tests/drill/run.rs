@@ -2,7 +2,7 @@
 //! happens to them.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::support::beats::{BEAT, beat_after, beats, never_overlapped};
@@ -10,32 +10,60 @@ use crate::support::lock::Lock;
 use crate::support::{Log, Pasture, QUICK, bellwether, eventually, kill};
 
 /// A `bellwether run` of its own, killed when dropped.
-struct Runner {
+pub struct Runner {
     child: Child,
-    log: Log,
+    pub log: Log,
 }
 
 impl Runner {
-    fn start(name: &str, pasture: &Pasture, script: &str) -> Self {
+    pub fn start(name: &str, pasture: &Pasture, script: &str) -> Self {
         Self::start_with(name, pasture, &QUICK, script)
     }
 
-    fn start_with(name: &str, pasture: &Pasture, timing: &[&str], script: &str) -> Self {
-        let mut command = bellwether();
-        command.args(["run", "--store", &pasture.store(), "--identity", name]).args(timing);
-        command.args(["--", "sh", "-c", script]).current_dir(pasture.folder());
+    pub fn start_with(name: &str, pasture: &Pasture, timing: &[&str], script: &str) -> Self {
+        Self::begin(command(name, pasture, timing, script))
+    }
+
+    pub fn begin(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         Self { child, log }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         kill(name, self.child.id());
     }
 
-    fn exit_code(&mut self) -> Option<i32> {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    #[track_caller]
+    pub fn exit_code(&mut self) -> Option<i32> {
         eventually("it exits", || self.child.try_wait().unwrap()).code()
     }
+}
+
+/// `bellwether run`, to be started in whichever way.
+pub fn command(name: &str, pasture: &Pasture, timing: &[&str], script: &str) -> Command {
+    let mut command = bellwether();
+    command.args(["run", "--store", &pasture.store(), "--identity", name]).args(timing);
+    command.args(["--", "sh", "-c", script]).current_dir(pasture.folder());
+    command
+}
+
+/// The same under another program, such as `timeout 5`.
+pub fn under(wrapper: &[&str], command: &Command) -> Command {
+    let mut wrapped = Command::new(wrapper[0]);
+    wrapped.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped.current_dir(command.get_current_dir().unwrap());
+    wrapped
 }
 
 impl Drop for Runner {

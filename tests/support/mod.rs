@@ -21,6 +21,7 @@ pub mod lock;
 pub mod process;
 pub mod raw;
 pub mod static_binary;
+pub mod terminal;
 pub mod tmpfs;
 pub mod tools;
 
