@@ -157,10 +157,11 @@ impl Handle {
         let _ = self.request(Event::Copied(sign), None).await;
     }
 
-    /// Asks to leave the election, giving up on work and store after `grace`.
-    pub async fn shut_down(&self, grace: Duration) {
+    /// Asks to leave the election, giving up on work and store after `at_most`. An outcome that is
+    /// not in the record yet is tried to be left there until the lease ends.
+    pub async fn shut_down(&self, at_most: Duration) {
         // Who has left need not be asked to.
-        let _ = self.request(Event::Shutdown { give_up_at: self.now() + grace }, None).await;
+        let _ = self.request(Event::Shutdown { give_up_at: self.now() + at_most }, None).await;
     }
 
     /// How long ago the election's loop turned last.
@@ -331,7 +332,17 @@ impl<T: Timer, O: Order> Driver<T, O> {
             self.metrics.count_news(&self.election, item);
             log(&self.election, self.url.as_deref(), item);
         }
+        if let Action::Finished = action {
+            self.log_what_is_left();
+        }
         action
+    }
+
+    /// The others wait for a lease then, and whoever waits for them wants to know why.
+    fn log_what_is_left(&self) {
+        let Some((term, why)) = self.elector.left_to_run_out() else { return };
+        let election = &self.election;
+        tracing::warn!(%election, term, why, "left without freeing the lease: it runs out by itself");
     }
 
     /// Waits for what happens next, until `until` at most. What it gives back is gone from where it

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::client::{Client, InvalidSidecarUrl};
 use crate::election::clock::Clock;
+use crate::election::grace::Grace;
 use crate::election::lease::{
     ElectionName, InvalidElectionName, InvalidKey, InvalidNamespace, Namespace,
 };
@@ -336,7 +337,7 @@ pub struct ElectionConfig {
     /// For work that is done once: how many attempts may fail.
     pub max_attempts: Option<u32>,
     /// How long a shutdown waits for work.
-    pub shutdown_grace: Duration,
+    pub shutdown_grace: Grace,
 }
 
 /// A setting that is wrong, in words for whoever set it.
@@ -466,7 +467,7 @@ impl CandidateArgs {
             identity,
             timing,
             max_attempts: None,
-            shutdown_grace: self.shutdown_grace,
+            shutdown_grace: Grace::new(self.shutdown_grace),
         })
     }
 }

@@ -15,6 +15,7 @@
 pub mod clock;
 pub mod continuity;
 pub mod elector;
+pub mod grace;
 pub mod leadership;
 pub mod lease;
 pub mod order;

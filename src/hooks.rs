@@ -16,15 +16,13 @@ use crate::alarm::{Alarm, Timer};
 use crate::candidate::Handle;
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::election::clock::{BootTime, HostClock};
+use crate::election::grace::HOOK_KILL_AFTER;
 use crate::election::leadership::{Leadership, LossReason, StandingDown};
 use crate::election::lease::Term;
 use crate::election::order::Deadlines;
 
 /// Hooks at once, of all elections: an outage of the store ends them all in one moment.
 const AT_ONCE: usize = 16;
-
-/// How long a hook that was told to end has until it is killed.
-const KILL_AFTER: Duration = Duration::from_secs(2);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -53,11 +51,6 @@ impl Attendant {
         let Hooks { on_elected, on_lost, .. } = hooks;
         let hooks = Hooks { on_elected: aside(on_elected), on_lost: aside(on_lost), ..hooks };
         Self { hooks, free: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
-
-    /// How long a shutdown waits for the hooks after the elections have ended.
-    pub fn patience(&self) -> Duration {
-        self.hooks.shutdown_timeout + KILL_AFTER
     }
 
     /// Runs the hooks of one election until it is over and its last hook has ended.
@@ -178,7 +171,7 @@ impl Attendance {
         let hooks = &self.attendant.hooks;
         let timeout = if last { hooks.timeout.min(hooks.shutdown_timeout) } else { hooks.timeout };
         let stop_at = HostClock::boot() + timeout;
-        let deadlines = Deadlines { stop_at, kill_at: stop_at + KILL_AFTER };
+        let deadlines = Deadlines { stop_at, kill_at: stop_at + HOOK_KILL_AFTER };
         let mut group = Group::start(hook, deadlines)?;
         loop {
             tokio::select! {
@@ -190,7 +183,7 @@ impl Attendance {
                     self.due();
                     if matches!(due, Due::Elected(_)) && self.shutting_down() {
                         // What is left of the time is for the other hook.
-                        group.stop(HostClock::boot() + KILL_AFTER);
+                        group.stop(HostClock::boot() + HOOK_KILL_AFTER);
                     }
                 }
             }

@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 use super::Failure;
 use super::serve::no_timer;
 use crate::candidate::Handle;
+use crate::election::clock::{BootTime, HostClock};
 use crate::gate::{Gate, Rules};
 use crate::health::{self, Checks};
 use crate::hooks::{Attendant, Hooks};
@@ -51,11 +52,11 @@ impl Running {
         Ok(())
     }
 
-    /// Waits for the last hooks of elections that are over, but not for ever. Safe to cancel.
-    pub(super) async fn ended(&mut self) {
-        let Some(attendant) = &self.attendant else { return };
+    /// Waits for the last hooks of elections that are over, but not after `give_up_at`. Safe to cancel.
+    pub(super) async fn ended(&mut self, give_up_at: BootTime) {
+        let left = give_up_at.since(HostClock::boot());
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(attendant.patience(), all).await.is_err() {
+        if tokio::time::timeout(left, all).await.is_err() {
             tracing::warn!("hooks have not ended in time: they are stopped");
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use tokio::sync::watch;
 
+use self::unwritten::Unwritten;
 use super::Failure;
 use super::run::cannot_guard;
 use super::serve::{self, Sidecar};
@@ -16,6 +17,7 @@ use crate::command::group::CommandSpec;
 use crate::command::supervisor::{OwnEnd, Supervisor};
 use crate::config::{CandidateArgs, InvalidConfig, StoreArgs};
 use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::grace::Grace;
 use crate::election::leadership::Leadership;
 use crate::election::lease::{ElectionName, Term};
 use crate::election::outcome::Outcome;
@@ -24,6 +26,7 @@ use crate::platform;
 use crate::release;
 
 mod reset;
+mod unwritten;
 
 /// How often a log says who is waited for.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);
@@ -100,11 +103,12 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let command = CommandSpec::new(words.next().unwrap_or_default(), words)
         .env("BELLWETHER_KEY", key.as_str());
     let grace = config.shutdown_grace;
-    let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace);
+    let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace.of_work());
     if !args.no_stderr {
         supervisor = supervisor.keeping_stderr();
     }
     let once = Once {
+        unwritten: Unwritten::new(&key, &sidecar.election),
         key,
         max_attempts: args.max_attempts,
         election: sidecar.election.clone(),
@@ -119,6 +123,7 @@ struct Once {
     max_attempts: u32,
     election: Handle,
     waiting: Waiting,
+    unwritten: Unwritten,
 }
 
 /// Why the loop below ended.
@@ -138,7 +143,7 @@ impl Once {
         mut supervisor: Supervisor,
         signals: &mut Signals,
         timeout: Option<Duration>,
-        grace: Duration,
+        grace: Grace,
     ) -> Result<u8, Failure> {
         let mut timed_out = std::pin::pin!(after(timeout));
         let end = loop {
@@ -158,6 +163,7 @@ impl Once {
                     },
                 },
                 () = &mut timed_out => break End::TimedOut,
+                never = self.unwritten.follow() => match never {},
                 () = self.waiting.tick() => self.report(&supervisor),
             }
         };
@@ -165,6 +171,7 @@ impl Once {
         if let End::Asked(signal) = end {
             tracing::info!(signal = signal.name, "shutting down");
         }
+        self.unwritten.complain();
         sidecar.shut_down(grace).await;
         // The command, if it runs, is stopped and waited for while the candidate leaves.
         loop {
@@ -175,10 +182,15 @@ impl Once {
                     self.finish(end).await;
                 },
                 () = sidecar.left() => break,
+                never = self.unwritten.follow() => match never {},
                 signal = signals.second() => return Ok(serve::second_signal(signal)),
             }
         }
-        self.say(end)
+        self.unwritten.give_up();
+        // What was decided while it was leaving counts.
+        let decided = self.election.leadership().outcome;
+        let decided = decided.filter(|outcome| outcome.is_final(self.max_attempts));
+        self.say(decided.map_or(end, End::Final))
     }
 
     /// The outcome of the key, as soon as nobody is to try any more.
@@ -196,7 +208,7 @@ impl Once {
         }
     }
 
-    async fn finish(&self, end: OwnEnd) {
+    async fn finish(&mut self, end: OwnEnd) {
         let OwnEnd { code, term, started, stderr, work } = end;
         if code != 0 {
             tracing::warn!(key = self.key, term, code, "the attempt failed");
@@ -212,6 +224,7 @@ impl Once {
             attempts: 0,
             stderr: stderr.filter(|_| code != 0),
         };
+        self.unwritten.begin(term, code);
         if self.election.finish(outcome, work).await.is_err() {
             let key = &self.key;
             tracing::warn!(

@@ -12,6 +12,7 @@ use crate::client::{Client, ClientError, Hold, HoldStream, Leader};
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::config::SidecarArgs;
 use crate::election::clock::{BootTime, HostClock};
+use crate::election::grace::Grace;
 use crate::election::lease::Term;
 use crate::election::order::{Deadlines, Order};
 use crate::hold::HoldLine;
@@ -73,7 +74,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Hold::Granted(stream) => {
             let mut words = args.command.into_iter();
             let command = CommandSpec::new(words.next().unwrap_or_default(), words);
-            lead(&client, command, *stream, signals, args.shutdown_grace).await
+            lead(&client, command, *stream, signals, Grace::new(args.shutdown_grace)).await
         }
     }
 }
@@ -118,7 +119,7 @@ async fn lead(
     command: CommandSpec,
     mut stream: HoldStream,
     mut signals: Signals,
-    grace: Duration,
+    grace: Grace,
 ) -> Result<u8, Failure> {
     let (line, deadlines) = first_line(client, &mut stream).await?;
     let command = command.leading(&line.election, &line.identity, line.term);
@@ -152,7 +153,7 @@ async fn lead(
                 }
                 Asked::End(signal) => {
                     tracing::info!(signal = signal.name, "asked to end: stopping the command");
-                    held.end_within(grace);
+                    held.end_within(grace.of_work());
                 }
                 Asked::PassOn(number) => held.group.signal(number),
             },
@@ -264,9 +265,19 @@ impl Held {
             Ended::Exited { stopped: true, .. } if self.lost || self.patience.is_none() => None,
             other => other.code(),
         };
+        let term = self.term;
         match own {
-            Some(code) => tracing::info!(term = self.term, code, "the command ended"),
-            None => tracing::warn!(term = self.term, "the command was stopped: no longer leading"),
+            _ if ended == Ended::GuardLost => {
+                tracing::warn!(
+                    term,
+                    "the command and everything it started is killed, after its guard"
+                );
+            }
+            _ if ended.was_killed() => {
+                tracing::warn!(term, "the command had not ended in time, and was killed");
+            }
+            Some(code) => tracing::info!(term, code, "the command ended"),
+            None => tracing::warn!(term, "the command was stopped: no longer leading"),
         }
         own.unwrap_or(EXIT_UNDECIDED)
     }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::Failure;
 use super::serve::{self, Listen, Sidecar};
@@ -10,6 +9,7 @@ use super::signals::{Asked, Ending, Signals};
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::Supervisor;
 use crate::config::{ElectionArgs, GateArgs, TokenArgs};
+use crate::election::grace::Grace;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -41,7 +41,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let mut words = args.command.into_iter();
     let program = words.next().unwrap_or_default();
     let command = CommandSpec::new(program, words);
-    let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace);
+    let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace.of_work());
 
     let mut ending = None;
     let code = loop {
@@ -72,7 +72,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     }
 }
 
-async fn begin_to_end(sidecar: &Sidecar, signal: Ending, grace: Duration) -> Ending {
+async fn begin_to_end(sidecar: &Sidecar, signal: Ending, grace: Grace) -> Ending {
     tracing::info!(signal = signal.name, "shutting down");
     sidecar.shut_down(grace).await;
     signal

@@ -13,6 +13,7 @@ use super::{Failure, beside};
 use crate::candidate::{self, Driver, Handle, Health, Standing};
 use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
+use crate::election::grace::Grace;
 use crate::election::lease::{Candidate, ElectionName, Origin};
 use crate::gate::{Gate, Rules};
 use crate::health::Checks;
@@ -49,10 +50,11 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
 
     let signal = signals.end().await;
     tracing::info!(signal = signal.name, "shutting down");
+    let hooks_end_at = HostClock::boot() + config.shutdown_grace.until_hooks_are_left();
     sidecar.shut_down(config.shutdown_grace).await;
     let left = async {
         sidecar.left().await;
-        hooks.ended().await;
+        hooks.ended(hooks_end_at).await;
     };
     Ok(tokio::select! {
         () = left => 0,
@@ -120,9 +122,9 @@ impl Sidecar {
     }
 
     /// Begins to leave the elections.
-    pub(super) async fn shut_down(&self, grace: Duration) {
+    pub(super) async fn shut_down(&self, grace: Grace) {
         for election in self.elections() {
-            election.shut_down(grace).await;
+            election.shut_down(grace.until_left(&election.leadership().timing)).await;
         }
     }
 

@@ -168,6 +168,12 @@ impl Ended {
             Self::TooLate | Self::GuardLost => None,
         }
     }
+
+    /// Whether it was asked to end and had to be killed.
+    pub fn was_killed(self) -> bool {
+        const KILL: Exit = Exit::Signal(9);
+        matches!(self, Self::Exited { exit: KILL, stopped: true })
+    }
 }
 
 /// A command under guard.

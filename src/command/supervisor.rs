@@ -107,7 +107,7 @@ impl Supervisor {
                         return Ok(OwnEnd { code, term, started, stderr, work });
                     }
                     self.running = None;
-                    tracing::info!(term, "the command was stopped: no longer leading");
+                    log_end(ended, term);
                     if ended == Ended::GuardLost {
                         tokio::time::sleep(GUARD_LOST_PAUSE).await;
                     }
@@ -170,6 +170,24 @@ impl Running {
         match self.charge.order(view, now) {
             Order::GoOn(deadlines) => self.group.extend(deadlines),
             Order::End { kill_at } => self.group.stop(kill_at),
+        }
+    }
+}
+
+fn log_end(ended: Ended, term: Term) {
+    match ended {
+        Ended::TooLate => tracing::info!(term, "no longer leading: the command was not started"),
+        Ended::GuardLost => {
+            tracing::warn!(
+                term,
+                "the command and everything it started is killed, after its guard"
+            );
+        }
+        ended if ended.was_killed() => {
+            tracing::warn!(term, "the command had not ended in time, and was killed");
+        }
+        Ended::Exited { .. } | Ended::NotStarted(_) => {
+            tracing::info!(term, "the command was stopped: no longer leading");
         }
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::InvalidConfig;
 use crate::command::InvalidCommand;
 use crate::command::group::CommandSpec;
+use crate::election::grace::Grace;
 use crate::hooks::Hooks;
 
 /// What to run at changes.
@@ -59,7 +60,7 @@ impl HookArgs {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub fn check(self, shutdown_grace: Duration) -> Result<Option<Hooks>, InvalidConfig> {
+    pub fn check(self, shutdown_grace: Grace) -> Result<Option<Hooks>, InvalidConfig> {
         if self.hook_timeout.is_zero() {
             return Err(InvalidHook::Timeout.into());
         }
@@ -67,7 +68,7 @@ impl HookArgs {
             on_elected: command("--on-elected", self.on_elected)?,
             on_lost: command("--on-lost", self.on_lost)?,
             timeout: self.hook_timeout,
-            shutdown_timeout: self.hook_timeout.min(shutdown_grace),
+            shutdown_timeout: shutdown_grace.of_last_hook(self.hook_timeout),
         };
         let any = hooks.on_elected.is_some() || hooks.on_lost.is_some();
         Ok(any.then_some(hooks))

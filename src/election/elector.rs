@@ -316,6 +316,8 @@ pub struct Elector {
     work_under_way: bool,
     /// Set by a shutdown: when to give up.
     give_up_at: Option<BootTime>,
+    /// When the lease of the last write that is known to have been applied ends.
+    lease_ends_at: BootTime,
     /// When vacating began in a shutdown: it is given one call's time.
     vacating_since: Option<BootTime>,
 
@@ -360,6 +362,7 @@ impl Elector {
             resigned: None,
             work_under_way: false,
             give_up_at: None,
+            lease_ends_at: BootTime::ZERO,
             vacating_since: None,
             following: None,
             last_loss: None,
@@ -617,6 +620,7 @@ impl Elector {
     fn won(&mut self, now: BootTime, purpose: Purpose, sent_at: BootTime) {
         let term = self.watch.highest_term().unwrap_or_default();
         self.due_at = sent_at + self.timing.retry_period();
+        self.lease_ends_at = sent_at + self.timing.lease_duration();
         match purpose {
             Purpose::Look => {}
             Purpose::Acquire if now >= self.timing.leads_until(sent_at) => {
@@ -763,12 +767,37 @@ impl Elector {
 
     /// Whether a candidate that shuts down has nothing left to free, or no time left to free it.
     fn has_left(&self, now: BootTime) -> bool {
-        let Some(give_up_at) = self.give_up_at else { return false };
+        let Some(give_up_at) = self.gives_up_at() else { return false };
         let swapping = self.in_flight.as_ref().is_some_and(|call| call.record.is_some());
         let freed = !swapping && !self.unsure && !self.has_record_to_free();
-        let timeout = self.timing.call_timeout();
-        let tried = self.vacating_since.is_some_and(|since| now >= since + timeout);
+        let tried = self.tries_until().is_some_and(|until| now >= until);
         now >= give_up_at || (!self.work_under_way && (freed || tried))
+    }
+
+    fn gives_up_at(&self) -> Option<BootTime> {
+        self.give_up_at.map(|at| self.or_end_of_lease(at))
+    }
+
+    /// Until when a shutdown tries to vacate.
+    fn tries_until(&self) -> Option<BootTime> {
+        self.vacating_since.map(|since| self.or_end_of_lease(since + self.timing.call_timeout()))
+    }
+
+    /// An outcome that is lost is work done once more: it is worth the whole lease to leave it.
+    fn or_end_of_lease(&self, at: BootTime) -> BootTime {
+        if self.finish.is_some() { at.max(self.lease_ends_at) } else { at }
+    }
+
+    /// Of a candidate that has left: the term whose lease it did not free, and why it runs out.
+    pub fn left_to_run_out(&self) -> Option<(Term, &'static str)> {
+        let why = if self.work_under_way {
+            "leader-only work was not seen to end"
+        } else if self.has_record_to_free() {
+            "the store did not take the write that frees it"
+        } else {
+            "leader-only work ended too late"
+        };
+        self.owned_term().map(|term| (term, why))
     }
 
     fn may_stand(&self, now: BootTime) -> bool {
@@ -838,9 +867,8 @@ impl Elector {
         }
         let due = self.in_flight.is_none().then_some(due.max(self.not_before));
         let lapse = self.held.map(|held| self.timing.leads_until(held.sent_at));
-        let tried = self.vacating_since.map(|since| since + self.timing.call_timeout());
         let idle = now + self.timing.retry_period();
-        let wakes = [due, lapse, tried, self.give_up_at];
+        let wakes = [due, lapse, self.tries_until(), self.gives_up_at()];
         // Never now: whatever is due now was done in this step, and a driver must not spin.
         wakes.into_iter().flatten().fold(idle, BootTime::min).max(now + Duration::from_millis(1))
     }
@@ -848,7 +876,7 @@ impl Elector {
     fn call(&mut self, now: Now, purpose: Purpose) -> Action {
         let sent_at = now.boot;
         let timeout = sent_at + self.timing.call_timeout();
-        let deadline = self.give_up_at.map_or(timeout, |at| at.min(timeout));
+        let deadline = self.gives_up_at().map_or(timeout, |at| at.min(timeout));
         self.last_call = sent_at;
         if self.give_up_at.is_some() && self.wants_to_vacate(sent_at) {
             self.vacating_since.get_or_insert(sent_at);

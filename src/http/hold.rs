@@ -21,6 +21,7 @@ use super::access::Permitted;
 use super::{App, Seat, leader, problem, read_body};
 use crate::candidate::Work;
 use crate::election::clock::BootTime;
+use crate::election::grace::Grace;
 use crate::election::leadership::Leadership;
 use crate::election::order::{Charge, Order};
 use crate::hold::HoldLine;
@@ -29,20 +30,16 @@ use crate::host::Host;
 /// Holds at once. Each is a cron job or a hook that runs now: more than this many is a mistake.
 const MAX_HOLDS: usize = 64;
 
-/// How much later than it should a holder may close its connection: its guard may have to be
-/// pushed, which takes a second, and look for leftovers.
-const TOLERANCE: Duration = Duration::from_secs(2);
-
 /// The holds of one election.
 #[derive(Clone, Debug)]
 pub struct Holds {
     free: Arc<Semaphore>,
-    grace: Duration,
+    grace: Grace,
 }
 
 impl Holds {
     /// None yet. When stepping down on purpose, held work has `grace` to end.
-    pub fn new(grace: Duration) -> Self {
+    pub fn new(grace: Grace) -> Self {
         Self { free: Arc::new(Semaphore::new(MAX_HOLDS)), grace }
     }
 
@@ -89,7 +86,7 @@ pub(super) async fn hold(
     tracing::info!(term = tenure.term, "a hold begins");
     let (lines, stream) = mpsc::channel(1);
     let clock = host.boot_id().to_owned();
-    let charge = Charge::new(tenure, seat.holds.grace);
+    let charge = Charge::new(tenure, seat.holds.grace.of_work());
     let (overdue_at, given_up, work) = (None, false, Some(work));
     let hold = Hold { seat, view, charge, clock, lines, overdue_at, given_up, work, permit };
     tokio::spawn(hold.run());
@@ -165,7 +162,7 @@ impl Hold {
         let now = self.seat.election.now();
         let order = self.charge.order(&self.view.borrow_and_update(), now);
         if let Order::End { .. } = order {
-            self.overdue_at.get_or_insert(now + self.seat.holds.grace + TOLERANCE);
+            self.overdue_at.get_or_insert(now + self.seat.holds.grace.until_work_is_overdue());
         }
         let (election, tenure) = (self.seat.election.election(), self.charge.tenure());
         HoldLine::new(election.as_str(), &tenure.identity, tenure.term, &self.clock, order)

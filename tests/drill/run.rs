@@ -149,6 +149,35 @@ fn the_lease_is_kept_for_a_command_that_takes_longer_than_it_to_end() {
 }
 
 #[test]
+fn a_command_that_ignores_sigterm_is_killed_at_the_grace_and_the_lease_is_freed() {
+    let pasture = Pasture::new();
+    let timing = [&QUICK[..], &["--shutdown-grace", "1s"]].concat();
+    let stubborn = format!("trap '' TERM INT HUP; ({BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}");
+    for _ in 0..3 {
+        let mut runner = Runner::start_with("a", &pasture, &timing, &stubborn);
+        beat_after(&pasture, beats(&pasture).last().map_or(0, |beat| beat.term));
+        runner.signal("TERM");
+        assert_eq!(runner.exit_code(), Some(0));
+        eventually("its log", || runner.log.has_ended().then_some(()));
+        assert_eq!(runner.log.count("had not ended in time, and was killed"), 1);
+        assert_eq!(runner.log.count("lease vacated"), 1, "after the kill was seen");
+    }
+    never_overlapped(&pasture);
+}
+
+#[test]
+fn a_lease_that_cannot_be_freed_is_said_to_run_out() {
+    let pasture = Pasture::new();
+    let mut runner = Runner::start("a", &pasture, BEAT);
+    beat_after(&pasture, 0);
+    let _lock = Lock::take(&pasture);
+    runner.signal("TERM");
+    assert_eq!(runner.exit_code(), Some(0));
+    eventually("its log", || runner.log.has_ended().then_some(()));
+    assert_eq!(runner.log.count("left without freeing the lease: it runs out by itself"), 1);
+}
+
+#[test]
 fn a_killed_instance_leaves_no_command_behind() {
     let pasture = Pasture::new();
     let stubborn = format!("trap '' TERM INT HUP; ({BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}");

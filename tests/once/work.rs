@@ -1,6 +1,7 @@
 //! Who runs it, how often, and who learns of it.
 
-use crate::scene::{lines, once};
+use crate::scene::{Once, lines, once};
+use crate::support::lock::Lock;
 use crate::support::{Pasture, bellwether, eventually};
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -165,4 +166,41 @@ fn who_waits_is_told_and_does_not_have_to_look() {
     assert_eq!(runner.exit_code(), Some(0));
     assert_eq!(waiters.each_mut().map(|waiter| waiter.exit_code()), [Some(0); 2]);
     assert_eq!(lines(&pasture, "runs").len(), 0);
+}
+
+/// A command that has just succeeded while the store hangs, and an instance that is asked to end.
+fn unrecorded(pasture: &Pasture, lease: &[&str]) -> (Once, Lock) {
+    let args = [&["--key", "k", "--shutdown-grace", "100ms"], lease].concat();
+    let runner =
+        once(pasture, "a", &args, "echo run >> runs; until [ -e go ]; do sleep 0.02; done");
+    eventually("it runs", || (!lines(pasture, "runs").is_empty()).then_some(()));
+    let lock = Lock::take(pasture);
+    std::fs::write(pasture.folder().join("go"), "").unwrap();
+    eventually("it succeeds", || (runner.log.count("the command ended") > 0).then_some(()));
+    runner.signal("TERM");
+    eventually("it says so", || (runner.log.count("does not take its end") > 0).then_some(()));
+    (runner, lock)
+}
+
+#[test]
+fn a_success_that_the_store_takes_late_is_recorded_after_the_grace() {
+    let pasture = Pasture::new();
+    let lease = ["--lease-duration", "30s", "--renew-deadline", "20s"];
+    let (mut runner, lock) = unrecorded(&pasture, &lease);
+    // Longer than the grace, what is added to it, and the time of one call.
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    drop(lock);
+    assert_eq!(runner.exit_code(), Some(0), "it is done");
+    let mut next = once(&pasture, "b", &["--key", "k"], "echo run >> runs");
+    assert_eq!(next.exit_code(), Some(0));
+    assert_eq!(lines(&pasture, "runs").len(), 1);
+}
+
+#[test]
+fn a_success_that_cannot_be_recorded_is_not_lost_without_a_word() {
+    let pasture = Pasture::new();
+    let (mut runner, _lock) = unrecorded(&pasture, &[]);
+    assert_eq!(runner.exit_code(), Some(143));
+    eventually("its log", || runner.log.has_ended().then_some(()));
+    assert_eq!(runner.log.count("could not be recorded: it will be run again"), 1);
 }

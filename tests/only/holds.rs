@@ -89,6 +89,21 @@ fn shutting_down_waits_for_the_command_that_holds() {
 }
 
 #[test]
+fn a_shutdown_frees_the_lease_of_a_command_that_uses_its_whole_grace() {
+    let pasture = Pasture::new();
+    let mut sidecar = leader(&pasture, &["--shutdown-grace", "1s"]);
+    let other = standby(&pasture);
+    let mut only = Only::start(&sidecar, &pasture, &stubborn());
+    let term = beat_after(&pasture, 0).term;
+    sidecar.signal("TERM");
+    taken_over(&pasture, &other, term);
+    assert!(sidecar.wait().success());
+    assert_eq!(sidecar.log().count("lease vacated"), 1, "handed over, not run out");
+    assert_eq!(only.exit_code(), Some(75));
+    assert_eq!(only.log.count("had not ended in time, and was killed"), 1);
+}
+
+#[test]
 fn resigning_waits_for_the_command_that_holds_then_stays_down() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture, &[]);

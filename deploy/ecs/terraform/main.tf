@@ -58,8 +58,8 @@ locals {
       retries     = 3
       startPeriod = 30
     }
-    # It is told to stop when the application has ended. It may wait for the 20 s of the grace, and then
-    # for 3 s to vacate the lease: one call to the store.
+    # It is told to stop when the application has ended. It may wait for the 20 s of the grace, 2 s
+    # until a kill is seen, and 3 s to vacate the lease: one call to the store.
     stopTimeout = 30
     # With this, a store that was forgotten cannot become a file in each task, each with a leader of its
     # own.

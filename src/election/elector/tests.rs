@@ -1188,6 +1188,29 @@ fn an_outcome_whose_write_got_no_answer_is_looked_up_and_written_once() {
 }
 
 #[test]
+fn an_outcome_that_the_store_does_not_take_is_tried_until_the_lease_ends() {
+    for answers_again in [true, false] {
+        let mut world = World::leading();
+        world.finish(true);
+        // Over long before the lease is, which ends at 15 s; so is the time of one call.
+        world.send(shutdown(1_000));
+        world.run_without_store_until(14_000);
+        assert!(!world.finished, "the work would be done once more");
+        if answers_again {
+            world.run_until(15_000);
+            assert!(world.stored().outcome.as_ref().is_some_and(|outcome| outcome.succeeded));
+        } else {
+            world.run_without_store_until(15_000);
+            let (term, _) = world.elector.left_to_run_out().unwrap();
+            assert_eq!(term, 1);
+        }
+        assert!(world.finished);
+        let calls = world.calls.len();
+        assert!(calls < 30, "{calls} calls");
+    }
+}
+
+#[test]
 fn an_outcome_is_dropped_when_somebody_else_took_over() {
     let mut world = World::leading();
     world.run_without_store_until(11_000);

@@ -1,0 +1,110 @@
+//! The end of a command that is not in the record yet: until it is, the work counts as not done.
+
+use std::convert::Infallible;
+
+use tokio::sync::watch;
+
+use crate::candidate::Handle;
+use crate::election::clock::{BootTime, HostClock};
+use crate::election::leadership::Leadership;
+use crate::election::lease::Term;
+
+/// How a command ended, as long as that is not in the record.
+pub(super) struct Unwritten {
+    key: String,
+    view: watch::Receiver<Leadership>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy)]
+struct End {
+    term: Term,
+    code: u8,
+    /// When a person is told; none once that was done.
+    complain_at: Option<BootTime>,
+}
+
+impl Unwritten {
+    /// Nothing has ended yet.
+    pub(super) fn new(key: &str, election: &Handle) -> Self {
+        Self { key: key.to_owned(), view: election.watch(), end: None }
+    }
+
+    /// A command has ended, and the election was asked to leave that in the record.
+    pub(super) fn begin(&mut self, term: Term, code: u8) {
+        let patience = self.view.borrow().timing.call_timeout();
+        let complain_at = Some(HostClock::boot() + patience);
+        self.end = Some(End { term, code, complain_at });
+    }
+
+    /// Follows it to the record, and says what is in the way. Never done. Safe to cancel.
+    pub(super) async fn follow(&mut self) -> Infallible {
+        loop {
+            self.look();
+            let complain_at = self.end.and_then(|end| end.complain_at);
+            tokio::select! {
+                changed = self.view.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+                () = until(complain_at) => self.complain(),
+            }
+        }
+    }
+
+    /// Says that the end is not recorded yet, if it is not, once.
+    pub(super) fn complain(&mut self) {
+        self.look();
+        let key = &self.key;
+        if let Some(End { term, code, complain_at }) = &mut self.end
+            && complain_at.take().is_some()
+        {
+            tracing::warn!(
+                key,
+                term,
+                code,
+                "the command has ended, but the store does not take its end: trying until the lease ends"
+            );
+        }
+    }
+
+    /// The election is over.
+    pub(super) fn give_up(&mut self) {
+        self.look();
+        if let Some(end) = self.end.take() {
+            self.lament(end);
+        }
+    }
+
+    fn look(&mut self) {
+        let Some(end) = self.end else { return };
+        let (view, now) = (self.view.borrow_and_update().clone(), HostClock::boot());
+        let later = view.outcome.as_ref().filter(|outcome| outcome.term >= end.term);
+        let own = view.leading(now).or(view.draining(now));
+        // It may be left in a term that was being acquired when the command ended.
+        if later.is_some_and(|outcome| outcome.holder == view.candidate.identity) {
+            self.end = None;
+        } else if own.is_none()
+            && (later.is_some() || view.holder(now).is_some_and(|other| other.term > end.term))
+        {
+            self.end = None;
+            self.lament(end);
+        }
+    }
+
+    fn lament(&self, End { term, code, .. }: End) {
+        let key = &self.key;
+        tracing::error!(
+            key,
+            term,
+            code,
+            "the command has ended, but its end could not be recorded: it will be run again"
+        );
+    }
+}
+
+async fn until(at: Option<BootTime>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.since(HostClock::boot())).await,
+        None => std::future::pending().await,
+    }
+}

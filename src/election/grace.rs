@@ -1,0 +1,88 @@
+//! What `--shutdown-grace` allows to whom: every such time has its home here.
+//!
+//! Counted from the moment in which this instance steps down on purpose:
+//!
+//! ```text
+//! 0                     grace            + seen within         + one call
+//! |-----------------------|-------------------|-------------------|
+//!   work, and the last      what is left of     work that is still   the process
+//!   hook, were asked to     it is killed, and   there is overdue:    has left
+//!   end                     seen to be gone     its lease runs out
+//! ```
+//!
+//! The lease is vacated as soon as the work is seen to be gone, wherever on the line that is. Whoever
+//! stops the program from outside has to wait for longer than the whole line before it kills: with the
+//! defaults 20 s, 2 s and 2.7 s, and 30 s in all deployment files.
+
+use std::time::Duration;
+
+use super::timing::Timing;
+
+/// How much later than it should killed work may be seen to be gone: the guard may have to be pushed,
+/// which takes a second, and look for leftovers.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a hook that was asked to end has until it is killed.
+pub const HOOK_KILL_AFTER: Duration = Duration::from_secs(2);
+
+/// The setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grace(Duration);
+
+impl Grace {
+    /// As it was set.
+    pub const fn new(grace: Duration) -> Self {
+        Self(grace)
+    }
+
+    /// How long leader-only work may take to end, from SIGTERM to SIGKILL: that of `run` and `once`,
+    /// that under a hold, and that of an `only` which is itself asked to end.
+    pub fn of_work(self) -> Duration {
+        self.0
+    }
+
+    /// When the work is not waited for any longer: it was to be killed, and nobody saw its end. So a
+    /// command that ignores SIGTERM still frees the lease when it dies.
+    pub fn until_work_is_overdue(self) -> Duration {
+        self.0.saturating_add(SEEN_WITHIN)
+    }
+
+    /// When a shutdown leaves an election, whatever is still to be done: work that ended at the last
+    /// moment leaves time for the one call that vacates the lease.
+    pub fn until_left(self, timing: &Timing) -> Duration {
+        self.until_work_is_overdue().saturating_add(timing.call_timeout())
+    }
+
+    /// How long the last hook of a shutdown may take, which is told at the beginning of it.
+    pub fn of_last_hook(self, timeout: Duration) -> Duration {
+        timeout.min(self.0)
+    }
+
+    /// When a shutdown does not wait for hooks any longer: one that was running is killed, and then
+    /// the last one has its time, and is killed.
+    pub fn until_hooks_are_left(self) -> Duration {
+        self.0.saturating_add(HOOK_KILL_AFTER * 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn killed_work_is_waited_for_and_the_lease_is_vacated_within_what_platforms_wait() {
+        let (grace, timing) = (Grace::new(Duration::from_secs(20)), Timing::default());
+        assert!(grace.of_work() < grace.until_work_is_overdue());
+        assert!(grace.until_work_is_overdue() + timing.call_timeout() <= grace.until_left(&timing));
+        // TimeoutStopSec, stopTimeout and stop_grace_period in deploy/.
+        let killed_after = Duration::from_secs(30);
+        assert!(grace.until_left(&timing).max(grace.until_hooks_are_left()) < killed_after);
+    }
+
+    #[test]
+    fn the_longest_grace_does_not_overflow() {
+        let grace = Grace::new(Duration::MAX);
+        assert_eq!(grace.until_left(&Timing::default()), Duration::MAX);
+        assert_eq!(grace.until_hooks_are_left(), Duration::MAX);
+    }
+}
