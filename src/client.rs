@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::{Method, StatusCode, header};
 use serde::Deserialize;
 
+use crate::election::text;
 use crate::fetch::{self, Answer, Connection, HttpUrl, InvalidUrl, Reply};
 use crate::hold::{HoldLine, MAX_LINE};
 
@@ -34,7 +35,7 @@ impl FromStr for SidecarUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url: HttpUrl = text.parse().map_err(|InvalidUrl(shown)| InvalidSidecarUrl(shown))?;
         if url.has_query() {
-            return Err(InvalidSidecarUrl(text.escape_debug().to_string()));
+            return Err(InvalidSidecarUrl(url.to_string()));
         }
         Ok(Self(url))
     }
@@ -79,6 +80,15 @@ pub struct Leader {
     pub leader: bool,
     /// Who does, if anybody is known to.
     pub holder_identity: Option<String>,
+}
+
+impl Leader {
+    /// As it may be shown, whoever answers there.
+    fn checked(self) -> Self {
+        let holder_identity = self.holder_identity.as_deref().map(text::name);
+        let (election, identity) = (text::line(&self.election), text::name(&self.identity));
+        Self { election, identity, holder_identity, ..self }
+    }
 }
 
 /// A sidecar to ask.
@@ -173,7 +183,8 @@ impl Client {
     }
 
     fn read_leader(&self, answer: &Answer) -> Result<Leader, ClientError> {
-        serde_json::from_slice(&answer.body).map_err(|_| self.refused(answer.words()))
+        let leader = serde_json::from_slice(&answer.body);
+        leader.map(Leader::checked).map_err(|_| self.refused(answer.words()))
     }
 
     async fn within<T>(
@@ -219,7 +230,7 @@ impl HoldStream {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=end).collect();
-                return serde_json::from_slice(&line).ok();
+                return serde_json::from_slice(&line).ok().map(HoldLine::checked);
             }
             if self.read.len() > MAX_LINE {
                 return None;

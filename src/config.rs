@@ -14,6 +14,7 @@ use crate::election::grace::Grace;
 use crate::election::lease::{
     ElectionName, InvalidElectionName, InvalidKey, InvalidNamespace, Namespace,
 };
+use crate::election::text;
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
 use crate::release::UnknownRelease;
@@ -264,6 +265,13 @@ impl TokenArgs {
     }
 }
 
+/// A file as a complaint names it: where a path belongs, the secret itself may stand.
+fn shown(file: &Path) -> String {
+    let name = file.to_string_lossy();
+    let is_path = name.contains('/') && !text::may_hold_secret(&name);
+    if is_path || file.exists() { text::line(&name) } else { "the file that was named".to_owned() }
+}
+
 fn read_token(file: Option<&Path>) -> Result<Option<String>, InvalidConfig> {
     let Some(file) = file else { return Ok(None) };
     let text = std::fs::read_to_string(file)
@@ -371,7 +379,7 @@ pub enum InvalidConfig {
     #[error("{0}")]
     Store(#[from] InvalidStoreUrl),
     /// The file of `--store-file`.
-    #[error("cannot read the store URL from {}: {error}", file.display())]
+    #[error("cannot read the store URL from {}: {error}", shown(file))]
     StoreFile {
         /// As given.
         file: PathBuf,
@@ -388,7 +396,7 @@ pub enum InvalidConfig {
     #[error("{0}")]
     Sidecar(#[from] InvalidSidecarUrl),
     /// The file of `--token-file`.
-    #[error("cannot read the token from {}: {error}", file.display())]
+    #[error("cannot read the token from {}: {error}", shown(file))]
     TokenFile {
         /// As given.
         file: PathBuf,
@@ -398,7 +406,7 @@ pub enum InvalidConfig {
     /// What is in the file of `--token-file`. The text itself is not repeated.
     #[error(
         "the text in {} cannot be a token: use at least {MIN_TOKEN} letters, digits or signs, \
-         without spaces", .0.display()
+         without spaces", shown(.0)
     )]
     Token(PathBuf),
     /// Nothing to put the default store into.

@@ -19,6 +19,8 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
+use crate::election::text;
+
 /// The longest head of an answer, in bytes: that of any server's.
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -33,7 +35,7 @@ pub struct HttpUrl {
     target: String,
 }
 
-/// Why a text is not an [`HttpUrl`]: the text, without a password.
+/// Why a text is not an [`HttpUrl`]: the text, without a password and without its query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an http:// URL")]
 pub struct InvalidUrl(pub String);
@@ -42,11 +44,7 @@ impl FromStr for HttpUrl {
     type Err = InvalidUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || {
-            // Before an '@' stands a password.
-            let shown = text.rsplit_once('@').map(|(_, rest)| format!("…@{rest}"));
-            InvalidUrl(shown.unwrap_or_else(|| text.to_owned()).escape_debug().to_string())
-        };
+        let invalid = || InvalidUrl(without_secrets(text));
         let uri: Uri = text.parse().map_err(|_| invalid())?;
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
         let authority = authority.ok_or_else(invalid)?;
@@ -64,6 +62,16 @@ impl FromStr for HttpUrl {
             target: uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
         })
     }
+}
+
+/// Before an '@' stands a password, and after a '?' may stand another secret.
+fn without_secrets(text: &str) -> String {
+    let (login, rest) = text.rsplit_once('@').map_or(("", text), |(_, rest)| ("…@", rest));
+    let (rest, query) = rest.split_once(['?', '#']).map_or((rest, ""), |(url, _)| (url, "?…"));
+    // Of what is no URL nothing is known.
+    let known = rest.split_once("://").map_or(rest, |(_, rest)| rest);
+    let rest = if text::may_hold_secret(known) { "…".to_owned() } else { text::line(rest) };
+    format!("{login}{rest}{query}")
 }
 
 impl HttpUrl {
@@ -113,10 +121,10 @@ impl Answer {
             error: String,
         }
         match serde_json::from_slice::<Words>(&self.body) {
-            Ok(words) => words.error,
+            Ok(words) => text::message(&words.error),
             Err(_) => {
-                let text: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
-                format!("{} {}", self.status, text.trim().escape_debug())
+                let begin: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
+                format!("{} {}", self.status, text::message(begin.trim()))
             }
         }
     }
@@ -272,6 +280,9 @@ mod tests {
             "http://a b",
             "http://u:secret@localhost",
             "http://localhost:99999",
+            "https://h/?key=secret",
+            "http://h:x/?user=a@b&key=secret",
+            "h/#secret",
         ] {
             let error = bad.parse::<HttpUrl>().unwrap_err().to_string();
             assert!(!error.contains("secret") && error.contains("http://"), "{bad}: {error}");

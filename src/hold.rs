@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::election::clock::BootTime;
 use crate::election::lease::Term;
 use crate::election::order::{Deadlines, Order};
+use crate::election::text;
 
 /// No line is longer, in bytes: the longest identity, election and clock fit many times.
 pub const MAX_LINE: usize = 8 * 1024;
@@ -49,6 +50,13 @@ impl HoldLine {
             until_boot_ms: until.map(millis),
             kill_at_boot_ms: millis(kill_at),
         }
+    }
+
+    /// The line as it may be shown, whoever sent it.
+    #[must_use]
+    pub fn checked(self) -> Self {
+        let (election, identity) = (text::line(&self.election), text::name(&self.identity));
+        Self { election, identity, ..self }
     }
 
     /// The order that the line gives. A line that contradicts itself orders the end.

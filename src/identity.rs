@@ -5,11 +5,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::election::lease::Candidate;
+use crate::election::text::{self, MAX_LINE};
 use crate::platform::kubernetes::{self, Pod};
 use crate::platform::{Surroundings, ec2, ecs};
-
-/// The longest identity: what fits on a line of a log and in a column of a table.
-const MAX_LENGTH: usize = 256;
 
 /// How long the platform may take to say who this is. Its metadata services are on the same host
 /// and answer in milliseconds; a start is never held up for two seconds by a name.
@@ -17,7 +15,7 @@ const LIMIT: Duration = Duration::from_millis(1_500);
 
 /// Why a text cannot be an identity.
 #[derive(Debug, thiserror::Error)]
-#[error("'{0}' cannot be an identity: use 1 to {MAX_LENGTH} printable characters")]
+#[error("'{0}' cannot be an identity: use 1 to {MAX_LINE} printable characters")]
 pub struct InvalidIdentity(String);
 
 /// Checks an identity that a person chose.
@@ -26,11 +24,11 @@ pub struct InvalidIdentity(String);
 ///
 /// When it is empty, too long, or would break the line that shows it.
 pub fn parse(text: &str) -> Result<String, InvalidIdentity> {
-    let printable = !text.is_empty() && !text.chars().any(char::is_control);
-    if printable && text.chars().count() <= MAX_LENGTH {
+    let printable = !text.trim().is_empty() && text::is_line(text);
+    if printable && text.chars().count() <= text::MAX_LINE {
         Ok(text.to_owned())
     } else {
-        Err(InvalidIdentity(text.escape_debug().to_string()))
+        Err(InvalidIdentity(text::given(text)))
     }
 }
 
@@ -71,7 +69,7 @@ impl Identity {
         }
     }
 
-    /// Says in the log where it was found.
+    /// Says in the log where it was found. What a platform says is printable: see [`find`].
     pub fn announce(&self) {
         let identity = &self.name;
         match &self.from {
@@ -108,7 +106,20 @@ async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
             None
         }
     }
-    .unwrap_or_else(|| Identity { name: hostname.to_owned(), from: Some(Source::Host) })
+    .unwrap_or_else(|| Identity { name: named_by_host(hostname), from: Some(Source::Host) })
+}
+
+/// The name of a host can be anything, or nothing, in containers and on phones.
+fn named_by_host(hostname: &str) -> String {
+    parse(hostname).unwrap_or_else(|_| {
+        let name = format!("host-{:08x}", fastrand::u32(..));
+        tracing::warn!(
+            name,
+            "the name of this host cannot be an identity: using a random one. --identity chooses \
+             another"
+        );
+        name
+    })
 }
 
 fn warn(why: &str) {
@@ -124,6 +135,7 @@ async fn ask(surroundings: Surroundings<'_>, hostname: &str) -> Option<Result<Id
         return Some(on_ecs(metadata).await.map_err(|why| format!("ECS: {why}")));
     }
     if let Some(Pod { name, namespace }) = kubernetes::pod(surroundings, hostname) {
+        let namespace = namespace.as_deref().map(text::line);
         return Some(Ok(Identity { name, from: Some(Source::Kubernetes { namespace }) }));
     }
     let metadata = ec2::Metadata::here(surroundings)?;
@@ -134,7 +146,8 @@ async fn on_ecs(metadata: Result<ecs::Metadata, String>) -> Result<Identity, Str
     let task = metadata?.task().await?;
     let name = task.task_arn.ok_or("it gives no TaskARN")?;
     let definition = [task.family, task.revision].into_iter().flatten().collect::<Vec<_>>();
-    Ok(Identity { name, from: Some(Source::Ecs { definition: definition.join(":") }) })
+    let definition = text::line(&definition.join(":"));
+    Ok(Identity { name, from: Some(Source::Ecs { definition }) })
 }
 
 async fn on_ec2(metadata: Result<ec2::Metadata, String>) -> Result<Identity, String> {

@@ -19,6 +19,7 @@ use crate::election::clock::Clock;
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Term, Version};
+use crate::election::text;
 use dynamodb::DynamoDbStore;
 use namespaced::Namespaced;
 use postgres::PostgresStore;
@@ -58,7 +59,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     ///
     /// See [`StoreError`]. A record of a shape that this version does not know is
-    /// [`StoreError::Misconfigured`]; it is left as it is.
+    /// [`StoreError::Misconfigured`]; it is left as it is. What is read is handed on
+    /// [`LeaseRecord::checked`].
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError>;
 
     /// Replaces the record if its version is `expected`, or creates it if `expected` is none and
@@ -136,14 +138,16 @@ impl FromStr for StoreUrl {
         if text.starts_with("dynamodb:") {
             return Ok(Self::DynamoDb(Box::new(dynamodb::Target::parse(text)?)));
         }
-        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let target = postgres::Target::parse(text, &|name| std::env::var(name).ok())?;
             return Ok(Self::Postgres(Box::new(target)));
         }
         let path = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl::UnknownScheme)?;
         let path = path.strip_prefix("//").unwrap_or(path);
         let is_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '\0']);
-        if !is_file || path.starts_with(':') {
+        // What looks like a user and a password is no folder.
+        let is_login = !path.starts_with('/') && path.contains('@');
+        if !is_file || is_login || path.starts_with(':') {
             return Err(InvalidStoreUrl::NoPath);
         }
         Ok(Self::Sqlite { path: PathBuf::from(path), create_folder: false })
@@ -231,10 +235,10 @@ pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dy
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// It may work the next time. A write may have been applied.
-    #[error("{0}")]
+    #[error("{}", text::message(.0))]
     Unavailable(String),
     /// It will not work until a person does what the message says.
-    #[error("{0}")]
+    #[error("{}", text::message(.0))]
     Misconfigured(String),
 }
 

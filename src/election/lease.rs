@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::clock::WallTime;
 use super::outcome::Outcome;
+use super::text;
 
 /// The longest lease duration that a record may carry.
 ///
@@ -44,11 +45,11 @@ impl ElectionName {
     ///
     /// When the key is empty, longer than 255 bytes, or not printable on one line.
     pub fn once(key: &str) -> Result<Self, InvalidKey> {
-        let printable = !key.chars().any(|c| c.is_control() || c.is_whitespace());
+        let printable = text::is_line(key) && !key.chars().any(char::is_whitespace);
         if (1..=MAX_KEY).contains(&key.len()) && printable {
             Ok(Self(format!("{ONCE}{key}")))
         } else {
-            Err(InvalidKey(key.escape_debug().to_string()))
+            Err(InvalidKey(text::given(key)))
         }
     }
 
@@ -106,7 +107,7 @@ impl FromStr for ElectionName {
         if is_name(text) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidElectionName(text.to_owned()))
+            Err(InvalidElectionName(text::given(text)))
         }
     }
 }
@@ -151,7 +152,7 @@ impl FromStr for Namespace {
         if is_name(text) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidNamespace(text.escape_debug().to_string()))
+            Err(InvalidNamespace(text::given(text)))
         }
     }
 }
@@ -203,7 +204,7 @@ impl Origin {
     /// A text of a platform or a record; none if it is empty, too long, or not printable on a line.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        let printable = !text.is_empty() && !text.chars().any(char::is_control);
+        let printable = !text.is_empty() && text::is_line(&text);
         (printable && text.chars().count() <= MAX_ORIGIN).then_some(Self(text))
     }
 
@@ -239,6 +240,18 @@ pub struct LeaseRecord {
 }
 
 impl LeaseRecord {
+    /// The record as a store has to show it: whoever can write to the store can write anything into
+    /// its texts. An identity and an incarnation that this program wrote stay what they are.
+    #[must_use]
+    pub fn checked(mut self) -> Self {
+        if let Some(holder) = &mut self.holder {
+            holder.identity = text::name(&holder.identity);
+            holder.incarnation = text::line(&holder.incarnation);
+        }
+        self.outcome = self.outcome.map(|outcome| Box::new(outcome.checked()));
+        self
+    }
+
     /// Whether `candidate` is the holder: the same process, not just the same identity.
     pub fn is_held_by(&self, candidate: &Candidate) -> bool {
         self.holder.as_ref() == Some(candidate)

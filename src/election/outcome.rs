@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lease::Term;
+use super::text;
 
 /// How the last attempt at the work of a key ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,18 @@ impl Outcome {
     /// Whether nobody is to try any more, when `max_attempts` are allowed.
     pub fn is_final(&self, max_attempts: u32) -> bool {
         self.succeeded || self.attempts >= max_attempts
+    }
+
+    /// Without what a terminal would obey, in the texts that others wrote.
+    #[must_use]
+    pub(super) fn checked(self) -> Self {
+        Self {
+            holder: text::name(&self.holder),
+            started: text::line(&self.started),
+            finished: text::line(&self.finished),
+            stderr: self.stderr.as_deref().map(text::lines),
+            ..self
+        }
     }
 
     /// As stores keep it: one JSON object.

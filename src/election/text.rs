@@ -9,6 +9,9 @@ pub const MAX_LINE: usize = 256;
 /// The longest text of several lines, in characters: what is kept of a command's standard error.
 pub const MAX_LINES: usize = 4096;
 
+/// The longest error: ours name what to do, with a statement of SQL in it at the longest.
+const MAX_MESSAGE: usize = 2048;
+
 /// Stands for what is not shown.
 const HIDDEN: &str = "…";
 
@@ -34,10 +37,21 @@ pub fn line(text: &str) -> String {
     within(MAX_LINE, text.chars().map(plain))
 }
 
+/// The name of a candidate, which has one.
+pub fn name(text: &str) -> String {
+    if text.trim().is_empty() { "(nameless)".to_owned() } else { line(text) }
+}
+
 /// A text of several lines, likewise.
 pub fn lines(text: &str) -> String {
     let kept = |c| if matches!(c, '\n' | '\t') { c } else { plain(c) };
     within(MAX_LINES, text.chars().map(kept))
+}
+
+/// What an error says, on one line.
+pub fn message(text: &str) -> String {
+    let kept = |c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { plain(c) };
+    within(MAX_MESSAGE, text.chars().map(kept))
 }
 
 /// A text of any length for a line of the log: lines become spaces.

@@ -37,7 +37,7 @@ impl MemoryStore {
 
     fn show(&self, entry: &Entry) -> Observed {
         Observed {
-            record: entry.record.clone(),
+            record: entry.record.clone().checked(),
             version: Version::new(entry.writes.to_string()),
             remaining: Some(entry.expires.since(self.clock.now().boot)),
             outlived: false,

@@ -436,7 +436,8 @@ impl Shared {
                 renew_time: wall(row.try_get("renew_time")?),
                 outcome: outcome.map(Box::new),
                 origin: row.try_get::<Option<String>, _>("origin")?.and_then(Origin::new),
-            },
+            }
+            .checked(),
             version: Version::new(row.try_get::<String, _>("version")?),
             remaining: self.host()?.remaining(&boot_id, expires, now),
             outlived: false,

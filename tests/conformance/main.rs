@@ -35,6 +35,7 @@ macro_rules! conformance {
             a_renewal_keeps_the_term_and_changes_the_version,
             vacating_keeps_the_term,
             every_field_comes_back_as_written,
+            what_a_terminal_would_obey_does_not_come_back,
             a_table_of_an_older_version_keeps_working,
             expiry_is_judged_by_the_store,
             a_record_of_unknown_shape_is_refused_without_damage,

@@ -168,6 +168,40 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
 }
 
 /// Written before records said where their holder runs.
+pub async fn what_a_terminal_would_obey_does_not_come_back(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let hostile = "a\u{1b}[2J\r\nb\u{9b}\u{202e}".to_owned();
+    let shown = "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}\u{fffd}";
+    let outcome = Outcome {
+        started: hostile.clone(),
+        finished: hostile.clone(),
+        stderr: Some(format!("one\n{hostile}\n")),
+        ..outcome(&hostile)
+    };
+    let written = LeaseRecord {
+        holder: Some(Candidate { identity: hostile.clone(), incarnation: hostile.clone() }),
+        outcome: Some(Box::new(outcome)),
+        ..record(subject, None, 1)
+    };
+    let version = won(&*store, &name, None, &written).await;
+    let found = observed(&*store, &name).await;
+    let refused = lost(&*store, &name, None, &written).await.unwrap();
+    let [(_, listed)] = &store.list().await.unwrap()[..] else { panic!("one record") };
+    assert_eq!(found.version, version);
+    for LeaseRecord { holder, outcome, .. } in [&found.record, &refused.record, &listed.record] {
+        let (holder, outcome) = (holder.clone().unwrap(), outcome.clone().unwrap());
+        for text in [holder.identity, holder.incarnation, outcome.holder] {
+            assert_eq!(text, shown);
+        }
+        assert_eq!((outcome.started.as_str(), outcome.finished.as_str()), (shown, shown));
+        assert_eq!(
+            outcome.stderr.unwrap(),
+            format!("one\n{}\n", shown.replacen("\u{fffd}b", "\nb", 1))
+        );
+    }
+}
+
 pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
     let (store, name) = (subject.store(), election("default"));
     store.init().await.unwrap();

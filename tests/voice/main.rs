@@ -11,4 +11,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../dynamodb/emulator.rs"]
+mod emulator;
+#[path = "../postgres/server.rs"]
+mod server;
+
+mod hostile;
 mod jammed;
+mod secrets;

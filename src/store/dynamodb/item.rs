@@ -148,7 +148,8 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
             renew_time: wall(item, "renew_time")?,
             outcome: outcome(item)?.map(Box::new),
             origin: optional(item, "origin")?.and_then(Origin::new),
-        },
+        }
+        .checked(),
         version: Version::new(required(item, "version")?),
         // One that cannot be read is as good as none: the lease is watched then.
         expires: optional(item, "expires")?.and_then(read_time),

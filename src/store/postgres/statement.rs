@@ -463,7 +463,8 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
             renew_time: wall(text("renew_time")?),
             outcome: outcome.map(Box::new),
             origin: text("origin")?.and_then(Origin::new),
-        },
+        }
+        .checked(),
         version: version(&text("version")?.unwrap_or_default(), text("timeline")?.as_deref()),
         // The clock of another server is not what wrote this expiry.
         remaining: (!outlived).then_some(remaining),
