@@ -125,6 +125,12 @@ pub enum InvalidStoreUrl {
     /// See [`postgres::InvalidTarget`].
     #[error(transparent)]
     Postgres(#[from] postgres::InvalidTarget),
+    /// A password with a character in it that ends the login.
+    #[error(
+        "the store URL has an '@' behind a '/', '?' or '#': write special characters in the user and \
+         the password as %XX"
+    )]
+    BrokenLogin,
     /// An SQLite URL without a usable path.
     #[error("the store URL names no file: use sqlite:///PATH/leases.db, with a path and no '?'")]
     NoPath,
@@ -139,6 +145,9 @@ impl FromStr for StoreUrl {
             return Ok(Self::DynamoDb(Box::new(dynamodb::Target::parse(text)?)));
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            if has_broken_login(text) {
+                return Err(InvalidStoreUrl::BrokenLogin);
+            }
             let target = postgres::Target::parse(text, &|name| std::env::var(name).ok())?;
             return Ok(Self::Postgres(Box::new(target)));
         }
@@ -152,6 +161,16 @@ impl FromStr for StoreUrl {
         }
         Ok(Self::Sqlite { path: PathBuf::from(path), create_folder: false })
     }
+}
+
+/// Whether what is left of a login stands in the path, or before the value of a parameter: shown
+/// there as the name of a database or a parameter, it would tell a part of the password.
+fn has_broken_login(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = path.split_once(['/', '#']).map_or("", |(_, path)| path);
+    let mut names = query.split('&').map(|part| part.split('=').next().unwrap_or_default());
+    path.contains('@') || names.any(|name| name.contains('@'))
 }
 
 impl StoreUrl {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::election::lease::ElectionName;
+use crate::election::text;
 use crate::store::aws::Choice;
 
 /// The URL, in short, for messages.
@@ -39,12 +40,13 @@ pub enum InvalidTarget {
     Table,
     /// A parameter that does not exist.
     #[error(
-        "the store URL has an unknown parameter '{0}': known are region, endpoint, profile and \
-         prefix"
+        "the store URL has an unknown parameter '{}': known are region, endpoint, profile and \
+         prefix",
+        text::given(.0)
     )]
     UnknownParameter(String),
     /// A parameter twice, or without a value.
-    #[error("the store URL has the parameter '{0}' twice, or without a value")]
+    #[error("the store URL has the parameter '{}' twice, or without a value", text::given(.0))]
     BadParameter(String),
     /// An endpoint that is none.
     #[error("the endpoint in the store URL has to begin with http:// or https://")]

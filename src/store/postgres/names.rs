@@ -12,8 +12,9 @@ pub struct Names {
 pub enum InvalidName {
     /// It would have to be quoted in everybody's SQL.
     #[error(
-        "'{0}' is not a plain name for a schema or a table: \
-         use lower-case letters, digits and '_', beginning with a letter or '_'"
+        "'{}' is not a plain name for a schema or a table: \
+         use lower-case letters, digits and '_', beginning with a letter or '_'",
+        crate::election::text::given(.0)
     )]
     NotPlain(String),
     /// Together they name the channel of the notifications, and Postgres has room for 63 bytes.

@@ -11,6 +11,7 @@ use super::hosts::{self, Authority, Host};
 use super::iam::Iam;
 use super::names::{InvalidName, Names};
 use super::service;
+use crate::election::text;
 
 /// How a variable of the environment is looked up: the process's own, or a test's.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -62,14 +63,15 @@ pub enum InvalidTarget {
     Unreadable(String),
     /// A parameter that nobody reads.
     #[error(
-        "the store's postgres URL, or its service, has a parameter '{0}' that bellwether does not \
+        "the store's postgres URL, or its service, has a parameter '{}' that bellwether does not \
          know: remove it, or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, schema, \
          table, auth, region, host, port, user, password, dbname, service, application_name, \
-         target_session_attrs, load_balance_hosts)"
+         target_session_attrs, load_balance_hosts)",
+        text::given(.0)
     )]
     UnknownParameter(String),
     /// A parameter or a variable with a value that means nothing.
-    #[error("{name} is '{value}', but {expected}")]
+    #[error("{name} is '{}', but {expected}", text::given(value))]
     BadValue {
         /// The parameter of the URL, or the variable.
         name: String,
