@@ -12,6 +12,7 @@ use crate::logs::{self, say};
 
 mod beside;
 mod complaint;
+mod copies;
 mod healthcheck;
 mod init;
 mod install;

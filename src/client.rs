@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::{Method, StatusCode, header};
 use serde::Deserialize;
 
+use crate::election::clock::{BootTime, HostClock};
 use crate::election::text;
 use crate::fetch::{self, Answer, Connection, HttpUrl, InvalidUrl, Reply};
 use crate::hold::{HoldLine, MAX_LINE};
@@ -162,13 +163,15 @@ impl Client {
     /// When there is no answer in time, or the sidecar refuses for another reason than that
     /// this instance does not lead.
     pub async fn hold(&self) -> Result<Hold, ClientError> {
+        let asked = HostClock::boot();
         self.within(self.limit, async {
             let Reply { response, connection } =
                 self.request(Method::POST, "/hold", String::new()).await?;
             if response.status() != StatusCode::OK {
                 return Ok(Err(fetch::whole(response, MAX_ANSWER).await?));
             }
-            Ok(Ok(HoldStream { connection, body: response.into_body(), read: Vec::new() }))
+            let body = response.into_body();
+            Ok(Ok(HoldStream { asked, connection, body, read: Vec::new() }))
         })
         .await
         .and_then(|granted| match granted {
@@ -217,6 +220,8 @@ impl Client {
 /// The lines of a hold.
 #[derive(Debug)]
 pub struct HoldStream {
+    /// When it was asked for.
+    pub asked: BootTime,
     connection: Connection,
     body: Incoming,
     /// What has arrived beyond the last line.

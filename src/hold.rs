@@ -24,19 +24,27 @@ pub struct HoldLine {
     pub leader: bool,
     /// The term that the work was begun in. It does not change.
     pub term: Term,
-    /// Which boot of which clock the times are readings of: [`crate::host::Host::boot_id`]. On any
+    /// Which boot of which clock the times are readings of: [`crate::host::Host::clock`]. On any
     /// other clock they mean nothing.
     pub clock: String,
+    /// What that clock showed when the line was written: what is shown as its name may be made up.
+    /// Milliseconds of `CLOCK_BOOTTIME`, rounded down, as those below.
+    pub boot_ms: u64,
     /// Until when the work may go on if no other line comes; none if it has to end now.
-    /// Milliseconds of `CLOCK_BOOTTIME`, rounded down.
     pub until_boot_ms: Option<u64>,
-    /// When whatever is left of the work has to be killed. In the same milliseconds.
+    /// When whatever is left of the work has to be killed.
     pub kill_at_boot_ms: u64,
 }
 
 impl HoldLine {
     /// Puts an order into a line.
-    pub fn new(election: &str, identity: &str, term: Term, clock: &str, order: Order) -> Self {
+    pub fn new(
+        election: &str,
+        identity: &str,
+        term: Term,
+        (clock, now): (&str, BootTime),
+        order: Order,
+    ) -> Self {
         let (until, kill_at) = match order {
             Order::GoOn(deadlines) => (Some(deadlines.stop_at), deadlines.kill_at),
             Order::End { kill_at } => (None, kill_at),
@@ -47,6 +55,7 @@ impl HoldLine {
             leader: until.is_some(),
             term,
             clock: clock.to_owned(),
+            boot_ms: millis(now),
             until_boot_ms: until.map(millis),
             kill_at_boot_ms: millis(kill_at),
         }
@@ -57,6 +66,12 @@ impl HoldLine {
     pub fn checked(self) -> Self {
         let (election, identity) = (text::line(&self.election), text::name(&self.identity));
         Self { election, identity, ..self }
+    }
+
+    /// Whether the line was written between two readings of this process's own clock, which is
+    /// shown as `clock`: then its times are of the same one.
+    pub fn is_of(&self, clock: &str, asked: BootTime, received: BootTime) -> bool {
+        self.clock == clock && (millis(asked)..=millis(received)).contains(&self.boot_ms)
     }
 
     /// The order that the line gives. A line that contradicts itself orders the end.
@@ -85,7 +100,7 @@ mod tests {
     fn orders_survive_being_written_and_read() {
         let deadlines = Deadlines { stop_at: time(10_000), kill_at: time(12_500) };
         for order in [Order::GoOn(deadlines), Order::End { kill_at: time(7) }] {
-            let line = HoldLine::new("default", "a", 3, "boot/ns", order);
+            let line = HoldLine::new("default", "a", 3, ("boot/0.0", time(5)), order);
             let text = serde_json::to_string(&line).unwrap();
             let read: HoldLine = serde_json::from_str(&text).unwrap();
             assert_eq!((read.order(), read), (order, line), "{text}");
@@ -95,6 +110,18 @@ mod tests {
     #[test]
     fn times_are_never_rounded_up() {
         let at = BootTime::from_duration(Duration::from_micros(1_999));
-        assert_eq!(HoldLine::new("e", "a", 1, "c", Order::End { kill_at: at }).kill_at_boot_ms, 1);
+        let line = HoldLine::new("e", "a", 1, ("c", at), Order::End { kill_at: at });
+        assert_eq!((line.kill_at_boot_ms, line.boot_ms), (1, 1));
+    }
+
+    #[test]
+    fn a_clock_that_only_has_the_same_name_is_another_one() {
+        let line = HoldLine::new("e", "a", 1, ("c", time(70)), Order::End { kill_at: time(80) });
+        assert!(line.is_of("c", time(70), time(70)));
+        assert!(line.is_of("c", time(60), time(90)));
+        assert!(!line.is_of("other", time(60), time(90)));
+        for (asked, received) in [(71, 90), (10, 69), (1_000_000, 1_000_001)] {
+            assert!(!line.is_of("c", time(asked), time(received)), "{asked} {received}");
+        }
     }
 }

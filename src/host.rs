@@ -1,17 +1,35 @@
-//! Which boot of which clock a stored boot-clock reading belongs to.
+//! Which boot of which clock a stored boot-clock reading belongs to, and whether that is proven.
+//!
+//! Containers may show a boot id of their own on one kernel (systemd-nspawn, LXC and Incus mount a
+//! file over the kernel's), and processes of different time namespaces read different boot clocks
+//! on one boot. So a reading is comparable only between processes that see the kernel's own boot id
+//! and the same offset; whatever else is shown proves nothing.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
 use std::time::Duration;
+
+use rustix::fs::{AtFlags, PROC_SUPER_MAGIC, StatxAttributes, StatxFlags, fstatfs, statx};
+use uuid::Uuid;
 
 use crate::election::clock::BootTime;
 
-/// The boot of this host, as the kernel names it.
+mod generation;
+
+pub use generation::Generation;
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Begins the name of a clock that is not proven to be any other process's.
+const UNPROVEN: &str = "?";
+
+/// The boot clock that this process reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// `<boot id>` or, inside a time namespace, `<boot id>/<namespace>`: there the boot clock has
-    /// an offset of its own.
-    boot_id: String,
+    /// `<boot id>/<offset>`, with what the process's time namespace adds to the boot clock; after
+    /// [`UNPROVEN`], whatever is shown in the place of these.
+    clock: String,
 }
 
 impl Host {
@@ -19,40 +37,122 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When `/proc` is not mounted.
+    /// When `/proc` is not mounted, with the path that is missing.
     pub fn this() -> io::Result<Self> {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        // Absent on kernels without time namespaces: then there is one clock.
-        let namespace = fs::read_link("/proc/self/ns/time").ok();
-        let clock = namespace.map(|link| link.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self::new(boot_id.trim(), &clock))
+        let boot_id = BootId::read(Path::new(BOOT_ID)).map_err(|error| {
+            io::Error::new(error.kind(), format!("{BOOT_ID}: {error}: is /proc mounted?"))
+        })?;
+        Ok(match (boot_id, boot_clock_offset()) {
+            (BootId::OfTheKernel(id), Some(offset)) => Self::proven(&id, &offset),
+            (BootId::OfTheKernel(id) | BootId::Masked(id), _) => Self::unproven(&id),
+        })
     }
 
-    /// A boot with this id, whose boot clock is that of time namespace `clock`.
-    pub fn new(boot_id: &str, clock: &str) -> Self {
-        Self { boot_id: format!("{boot_id}/{clock}") }
+    /// The boot with this id, whose clock shows this much more to the process.
+    pub fn proven(boot_id: &str, offset: &str) -> Self {
+        Self { clock: format!("{boot_id}/{offset}") }
+    }
+
+    /// A process that is shown this boot id, and not by the kernel.
+    pub fn unproven(boot_id: &str) -> Self {
+        Self { clock: format!("{UNPROVEN}{boot_id}") }
     }
 
     /// What is stored beside a reading of the boot clock.
-    pub fn boot_id(&self) -> &str {
-        &self.boot_id
+    pub fn clock(&self) -> &str {
+        &self.clock
     }
 
-    /// What is left of a lease that ends at `expires`, by the boot clock of `boot_id`.
+    /// Whether readings can be compared with those of another process at all.
+    pub fn is_proven(&self) -> bool {
+        boot(&self.clock).is_some()
+    }
+
+    /// What is left of a lease that ends at `expires`, by a reading of `clock`.
     ///
-    /// None where this host's clock cannot tell: the reading is of the same boot, but of another
-    /// time namespace, whose boot clock may be years off.
-    pub fn remaining(&self, boot_id: &str, expires: BootTime, now: BootTime) -> Option<Duration> {
-        let boot = |id: &str| id.split('/').next().map(str::to_owned);
-        if boot_id == self.boot_id {
+    /// None where this process's clock cannot tell: one of the two boot ids is not proven to be the
+    /// kernel's, or the boot is the same and the offset another.
+    pub fn remaining(&self, clock: &str, expires: BootTime, now: BootTime) -> Option<Duration> {
+        let (own_boot, its_boot) = (boot(&self.clock)?, boot(clock)?);
+        if clock == self.clock {
             Some(expires.since(now))
-        } else if boot(boot_id) == boot(&self.boot_id) {
+        } else if own_boot == its_boot {
             None
         } else {
             // The host was started anew since: whoever wrote this is dead.
             Some(Duration::ZERO)
         }
     }
+
+    /// Checks that what this process starts reads the same boot clock as it does itself. It does not
+    /// after `unshare --time` without `--fork`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, with what to do.
+    pub fn check_children() -> io::Result<()> {
+        let link = |name: &str| fs::read_link(Path::new("/proc/self/ns").join(name)).ok();
+        if link("time") == link("time_for_children") {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "it would be in another time namespace than this process, and read another clock: \
+             start bellwether with unshare --fork, or without a time namespace",
+        ))
+    }
+}
+
+/// The boot of a proven clock.
+fn boot(clock: &str) -> Option<&str> {
+    let (boot, offset) = clock.split_once('/')?;
+    // An offset is seconds and nanoseconds; a name of another shape proves nothing.
+    let (seconds, nanos) = offset.split_once('.')?;
+    let is_offset = seconds.parse::<i64>().is_ok() && nanos.parse::<u32>().is_ok();
+    (is_offset && !boot.starts_with(UNPROVEN)).then_some(boot)
+}
+
+/// What is shown as the boot id.
+enum BootId {
+    OfTheKernel(String),
+    Masked(String),
+}
+
+impl BootId {
+    /// The kernel's own is a file of procfs, and nothing is mounted over it: another file of procfs
+    /// can be as well.
+    fn read(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let of_procfs = fstatfs(&file)?.f_type == PROC_SUPER_MAGIC;
+        let mounted_over = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::empty())
+            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+        let mut text = String::new();
+        // A boot id is 36 characters; whatever is shown instead may be endless.
+        file.by_ref().take(64).read_to_string(&mut text)?;
+        let id = text.trim().to_owned();
+        let genuine = of_procfs && !mounted_over && Uuid::try_parse(&id).is_ok();
+        Ok(if genuine { Self::OfTheKernel(id) } else { Self::Masked(id) })
+    }
+}
+
+/// What this process's time namespace adds to the kernel's boot clock; none if that is not known.
+fn boot_clock_offset() -> Option<String> {
+    let link = |name: &str| fs::read_link(Path::new("/proc/self/ns").join(name));
+    let own = match link("time") {
+        Ok(own) => own,
+        // A kernel without time namespaces has one boot clock. Other namespaces it has.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && link("mnt").is_ok() => {
+            return Some("0.0".to_owned());
+        }
+        Err(_) => return None,
+    };
+    // The kernel tells the offsets of the namespace that children will be in.
+    if link("time_for_children").ok()? != own {
+        return None;
+    }
+    let offsets = fs::read_to_string("/proc/self/timens_offsets").ok()?;
+    let mut words = offsets.lines().find(|line| line.starts_with("boottime"))?.split_whitespace();
+    let (_, seconds, nanos) = (words.next()?, words.next()?, words.next()?);
+    Some(format!("{seconds}.{nanos}"))
 }
 
 #[cfg(test)]
@@ -63,10 +163,15 @@ mod tests {
         BootTime::from_duration(Duration::from_secs(seconds))
     }
 
+    /// What is left of a lease until second 100, written by one and judged by the other at 90.
+    fn judged(by: &Host, of: &Host) -> Option<Duration> {
+        by.remaining(of.clock(), at(100), at(90))
+    }
+
     #[test]
     fn leases_of_this_boot_are_judged_by_the_boot_clock() {
-        let host = Host::new("boot-1", "ns");
-        let left = |now| host.remaining(host.boot_id(), at(100), at(now));
+        let host = Host::proven("boot-1", "0.0");
+        let left = |now| host.remaining(host.clock(), at(100), at(now));
         assert_eq!(left(90), Some(Duration::from_secs(10)));
         assert_eq!(left(100), Some(Duration::ZERO));
         assert_eq!(left(200), Some(Duration::ZERO));
@@ -74,20 +179,51 @@ mod tests {
 
     #[test]
     fn leases_of_an_earlier_boot_are_over_whatever_the_clock_says() {
-        let (before, after) = (Host::new("boot-1", "ns"), Host::new("boot-2", "ns"));
-        assert_eq!(after.remaining(before.boot_id(), at(1_000_000), at(5)), Some(Duration::ZERO));
+        let (before, after) = (Host::proven("boot-1", "0.0"), Host::proven("boot-2", "0.0"));
+        assert_eq!(after.remaining(before.clock(), at(1_000_000), at(5)), Some(Duration::ZERO));
     }
 
     #[test]
-    fn leases_of_another_time_namespace_are_not_judged() {
-        let (inside, outside) = (Host::new("boot-1", "time:[2]"), Host::new("boot-1", "time:[1]"));
-        assert_eq!(outside.remaining(inside.boot_id(), at(5), at(1_000_000)), None);
+    fn leases_of_another_time_namespace_are_not_judged_but_those_of_the_same_offset_are() {
+        let (inside, outside) = (Host::proven("boot-1", "86400.0"), Host::proven("boot-1", "0.0"));
+        assert_eq!(judged(&outside, &inside), None);
+        assert_eq!(judged(&inside, &outside), None);
+        assert_eq!(judged(&inside, &inside.clone()), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_masked_boot_id_proves_nothing_to_anybody() {
+        let (plain, masked) = (Host::proven("boot-1", "0.0"), Host::unproven("boot-2"));
+        assert_eq!(judged(&plain, &masked), None);
+        assert_eq!(judged(&masked, &plain), None);
+        assert_eq!(judged(&masked, &masked.clone()), None, "an image may show the same everywhere");
+        assert!(plain.is_proven() && !masked.is_proven());
+    }
+
+    #[test]
+    fn a_clock_of_another_shape_proves_nothing() {
+        let host = Host::proven("boot-1", "0.0");
+        for clock in ["", "/", "boot-2", "boot-2/", "boot-2/time:[4026531834]", "boot-2/a.b"] {
+            assert_eq!(host.remaining(clock, at(100), at(90)), None, "{clock}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_the_kernels_is_no_boot_id() {
+        let masked = |path: &str| matches!(BootId::read(Path::new(path)), Ok(BootId::Masked(_)));
+        let shown = tempfile::NamedTempFile::new().unwrap();
+        fs::write(shown.path(), format!("{}\n", Uuid::new_v4())).unwrap();
+        assert!(masked(shown.path().to_str().unwrap()), "not of procfs");
+        assert!(masked("/proc/version"), "not a boot id");
+        assert!(masked("/proc/kallsyms"), "endless");
+        assert!(BootId::read(Path::new("/nowhere")).is_err());
     }
 
     #[test]
     fn this_host_knows_its_boot() {
         let host = Host::this().unwrap();
-        assert!(host.boot_id().len() > 30, "{host:?}");
+        assert!(host.clock().len() > 30, "{host:?}");
         assert_eq!(host, Host::this().unwrap());
+        Host::check_children().unwrap();
     }
 }

@@ -159,7 +159,9 @@ impl FromStr for StoreUrl {
         if !is_file || is_login || path.starts_with(':') {
             return Err(InvalidStoreUrl::NoPath);
         }
-        Ok(Self::Sqlite { path: PathBuf::from(path), create_folder: false })
+        // A relative path is another file in every working directory: the log shows which.
+        let path = std::path::absolute(path).map_err(|_| InvalidStoreUrl::NoPath)?;
+        Ok(Self::Sqlite { path, create_folder: false })
     }
 }
 
@@ -327,7 +329,9 @@ mod tests {
     fn store_urls_are_checked_without_repeating_them() {
         let parsed = |text: &str| text.parse::<StoreUrl>().map(|url| url.to_string());
         assert_eq!(parsed("sqlite:///var/lib/leases.db").unwrap(), "sqlite:///var/lib/leases.db");
-        assert_eq!(parsed("sqlite://leases.db").unwrap(), "sqlite://leases.db");
+        let here = std::env::current_dir().unwrap();
+        let whole = format!("sqlite://{}/leases.db", here.display());
+        assert_eq!(parsed("sqlite://leases.db").unwrap(), whole, "the log shows which file it is");
         for bad in ["sqlite://", "sqlite::memory:", "sqlite:///", "sqlite:///a?mode=memory"] {
             assert_eq!(parsed(bad), Err(InvalidStoreUrl::NoPath), "{bad}");
         }

@@ -167,13 +167,14 @@ async fn first_line(
     stream: &mut HoldStream,
 ) -> Result<(HoldLine, Deadlines), Failure> {
     let refused = |why: &str| Failure::Unavailable(client.refused(why).to_string());
-    let host = Host::this()
-        .map_err(|error| Failure::Unavailable(format!("cannot read the boot id: {error}")))?;
     let line = tokio::time::timeout(client.limit(), stream.next()).await;
     let Some(line) = line.ok().flatten() else {
         return Err(refused("it granted a hold, but did not say until when: nothing was run"));
     };
-    if line.clock != host.boot_id() {
+    let received = HostClock::boot();
+    let host = Host::this()
+        .map_err(|error| Failure::Unavailable(format!("cannot read the boot id: {error}")))?;
+    if !line.is_of(host.clock(), stream.asked, received) {
         return Err(refused(
             "its clock is not this host's, so that its deadlines mean nothing here: use the \
              sidecar on the same host, without a time namespace of its own. Nothing was run",

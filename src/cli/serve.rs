@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::signals::{Ending, Signals};
-use super::{Failure, beside};
+use super::{Failure, beside, copies};
 use crate::candidate::{self, Driver, Handle, Health, Standing};
 use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::election::clock::{Clock, HostClock};
@@ -74,6 +74,8 @@ pub(super) struct Sidecar {
     pub(super) election: Handle,
     others: Vec<Handle>,
     drivers: JoinSet<()>,
+    /// Who watches whether this process was copied, for as long as this exists.
+    _copies: JoinSet<()>,
 }
 
 impl Sidecar {
@@ -113,7 +115,10 @@ impl Sidecar {
             let app = app.behind(candidates.gate);
             http::start(listener, app).map_err(|error| no_timer(&error))?;
         }
-        Ok(Self { election, others, drivers })
+        let mut watches = JoinSet::new();
+        let elections = std::iter::once(&election).chain(&others).cloned().collect();
+        watches.spawn(copies::watch(elections, config.timing.retry_period()));
+        Ok(Self { election, others, drivers, _copies: watches })
     }
 
     /// All elections, in the order in which they were named.

@@ -18,6 +18,7 @@ use super::{guard, processes};
 use crate::alarm::{Alarm, Timer};
 use crate::election::clock::{BootTime, HostClock};
 use crate::election::lease::Term;
+use crate::host::Host;
 
 /// The variable that marks a command's processes as those of one guard.
 const MARK: &str = "BELLWETHER_GUARD";
@@ -219,6 +220,8 @@ impl Group {
     ///
     /// When the guard cannot be started. Whether the command can be, [`Self::ended`] tells.
     pub fn start(spec: &CommandSpec, deadlines: Deadlines) -> io::Result<Self> {
+        // The guard is told times of this process's clock.
+        Host::check_children()?;
         let alarm = Alarm::new()?;
         let (channel, theirs) = Channel::pair()?;
         let mark = uuid::Uuid::new_v4().simple().to_string();

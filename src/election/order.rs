@@ -39,6 +39,8 @@ pub struct Charge {
     /// The leadership as it was last known to be renewed.
     tenure: Tenure,
     draining_since: Option<BootTime>,
+    /// When somebody else was first known to lead, or likely to.
+    too_late_since: Option<BootTime>,
     grace: Duration,
 }
 
@@ -46,7 +48,7 @@ impl Charge {
     /// Work that begins under `tenure`. It may take `grace` to end if this instance steps down on
     /// purpose, for as long as the lease is kept for it.
     pub fn new(tenure: Tenure, grace: Duration) -> Self {
-        Self { tenure, draining_since: None, grace }
+        Self { tenure, draining_since: None, too_late_since: None, grace }
     }
 
     /// The leadership that it runs under, as last renewed.
@@ -70,7 +72,7 @@ impl Charge {
         {
             // Somebody else leads, or this instance under a new term: every moment is one too many.
             // A clock that stood still, or a copy of this process, makes it as likely.
-            return Order::End { kill_at: now };
+            return Order::End { kill_at: *self.too_late_since.get_or_insert(now) };
         }
         let patience = self.draining_since.map(|since| since + self.grace);
         let kill_at = self.tenure.kills_at;
@@ -168,7 +170,7 @@ mod tests {
         assert_eq!(ordered(&elector, &mut charge, 103), end(103_000));
         let (incarnation, seed) = ("2".to_owned(), 2);
         elector.step(at(103), Event::Reborn { incarnation, seed });
-        assert_eq!(ordered(&elector, &mut charge, 104), end(104_000));
+        assert_eq!(ordered(&elector, &mut charge, 104), end(103_000), "nothing new to say");
     }
 
     #[test]

@@ -69,9 +69,12 @@ pub(super) async fn hold(
         let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
         return problem(StatusCode::TOO_MANY_REQUESTS, &words);
     };
-    let Ok(host) = Host::this() else {
-        let words = "cannot tell which clock this is: /proc is not mounted";
-        return problem(StatusCode::INTERNAL_SERVER_ERROR, words);
+    let host = match Host::this() {
+        Ok(host) => host,
+        Err(error) => {
+            let words = format!("cannot tell which clock this is: {error}");
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, &words);
+        }
     };
     // First announce the work, then look once more: in this order the record cannot be vacated
     // between the look and the start.
@@ -85,7 +88,7 @@ pub(super) async fn hold(
     };
     tracing::info!(term = tenure.term, "a hold begins");
     let (lines, stream) = mpsc::channel(1);
-    let clock = host.boot_id().to_owned();
+    let clock = host.clock().to_owned();
     let charge = Charge::new(tenure, seat.holds.grace.of_work());
     let (overdue_at, given_up, work) = (None, false, Some(work));
     let hold = Hold { seat, view, charge, clock, lines, overdue_at, given_up, work, permit };
@@ -134,16 +137,17 @@ impl Hold {
     async fn run(mut self) {
         let mut said = None;
         loop {
-            let line = self.line();
+            let order = self.order();
             let wait = self.overdue().await;
             tokio::select! {
                 biased;
                 () = self.lines.closed() => break,
-                room = self.lines.reserve(), if said.as_ref() != Some(&line) => {
-                    let (Ok(room), Ok(mut text)) = (room, serde_json::to_vec(&line)) else { break };
+                room = self.lines.reserve(), if said != Some(order) => {
+                    let text = serde_json::to_vec(&self.line(order));
+                    let (Ok(room), Ok(mut text)) = (room, text) else { break };
                     text.push(b'\n');
                     room.send(text.into());
-                    said = Some(line);
+                    said = Some(order);
                 }
                 changed = self.view.changed() => if changed.is_err() {
                     // The election is over, and this process about to end.
@@ -157,15 +161,20 @@ impl Hold {
         tracing::info!(term = self.charge.tenure().term, "a hold has ended");
     }
 
-    /// What is to be said now.
-    fn line(&mut self) -> HoldLine {
+    /// What the work is to do now.
+    fn order(&mut self) -> Order {
         let now = self.seat.election.now();
         let order = self.charge.order(&self.view.borrow_and_update(), now);
         if let Order::End { .. } = order {
             self.overdue_at.get_or_insert(now + self.seat.holds.grace.until_work_is_overdue());
         }
+        order
+    }
+
+    fn line(&self, order: Order) -> HoldLine {
+        let clock = (self.clock.as_str(), self.seat.election.now());
         let (election, tenure) = (self.seat.election.election(), self.charge.tenure());
-        HoldLine::new(election.as_str(), &tenure.identity, tenure.term, &self.clock, order)
+        HoldLine::new(election.as_str(), &tenure.identity, tenure.term, clock, order)
     }
 
     /// Sees to work that had to end and has not, and says when to do so again.

@@ -4,8 +4,9 @@
 //!
 //! Every process that can open the file runs on this host, so the host's boot clock judges leases:
 //! a record carries the boot-clock reading at which its lease ends, and the id of the boot that
-//! the reading belongs to. After a reboot every older holder is dead, and its lease over. A wall
-//! clock is never asked.
+//! the reading belongs to. After a reboot every older holder is dead, and its lease over. Where the
+//! boot id is not proven to be the kernel's, or the time namespace is another ([`Host`]), the record
+//! proves nothing and is watched. A wall clock is never asked.
 //!
 //! # Durability
 //!
@@ -27,7 +28,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -120,10 +121,18 @@ struct Shared {
     /// How long a call waits for another process's lock.
     patience: Duration,
     clock: Arc<dyn Clock>,
-    host: OnceLock<Host>,
+    host: Mutex<KnownHost>,
     line: Mutex<Line>,
     bell: Arc<Bell>,
     watching: OnceLock<()>,
+}
+
+/// The boot clock that this process reads.
+#[derive(Default)]
+struct KnownHost {
+    known: Option<Host>,
+    /// It is only pretended, and not looked at again.
+    pretended: bool,
 }
 
 /// A connection, and the file that it is open on.
@@ -156,7 +165,7 @@ impl SqliteStore {
                 create_folder: false,
                 patience,
                 clock,
-                host: OnceLock::new(),
+                host: Mutex::default(),
                 line: Mutex::default(),
                 bell: Arc::new(Bell::default()),
                 watching: OnceLock::new(),
@@ -176,8 +185,7 @@ impl SqliteStore {
     /// Pretends to run on another host or after another boot.
     #[must_use]
     pub fn on_host(self, host: Host) -> Self {
-        // Set once, before the first call: the first one wins.
-        let _ = self.shared.host.set(host);
+        *self.shared.known_host() = KnownHost { known: Some(host), pretended: true };
         self
     }
 }
@@ -301,7 +309,7 @@ impl Shared {
             .bind(record.acquire_time.to_string())
             .bind(record.renew_time.to_string())
             .bind(outcome)
-            .bind(host.boot_id())
+            .bind(host.clock().to_owned())
             .bind(millis(expires.as_duration()))
             .bind(record.origin.as_ref().map(Origin::as_str))
             .bind(election.as_str());
@@ -317,9 +325,12 @@ impl Shared {
 
     /// `idle` if it is still on the file that the path names, or a new connection.
     async fn connect(self: &Arc<Self>, idle: Option<Open>) -> Result<Open, Failure> {
-        let path = self.path.clone();
-        let file = blocking(move || FileId::of(&path)).await;
-        match (idle, file) {
+        let shared = Arc::clone(self);
+        let file = blocking(move || {
+            shared.look_at_host()?;
+            Ok::<_, Failure>(FileId::of(&shared.path))
+        });
+        match (idle, file.await?) {
             // Writing to a file that was moved away would elect a leader that nobody sees.
             (Some(open), Ok(file)) if open.file == file => Ok(open),
             _ => self.open().await,
@@ -357,17 +368,35 @@ impl Shared {
         if self.create_folder {
             folder::create(folder).map_err(|error| Failure::Io("create its folder", error))?;
         }
-        folder::check(&self.path, folder).map_err(Failure::Explained)?;
-        if self.host.get().is_none() {
-            let host = Host::this().map_err(|error| Failure::Io("read the boot id", error))?;
-            let _ = self.host.set(host);
+        folder::check(&self.path, folder).map_err(Failure::Explained)
+    }
+
+    /// Each time: a process that is restored from a checkpoint goes on in another time namespace, or
+    /// on another boot.
+    fn look_at_host(&self) -> Result<(), Failure> {
+        if self.known_host().pretended {
+            return Ok(());
         }
+        let host = Host::this().map_err(|error| Failure::Io("read the boot id", error))?;
+        let mut known = self.known_host();
+        if known.known.as_ref().is_none_or(Host::is_proven) && !host.is_proven() {
+            tracing::info!(
+                clock = host.clock(),
+                "the boot id that is shown here is not proven to be the kernel's, or the time \
+                 namespace not known: a lease is watched for its whole length before it is taken"
+            );
+        }
+        known.known = Some(host);
         Ok(())
     }
 
-    fn host(&self) -> Result<&Host, Failure> {
+    fn known_host(&self) -> MutexGuard<'_, KnownHost> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn host(&self) -> Result<Host, Failure> {
         let unknown = || StoreError::Unavailable(format!("{self}: the boot id is not known"));
-        self.host.get().ok_or_else(|| Failure::Explained(unknown()))
+        self.known_host().known.clone().ok_or_else(|| Failure::Explained(unknown()))
     }
 
     /// Turns changes in the folder into hints, from the first successful open on.

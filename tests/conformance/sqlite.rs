@@ -119,15 +119,15 @@ async fn remaining(store: &SqliteStore) -> Option<Duration> {
 #[tokio::test]
 async fn a_lease_is_over_after_a_reboot() {
     let sqlite = sqlite().await;
-    acquire(&sqlite.open_on(&Host::new("boot-1", "ns"))).await;
-    let rebooted = sqlite.open_on(&Host::new("boot-2", "ns"));
+    acquire(&sqlite.open_on(&Host::proven("boot-1", "0.0"))).await;
+    let rebooted = sqlite.open_on(&Host::proven("boot-2", "0.0"));
     assert_eq!(remaining(&rebooted).await, Some(Duration::ZERO));
 }
 
 #[tokio::test]
 async fn a_changed_wall_clock_changes_nothing() {
     let sqlite = sqlite().await;
-    let store = sqlite.open_on(&Host::new("boot-1", "ns"));
+    let store = sqlite.open_on(&Host::proven("boot-1", "0.0"));
     acquire(&store).await;
     for wall in ["1980-01-01T00:00:00Z", "2100-01-01T00:00:00Z"] {
         sqlite.clock.set_wall(WallTime::parse(wall).unwrap());

@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clocks;
 mod one_line;
 mod run;
 mod signals;

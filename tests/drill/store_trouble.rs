@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::support::lock::Lock;
 use crate::support::tmpfs::Tmpfs;
-use crate::support::{Flock, Pasture, Sidecar, Witness, eventually};
+use crate::support::{Flock, Pasture, Sidecar, Witness, bellwether, eventually};
 
 /// Breaks the store, waits until nobody leads, puts it right and waits until somebody leads again.
 fn nobody_leads_while<T>(flock: &Flock, breaking: impl FnOnce() -> T, mending: impl FnOnce(T)) {
@@ -129,5 +129,21 @@ fn a_volume_that_turns_read_only_demotes_and_everybody_rejoins() {
     let flock = Flock::start(&["a", "b"], &pasture.store());
     nobody_leads_while(&flock, || disk.mount("ro"), |()| disk.unmount());
     let log = flock.members[0].log().text();
-    assert!(log.contains("is not writable"), "{log}");
+    assert!(log.contains("mounted read-only"), "{log}");
+}
+
+#[test]
+fn a_file_system_that_is_mounted_read_only_is_called_that() {
+    let pasture = Pasture::new();
+    let disk = Tmpfs::over(pasture.folder(), "1m");
+    let init = || {
+        let output = bellwether().args(["init", "--store", &pasture.store()]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(init().0, Some(0));
+    disk.make_read_only();
+    let (code, said) = init();
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("mounted read-only: mount a volume there"), "{said}");
+    assert!(!said.contains("owner or mode"), "{said}");
 }

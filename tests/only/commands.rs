@@ -77,7 +77,7 @@ fn without_a_sidecar_nothing_is_run() {
 fn a_sidecar_with_another_clock_is_refused() {
     let pasture = Pasture::new();
     // Pretends to be a sidecar on a host of another boot.
-    let line = r#"{"election":"default","identity":"a","leader":true,"term":1,"clock":"another/boot","untilBootMs":9999999999,"killAtBootMs":9999999999}"#;
+    let line = r#"{"election":"default","identity":"a","leader":true,"term":1,"clock":"another/boot","bootMs":0,"untilBootMs":9999999999,"killAtBootMs":9999999999}"#;
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{line}\n", line.len() + 1);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

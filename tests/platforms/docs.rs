@@ -210,7 +210,7 @@ fn what_the_pages_quote_is_what_the_sidecar_says() {
         assert!(said.contains(quoted), "{quoted}: {said}");
         assert!(pages.iter().any(|page| page.contains(quoted)), "no page quotes: {quoted}");
     }
-    let quoted = "is not writable for this user";
+    let quoted = "is on a file system that is mounted read-only";
     assert!(store_forgotten().contains(quoted), "{}", store_forgotten());
     assert!(pages.iter().any(|page| page.contains(quoted)), "no page quotes: {quoted}");
     // These are checked where the store can be made to say them.

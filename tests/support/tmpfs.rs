@@ -24,6 +24,11 @@ impl Tmpfs {
         self.run(&["-o", &format!("remount,size={size}")]);
     }
 
+    /// Takes the right to write to it from everybody.
+    pub fn make_read_only(&self) {
+        self.run(&["-o", "remount,ro"]);
+    }
+
     fn run(&self, options: &[&str]) {
         let mut mount = Command::new("mount");
         let done = mount.args(options).arg(&self.0).status().expect("mount runs").success();

@@ -17,8 +17,9 @@ use super::super::{Bell, Hint, StoreError};
 
 /// Magic numbers of `statfs(2)` for file systems that other hosts, or a user-space server, can
 /// change under the kernel: locks and shared memory, which SQLite's write-ahead log is built on,
-/// do not reach across them.
-const NETWORK: [(u64, &str); 14] = [
+/// do not reach across them. They are those that coreutils calls remote and more than one kernel can
+/// write to: of the network, of clusters, and of virtual machines that share a folder of their host.
+const NETWORK: [(u64, &str); 28] = [
     (0x6969, "NFS"),
     (0xFF53_4D42, "CIFS"),
     (0xFE53_4D42, "SMB"),
@@ -26,13 +27,27 @@ const NETWORK: [(u64, &str); 14] = [
     (0x0102_1997, "9p"),
     (0x6573_5546, "FUSE"),
     (0x6A65_6A63, "virtiofs"),
+    (0x786F_4256, "vboxsf"),
+    (0x7C7C_6673, "prl_fs"),
+    (0xBACB_ACBC, "vmhgfs"),
+    (0x00C0_FFEE, "hostfs"),
     (0x00C3_6400, "Ceph"),
     (0x0BD0_0BD0, "Lustre"),
     (0x5346_414F, "AFS"),
     (0x6B41_4653, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x0000_564C, "NCP"),
+    (0x1983_0326, "BeeGFS"),
+    (0xAAD7_AAEA, "PanFS"),
+    (0x2003_0528, "OrangeFS"),
+    (0x0131_11A8, "Ibrix"),
+    (0xBEEF_DEAD, "StorNext"),
     (0x0116_1970, "GFS2"),
     (0x7461_636F, "OCFS2"),
     (0x4750_4653, "GPFS"),
+    (0x6163_6673, "ACFS"),
+    (0xA501_FCF5, "VxFS"),
+    (0x1803_1977, "WekaFS"),
 ];
 
 /// The folder that a database file lies in.
@@ -74,19 +89,24 @@ pub fn check(path: &Path, folder: &Path) -> Result<(), StoreError> {
         ));
     }
     // The database, its write-ahead log and the bell are all created in the folder.
-    if rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        return wrong(format!(
-            "the folder {shown} is not writable for this user: \
-             change its owner or mode, or name another file with --store"
-        ));
+    let refused = |what: String, error: Errno| match error {
+        Errno::ROFS => wrong(format!(
+            "{what} is on a file system that is mounted read-only: mount a volume there that can be \
+             written, or name another file with --store"
+        )),
+        Errno::ACCESS | Errno::PERM => wrong(format!(
+            "{what} is not readable and writable for this user: change its owner or mode, or name \
+             another file with --store"
+        )),
+        error => wrong(format!("{what} cannot be used: {error}")),
+    };
+    if let Err(error) = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+        return refused(format!("the folder {shown}"), error);
     }
-    if path.exists() && rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).is_err() {
-        return wrong(
-            "the file is not readable and writable for this user: change its owner or mode"
-                .to_owned(),
-        );
+    match rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK) {
+        Err(error) if error != Errno::NOENT => refused("the file".to_owned(), error),
+        Ok(()) | Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 fn magic(found: &StatFs) -> u64 {
@@ -174,6 +194,10 @@ mod tests {
         let [nfs, cifs, fuse, tmpfs, ext4, overlay] =
             [0x6969, 0xFF53_4D42, 0x6573_5546, 0x0102_1994, 0xEF53, 0x794C_7630].map(network);
         assert_eq!([nfs, cifs, fuse], [Some("NFS"), Some("CIFS"), Some("FUSE")]);
+        let [vboxsf, beegfs, panfs, prl_fs] =
+            [0x786F_4256, 0x1983_0326, 0xAAD7_AAEA, 0x7C7C_6673].map(network);
+        assert_eq!([vboxsf, beegfs], [Some("vboxsf"), Some("BeeGFS")]);
+        assert_eq!([panfs, prl_fs], [Some("PanFS"), Some("prl_fs")]);
         assert_eq!([tmpfs, ext4, overlay], [None; 3]);
         assert_eq!(network(magic(&rustix::fs::statfs("/proc").unwrap())), None);
     }

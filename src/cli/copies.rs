@@ -1,0 +1,72 @@
+//! Whether this process was copied, as far as the kernel tells: every election hears of it.
+
+use std::io;
+use std::time::Duration;
+
+use crate::candidate::Handle;
+use crate::election::elector::Sign;
+use crate::host::{Generation, Host};
+
+/// Watches for as long as it is polled. Looks each `period`, and hears at once what the kernel says.
+pub(super) async fn watch(elections: Vec<Handle>, period: Duration) {
+    let mut generation = Generation::listen()
+        .inspect_err(|error| tracing::debug!(%error, "cannot hear of resumed snapshots"))
+        .ok();
+    let mut host = look().await;
+    loop {
+        let sign = tokio::select! {
+            changed = next(&mut generation) => match changed {
+                Ok(()) => Some(Sign::VmGeneration),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot hear of resumed snapshots any more");
+                    generation = None;
+                    None
+                }
+            },
+            () = tokio::time::sleep(period) => {
+                let before = host.clone();
+                host = look().await.or(host);
+                changed(before.as_ref(), host.as_ref())
+            }
+        };
+        let Some(sign) = sign else { continue };
+        for election in &elections {
+            election.was_copied(sign).await;
+        }
+    }
+}
+
+async fn next(generation: &mut Option<Generation>) -> io::Result<()> {
+    match generation {
+        Some(generation) => generation.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// None where that cannot be said now: `/proc` is gone, or no file can be opened.
+async fn look() -> Option<Host> {
+    tokio::task::spawn_blocking(Host::this).await.ok()?.ok()
+}
+
+/// A process leaves its boot and its time namespace only by way of a checkpoint.
+fn changed(before: Option<&Host>, after: Option<&Host>) -> Option<Sign> {
+    let (before, after) = before.zip(after)?;
+    let proven = before.is_proven() && after.is_proven();
+    (proven && before != after).then_some(Sign::OtherClock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_wakes_up_on_another_clock_was_restored() {
+        let here = Host::proven("boot-1", "0.0");
+        let sign = |after: &Host| changed(Some(&here), Some(after));
+        assert_eq!(sign(&Host::proven("boot-2", "0.0")), Some(Sign::OtherClock));
+        assert_eq!(sign(&Host::proven("boot-1", "-7.5")), Some(Sign::OtherClock));
+        assert_eq!(sign(&here), None);
+        assert_eq!(sign(&Host::unproven("boot-2")), None, "that is no clock's name");
+        assert_eq!(changed(None, Some(&here)), None);
+    }
+}
