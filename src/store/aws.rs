@@ -3,16 +3,17 @@
 //! The standard chain finds region and credentials (environment, ECS task role, EKS pod identity
 //! and IRSA, EC2 instance profile, profile files). What differs from the SDK's defaults:
 //!
+//! - **Credentials are fetched beside the calls**: see [`credentials`].//!
 //! - **One attempt per call.** The SDK repeats nothing; retries belong to the elector.
 //! - **Every wait has a deadline** that is derived from how long a call may take.
 //! - **HTTP is [`http`]**, whose connections are not used again after a call that was given up.
 
+use std::error::Error;
 use std::time::Duration;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::imds;
-use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -22,10 +23,21 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 
+pub mod credentials;
 pub mod http;
+mod process;
+mod source;
 
+use credentials::{Chain, Keeper};
 use http::{BadBundle, Http};
+
+/// How long a metadata service may take to take a connection: it is on the same host.
+const METADATA_CONNECTS: Duration = Duration::from_secs(1);
+
+/// How long it may take to answer.
+const METADATA_ANSWERS: Duration = Duration::from_secs(9);
 
 /// What a URL says of region and credentials. The standard chain fills the gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +54,9 @@ pub enum Unsettled {
     /// Nothing in the chain names a region.
     #[error("no AWS region is set")]
     NoRegion,
+    /// The metadata service of the instance is to name it, and does not answer.
+    #[error("the instance metadata service does not say which AWS region this is")]
+    NoMetadata,
     /// See [`BadBundle`].
     #[error(transparent)]
     Bundle(#[from] BadBundle),
@@ -50,6 +65,15 @@ pub enum Unsettled {
 /// How long one attempt of a call may take. The rest of `patience` is for the caller to hear why.
 pub fn attempt_timeout(patience: Duration) -> Duration {
     patience.mul_f64(0.8)
+}
+
+/// What calls are made with.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// For the clients of services.
+    pub config: SdkConfig,
+    /// Who fetches the credentials in it; none if they were given.
+    pub keeper: Option<Keeper>,
 }
 
 /// Finds out what calls are made with: `credentials`, or the standard chain's. `patience` is how
@@ -62,19 +86,25 @@ pub async fn settle(
     choice: &Choice,
     credentials: Option<SharedCredentialsProvider>,
     patience: Duration,
-) -> Result<SdkConfig, Unsettled> {
+) -> Result<Settled, Unsettled> {
     let http = SharedHttpClient::new(Http::new(connect_timeout(patience))?);
     let providers = ProviderConfig::default().with_http_client(http.clone());
-    let imds = instance_metadata(&providers, patience);
-    let region = find_region(choice, &providers, &imds).await.ok_or(Unsettled::NoRegion)?;
-    let credentials = match credentials {
-        Some(credentials) => credentials,
-        None => chain(choice, &providers, &region, imds).await,
+    let imds = instance_metadata(&providers);
+    let region = find_region(choice, &providers, &imds).await?;
+    let (credentials, keeper) = match credentials {
+        Some(credentials) => (credentials, None),
+        None => {
+            let (choice, http, region) = (choice.clone(), http.clone(), region.clone());
+            let keeper = Keeper::new(Chain { choice, region, http, imds }, wait(patience));
+            (SharedCredentialsProvider::new(keeper.clone()), Some(keeper))
+        }
     };
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
         .region(region)
         .credentials_provider(credentials)
+        // The keeper is the cache.
+        .identity_cache(IdentityCache::no_cache())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts(patience))
         // Watches for slow uploads and downloads of many minutes: there are none.
@@ -85,38 +115,26 @@ pub async fn settle(
     if let Some(profile) = &choice.profile {
         loader = loader.profile_name(profile);
     }
-    Ok(loader.load().await)
+    Ok(Settled { config: loader.load().await, keeper })
 }
 
-/// The standard chain of credentials.
-async fn chain(
-    choice: &Choice,
-    providers: &ProviderConfig,
-    region: &Region,
-    imds: imds::Client,
-) -> SharedCredentialsProvider {
-    let mut chain = DefaultCredentialsChain::builder()
-        .configure(providers.clone())
-        .region(region.clone())
-        .imds_client(imds);
-    if let Some(profile) = &choice.profile {
-        chain = chain.profile_name(profile);
-    }
-    SharedCredentialsProvider::new(chain.build().await)
+/// How long a call waits for what is not there yet: its caller is to hear what it waited for.
+pub fn wait(patience: Duration) -> Duration {
+    patience.mul_f64(0.6)
 }
 
 fn connect_timeout(patience: Duration) -> Duration {
     patience.mul_f64(0.4)
 }
 
-/// The elector comes again by itself, and a host that is no EC2 instance must not wait for one.
-fn instance_metadata(providers: &ProviderConfig, patience: Duration) -> imds::Client {
-    let timeout = patience.mul_f64(0.2).min(Duration::from_secs(1));
+/// The SDK's usual second would be too short for one that is busy. There are no retries: whoever
+/// asks comes again.
+fn instance_metadata(providers: &ProviderConfig) -> imds::Client {
     imds::Client::builder()
         .configure(providers)
         .max_attempts(1)
-        .connect_timeout(timeout)
-        .read_timeout(timeout)
+        .connect_timeout(METADATA_CONNECTS)
+        .read_timeout(METADATA_ANSWERS)
         .build()
 }
 
@@ -124,20 +142,60 @@ async fn find_region(
     choice: &Choice,
     providers: &ProviderConfig,
     imds: &imds::Client,
-) -> Option<Region> {
+) -> Result<Region, Unsettled> {
     if let Some(region) = &choice.region {
-        return Some(Region::new(region.clone()));
+        return Ok(Region::new(region.clone()));
     }
     let mut profile = ProfileFileRegionProvider::builder().configure(providers);
     if let Some(name) = &choice.profile {
         profile = profile.profile_name(name);
     }
-    let instance = ImdsRegionProvider::builder().configure(providers).imds_client(imds.clone());
-    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(profile.build())
-        .or_else(instance.build())
-        .region()
-        .await
+    let named = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build());
+    if let Some(region) = named.region().await {
+        return Ok(region);
+    }
+    let disabled = std::env::var("AWS_EC2_METADATA_DISABLED");
+    if disabled.is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Err(Unsettled::NoRegion);
+    }
+    match imds.get("/latest/meta-data/placement/region").await {
+        Ok(region) => Ok(Region::new(region.as_ref().trim().to_owned())),
+        Err(error) if is_slow(&error) => Err(Unsettled::NoMetadata),
+        Err(_) => Err(Unsettled::NoRegion),
+    }
+}
+
+/// Whether somebody took the connection and does not answer, which is another thing than nobody.
+fn is_slow(error: &(dyn Error + 'static)) -> bool {
+    cause::<ConnectorError>(error).is_some_and(ConnectorError::is_timeout)
+}
+
+/// The first error of a kind in the chain of causes.
+pub fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The innermost reason, in one short line: the outer ones only name the parts of the chain.
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut reason = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    one_line(&reason.to_string())
+}
+
+/// What a service, or something in its place, says: without what moves a cursor, and not for ever.
+pub fn one_line(text: &str) -> String {
+    let escaped: String = text.trim().chars().take(300).flat_map(char::escape_debug).collect();
+    escaped.replace("\\'", "'").replace("\\\"", "\"")
 }
 
 fn timeouts(patience: Duration) -> TimeoutConfig {

@@ -21,7 +21,8 @@
 //!
 //! # One attempt
 //!
-//! A call is one request on the wire, and for the first write of all a look after it: see [`aws`].
+//! A call is one request on the wire, and for the first write of all a look after it: see
+//! [`aws`](super::aws).
 //! Nothing is sent twice. A request that is given up takes
 //! its connection with it, so the next call begins on a new one, and nothing is left behind.
 
@@ -31,13 +32,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use tokio::sync::OnceCell;
 
-use super::aws::{self, Unsettled};
 use super::{Hints, Store, StoreError};
 use crate::election::clock::Clock;
 use crate::election::elector::Swapped;
@@ -47,15 +45,16 @@ mod answers;
 mod dates;
 mod errors;
 mod item;
+mod line;
 mod place;
+mod refusals;
 mod service_clock;
 mod table;
 mod url;
 
-use answers::ChecksAnswers;
-use dates::NotesDates;
 use errors::{Failure, failure};
 use item::{Item, Kept};
+use line::{Ends, LazyLine, Line};
 use place::Place;
 use service_clock::ServiceClock;
 pub use url::{InvalidTarget, Target};
@@ -68,16 +67,9 @@ pub struct DynamoDbStore {
     credentials: Option<SharedCredentialsProvider>,
     clock: Arc<dyn Clock>,
     service_clock: Arc<ServiceClock>,
-    line: OnceCell<Line>,
+    line: LazyLine,
     /// Whether the table was found to keep the promises.
     checked: AtomicBool,
-}
-
-/// The way to the table, and how it is called in messages.
-#[derive(Debug)]
-struct Line {
-    client: Client,
-    place: Place,
 }
 
 impl DynamoDbStore {
@@ -89,7 +81,7 @@ impl DynamoDbStore {
             credentials: None,
             clock,
             service_clock: Arc::default(),
-            line: OnceCell::new(),
+            line: LazyLine::default(),
             checked: AtomicBool::new(false),
         }
     }
@@ -102,30 +94,14 @@ impl DynamoDbStore {
     }
 
     async fn line(&self) -> Result<&Line, StoreError> {
-        self.line.get_or_try_init(|| self.connect()).await
-    }
-
-    async fn connect(&self) -> Result<Line, StoreError> {
-        let mut place = Place::new(&self.target);
-        let (choice, credentials) = (self.target.choice(), self.credentials.clone());
-        let settled = aws::settle(choice, credentials, self.patience).await;
-        let settled = settled.map_err(|error| match error {
-            Unsettled::NoRegion => place.misconfigured(
-                "cannot be found: no AWS region is set. Add ?region=REGION to the store URL, or \
-                 set AWS_REGION",
-            ),
-            Unsettled::Bundle(error) => place.misconfigured(format!("cannot be asked: {error}")),
-        })?;
-        if let Some(region) = settled.region() {
-            place.set_region(region.as_ref());
-        }
-        let mut config = aws_sdk_dynamodb::config::Builder::from(&settled);
-        if let Some(endpoint) = self.target.endpoint() {
-            config = config.endpoint_url(endpoint);
-        }
-        let notes = NotesDates::new(Arc::clone(&self.clock), Arc::clone(&self.service_clock));
-        let config = config.interceptor(ChecksAnswers).interceptor(notes);
-        Ok(Line { client: Client::from_conf(config.build()), place })
+        let ends = || Ends {
+            target: self.target.clone(),
+            patience: self.patience,
+            credentials: self.credentials.clone(),
+            clock: Arc::clone(&self.clock),
+            service_clock: Arc::clone(&self.service_clock),
+        };
+        self.line.get(ends).await
     }
 
     /// The way to a table that was checked, now or before. Creates it if it is missing.

@@ -14,10 +14,12 @@ mod support;
 
 mod emulator;
 mod encrypted;
+mod issuer;
 mod proxy;
 
 mod answers;
 mod calls;
+mod credentials;
 mod crowd;
 mod dates;
 mod drill;

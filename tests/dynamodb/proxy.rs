@@ -60,6 +60,8 @@ pub struct Request {
     /// `GetItem`, `PutItem`, …
     pub operation: String,
     pub body: String,
+    /// The id of the access key that signed it.
+    pub key: String,
     /// Counts the client's connections.
     pub connection: usize,
 }
@@ -309,7 +311,10 @@ impl Shared {
             thread::sleep(latency);
         }
         let body = String::from_utf8_lossy(&message.body).into_owned();
-        self.rule.lock().unwrap()(&Request { operation, body, connection })
+        let signed = message.header("authorization").unwrap_or_default();
+        let key = signed.split_once("Credential=").map_or("", |(_, rest)| rest);
+        let key = key.split('/').next().unwrap_or_default().to_owned();
+        self.rule.lock().unwrap()(&Request { operation, body, key, connection })
     }
 
     fn forward(

@@ -12,6 +12,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use super::Place;
 use super::answers::NoAnswer;
 use crate::store::StoreError;
+use crate::store::aws::cause;
+use crate::store::aws::credentials::NoCredentials;
 use crate::store::aws::http::BadAnswer;
 
 /// The codes that say "not now". Everything with a status of 500 and above is one of them, too.
@@ -148,14 +150,6 @@ fn no_answer(place: &Place, why: &str) -> StoreError {
     ))
 }
 
-/// The first error of a kind in the chain of causes.
-fn cause<'a, E: std::error::Error + 'static>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a E> {
-    std::iter::successors(Some(error), |error| error.source())
-        .find_map(|error| error.downcast_ref())
-}
-
 /// No answer came from the service.
 fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
     if let Some(explained) = credentials(place, error) {
@@ -179,6 +173,16 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
 
 /// The trouble is with credentials, if it is.
 fn credentials(place: &Place, error: &(dyn std::error::Error + 'static)) -> Option<StoreError> {
+    if let Some(none) = cause::<NoCredentials>(error) {
+        return Some(match none {
+            NoCredentials::None => no_credentials(place),
+            NoCredentials::Invalid(_) => place.misconfigured(format!(
+                "cannot be asked: {none}. Check the AWS_ variables and the files in ~/.aws"
+            )),
+            NoCredentials::Waiting(_) => place.unavailable(format!("cannot be asked yet: {none}")),
+            NoCredentials::Failed { .. } => place.unavailable(format!("cannot be asked: {none}")),
+        });
+    }
     Some(match cause::<CredentialsError>(error)? {
         CredentialsError::CredentialsNotLoaded(_) => no_credentials(place),
         CredentialsError::InvalidConfiguration(_) => place.misconfigured(

@@ -30,6 +30,12 @@ impl Place {
         self.region = Some(region.to_owned());
     }
 
+    /// Says where the environment puts the service; without a password that may be in it.
+    pub fn set_endpoint(&mut self, endpoint: &str) {
+        self.endpoint =
+            url::Url::parse(endpoint).ok().map(|url| url.origin().ascii_serialization());
+    }
+
     /// The table.
     pub fn table(&self) -> &str {
         &self.table

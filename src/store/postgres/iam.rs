@@ -6,9 +6,7 @@
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
 };
@@ -16,7 +14,7 @@ use aws_sigv4::sign::v4;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::super::aws::{self, Choice, Unsettled};
+use super::super::aws::{self, Choice, Settled, Unsettled};
 
 /// How long a token is good for: the longest that RDS accepts.
 const VALID_FOR: Duration = Duration::from_secs(900);
@@ -29,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Iam {
     /// As given in the URL; else the chain's.
     region: Option<String>,
-    config: OnceCell<SdkConfig>,
+    settled: OnceCell<Settled>,
 }
 
 /// For whom a token is, and where.
@@ -46,35 +44,23 @@ pub struct Login<'a> {
 impl Iam {
     /// For databases in `region`; without it, in the region that the environment names.
     pub fn new(region: Option<String>) -> Self {
-        Self { region, config: OnceCell::new() }
+        Self { region, settled: OnceCell::new() }
     }
 
     /// A fresh token, or the reason for there being none, in words.
     pub async fn token(&self, login: Login<'_>) -> Result<String, String> {
         let choice = Choice { region: self.region.clone(), profile: None };
-        let config = self.config.get_or_try_init(|| aws::settle(&choice, None, PATIENCE)).await;
-        let config = config.map_err(|error| match error {
+        let settled = self.settled.get_or_try_init(|| aws::settle(&choice, None, PATIENCE)).await;
+        let Settled { config, keeper } = settled.map_err(|error| match error {
             Unsettled::NoRegion => format!("{error}: set AWS_REGION, or add ?region= to the URL"),
-            Unsettled::Bundle(_) => error.to_string(),
+            Unsettled::NoMetadata | Unsettled::Bundle(_) => error.to_string(),
         })?;
         let region = config.region().ok_or("no AWS region is set")?.as_ref().to_owned();
-        let provider = config.credentials_provider().ok_or("no AWS credentials are configured")?;
-        let credentials = provider.provide_credentials().await.map_err(|error| {
-            let reason = innermost(&error);
-            format!("no AWS credentials: {reason}")
-        })?;
+        let keeper = keeper.as_ref().ok_or("no AWS credentials are configured")?;
+        let credentials = keeper.credentials().await.map_err(|error| error.to_string())?;
         let now = config.time_source().ok_or("the AWS SDK has no clock")?.now();
         signed(login, &region, credentials, now).map_err(|error| error.to_string())
     }
-}
-
-/// The innermost reason: the outer ones only name the parts of the chain.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut reason = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    reason.to_string()
 }
 
 fn signed(

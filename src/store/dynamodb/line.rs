@@ -1,0 +1,115 @@
+//! The way to the table. It is made once, beside the calls that wait for it: an instance may have to
+//! ask which region it is in, and whoever is asked may be slow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use aws_types::service_config::ServiceConfigKey;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::task::JoinHandle;
+
+use super::answers::ChecksAnswers;
+use super::dates::NotesDates;
+use super::refusals::NotesRefusals;
+use super::service_clock::ServiceClock;
+use super::{Place, Target};
+use crate::election::clock::Clock;
+use crate::store::StoreError;
+use crate::store::aws::{self, Settled, Unsettled};
+
+/// The way to the table, and how it is called in messages.
+#[derive(Debug)]
+pub struct Line {
+    /// Calls the service.
+    pub client: Client,
+    /// In messages.
+    pub place: Place,
+}
+
+/// A line that is made when it is first needed.
+#[derive(Debug, Default)]
+pub struct LazyLine {
+    made: OnceCell<Line>,
+    making: Mutex<Option<JoinHandle<Result<Line, StoreError>>>>,
+}
+
+/// What a line is made with.
+pub struct Ends {
+    /// The table.
+    pub target: Target,
+    /// How long a call may take.
+    pub patience: Duration,
+    /// In the place of what the standard chain finds.
+    pub credentials: Option<SharedCredentialsProvider>,
+    /// Reads the time when answers come.
+    pub clock: Arc<dyn Clock>,
+    /// Keeps what they tell of the service's time.
+    pub service_clock: Arc<ServiceClock>,
+}
+
+impl LazyLine {
+    /// The line; made now if there is none. Safe to cancel: what is being made is not begun again.
+    pub async fn get(&self, ends: impl Fn() -> Ends) -> Result<&Line, StoreError> {
+        let make = || async {
+            let mut making = self.making.lock().await;
+            let Ends { target, patience, .. } = ends();
+            let task = making.get_or_insert_with(|| tokio::spawn(connect(ends())));
+            let Ok(made) = tokio::time::timeout(aws::wait(patience), task).await else {
+                return Err(Place::new(&target).unavailable(
+                    "cannot be asked yet: waiting for the instance metadata service to say which \
+                     AWS region this is. Spare that with ?region=REGION or AWS_REGION",
+                ));
+            };
+            *making = None;
+            made.unwrap_or_else(|_| Err(Place::new(&target).unavailable("could not be asked")))
+        };
+        self.made.get_or_try_init(make).await
+    }
+}
+
+async fn connect(ends: Ends) -> Result<Line, StoreError> {
+    let Ends { target, patience, credentials, clock, service_clock } = ends;
+    let mut place = Place::new(&target);
+    let settled = aws::settle(target.choice(), credentials, patience).await;
+    let Settled { config: settled, keeper } = settled.map_err(|error| match error {
+        Unsettled::NoRegion => place.misconfigured(
+            "cannot be found: no AWS region is set. Add ?region=REGION to the store URL, or set \
+             AWS_REGION",
+        ),
+        Unsettled::NoMetadata => place.unavailable(format!("cannot be found: {error}")),
+        Unsettled::Bundle(error) => place.misconfigured(format!("cannot be asked: {error}")),
+    })?;
+    if let Some(region) = settled.region() {
+        place.set_region(region.as_ref());
+    }
+    let mut config = aws_sdk_dynamodb::config::Builder::from(&settled);
+    match target.endpoint() {
+        Some(endpoint) => config = config.endpoint_url(endpoint),
+        None => {
+            if let Some(endpoint) = endpoint_of_environment(&settled) {
+                place.set_endpoint(&endpoint);
+            }
+        }
+    }
+    let notes = NotesDates::new(clock, service_clock);
+    config = config.interceptor(ChecksAnswers).interceptor(notes);
+    if let Some(keeper) = keeper {
+        config = config.interceptor(NotesRefusals(keeper));
+    }
+    Ok(Line { client: Client::from_conf(config.build()), place })
+}
+
+/// Where the SDK goes when the URL says nothing: found as it finds it.
+fn endpoint_of_environment(settled: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("DynamoDB")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let own = settled.service_config().and_then(|config| config.load_config(key));
+    own.or_else(|| settled.endpoint_url().map(str::to_owned))
+}
