@@ -26,10 +26,12 @@ FROM scratch
 # The public roots of TLS are in the binary; so are the files and DNS of name resolution. A container
 # engine puts /etc/hosts and /etc/resolv.conf in place.
 COPY --from=build /image/ /
-# The default store's folder, for a container alone: mount a volume here that containers of one host
-# share, or name another store. Everything else works on a read-only root file system.
+# For containers of one host: mount a volume here that they share, and name the store
+# sqlite:///var/lib/bellwether/leases.db. Everything else works on a read-only root file system.
 COPY --from=build --chown=65532:65532 --chmod=0700 /state /var/lib/bellwether
-ENV XDG_STATE_HOME=/var/lib
+# Not every engine says that this is a container. In one there is no default store: each would have a
+# file, and so a leader, of its own.
+ENV container=oci
 # A number, so that Kubernetes can see that it is not root. It has no name, and needs none.
 USER 65532:65532
 # 127.0.0.1 by default: for an application in the same task or pod. Where the application is in a

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{InvalidConfig, LogArgs, LogLevel};
 use crate::logs::{self, say};
+use variables::Sources;
 
 mod beside;
 mod complaint;
@@ -26,6 +27,7 @@ mod run;
 mod serve;
 mod signals;
 mod status;
+mod variables;
 mod wait;
 
 /// Usage or configuration: `EX_USAGE` of sysexits.h.
@@ -112,12 +114,15 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command_line() -> ExitCode {
-    let cli = match Cli::try_parse_from(words(std::env::args_os())) {
+    let line = words(std::env::args_os());
+    let mut command = variables::settle(Cli::command(), &line);
+    let sources = Sources::of(&command, &line);
+    let cli = match parse(&mut command, &line) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            let log_format = logs::format_in(std::env::args_os());
+            let log_format = logs::format_in(&line);
             logs::init(&LogArgs { log_format, log_level: LogLevel::Info });
-            say(&complaint::of(&error));
+            say(&sources.named(&complaint::of(&error)));
             return ExitCode::from(EXIT_USAGE);
         }
         Err(help) => {
@@ -127,7 +132,37 @@ fn run_command_line() -> ExitCode {
         }
     };
     logs::init(&cli.log);
-    let done = match cli.command {
+    match check_variables(&command).and_then(|()| run(cli.command)) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            say(&sources.named(&failure.to_string()));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn parse(command: &mut clap::Command, line: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = command.try_get_matches_from_mut(line)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(command))
+}
+
+/// A variable that means nothing may have been meant for one that does.
+fn check_variables(command: &clap::Command) -> Result<(), Failure> {
+    let variables::Strangers { unknown, mistaken } = variables::strangers(command);
+    if let Some((name, meant)) = mistaken {
+        return Err(Failure::Usage(format!(
+            "{name} is no setting, and would be ignored: did you mean {meant}? Correct its name, or \
+             unset it"
+        )));
+    }
+    for variable in unknown {
+        tracing::warn!(variable, "this variable is no setting of bellwether: it is ignored");
+    }
+    Ok(())
+}
+
+fn run(command: Command) -> Result<u8, Failure> {
+    match command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Once(args) => block_on(once::run(args)),
@@ -141,13 +176,6 @@ fn run_command_line() -> ExitCode {
         Command::Install(args) => install::run(&args),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),
-    };
-    match done {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            say(&failure.to_string());
-            ExitCode::from(failure.exit_code())
-        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::election::lease::{
 use crate::election::text;
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::identity;
+use crate::platform::{self, Shared};
 use crate::release::UnknownRelease;
 use crate::store::{self, InvalidStoreUrl, Store, StoreUrl};
 
@@ -39,7 +40,8 @@ pub struct StoreArgs {
     /// Where the lease lives: sqlite:///PATH/leases.db, postgres://USER:PASSWORD@HOST/DATABASE or
     /// dynamodb://TABLE?region=REGION.
     ///
-    /// Without this, a file in the user's state directory, for processes of one user on one host.
+    /// Without this, a file in the user's state directory, for processes of one user on one host. On
+    /// ECS, Kubernetes and Elastic Beanstalk and in a container it has to be named.
     #[arg(long, env = "BELLWETHER_STORE", value_name = "URL", hide_env_values = true)]
     store: Option<String>,
 
@@ -352,34 +354,39 @@ pub struct ElectionConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
     /// See [`InvalidTiming`].
-    #[error("{0}")]
+    #[error("{}: {_0}", settings_of(_0))]
     Timing(#[from] InvalidTiming),
     /// See [`InvalidElectionName`].
-    #[error("{0}")]
+    #[error("--election: {0}")]
     Election(#[from] InvalidElectionName),
     /// The same election twice.
-    #[error("election '{0}' is named twice: an instance stands in an election once")]
+    #[error("--election: election '{0}' is named twice: an instance stands in an election once")]
     ElectionTwice(ElectionName),
     /// More than a process can serve within its bounds.
-    #[error("{0} elections are too many for one sidecar: name at most {MAX_ELECTIONS}")]
+    #[error("--election: {0} elections are too many for one sidecar: name at most {MAX_ELECTIONS}")]
     TooManyElections(usize),
     /// See [`InvalidNamespace`].
-    #[error("{0}")]
+    #[error("--namespace: {0}")]
     Namespace(#[from] InvalidNamespace),
     /// See [`InvalidKey`].
-    #[error("{0}")]
+    #[error("--key: {0}")]
     Key(#[from] InvalidKey),
     /// See [`UnknownRelease`].
     #[error("{0}")]
     Release(#[from] UnknownRelease),
     /// See [`identity::InvalidIdentity`].
-    #[error("{0}")]
+    #[error("--identity: {0}")]
     Identity(#[from] identity::InvalidIdentity),
     /// See [`InvalidStoreUrl`].
-    #[error("{0}")]
-    Store(#[from] InvalidStoreUrl),
+    #[error("{flag}: {error}")]
+    Store {
+        /// The flag that names the store.
+        flag: &'static str,
+        /// What is wrong with it.
+        error: InvalidStoreUrl,
+    },
     /// The file of `--store-file`.
-    #[error("cannot read the store URL from {}: {error}", shown(file))]
+    #[error("--store-file: cannot read the store URL from {}: {error}", shown(file))]
     StoreFile {
         /// As given.
         file: PathBuf,
@@ -393,10 +400,10 @@ pub enum InvalidConfig {
     #[error("{0}")]
     Hook(#[from] InvalidHook),
     /// The URL of `--sidecar`.
-    #[error("{0}")]
+    #[error("--sidecar: {0}")]
     Sidecar(#[from] InvalidSidecarUrl),
     /// The file of `--token-file`.
-    #[error("cannot read the token from {}: {error}", shown(file))]
+    #[error("--token-file: cannot read the token from {}: {error}", shown(file))]
     TokenFile {
         /// As given.
         file: PathBuf,
@@ -405,16 +412,33 @@ pub enum InvalidConfig {
     },
     /// What is in the file of `--token-file`. The text itself is not repeated.
     #[error(
-        "the text in {} cannot be a token: use at least {MIN_TOKEN} letters, digits or signs, \
-         without spaces", shown(.0)
+        "--token-file: the text in {} cannot be a token: use at least {MIN_TOKEN} letters, \
+         digits or signs, without spaces", shown(.0)
     )]
     Token(PathBuf),
+    /// No store is named where the default one is every instance's own.
+    #[error(
+        "no store is named, and this is {0}: every instance would lead in a file of its own. Set \
+         BELLWETHER_STORE, or --store, to a store that all instances share; for those of one host, or \
+         for a try, sqlite:///PATH/leases.db"
+    )]
+    NoSharedStore(Shared),
     /// Nothing to put the default store into.
     #[error(
         "no place for the default store: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set. \
          Name a file with --store sqlite:///PATH/leases.db"
     )]
     NoStateDirectory,
+}
+
+/// The settings that contradict each other.
+fn settings_of(timing: &InvalidTiming) -> &'static str {
+    match timing {
+        InvalidTiming::RetryPeriodTooShort(_) => "--retry-period",
+        InvalidTiming::NoRoomForARetry { .. } => "--renew-deadline, --retry-period",
+        InvalidTiming::NoRoomToStop { .. } => "--renew-deadline, --lease-duration",
+        InvalidTiming::LeaseTooLong(_) => "--lease-duration",
+    }
 }
 
 impl ElectionArgs {
@@ -488,13 +512,19 @@ impl StoreArgs {
     /// What is wrong with it.
     pub fn check(self) -> Result<StoreConfig, InvalidConfig> {
         let namespace = self.namespace.as_deref().map(str::parse).transpose()?;
+        let invalid = |flag| move |error| InvalidConfig::Store { flag, error };
         let url: StoreUrl = match (self.store, self.store_file) {
-            (Some(url), _) => url.parse()?,
+            (Some(url), _) => url.parse().map_err(invalid("--store"))?,
             (None, Some(file)) => match std::fs::read_to_string(&file) {
-                Ok(url) => url.trim().parse::<StoreUrl>()?.kept_in(&file),
+                Ok(url) => {
+                    url.trim().parse::<StoreUrl>().map_err(invalid("--store-file"))?.kept_in(&file)
+                }
                 Err(error) => return Err(InvalidConfig::StoreFile { file, error }),
             },
-            (None, None) => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
+            (None, None) => match platform::shared(platform::here()) {
+                Some(shared) => return Err(InvalidConfig::NoSharedStore(shared)),
+                None => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
+            },
         };
         Ok(StoreConfig { url: url.judged_within(self.max_clock_skew.0), namespace })
     }

@@ -99,6 +99,7 @@ pub fn router(app: App) -> Router {
         .route("/elections/{name}", get(leader::name))
         .route("/elections/{name}/events", get(events::events_of))
         .nest("/elections/{name}", election_paths())
+        .route_layer(axum::middleware::from_fn(query::check))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)

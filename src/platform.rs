@@ -9,6 +9,45 @@ pub mod ecs;
 pub mod kubernetes;
 pub mod origin;
 
+/// A place where every instance has a file system of its own, that its next start does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// Known by a variable.
+    Variable(&'static str, &'static str),
+    /// Known by a file.
+    File(&'static str, &'static str),
+}
+
+impl std::fmt::Display for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Variable(place, name) => write!(f, "{place} ({name} is set)"),
+            Self::File(place, path) => write!(f, "{place} (/{path} is there)"),
+        }
+    }
+}
+
+/// By what such a place is known. Container engines set the last variable, as systemd does.
+const SHARED: [Shared; 8] = [
+    Shared::Variable("ECS", ecs::VARIABLE),
+    Shared::Variable("ECS", "ECS_CONTAINER_METADATA_URI"),
+    Shared::Variable("Kubernetes", kubernetes::SERVICE_HOST),
+    Shared::File("Elastic Beanstalk", beanstalk::DEPLOYMENT),
+    Shared::File("Elastic Beanstalk", "etc/elasticbeanstalk"),
+    Shared::File("a container", ".dockerenv"),
+    Shared::File("a container", "run/.containerenv"),
+    Shared::Variable("a container", "container"),
+];
+
+/// Where this is, if it is such a place.
+pub fn shared(surroundings: Surroundings<'_>) -> Option<Shared> {
+    let is_here = |place: &Shared| match place {
+        Shared::Variable(_, name) => surroundings.var(name).is_some(),
+        Shared::File(_, path) => surroundings.root.join(path).exists(),
+    };
+    SHARED.into_iter().find(is_here)
+}
+
 /// The environment and the root of the file system that a platform is recognised by.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
@@ -28,4 +67,30 @@ impl Surroundings<'_> {
 /// Those of this process.
 pub fn here() -> Surroundings<'static> {
     Surroundings { env: &|name| std::env::var(name).ok(), root: std::path::Path::new("/") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_without_a_file_of_their_own_are_known() {
+        let root = tempfile::tempdir().unwrap();
+        let here = |variable: Option<&str>| {
+            let env = |name: &str| (Some(name) == variable).then(|| "x".to_owned());
+            shared(Surroundings { env: &env, root: root.path() }).map(|place| place.to_string())
+        };
+        assert_eq!(here(None), None);
+        for (variable, place) in [
+            ("ECS_CONTAINER_METADATA_URI_V4", "ECS"),
+            ("KUBERNETES_SERVICE_HOST", "Kubernetes"),
+            ("container", "a container"),
+        ] {
+            assert_eq!(here(Some(variable)), Some(format!("{place} ({variable} is set)")));
+        }
+        for file in ["run/.containerenv", ".dockerenv", "opt/elasticbeanstalk/deployment"] {
+            std::fs::create_dir_all(root.path().join(file)).unwrap();
+            assert!(here(None).unwrap().contains(&format!("(/{file} is there)")));
+        }
+    }
 }

@@ -223,7 +223,153 @@ fn without_a_place_for_the_default_store_it_says_so() {
         command.env_clear();
     });
     assert_eq!(code, 64);
-    assert!(said.contains("Name a file with --store"), "{said}");
+    // In a container, where these tests may run, there is no default at all.
+    assert!(said.contains("sqlite:///PATH/leases.db"), "{said}");
+}
+
+/// `bellwether ARGS` with these variables; its exit code and what it said.
+fn with_variables(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let output = bellwether().args(args).envs(variables.iter().copied()).output().unwrap();
+    let said = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();
+    (output.status.code().expect("it exits"), said)
+}
+
+#[test]
+fn without_a_store_nobody_leads_alone_where_instances_share_none() {
+    let pasture = Pasture::new();
+    let home = pasture.folder().to_str().unwrap();
+    let commands: [&[&str]; 6] = [
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["run", "--", "true"],
+        &["once", "--key", "k", "--", "true"],
+        &["once", "--key", "k", "--reset"],
+        &["status"],
+        &["init"],
+    ];
+    for (variable, value, place) in [
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1", "Kubernetes"),
+        ("ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:1/v4", "ECS"),
+    ] {
+        let here = [(variable, value), ("HOME", home), ("BELLWETHER_STORE", "")];
+        for args in commands {
+            let (code, said) = with_variables(args, &here);
+            assert_eq!(code, 64, "{args:?}: {said}");
+            for words in [&format!("this is {place} ({variable} is set)"), "BELLWETHER_STORE"] {
+                assert!(said.contains(words), "{args:?}: {said}");
+            }
+        }
+    }
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+    let store = pasture.store();
+    let here = [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("BELLWETHER_STORE", store.as_str())];
+    let (code, said) = with_variables(&["run", "--", "true"], &here);
+    assert_eq!(code, 0, "a file that was chosen is fine: {said}");
+}
+
+#[test]
+fn a_variable_whose_name_is_nearly_a_setting_exits_64() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let run = ["run", "--store", &store, "--", "true"];
+    for (name, meant) in [
+        ("BELLWETHER_LEASE_DURATON", "BELLWETHER_LEASE_DURATION"),
+        ("BELLWETHER_ELECTIONS", "BELLWETHER_ELECTION"),
+        ("BELLWEATHER_IDENTITY", "BELLWETHER_IDENTITY"),
+    ] {
+        let (code, said) = with_variables(&run, &[(name, "6s")]);
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(name) && said.contains(&format!("did you mean {meant}?")), "{said}");
+        let (code, said) = with_variables(&run, &[(name, "")]);
+        assert_eq!(code, 0, "an empty one is not set: {said}");
+    }
+    assert!(with_variables(&["--help"], &[("BELLWETHER_STROE", "x")]).1.contains("Usage"));
+}
+
+#[test]
+fn other_unknown_variables_are_warned_of_and_links_of_kubernetes_are_not() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let (code, said) = with_variables(
+        &["run", "--store", &store, "--", "true"],
+        &[
+            ("BELLWETHER_WOOL_COLOUR", "black"),
+            ("BELLWETHER_SERVICE_HOST", "10.0.0.7"),
+            ("BELLWETHER_SERVICE_PORT", "4040"),
+            ("BELLWETHER_SERVICE_PORT_HTTP", "4040"),
+            ("BELLWETHER_PORT", "tcp://10.0.0.7:4040"),
+            ("BELLWETHER_PORT_4040_TCP", "tcp://10.0.0.7:4040"),
+            ("BELLWETHER_PORT_4040_TCP_ADDR", "10.0.0.7"),
+        ],
+    );
+    assert_eq!(code, 0, "{said}");
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("is no setting")).collect();
+    let [warning] = warnings[..] else { panic!("one warning: {said}") };
+    assert!(warning.contains("\"variable\":\"BELLWETHER_WOOL_COLOUR\""), "{warning}");
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let empty = [
+        "BELLWETHER_ELECTION",
+        "BELLWETHER_IDENTITY",
+        "BELLWETHER_LEASE_DURATION",
+        "BELLWETHER_LISTEN",
+        "BELLWETHER_LOG_LEVEL",
+        "BELLWETHER_GATE_URL",
+        "BELLWETHER_NAMESPACE",
+        "BELLWETHER_STORE_FILE",
+        "BELLWETHER_TOKEN_FILE",
+    ];
+    let empty = empty.map(|name| (name, ""));
+    let (code, said) = with_variables(&["run", "--store", &store, "--", "true"], &empty);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("\"election\":\"default\""), "{said}");
+    let (code, said) = with_variables(&["status", "--store", &store], &[("BELLWETHER_JSON", "")]);
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_that_it_contradicts() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let file = [("BELLWETHER_STORE_FILE", "/nowhere")];
+    let (code, said) = with_variables(&["run", "--store", &store, "--", "true"], &file);
+    assert_eq!(code, 0, "{said}");
+    let both = [("BELLWETHER_STORE_FILE", "/nowhere"), ("BELLWETHER_STORE", &store)];
+    let (code, said) = with_variables(&["run", "--", "true"], &both);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("cannot be used with"), "{said}");
+}
+
+#[test]
+fn a_complaint_names_the_variable_where_the_value_came_from_one() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let cases: [(&str, &str, &str); 8] = [
+        ("--lease-duration", "BELLWETHER_LEASE_DURATION", "soon"),
+        ("--lease-duration", "BELLWETHER_LEASE_DURATION", "2h"),
+        ("--retry-period", "BELLWETHER_RETRY_PERIOD", "1ms"),
+        ("--election", "BELLWETHER_ELECTION", "Not A Name"),
+        ("--identity", "BELLWETHER_IDENTITY", "a\nb"),
+        ("--namespace", "BELLWETHER_NAMESPACE", "a/b"),
+        ("--token-file", "BELLWETHER_TOKEN_FILE", "/nowhere"),
+        ("--gate-url", "BELLWETHER_GATE_URL", "https://h/"),
+    ];
+    for (flag, variable, wrong) in cases {
+        let serve = ["serve", "--store", &store, "--listen", "127.0.0.1:0"];
+        let (code, said) = with_variables(&[&serve[..], &[flag, wrong]].concat(), &[]);
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(flag) && !said.contains(variable), "{said}");
+        let (code, said) = with_variables(&serve, &[(variable, wrong)]);
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(variable) && !said.contains(&format!("{flag}:")), "{said}");
+    }
+    let (code, said) = with_variables(&["status"], &[("BELLWETHER_STORE", "mysql://u:hunter2@h")]);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("BELLWETHER_STORE: the store URL has no known scheme"), "{said}");
+    assert!(!said.contains("hunter2"), "a secret is shown: {said}");
 }
 
 #[test]

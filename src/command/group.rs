@@ -21,7 +21,7 @@ use crate::election::lease::Term;
 use crate::host::Host;
 
 /// The variable that marks a command's processes as those of one guard.
-const MARK: &str = "BELLWETHER_GUARD";
+pub const MARK: &str = "BELLWETHER_GUARD";
 
 /// How long a guard that was late and was continued has to do its work before it is killed, if it
 /// is stopped again.

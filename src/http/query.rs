@@ -1,12 +1,17 @@
-//! What a request asks for in its query.
+//! What a request asks for in its query. A parameter that is misspelt would be ignored where it
+//! matters most, as `?min_valid=`: what is not known is refused.
 
-use axum::extract::{FromRequestParts, Query};
-use axum::http::StatusCode;
+use axum::extract::{FromRequestParts, Query, Request};
 use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::middleware::Next;
 use axum::response::Response;
 use serde::de::DeserializeOwned;
 
 use super::{App, problem};
+
+/// How much of an unknown name is repeated.
+const SHOWN: usize = 64;
 
 /// The query of a request. One that cannot be read is refused as every other mistake is, in JSON.
 pub(super) struct Asked<T>(pub(super) T);
@@ -18,6 +23,70 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(question)) => Ok(Self(question)),
             Err(rejection) => Err(problem(StatusCode::BAD_REQUEST, &rejection.body_text())),
+        }
+    }
+}
+
+/// The parameters that a path knows. `elections` chooses among those of the sidecar, and means
+/// nothing below the name of one.
+fn known(path: &str) -> &'static [&'static str] {
+    match path.rsplit('/').next() {
+        // Not the name of an election: `/elections/leader` is the name of a holder.
+        Some("leader") if path != "/elections/leader" => &["wait", "min-valid"],
+        Some("events") if path == "/events" => &["since", "elections"],
+        Some("events") if path != "/elections/events" => &["since"],
+        _ => &[],
+    }
+}
+
+/// Refuses parameters that the path does not know.
+pub(super) async fn check(request: Request, next: Next) -> Response {
+    match unknown(request.uri()) {
+        Some(refusal) => problem(StatusCode::BAD_REQUEST, &refusal),
+        None => next.run(request).await,
+    }
+}
+
+fn unknown(uri: &Uri) -> Option<String> {
+    // A query that cannot be read is refused by whoever reads it.
+    let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    let known = known(uri.path());
+    let (name, _) = given.iter().find(|(name, _)| !known.contains(&name.as_str()))?;
+    let name: String = name.escape_debug().take(SHOWN).collect();
+    Some(match known {
+        [] => format!("no parameter '{name}' is known here, nor any other"),
+        known => format!("no parameter '{name}' is known here, but: {}", known.join(", ")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_that_the_path_does_not_know_is_refused() {
+        let refused = |uri: &str| unknown(&uri.parse().unwrap());
+        for fine in [
+            "/leader",
+            "/leader?",
+            "/leader?wait=1s&min-valid=2s",
+            "/elections/leader/leader?min%2Dvalid=2s",
+            "/events?since=a-1&elections=all",
+            "/elections/a/events?since=a-1",
+            "/livez",
+        ] {
+            assert_eq!(refused(fine), None, "{fine}");
+        }
+        for (wrong, words) in [
+            ("/leader?min_valid=5s", "'min_valid' is known here, but: wait, min-valid"),
+            ("/leader?wait=1s&Wait=2s", "'Wait' is known here, but: wait, min-valid"),
+            ("/elections/a/events?elections=all", "'elections' is known here, but: since"),
+            ("/livez?wait=1s", "'wait' is known here, nor any other"),
+            ("/elections/leader?wait=1s", "'wait' is known here, nor any other"),
+            ("/?%1b[2J", "'\\u{1b}[2J'"),
+        ] {
+            let refusal = refused(wrong).unwrap_or_default();
+            assert!(refusal.contains(words), "{wrong}: {refusal}");
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Surroundings;
 
 /// Where Elastic Beanstalk keeps what it deployed, from the root of the file system.
-const DEPLOYMENT: &str = "opt/elasticbeanstalk/deployment";
+pub const DEPLOYMENT: &str = "opt/elasticbeanstalk/deployment";
 
 /// The deployment on this instance.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ const POD_NAME: &str = "POD_NAME";
 const POD_NAMESPACE: &str = "POD_NAMESPACE";
 
 /// Set by Kubernetes in every container.
-const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
+pub const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
 
 /// Mounted into every pod that has a service account, from the root of the file system.
 const NAMESPACE_FILE: &str = "var/run/secrets/kubernetes.io/serviceaccount/namespace";

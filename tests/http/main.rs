@@ -20,3 +20,4 @@ mod elector;
 mod events;
 mod limits;
 mod many;
+mod query;

@@ -21,6 +21,9 @@ const REQUESTED: u64 = 16 * 1024 * 1024;
 /// library: with it, nothing at all would be found here.
 const NSSWITCH: &str = "hosts: module-that-is-not-there\npasswd: module-that-is-not-there\n";
 
+/// In the folder that the image has for a volume.
+const SHARED: &str = "sqlite:///var/lib/bellwether/leases.db";
+
 fn checked(container: &Container, store: &str) {
     container.leads();
     let memory = container.memory();
@@ -32,7 +35,7 @@ fn checked(container: &Container, store: &str) {
 fn sqlite_lies_in_the_state_directory_that_containers_share() {
     let volume = tempfile::tempdir().unwrap();
     let files = Files::new().with_volume(volume.path());
-    let first = files.serve(&["--identity", "first"]);
+    let first = files.serve(&["--identity", "first", "--store", SHARED]);
     checked(&first, "sqlite");
     assert_eq!(fs::metadata(volume.path().join("leases.db")).unwrap().uid(), 65532);
 
@@ -41,7 +44,7 @@ fn sqlite_lies_in_the_state_directory_that_containers_share() {
     assert!(healthy.status.success(), "{healthy:?}");
 
     let second = Files::new().with_volume(volume.path());
-    let second = second.serve(&["--identity", "second"]);
+    let second = second.serve(&["--identity", "second", "--store", SHARED]);
     eventually("it knows who leads", || (second.leader().holder() == Some("first")).then_some(()));
     assert!(first.stop().success());
     second.leads();
@@ -50,10 +53,20 @@ fn sqlite_lies_in_the_state_directory_that_containers_share() {
 
 #[test]
 fn without_a_volume_on_a_read_only_file_system_it_says_so() {
-    let output = Files::new().run(&["serve", "--listen", "127.0.0.1:0"]);
+    let output = Files::new().run(&["serve", "--listen", "127.0.0.1:0", "--store", SHARED]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(69), "{said}");
     assert!(said.contains(STATE), "{said}");
+}
+
+#[test]
+fn without_a_store_it_does_not_lead_alone() {
+    let volume = tempfile::tempdir().unwrap();
+    let output = Files::new().with_volume(volume.path()).run(&["serve", "--listen", "127.0.0.1:0"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("this is a container") && said.contains("BELLWETHER_STORE"), "{said}");
+    assert_eq!(fs::read_dir(volume.path()).unwrap().count(), 0, "nothing was written");
 }
 
 #[test]

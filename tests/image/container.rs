@@ -14,7 +14,7 @@ use crate::support::{Answer, Log, eventually, get, kill};
 /// The image's user.
 const USER: u32 = 65532;
 
-/// Where the image says that the default store is.
+/// Where the image has a folder for a volume.
 pub const STATE: &str = "/var/lib/bellwether";
 
 /// What failed before the program was started.

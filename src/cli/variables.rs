@@ -1,0 +1,237 @@
+//! Settings in the environment: an empty one is none, one that is nearly known is a mistake, and what
+//! is wrong with one is said of the variable.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::Resettable;
+use clap::{Arg, Command};
+
+/// What every variable of this program begins with.
+const PREFIX: &str = "BELLWETHER_";
+
+/// Variables that children find, and that are no settings: a command that runs under this program may
+/// run this program.
+const TOLD_TO_CHILDREN: [&str; 3] =
+    ["BELLWETHER_TERM", "BELLWETHER_REASON", crate::command::group::MARK];
+
+/// How many letters may be wrong in a name that is meant for a known one, and in a short one.
+const TYPOS: usize = 2;
+const TYPOS_IN_SHORT: usize = 1;
+const SHORT: usize = 6;
+
+/// The command line without the variables that are not set: those that are empty, and those that
+/// contradict a flag, which wins.
+pub(super) fn settle(command: Command, line: &[OsString]) -> Command {
+    command.mut_args(settle_arg).mut_subcommands(|command| {
+        let beaten: Vec<_> = contradicted(&command, line).map(|arg| arg.get_id().clone()).collect();
+        command.mut_args(|arg| {
+            if beaten.contains(arg.get_id()) { arg.env(Resettable::Reset) } else { settle_arg(arg) }
+        })
+    })
+}
+
+/// Those that are not on the command line, and contradict one that is.
+fn contradicted<'a>(command: &'a Command, line: &[OsString]) -> impl Iterator<Item = &'a Arg> {
+    let (given, others): (Vec<_>, Vec<_>) =
+        command.get_arguments().partition(|arg| is_given(arg, line));
+    let contradict = |one: &Arg, other: &Arg| {
+        let conflicts = command.get_arg_conflicts_with(one);
+        conflicts.iter().any(|arg| arg.get_id() == other.get_id())
+    };
+    others.into_iter().filter(move |other| {
+        given.iter().any(|given| contradict(given, other) || contradict(other, given))
+    })
+}
+
+fn settle_arg(arg: Arg) -> Arg {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg }
+}
+
+/// Whether a flag is on the command line.
+fn is_given(arg: &Arg, line: &[OsString]) -> bool {
+    let Some(long) = arg.get_long() else { return false };
+    let is_flag = |word: &OsString| {
+        let word = word.to_string_lossy();
+        let flag = word.strip_prefix("--").and_then(|word| word.strip_prefix(long));
+        flag.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    line.iter().take_while(|word| *word != "--").any(is_flag)
+}
+
+/// The flags whose values came from variables.
+pub(super) struct Sources(Vec<(String, String)>);
+
+impl Sources {
+    /// Those of this command line, which was [settled](settle).
+    pub(super) fn of(command: &Command, line: &[OsString]) -> Self {
+        let called = line.iter().skip(1).find_map(|word| command.find_subcommand(word));
+        let args =
+            command.get_arguments().chain(called.into_iter().flat_map(Command::get_arguments));
+        let from_variable = |arg: &Arg| {
+            let (flag, variable) = (arg.get_long()?, arg.get_env()?);
+            let is_set = std::env::var_os(variable).is_some() && !is_given(arg, line);
+            is_set.then(|| (format!("--{flag}"), variable.to_string_lossy().into_owned()))
+        };
+        Self(args.filter_map(from_variable).collect())
+    }
+
+    /// The text with the variable for each flag whose value came from one.
+    pub(super) fn named(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (flag, variable)| replace(&text, flag, variable))
+    }
+}
+
+/// Replaces whole flags: `--gate-url` is not `--gate`.
+fn replace(text: &str, flag: &str, variable: &str) -> String {
+    let mut parts = text.split(flag);
+    let mut replaced = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let goes_on = part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
+        replaced += if goes_on { flag } else { variable };
+        replaced += part;
+    }
+    replaced
+}
+
+/// What is wrong with the environment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Strangers {
+    /// Variables of no known name.
+    pub(super) unknown: Vec<String>,
+    /// The first one that is nearly of a known name, and that.
+    pub(super) mistaken: Option<(String, String)>,
+}
+
+/// Looks at the variables that are set.
+pub(super) fn strangers(command: &Command) -> Strangers {
+    let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+    find_strangers(&known(command), names)
+}
+
+fn known(command: &Command) -> BTreeSet<String> {
+    let args =
+        command.get_arguments().chain(command.get_subcommands().flat_map(Command::get_arguments));
+    let names = args.filter_map(Arg::get_env).map(|name| name.to_string_lossy().into_owned());
+    names.chain(TOLD_TO_CHILDREN.map(str::to_owned)).collect()
+}
+
+fn find_strangers(known: &BTreeSet<String>, names: impl Iterator<Item = String>) -> Strangers {
+    let mut found = Strangers::default();
+    for name in names.filter(|name| !known.contains(name) && !is_link(name)) {
+        let shown = name.escape_debug().to_string();
+        match known.iter().find(|known| is_nearly(&name, known)) {
+            Some(known) => found.mistaken = found.mistaken.or(Some((shown, known.clone()))),
+            None if name.to_ascii_uppercase().starts_with(PREFIX) => found.unknown.push(shown),
+            None => {}
+        }
+    }
+    found
+}
+
+fn is_nearly(name: &str, known: &str) -> bool {
+    // A long name of something else takes long to compare.
+    if name.len().abs_diff(known.len()) > TYPOS {
+        return false;
+    }
+    let short = known.len() < PREFIX.len() + SHORT;
+    let typos = if short { TYPOS_IN_SHORT } else { TYPOS };
+    strsim::damerau_levenshtein(&name.to_ascii_uppercase(), known) <= typos
+}
+
+/// Whether Kubernetes sets a variable of this name in every pod beside a Service whose name is, or
+/// begins with, `bellwether`: `…_SERVICE_HOST`, `…_SERVICE_PORT`, with the name of a port after it,
+/// `…_PORT`, and `…_PORT_4040_TCP`, with what it is after it.
+fn is_link(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("BELLWETHER") else { return false };
+    let is_port = |rest: &str| {
+        let mut words = rest.trim_start_matches('_').split('_');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some(""), None, ..) => true,
+            (Some(number), Some("TCP" | "UDP" | "SCTP"), what, None) => {
+                number.parse::<u16>().is_ok()
+                    && matches!(what, None | Some("PROTO" | "PORT" | "ADDR"))
+            }
+            _ => false,
+        }
+    };
+    rest.starts_with('_')
+        && (rest.ends_with("_SERVICE_HOST")
+            || rest.ends_with("_SERVICE_PORT")
+            || rest.contains("_SERVICE_PORT_")
+            || rest.match_indices("_PORT").any(|(at, _)| is_port(&rest[at + "_PORT".len()..])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn found(names: &[&str]) -> Strangers {
+        let known = known(&super::super::Cli::command());
+        find_strangers(&known, names.iter().map(|name| (*name).to_owned()))
+    }
+
+    #[test]
+    fn a_variable_that_is_nearly_known_is_a_mistake() {
+        for (name, meant) in [
+            ("BELLWETHER_LEASE_DURATON", "BELLWETHER_LEASE_DURATION"),
+            ("BELLWETHER_ELECTIONS", "BELLWETHER_ELECTION"),
+            ("BELLWETHER_STROE", "BELLWETHER_STORE"),
+            ("BELLWETHER_LISTN", "BELLWETHER_LISTEN"),
+            ("BELLWETHER_RENEW_DEADLNIE", "BELLWETHER_RENEW_DEADLINE"),
+            ("bellwether_store", "BELLWETHER_STORE"),
+            ("BELWETHER_STORE", "BELLWETHER_STORE"),
+            ("BELLWEATHER_STORE", "BELLWETHER_STORE"),
+            ("BELLWETHER_GATE-URL", "BELLWETHER_GATE_URL"),
+        ] {
+            let mistaken = found(&[name]).mistaken;
+            assert_eq!(mistaken, Some((name.to_owned(), meant.to_owned())), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_unknown_ones_are_named_and_those_of_others_are_none() {
+        let names = ["BELLWETHER_COLOUR", "BELLWETHER_STORE_OF_WOOL", "Bellwether_\u{1b}"];
+        let unknown = found(&names).unknown;
+        assert_eq!(unknown, [names[0], names[1], "Bellwether_\\u{1b}"]);
+        assert_eq!(found(&names).mistaken, None);
+        let known = ["BELLWETHER_STORE", "BELLWETHER_TERM", "BELLWETHER_GUARD", "BELLWETHER_KEY"];
+        let others = ["PATH", "STORE", "WETHER_STORE", "BELL", "LEASE_DURATION"];
+        assert_eq!(found(&[&known[..], &others].concat()), Strangers::default());
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_of_that_name_is_neither() {
+        let links = [
+            "BELLWETHER_SERVICE_HOST",
+            "BELLWETHER_SERVICE_PORT",
+            "BELLWETHER_SERVICE_PORT_HTTP",
+            "BELLWETHER_PORT",
+            "BELLWETHER_PORT_4040_TCP",
+            "BELLWETHER_PORT_4040_TCP_PROTO",
+            "BELLWETHER_PORT_4040_TCP_PORT",
+            "BELLWETHER_PORT_4040_TCP_ADDR",
+            "BELLWETHER_PORT_53_UDP_ADDR",
+            "BELLWETHER_WEB_SERVICE_HOST",
+            "BELLWETHER_WEB_SERVICE_PORT_METRICS",
+            "BELLWETHER_WEB_PORT",
+            "BELLWETHER_WEB_PORT_4040_TCP_ADDR",
+        ];
+        assert_eq!(found(&links), Strangers::default());
+        for none in ["BELLWETHER_PORT_X", "BELLWETHER_PORT_4040_TCP_WOOL", "BELLWETHER_PORTS"] {
+            assert_ne!(found(&[none]), Strangers::default(), "{none}");
+        }
+    }
+
+    #[test]
+    fn whole_flags_are_replaced() {
+        let sources = Sources(vec![("--gate".to_owned(), "GATE".to_owned())]);
+        assert_eq!(
+            sources.named("--gate: see --gate-url, '--gate <X>'"),
+            "GATE: see --gate-url, 'GATE <X>'"
+        );
+    }
+}
