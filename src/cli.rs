@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{InvalidConfig, LogArgs, LogLevel};
@@ -119,26 +120,40 @@ fn run_command_line() -> ExitCode {
     let sources = Sources::of(&command, &line);
     let cli = match parse(&mut command, &line) {
         Ok(cli) => cli,
+        Err(error) if is_without_command(&error) => {
+            // Nobody is left to tell if this cannot be written.
+            let _ = writeln!(io::stderr(), "{}", command.render_help());
+            return ExitCode::from(EXIT_USAGE);
+        }
         Err(error) if error.use_stderr() => {
             let log_format = logs::format_in(&line);
             logs::init(&LogArgs { log_format, log_level: LogLevel::Info });
-            say(&sources.named(&complaint::of(&error)));
+            let called = variables::called(&command, &line);
+            say(&sources.named(&complaint::of(error, called)));
             return ExitCode::from(EXIT_USAGE);
         }
         Err(help) => {
-            // Nobody is left to tell if this cannot be written.
-            let _ = help.print();
-            return ExitCode::SUCCESS;
+            return match print(&help.render().to_string()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => failed(&failure.to_string(), &failure),
+            };
         }
     };
     logs::init(&cli.log);
     match check_variables(&command).and_then(|()| run(cli.command)) {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            say(&sources.named(&failure.to_string()));
-            ExitCode::from(failure.exit_code())
-        }
+        Err(failure) => failed(&sources.named(&failure.to_string()), &failure),
     }
+}
+
+fn is_without_command(error: &clap::Error) -> bool {
+    use ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+    matches!(error.kind(), DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand)
+}
+
+fn failed(why: &str, failure: &Failure) -> ExitCode {
+    say(why);
+    ExitCode::from(failure.exit_code())
 }
 
 fn parse(command: &mut clap::Command, line: &[OsString]) -> Result<Cli, clap::Error> {
@@ -212,10 +227,28 @@ fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     words
 }
 
-/// Says what was asked for.
-fn print(text: &str) {
-    // A reader that has seen enough closes the pipe.
-    let _ = io::stdout().write_all(text.as_bytes());
+/// Says what was asked for. What cannot be said is a failure.
+fn print(text: &str) -> Result<(), Failure> {
+    print_more(text).map(|_| ())
+}
+
+/// The same; whether whoever reads wants more. One that has seen enough closes the pipe.
+fn print_more(text: &str) -> Result<Reader, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::HasLeft),
+        Err(error) => {
+            Err(Failure::Unavailable(format!("cannot write to standard output: {error}")))
+        }
+    }
+}
+
+/// Whoever reads what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    Reads,
+    HasLeft,
 }
 
 /// One thread runs everything, so that no answer is given while another is being decided.

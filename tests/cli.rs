@@ -13,8 +13,9 @@
 mod support;
 
 use std::fs;
+use std::io::BufRead as _;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::{Pasture, bellwether, without_settings};
@@ -444,4 +445,51 @@ fn help_and_version_exit_zero() {
         assert!(output.status.success(), "{args:?}");
         assert!(!output.stdout.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+fn without_a_command_it_prints_the_commands() {
+    let output = bellwether().output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for command in ["Commands:", "serve", "once", "is-leader", "Usage:"] {
+        assert!(said.contains(command), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_command_to_run_without_dashes_is_hinted_at() {
+    for args in [&["run", "echo", "hi"][..], &["only", "echo"], &["once", "--key", "k", "echo"]] {
+        let (code, said) = refused(args, |_| {});
+        assert_eq!(code, 64, "{said}");
+        let hint = format!("put -- before the command, as in `{} -- echo`", args[0]);
+        assert!(said.contains(&hint), "{said}");
+    }
+    let (_, said) = refused(&["serve", "echo"], |_| {});
+    assert!(!said.contains("put --"), "serve runs none: {said}");
+}
+
+#[test]
+fn output_that_cannot_be_written_ends_a_command() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    assert!(bellwether().args(["init", "--store", &store]).output().unwrap().status.success());
+    let status = ["status", "--store", &store];
+    let watch = ["status", "--store", &store, "--watch"];
+    for args in [&status[..], &watch, &["completions", "bash"], &["--help"], &["--version"]] {
+        let mut command = bellwether();
+        command.args(args).stdout(fs::File::create("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{args:?}: {said}");
+        assert!(said.contains("cannot write to standard output: No space left"), "{said}");
+    }
+    // `status --watch | head -1`
+    let mut command = bellwether();
+    let mut watching = command.args(watch).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    let reader = watching.stdout.take().unwrap();
+    std::io::BufReader::new(reader).read_line(&mut first).unwrap();
+    let ended = support::eventually("it ends with its reader", || watching.try_wait().unwrap());
+    assert!(ended.success(), "{ended}");
 }

@@ -1,33 +1,104 @@
 //! What is wrong with a command line, in one line, without repeating a secret.
 
-use clap::error::{ContextKind, ContextValue};
+use std::error::Error as _;
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, Error, ErrorFormatter, ErrorKind};
 
 use crate::election::text;
 
-/// clap's explanation without the usage that it repeats: a log has lines.
-pub(super) fn of(error: &clap::Error) -> String {
-    let explanation = without_secrets(error);
-    let lines = explanation.lines().take_while(|line| !line.starts_with("Usage:"));
-    let lines = lines.filter(|line| !line.starts_with("For more information"));
-    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
-    let text = words.join(" ");
-    format!("{} (see --help)", text.trim_start_matches("error: "))
+/// clap's explanation without the usage that it repeats: a log has lines. `command` is what was
+/// called, as far as that is known.
+pub(super) fn of(error: Error, called: Option<&Command>) -> String {
+    let hint = hint(&error, called);
+    let said = error.apply::<OneLine>().render();
+    format!("{said}{} (see --help)", hint.unwrap_or_default())
 }
 
-/// clap repeats the word that it does not understand. That may be the URL of a store, given without
-/// its flag, for another one, or in another's variable.
-fn without_secrets(error: &clap::Error) -> String {
-    let given = error.context().filter(|(kind, _)| {
-        matches!(
-            kind,
-            ContextKind::InvalidArg | ContextKind::InvalidSubcommand | ContextKind::InvalidValue
-        )
-    });
-    let words = given.flat_map(|(_, value)| match value {
-        ContextValue::String(word) => vec![word.as_str()],
-        ContextValue::Strings(words) => words.iter().map(String::as_str).collect(),
-        _ => Vec::new(),
-    });
-    let secrets = words.filter(|word| text::may_hold_secret(word));
-    secrets.fold(error.to_string(), |shown, secret| shown.replace(secret, &text::given(secret)))
+/// The words of a command to run stand after `--`: whoever forgets it means no argument of this
+/// program.
+fn hint(error: &Error, called: Option<&Command>) -> Option<String> {
+    let called = called.filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+    let is_flag = |word: &str| word.starts_with('-');
+    let word = Words(error).one(ContextKind::InvalidArg).filter(|word| !is_flag(word))?;
+    let takes_command = called.get_positionals().any(clap::Arg::is_last_set);
+    takes_command
+        .then(|| format!(": put -- before the command, as in `{} -- {word}`", called.get_name()))
+}
+
+/// In one line.
+struct OneLine;
+
+impl ErrorFormatter for OneLine {
+    fn format_error(error: &Error<Self>) -> clap::builder::StyledStr {
+        let words = Words(error);
+        let mut said = words.what();
+        if let Some(values) = words.all(ContextKind::ValidValue) {
+            said += &format!(" [possible values: {values}]");
+        }
+        for (kind, what) in [
+            (ContextKind::SuggestedSubcommand, "subcommand"),
+            (ContextKind::SuggestedArg, "argument"),
+            (ContextKind::SuggestedValue, "value"),
+        ] {
+            if let Some(similar) = words.all(kind) {
+                said += &format!(": a similar {what} exists: '{similar}'");
+            }
+        }
+        said.into()
+    }
+}
+
+/// What an error is about.
+struct Words<'a, F: ErrorFormatter>(&'a Error<F>);
+
+impl<F: ErrorFormatter> Words<'_, F> {
+    fn what(&self) -> String {
+        let one = |kind| self.one(kind).unwrap_or_default();
+        let (arg, value) = (one(ContextKind::InvalidArg), one(ContextKind::InvalidValue));
+        match self.0.kind() {
+            ErrorKind::InvalidValue if value.is_empty() => {
+                format!("a value is required for '{arg}' but none was supplied")
+            }
+            ErrorKind::InvalidValue => format!("invalid value '{value}' for '{arg}'"),
+            ErrorKind::ValueValidation => {
+                let why = self.0.source().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("invalid value '{value}' for '{arg}'{why}")
+            }
+            ErrorKind::UnknownArgument => format!("unexpected argument '{arg}' found"),
+            ErrorKind::InvalidSubcommand => {
+                format!("unrecognized subcommand '{}'", one(ContextKind::InvalidSubcommand))
+            }
+            ErrorKind::MissingRequiredArgument => {
+                format!("the following required arguments were not provided: {arg}")
+            }
+            ErrorKind::ArgumentConflict => match one(ContextKind::PriorArg) {
+                prior if prior.is_empty() || prior == arg => {
+                    format!("the argument '{arg}' cannot be used like this")
+                }
+                prior => format!("the argument '{arg}' cannot be used with '{prior}'"),
+            },
+            kind => {
+                let kind = kind.as_str().unwrap_or("the command line makes no sense");
+                if arg.is_empty() { kind.to_owned() } else { format!("{kind}: '{arg}'") }
+            }
+        }
+    }
+
+    /// The words of one kind, if there are any.
+    fn all(&self, kind: ContextKind) -> Option<String> {
+        self.one(kind).filter(|words| !words.is_empty())
+    }
+
+    /// clap repeats the word that it does not understand. That may be the URL of a store, given
+    /// without its flag, for another one, or in another's variable.
+    fn one(&self, kind: ContextKind) -> Option<String> {
+        match self.0.get(kind)? {
+            ContextValue::String(word) => Some(text::given(word)),
+            ContextValue::Strings(words) => {
+                Some(words.iter().map(|word| text::given(word)).collect::<Vec<_>>().join(", "))
+            }
+            _ => None,
+        }
+    }
 }

@@ -25,7 +25,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let url = &config.url;
     let store = config.open(PATIENCE, Arc::new(HostClock));
     within(url, CREATION, store.init()).await?;
-    print(&format!("ready: {url}\n"));
+    print(&format!("ready: {url}\n"))?;
     Ok(0)
 }
 

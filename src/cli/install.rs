@@ -20,7 +20,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let target = args.folder.join("bellwether");
     install(&args.folder, &target).map_err(|error| cannot(&args.folder, &error))?;
-    print(&format!("installed: {}\n", target.display()));
+    print(&format!("installed: {}\n", target.display()))?;
     Ok(0)
 }
 

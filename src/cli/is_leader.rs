@@ -30,7 +30,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     match code {
         _ if args.quiet => {}
         EXIT_UNDECIDED => say(&words),
-        _ => print(&format!("{words}\n")),
+        _ => print(&format!("{words}\n"))?,
     }
     Ok(code)
 }

@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     match answer.status {
         StatusCode::OK => {
             let cooldown = cooldown.as_deref().unwrap_or("one lease duration");
-            print(&format!("resigned: this instance stays down for {cooldown}\n"));
+            print(&format!("resigned: this instance stays down for {cooldown}\n"))?;
             Ok(0)
         }
         StatusCode::BAD_REQUEST => Err(Failure::Usage(answer.words())),

@@ -9,7 +9,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::init::{PATIENCE, within};
-use super::{Failure, print, say};
+use super::{Failure, Reader, print, print_more, say};
 use crate::config::{StoreArgs, StoreConfig};
 use crate::election::clock::HostClock;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin};
@@ -60,13 +60,17 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     };
     let view = View { json: args.json, all: args.all_namespaces, config, store };
     if !args.watch {
-        print(&view.look().await?);
+        print(&view.look().await?)?;
         return Ok(0);
     }
     let clear = if io::stdout().is_terminal() && !args.json { CLEAR } else { "" };
     loop {
         match view.look().await {
-            Ok(page) => print(&format!("{clear}{page}")),
+            Ok(page) => {
+                if print_more(&format!("{clear}{page}"))? == Reader::HasLeft {
+                    return Ok(0);
+                }
+            }
             Err(failure) => say(&failure.to_string()),
         }
         tokio::time::sleep(WATCH_PERIOD).await;

@@ -60,13 +60,18 @@ fn is_given(arg: &Arg, line: &[OsString]) -> bool {
     line.iter().take_while(|word| *word != "--").any(is_flag)
 }
 
+/// The command that is called, as far as that can be told.
+pub(super) fn called<'a>(command: &'a Command, line: &[OsString]) -> Option<&'a Command> {
+    line.iter().skip(1).find_map(|word| command.find_subcommand(word))
+}
+
 /// The flags whose values came from variables.
 pub(super) struct Sources(Vec<(String, String)>);
 
 impl Sources {
     /// Those of this command line, which was [settled](settle).
     pub(super) fn of(command: &Command, line: &[OsString]) -> Self {
-        let called = line.iter().skip(1).find_map(|word| command.find_subcommand(word));
+        let called = called(command, line);
         let args =
             command.get_arguments().chain(called.into_iter().flat_map(Command::get_arguments));
         let from_variable = |arg: &Arg| {
