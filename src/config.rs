@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::client::{Client, InvalidSidecarUrl};
 use crate::election::clock::Clock;
+use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::lease::{
     ElectionName, InvalidElectionName, InvalidKey, InvalidNamespace, Namespace,
@@ -84,10 +85,10 @@ pub struct StoreConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MaxClockSkew(Option<Duration>);
 
-fn parse_skew(text: &str) -> Result<MaxClockSkew, humantime::DurationError> {
+fn parse_skew(text: &str) -> Result<MaxClockSkew, String> {
     match text {
         "off" => Ok(MaxClockSkew(None)),
-        _ => humantime::parse_duration(text).map(|skew| MaxClockSkew(Some(skew))),
+        _ => duration::parse(text).map(|skew| MaxClockSkew(Some(skew))),
     }
 }
 
@@ -117,7 +118,7 @@ pub struct CandidateArgs {
         long,
         env = "BELLWETHER_LEASE_DURATION",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "15s"
     )]
     lease_duration: Duration,
@@ -129,7 +130,7 @@ pub struct CandidateArgs {
         long,
         env = "BELLWETHER_RENEW_DEADLINE",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "10s"
     )]
     renew_deadline: Duration,
@@ -139,7 +140,7 @@ pub struct CandidateArgs {
         long,
         env = "BELLWETHER_RETRY_PERIOD",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "2s"
     )]
     retry_period: Duration,
@@ -149,7 +150,7 @@ pub struct CandidateArgs {
         long,
         env = "BELLWETHER_SHUTDOWN_GRACE",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "20s"
     )]
     shutdown_grace: Duration,
@@ -234,7 +235,7 @@ pub struct SidecarArgs {
         long,
         env = "BELLWETHER_REQUEST_TIMEOUT",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "2s"
     )]
     request_timeout: Duration,

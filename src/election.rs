@@ -14,6 +14,7 @@
 
 pub mod clock;
 pub mod continuity;
+pub mod duration;
 pub mod elector;
 pub mod grace;
 pub mod leadership;

@@ -151,6 +151,44 @@ fn a_program_that_cannot_be_started_is_named_once() {
 }
 
 #[test]
+fn no_duration_is_so_long_that_a_sum_of_two_overflows() {
+    const LONGEST: &str = "18446744073709551615s";
+    let beside = |flag| [flag, LONGEST, "--sidecar", "http://127.0.0.1:1"];
+    let stand = |flag| [flag, LONGEST, "--store", "sqlite:///nowhere/leases.db"];
+    let mut cases = Vec::new();
+    for flag in [
+        "--lease-duration",
+        "--renew-deadline",
+        "--retry-period",
+        "--shutdown-grace",
+        "--max-clock-skew",
+        "--hook-timeout",
+        "--gate-period",
+        "--gate-timeout",
+        "--gate-grace",
+    ] {
+        cases.push([&["serve"][..], &stand(flag)].concat());
+    }
+    for flag in ["--timeout", "--shutdown-grace", "--lease-duration"] {
+        cases.push([&["once", "--key", "k"][..], &stand(flag), &["--", "true"]].concat());
+    }
+    cases.push([&["run"][..], &stand("--shutdown-grace"), &["--", "true"]].concat());
+    for flag in ["--timeout", "--request-timeout"] {
+        cases.push([&["wait"][..], &beside(flag)].concat());
+    }
+    for flag in ["--wait", "--request-timeout", "--shutdown-grace"] {
+        cases.push([&["only"][..], &beside(flag), &["--", "true"]].concat());
+    }
+    cases.push([&["resign"][..], &beside("--cooldown")].concat());
+    cases.push([&["is-leader"][..], &beside("--request-timeout")].concat());
+    for args in cases {
+        let (code, said) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{args:?}: {said}");
+        assert!(said.contains("30days at most, for example 15s"), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn the_environment_is_checked_like_the_flags() {
     let (code, said) = refused(&["serve"], |command| {
         command.env("BELLWETHER_LEASE_DURATION", "1s");

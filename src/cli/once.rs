@@ -17,6 +17,7 @@ use crate::command::group::CommandSpec;
 use crate::command::supervisor::{OwnEnd, Supervisor};
 use crate::config::{CandidateArgs, InvalidConfig, StoreArgs};
 use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::leadership::Leadership;
 use crate::election::lease::{ElectionName, Term};
@@ -62,7 +63,7 @@ pub(super) struct Args {
         long,
         env = "BELLWETHER_TIMEOUT",
         value_name = "TIME",
-        value_parser = humantime::parse_duration
+        value_parser = duration::parse
     )]
     timeout: Option<Duration>,
 

@@ -12,6 +12,7 @@ use crate::client::{Client, ClientError, Hold, HoldStream, Leader};
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::config::SidecarArgs;
 use crate::election::clock::{BootTime, HostClock};
+use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::lease::Term;
 use crate::election::order::{Deadlines, Order};
@@ -31,7 +32,7 @@ pub(super) struct Args {
         long,
         env = "BELLWETHER_WAIT",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "60s"
     )]
     wait: Duration,
@@ -45,7 +46,7 @@ pub(super) struct Args {
         long,
         env = "BELLWETHER_SHUTDOWN_GRACE",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "20s"
     )]
     shutdown_grace: Duration,

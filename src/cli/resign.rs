@@ -6,6 +6,7 @@ use hyper::StatusCode;
 
 use super::{Failure, print};
 use crate::config::SidecarArgs;
+use crate::election::duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,7 +19,7 @@ pub(super) struct Args {
         long,
         env = "BELLWETHER_COOLDOWN",
         value_name = "TIME",
-        value_parser = humantime::parse_duration
+        value_parser = duration::parse
     )]
     cooldown: Option<Duration>,
 }

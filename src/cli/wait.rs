@@ -9,6 +9,7 @@ use super::Failure;
 use crate::client::{Client, ClientError};
 use crate::config::SidecarArgs;
 use crate::election::clock::HostClock;
+use crate::election::duration;
 
 /// How often to ask. The sidecar is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -31,7 +32,7 @@ pub(super) struct Args {
         long,
         env = "BELLWETHER_TIMEOUT",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "60s"
     )]
     timeout: Duration,

@@ -7,6 +7,7 @@ use clap::Args;
 use super::InvalidConfig;
 use crate::command::InvalidCommand;
 use crate::command::group::CommandSpec;
+use crate::election::duration;
 use crate::fetch::InvalidUrl;
 use crate::gate::Rules;
 use crate::health::{Checks, CommandCheck, ContainerCheck};
@@ -42,7 +43,7 @@ pub struct GateArgs {
         long,
         env = "BELLWETHER_GATE_PERIOD",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "2s"
     )]
     gate_period: Duration,
@@ -52,7 +53,7 @@ pub struct GateArgs {
         long,
         env = "BELLWETHER_GATE_TIMEOUT",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "1s"
     )]
     gate_timeout: Duration,
@@ -83,7 +84,7 @@ pub struct GateArgs {
         long,
         env = "BELLWETHER_GATE_GRACE",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "30s"
     )]
     gate_grace: Duration,

@@ -7,6 +7,7 @@ use clap::Args;
 use super::InvalidConfig;
 use crate::command::InvalidCommand;
 use crate::command::group::CommandSpec;
+use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::hooks::Hooks;
 
@@ -31,7 +32,7 @@ pub struct HookArgs {
         long,
         env = "BELLWETHER_HOOK_TIMEOUT",
         value_name = "TIME",
-        value_parser = humantime::parse_duration,
+        value_parser = duration::parse,
         default_value = "30s"
     )]
     hook_timeout: Duration,

@@ -18,4 +18,5 @@ mod server;
 
 mod hostile;
 mod jammed;
+mod reasons;
 mod secrets;
