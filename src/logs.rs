@@ -20,6 +20,7 @@ use crate::config::{LogArgs, LogFormat, LogLevel};
 use crate::election::text;
 use crate::metrics::Metrics;
 
+mod net;
 mod progress;
 mod queue;
 
@@ -56,7 +57,9 @@ pub fn init(args: &LogArgs) {
     };
     JSON.store(args.log_format == LogFormat::Json, Ordering::Relaxed);
     let layer = fmt::layer().with_writer(|| Lines).with_target(false);
-    let registry = tracing_subscriber::registry().with(filter);
+    // Who asks for more gets all of it.
+    let net = (level <= LevelFilter::INFO).then(net::Net::default);
+    let registry = tracing_subscriber::registry().with(filter).with(net);
     // Fails only when a log was set up before; then that one is used.
     let _ = if json {
         registry.with(layer.json().flatten_event(true)).try_init()

@@ -29,8 +29,10 @@ use crate::release;
 mod reset;
 mod unwritten;
 
-/// How often a log says who is waited for.
+/// How soon a log says who is waited for. While that stays the same, the pause doubles each time, up to
+/// the longest: a wait of hours is no flood.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);
+const LONGEST_REPORT_PERIOD: Duration = Duration::from_secs(300);
 
 /// How often the line on a terminal moves, so that a person sees that it is alive.
 const REDRAW_PERIOD: Duration = Duration::from_millis(250);
@@ -237,7 +239,7 @@ impl Once {
         }
     }
 
-    fn report(&self, supervisor: &Supervisor) {
+    fn report(&mut self, supervisor: &Supervisor) {
         let (view, now) = (self.election.leadership(), self.election.now());
         if let Some(term) = supervisor.running_in() {
             return self.waiting.say_running(&self.key, term);
@@ -288,12 +290,14 @@ async fn after(timeout: Option<Duration>) {
     }
 }
 
-/// Says who is waited for: a line that changes on a terminal, a line every ten seconds in a log.
+/// Says who is waited for: a line that changes on a terminal, lines with growing pauses in a log.
 struct Waiting {
     line: Option<ProgressLine>,
     view: watch::Receiver<Leadership>,
     period: Duration,
     due_at: BootTime,
+    /// What the log has.
+    said: String,
 }
 
 impl Waiting {
@@ -301,7 +305,7 @@ impl Waiting {
         let line = ProgressLine::on_terminal();
         let (view, now) = (election.watch(), election.now());
         let period = if line.is_some() { REDRAW_PERIOD } else { REPORT_PERIOD };
-        Self { line, view, period, due_at: now + period }
+        Self { line, view, period, due_at: now + period, said: String::new() }
     }
 
     /// Waits until there is something to say. Safe to cancel.
@@ -315,19 +319,32 @@ impl Waiting {
         self.due_at = HostClock::boot() + self.period;
     }
 
-    fn say(&self, key: &str, what: &str) {
+    fn say(&mut self, key: &str, what: &str) {
         match &self.line {
             Some(line) => line.show(format!("{key}: {what}")),
-            None => tracing::info!(key, "{what}"),
+            None => {
+                tracing::info!(key, "{what}");
+                self.pace(what);
+            }
         }
     }
 
     /// What the command writes says more, and must not be written over.
-    fn say_running(&self, key: &str, term: Term) {
+    fn say_running(&mut self, key: &str, term: Term) {
         match &self.line {
             Some(line) => line.clear(),
-            None => tracing::info!(key, term, "running here"),
+            None => {
+                tracing::info!(key, term, "running here");
+                self.pace("running here");
+            }
         }
+    }
+
+    fn pace(&mut self, what: &str) {
+        let longer = (self.period * 2).min(LONGEST_REPORT_PERIOD);
+        self.period = if self.said == what { longer } else { REPORT_PERIOD };
+        what.clone_into(&mut self.said);
+        self.due_at = HostClock::boot() + self.period;
     }
 
     fn end(&self) {

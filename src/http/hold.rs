@@ -86,7 +86,7 @@ pub(super) async fn hold(
         drop(permit);
         return leader::answer(&app, &seat, &seen, now, Duration::ZERO);
     };
-    tracing::info!(term = tenure.term, "a hold begins");
+    tracing::info!(target: "bellwether::ordinary", term = tenure.term, "a hold begins");
     let (lines, stream) = mpsc::channel(1);
     let clock = host.clock().to_owned();
     let charge = Charge::new(tenure, seat.holds.grace.of_work());
@@ -158,7 +158,8 @@ impl Hold {
             }
         }
         drop(self.permit);
-        tracing::info!(term = self.charge.tenure().term, "a hold has ended");
+        let term = self.charge.tenure().term;
+        tracing::info!(target: "bellwether::ordinary", term, "a hold has ended");
     }
 
     /// What the work is to do now.

@@ -51,3 +51,26 @@ fn a_store_that_hangs_is_one_line_and_not_one_for_each_measured_nanosecond() {
     assert_eq!(log.count("the store is unavailable"), 1, "{}", log.text());
     assert!(log.lines().len() < 20, "{}", log.text());
 }
+
+#[test]
+fn an_application_that_is_well_by_turns_does_not_flood_the_log() {
+    let pasture = Pasture::new();
+    let flag = pasture.folder().join("flag");
+    let check = format!("if test -e {0}; then rm {0}; else touch {0}; exit 1; fi", flag.display());
+    let more = [
+        "--gate-command",
+        &check,
+        "--gate-period",
+        "100ms",
+        "--gate-failures",
+        "1",
+        "--gate-grace",
+        "0s",
+    ];
+    let sidecar = Sidecar::start_with("a", &pasture.store(), &more);
+    eventually("it was elected many times", || (sidecar.leader().term() >= 25).then_some(()));
+    let log = sidecar.log();
+    assert!(log.lines().len() < 40, "{}", log.text());
+    assert!(log.count("elected: this instance leads") >= 3, "{}", log.text());
+    assert!(log.count("too many lines") <= 2, "{}", log.text());
+}

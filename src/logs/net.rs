@@ -1,0 +1,194 @@
+//! The last net: no fault makes a log that nobody can read.
+//!
+//! What logs has bounds of its own: see [`crate::candidate::Health`]. But a leadership can come and
+//! go, an application be well and unwell by turns, a guard be killed again and again. So lines of one
+//! election share a budget. The first of each kind in an hour passes in any case.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tracing::callsite::Identifier;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use crate::election::clock::{BootTime, HostClock};
+
+/// The target of lines that are not of faults and come as often as a person wants them to, such as one
+/// at each beginning of held work: they are never left out.
+const ORDINARY: &str = "bellwether::ordinary";
+
+/// So many lines of an election may follow each other: several changes of leadership.
+const BURST: u32 = 12;
+
+/// After those, how long it takes until there may be one more.
+const PAUSE: Duration = Duration::from_secs(300);
+
+/// One line of each kind passes in this time, whatever else there is.
+const RESERVED: Duration = Duration::from_secs(3600);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Net(Mutex<Budgets>);
+
+#[derive(Default)]
+struct Budgets {
+    of: HashMap<String, Budget>,
+    /// When the last line of each kind passed.
+    passed: HashMap<(Identifier, String), BootTime>,
+}
+
+struct Budget {
+    left: u32,
+    next_at: Option<BootTime>,
+    left_out: u64,
+    /// When it may be said that lines were left out.
+    report_at: BootTime,
+}
+
+impl<S: Subscriber> Layer<S> for Net {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        if *metadata.level() > Level::INFO || metadata.target() == ORDINARY {
+            return true;
+        }
+        let mut election = Election::default();
+        event.record(&mut election);
+        let Election(election) = election;
+        let (passes, left_out) = {
+            let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            budgets.ask(HostClock::boot(), metadata.callsite(), &election)
+        };
+        if let Some(left_out) = left_out {
+            tracing::warn!(
+                target: ORDINARY,
+                election, left_out,
+                "too many lines in a short time: some were left out, see --log-level debug"
+            );
+        }
+        passes
+    }
+}
+
+impl Budgets {
+    /// Whether a line passes, and how many did not, when it is time to say so.
+    fn ask(&mut self, now: BootTime, kind: Identifier, election: &str) -> (bool, Option<u64>) {
+        let budget = self.of.entry(election.to_owned()).or_insert(Budget {
+            left: BURST,
+            next_at: None,
+            left_out: 0,
+            report_at: now,
+        });
+        let last = self.passed.get(&(kind.clone(), election.to_owned()));
+        let is_first = last.is_none_or(|last| now.since(*last) >= RESERVED);
+        // What passes as the first of its kind takes from the budget what is there.
+        let passes = budget.take(now) || is_first;
+        if !passes {
+            budget.left_out = budget.left_out.saturating_add(1);
+            return (false, None);
+        }
+        self.passed.insert((kind, election.to_owned()), now);
+        let due = budget.left_out > 0 && now >= budget.report_at;
+        (true, due.then(|| budget.report(now)))
+    }
+}
+
+impl Budget {
+    fn take(&mut self, now: BootTime) -> bool {
+        while let Some(at) = self.next_at.filter(|at| *at <= now) {
+            self.left += 1;
+            self.next_at = (self.left < BURST).then(|| at + PAUSE);
+        }
+        let taken = self.left > 0;
+        if taken {
+            self.left -= 1;
+            self.next_at.get_or_insert(now + PAUSE);
+        }
+        taken
+    }
+
+    fn report(&mut self, now: BootTime) -> u64 {
+        self.report_at = now + RESERVED;
+        std::mem::take(&mut self.left_out)
+    }
+}
+
+/// The election that a line is about; empty if it names none.
+#[derive(Default)]
+struct Election(String);
+
+impl Visit for Election {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "election" {
+            value.clone_into(&mut self.0);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "election" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::callsite::Callsite;
+    use tracing::{Metadata, subscriber::Interest};
+
+    struct Kind;
+
+    impl Callsite for Kind {
+        fn set_interest(&self, _: Interest) {}
+
+        fn metadata(&self) -> &Metadata<'_> {
+            unreachable!("nobody asks")
+        }
+    }
+
+    /// Two kinds of lines: their address tells them apart, so they must have one.
+    static KINDS: [(Kind, u8); 6] =
+        [(Kind, 0), (Kind, 1), (Kind, 2), (Kind, 3), (Kind, 4), (Kind, 5)];
+
+    fn kind(number: usize) -> Identifier {
+        Identifier(&KINDS[number].0)
+    }
+
+    fn at(seconds: u64) -> BootTime {
+        BootTime::from_duration(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_leadership_that_comes_and_goes_for_a_day_makes_some_twenty_lines_an_hour() {
+        let mut budgets = Budgets::default();
+        for hour in 0..24 {
+            let (mut lines, mut kinds) = (0, [0; 6]);
+            for second in 0..3600 {
+                for (number, count) in kinds.iter_mut().enumerate() {
+                    let now = at(hour * 3600 + second);
+                    let (passes, said) = budgets.ask(now, kind(number), "a");
+                    *count += usize::from(passes);
+                    lines += usize::from(passes) + usize::from(said.is_some());
+                }
+            }
+            assert!(lines <= if hour == 0 { 30 } else { 20 }, "hour {hour}: {lines}");
+            assert!(kinds.iter().all(|count| *count > 0), "hour {hour}: {kinds:?}");
+        }
+    }
+
+    #[test]
+    fn elections_share_nothing_and_what_was_left_out_is_said() {
+        let mut budgets = Budgets::default();
+        let passed = (0..100).filter(|_| budgets.ask(at(0), kind(0), "a").0).count();
+        assert_eq!(passed, usize::try_from(BURST).unwrap());
+        assert_eq!(budgets.ask(at(0), kind(0), "b"), (true, None));
+        assert_eq!(budgets.ask(at(300), kind(0), "a"), (true, Some(88)));
+        assert_eq!(budgets.ask(at(300), kind(0), "a"), (false, None));
+        assert_eq!(budgets.ask(at(600), kind(0), "a"), (true, None), "said once an hour");
+        assert_eq!(budgets.ask(at(3900), kind(0), "a"), (true, Some(1)));
+    }
+}
