@@ -13,10 +13,12 @@
 //! | main is stopped or hangs | the guard: SIGTERM at `stop_at`, SIGKILL at `kill_at` |
 //! | main is killed | the guard: its socket closes; SIGTERM at once, SIGKILL soon after |
 //! | the guard is stopped | main, shortly after `kill_at`: SIGKILL to the group, SIGCONT to the guard |
-//! | the guard is killed | main, at once: SIGKILL to the group and to everything that carries its mark |
+//! | the guard is killed | main, at once: SIGKILL to the group, to everything that carries its mark, and to all that it adopts |
+//! | both are killed in one instant | the kernel: SIGKILL to the command itself, but not to what it had started |
 //!
 //! *Gone* means that no descendant is left, whatever process group, session or parent it has
-//! chosen: the guard is a child subreaper, so all of them end up as its children.
+//! chosen: the guard is a child subreaper, so all of them end up as its children; and main is one, so
+//! they become its own if the guard dies.
 //!
 //! Out of reach: work that others do on the command's behalf (a container it asked a daemon to
 //! start, a job it queued), and the instant after a whole frozen machine or cgroup thaws. Fencing
@@ -29,6 +31,7 @@ mod line;
 mod message;
 pub mod plan;
 pub mod processes;
+pub mod start;
 pub mod supervisor;
 pub mod tail;
 

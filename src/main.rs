@@ -2,13 +2,18 @@
 
 use std::process::ExitCode;
 
-use bellwether::{cli, command::guard};
+use bellwether::cli;
+use bellwether::command::{guard, start};
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
     // Under that name, what follows is a command of its user's.
     let is_leader_only = args.next().is_some_and(|name| cli::is_leader_only(&name));
-    if !is_leader_only && args.next().is_some_and(|first| first == guard::SUBCOMMAND) {
+    let first = args.next().filter(|_| !is_leader_only);
+    if first.as_ref().is_some_and(|first| first == start::SUBCOMMAND) {
+        return start::main(args);
+    }
+    if first.is_some_and(|first| first == guard::SUBCOMMAND) {
         // What the standard library says of a panic could block on a standard error that is not read.
         std::panic::set_hook(Box::new(|_| {}));
         return guard::main(args);

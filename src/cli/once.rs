@@ -84,6 +84,9 @@ pub(super) struct Args {
     candidate: CandidateArgs,
 
     /// The command, and its arguments.
+    ///
+    /// It reads what this program's standard input is, unless that is a terminal: then it reads
+    /// nothing. It has no terminal to ask for a password.
     #[arg(last = true, required_unless_present = "reset", value_name = "CMD")]
     command: Vec<OsString>,
 }

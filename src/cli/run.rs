@@ -27,6 +27,9 @@ pub(super) struct Args {
     gate: GateArgs,
 
     /// The command, and its arguments.
+    ///
+    /// It reads what this program's standard input is, unless that is a terminal: then it reads
+    /// nothing. It has no terminal to ask for a password.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }

@@ -31,8 +31,7 @@ pub(super) struct Received {
 impl Channel {
     /// This process's end, and the one to be given to a child as its standard input.
     pub(super) fn pair() -> io::Result<(Self, OwnedFd)> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        let (ours, theirs) = sockets()?;
         Ok((Self::from_fd(ours)?, theirs))
     }
 
@@ -45,14 +44,7 @@ impl Channel {
     /// Sends a message, with a file descriptor if there is one. Never waits: an error means that
     /// the other end is gone or has not read for a long time.
     pub(super) fn send(&self, text: &str, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if let Some(fd) = &fd {
-            control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
-        }
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        sendmsg(self.0.get_ref(), &[IoSlice::new(text.as_bytes())], &mut control, flags)?;
-        Ok(())
+        send(self.0.get_ref(), text, fd)
     }
 
     /// The next message; none when the other end is closed. May be dropped at any point.
@@ -66,7 +58,26 @@ impl Channel {
     }
 }
 
-fn receive(socket: &OwnedFd) -> io::Result<Option<Received>> {
+/// A pair of sockets, of which the children of this process inherit only what they are given.
+pub(super) fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// See [`Channel::send`].
+pub(super) fn send(socket: &OwnedFd, text: &str, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if let Some(fd) = &fd {
+        control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(socket, &[IoSlice::new(text.as_bytes())], &mut control, flags)?;
+    Ok(())
+}
+
+/// See [`Channel::try_recv`].
+pub(super) fn receive(socket: &OwnedFd) -> io::Result<Option<Received>> {
     let mut bytes = [0; MAX_LEN];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

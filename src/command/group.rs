@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, set_child_subreaper};
 use tokio::process::{Child, Command};
 
 use super::channel::{Channel, Received};
@@ -93,7 +93,7 @@ impl CommandSpec {
 
     fn stdin(&self) -> io::Result<OwnedFd> {
         let stdin = io::stdin();
-        // A command in a process group of its own would be stopped by reading from a terminal.
+        // It would take from others what is typed there: nothing tells whose turn it is.
         if self.aside || stdin.is_terminal() {
             return Ok(std::fs::File::open("/dev/null")?.into());
         }
@@ -189,6 +189,8 @@ pub struct Group {
     alarm: Alarm,
     /// `NAME=VALUE` in the environment of the guard and all its descendants.
     mark: OsString,
+    /// When the guard was started: what it may have left was started later.
+    since: Option<u64>,
     plan: Plan,
     watch: Watch,
     /// The command's process group, between its start and its end.
@@ -225,7 +227,10 @@ impl Group {
         let alarm = Alarm::new()?;
         let (channel, theirs) = Channel::pair()?;
         let mark = uuid::Uuid::new_v4().simple().to_string();
-        let child = Command::new(&spec.guard)
+        // What a guard that is killed leaves becomes this process's. Any number switches it on.
+        set_child_subreaper(Some(getpid()))?;
+        let mut command = Command::new(&spec.guard);
+        command
             .arg0(guard::NAME)
             .args([guard::SUBCOMMAND, "--"])
             .arg(&spec.program)
@@ -234,12 +239,12 @@ impl Group {
             .env(MARK, &mark)
             .stdin(Stdio::from(theirs))
             .stdout(spec.stdout_of_guard()?)
-            .stderr(spec.stderr_of_guard()?)
-            .process_group(0)
-            .spawn()?;
-        let guard = Guard::of(&child)?;
+            .stderr(spec.stderr_of_guard()?);
+        let (child, guard) = Guard::spawn(&mut command)?;
+        drop(command);
         channel.send(&Request::Start(deadlines).encode(), Some(spec.stdin()?.as_fd()))?;
         Ok(Self {
+            since: processes::started(guard.0),
             channel,
             child,
             guard,
@@ -341,6 +346,11 @@ impl Group {
                 self.group = None;
                 self.exited = Some(Ended::Exited { exit, stopped });
             }
+            Some(Report::Stopped(signal)) => tracing::warn!(
+                signal,
+                "the command is stopped by a signal, and does nothing until it is continued"
+            ),
+            Some(Report::Continued) => tracing::info!("the command goes on after it was stopped"),
             Some(Report::NotStarted(errno)) => self.watch = Watch::Done(Ended::NotStarted(errno)),
             Some(Report::TooLate) => self.watch = Watch::Done(Ended::TooLate),
             Some(Report::Gone) => {
@@ -378,10 +388,14 @@ impl Group {
         self.watch = Watch::Sweeping { next: HostClock::boot(), quiet: 0 };
     }
 
-    /// Kills what carries the mark: also what has left the group, or was started in the last
-    /// instant. Not found is what left the group and cleared its environment or changed its user.
+    /// Kills what the guard left: what carries the mark, also in another group; and what became a
+    /// child of this process when the guard died, also with an environment or a user of its own.
     fn sweep(&mut self, quiet: u32) {
-        let quiet = if processes::kill_marked(&self.mark) == 0 { quiet + 1 } else { 0 };
+        // As long as it is not dead, it may still leave something.
+        let dead = !matches!(self.child.try_wait(), Ok(None));
+        let killed =
+            processes::kill_marked(&self.mark) + processes::kill_strays(guards, self.since);
+        let quiet = if dead && killed == 0 { quiet + 1 } else { 0 };
         self.watch = if quiet < QUIET_ROUNDS {
             Watch::Sweeping { next: HostClock::boot() + SWEEP_PERIOD, quiet }
         } else {
@@ -423,11 +437,14 @@ impl Drop for Group {
 struct Guard(Pid);
 
 impl Guard {
-    fn of(child: &Child) -> io::Result<Self> {
+    /// Starts one. Whoever asks for [`guards`] meanwhile waits, and finds it there.
+    fn spawn(command: &mut Command) -> io::Result<(Child, Self)> {
+        let mut guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = command.spawn()?;
         let number = child.id().and_then(|id| i32::try_from(id).ok());
         let pid = number.and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
-        GUARDS.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
-        Ok(Self(pid))
+        guards.push(pid);
+        Ok((child, Self(pid)))
     }
 }
 

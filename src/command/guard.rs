@@ -8,17 +8,17 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpgid, kill_process_group, set_child_subreaper};
+use rustix::process::{Pid, Signal, getpgid, kill_process_group, set_child_subreaper, setsid};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
 use super::channel::{Channel, Received};
 use super::message::{Report, Request};
 use super::plan::{Action, Deadlines, Exit, LEFTOVER_GRACE, ORPHAN_GRACE, Plan};
 use super::processes::{self, IgnoredSignals, Reaped};
+use super::start::Starting;
 use crate::alarm::{Alarm, Timer};
 use crate::election::clock::{BootTime, HostClock};
 
@@ -64,16 +64,20 @@ const SURVIVED: [SignalKind; 8] = [
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut words = args.peekable();
     words.next_if(|word| word == "--");
-    let Some(program) = words.next() else { return ExitCode::from(USAGE) };
-    let mut command = Command::new(program);
-    command.args(words).process_group(0);
-    match run(command) {
+    let words: Vec<_> = words.collect();
+    if words.is_empty() {
+        return ExitCode::from(USAGE);
+    }
+    match run(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn run(command: Command) -> io::Result<()> {
+fn run(words: &[OsString]) -> io::Result<()> {
+    // A session of its own has no terminal: what is typed there is meant for main, and a command that
+    // asks for a password fails instead of being stopped (SIGTTIN, SIGTTOU) with the lease in its hand.
+    setsid()?;
     let _ = rustix::thread::set_name(c"bw-guard");
     // Any process number switches it on.
     set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -86,25 +90,25 @@ fn run(command: Command) -> io::Result<()> {
         }
         let children = signal(SignalKind::child())?;
         let channel = Channel::from_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
-        guard(command, channel, children).await
+        guard(words, channel, children).await
     })
 }
 
-async fn guard(command: Command, channel: Channel, children: SignalStream) -> io::Result<()> {
+async fn guard(words: &[OsString], channel: Channel, children: SignalStream) -> io::Result<()> {
     let alarm = Alarm::new()?;
     let Some((deadlines, stdin)) = order(&channel).await else { return Ok(()) };
     let mut plan = Plan::new(deadlines);
     if plan.act(HostClock::boot()) != Action::Run {
         return channel.send(&Report::TooLate.encode(), None);
     }
-    match start(command, stdin) {
+    match Starting::begin(words, stdin) {
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or_default();
             channel.send(&Report::NotStarted(errno).encode(), None)
         }
-        Ok(leader) => {
-            report(&channel, Report::Started(leader.as_raw_pid()));
-            Guard::new(channel, children, alarm, plan, leader).until_gone().await;
+        Ok(command) => {
+            report(&channel, Report::Started(command.pid.as_raw_pid()));
+            Guard::new(channel, children, alarm, plan, command).until_gone().await;
             Ok(())
         }
     }
@@ -117,13 +121,6 @@ async fn order(channel: &Channel) -> Option<(Deadlines, OwnedFd)> {
         Request::Start(deadlines) => Some((deadlines, fd?)),
         _ => None,
     }
-}
-
-/// Starts the command; the number of it and of its group.
-fn start(mut command: Command, stdin: OwnedFd) -> io::Result<Pid> {
-    // The handle has no use: it neither ends nor reaps the child, and `Guard` does both.
-    let child = command.stdin(stdin).spawn()?;
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData.into())
 }
 
 /// If main is gone there is nobody to tell, and that is noticed elsewhere.
@@ -142,6 +139,8 @@ struct Guard {
     /// The command itself, until it is reaped: so long its number, and that of its group, cannot
     /// become a stranger's.
     leader: Option<Pid>,
+    /// What became of its start.
+    command: Starting,
     /// The group, once it was asked to end.
     asked_group: Option<Pid>,
     /// The processes that were asked to end one by one. Many programs take a second SIGTERM for
@@ -158,7 +157,7 @@ impl Guard {
         children: SignalStream,
         alarm: Alarm,
         plan: Plan,
-        leader: Pid,
+        command: Starting,
     ) -> Self {
         Self {
             channel,
@@ -166,7 +165,8 @@ impl Guard {
             children,
             alarm,
             plan,
-            leader: Some(leader),
+            leader: Some(command.pid),
+            command,
             asked_group: None,
             asked: HashSet::new(),
             kill_period: KILL_PERIOD,
@@ -231,6 +231,14 @@ impl Guard {
                 Reaped::One(pid, _) => {
                     self.asked.remove(&pid);
                 }
+                Reaped::Stopped(pid, by) if self.leader == Some(pid) => {
+                    report(&self.channel, Report::Stopped(by));
+                }
+                Reaped::Continued(pid) if self.leader == Some(pid) => {
+                    report(&self.channel, Report::Continued);
+                }
+                // An orphan's own affair.
+                Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::NoneYet => return false,
                 Reaped::NoChildren => return true,
             }
@@ -241,7 +249,13 @@ impl Guard {
     fn leader_ended(&mut self, exit: Exit) {
         self.leader = None;
         let stopped = self.plan.act(HostClock::boot()) > Action::Run;
-        report(&self.channel, Report::Exited { exit, stopped });
+        report(
+            &self.channel,
+            match self.command.failure() {
+                Some(errno) => Report::NotStarted(errno),
+                None => Report::Exited { exit, stopped },
+            },
+        );
         let now = HostClock::boot();
         self.plan.hasten(now, now + LEFTOVER_GRACE);
     }

@@ -1,43 +1,50 @@
-//! What main and the guard say to each other: one short line of text each.
+//! What main and the guard say to each other: one line of JSON each.
 //!
 //! Both ends are always the same build (the guard is `/proc/self/exe`), so there is no version.
 //! Times are nanoseconds of `CLOCK_BOOTTIME`, which both processes share.
 
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
 
 use super::plan::{Deadlines, Exit};
 use crate::election::clock::BootTime;
 
 /// No message is longer.
-pub(super) const MAX_LEN: usize = 64;
+pub(super) const MAX_LEN: usize = 128;
 
 /// From main to the guard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Request {
     /// Start the command. Comes first, once, with the command's standard input.
-    Start(Deadlines),
+    Start(#[serde(with = "WireDeadlines")] Deadlines),
     /// Keep the file descriptor that comes with it open for as long as anything is left.
     Keep,
     /// The leadership was renewed.
-    Extend(Deadlines),
+    Extend(#[serde(with = "WireDeadlines")] Deadlines),
     /// Pass a signal on to the command's group.
     Signal(i32),
     /// End the command now.
     Stop {
         /// When to kill what is left.
+        #[serde(with = "nanos")]
         kill_at: BootTime,
     },
 }
 
 /// From the guard to main.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Report {
-    /// The command runs; its process group has this number.
+    /// The command is on its way; its process group has this number.
     Started(i32),
-    /// The command could not be started, with the error number of the system.
+    /// The command could not be started, with the error number of the system. May follow `Started`.
     NotStarted(i32),
     /// The deadline had passed before the command was started: nothing ran.
     TooLate,
+    /// A signal stopped the command: it exists, and does nothing.
+    Stopped(i32),
+    /// It goes on.
+    Continued,
     /// The command itself ended.
     Exited {
         /// How.
@@ -51,78 +58,60 @@ pub(super) enum Report {
 
 impl Request {
     pub(super) fn encode(self) -> String {
-        match self {
-            Self::Start(to) => format!("start {} {}", nanos(to.stop_at), nanos(to.kill_at)),
-            Self::Keep => "keep".to_owned(),
-            Self::Extend(to) => format!("extend {} {}", nanos(to.stop_at), nanos(to.kill_at)),
-            Self::Signal(signal) => format!("signal {signal}"),
-            Self::Stop { kill_at } => format!("stop {}", nanos(kill_at)),
-        }
+        encode(&self)
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
-        let request = match words.next()? {
-            "start" => Self::Start(deadlines(&mut words)?),
-            "keep" => Self::Keep,
-            "extend" => Self::Extend(deadlines(&mut words)?),
-            "signal" => Self::Signal(words.next()?.parse().ok()?),
-            "stop" => Self::Stop { kill_at: time(words.next()?)? },
-            _ => return None,
-        };
-        words.next().is_none().then_some(request)
+        serde_json::from_str(text).ok()
     }
 }
 
 impl Report {
     pub(super) fn encode(self) -> String {
-        match self {
-            Self::Started(group) => format!("started {group}"),
-            Self::NotStarted(errno) => format!("not-started {errno}"),
-            Self::TooLate => "too-late".to_owned(),
-            Self::Exited { exit: Exit::Code(code), stopped } => format!("code {code} {stopped}"),
-            Self::Exited { exit: Exit::Signal(by), stopped } => format!("killed {by} {stopped}"),
-            Self::Gone => "gone".to_owned(),
-        }
+        encode(&self)
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
-        let report = match words.next()? {
-            "started" => Self::Started(words.next()?.parse().ok()?),
-            "not-started" => Self::NotStarted(words.next()?.parse().ok()?),
-            "too-late" => Self::TooLate,
-            "code" => {
-                let exit = Exit::Code(words.next()?.parse().ok()?);
-                Self::Exited { exit, stopped: words.next()?.parse().ok()? }
-            }
-            "killed" => {
-                let exit = Exit::Signal(words.next()?.parse().ok()?);
-                Self::Exited { exit, stopped: words.next()?.parse().ok()? }
-            }
-            "gone" => Self::Gone,
-            _ => return None,
-        };
-        words.next().is_none().then_some(report)
+        serde_json::from_str(text).ok()
     }
 }
 
-fn nanos(at: BootTime) -> u64 {
-    // 584 years: a longer time is only ever written to mean "never".
-    u64::try_from(at.as_duration().as_nanos()).unwrap_or(u64::MAX)
+/// Numbers and names can always be written. What could not would be read as nonsense, which ends the
+/// command.
+fn encode(message: &impl Serialize) -> String {
+    serde_json::to_string(message).unwrap_or_default()
 }
 
-fn time(word: &str) -> Option<BootTime> {
-    word.parse().ok().map(|nanos| BootTime::from_duration(Duration::from_nanos(nanos)))
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Deadlines")]
+struct WireDeadlines {
+    #[serde(with = "nanos")]
+    stop_at: BootTime,
+    #[serde(with = "nanos")]
+    kill_at: BootTime,
 }
 
-fn deadlines<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Deadlines> {
-    Some(Deadlines { stop_at: time(words.next()?)?, kill_at: time(words.next()?)? })
+mod nanos {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::election::clock::BootTime;
+
+    pub(super) fn serialize<S: Serializer>(at: &BootTime, to: S) -> Result<S::Ok, S::Error> {
+        // 584 years: a longer time is only ever written to mean "never".
+        to.serialize_u64(u64::try_from(at.as_duration().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<BootTime, D::Error> {
+        u64::deserialize(from).map(|nanos| BootTime::from_duration(Duration::from_nanos(nanos)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const LATEST: BootTime = BootTime::from_duration(Duration::from_nanos(u64::MAX));
 
@@ -137,28 +126,31 @@ mod tests {
             Request::Stop { kill_at: LATEST },
         ] {
             assert_eq!(Request::parse(&request.encode()), Some(request));
-            assert!(request.encode().len() <= MAX_LEN);
+            assert!(request.encode().len() <= MAX_LEN, "{}", request.encode());
         }
         for report in [
             Report::Started(4_194_304),
             Report::NotStarted(2),
             Report::TooLate,
+            Report::Stopped(21),
+            Report::Continued,
             Report::Exited { exit: Exit::Code(255), stopped: false },
             Report::Exited { exit: Exit::Signal(9), stopped: true },
             Report::Gone,
         ] {
             assert_eq!(Report::parse(&report.encode()), Some(report));
-            assert!(report.encode().len() <= MAX_LEN);
+            assert!(report.encode().len() <= MAX_LEN, "{}", report.encode());
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "start", "start 1", "start 1 x", "start 1 2 3", "stop -1", "signal", "run"]
-        {
+        let half = r#"{"start":{"stop_at":1}}"#;
+        for text in ["", "start", half, r#"{"stop":{"kill_at":-1}}"#, r#"{"signal":"x"}"#, "keep"] {
             assert_eq!(Request::parse(text), None, "{text}");
         }
-        for text in ["", "started", "code 256 true", "code 1", "gone now"] {
+        let large = r#"{"exited":{"exit":{"code":256},"stopped":true}}"#;
+        for text in ["", "started", large, r#"{"exited":{"exit":{"code":1}}}"#, r#""gone" now"#] {
             assert_eq!(Report::parse(text), None, "{text}");
         }
     }

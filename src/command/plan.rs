@@ -3,6 +3,8 @@
 use std::cmp;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::election::clock::BootTime;
 use crate::election::leadership::Tenure;
 pub use crate::election::order::Deadlines;
@@ -122,7 +124,8 @@ impl Plan {
 }
 
 /// How a command ended by itself, or by a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// With an exit code.
     Code(u8),

@@ -100,23 +100,46 @@ fn children_by_parent() -> Vec<Pid> {
 }
 
 fn parent(pid: Pid) -> Option<Pid> {
-    stat(pid)?.split(' ').nth(1).and_then(parse_pid)
+    Stat::of(pid).and_then(|stat| Pid::from_raw(stat.parent))
 }
 
 /// Whether a process is stopped by a signal or a debugger.
 pub(super) fn is_stopped(pid: Pid) -> bool {
-    stat(pid).is_some_and(|stat| stat.starts_with(['T', 't']))
+    Stat::of(pid).is_some_and(|stat| matches!(stat.state, 'T' | 't'))
 }
 
 fn is_zombie(pid: Pid) -> bool {
-    stat(pid).is_some_and(|stat| stat.starts_with('Z'))
+    Stat::of(pid).is_some_and(|stat| stat.state == 'Z')
 }
 
-/// "state parent …" of a process.
-fn stat(pid: Pid) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
-    // "pid (name) state parent …", and a name may hold anything, parentheses too.
-    stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned())
+/// When a process was started, in the unit of [`kill_strays`].
+pub(super) fn started(pid: Pid) -> Option<u64> {
+    Stat::of(pid).map(|stat| stat.started)
+}
+
+/// A part of `/proc/PID/stat`.
+#[derive(Clone, Copy, Debug)]
+struct Stat {
+    state: char,
+    parent: i32,
+    /// Zero if its leader is outside of this process's PID namespace.
+    session: i32,
+    /// In clock ticks since the boot.
+    started: u64,
+}
+
+impl Stat {
+    fn of(pid: Pid) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+        // "pid (name) state parent group session …", and a name may hold anything, parentheses too.
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let session = fields.nth(1)?.parse().ok()?;
+        // The 22nd of all.
+        let started = fields.nth(15)?.parse().ok()?;
+        Some(Self { state, parent, session, started })
+    }
 }
 
 /// Every process that can be seen.
@@ -129,24 +152,32 @@ fn parse_pid(text: &str) -> Option<Pid> {
     text.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw)
 }
 
-/// One look for children that have ended.
+/// One look for children to which something has happened.
 #[derive(Debug)]
 pub(super) enum Reaped {
     /// This one had, and is no more.
     One(Pid, Exit),
+    /// This one was stopped, by this signal.
+    Stopped(Pid, i32),
+    /// This one goes on after it was stopped.
+    Continued(Pid),
     /// None at present.
     NoneYet,
     /// There are no children at all.
     NoChildren,
 }
 
-/// Reaps one child, whichever it is.
+/// Looks at one child, whichever it is, and reaps it if it has ended.
 pub(super) fn reap_any() -> Reaped {
     loop {
-        match wait(WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED) {
             Ok(Some((pid, status))) => {
                 if let Some(exit) = exit_of(status) {
                     return Reaped::One(pid, exit);
+                } else if let Some(by) = status.stopping_signal() {
+                    return Reaped::Stopped(pid, by);
+                } else if status.continued() {
+                    return Reaped::Continued(pid);
                 }
             }
             Err(rustix::io::Errno::CHILD) => return Reaped::NoChildren,
@@ -169,6 +200,33 @@ pub(super) fn signal_child(child: Pid, signal: Signal) {
     // It may have ended, or run as another user now. The callers look until it is gone.
     let _ = kill_process(child, signal);
     let _ = kill_process(child, Signal::CONT);
+}
+
+/// Kills the children that a guard left to this process; how many there were. What is dead of them is
+/// reaped. To be repeated: their own children come next.
+///
+/// `guards` are those whose end is waited for, asked for after the children are known. A guard's
+/// descendants are in its session or in one of their own, never in this process's, and began after it
+/// did (`since`). So what this process started itself, or had before, is left alone.
+pub(super) fn kill_strays(guards: impl FnOnce() -> Vec<Pid>, since: Option<u64>) -> usize {
+    let session = Stat::of(rustix::process::getpid()).map(|own| own.session);
+    let children = children();
+    let guards = guards();
+    let is_stray = |(pid, stat): &(Pid, Stat)| {
+        !guards.contains(pid) && Some(stat.session) != session && Some(stat.started) >= since
+    };
+    let strays =
+        children.into_iter().filter_map(|pid| Some((pid, Stat::of(pid)?))).filter(is_stray);
+    let mut killed = 0;
+    for (pid, stat) in strays {
+        if stat.state == 'Z' {
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        } else {
+            signal_child(pid, Signal::KILL);
+            killed += 1;
+        }
+    }
+    killed
 }
 
 /// Kills every process whose environment has `entry`; how many there were.

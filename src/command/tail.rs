@@ -51,7 +51,7 @@ impl Tail {
     fn new(pass_on: bool) -> io::Result<(PipeWriter, Self)> {
         let (reader, writer) = io::pipe()?;
         let (finished, done) = watch::channel(false);
-        let kept = Arc::new(Mutex::new(VecDeque::with_capacity(KEPT)));
+        let kept = Arc::new(Mutex::new(VecDeque::with_capacity(KEPT + 1)));
         let sink = Arc::clone(&kept);
         thread::Builder::new().name("stderr".to_owned()).spawn(move || {
             copy(reader, &sink, pass_on);
@@ -68,13 +68,22 @@ impl Tail {
         let _ = tokio::time::timeout(left, self.done.wait_for(|done| *done)).await;
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = kept.iter().copied().collect();
-        let cut = bytes.len() == KEPT;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let text = match text.split_once('\n') {
-            Some((_, rest)) if cut && !rest.is_empty() => rest.to_owned(),
-            _ => text,
-        };
-        (!text.is_empty()).then_some(text)
+        Some(last_lines(&bytes)).filter(|text| !text.is_empty())
+    }
+}
+
+/// At most [`KEPT`] bytes, from the beginning of a line on if there is one among them. `bytes` are one
+/// more if something came before: it shows whether the first line is whole.
+fn last_lines(bytes: &[u8]) -> String {
+    // What is no text becomes longer.
+    let text = String::from_utf8_lossy(bytes);
+    let begins = text.len().saturating_sub(KEPT);
+    let begins = (begins..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let (before, last) = text.split_at_checked(begins).unwrap_or_default();
+    match last.split_once('\n') {
+        _ if before.is_empty() || before.ends_with('\n') => last.to_owned(),
+        Some((_, lines)) if !lines.is_empty() => lines.to_owned(),
+        Some(_) | None => last.to_owned(),
     }
 }
 
@@ -93,7 +102,7 @@ fn copy(mut from: PipeReader, kept: &Mutex<VecDeque<u8>>, pass_on: bool) {
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(read);
-        let surplus = kept.len().saturating_sub(KEPT);
+        let surplus = kept.len().saturating_sub(KEPT + 1);
         kept.drain(..surplus);
     }
 }
@@ -122,6 +131,24 @@ mod tests {
         assert!(text.len() <= KEPT && text.starts_with("line "), "{text}");
         assert!(text.ends_with("line 1999\n"), "{text}");
         assert_eq!(kept(&"x".repeat(10_000)).await.unwrap().len(), KEPT, "one line is kept anyway");
+    }
+
+    #[tokio::test]
+    async fn a_line_is_dropped_only_if_it_was_cut() {
+        let line = format!("{}\n", "x".repeat(1023));
+        let just_fits = line.repeat(4);
+        assert_eq!(just_fits.len(), KEPT);
+        assert_eq!(kept(&just_fits).await.unwrap(), just_fits);
+        assert_eq!(kept(&format!("before\n{just_fits}")).await.unwrap(), just_fits, "cut between");
+        assert_eq!(kept(&line.repeat(9)).await.unwrap(), just_fits);
+        let longer = format!("xyz{}", line.repeat(4));
+        assert_eq!(kept(&longer).await.unwrap(), line.repeat(3), "cut within a line");
+    }
+
+    #[test]
+    fn what_is_no_text_is_bounded_as_well() {
+        assert!(last_lines(&[0xff; KEPT]).len() <= KEPT);
+        assert!(last_lines("é".repeat(KEPT).as_bytes()).len() <= KEPT);
     }
 
     #[tokio::test]

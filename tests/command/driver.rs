@@ -42,7 +42,7 @@ fn var(name: &str) -> String {
 }
 
 /// Whether this process was started to be that one.
-fn is_asked_for(name: &str) -> bool {
+pub fn is_asked_for(name: &str) -> bool {
     std::env::var("BW_TEST_PROCESS").is_ok_and(|asked| asked == name)
 }
 

@@ -66,29 +66,6 @@ fn main_is_stopped_until_after_the_lease() {
 }
 
 #[tokio::test]
-async fn the_guard_is_killed() {
-    let scene = Scene::new();
-    let mut group = scene.start_stubborn(far());
-    kill(scene.guard(), Signal::KILL);
-    let ended = end_of(&mut group).await;
-    assert_eq!(scene.living(), []);
-    assert_eq!(ended, Ended::GuardLost);
-    assert_eq!(ended.code(), None);
-}
-
-#[tokio::test]
-async fn the_guard_is_killed_at_any_moment_of_its_start() {
-    for delay in 0..40 {
-        let scene = Scene::new();
-        let mut group = scene.start("beat command & beat command", far());
-        tokio::time::sleep(std::time::Duration::from_micros(delay * 100)).await;
-        kill(group.guard(), Signal::KILL);
-        assert_eq!(end_of(&mut group).await, Ended::GuardLost);
-        assert_eq!(scene.living(), [], "after {delay}");
-    }
-}
-
-#[tokio::test]
 async fn the_guard_is_stopped() {
     let scene = Scene::new();
     let (stop_at, kill_at) = (now() + ms(1_500), now() + ms(2_000));

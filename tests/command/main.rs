@@ -13,6 +13,7 @@
 
 mod driver;
 mod ends;
+mod escapes;
 mod faults;
 mod leftovers;
 mod passes;

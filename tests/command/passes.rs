@@ -57,11 +57,14 @@ async fn a_command_that_does_not_exist_is_127() {
 #[tokio::test]
 async fn a_command_that_cannot_be_executed_is_126() {
     let scene = Scene::new();
-    let (plain, nonsense) = (scene.path("plain"), scene.path("nonsense"));
+    let (plain, nonsense, empty) =
+        (scene.path("plain"), scene.path("nonsense"), scene.path("empty"));
+    fs::write(&empty, "").unwrap();
+    fs::set_permissions(&empty, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(&plain, "not a program").unwrap();
     fs::write(&nonsense, [0_u8; 100]).unwrap();
     fs::set_permissions(&nonsense, fs::Permissions::from_mode(0o755)).unwrap();
-    for program in [plain, nonsense, scene.path("")] {
+    for program in [plain, nonsense, empty, scene.path("")] {
         let mut group = Group::start(&scene.program(&program, &[]), far()).unwrap();
         let ended = end_of(&mut group).await;
         assert_eq!(ended.code(), Some(126), "{}: {ended:?}", program.display());

@@ -14,6 +14,7 @@
 mod support;
 
 mod clocks;
+mod guard;
 mod one_line;
 mod run;
 mod signals;

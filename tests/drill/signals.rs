@@ -16,7 +16,7 @@ fn orderly() -> String {
     format!("trap 'sleep 1; echo done > finished; exit 0' TERM; {BEAT}")
 }
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
@@ -81,7 +81,7 @@ fn under_nohup_a_hangup_ends_neither_it_nor_its_command() {
 }
 
 /// Of a process, by number.
-fn children(of: u32) -> Vec<u32> {
+pub fn children(of: u32) -> Vec<u32> {
     let found = Command::new("pgrep").args(["-P", &of.to_string()]).output().unwrap();
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
     found.lines().filter_map(|line| line.parse().ok()).collect()
