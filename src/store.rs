@@ -85,9 +85,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The time that the service told last, with whichever answer, if it tells it. It decides
     /// nothing about a lease: it shows a boot clock that stood still.
-    fn service_time(&self) -> Option<ServiceTime> {
-        None
-    }
+    fn service_time(&self) -> Option<ServiceTime>;
 
     /// Hints that the record of an election may have changed. Hints may come late, for nothing, or
     /// never; whoever relies on one also looks from time to time.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::election::clock::{ManualClock, WallTime};
+use crate::election::continuity::ServiceTime;
 use crate::election::lease::{LeaseRecord, Version};
 use crate::store::memory::MemoryStore;
 
@@ -48,6 +49,10 @@ impl Store for Hanging {
 
     async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
         self.store.list().await
+    }
+
+    fn service_time(&self) -> Option<ServiceTime> {
+        None
     }
 
     fn hints(&self, _election: &ElectionName) -> Hints {

@@ -38,6 +38,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::{Hints, Store, StoreError};
 use crate::election::clock::Clock;
+use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
@@ -315,6 +316,10 @@ impl Store for DynamoDbStore {
                 return Ok(listed);
             }
         }
+    }
+
+    fn service_time(&self) -> Option<ServiceTime> {
+        self.service_clock.last()
     }
 
     fn hints(&self, _election: &ElectionName) -> Hints {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::{Bell, Hint, Hints, Store, StoreError};
 use crate::election::clock::{BootTime, Clock};
+use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
@@ -81,6 +82,10 @@ impl Store for MemoryStore {
 
     async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
         Ok(self.entries().iter().map(|(name, entry)| (name.clone(), self.show(entry))).collect())
+    }
+
+    fn service_time(&self) -> Option<ServiceTime> {
+        None
     }
 
     fn hints(&self, _election: &ElectionName) -> Hints {

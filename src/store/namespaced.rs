@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Hints, Store, StoreError};
+use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Version};
 
@@ -53,6 +54,10 @@ impl Store for Namespaced {
             (namespace == self.namespace).then_some((election, observed))
         };
         Ok(self.store.list().await?.into_iter().filter_map(own).collect())
+    }
+
+    fn service_time(&self) -> Option<ServiceTime> {
+        self.store.service_time()
     }
 
     fn hints(&self, election: &ElectionName) -> Hints {

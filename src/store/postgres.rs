@@ -20,14 +20,17 @@
 //! LISTEN needs one; where notifications do not arrive, others notice by polling.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Connection as _;
+use sqlx::postgres::PgRow;
 
 use super::{Hints, Store, StoreError};
+use crate::election::clock::HostClock;
+use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 
@@ -61,6 +64,8 @@ pub struct PostgresStore {
     line: Line,
     /// See [`Dialect`].
     keeps_origin: Arc<AtomicBool>,
+    /// The server's time, as last told.
+    told: Mutex<Option<ServiceTime>>,
 }
 
 impl PostgresStore {
@@ -77,7 +82,8 @@ impl PostgresStore {
             lock_timeout,
             keeps_origin: Arc::clone(&keeps_origin),
         };
-        Self { line: Line::new(target.clone(), dialect, call_timeout), target, keeps_origin }
+        let line = Line::new(target.clone(), dialect, call_timeout);
+        Self { line, target, keeps_origin, told: Mutex::default() }
     }
 
     /// The same, whose sessions are replaced by fresh ones when they get this old.
@@ -100,8 +106,20 @@ impl PostgresStore {
         Ok(())
     }
 
+    /// Asks, and notes the time that the answer tells.
+    async fn ask(&self, statement: Statement) -> Result<Vec<PgRow>, Failure> {
+        let sent = HostClock::boot();
+        let rows = self.line.ask(statement).await?;
+        if let Some(since_epoch) = statement::read_time(&rows) {
+            let (step, received) = (Duration::from_micros(1), HostClock::boot());
+            let told = ServiceTime { since_epoch, step, sent, received };
+            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+        }
+        Ok(rows)
+    }
+
     async fn look(&self, election: &ElectionName) -> Result<Option<Observed>, Failure> {
-        let rows = self.line.ask(Statement::Observe(election.clone())).await?;
+        let rows = self.ask(Statement::Observe(election.clone())).await?;
         Ok(statement::read_one(&rows)?)
     }
 
@@ -144,7 +162,7 @@ impl Store for PostgresStore {
             state: state.clone(),
         };
         let swapped = async {
-            let rows = self.line.ask(statement).await?;
+            let rows = self.ask(statement).await?;
             if let Some(version) = statement::read_won(&rows, &state, record)? {
                 return Ok(Swapped::Won(version));
             }
@@ -167,6 +185,10 @@ impl Store for PostgresStore {
         let asked = self.line.ask(Statement::List).await;
         let read = asked.and_then(|rows| Ok(statement::read_all(&rows)?));
         read.map_err(|failure| self.explain(failure))
+    }
+
+    fn service_time(&self) -> Option<ServiceTime> {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hints(&self, election: &ElectionName) -> Hints {

@@ -39,6 +39,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use super::{Bell, Hints, Store, StoreError};
 use crate::election::clock::{BootTime, Clock, WallTime};
+use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Term, Version,
@@ -247,6 +248,11 @@ impl Store for SqliteStore {
 
     async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
         self.shared.ask(Ask::List).await
+    }
+
+    /// It is this host's own.
+    fn service_time(&self) -> Option<ServiceTime> {
+        None
     }
 
     fn hints(&self, _election: &ElectionName) -> Hints {

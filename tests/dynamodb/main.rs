@@ -26,5 +26,6 @@ mod drill;
 mod fence;
 mod messages;
 mod once;
+mod paused;
 mod tls;
 mod wall_clocks;

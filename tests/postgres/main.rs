@@ -16,6 +16,7 @@ mod server;
 mod signed;
 mod stores;
 
+mod clock;
 mod docs;
 mod drill;
 mod durability;

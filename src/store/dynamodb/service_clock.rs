@@ -48,6 +48,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::election::clock::BootTime;
+use crate::election::continuity::ServiceTime as Told;
 
 /// What a header cuts off.
 const HEADER_STEP: Duration = Duration::from_secs(1);
@@ -83,7 +84,13 @@ impl std::ops::Add<Duration> for ServiceTime {
 
 /// What the answers so far tell of the service's clock.
 #[derive(Debug, Default)]
-pub struct ServiceClock(Mutex<Option<Bounds>>);
+pub struct ServiceClock(Mutex<Known>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    bounds: Option<Bounds>,
+    last: Option<Told>,
+}
 
 /// The service's time at the moment when this host booted. Readings of the boot clock are added.
 #[derive(Clone, Copy, Debug)]
@@ -98,8 +105,9 @@ impl ServiceClock {
         // A service whose clock shows less than this host's uptime has no clock.
         let Some(earliest) = header.0.checked_sub(received.as_duration()) else { return };
         let latest = header.0.saturating_add(HEADER_STEP).saturating_sub(sent.as_duration());
-        let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *bounds = Some(match *bounds {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.last = Some(Told { since_epoch: header.0, step: HEADER_STEP, sent, received });
+        known.bounds = Some(match known.bounds {
             None => Bounds { earliest, latest },
             Some(known) => {
                 Bounds { earliest: known.earliest.min(earliest), latest: known.latest.max(latest) }
@@ -117,8 +125,13 @@ impl ServiceClock {
         self.bounds().map(|bounds| ServiceTime(bounds.latest) + now.as_duration())
     }
 
+    /// What the last answer told, to compare the boot clock with.
+    pub fn last(&self) -> Option<Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+
     fn bounds(&self) -> Option<Bounds> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).bounds
     }
 }
 

@@ -38,6 +38,9 @@ pub const FORMAT: i64 = 1;
 const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
                         ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
 
+/// The server's clock, which shows a boot clock that stood still.
+const TOLD: &str = "(floor(extract(epoch FROM clock_timestamp()) * 1000000))::bigint::text";
+
 /// How long a take-over waits for the row, at most. Another candidate that is just taking it holds it
 /// for a commit, which is milliseconds, or tens of them on a slow disk. Whoever holds it for longer
 /// is a transaction of the application that called the fence, and may do so for minutes; all
@@ -182,7 +185,7 @@ impl Dialect {
              l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.outcome, \
              to_jsonb(l) ->> 'origin' AS origin, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
-             1e12)::bigint::text AS remaining_ms, \
+             1e12)::bigint::text AS remaining_ms, {TOLD} AS told_us, \
              (l.timeline <> server.timeline)::text AS outlived, server.timeline \
              FROM (SELECT {timeline} AS timeline) AS server LEFT JOIN {} AS l ON {wanted} \
              ORDER BY l.election",
@@ -275,7 +278,8 @@ impl Dialect {
             String::new()
         };
         format!(
-            "RETURNING 'won' AS kind, timeline, version, term::text AS term, incarnation{notify}"
+            "RETURNING 'won' AS kind, timeline, version, term::text AS term, incarnation, \
+             {TOLD} AS told_us{notify}"
         )
     }
 }
@@ -360,6 +364,12 @@ impl From<sqlx::Error> for Unusable {
     fn from(error: sqlx::Error) -> Self {
         Self::Shape(error)
     }
+}
+
+/// The server's time that came with an answer, in whole microseconds.
+pub fn read_time(rows: &[PgRow]) -> Option<Duration> {
+    let text = rows.iter().find_map(|row| row.try_get::<&str, _>("told_us").ok())?;
+    text.parse().ok().map(Duration::from_micros)
 }
 
 /// Reads the answer to [`Statement::Observe`].
