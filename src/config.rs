@@ -24,6 +24,7 @@ use crate::store::{self, InvalidStoreUrl, Store, StoreUrl};
 
 mod gate;
 mod hooks;
+mod secret_file;
 
 pub use gate::{GateArgs, InvalidGate};
 pub use hooks::{HookArgs, InvalidHook};
@@ -277,13 +278,13 @@ fn shown(file: &Path) -> String {
 
 fn read_token(file: Option<&Path>) -> Result<Option<String>, InvalidConfig> {
     let Some(file) = file else { return Ok(None) };
-    let text = std::fs::read_to_string(file)
+    let token = secret_file::read(file)
         .map_err(|error| InvalidConfig::TokenFile { file: file.to_owned(), error })?;
-    let token = text.trim();
     if token.len() < MIN_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(InvalidConfig::Token(file.to_owned()));
     }
-    Ok(Some(token.to_owned()))
+    secret_file::warn_if_open(file);
+    Ok(Some(token))
 }
 
 /// What is logged, and how.
@@ -516,9 +517,13 @@ impl StoreArgs {
         let invalid = |flag| move |error| InvalidConfig::Store { flag, error };
         let url: StoreUrl = match (self.store, self.store_file) {
             (Some(url), _) => url.parse().map_err(invalid("--store"))?,
-            (None, Some(file)) => match std::fs::read_to_string(&file) {
-                Ok(url) => {
-                    url.trim().parse::<StoreUrl>().map_err(invalid("--store-file"))?.kept_in(&file)
+            (None, Some(file)) => match secret_file::read(&file) {
+                Ok(text) => {
+                    let url: StoreUrl = text.parse().map_err(invalid("--store-file"))?;
+                    if text::may_hold_password(&text) {
+                        secret_file::warn_if_open(&file);
+                    }
+                    url.kept_in(&file)
                 }
                 Err(error) => return Err(InvalidConfig::StoreFile { file, error }),
             },

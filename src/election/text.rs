@@ -82,6 +82,13 @@ pub fn given(text: &str) -> String {
     if may_hold_secret(text) { HIDDEN.to_owned() } else { line(text) }
 }
 
+/// Whether the URL of a store has a password in it, and not only a user or a place.
+pub fn may_hold_password(url: &str) -> bool {
+    let login = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    let in_login = login.is_some_and(|(login, _)| login.contains(':'));
+    in_login || url.contains("password=")
+}
+
 /// Whether a text looks like a URL, a connection string, or a part of one.
 pub fn may_hold_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
@@ -129,6 +136,16 @@ mod tests {
         assert_eq!(lines("a\n\tb\u{1b}[0m\r\n"), "a\n\tb\u{fffd}[0m\u{fffd}\n");
         assert_eq!(page("a\n\u{202e}"), "a\n\u{fffd}");
         assert_eq!(unbroken("a\nb\u{1b}c"), "a b\u{fffd}c");
+    }
+
+    #[test]
+    fn a_place_is_no_password() {
+        for open in ["postgres://u:p@h/d", "postgres://h/d?user=u&password=p", "postgres://:p@h"] {
+            assert!(may_hold_password(open), "{open}");
+        }
+        for place in ["postgres://u@h:5432/d", "dynamodb://leases", "sqlite:///a:b/leases.db"] {
+            assert!(!may_hold_password(place), "{place}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! No secret is printed, wherever it was put by mistake.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -186,6 +187,32 @@ fn a_sidecar_at_work_tells_no_secret_whatever_its_level() {
         "{}",
         sidecar.log().text()
     );
+}
+
+#[test]
+fn a_file_with_a_secret_that_everybody_may_read_is_warned_of() {
+    let pasture = Pasture::new();
+    let (token, url) = (pasture.folder().join("token"), pasture.folder().join("url"));
+    fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
+    let warnings = |args: &[&str], file: &std::path::Path, mode: u32| {
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+        let output = bellwether().args(args).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.lines().filter(|line| line.contains("everybody on this host may read")).count()
+    };
+    let ask =
+        ["is-leader", "--sidecar", "http://127.0.0.1:1", "--token-file", token.to_str().unwrap()];
+    let look = ["status", "--store-file", url.to_str().unwrap()];
+    for (mode, expected) in [(0o644, 1), (0o604, 1), (0o640, 0), (0o600, 0)] {
+        assert_eq!(warnings(&ask, &token, mode), expected, "a token, {mode:o}");
+        fs::write(&url, "postgres://u:hunter2@127.0.0.1:1/d").unwrap();
+        assert_eq!(warnings(&look, &url, mode), expected, "a URL with a password, {mode:o}");
+        fs::write(&url, "postgres://u@127.0.0.1:1/d").unwrap();
+        assert_eq!(warnings(&look, &url, mode), 0, "a URL without a password, {mode:o}");
+    }
+    fs::write(&token, "x".repeat(1_000_000)).unwrap();
+    let said = keeps_it(&ask, |_| {});
+    assert!(said.contains("longer than 64 kB"), "{said}");
 }
 
 #[test]

@@ -1,0 +1,34 @@
+//! A file with a secret in it: a token, or the URL of a store.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// The longest, in bytes: a token or a URL is a line.
+const LONGEST: u64 = 64 * 1024;
+
+/// Read by anybody: the last of the three digits of a mode.
+const BY_ANYBODY: u32 = 0o004;
+
+/// What is in the file, without the white space around it.
+pub(super) fn read(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(file)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > LONGEST {
+        return Err(io::Error::other("it is longer than 64 kB"));
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// Warns if others than its owner and its group may read the file.
+pub(super) fn warn_if_open(file: &Path) {
+    let mode = std::fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & BY_ANYBODY != 0 {
+        let file = super::shown(file);
+        tracing::warn!(
+            file,
+            "everybody on this host may read this file, which has a secret in it: set its mode to 0600"
+        );
+    }
+}
