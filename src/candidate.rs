@@ -224,7 +224,7 @@ pub fn stand_by<T: Timer, O: Order>(
     let Standing { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
     let Standing { store, clock, metrics, health, url, .. } = standing;
     let seed = seed(&candidate.incarnation, &election);
-    let elector = Elector::new(candidate, timing, seed).running_in(origin);
+    let elector = Elector::new(candidate, timing, seed).running_in(origin).spreading_renewals();
     let elector = match max_attempts {
         Some(max_attempts) => elector.once(max_attempts),
         None => elector,

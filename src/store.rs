@@ -76,12 +76,12 @@ pub trait Store: Send + Sync + fmt::Debug {
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError>;
 
-    /// Every record, for people.
+    /// Every record, for people. Creates nothing.
     ///
     /// # Errors
     ///
-    /// See [`StoreError`].
-    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError>;
+    /// See [`StoreError`]. A record that cannot be read is none: see [`Listing::unreadable`].
+    async fn list(&self) -> Result<Listing, StoreError>;
 
     /// The time that the service told last, with whichever answer, if it tells it. It decides
     /// nothing about a lease: it shows a boot clock that stood still.
@@ -90,6 +90,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Hints that the record of an election may have changed. Hints may come late, for nothing, or
     /// never; whoever relies on one also looks from time to time.
     fn hints(&self, election: &ElectionName) -> Hints;
+}
+
+/// Every record of a store.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those that can be read, in the order of their names.
+    pub records: Vec<(ElectionName, Observed)>,
+    /// The others: what the store calls them, and what is wrong with each.
+    pub unreadable: Vec<(String, StoreError)>,
 }
 
 /// Which store, and where.

@@ -9,6 +9,7 @@ use super::*;
 use crate::election::clock::{ManualClock, WallTime};
 use crate::election::continuity::ServiceTime;
 use crate::election::lease::{LeaseRecord, Version};
+use crate::store::Listing;
 use crate::store::memory::MemoryStore;
 
 /// A store whose calls hang as long as it does.
@@ -47,7 +48,7 @@ impl Store for Hanging {
         self.store.swap(election, expected, record).await
     }
 
-    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+    async fn list(&self) -> Result<Listing, StoreError> {
         self.store.list().await
     }
 

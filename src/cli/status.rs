@@ -14,7 +14,7 @@ use crate::config::{StoreArgs, StoreConfig};
 use crate::election::clock::HostClock;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin};
 use crate::election::outcome::Outcome;
-use crate::store::{self, Store};
+use crate::store::{self, Listing, Store};
 
 /// How often `--watch` looks: as often as a person can read.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -60,16 +60,19 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     };
     let view = View { json: args.json, all: args.all_namespaces, config, store };
     if !args.watch {
-        print(&view.look().await?)?;
+        let (page, unreadable) = view.look().await?;
+        print(&page)?;
+        unreadable.iter().for_each(|why| say(why));
         return Ok(0);
     }
     let clear = if io::stdout().is_terminal() && !args.json { CLEAR } else { "" };
     loop {
         match view.look().await {
-            Ok(page) => {
+            Ok((page, unreadable)) => {
                 if print_more(&format!("{clear}{page}"))? == Reader::HasLeft {
                     return Ok(0);
                 }
+                unreadable.iter().for_each(|why| say(why));
             }
             Err(failure) => say(&failure.to_string()),
         }
@@ -87,11 +90,12 @@ struct View {
 }
 
 impl View {
-    async fn look(&self) -> Result<String, Failure> {
+    /// The records as they are shown, and a line for each that cannot be read.
+    async fn look(&self) -> Result<(String, Vec<String>), Failure> {
         let url = &self.config.url;
         // Whoever only looks does not create anything.
-        let records = if url.is_missing() {
-            Vec::new()
+        let Listing { records, unreadable } = if url.is_missing() {
+            Listing::default()
         } else {
             within(url, PATIENCE, self.store.list()).await?
         };
@@ -104,16 +108,18 @@ impl View {
             .iter()
             .map(|(namespace, name, observed)| Row::of(namespace.as_ref(), name, observed))
             .collect();
-        if self.json {
+        let unreadable: Vec<_> = unreadable.iter().map(|(_, why)| why.to_string()).collect();
+        let page = if self.json {
             let json = serde_json::to_string(&rows);
-            json.map(|json| json + "\n").map_err(|error| Failure::Unavailable(error.to_string()))
-        } else if rows.is_empty() {
+            json.map(|json| json + "\n").map_err(|error| Failure::Unavailable(error.to_string()))?
+        } else if rows.is_empty() && unreadable.is_empty() {
             let namespace = self.config.namespace.as_ref();
             let place = namespace.map_or_else(String::new, |name| format!("namespace {name} of "));
-            Ok(format!("nobody has stood in an election in {place}{url} yet\n"))
+            format!("nobody has stood in an election in {place}{url} yet\n")
         } else {
-            Ok(table(&rows, self.all))
-        }
+            table(&rows, self.all)
+        };
+        Ok((page, unreadable))
     }
 }
 

@@ -281,6 +281,8 @@ pub struct Elector {
     me: Candidate,
     timing: Timing,
     jitter: fastrand::Rng,
+    /// The first renewal of a term comes early, by chance, and thereby all after it.
+    spreads_renewals: bool,
 
     watch: Watch,
     held: Option<Held>,
@@ -342,6 +344,7 @@ impl Elector {
             me,
             timing,
             jitter: fastrand::Rng::with_seed(seed),
+            spreads_renewals: false,
             watch: Watch::default(),
             held: None,
             running_out: None,
@@ -386,6 +389,14 @@ impl Elector {
     #[must_use]
     pub fn once(mut self, max_attempts: u32) -> Self {
         self.max_attempts = Some(max_attempts);
+        self
+    }
+
+    /// Does not renew in step with other elections that begin at the same time, as those of one
+    /// process do.
+    #[must_use]
+    pub fn spreading_renewals(mut self) -> Self {
+        self.spreads_renewals = true;
         self
     }
 
@@ -633,6 +644,8 @@ impl Elector {
                 // who learned of the end of the work that the term would be about.
                 let draining = self.standing_down_at(now).is_some() || self.finish.is_some();
                 self.held = Some(Held { term, sent_at, draining });
+                // Elections that began together would renew together for as long as they last.
+                self.due_at = sent_at + self.until_first_renewal();
                 if !draining {
                     self.news.push(News::Elected { term });
                 }
@@ -947,6 +960,12 @@ impl Elector {
     /// Makes the next look, and thereby all after it, come earlier by a random part of a period.
     fn spread_looks(&mut self) {
         self.look_early_by = self.timing.retry_period().mul_f64(self.jitter.f64());
+    }
+
+    /// A retry period, or between half of one and a whole one.
+    fn until_first_renewal(&mut self) -> Duration {
+        let early = if self.spreads_renewals { 0.5 * self.jitter.f64() } else { 0.0 };
+        self.timing.retry_period().mul_f64(1.0 - early)
     }
 
     /// Up to a fifth longer, so that candidates that failed together do not call together.

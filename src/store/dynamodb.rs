@@ -36,7 +36,7 @@ use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::{Hints, Store, StoreError};
+use super::{Hints, Listing, Store, StoreError};
 use crate::election::clock::Clock;
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
@@ -71,6 +71,8 @@ pub struct DynamoDbStore {
     line: LazyLine,
     /// Whether the table was found to keep the promises.
     checked: AtomicBool,
+    /// Whether a table that is missing is to be created: not for those who only look.
+    creates: AtomicBool,
 }
 
 impl DynamoDbStore {
@@ -84,6 +86,7 @@ impl DynamoDbStore {
             service_clock: Arc::default(),
             line: LazyLine::default(),
             checked: AtomicBool::new(false),
+            creates: AtomicBool::new(false),
         }
     }
 
@@ -105,13 +108,17 @@ impl DynamoDbStore {
         self.line.get(ends).await
     }
 
-    /// The way to a table that was checked, now or before. Creates it if it is missing.
+    /// The way to a table that was checked, now or before. Creates it if it is missing and
+    /// [`Store::init`] was called, perhaps in vain.
     async fn ready(&self) -> Result<&Line, StoreError> {
         let line = self.line().await?;
         if !self.checked.load(Ordering::Relaxed) {
             match table::check(&line.client, &line.place).await? {
                 table::Found::Ready => self.checked.store(true, Ordering::Relaxed),
                 table::Found::Coming => return Err(table::coming(&line.place)),
+                table::Found::Missing if !self.creates.load(Ordering::Relaxed) => {
+                    return Err(table::missing(&line.place));
+                }
                 table::Found::Missing => {
                     table::create(&line.client, &line.place).await?;
                     return Err(table::coming(&line.place));
@@ -228,6 +235,7 @@ impl DynamoDbStore {
 #[async_trait]
 impl Store for DynamoDbStore {
     async fn init(&self) -> Result<(), StoreError> {
+        self.creates.store(true, Ordering::Relaxed);
         let line = self.line().await?;
         table::ensure(&line.client, &line.place).await?;
         self.checked.store(true, Ordering::Relaxed);
@@ -287,7 +295,7 @@ impl Store for DynamoDbStore {
         Err(self.explain(line, failure(&line.place, &error)))
     }
 
-    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+    async fn list(&self) -> Result<Listing, StoreError> {
         let line = self.ready().await?;
         let mut request = line.client.scan().table_name(line.place.table()).consistent_read(true);
         if let Some(prefix) = self.target.key_prefix() {
@@ -296,7 +304,7 @@ impl Store for DynamoDbStore {
                 .expression_attribute_names("#key", item::KEY)
                 .expression_attribute_values(":prefix", item::key(&prefix));
         }
-        let mut listed = Vec::new();
+        let mut listing = Listing::default();
         let mut from = None;
         loop {
             let page = match request.clone().set_exclusive_start_key(from).send().await {
@@ -305,15 +313,17 @@ impl Store for DynamoDbStore {
             };
             for item in page.items() {
                 let election = item::key_of(item).and_then(|key| self.target.election(key));
-                if let Some(election) = election {
-                    let observed = self.show(line, &election, item)?;
-                    listed.push((election, observed));
+                // Whatever else is in the table is not ours.
+                let Some(election) = election else { continue };
+                match self.show(line, &election, item) {
+                    Ok(observed) => listing.records.push((election, observed)),
+                    Err(why) => listing.unreadable.push((election.as_str().to_owned(), why)),
                 }
             }
             from = page.last_evaluated_key;
             if from.is_none() {
-                listed.sort_by(|(a, _), (b, _)| a.cmp(b));
-                return Ok(listed);
+                listing.records.sort_by(|(a, _), (b, _)| a.cmp(b));
+                return Ok(listing);
             }
         }
     }

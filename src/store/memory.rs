@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Bell, Hint, Hints, Store, StoreError};
+use super::{Bell, Hint, Hints, Listing, Store, StoreError};
 use crate::election::clock::{BootTime, Clock};
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
@@ -80,8 +80,10 @@ impl Store for MemoryStore {
         Ok(Swapped::Won(Version::new(writes.to_string())))
     }
 
-    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
-        Ok(self.entries().iter().map(|(name, entry)| (name.clone(), self.show(entry))).collect())
+    async fn list(&self) -> Result<Listing, StoreError> {
+        let entries = self.entries();
+        let records = entries.iter().map(|(name, entry)| (name.clone(), self.show(entry)));
+        Ok(Listing { records: records.collect(), unreadable: Vec::new() })
     }
 
     fn service_time(&self) -> Option<ServiceTime> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Hints, Store, StoreError};
+use super::{Hints, Listing, Store, StoreError};
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Version};
@@ -48,12 +48,20 @@ impl Store for Namespaced {
         self.store.swap(&self.record(election), expected, record).await
     }
 
-    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+    async fn list(&self) -> Result<Listing, StoreError> {
+        let Listing { records, unreadable } = self.store.list().await?;
         let own = |(name, observed): (ElectionName, Observed)| {
             let (namespace, election) = name.split();
             (namespace == self.namespace).then_some((election, observed))
         };
-        Ok(self.store.list().await?.into_iter().filter_map(own).collect())
+        // What has no name that can be read may be anybody's.
+        let may_be_own = |(name, _): &(String, StoreError)| {
+            ElectionName::from_store(name).is_none_or(|name| name.split().0 == self.namespace)
+        };
+        Ok(Listing {
+            records: records.into_iter().filter_map(own).collect(),
+            unreadable: unreadable.into_iter().filter(may_be_own).collect(),
+        })
     }
 
     fn service_time(&self) -> Option<ServiceTime> {

@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use sqlx::Connection as _;
 use sqlx::postgres::PgRow;
 
-use super::{Hints, Store, StoreError};
+use super::{Hints, Listing, Store, StoreError};
 use crate::election::clock::HostClock;
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
@@ -181,10 +181,20 @@ impl Store for PostgresStore {
         swapped.map_err(|failure| self.explain(failure))
     }
 
-    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+    async fn list(&self) -> Result<Listing, StoreError> {
         let asked = self.line.ask(Statement::List).await;
         let read = asked.and_then(|rows| Ok(statement::read_all(&rows)?));
-        read.map_err(|failure| self.explain(failure))
+        let mut listing = Listing::default();
+        for (name, read) in read.map_err(|failure| self.explain(failure))? {
+            match read {
+                Ok(record) => listing.records.push(record),
+                Err(why) => {
+                    let why = self.explain(Failure::Answer(why));
+                    listing.unreadable.push((name, why));
+                }
+            }
+        }
+        Ok(listing)
     }
 
     fn service_time(&self) -> Option<ServiceTime> {

@@ -37,7 +37,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Row};
 
-use super::{Bell, Hints, Store, StoreError};
+use super::{Bell, Hints, Listing, Store, StoreError};
 use crate::election::clock::{BootTime, Clock, WallTime};
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
@@ -246,7 +246,7 @@ impl Store for SqliteStore {
         self.shared.ask(|reply| Ask::Write(write, reply)).await
     }
 
-    async fn list(&self) -> Result<Vec<(ElectionName, Observed)>, StoreError> {
+    async fn list(&self) -> Result<Listing, StoreError> {
         self.shared.ask(Ask::List).await
     }
 
@@ -278,19 +278,24 @@ impl Shared {
         row.map(|row| self.decode(election, &row)).transpose()
     }
 
-    async fn select_all(
-        &self,
-        database: &mut SqliteConnection,
-    ) -> Result<Vec<(ElectionName, Observed)>, Failure> {
+    async fn select_all(&self, database: &mut SqliteConnection) -> Result<Listing, Failure> {
         let rows = sqlx::query(SELECT_ALL).fetch_all(database).await?;
-        let decode = |row: &SqliteRow| {
-            let name: String = row.try_get("election")?;
-            let election = ElectionName::from_store(&name)
+        let decode = |name: &str, row: &SqliteRow| {
+            let election = ElectionName::from_store(name)
                 .ok_or_else(|| self.unreadable(&name, &"it is not the name of an election"))?;
             let observed = self.decode(&election, row)?;
             Ok((election, observed))
         };
-        rows.iter().map(decode).collect()
+        let mut listing = Listing::default();
+        for row in &rows {
+            let name: String = row.try_get("election")?;
+            match decode(&name, row) {
+                Ok(record) => listing.records.push(record),
+                Err(Failure::Explained(why)) => listing.unreadable.push((name, why)),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(listing)
     }
 
     async fn swap(

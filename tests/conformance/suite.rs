@@ -187,7 +187,8 @@ pub async fn what_a_terminal_would_obey_does_not_come_back(subject: &dyn Subject
     let version = won(&*store, &name, None, &written).await;
     let found = observed(&*store, &name).await;
     let refused = lost(&*store, &name, None, &written).await.unwrap();
-    let [(_, listed)] = &store.list().await.unwrap()[..] else { panic!("one record") };
+    let listing = store.list().await.unwrap();
+    let [(_, listed)] = &listing.records[..] else { panic!("one record") };
     assert_eq!(found.version, version);
     for LeaseRecord { holder, outcome, .. } in [&found.record, &refused.record, &listed.record] {
         let (holder, outcome) = (holder.clone().unwrap(), outcome.clone().unwrap());
@@ -250,6 +251,14 @@ pub async fn a_record_of_unknown_shape_is_refused_without_damage(subject: &dyn S
     refused(store.observe(&name).await.map(drop));
     refused(store.swap(&name, None, &rival).await.map(drop));
     refused(store.swap(&name, Some(&version), &rival).await.map(drop));
+    // The others are shown, and it is said which one cannot be.
+    won(&*store, &election("other"), None, &record(subject, Some("a"), 1)).await;
+    let listing = store.list().await.unwrap();
+    let listed: Vec<_> = listing.records.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(listed, ["other"]);
+    let [(unreadable, why)] = &listing.unreadable[..] else { panic!("{listing:?}") };
+    assert_eq!(unreadable, "default");
+    assert!(why.to_string().contains("'default'"), "{why}");
     assert_eq!(subject.raw(&name).await, before, "the record is as it was");
 }
 
@@ -268,13 +277,13 @@ pub async fn init_by_many_at_once_is_fine(subject: &dyn Subject) {
 pub async fn list_shows_every_record(subject: &dyn Subject) {
     let store = subject.store();
     store.init().await.unwrap();
-    assert!(store.list().await.unwrap().is_empty());
+    assert!(store.list().await.unwrap().records.is_empty());
     for (name, term) in [("b", 2), ("a", 1), ("c", 3)] {
         won(&*store, &election(name), None, &record(subject, Some("x"), term)).await;
     }
     let once = ElectionName::once("sha256:00ff/web@1").unwrap();
     won(&*store, &once, None, &record(subject, None, 4)).await;
-    let listed = subject.from_another_process().list().await.unwrap();
+    let listed = subject.from_another_process().list().await.unwrap().records;
     let mut listed: Vec<_> =
         listed.iter().map(|(name, found)| (name.to_string(), found.record.term)).collect();
     listed.sort();

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::calls::default;
 use crate::emulator::{Emulator, SKEW, open};
 use crate::proxy::Proxy;
-use crate::support::{LIMIT, now};
+use crate::support::{LIMIT, eventually, now};
 
 const CROWD: usize = 200;
 
@@ -72,6 +72,41 @@ async fn one_leads(crowd: &[Member]) -> usize {
         leaders.first().copied()
     })
     .await
+}
+
+/// They begin in one moment, and must not go on in one step, nor with a connection each.
+#[test]
+fn a_hundred_elections_share_connections_and_spread_their_renewals() {
+    let emulator = Emulator::start();
+    let proxy = Proxy::before(emulator.port());
+    let names: Vec<_> = (0..100).map(|n| format!("e{n}")).collect();
+    let mut more: Vec<_> = names.iter().flat_map(|name| ["--election", name]).collect();
+    more.extend(["--lease-duration", "15s", "--renew-deadline", "10s", "--retry-period", "2s"]);
+    let sidecar = crate::drill::start("a", &proxy.url(), &more);
+    eventually("it leads all", || {
+        let all = sidecar.get("/elections")?.body["elections"].as_array()?.clone();
+        let leads = all.iter().filter(|election| election["leader"] == true).count();
+        (leads == names.len()).then_some(())
+    });
+    proxy.latency(LATENCY);
+    // The first renewals, which are early by chance.
+    std::thread::sleep(Duration::from_secs(3));
+    let (since, before) = (now(), proxy.count("PutItem"));
+    // How many fall into each tenth of a second.
+    let mut tenths = Vec::new();
+    while now().since(since) < Duration::from_secs(8) {
+        let before = proxy.count("PutItem");
+        std::thread::sleep(Duration::from_millis(100));
+        tenths.push(proxy.count("PutItem") - before);
+    }
+    let (made, connections) = (proxy.count("PutItem") - before, proxy.connections());
+    let most = tenths.iter().max().unwrap();
+    println!(
+        "{made} renewals over {connections} connections, at most {most} in a tenth of a second"
+    );
+    assert!(made > 200, "{made} in four retry periods");
+    assert!(connections <= 40, "{connections} connections");
+    assert!(*most < 50, "in step: {tenths:?}");
 }
 
 #[tokio::test]

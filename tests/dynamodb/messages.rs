@@ -2,9 +2,13 @@
 
 use std::process::{Command, Stdio};
 
-use crate::emulator::Emulator;
+use aws_sdk_dynamodb::types::AttributeValue;
+use bellwether::store::Store as _;
+
+use crate::calls::held;
+use crate::emulator::{Emulator, PATIENCE, SKEW, open};
 use crate::proxy::{Fault, Proxy};
-use crate::support::{bellwether, with_credentials};
+use crate::support::{bellwether, eventually, with_credentials};
 
 /// The end of a program that cannot begin: its message.
 fn refused(mut command: Command, store: &str, exit_code: i32) -> String {
@@ -65,6 +69,61 @@ fn a_missing_table_and_no_right_to_create_it() {
     }
 }
 
+/// A name that is mistyped must not become a table by a look.
+#[test]
+fn looking_creates_no_table_and_creating_is_said() {
+    let emulator = Emulator::start();
+    let proxy = Proxy::before(emulator.port());
+    let said = |arguments: &[&str]| {
+        let mut command = with_credentials();
+        command.args(arguments).args(["--store", &proxy.url()]);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for look in [&["status"][..], &["once", "--reset", "--key", "k"]] {
+        let (code, text) = said(look);
+        assert_eq!(code, Some(69), "{text}");
+        assert!(text.contains("does not exist") && text.contains("bellwether init"), "{text}");
+        assert_eq!(proxy.count("CreateTable"), 0);
+    }
+    let sidecar = crate::drill::start("a", &proxy.url(), &[]);
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    assert_eq!(proxy.count("CreateTable"), 1);
+    let log = sidecar.log();
+    assert_eq!(log.count("the table did not exist: created it"), 1, "{}", log.text());
+    assert_eq!(said(&["status"]).0, Some(0));
+}
+
+#[test]
+fn an_item_of_a_later_version_hides_no_other() {
+    let emulator = Emulator::start();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let store = open(&emulator.url(), PATIENCE, Some(SKEW));
+        store.init().await.unwrap();
+        for name in ["readable", "later"] {
+            store.swap(&name.parse().unwrap(), None, &held("a", 1)).await.unwrap();
+        }
+        let key = AttributeValue::S("later".to_owned());
+        let request = emulator.client().update_item().table_name("leases").key("election", key);
+        let request = request
+            .update_expression("SET #format = :format")
+            .expression_attribute_names("#format", "format")
+            .expression_attribute_values(":format", AttributeValue::N("2".to_owned()));
+        request.send().await.unwrap();
+    });
+    for json in [&[][..], &["--json"]] {
+        let mut command = with_credentials();
+        command.args(["status", "--store", &emulator.url()]).args(json);
+        let output = command.output().unwrap();
+        let (shown, said) =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).into();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(shown.contains("readable") && !shown.contains("later"), "{shown}");
+        assert!(said.contains("'later' that has format 2"), "{said}");
+    }
+}
+
 #[test]
 fn a_right_that_is_missing_is_named() {
     let emulator = Emulator::start();
@@ -112,6 +171,8 @@ fn the_endpoint_of_the_environment_is_honoured() {
     command.env("AWS_ENDPOINT_URL_DYNAMODB", endpoint).env("AWS_REGION", "eu-west-1");
     let text = refused(command, "dynamodb://leases", 69);
     assert!(text.contains("a partition key named 'election'"), "it was asked: {text}");
+    let shown = format!("in eu-west-1 at http://127.0.0.1:{} has", emulator.port());
+    assert!(text.contains(&shown), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -74,6 +74,7 @@ struct Shared {
     dates: Mutex<Dates>,
     latency: Mutex<Duration>,
     counts: Mutex<BTreeMap<String, usize>>,
+    connections: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -94,6 +95,7 @@ impl Proxy {
             dates: Mutex::default(),
             latency: Mutex::default(),
             counts: Mutex::default(),
+            connections: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         });
         let served = Arc::clone(&shared);
@@ -102,6 +104,7 @@ impl Proxy {
                 if served.closed.load(Ordering::Relaxed) {
                     return;
                 }
+                served.connections.fetch_add(1, Ordering::Relaxed);
                 let (served, Ok(client)) = (Arc::clone(&served), client) else { continue };
                 thread::spawn(move || served.serve(client, connection));
             }
@@ -143,6 +146,11 @@ impl Proxy {
     /// How long every request is on its way.
     pub fn latency(&self, latency: Duration) {
         *self.shared.latency.lock().unwrap() = latency;
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Requests so far, of one kind.

@@ -29,6 +29,11 @@ fn a_certificate_is_trusted_by_the_bundle_alone() {
     let (code, text) = init(None);
     assert_eq!(code, Some(69));
     assert!(text.contains("cannot be reached: invalid peer certificate"), "{text}");
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "# nothing yet\n").unwrap();
+    let (code, text) = init(Some(&empty));
+    assert_eq!(code, Some(69), "an empty bundle is no bundle");
+    assert!(text.contains("empty.pem") && text.contains("there is none in it"), "{text}");
     let (code, text) = init(Some(Path::new("/nonexistent.pem")));
     assert_eq!(code, Some(69));
     assert!(text.contains("AWS_CA_BUNDLE"), "{text}");

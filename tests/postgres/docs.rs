@@ -30,7 +30,7 @@ async fn the_least_privilege_is_enough_and_the_fence_examples_work() {
     let version = won(&store, None, &acquired("a", 1)).await;
     won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
     assert_eq!(observed(&store).await.record.term, 1);
-    assert_eq!(store.list().await.unwrap().len(), 1);
+    assert_eq!(store.list().await.unwrap().records.len(), 1);
 
     let app = format!(
         "CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; CREATE TABLE invoices (month text); \

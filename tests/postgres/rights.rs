@@ -24,7 +24,7 @@ async fn lacking_the_right_to_create_prints_sql_that_works() {
     store.init().await.unwrap();
     let version = won(&store, None, &acquired("a", 1)).await;
     won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
-    assert_eq!(store.list().await.unwrap().len(), 1);
+    assert_eq!(store.list().await.unwrap().records.len(), 1);
     let may = "has_table_privilege('least', 'bellwether.leases', 'DELETE')";
     assert_eq!(server.ask(&database, may).await, "false");
 }

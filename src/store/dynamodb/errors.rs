@@ -12,9 +12,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use super::Place;
 use super::answers::NoAnswer;
 use crate::store::StoreError;
-use crate::store::aws::cause;
 use crate::store::aws::credentials::NoCredentials;
 use crate::store::aws::http::BadAnswer;
+use crate::store::aws::{cause, innermost, one_line};
 
 /// The codes that say "not now". Everything with a status of 500 and above is one of them, too.
 const PASSING: [&str; 13] = [
@@ -86,6 +86,11 @@ fn answer(place: &Place, status: u16, code: &str, message: &str) -> StoreError {
             let code = if code.is_empty() { "no code" } else { code };
             place.unavailable(format!("refused for now: {code} (HTTP {status})"))
         }
+        "AccessDeniedException" if message.contains("kms:") => place.misconfigured(format!(
+            "{}. The table is encrypted with a key of AWS KMS: its key policy has to let this role \
+             use it through DynamoDB (kms:Decrypt, kms:DescribeKey, kms:CreateGrant)",
+            denied(message)
+        )),
         "AccessDeniedException" => place.misconfigured(format!(
             "{}. The policy to grant is deploy/iam/dynamodb-policy.json",
             denied(message)
@@ -104,18 +109,43 @@ fn answer(place: &Place, status: u16, code: &str, message: &str) -> StoreError {
         "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => {
             place.misconfigured("wants credentials, and there are none")
         }
-        "ValidationException" if message.contains("schema") || message.contains("key") => {
-            wrong_key(place)
-        }
+        "ValidationException" if is_of_another_key(message) => wrong_key(place),
         // A code that is not known: better tried again than given up.
         _ if code.is_empty() => place.unavailable(format!("answered with HTTP {status}")),
-        _ => place.misconfigured(format!("refused the request: {code}: {message}")),
+        _ => place.misconfigured(format!(
+            "refused the request: {}: {}",
+            one_line(code),
+            without_session(message)
+        )),
     }
+}
+
+/// Whether the table has not the key that the request names. Requests that are wrong in another way,
+/// and keys of AWS KMS, have other messages.
+fn is_of_another_key(message: &str) -> bool {
+    [
+        "The provided key element does not match the schema",
+        "Missing the key ",
+        "Type mismatch for key ",
+        "The number of conditions on the keys is invalid",
+    ]
+    .iter()
+    .any(|part| message.contains(part))
+}
+
+/// What the service says, on one line, and without the name of the session of an assumed role: that
+/// is another one after each fetch of credentials.
+fn without_session(message: &str) -> String {
+    let message = one_line(message);
+    let Some((before, role)) = message.split_once(":assumed-role/") else { return message };
+    let Some((role, session)) = role.split_once('/') else { return message };
+    let rest = session.find(' ').and_then(|at| session.get(at..)).unwrap_or_default();
+    format!("{before}:assumed-role/{role}{rest}")
 }
 
 /// What IAM said, which names the user or role, the action and the resource.
 fn denied(message: &str) -> String {
-    match message.trim_end_matches('.') {
+    match without_session(message).trim_end_matches('.') {
         "" => "denied the request: a right of dynamodb:* is missing".to_owned(),
         message => format!("denied the request: {message}"),
     }
@@ -161,14 +191,24 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
     if let Some(bad) = cause::<BadAnswer>(error) {
         return no_answer(place, &bad.to_string());
     }
-    let mut reasons = Vec::new();
-    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = source {
-        reasons.push(error.to_string());
-        source = error.source();
-    }
-    let reason = reasons.pop().unwrap_or_else(|| "no reason is known".to_owned());
+    let reason = certificate(error).unwrap_or_else(|| innermost(error));
     place.unavailable(format!("cannot be reached: {reason}"))
+}
+
+/// What is wrong with the certificate, if it is that: the texts of rustls have the time in them.
+fn certificate(error: &ConnectorError) -> Option<String> {
+    let io = cause::<std::io::Error>(error)?;
+    let rustls::Error::InvalidCertificate(why) = io.get_ref()?.downcast_ref()? else { return None };
+    Some(match why {
+        rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired, by this host's clock".to_owned()
+        }
+        rustls::CertificateError::NotValidYet
+        | rustls::CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet, by this host's clock".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 /// The trouble is with credentials, if it is.
@@ -233,12 +273,35 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_the_same_in_each_session() {
+        let text = |session: &str| {
+            let message =
+                format!("User: arn:aws:sts::1:assumed-role/web/{session} is not authorized");
+            explained(400, "AccessDeniedException", &message)
+        };
+        assert_eq!(text("aws-sdk-rust-1764166451"), text("aws-sdk-rust-1764170051"));
+        assert!(text("x").to_string().contains("assumed-role/web is not authorized"));
+    }
+
+    #[test]
     fn what_a_person_must_mend_is_misconfigured() {
         let message = "User: arn:aws:sts::1:assumed-role/web is not authorized to perform: \
                        dynamodb:PutItem on resource: arn:aws:dynamodb:eu-west-1:1:table/leases";
         for (code, message, expected) in [
             ("AccessDeniedException", message, "dynamodb:PutItem"),
             ("AccessDeniedException", "", "dynamodb-policy.json"),
+            (
+                "AccessDeniedException",
+                "User: u is not authorized to perform: kms:Decrypt on resource: k",
+                "key policy",
+            ),
+            (
+                "ValidationException",
+                "KMS key is disabled",
+                "ValidationException: KMS key is disabled",
+            ),
+            ("ValidationException", "Missing the key election in the item", "'election'"),
+            ("Some\nthing", "of\u{1b}[2J tomorrow", "Some\\nthing: of\\u{1b}[2J tomorrow"),
             ("InvalidSignatureException", "does not match", "secret access key"),
             ("UnrecognizedClientException", "", "access key"),
             (
@@ -252,6 +315,7 @@ mod tests {
             assert!(matches!(error, StoreError::Misconfigured(_)), "{error:?}");
             let text = error.to_string();
             assert!(text.contains(expected) && text.contains("'leases' in eu-west-1"), "{text}");
+            assert_eq!(text.contains("another key schema"), expected == "'election'", "{text}");
         }
     }
 }

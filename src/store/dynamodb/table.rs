@@ -53,7 +53,10 @@ pub async fn create(client: &Client, place: &Place) -> Result<(), StoreError> {
         .billing_mode(BillingMode::PayPerRequest)
         .set_attribute_definitions(Some(attributes(place)?))
         .set_key_schema(Some(keys(place)?));
-    let Err(error) = request.send().await else { return Ok(()) };
+    let Err(error) = request.send().await else {
+        tracing::info!(table = %place, "the table did not exist: created it, billed by request");
+        return Ok(());
+    };
     if error.code() == Some("ResourceInUseException") {
         return Ok(());
     }
@@ -83,6 +86,15 @@ pub async fn ensure(client: &Client, place: &Place) -> Result<(), StoreError> {
 /// The table is there, but not yet for use.
 pub fn coming(place: &Place) -> StoreError {
     place.unavailable("is being created")
+}
+
+/// There is no table, and whoever only looks does not create one.
+pub fn missing(place: &Place) -> StoreError {
+    StoreError::Misconfigured(format!(
+        "{place} does not exist. Is that its name, region and account? `bellwether init --store '{}'` \
+         creates it, and so does the first instance that stands",
+        place.url()
+    ))
 }
 
 fn cannot_create(place: &Place, why: &str) -> StoreError {

@@ -15,7 +15,6 @@
 //! it waited. That takes a look, which is another message: a swap that won, the leader's daily
 //! renewal, should not pay for it.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -374,7 +373,8 @@ pub fn read_time(rows: &[PgRow]) -> Option<Duration> {
 
 /// Reads the answer to [`Statement::Observe`].
 pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
-    Ok(read_all(rows)?.pop().map(|(_, observed)| observed))
+    let last = read_all(rows)?.pop();
+    last.map(|(_, read)| read.map(|(_, observed)| observed)).transpose()
 }
 
 /// Reads the answer to [`Statement::Swap`], which wrote `record` as `state`: the new version, or
@@ -415,21 +415,25 @@ fn split(version: &Version) -> (&str, &str) {
     version.as_str().rsplit_once('@').unwrap_or((version.as_str(), ""))
 }
 
-/// Reads the answer to [`Statement::List`].
-pub fn read_all(rows: &[PgRow]) -> Result<Vec<(ElectionName, Observed)>, Unusable> {
+/// A record of the table, or why it cannot be read.
+pub type Read = Result<(ElectionName, Observed), Unusable>;
+
+/// Reads the answer to [`Statement::List`]: each record with its name in the table.
+pub fn read_all(rows: &[PgRow]) -> Result<Vec<(String, Read)>, Unusable> {
     let mut all = Vec::new();
     for row in rows.iter().filter(|row| kind(row) == Some("record")) {
         if row.try_get::<&str, _>("replica")? == "true" {
             return Err(Unusable::Replica);
         }
         if let Some(name) = row.try_get::<Option<String>, _>("election")? {
-            let nonsense = |error: &dyn Display| Unusable::Nonsense {
-                election: name.clone(),
-                what: error.to_string(),
+            let record = match ElectionName::from_store(&name) {
+                Some(election) => read(&name, row).map(|observed| (election, observed)),
+                None => Err(Unusable::Nonsense {
+                    election: name.clone(),
+                    what: "its name is not one of an election".to_owned(),
+                }),
             };
-            let election = ElectionName::from_store(&name)
-                .ok_or_else(|| nonsense(&"its name is not one of an election"))?;
-            all.push((election, read(&name, row)?));
+            all.push((name, record));
         }
     }
     Ok(all)

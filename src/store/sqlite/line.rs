@@ -28,6 +28,7 @@ use super::{Failure, Open, Shared, errors};
 use crate::election::clock::{BootTime, HostClock};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use crate::store::Listing;
 
 /// Workers at once, those that were left behind included. One is the normal case.
 const MAX_WORKERS: usize = 4;
@@ -41,7 +42,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What is asked of the file.
 pub(super) enum Ask {
     Open(Reply<()>),
-    List(Reply<Vec<(ElectionName, Observed)>>),
+    List(Reply<Listing>),
     Look(ElectionName, Reply<Option<Observed>>),
     Write(Write, Reply<Swapped>),
 }
