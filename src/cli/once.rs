@@ -189,7 +189,10 @@ impl Once {
                 },
                 () = sidecar.left() => break,
                 never = self.unwritten.follow() => match never {},
-                signal = signals.second() => return Ok(serve::second_signal(signal)),
+                signal = signals.second() => {
+                    self.unwritten.give_up();
+                    return Ok(serve::second_signal(signal));
+                }
             }
         }
         self.unwritten.give_up();
@@ -232,13 +235,7 @@ impl Once {
         };
         self.unwritten.begin(term, code);
         if self.election.finish(outcome, work).await.is_err() {
-            let key = &self.key;
-            tracing::warn!(
-                key,
-                term,
-                code,
-                "the end of the attempt is not recorded: this instance has left the election"
-            );
+            self.unwritten.give_up();
         }
     }
 

@@ -11,7 +11,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpgid, kill_process_group, set_child_subreaper, setsid};
+use rustix::process::{
+    Pid, Signal, getpgid, kill_process_group, set_child_subreaper, set_parent_process_death_signal,
+    setsid,
+};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
 use super::channel::{Channel, Received};
@@ -78,6 +81,8 @@ fn run(words: &[OsString]) -> io::Result<()> {
     // A session of its own has no terminal: what is typed there is meant for main, and a command that
     // asks for a password fails instead of being stopped (SIGTTIN, SIGTTOU) with the lease in its hand.
     setsid()?;
+    // A guard that is stopped does not notice that main was killed. The kernel wakes it then.
+    let _ = set_parent_process_death_signal(Some(Signal::CONT));
     let _ = rustix::thread::set_name(c"bw-guard");
     // Any process number switches it on.
     set_child_subreaper(Some(rustix::process::getpid()))?;

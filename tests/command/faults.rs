@@ -91,6 +91,16 @@ async fn a_stopped_guard_does_not_hang_main_and_ends_the_work_when_let_go_of() {
 }
 
 #[test]
+fn the_guard_is_stopped_and_main_is_killed() {
+    let scene = Scene::new();
+    let mut main = scene.stubborn_main(600_000, 600_000);
+    kill(scene.guard(), Signal::STOP);
+    main.kill().unwrap();
+    main.wait().unwrap();
+    eventually_true("everything to be gone", || scene.living().is_empty());
+}
+
+#[test]
 fn both_are_sent_sigterm_and_main_does_not_survive_it() {
     let scene = Scene::new();
     let main = scene.stubborn_main(600_000, 600_000);

@@ -197,6 +197,16 @@ fn a_success_that_the_store_takes_late_is_recorded_after_the_grace() {
 }
 
 #[test]
+fn a_success_that_a_second_signal_abandons_is_not_lost_without_a_word() {
+    let pasture = Pasture::new();
+    let (mut runner, _lock) = unrecorded(&pasture, &[]);
+    runner.signal("INT");
+    assert_eq!(runner.exit_code(), Some(1));
+    eventually("its log", || runner.log.has_ended().then_some(()));
+    assert_eq!(runner.log.count("could not be recorded: it will be run again"), 1);
+}
+
+#[test]
 fn a_success_that_cannot_be_recorded_is_not_lost_without_a_word() {
     let pasture = Pasture::new();
     let (mut runner, _lock) = unrecorded(&pasture, &[]);
