@@ -40,7 +40,7 @@ const MAX_ELECTIONS: usize = 256;
 #[derive(Args, Clone, Debug)]
 pub struct StoreArgs {
     /// Where the lease lives: sqlite:///PATH/leases.db, postgres://USER:PASSWORD@HOST/DATABASE or
-    /// dynamodb://TABLE?region=REGION.
+    /// dynamodb://TABLE?region=REGION or kubernetes://NAMESPACE.
     ///
     /// Without this, a file in the user's state directory, for processes of one user on one host. On
     /// ECS, Kubernetes and Elastic Beanstalk and in a container it has to be named.

@@ -21,15 +21,18 @@ use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Term, Version};
 use crate::election::text;
 use dynamodb::DynamoDbStore;
+use kubernetes::KubernetesStore;
 use namespaced::Namespaced;
 use postgres::PostgresStore;
 use sqlite::SqliteStore;
 
 pub mod aws;
 pub mod dynamodb;
+pub mod kubernetes;
 pub mod memory;
 pub mod namespaced;
 pub mod postgres;
+mod service_clock;
 pub mod sqlite;
 
 /// Keeps lease records.
@@ -106,6 +109,8 @@ pub struct Listing {
 pub enum StoreUrl {
     /// A table of DynamoDB.
     DynamoDb(Box<dynamodb::Target>),
+    /// Leases in a namespace of a Kubernetes cluster.
+    Kubernetes(Box<kubernetes::Target>),
     /// A table of a Postgres database.
     Postgres(Box<postgres::Target>),
     /// A file on this host.
@@ -123,12 +128,16 @@ pub enum InvalidStoreUrl {
     /// No known scheme.
     #[error(
         "the store URL has no known scheme: use sqlite:///PATH/leases.db, \
-         postgres://USER:PASSWORD@HOST/DATABASE or dynamodb://TABLE?region=REGION"
+         postgres://USER:PASSWORD@HOST/DATABASE, dynamodb://TABLE?region=REGION or \
+         kubernetes://NAMESPACE"
     )]
     UnknownScheme,
     /// See [`dynamodb::InvalidTarget`].
     #[error(transparent)]
     DynamoDb(#[from] dynamodb::InvalidTarget),
+    /// See [`kubernetes::InvalidTarget`].
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::InvalidTarget),
     /// See [`postgres::InvalidTarget`].
     #[error(transparent)]
     Postgres(#[from] postgres::InvalidTarget),
@@ -150,6 +159,9 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.starts_with("dynamodb:") {
             return Ok(Self::DynamoDb(Box::new(dynamodb::Target::parse(text)?)));
+        }
+        if text.starts_with("kubernetes:") {
+            return Ok(Self::Kubernetes(Box::new(kubernetes::Target::parse(text)?)));
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             if has_broken_login(text) {
@@ -191,6 +203,9 @@ impl StoreUrl {
             Self::DynamoDb(target) => {
                 Self::DynamoDb(Box::new(target.judged_within(max_clock_skew)))
             }
+            Self::Kubernetes(target) => {
+                Self::Kubernetes(Box::new(target.judged_within(max_clock_skew)))
+            }
             Self::Postgres(_) | Self::Sqlite { .. } => self,
         }
     }
@@ -200,7 +215,7 @@ impl StoreUrl {
     pub fn kept_in(self, file: &Path) -> Self {
         match self {
             Self::Postgres(target) => Self::Postgres(Box::new(target.kept_in(file))),
-            Self::DynamoDb(_) | Self::Sqlite { .. } => self,
+            Self::DynamoDb(_) | Self::Kubernetes(_) | Self::Sqlite { .. } => self,
         }
     }
 
@@ -208,6 +223,7 @@ impl StoreUrl {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::DynamoDb(_) => "dynamodb",
+            Self::Kubernetes(_) => "kubernetes",
             Self::Postgres(_) => "postgres",
             Self::Sqlite { .. } => "sqlite",
         }
@@ -224,6 +240,7 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DynamoDb(target) => target.fmt(f),
+            Self::Kubernetes(target) => target.fmt(f),
             Self::Postgres(target) => f.write_str(&target.place()),
             Self::Sqlite { path, .. } => write!(f, "sqlite://{}", path.display()),
         }
@@ -246,6 +263,9 @@ pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dy
     match url {
         StoreUrl::DynamoDb(target) => {
             Arc::new(DynamoDbStore::new(target.as_ref().clone(), patience, clock))
+        }
+        StoreUrl::Kubernetes(target) => {
+            Arc::new(KubernetesStore::new(target.as_ref().clone(), clock))
         }
         StoreUrl::Postgres(target) => {
             Arc::new(PostgresStore::new(target.as_ref().clone(), patience))
@@ -320,6 +340,11 @@ impl Bell {
     /// Hints that arrive from now on.
     pub fn hints(&self) -> Hints {
         Hints(Some(self.0.subscribe()))
+    }
+
+    /// Waits until no [`Hints`] are left.
+    pub async fn unheard(&self) {
+        self.0.closed().await;
     }
 
     /// Tells everybody who listens.

@@ -53,5 +53,7 @@ python_tools django examples/django-once/requirements.txt --no-deps
 python_tools schemathesis tests/openapi/requirements.txt --no-deps
 # What checks the image and the chart.
 tests/kubernetes/setup.sh
+# The API server of Kubernetes.
+tests/leases/setup.sh
 # What checks the files of deploy/.
 tests/platforms/setup.sh

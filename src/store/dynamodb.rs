@@ -17,7 +17,7 @@
 //! # Clock
 //!
 //! The service has no clock to ask. What its answers tell of the time is kept in
-//! [`service_clock`], and is enough to see that a lease is long over.
+//! [`service_clock`](super::service_clock), and is enough to see that a lease is long over.
 //!
 //! # One attempt
 //!
@@ -36,6 +36,7 @@ use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
+use super::service_clock::ServiceClock;
 use super::{Hints, Listing, Store, StoreError};
 use crate::election::clock::Clock;
 use crate::election::continuity::ServiceTime;
@@ -49,7 +50,6 @@ mod item;
 mod line;
 mod place;
 mod refusals;
-mod service_clock;
 mod table;
 mod url;
 
@@ -57,7 +57,6 @@ use errors::{Failure, failure};
 use item::{Item, Kept};
 use line::{Ends, LazyLine, Line};
 use place::Place;
-use service_clock::ServiceClock;
 pub use url::{InvalidTarget, Target};
 
 /// The store that keeps its records in a DynamoDB table.
@@ -211,7 +210,7 @@ impl DynamoDbStore {
         }
     }
 
-    /// The service's judgement, read early: see [`service_clock`].
+    /// The service's judgement, read early: see [`service_clock`](super::service_clock).
     fn remaining(&self, kept: &Kept) -> Option<Duration> {
         let now = self.service_clock.earliest(self.clock.now().boot)?;
         let left = (kept.expires? + self.target.max_clock_skew()?).since(now);

@@ -14,12 +14,15 @@
 mod subject;
 mod suite;
 
+#[path = "../leases/server.rs"]
+mod api_server;
 #[path = "../dynamodb/emulator.rs"]
 mod emulator;
 #[path = "../postgres/server.rs"]
 mod server;
 
 mod dynamodb;
+mod kubernetes;
 mod memory;
 mod postgres;
 mod sqlite;

@@ -221,7 +221,7 @@ pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
 pub async fn expiry_is_judged_by_the_store(subject: &dyn Subject) {
     let (store, name, lease) = (subject.store(), election("default"), subject.lease_duration());
     store.init().await.unwrap();
-    let held = won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
     let other = subject.from_another_process();
     let fresh = observed(&*other, &name).await.remaining;
     if !subject.has_a_clock() {
@@ -231,8 +231,9 @@ pub async fn expiry_is_judged_by_the_store(subject: &dyn Subject) {
     let lease = lease + subject.judges_late_by();
     assert!(fresh.is_some_and(|left| !left.is_zero() && left <= lease), "{fresh:?}");
     subject.let_pass(lease + Duration::from_millis(1)).await;
-    assert_eq!(observed(&*other, &name).await.remaining, Some(Duration::ZERO));
-    won(&*store, &name, Some(&held), &record(subject, Some("a"), 1)).await;
+    let over = observed(&*other, &name).await;
+    assert_eq!(over.remaining, Some(Duration::ZERO));
+    won(&*store, &name, Some(&over.version), &record(subject, Some("a"), 1)).await;
     let renewed = observed(&*other, &name).await.remaining;
     assert!(renewed.is_some_and(|left| !left.is_zero()), "a renewal begins a new lease");
 }

@@ -57,7 +57,7 @@ pub enum Dates {
 /// A request, as far as tests look at it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `GetItem`, `PutItem`, …
+    /// `GetItem`, `PutItem`, …; of Kubernetes `GET`, `PUT`, …, `WATCH`
     pub operation: String,
     pub body: String,
     /// The id of the access key that signed it.
@@ -202,6 +202,15 @@ impl Message {
         Ok(Some(message))
     }
 
+    /// What DynamoDB calls it, or its method.
+    fn operation(&self) -> &str {
+        match self.header("x-amz-target") {
+            Some(target) => target.rsplit('.').next().unwrap_or_default(),
+            None if self.first.contains("watch=true") => "WATCH",
+            None => self.first.split(' ').next().unwrap_or_default(),
+        }
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -311,8 +320,7 @@ impl Shared {
     }
 
     fn decide(&self, message: &Message, connection: usize) -> Fault {
-        let target = message.header("x-amz-target").unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let operation = message.operation().to_owned();
         *self.counts.lock().unwrap().entry(operation.clone()).or_default() += 1;
         let latency = *self.latency.lock().unwrap();
         if !latency.is_zero() {

@@ -61,8 +61,7 @@ fn kubernetes_knows_every_field_of_it() {
 #[test]
 fn usual_mistakes_are_refused_in_words() {
     for (sets, words) in [
-        (&["app.image=a"][..], "say where the leases live"),
-        (&["app.image=a", "store.url=dynamodb://t", "store.secret.name=s"], "not both"),
+        (&["app.image=a", "store.url=dynamodb://t", "store.secret.name=s"][..], "not both"),
         (&["app.image=a", "store.url=sqlite:///leases.db"], "a SQLite file is for one host"),
         (&["app.image=a", "store.url=postgres://u:secret@h/d"], "put the URL into a Secret"),
         (&["app.image=a", "store.url=postgres://h/d?user=u&password=secret@"], "put the URL into"),

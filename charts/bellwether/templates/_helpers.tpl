@@ -29,7 +29,7 @@ that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image,
 {{- if ne (len $elections) (len ($elections | uniq)) -}}
 {{- fail (printf "bellwether: the same election stands twice in %s: name each once in 'election' and 'elections'" (join ", " $elections)) -}}
 {{- end -}}
-{{- dict "image" $image "election" $election "elections" (join "," $elections) "values" $values | toYaml -}}
+{{- dict "image" $image "election" $election "elections" (join "," $elections) "values" $values "name" (include "bellwether.name" $scope) | toYaml -}}
 {{- end -}}
 
 {{/* Which store: a URL, or a Secret that has it. Takes the values. */}}
@@ -38,10 +38,8 @@ that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image,
 {{- $secret := .store.secret.name -}}
 {{- if and $url $secret -}}
 {{- fail "bellwether: set either 'store.url' or 'store.secret.name', not both" -}}
-{{- else if not (or $url $secret) -}}
-{{- fail "bellwether: say where the leases live, by the value 'store.url', or by 'store.secret.name' for a URL with a password in it" -}}
 {{- else if hasPrefix "sqlite:" $url -}}
-{{- fail "bellwether: a SQLite file is for one host, and pods are on several: each would have a leader of its own. Use Postgres or DynamoDB" -}}
+{{- fail "bellwether: a SQLite file is for one host, and pods are on several: each would have a leader of its own. Use Kubernetes, Postgres or DynamoDB" -}}
 {{- else if or (regexMatch "://[^/?#]*:[^/?#]*@" $url) (regexMatch "(?i)[?&](ssl)?password=" $url) -}}
 {{- fail "bellwether: 'store.url' has a password in it, which everybody who may read the Deployment would see: put the URL into a Secret and name that by 'store.secret.name'" -}}
 {{- end -}}
@@ -52,8 +50,68 @@ that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image,
       name: {{ $secret | quote }}
       key: {{ .store.secret.key | quote }}
 {{- else }}
-  value: {{ $url | quote }}
+  value: {{ $url | default "kubernetes://" | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* The election of `helm test`. */}}
+{{- define "bellwether.testElection" -}}
+{{- printf "%s-test" ((include "bellwether.scope" . | fromYaml).election | trunc 58 | trimAll "-.") -}}
+{{- end -}}
+
+{{/* "yes" if the leases are Leases of the Kubernetes API. Takes the values. */}}
+{{- define "bellwether.inKubernetes" -}}
+{{- if not (or .store.secret.name (and .store.url (not (hasPrefix "kubernetes:" .store.url)))) -}}
+yes
+{{- end -}}
+{{- end -}}
+
+{{/* The namespace of the Leases. */}}
+{{- define "bellwether.leaseNamespace" -}}
+{{- $named := .Values.store.url | trimPrefix "kubernetes://" | splitList "?" | first -}}
+{{- $named | default .Release.Namespace -}}
+{{- end -}}
+
+{{/*
+The service account of a pod that carries the sidecar, for `serviceAccountName` in a pod of your own.
+Where the leases are in Kubernetes, the chart makes one unless it is named.
+*/}}
+{{- define "bellwether.serviceAccountName" -}}
+{{- $scope := include "bellwether.scope" . | fromYaml -}}
+{{- $values := $scope.values -}}
+{{- if $values.serviceAccount.name -}}
+{{- $values.serviceAccount.name -}}
+{{- else if include "bellwether.inKubernetes" $values -}}
+{{- $scope.name -}}
+{{- else -}}
+default
+{{- end -}}
+{{- end -}}
+
+{{/*
+The rules of a Role for these Leases: a dictionary of names. Creating cannot be limited to a name.
+*/}}
+{{- define "bellwether.rules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames:
+    {{- toYaml .names | nindent 4 }}
+  verbs: [get, update, watch]
+{{- end -}}
+
+{{/* Annotations of what has to be there before the job. */}}
+{{- define "bellwether.before" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: "-1"
+helm.sh/hook-delete-policy: before-hook-creation
+{{- end -}}
+
+{{/* The name of the Lease of a key of `once`: a checksum, because keys have characters that names have not. */}}
+{{- define "bellwether.onceLease" -}}
+{{- printf "bellwether-%s" (printf "once/%s" . | sha256sum | trunc 32) -}}
 {{- end -}}
 
 {{/* How the kubelet asks a path. Takes a dictionary of expose and path. */}}

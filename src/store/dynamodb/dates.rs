@@ -11,9 +11,8 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-use super::item;
-use super::service_clock::{ServiceClock, ServiceTime};
 use crate::election::clock::{BootTime, Clock};
+use crate::store::service_clock::{ServiceClock, ServiceTime};
 
 /// Hands dates to the service clock.
 pub struct NotesDates {
@@ -74,7 +73,7 @@ fn date(response: &HttpResponse) -> Option<ServiceTime> {
     if headers.get("age").is_some() {
         return None;
     }
-    item::read_http_date(headers.get("date")?)
+    ServiceTime::from_http_date(headers.get("date")?)
 }
 
 impl fmt::Debug for NotesDates {

@@ -20,13 +20,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::service_clock::ServiceTime;
 use crate::election::clock::WallTime;
 use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Term, Version};
 use crate::election::outcome::Outcome;
+use crate::store::service_clock::ServiceTime;
 
 /// The partition key of the table.
 pub const KEY: &str = "election";
@@ -110,7 +109,7 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
         item.insert("holder".to_owned(), text(&holder.identity));
         item.insert("incarnation".to_owned(), text(&holder.incarnation));
     }
-    if let Some(expires) = expires.and_then(show_time) {
+    if let Some(expires) = expires.and_then(ServiceTime::to_rfc3339) {
         item.insert("expires".to_owned(), text(expires));
     }
     if let Some(outcome) = &record.outcome {
@@ -152,7 +151,7 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
         .checked(),
         version: Version::new(required(item, "version")?),
         // One that cannot be read is as good as none: the lease is watched then.
-        expires: optional(item, "expires")?.and_then(read_time),
+        expires: optional(item, "expires")?.and_then(ServiceTime::from_rfc3339),
     })
 }
 
@@ -203,25 +202,6 @@ fn parsed(item: &Item, name: &'static str) -> Result<u64, Unreadable> {
 
 fn wall(item: &Item, name: &'static str) -> Result<WallTime, Unreadable> {
     Ok(WallTime::parse(required(item, name)?).unwrap_or(WallTime::EPOCH))
-}
-
-/// RFC 3339, rounded up to the millisecond: late, as the writer has to be.
-fn show_time(time: ServiceTime) -> Option<String> {
-    let ms = time.since_epoch().as_nanos().div_ceil(1_000_000);
-    let ms = i64::try_from(ms).ok()?;
-    DateTime::from_millis(ms).fmt(DateTimeFormat::DateTime).ok()
-}
-
-fn read_time(text: &str) -> Option<ServiceTime> {
-    let time = DateTime::from_str(text, DateTimeFormat::DateTime).ok()?;
-    let ms = u64::try_from(time.to_millis().ok()?).ok()?;
-    Some(ServiceTime::from_unix(Duration::from_millis(ms)))
-}
-
-/// The time in a `Date` header.
-pub fn read_http_date(text: &str) -> Option<ServiceTime> {
-    let time = DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?;
-    Some(ServiceTime::from_unix(Duration::from_secs(u64::try_from(time.secs()).ok()?)))
 }
 
 #[cfg(test)]
@@ -301,7 +281,7 @@ mod tests {
             item.insert("renew_time".into(), text(expires));
             let read = decode(&item).unwrap();
             let later = read.expires.map(|expires| expires + Duration::MAX);
-            assert!(later.is_none_or(|later| show_time(later).is_none()), "{expires}");
+            assert!(later.is_none_or(|later| later.to_rfc3339().is_none()), "{expires}");
             assert!(!read.record.renew_time.to_string().is_empty());
         }
         let mut newer = encode("a", &kept()).unwrap();

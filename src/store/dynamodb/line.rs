@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 use super::answers::ChecksAnswers;
 use super::dates::NotesDates;
 use super::refusals::NotesRefusals;
-use super::service_clock::ServiceClock;
 use super::{Place, Target};
 use crate::election::clock::Clock;
 use crate::store::StoreError;
 use crate::store::aws::{self, Settled, Unsettled};
+use crate::store::service_clock::ServiceClock;
 
 /// The way to the table, and how it is called in messages.
 #[derive(Debug)]

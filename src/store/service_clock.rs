@@ -47,6 +47,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+
 use crate::election::clock::BootTime;
 use crate::election::continuity::ServiceTime as Told;
 
@@ -59,13 +61,27 @@ pub struct ServiceTime(Duration);
 
 impl ServiceTime {
     /// The time that is `since_epoch` after 1970-01-01T00:00:00Z.
+    #[cfg(test)]
     pub const fn from_unix(since_epoch: Duration) -> Self {
         Self(since_epoch)
     }
 
-    /// Time since 1970.
-    pub const fn since_epoch(self) -> Duration {
-        self.0
+    /// Reads an HTTP header: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let time = DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?;
+        Some(Self(Duration::from_secs(u64::try_from(time.secs()).ok()?)))
+    }
+
+    /// Reads what [`ServiceTime::to_rfc3339`] wrote.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let time = DateTime::from_str(text, DateTimeFormat::DateTime).ok()?;
+        Some(Self(Duration::from_millis(u64::try_from(time.to_millis().ok()?).ok()?)))
+    }
+
+    /// RFC 3339, rounded up to the millisecond: late, as the writer has to be.
+    pub fn to_rfc3339(self) -> Option<String> {
+        let ms = i64::try_from(self.0.as_nanos().div_ceil(1_000_000)).ok()?;
+        DateTime::from_millis(ms).fmt(DateTimeFormat::DateTime).ok()
     }
 
     /// How much later this is than `earlier`; zero if it is not later.

@@ -1,0 +1,263 @@
+//! Records in Lease objects of the Kubernetes API: for pods of one cluster, with no database, and in
+//! one election with candidates of client-go.
+//!
+//! # Reads and writes
+//!
+//! One Lease an election ([`lease`]). Looking is a GET, which the API server answers from a quorum of
+//! etcd; every write is a PUT with the `resourceVersion` that is expected, or a POST. A PUT names the
+//! `uid` too: with a version alone it would create a Lease that was deleted in the meantime. The
+//! object is never deleted.
+//!
+//! # What proves a write
+//!
+//! A write is won when the answer shows the Lease with the random mark of this very write. A refusal
+//! is looked up, and is a win as well if the Lease carries that mark: something on the way repeated
+//! the request. Everything else is an unknown outcome.
+//!
+//! # Clock
+//!
+//! The API has no clock to ask, but its answers have a `Date`: see
+//! [`service_clock`](super::service_clock). A Lease that client-go wrote is watched for its whole duration.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hyper::{Method, StatusCode};
+use uuid::Uuid;
+
+use super::{Hints, Listing, Store, StoreError};
+use crate::election::clock::Clock;
+use crate::election::continuity::ServiceTime;
+use crate::election::elector::Swapped;
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+
+mod access;
+mod api;
+mod exec;
+mod kubeconfig;
+mod lease;
+mod refusal;
+mod url;
+mod watch;
+
+use api::{Answer, Api};
+use lease::{Draft, Kept, Lease, Unreadable, object_name};
+use refusal::Right;
+pub use url::{InvalidTarget, Target};
+
+/// The store that keeps its records in Leases.
+pub struct KubernetesStore {
+    api: Arc<Api>,
+    /// The last state of each Lease: a write keeps what other programs have put into it.
+    seen: Mutex<HashMap<ElectionName, Lease>>,
+}
+
+/// Leases on one page of a list.
+const PAGE: u32 = 500;
+
+impl KubernetesStore {
+    /// A store at `target`. Nothing is opened yet.
+    pub fn new(target: Target, clock: Arc<dyn Clock>) -> Self {
+        Self { api: Arc::new(Api::new(target, clock)), seen: Mutex::default() }
+    }
+
+    async fn get(&self, election: &ElectionName) -> Result<Option<Lease>, StoreError> {
+        let path = format!("{}/{}", self.api.session()?.leases(), object_name(election));
+        let answer = self.api.send(Method::GET, &path, None).await?;
+        let found = match answer.status {
+            StatusCode::OK => Some(self.shown(&answer)?),
+            StatusCode::NOT_FOUND if answer.failure().details.kind == "leases" => None,
+            _ => return Err(self.refused(Right::Use(election), &answer)),
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match &found {
+            Some(lease) => seen.insert(election.clone(), lease.clone()),
+            None => seen.remove(election),
+        };
+        Ok(found)
+    }
+
+    /// The Lease that `expected` is the version of, if that is still what was seen last.
+    fn seen_as(&self, election: &ElectionName, expected: &Version) -> Option<Lease> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(election).filter(|lease| lease.version() == *expected).cloned()
+    }
+
+    fn shown(&self, answer: &Answer) -> Result<Lease, StoreError> {
+        answer.lease().ok_or_else(|| self.unavailable("its answer is not a Lease"))
+    }
+
+    fn show(&self, election: &ElectionName, lease: &Lease) -> Result<Observed, StoreError> {
+        let kept = lease.decode(election).map_err(|why| self.unreadable(election, &why))?;
+        let remaining = self.remaining(&kept);
+        let Kept { record, version, .. } = kept;
+        // etcd keeps what it has confirmed on a majority. A restored backup shows in the term.
+        Ok(Observed { record, version, remaining, outlived: false })
+    }
+
+    /// The API server's judgement, read early, of a lease that was written from here.
+    fn remaining(&self, kept: &Kept) -> Option<Duration> {
+        let now = self.api.service_clock().earliest(self.api.now())?;
+        let left = (kept.expires? + self.api.target().max_clock_skew()?).since(now);
+        Some(left.min(kept.record.lease_duration))
+    }
+
+    /// Writes `lease`. None if it was refused because the Lease is not as expected.
+    async fn put(
+        &self,
+        election: &ElectionName,
+        before: Option<&Lease>,
+        lease: &Lease,
+    ) -> Result<Option<Lease>, StoreError> {
+        let leases = self.api.session()?.leases();
+        let answer = match before {
+            None => self.api.send(Method::POST, &leases, Some(lease)).await?,
+            Some(_) => {
+                let path = format!("{leases}/{}", object_name(election));
+                self.api.send(Method::PUT, &path, Some(lease)).await?
+            }
+        };
+        match answer.status {
+            StatusCode::OK | StatusCode::CREATED => Ok(Some(self.shown(&answer)?)),
+            // Another write came first, or the object is gone.
+            StatusCode::CONFLICT => Ok(None),
+            StatusCode::NOT_FOUND if answer.failure().details.kind == "leases" => Ok(None),
+            _ => {
+                let right = if before.is_some() { Right::Use(election) } else { Right::Create };
+                Err(self.refused(right, &answer))
+            }
+        }
+    }
+
+    fn is_written(&self, lease: &Lease, election: &ElectionName, write: &str) -> bool {
+        lease.decode(election).is_ok_and(|kept| kept.write.as_deref() == Some(write))
+    }
+
+    fn unavailable(&self, why: &str) -> StoreError {
+        StoreError::Unavailable(format!("{}: {why}", self.api.target()))
+    }
+
+    fn unreadable(&self, election: &ElectionName, why: &Unreadable) -> StoreError {
+        let name = object_name(election);
+        StoreError::Misconfigured(format!("{}: the Lease '{name}' {why}", self.api.target()))
+    }
+
+    fn refused(&self, right: Right<'_>, answer: &Answer) -> StoreError {
+        let namespace = self.api.session().map(|session| session.namespace.clone());
+        refusal::explain(namespace.as_deref().unwrap_or("?"), &right, answer)
+    }
+}
+
+#[async_trait]
+impl Store for KubernetesStore {
+    /// Leases need no table: whether this is a Kubernetes API that knows them is all there is to check.
+    async fn init(&self) -> Result<(), StoreError> {
+        let answer = self.api.send(Method::GET, "/apis/coordination.k8s.io/v1", None).await?;
+        match answer.status {
+            StatusCode::OK => Ok(()),
+            _ => Err(self.refused(Right::Discover, &answer)),
+        }
+    }
+
+    async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        let found = self.get(election).await?;
+        found.map(|lease| self.show(election, &lease)).transpose()
+    }
+
+    async fn swap(
+        &self,
+        election: &ElectionName,
+        expected: Option<&Version>,
+        record: &LeaseRecord,
+    ) -> Result<Swapped, StoreError> {
+        let before = match expected {
+            None => None,
+            Some(expected) => match self.seen_as(election, expected) {
+                Some(lease) => Some(lease),
+                // Another call has looked in between: write on what is there, or not at all.
+                None => match self.get(election).await? {
+                    Some(lease) if lease.version() == *expected => Some(lease),
+                    Some(lease) => return Ok(Swapped::Lost(Some(self.show(election, &lease)?))),
+                    None => return Ok(Swapped::Lost(None)),
+                },
+            },
+        };
+        let write = Uuid::new_v4().simple().to_string();
+        // From after the elector's reading, so the lease ends later than the elector counts.
+        let late = self.api.service_clock().latest(self.api.now());
+        let expires = late.filter(|_| self.api.target().max_clock_skew().is_some());
+        let expires = expires.map(|now| now + record.lease_duration);
+        let draft = Draft { election, record, expires, write: &write };
+        let lease = Lease::write(before.as_ref(), &draft);
+        let lease = lease.map_err(|why| self.unreadable(election, &why))?;
+        let found = match self.put(election, before.as_ref(), &lease).await? {
+            Some(written) if !self.is_written(&written, election, &write) => {
+                return Err(self.unavailable("its answer does not show what was written"));
+            }
+            Some(written) => Some(written),
+            None => self.get(election).await?,
+        };
+        match found {
+            Some(lease) if self.is_written(&lease, election, &write) => {
+                let version = lease.version();
+                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.insert(election.clone(), lease);
+                Ok(Swapped::Won(version))
+            }
+            Some(lease) => Ok(Swapped::Lost(Some(self.show(election, &lease)?))),
+            None => Ok(Swapped::Lost(None)),
+        }
+    }
+
+    async fn list(&self) -> Result<Listing, StoreError> {
+        let leases = self.api.session()?.leases();
+        let (mut listing, mut next) = (Listing::default(), String::new());
+        loop {
+            let path = match next.as_str() {
+                "" => format!("{leases}?limit={PAGE}"),
+                next => format!("{leases}?limit={PAGE}&continue={}", encoded(next)),
+            };
+            let answer = self.api.send(Method::GET, &path, None).await?;
+            let page = (answer.status == StatusCode::OK).then(|| lease::Page::parse(&answer.body));
+            let Some(page) = page else { return Err(self.refused(Right::List, &answer)) };
+            let page =
+                page.ok_or_else(|| self.unavailable("its answer is not a list of Leases"))?;
+            for lease in &page.items {
+                // A Lease that bellwether never wrote is another program's.
+                let Some(election) = lease.election() else { continue };
+                match self.show(&election, lease) {
+                    Ok(observed) => listing.records.push((election, observed)),
+                    Err(why) => listing.unreadable.push((election.as_str().to_owned(), why)),
+                }
+            }
+            match page.next() {
+                Some(token) => next = token.to_owned(),
+                None => break,
+            }
+        }
+        listing.records.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(listing)
+    }
+
+    fn service_time(&self) -> Option<ServiceTime> {
+        self.api.service_clock().last()
+    }
+
+    fn hints(&self, election: &ElectionName) -> Hints {
+        watch::hints(Arc::clone(&self.api), election.clone())
+    }
+}
+
+/// A token of the API server's in a query.
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+impl fmt::Debug for KubernetesStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubernetesStore").field("target", self.api.target()).finish_non_exhaustive()
+    }
+}

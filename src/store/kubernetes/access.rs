@@ -1,0 +1,219 @@
+//! How the API server is reached: from inside a pod, or by a kubeconfig.
+//!
+//! In this order: the file that the store URL names; the one that `KUBECONFIG` names; the pod's
+//! service account; `~/.kube/config`. Everything is read again for each new session, and a token
+//! file for each request: projected tokens rotate.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector as Tcp;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::exec::Plugin;
+use super::kubeconfig::{self, Identity, Kubeconfig};
+use super::url::{Target, is_label};
+
+/// What every pod with a service account has.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The longest token or certificate file: tokens have a kilobyte or two, bundles tens of them.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// Why the API server cannot be reached, in words for whoever set this up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAccess(pub String);
+
+/// The way to an API server.
+pub struct Access {
+    /// `https://HOST:PORT`, and a path if the server is behind one.
+    pub server: String,
+    /// Where the Leases are.
+    pub namespace: String,
+    /// How this process shows who it is.
+    pub credentials: Credentials,
+    /// For messages: where all this comes from.
+    pub from: String,
+    pub connector: HttpsConnector<Tcp>,
+}
+
+/// How this process shows who it is.
+pub enum Credentials {
+    /// A certificate, which is in the connector; or nothing.
+    None,
+    /// A token as it stands in a kubeconfig.
+    Token(String),
+    /// A file that is replaced from time to time.
+    TokenFile(PathBuf),
+    /// A program that prints a token.
+    Plugin(Plugin),
+}
+
+impl Access {
+    /// Finds the API server.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or wrong.
+    pub fn find(target: &Target) -> Result<Self, NoAccess> {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(file) = target.kubeconfig() {
+            return Self::by_kubeconfig(file, target);
+        }
+        if let Some(files) = var("KUBECONFIG") {
+            // kubectl merges several files; the first that exists is what nearly always is meant.
+            let mut files = std::env::split_paths(&files);
+            let file = files.find(|file| file.exists());
+            let file = file.ok_or_else(|| NoAccess("no file of KUBECONFIG exists".to_owned()))?;
+            return Self::by_kubeconfig(&file, target);
+        }
+        if let Some(host) = var("KUBERNETES_SERVICE_HOST") {
+            let port = var("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
+            return Self::in_pod(&host, &port, target);
+        }
+        let home = var("HOME").map(|home| Path::new(&home).join(".kube/config"));
+        match home.filter(|file| file.exists()) {
+            Some(file) => Self::by_kubeconfig(&file, target),
+            None => Err(NoAccess(
+                "no API server is known: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and \
+                 there is no kubeconfig. Set KUBECONFIG, or add ?kubeconfig=FILE to the store URL"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn in_pod(host: &str, port: &str, target: &Target) -> Result<Self, NoAccess> {
+        let folder = Path::new(SERVICE_ACCOUNT);
+        let token = folder.join("token");
+        if !token.exists() {
+            return Err(NoAccess(format!(
+                "there is no token in {SERVICE_ACCOUNT}: give the pod a service account that may use \
+                 leases, and set automountServiceAccountToken: true"
+            )));
+        }
+        // An IPv6 address stands in brackets in a URL.
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let authority = read(&folder.join("ca.crt"))?;
+        let own = read(&folder.join("namespace")).ok();
+        let own = own.and_then(|bytes| String::from_utf8(bytes).ok());
+        let own = own.map(|text| text.trim().to_owned());
+        Ok(Self {
+            server: format!("https://{host}:{port}"),
+            namespace: namespace(target, own.as_deref())?,
+            credentials: Credentials::TokenFile(token),
+            from: "the pod's service account".to_owned(),
+            connector: connector(Some(&authority), None)?,
+        })
+    }
+
+    fn by_kubeconfig(file: &Path, target: &Target) -> Result<Self, NoAccess> {
+        let wrong = |why: String| NoAccess(format!("{}: {why}", file.display()));
+        let text = String::from_utf8(read(file)?).map_err(|_| wrong("not UTF-8".to_owned()))?;
+        let config =
+            Kubeconfig::parse(&text, file.parent().unwrap_or(Path::new("."))).map_err(wrong)?;
+        let chosen = config.context(target.context()).map_err(wrong)?;
+        let authority = chosen.authority().map_err(wrong)?;
+        let identity = chosen.client_certificate().map_err(wrong)?;
+        Ok(Self {
+            server: chosen.server.trim_end_matches('/').to_owned(),
+            namespace: namespace(target, chosen.namespace.as_deref().or(Some("default")))?,
+            credentials: match chosen.login {
+                kubeconfig::Login::None => Credentials::None,
+                kubeconfig::Login::Token(token) => Credentials::Token(token),
+                kubeconfig::Login::TokenFile(file) => Credentials::TokenFile(file),
+                kubeconfig::Login::Plugin(plugin) => Credentials::Plugin(plugin),
+            },
+            from: file.display().to_string(),
+            connector: connector(authority.as_deref(), identity.as_ref())?,
+        })
+    }
+}
+
+impl Credentials {
+    /// The token to send with the next request, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn token(&self) -> Result<Option<String>, NoAccess> {
+        match self {
+            Self::None => Ok(None),
+            Self::Token(token) => Ok(Some(token.clone())),
+            Self::TokenFile(file) => {
+                let text = String::from_utf8(read(file)?);
+                let text = text.map_err(|_| NoAccess(format!("{}: not text", file.display())))?;
+                Ok(Some(text.trim().to_owned()))
+            }
+            Self::Plugin(plugin) => plugin.token().await.map(Some).map_err(NoAccess),
+        }
+    }
+}
+
+fn namespace(target: &Target, own: Option<&str>) -> Result<String, NoAccess> {
+    let found = target.namespace().or(own).filter(|name| is_label(name));
+    found.map(str::to_owned).ok_or_else(|| {
+        NoAccess(
+            "no namespace is known: name one in the store URL, kubernetes://NAMESPACE".to_owned(),
+        )
+    })
+}
+
+/// A whole file, if it is not far too long.
+pub fn read(file: &Path) -> Result<Vec<u8>, NoAccess> {
+    let wrong = |why: &dyn fmt::Display| NoAccess(format!("cannot read {}: {why}", file.display()));
+    let size = std::fs::metadata(file).map_err(|error| wrong(&error))?.len();
+    if size > MAX_FILE {
+        return Err(wrong(&"it is longer than a megabyte"));
+    }
+    std::fs::read(file).map_err(|error| wrong(&error))
+}
+
+/// HTTP/1 only, for the reason that stands at the AWS client: a connection that hangs is closed
+/// together with its one request.
+fn connector(
+    authority: Option<&[u8]>,
+    identity: Option<&Identity>,
+) -> Result<HttpsConnector<Tcp>, NoAccess> {
+    let bad = |what: &str| NoAccess(format!("{what} cannot be read: it is not PEM"));
+    let mut roots = RootCertStore::empty();
+    match authority {
+        None => roots.roots = webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|_| bad("the cluster's certificate"))?;
+                roots.add(certificate).map_err(|_| bad("the cluster's certificate"))?;
+            }
+        }
+    }
+    if roots.is_empty() {
+        return Err(NoAccess("the cluster's certificate file has no certificate in it".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+        .map_err(|error| NoAccess(error.to_string()))?
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(Identity { certificate, key }) => {
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
+            let chain = chain.map_err(|_| bad("the client certificate"))?;
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| bad("the client key"))?;
+            let config = builder.with_client_auth_cert(chain, key);
+            config.map_err(|error| NoAccess(format!("the client certificate: {error}")))?
+        }
+    };
+    let mut tcp = Tcp::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_only()
+        .enable_http1()
+        .wrap_connector(tcp))
+}

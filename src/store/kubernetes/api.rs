@@ -1,0 +1,247 @@
+//! Requests to the API server, and what their answers prove.
+//!
+//! An answer is the API server's own if it has an `Audit-Id` and is a Lease or a Status. Anything
+//! else (a login page, a proxy's error) leaves open what has become of the request.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, header};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector as Tcp;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Deserialize;
+
+use super::access::{Access, Credentials, NoAccess};
+use super::lease::Lease;
+use super::url::Target;
+use crate::election::clock::{BootTime, Clock};
+use crate::store::StoreError;
+use crate::store::service_clock::{ServiceClock, ServiceTime};
+
+/// The longest answer about one Lease: etcd takes no object of more than 1.5 MB.
+const MAX_ANSWER: usize = 2 * 1024 * 1024;
+
+/// The API server, and a session with it.
+pub struct Api {
+    target: Target,
+    clock: Arc<dyn Clock>,
+    service_clock: ServiceClock,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+/// One way to the API server. Replaced after a failure, so that a new address, authority or user
+/// is found.
+pub struct Session {
+    client: Client<HttpsConnector<Tcp>, Full<Bytes>>,
+    server: String,
+    pub namespace: String,
+    credentials: Credentials,
+    from: String,
+}
+
+/// A whole answer of the API server.
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+}
+
+/// What the API server says when it does not give an object.
+#[derive(Debug, Default, Deserialize)]
+pub struct Status {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    pub reason: String,
+    #[serde(default)]
+    pub message: String,
+    #[serde(default)]
+    pub details: Details,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Details {
+    #[serde(default)]
+    pub kind: String,
+}
+
+impl Api {
+    pub fn new(target: Target, clock: Arc<dyn Clock>) -> Self {
+        Self { target, clock, service_clock: ServiceClock::default(), session: Mutex::new(None) }
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub fn service_clock(&self) -> &ServiceClock {
+        &self.service_clock
+    }
+
+    pub fn now(&self) -> BootTime {
+        self.clock.now().boot
+    }
+
+    /// The session there is, or a new one.
+    pub fn session(&self) -> Result<Arc<Session>, StoreError> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = &*session {
+            return Ok(Arc::clone(session));
+        }
+        let access = Access::find(&self.target).map_err(|NoAccess(why)| {
+            StoreError::Misconfigured(format!("{} cannot be used: {why}", self.target))
+        })?;
+        let opened = Arc::new(Session::new(access));
+        *session = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// The next call begins a new session.
+    fn leave(&self, left: &Arc<Session>) {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.take_if(|session| Arc::ptr_eq(session, left));
+    }
+
+    /// One request, and its whole answer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] for everything that is not an answer of the API server's own.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        lease: Option<&Lease>,
+    ) -> Result<Answer, StoreError> {
+        let session = self.session()?;
+        let body = match lease {
+            Some(lease) => serde_json::to_vec(lease)
+                .map_err(|error| StoreError::Unavailable(format!("cannot write it: {error}")))?,
+            None => Vec::new(),
+        };
+        let sent = self.now();
+        let response = self.begin(&session, method, path, body.into()).await?;
+        let (status, is_own) = (response.status(), is_of_the_server(response.headers()));
+        let date = date(response.headers());
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| self.unavailable(&session, &short(&*error)))?.to_bytes();
+        if !is_own {
+            let why = format!("what answered ({status}) is not an API server");
+            return Err(self.unavailable(&session, &why));
+        }
+        if let Some(date) = date {
+            self.service_clock.note(date, sent, self.now());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            session.credentials.refused().await;
+            self.leave(&session);
+            return Err(self.unavailable(
+                &session,
+                &format!("it does not accept the credentials from {}", session.from),
+            ));
+        }
+        Ok(Answer { status, body })
+    }
+
+    /// One request, and the head of its answer.
+    pub async fn begin(
+        &self,
+        session: &Arc<Session>,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, StoreError> {
+        let token = session.credentials.token().await.map_err(|NoAccess(why)| {
+            self.leave(session);
+            self.unavailable(session, &format!("there is no token: {why}"))
+        })?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", session.server))
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("bellwether/", env!("CARGO_PKG_VERSION")));
+        if let Some(token) = token {
+            let mut value = header::HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|_| self.unavailable(session, "the token has characters that none has"))?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let request = request.body(Full::new(body)).map_err(|error| {
+            StoreError::Misconfigured(format!("{} cannot be asked: {error}", session.server))
+        })?;
+        let response = session.client.request(request).await;
+        response.map_err(|error| {
+            self.leave(session);
+            self.unavailable(session, &short(&error))
+        })
+    }
+
+    fn unavailable(&self, session: &Session, why: &str) -> StoreError {
+        StoreError::Unavailable(format!("the API server {}: {why}", session.server))
+    }
+}
+
+impl Session {
+    fn new(access: Access) -> Self {
+        let Access { server, namespace, credentials, from, connector } = access;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(1)
+            .build(connector);
+        Self { client, server, namespace, credentials, from }
+    }
+
+    /// The path of all Leases.
+    pub fn leases(&self) -> String {
+        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.namespace)
+    }
+}
+
+impl Credentials {
+    async fn refused(&self) {
+        if let Self::Plugin(plugin) = self {
+            plugin.forget().await;
+        }
+    }
+}
+
+impl Answer {
+    /// The Lease in it, if it is one.
+    pub fn lease(&self) -> Option<Lease> {
+        let lease: Lease = serde_json::from_slice(&self.body).ok()?;
+        lease.is_stored().then_some(lease)
+    }
+
+    /// The Status in it; an empty one if it has none.
+    pub fn failure(&self) -> Status {
+        let status: Status = serde_json::from_slice(&self.body).unwrap_or_default();
+        if status.kind == "Status" { status } else { Status::default() }
+    }
+}
+
+/// Whether the API server itself made this answer: it gives each a number for its audit log.
+pub fn is_of_the_server(headers: &HeaderMap) -> bool {
+    headers.contains_key("audit-id")
+}
+
+/// The server's time, if the answer does not come from a cache (RFC 9111).
+fn date(headers: &HeaderMap) -> Option<ServiceTime> {
+    if !is_of_the_server(headers) || headers.contains_key(header::AGE) {
+        return None;
+    }
+    ServiceTime::from_http_date(headers.get(header::DATE)?.to_str().ok()?)
+}
+
+/// An error with what caused it, without the address that stands in front of it already.
+fn short(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,126 @@
+//! A program that a kubeconfig names, which prints a token: how EKS, GKE and AKS log in.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use crate::election::clock::{BootTime, HostClock};
+
+/// How long it may take: cloud providers' programs start an interpreter and ask a service.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The longest output: tokens have a few kilobytes.
+const MAX_OUTPUT: u64 = 64 * 1024;
+
+/// How long a token is used, whatever it says of itself: EKS's is good for 15 minutes, and a token
+/// that the server refuses is asked for again.
+const KEPT: Duration = Duration::from_secs(10 * 60);
+
+/// The part of a kubeconfig's user that names the program.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exec {
+    api_version: String,
+    command: String,
+    #[serde(default)]
+    args: Option<Vec<String>>,
+    #[serde(default)]
+    env: Option<Vec<Variable>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Variable {
+    name: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct Credential {
+    status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    token: Option<String>,
+}
+
+/// The program, and its last token.
+#[derive(Debug)]
+pub struct Plugin {
+    exec: Exec,
+    last: Mutex<Option<(String, BootTime)>>,
+}
+
+impl Plugin {
+    /// Nothing is run yet.
+    ///
+    /// # Errors
+    ///
+    /// When it speaks another version of the protocol.
+    pub fn new(exec: Exec) -> Result<Self, String> {
+        let known = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
+        if !known.contains(&exec.api_version.as_str()) {
+            let version = exec.api_version.escape_debug();
+            return Err(format!("the exec plugin's version '{version}' is not supported"));
+        }
+        Ok(Self { exec, last: Mutex::new(None) })
+    }
+
+    /// The last token, or a new one. One run at a time: the others wait for it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none. What the program printed is not repeated: it may be the token.
+    pub async fn token(&self) -> Result<String, String> {
+        let mut last = self.last.lock().await;
+        let now = HostClock::boot();
+        if let Some((token, since)) = &*last
+            && now < *since + KEPT
+        {
+            return Ok(token.clone());
+        }
+        let named = self.exec.command.escape_debug();
+        let token = tokio::time::timeout(LIMIT, self.run()).await;
+        let token = token.map_err(|_| format!("'{named}' printed no token within 20s"))?;
+        let token = token.map_err(|why| format!("'{named}' {why}"))?;
+        *last = Some((token.clone(), now));
+        Ok(token)
+    }
+
+    /// Asks for a new one the next time.
+    pub async fn forget(&self) {
+        *self.last.lock().await = None;
+    }
+
+    async fn run(&self) -> Result<String, String> {
+        let Exec { api_version, command, args, env } = &self.exec;
+        let info = serde_json::json!({
+            "apiVersion": api_version, "kind": "ExecCredential", "spec": { "interactive": false },
+        });
+        let mut program = Command::new(command);
+        program.args(args.iter().flatten()).env("KUBERNETES_EXEC_INFO", info.to_string());
+        program.envs(env.iter().flatten().map(|Variable { name, value }| (name, value)));
+        program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = program
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("cannot be started: {error}"))?;
+        let mut output = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            let read = stdout.take(MAX_OUTPUT).read_to_end(&mut output).await;
+            read.map_err(|error| format!("cannot be read: {error}"))?;
+        }
+        let status =
+            child.wait().await.map_err(|error| format!("cannot be waited for: {error}"))?;
+        if !status.success() {
+            return Err(format!("failed: {status}"));
+        }
+        let credential: Result<Credential, _> = serde_json::from_slice(&output);
+        let token = credential.ok().and_then(|found| found.status).and_then(|status| status.token);
+        token.filter(|token| !token.is_empty()).ok_or_else(|| "printed no token".to_owned())
+    }
+}

@@ -1,0 +1,220 @@
+//! The file that kubectl reads, as far as it says how an API server is reached.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::exec::{Exec, Plugin};
+
+/// A kubeconfig.
+#[derive(Debug, Deserialize)]
+pub struct Kubeconfig {
+    #[serde(rename = "current-context", default)]
+    current_context: String,
+    #[serde(default)]
+    contexts: Vec<NamedContext>,
+    #[serde(default)]
+    clusters: Vec<NamedCluster>,
+    #[serde(default)]
+    users: Vec<NamedUser>,
+    /// Paths in it are relative to it.
+    #[serde(skip)]
+    folder: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedContext {
+    name: String,
+    context: Context,
+}
+
+#[derive(Debug, Deserialize)]
+struct Context {
+    cluster: String,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    namespace: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedCluster {
+    name: String,
+    cluster: Cluster,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Cluster {
+    server: String,
+    #[serde(default)]
+    certificate_authority: Option<PathBuf>,
+    #[serde(default)]
+    certificate_authority_data: Option<String>,
+    #[serde(default)]
+    insecure_skip_tls_verify: bool,
+    #[serde(default)]
+    tls_server_name: Option<String>,
+    #[serde(default)]
+    proxy_url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedUser {
+    name: String,
+    user: User,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct User {
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default, rename = "tokenFile")]
+    token_file: Option<PathBuf>,
+    #[serde(default)]
+    client_certificate: Option<PathBuf>,
+    #[serde(default)]
+    client_certificate_data: Option<String>,
+    #[serde(default)]
+    client_key: Option<PathBuf>,
+    #[serde(default)]
+    client_key_data: Option<String>,
+    #[serde(default)]
+    exec: Option<Exec>,
+    #[serde(default)]
+    username: Option<String>,
+}
+
+/// One context, with what it refers to.
+#[derive(Debug)]
+pub struct Chosen {
+    pub server: String,
+    pub namespace: Option<String>,
+    pub login: Login,
+    cluster: Cluster,
+    user: User,
+    folder: PathBuf,
+}
+
+/// A certificate by which a user is known, and its key, as PEM.
+pub struct Identity {
+    pub certificate: Vec<u8>,
+    pub key: Vec<u8>,
+}
+
+/// How a user logs in, beside a certificate.
+#[derive(Debug)]
+pub enum Login {
+    None,
+    Token(String),
+    TokenFile(PathBuf),
+    Plugin(Plugin),
+}
+
+impl Kubeconfig {
+    /// Reads the text of a file in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read. The text has secrets in it and is not repeated.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+        let parsed: Result<Self, _> = serde_saphyr::from_str(text);
+        let config = parsed.map_err(|_| "it is not a kubeconfig".to_owned())?;
+        Ok(Self { folder: folder.to_owned(), ..config })
+    }
+
+    /// The context of this name, or the current one.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, or not supported.
+    pub fn context(self, name: Option<&str>) -> Result<Chosen, String> {
+        let name = name.unwrap_or(&self.current_context).to_owned();
+        if name.is_empty() {
+            return Err("it has no current-context: add ?context=NAME to the store URL".to_owned());
+        }
+        let missing =
+            |what: &str, name: &str| format!("it has no {what} '{}'", name.escape_debug());
+        let context = self.contexts.into_iter().find(|context| context.name == name);
+        let context = context.ok_or_else(|| missing("context", &name))?.context;
+        let cluster = self.clusters.into_iter().find(|cluster| cluster.name == context.cluster);
+        let cluster = cluster.ok_or_else(|| missing("cluster", &context.cluster))?.cluster;
+        let user = self.users.into_iter().find(|user| user.name == context.user);
+        let user = match user {
+            Some(user) => user.user,
+            None if context.user.is_empty() => User::default(),
+            None => return Err(missing("user", &context.user)),
+        };
+        let unsupported = |what: &str| Err(format!("{what} is not supported"));
+        if cluster.insecure_skip_tls_verify {
+            return unsupported("insecure-skip-tls-verify");
+        }
+        if cluster.tls_server_name.is_some() {
+            return unsupported("tls-server-name");
+        }
+        if cluster.proxy_url.is_some() {
+            return unsupported("proxy-url");
+        }
+        if !cluster.server.starts_with("https://") {
+            return unsupported("a server without https://");
+        }
+        if user.username.is_some() {
+            return unsupported("a user name with a password");
+        }
+        let folder = self.folder;
+        let login = match (&user.token_file, &user.token, &user.exec) {
+            (Some(file), ..) => Login::TokenFile(folder.join(file)),
+            (None, Some(token), _) => Login::Token(token.clone()),
+            (None, None, Some(exec)) => Login::Plugin(Plugin::new(exec.clone())?),
+            (None, None, None) => Login::None,
+        };
+        let (server, namespace) = (cluster.server.clone(), context.namespace);
+        Ok(Chosen { server, namespace, login, cluster, user, folder })
+    }
+}
+
+impl Chosen {
+    /// The certificates that the server's is checked against; none: the public ones.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be read.
+    pub fn authority(&self) -> Result<Option<Vec<u8>>, String> {
+        let Cluster { certificate_authority: file, certificate_authority_data: data, .. } =
+            &self.cluster;
+        self.pem(file.as_deref(), data.as_deref())
+    }
+
+    /// The certificate and the key by which the user is known, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be read.
+    pub fn client_certificate(&self) -> Result<Option<Identity>, String> {
+        let user = &self.user;
+        let certificate =
+            self.pem(user.client_certificate.as_deref(), user.client_certificate_data.as_deref())?;
+        let key = self.pem(user.client_key.as_deref(), user.client_key_data.as_deref())?;
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some(Identity { certificate, key })),
+            (None, None) => Ok(None),
+            _ => Err("it has a client certificate without a key, or a key without one".to_owned()),
+        }
+    }
+
+    /// What stands in the kubeconfig comes before what stands in a file.
+    fn pem(&self, file: Option<&Path>, data: Option<&str>) -> Result<Option<Vec<u8>>, String> {
+        if let Some(data) = data.filter(|data| !data.is_empty()) {
+            let decoded = decode_base64(data);
+            return decoded.map(Some).ok_or_else(|| "a certificate in it is not base64".to_owned());
+        }
+        let Some(file) = file else { return Ok(None) };
+        super::access::read(&self.folder.join(file)).map(Some).map_err(|error| error.to_string())
+    }
+}
+
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()
+}

@@ -1,0 +1,565 @@
+//! The Lease object of an election: its shape, written and read.
+//!
+//! The object is shared with candidates of client-go's `leaderelection`, which know its `spec` alone.
+//! What they have no field for is in annotations:
+//!
+//! | annotation | what |
+//! | --- | --- |
+//! | `bellwether/format` | the shape of these annotations: 1 |
+//! | `bellwether/election` | the plain name, where the object's name is a checksum of it |
+//! | `bellwether/term` | the fencing token |
+//! | `bellwether/incarnation` | of the process that holds the lease; absent when it is vacated |
+//! | `bellwether/lease-duration` | how long rivals wait for this holder, in milliseconds |
+//! | `bellwether/outcome` | how the last attempt ended, as JSON, where work is done once; else absent |
+//! | `bellwether/origin` | where the holder runs, for people; absent if that is not known |
+//! | `bellwether/expires` | by the API server's clock; absent if that was not known |
+//! | `bellwether/write` | random, new with every write: shows whose write it was |
+//! | `bellwether/spec` | the `spec` that was written together with these annotations |
+//!
+//! client-go keeps annotations that it does not know. So they may be older than the `spec`: they count
+//! only if `bellwether/spec` still fits, and what has happened since is read from the `spec`.
+//!
+//! # Terms
+//!
+//! client-go counts acquisitions by another holder in `leaseTransitions`, from 0. Each of them is a
+//! term: with T and L the term and the transitions of the last write from here, the term of a record
+//! with transitions M is T + (M - L), or M + 1 if there was no such write. Every acquisition from
+//! here raises both, so a term is never below `leaseTransitions`, and is never used twice.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::election::clock::WallTime;
+use crate::election::lease::{
+    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Term, Version,
+};
+use crate::election::outcome::Outcome;
+use crate::store::service_clock::ServiceTime;
+
+/// The shape of the annotations that this version of bellwether writes and understands.
+const FORMAT: &str = "1";
+
+/// What the objects are.
+const API_VERSION: &str = "coordination.k8s.io/v1";
+const KIND: &str = "Lease";
+
+/// The longest name of an object.
+const MAX_NAME: usize = 253;
+
+/// Begins the names of the annotations.
+const ANNOTATION: &str = "bellwether/";
+
+/// A Lease, with every field that is not known here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lease {
+    api_version: String,
+    kind: String,
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    namespace: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    uid: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    resource_version: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder_identity: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease_duration_seconds: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    acquire_time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renew_time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease_transitions: Option<i64>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Spec {
+    fn transitions(&self) -> u64 {
+        self.lease_transitions.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+    }
+
+    /// As it stands in `bellwether/spec`: what every writer changes, and nothing that is not known here.
+    fn seal(&self) -> String {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        format!(
+            "{} {} {} {}",
+            self.transitions(),
+            text(&self.acquire_time),
+            text(&self.renew_time),
+            text(&self.holder_identity),
+        )
+    }
+}
+
+/// What a Lease says.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The record.
+    pub record: LeaseRecord,
+    /// Its version.
+    pub version: Version,
+    /// When the lease ends at the latest, by the API server's clock.
+    pub expires: Option<ServiceTime>,
+    /// Whose write it was, if it was one from here.
+    pub write: Option<String>,
+}
+
+/// Why a Lease cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Its annotations have another format.
+    Format(String),
+    /// It is that of another election.
+    Election(String),
+    /// This field or annotation is missing or makes no sense.
+    Field(&'static str),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(format) => write!(
+                f,
+                "has annotations of format '{}', and this version of bellwether knows only format \
+                 {FORMAT}: upgrade this instance",
+                format.escape_debug()
+            ),
+            Self::Election(other) => {
+                write!(f, "belongs to the election '{}'", other.escape_debug())
+            }
+            Self::Field(name) => {
+                write!(f, "cannot be read: {name} makes no sense. Was it edited by hand?")
+            }
+        }
+    }
+}
+
+/// One page of a list of Leases.
+#[derive(Deserialize)]
+pub struct Page {
+    #[serde(default)]
+    metadata: PageMetadata,
+    /// The Leases. The API server leaves out their kind.
+    #[serde(skip)]
+    pub items: Vec<Lease>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMetadata {
+    #[serde(rename = "continue", default)]
+    next: String,
+}
+
+impl Page {
+    /// Reads an answer, if it is one.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let mut answer: Value = serde_json::from_slice(body).ok()?;
+        if answer.get("kind")? != "LeaseList" {
+            return None;
+        }
+        let items = answer.get_mut("items").map(Value::take).unwrap_or_default();
+        let items = match items {
+            Value::Array(items) => items.into_iter().map(|mut item| {
+                let fields = item.as_object_mut()?;
+                fields.insert("apiVersion".to_owned(), API_VERSION.into());
+                fields.insert("kind".to_owned(), KIND.into());
+                serde_json::from_value(item).ok()
+            }),
+            _ => return None,
+        };
+        let items = items.collect::<Option<Vec<_>>>()?;
+        let page: Self = serde_json::from_value(answer).ok()?;
+        Some(Self { items, ..page })
+    }
+
+    /// What the next page is asked for with, if there is one.
+    pub fn next(&self) -> Option<&str> {
+        Some(self.metadata.next.as_str()).filter(|next| !next.is_empty())
+    }
+}
+
+/// What is written: the record, when it ends by the API server's clock, and whose write it is.
+pub struct Draft<'a> {
+    pub election: &'a ElectionName,
+    pub record: &'a LeaseRecord,
+    pub expires: Option<ServiceTime>,
+    pub write: &'a str,
+}
+
+/// The name of the object of an election. One that Kubernetes does not allow becomes a checksum.
+pub fn object_name(election: &ElectionName) -> String {
+    use sha2::{Digest as _, Sha256};
+    let name = election.as_str();
+    let is_label = |label: &str| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        !label.is_empty()
+            && label.bytes().all(|b| plain(b) || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() <= MAX_NAME && name.split('.').all(is_label) {
+        return name.to_owned();
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("bellwether-{hex}")
+}
+
+impl Lease {
+    /// Whether an answer is a Lease, with what every stored object has.
+    pub fn is_stored(&self) -> bool {
+        let Metadata { uid, resource_version, .. } = &self.metadata;
+        self.kind == KIND && !uid.is_empty() && !resource_version.is_empty()
+    }
+
+    /// The handle of this state. The uid too: a deleted and created object is another one.
+    pub fn version(&self) -> Version {
+        Version::new(format!("{} {}", self.metadata.uid, self.metadata.resource_version))
+    }
+
+    /// Which election it is the record of; none if bellwether never wrote it.
+    pub fn election(&self) -> Option<ElectionName> {
+        self.annotation("format")?;
+        let name = self.annotation("election").unwrap_or(&self.metadata.name);
+        ElectionName::from_store(name)
+    }
+
+    fn annotation(&self, name: &str) -> Option<&str> {
+        self.metadata.annotations.get(&format!("{ANNOTATION}{name}")).map(String::as_str)
+    }
+
+    /// Reads it as the record of `election`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unreadable`].
+    pub fn decode(&self, election: &ElectionName) -> Result<Kept, Unreadable> {
+        if let Some(other) = self.annotation("election").filter(|name| *name != election.as_str()) {
+            return Err(Unreadable::Election(other.to_owned()));
+        }
+        match self.annotation("format") {
+            Some(FORMAT) | None => {}
+            Some(format) => return Err(Unreadable::Format(format.to_owned())),
+        }
+        let is_own = self.annotation("spec").is_some_and(|seal| seal == self.spec.seal());
+        let wall = |text: &Option<String>| {
+            text.as_deref().and_then(WallTime::parse).unwrap_or(WallTime::EPOCH)
+        };
+        let outcome = self.annotation("outcome").map(Outcome::decode).transpose();
+        let outcome = outcome.map_err(|_| Unreadable::Field("annotation bellwether/outcome"))?;
+        let expires = self.annotation("expires").filter(|_| is_own);
+        let origin = self.annotation("origin").filter(|_| is_own);
+        Ok(Kept {
+            record: LeaseRecord {
+                holder: self.holder(is_own)?,
+                term: self.term()?,
+                lease_duration: self.lease_duration(is_own)?,
+                acquire_time: wall(&self.spec.acquire_time),
+                renew_time: wall(&self.spec.renew_time),
+                outcome: outcome.map(Box::new),
+                origin: origin.and_then(Origin::new),
+            }
+            .checked(),
+            version: self.version(),
+            expires: expires.and_then(ServiceTime::from_rfc3339),
+            write: self.annotation("write").filter(|_| is_own).map(str::to_owned),
+        })
+    }
+
+    fn holder(&self, is_own: bool) -> Result<Option<Candidate>, Unreadable> {
+        let Some(identity) = self.spec.holder_identity.clone().filter(|name| !name.is_empty())
+        else {
+            return Ok(None);
+        };
+        let incarnation = match self.annotation("incarnation") {
+            Some(incarnation) if is_own => incarnation.to_owned(),
+            None if is_own => return Err(Unreadable::Field("annotation bellwether/incarnation")),
+            // A candidate of client-go: its identity is all it has.
+            _ => String::new(),
+        };
+        Ok(Some(Candidate { identity, incarnation }))
+    }
+
+    fn term(&self) -> Result<Term, Unreadable> {
+        let transitions = self.spec.transitions();
+        let Some(term) = self.annotation("term") else { return Ok(transitions.saturating_add(1)) };
+        let term: Term =
+            term.parse().map_err(|_| Unreadable::Field("annotation bellwether/term"))?;
+        let seal = self.annotation("spec").and_then(|seal| seal.split(' ').next());
+        let sealed: u64 = seal
+            .and_then(|count| count.parse().ok())
+            .ok_or(Unreadable::Field("annotation bellwether/spec"))?;
+        Ok(term.saturating_add(transitions.saturating_sub(sealed)))
+    }
+
+    fn lease_duration(&self, is_own: bool) -> Result<Duration, Unreadable> {
+        let duration = if is_own {
+            let bad = Unreadable::Field("annotation bellwether/lease-duration");
+            let text = self.annotation("lease-duration").and_then(|text| text.parse().ok());
+            Duration::from_millis(text.ok_or(bad)?)
+        } else {
+            // An object that nobody has written to yet, such as one from a manifest, has none.
+            let seconds = self.spec.lease_duration_seconds.unwrap_or(1);
+            let bad = Unreadable::Field("spec.leaseDurationSeconds");
+            Duration::from_secs(u64::try_from(seconds).map_err(|_| bad)?)
+        };
+        if duration.is_zero() || duration > MAX_LEASE_DURATION {
+            return Err(Unreadable::Field("the duration of the lease"));
+        }
+        Ok(duration)
+    }
+
+    /// The object that replaces `before`, or the first one.
+    ///
+    /// # Errors
+    ///
+    /// When `before` cannot be read.
+    pub fn write(before: Option<&Self>, draft: &Draft<'_>) -> Result<Self, Unreadable> {
+        let Draft { election, record, expires, write } = draft;
+        let mut lease = match before {
+            Some(before) => before.clone(),
+            None => Self::new(election),
+        };
+        let transitions = lease.spec.transitions();
+        let acquires = match before {
+            Some(before) => before.term()? != record.term,
+            None => false,
+        };
+        let holder = record.holder.as_ref();
+        let spec = Spec {
+            holder_identity: Some(holder.map(|h| h.identity.clone()).unwrap_or_default()),
+            // client-go leaves 1 when it releases, too.
+            lease_duration_seconds: Some(
+                holder.map_or(1, |_| whole_seconds(record.lease_duration)),
+            ),
+            acquire_time: Some(micro_time(record.acquire_time)),
+            renew_time: Some(another_time(record.renew_time, lease.spec.renew_time.as_deref())),
+            lease_transitions: i64::try_from(transitions + u64::from(acquires)).ok(),
+            rest: std::mem::take(&mut lease.spec.rest),
+        };
+        let outcome = record.outcome.as_ref().map(|outcome| outcome.encode()).transpose();
+        let outcome = outcome.map_err(|_| Unreadable::Field("the outcome"))?;
+        let named =
+            (lease.metadata.name != election.as_str()).then(|| election.as_str().to_owned());
+        for (name, value) in [
+            ("format", Some(FORMAT.to_owned())),
+            ("election", named),
+            ("term", Some(record.term.to_string())),
+            ("incarnation", holder.map(|holder| holder.incarnation.clone())),
+            ("lease-duration", Some(record.lease_duration.as_millis().to_string())),
+            ("outcome", outcome),
+            ("origin", record.origin.as_ref().map(|origin| origin.as_str().to_owned())),
+            ("expires", expires.and_then(ServiceTime::to_rfc3339)),
+            ("write", Some((*write).to_owned())),
+            ("spec", Some(spec.seal())),
+        ] {
+            let name = format!("{ANNOTATION}{name}");
+            match value {
+                Some(value) => lease.metadata.annotations.insert(name, value),
+                None => lease.metadata.annotations.remove(&name),
+            };
+        }
+        // Written by the API server alone, and as long as the rest.
+        lease.metadata.rest.remove("managedFields");
+        lease.spec = spec;
+        Ok(lease)
+    }
+
+    fn new(election: &ElectionName) -> Self {
+        Self {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            metadata: Metadata { name: object_name(election), ..Metadata::default() },
+            spec: Spec::default(),
+            rest: Map::new(),
+        }
+    }
+}
+
+/// Rounded up: a rival of client-go waits for whole seconds.
+fn whole_seconds(duration: Duration) -> i64 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// As the API wants it: with exactly six decimals.
+fn micro_time(time: WallTime) -> String {
+    let text = time.to_string();
+    text.strip_suffix('Z').map_or_else(|| text.clone(), |text| format!("{text}000Z"))
+}
+
+/// Never the same as `before`: rivals of client-go see by this field that the holder is alive, and a
+/// wall clock that was set back may show a time twice.
+fn another_time(time: WallTime, before: Option<&str>) -> String {
+    let text = micro_time(time);
+    if before != Some(text.as_str()) {
+        return text;
+    }
+    text.strip_suffix("000Z").map_or_else(|| text.clone(), |text| format!("{text}001Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn election() -> ElectionName {
+        "default".parse().unwrap()
+    }
+
+    fn record(holder: Option<&str>, term: Term) -> LeaseRecord {
+        let holder = holder.map(|identity| Candidate {
+            identity: identity.to_owned(),
+            incarnation: format!("{identity}'s"),
+        });
+        LeaseRecord {
+            holder,
+            term,
+            lease_duration: Duration::from_millis(2_500),
+            acquire_time: WallTime::parse("2026-11-26T12:00:00.125Z").unwrap(),
+            renew_time: WallTime::parse("2026-11-26T12:00:00.125Z").unwrap(),
+            outcome: None,
+            origin: None,
+        }
+    }
+
+    fn written(before: Option<&Lease>, record: &LeaseRecord) -> Lease {
+        let draft = Draft { election: &election(), record, expires: None, write: "1" };
+        Lease::write(before, &draft).unwrap()
+    }
+
+    fn read(lease: &Lease) -> Kept {
+        lease.decode(&election()).unwrap()
+    }
+
+    /// What a candidate of client-go does to a Lease that it takes over or renews: see its `LeaseLock`.
+    fn by_client_go(lease: &Lease, holder: &str, acquires: bool) -> Lease {
+        let mut lease = lease.clone();
+        lease.spec.holder_identity = Some(holder.to_owned());
+        lease.spec.lease_duration_seconds = Some(if holder.is_empty() { 1 } else { 15 });
+        lease.spec.renew_time = Some("2026-11-26T12:00:09.000001Z".to_owned());
+        *lease.spec.lease_transitions.get_or_insert(0) += i64::from(acquires);
+        lease
+    }
+
+    #[test]
+    fn client_go_sees_whole_seconds_and_a_renewal_at_every_write() {
+        let first = written(None, &record(Some("a"), 1));
+        assert_eq!(first.spec.lease_duration_seconds, Some(3), "rounded up");
+        assert_eq!(first.spec.renew_time.as_deref(), Some("2026-11-26T12:00:00.125000Z"));
+        let second = written(Some(&first), &record(Some("a"), 1));
+        assert_ne!(second.spec.renew_time, first.spec.renew_time, "though the clock stands still");
+        assert_eq!(second.spec.lease_transitions, Some(0));
+        let vacated = written(Some(&second), &record(None, 1));
+        assert_eq!(vacated.spec.holder_identity.as_deref(), Some(""));
+        assert_eq!(vacated.spec.lease_duration_seconds, Some(1));
+    }
+
+    #[test]
+    fn terms_go_on_through_acquisitions_of_client_go() {
+        let ours = written(None, &record(Some("a"), 1));
+        let theirs = by_client_go(&ours, "rival", true);
+        let kept = read(&theirs);
+        assert_eq!(kept.record.term, 2);
+        assert_eq!(kept.record.holder.as_ref().unwrap().identity, "rival");
+        assert!(!kept.record.is_held_by(record(Some("rival"), 2).holder.as_ref().unwrap()));
+        assert_eq!(
+            kept.record.lease_duration,
+            Duration::from_secs(15),
+            "theirs, not our annotation"
+        );
+        assert_eq!((kept.expires, kept.write), (None, None));
+        let released = by_client_go(&theirs, "", false);
+        assert_eq!((read(&released).record.term, read(&released).record.holder), (2, None));
+        let again = by_client_go(&released, "another", true);
+        assert_eq!(read(&again).record.term, 3);
+        let back = written(Some(&again), &record(Some("a"), 4));
+        assert_eq!((back.spec.lease_transitions, read(&back).record.term), (Some(3), 4));
+    }
+
+    #[test]
+    fn a_lease_of_client_go_alone_has_terms_from_one() {
+        let mut lease = Lease::new(&election());
+        assert_eq!(read(&lease).record.holder, None, "an empty manifest");
+        lease = by_client_go(&lease, "rival", false);
+        assert_eq!(read(&lease).record.term, 1);
+        let ours = written(Some(&lease), &record(Some("a"), 2));
+        assert_eq!(ours.spec.lease_transitions, Some(1));
+        assert_eq!(read(&ours).record.term, 2);
+    }
+
+    #[test]
+    fn a_term_that_jumped_is_never_below_the_transitions() {
+        let ours = written(None, &record(Some("a"), 1_000_000));
+        let theirs = by_client_go(&by_client_go(&ours, "b", true), "c", true);
+        assert_eq!(read(&theirs).record.term, 1_000_002);
+    }
+
+    #[test]
+    fn what_is_not_known_here_stays() {
+        let text = r#"{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":
+            "default","uid":"u","resourceVersion":"7","labels":{"a":"b"},"annotations":{"c":"d"}},
+            "spec":{"strategy":"OldestEmulationVersion","preferredHolder":"x"}}"#;
+        let found: Lease = serde_json::from_str(text).unwrap();
+        let lease = serde_json::to_value(written(Some(&found), &record(Some("a"), 2))).unwrap();
+        assert_eq!(lease["metadata"]["labels"]["a"], "b");
+        assert_eq!(lease["metadata"]["annotations"]["c"], "d");
+        assert_eq!(lease["metadata"]["uid"], "u");
+        assert_eq!(lease["spec"]["strategy"], "OldestEmulationVersion");
+        assert_eq!(lease["spec"]["preferredHolder"], "x");
+    }
+
+    #[test]
+    fn nonsense_in_the_spec_is_refused() {
+        let mut lease = written(None, &record(Some("a"), 1));
+        lease.spec.holder_identity = Some("rival".to_owned());
+        for bad in [-1, 0, i64::MAX] {
+            lease.spec.lease_duration_seconds = Some(bad);
+            assert!(lease.decode(&election()).is_err(), "{bad}");
+        }
+        lease.spec.lease_duration_seconds = Some(15);
+        lease.spec.lease_transitions = Some(i64::MIN);
+        assert_eq!(read(&lease).record.term, 1);
+    }
+
+    #[test]
+    fn names_that_kubernetes_does_not_allow_become_checksums() {
+        assert_eq!(object_name(&election()), "default");
+        let name = |text: &str| object_name(&ElectionName::once(text).unwrap());
+        let once = name("web:7");
+        assert!(once.starts_with("bellwether-") && once.len() == 43, "{once}");
+        assert_ne!(name("web:8"), once);
+        let dots: ElectionName = "a..b".parse().unwrap();
+        assert!(object_name(&dots).starts_with("bellwether-"));
+        let record = record(Some("a"), 1);
+        let draft = Draft { election: &dots, record: &record, expires: None, write: "1" };
+        let lease = Lease::write(None, &draft).unwrap();
+        assert_eq!(lease.election(), Some(dots));
+        assert!(matches!(lease.decode(&election()), Err(Unreadable::Election(_))));
+    }
+}

@@ -1,0 +1,124 @@
+//! The push: a watch on one Lease. A hint and no more: a watch that is late, cut or wrong costs a
+//! look, or the wait for the next one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::Method;
+use hyper::body::{Bytes, Incoming};
+use serde::Deserialize;
+
+use super::api::{Api, is_of_the_server};
+use super::lease::{Lease, object_name};
+use crate::election::lease::{Candidate, ElectionName, Term};
+use crate::store::{Bell, Hint, Hints};
+
+/// How long one watch lasts. Within what API servers allow by default (at least 30 minutes), and
+/// short enough that a connection which is silently dead is left in time.
+const WATCH: Duration = Duration::from_secs(300);
+
+/// A watch that is silent for so much longer is dead.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// The longest event: a Lease.
+const MAX_EVENT: usize = 2 * 1024 * 1024;
+
+/// Pauses between watches that fail: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    object: serde_json::Value,
+}
+
+/// What of a Lease is worth a hint when it changes: renewals are not.
+type Seen = Option<(Option<Candidate>, Term)>;
+
+/// Watches the Lease of an election for as long as the hints are wanted.
+pub fn hints(api: Arc<Api>, election: ElectionName) -> Hints {
+    let bell = Bell::default();
+    let hints = bell.hints();
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Hints::never() };
+    runtime.spawn(async move {
+        let watching = watch_on(&api, &election, &bell);
+        tokio::select! {
+            () = watching => {}
+            () = bell.unheard() => {}
+        }
+    });
+    hints
+}
+
+async fn watch_on(api: &Arc<Api>, election: &ElectionName, bell: &Bell) {
+    let (mut pause, mut seen) = (FIRST_PAUSE, None);
+    loop {
+        let ended =
+            tokio::time::timeout(WATCH + SLACK, watch(api, election, bell, &mut seen)).await;
+        match ended {
+            Ok(Some(())) | Err(_) => pause = FIRST_PAUSE,
+            Ok(None) => pause = (pause * 2).min(LAST_PAUSE),
+        }
+        // Different for each process, so that a restarted API server is not met by all at once.
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+    }
+}
+
+/// One watch. None if it could not begin.
+async fn watch(
+    api: &Arc<Api>,
+    election: &ElectionName,
+    bell: &Bell,
+    seen: &mut Seen,
+) -> Option<()> {
+    let session = api.session().ok()?;
+    let path = format!(
+        "{}?watch=true&fieldSelector=metadata.name%3D{}&timeoutSeconds={}",
+        session.leases(),
+        object_name(election),
+        WATCH.as_secs()
+    );
+    let response = api.begin(&session, Method::GET, &path, Bytes::new()).await.ok()?;
+    if !response.status().is_success() || !is_of_the_server(response.headers()) {
+        return None;
+    }
+    let (mut body, mut line) = (response.into_body(), Vec::new());
+    while let Some(event) = next_event(&mut body, &mut line).await {
+        if event.kind == "ERROR" {
+            break;
+        }
+        let lease = serde_json::from_value::<Lease>(event.object).ok();
+        let kept = lease.and_then(|lease| lease.decode(election).ok());
+        let now: Seen = kept.as_ref().map(|kept| (kept.record.holder.clone(), kept.record.term));
+        if event.kind == "DELETED" || now.is_none() || now != *seen {
+            *seen = now;
+            bell.ring(match kept {
+                Some(kept) if kept.record.holder.is_none() && kept.record.outcome.is_none() => {
+                    Hint::Vacated { term: kept.record.term, version: kept.version }
+                }
+                _ => Hint::Changed,
+            });
+        }
+    }
+    Some(())
+}
+
+/// The next line of the answer, as an event; none at its end.
+async fn next_event(body: &mut Incoming, line: &mut Vec<u8>) -> Option<Event> {
+    loop {
+        if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+            let rest = line.split_off(end + 1);
+            let event = serde_json::from_slice(line).ok();
+            *line = rest;
+            return event;
+        }
+        let data = body.frame().await?.ok()?.into_data().unwrap_or_default();
+        if line.len() + data.len() > MAX_EVENT {
+            return None;
+        }
+        line.extend_from_slice(&data);
+    }
+}
