@@ -121,8 +121,7 @@ fn run_command_line() -> ExitCode {
     let cli = match parse(&mut command, &line) {
         Ok(cli) => cli,
         Err(error) if is_without_command(&error) => {
-            // Nobody is left to tell if this cannot be written.
-            let _ = writeln!(io::stderr(), "{}", command.render_help());
+            logs::show(&format!("{}\n", command.render_help()));
             return ExitCode::from(EXIT_USAGE);
         }
         Err(error) if error.use_stderr() => {

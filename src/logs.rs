@@ -99,6 +99,11 @@ pub fn say(problem: &str) {
     }
 }
 
+/// Shows the help that was not asked for.
+pub fn show(help: &str) {
+    progress::above(text::page(help).as_bytes());
+}
+
 /// Counts in `metrics` how many lines were lost.
 ///
 /// # Errors

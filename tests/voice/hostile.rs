@@ -166,6 +166,32 @@ async fn nothing_that_a_dynamodb_item_says_reaches_a_terminal_unchecked() {
     every_command_is_harmless(&url, with_credentials);
 }
 
+#[test]
+fn a_host_without_a_usable_name_gives_no_identity_that_a_terminal_obeys() {
+    for (name, shown) in [
+        ("", "host-"),
+        ("a\\033[2Jb", "host-"),
+        ("\\342\\200\\256evil", "host-"),
+        ("meadow", "meadow"),
+    ] {
+        let pasture = Pasture::new();
+        let program = bellwether();
+        let script = format!("printf '{name}\\n' > /proc/sys/kernel/hostname && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        crate::support::without_settings(&mut command);
+        command.args(["--uts", "sh", "-c", &script, "sh"]).arg(program.get_program());
+        command.args(program.get_args());
+        let sidecar = Sidecar::start_nameless("nameless", &pasture.store(), &[], command);
+        let identity = sidecar.leader().body["identity"].as_str().unwrap().to_owned();
+        assert!(identity.starts_with(shown) && identity.len() < 20, "{name}: {identity:?}");
+        is_harmless(name, identity.as_bytes());
+        is_harmless("the log", sidecar.log().text().as_bytes());
+        is_harmless_decoded("the log", sidecar.log().text().as_bytes());
+        let warned = sidecar.log().count("the name of this host cannot be an identity");
+        assert_eq!(warned, usize::from(shown == "host-"), "{name}: {}", sidecar.log().text());
+    }
+}
+
 /// Answers every request with this body.
 fn answering(status: &'static str, body: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

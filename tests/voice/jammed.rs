@@ -202,4 +202,7 @@ fn what_goes_wrong_at_the_start_is_said_or_given_up_and_never_waited_for() {
     let mut refused =
         Killed(command.args(["serve", "--lease-duration", "1s"]).stderr(stderr).spawn().unwrap());
     assert_eq!(wait(&mut refused.0), Some(64));
+    let (_jam, stderr) = Jam::new();
+    let mut nothing = Killed(bellwether().stderr(stderr).spawn().unwrap());
+    assert_eq!(wait(&mut nothing.0), Some(64));
 }
