@@ -25,7 +25,10 @@ fn open(url: &str) -> Arc<PostgresStore> {
 }
 
 async fn postgres(through_pooler: bool) -> Postgres {
-    let server = Server::shared();
+    on(Server::shared(), through_pooler).await
+}
+
+async fn on(server: Arc<Server>, through_pooler: bool) -> Postgres {
     let database = server.database().await;
     let bouncer = through_pooler.then(|| Bouncer::before(&server));
     let url = bouncer.as_ref().map_or_else(|| server.url(&database), |b| b.url(&database));
@@ -82,4 +85,8 @@ mod direct {
 
 mod through_pgbouncer {
     crate::conformance!(super::postgres(true));
+}
+
+mod on_a_promoted_standby {
+    crate::conformance!(super::on(crate::server::Server::promoted(), false));
 }

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod hosts;
 mod proxy;
 mod server;
 mod signed;
@@ -22,7 +23,12 @@ mod drill;
 mod durability;
 mod failures;
 mod fence;
+mod logins;
+mod moves;
+mod obstacles;
+mod promoted;
 mod push;
 mod rights;
+mod rotation;
 mod timelines;
 mod tls;

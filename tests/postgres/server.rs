@@ -19,6 +19,7 @@ pub const PASSWORD: &str = "s3cret";
 /// A running server.
 pub struct Server {
     folder: tempfile::TempDir,
+    address: String,
     port: u16,
     databases: AtomicU32,
     /// Stops the server if this process dies: it reads from a pipe that then closes.
@@ -50,32 +51,65 @@ impl Server {
 
     /// A new server with these settings beside the usual ones.
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_at("127.0.0.1", free_port(), settings)
+    }
+
+    /// The same, at this address, where the port has to be free.
+    pub fn start_at(address: &str, port: u16, settings: &[&str]) -> Self {
         let folder = temporary_folder();
         let data = folder.path().join("data");
         let initdb =
             ["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
         must(as_postgres(&binary("initdb")).args(initdb).arg("-D").arg(&data));
-        Self::run(folder, settings)
+        Self::run(folder, address, port, settings)
     }
 
     /// A replica of `primary`, as it is now and following it.
     pub fn replica_of(primary: &Self) -> Self {
+        Self::replica_at("127.0.0.1", free_port(), primary)
+    }
+
+    /// The same, at this address, where the port has to be free.
+    pub fn replica_at(address: &str, port: u16, primary: &Self) -> Self {
         let folder = temporary_folder();
         let data = folder.path().join("data");
         must(
             as_postgres(&binary("pg_basebackup"))
-                .args(["-h", "127.0.0.1", "-p", &primary.port.to_string(), "-U", "postgres"])
+                .args(["-h", &primary.address, "-p", &primary.port.to_string(), "-U", "postgres"])
                 .args(["-R", "-c", "fast", "--no-sync", "-D"])
                 .arg(&data),
         );
-        Self::run(folder, &[])
+        Self::run(folder, address, port, &[])
     }
 
-    fn run(folder: tempfile::TempDir, settings: &[&str]) -> Self {
-        let port = free_port();
+    /// A standby that was promoted, and its former primary gone: the tests of this process share it.
+    pub fn promoted() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let primary = Self::start(&[]);
+            let server = Arc::new(Self::replica_of(&primary));
+            server.promote();
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    /// A replica gets no more of what its primary writes: it is lost with it.
+    pub async fn cut_off(&self, primary: &Self) {
+        let nowhere = "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'";
+        self.run_sql("postgres", nowhere).await;
+        self.configure("");
+        let gone = "SELECT count(*) FROM pg_stat_replication";
+        while primary.ask("postgres", gone).await != "0" {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    fn run(folder: tempfile::TempDir, address: &str, port: u16, settings: &[&str]) -> Self {
         let path = folder.path().display();
         let mut text = format!(
-            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{path}'\n\
+            "listen_addresses = '{address}'\nport = {port}\nunix_socket_directories = '{path}'\n\
              max_connections = 300\nfsync = off\nshared_buffers = 16MB\nlog_statement = none\n\
              hot_standby = on\nlog_lock_waits = on\n"
         );
@@ -84,7 +118,9 @@ impl Server {
         }
         append(&folder.path().join("data/postgresql.conf"), &text);
         let watchdog = Watchdog::of(&folder.path().join("data"));
-        let server = Self { folder, port, databases: AtomicU32::new(0), _watchdog: watchdog };
+        let address = address.to_owned();
+        let server =
+            Self { folder, address, port, databases: AtomicU32::new(0), _watchdog: watchdog };
         server.start_again();
         server
     }
@@ -132,6 +168,15 @@ impl Server {
     pub fn promote(&self) {
         let mut command = as_postgres(&binary("pg_ctl"));
         must(command.args(["promote", "-w", "-D"]).arg(self.path("data")));
+    }
+
+    /// Makes every session read-only by default, those that are open too; or not any more.
+    pub async fn set_read_only(&self, value: &str) {
+        self.configure(&format!("default_transaction_read_only = {value}"));
+        let setting = "current_setting('default_transaction_read_only')";
+        while self.ask("postgres", setting).await != value {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 
     /// Appends to the configuration, and reads it again.
@@ -195,7 +240,7 @@ impl Server {
 
     /// A URL for the superuser.
     pub fn url(&self, database: &str) -> String {
-        url(self.port, "postgres", database)
+        url_at(&self.address, self.port, "postgres", database)
     }
 
     /// A connection for the superuser.
@@ -210,7 +255,7 @@ impl Server {
 
     fn options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
-            .host("127.0.0.1")
+            .host(&self.address)
             .port(self.port)
             .username("postgres")
             .database(database)
@@ -241,7 +286,12 @@ impl Drop for Server {
 
 /// A URL without TLS.
 pub fn url(port: u16, user: &str, database: &str) -> String {
-    format!("postgres://{user}:{PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
+    url_at("127.0.0.1", port, user, database)
+}
+
+/// The same, of another host.
+pub fn url_at(host: &str, port: u16, user: &str, database: &str) -> String {
+    format!("postgres://{user}:{PASSWORD}@{host}:{port}/{database}?sslmode=disable")
 }
 
 /// PgBouncer in front of a server, lending connections by the transaction.

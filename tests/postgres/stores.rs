@@ -24,6 +24,13 @@ pub fn open_with(url: &str, call_timeout: Duration) -> Arc<PostgresStore> {
     Arc::new(PostgresStore::new(target, call_timeout))
 }
 
+/// Its sessions are replaced all the time.
+pub fn aging(url: &str) -> PostgresStore {
+    let target = Target::parse(url, &|_| None).unwrap();
+    let store = PostgresStore::new(target, Duration::from_secs(20));
+    store.with_session_lifetime(Duration::from_millis(200))
+}
+
 pub fn default() -> ElectionName {
     "default".parse().unwrap()
 }

@@ -173,8 +173,13 @@ impl Sidecar {
     }
 
     /// Starts without telling the process how it is called.
-    pub fn start_nameless(name: &str, store: &str, more: &[&str], mut command: Command) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]);
+    pub fn start_nameless(name: &str, store: &str, more: &[&str], command: Command) -> Self {
+        Self::start_serving(name, &[&["--store", store], more].concat(), command)
+    }
+
+    /// Starts with all arguments but where to listen and how long a lease is.
+    pub fn start_serving(name: &str, more: &[&str], mut command: Command) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.args(QUICK).args(more).stderr(Stdio::piped());
         let mut child = command.spawn().expect("bellwether starts");
         let log = Log::of(child.stderr.take().expect("stderr is piped"));

@@ -61,14 +61,16 @@ pub struct ServerFacts {
     pub pid: Option<u32>,
 }
 
-/// Opens a connection to a server that accepts writes, within `limit`.
-pub async fn open(target: &Target, limit: Duration) -> Result<Opened, Failure> {
+/// Opens a connection to a server that accepts writes, within `limit`. All hosts are tried within
+/// `pace`, which is shorter where a call has less time: so that one host that hangs leaves a call
+/// enough of it.
+pub async fn open(target: &Target, pace: Duration, limit: Duration) -> Result<Opened, Failure> {
     let settings = target.now();
     let mut hosts = settings.hosts.clone();
     if settings.balance {
         fastrand::shuffle(&mut hosts);
     }
-    let share = share(limit, hosts.len());
+    let share = share(pace, hosts.len());
     let attempts = hosts.iter().cloned().map(|host| {
         let (target, settings) = (target.clone(), settings.clone());
         async move {

@@ -178,7 +178,7 @@ impl Shared {
     /// Opens a connection: every one of this store, with the login as it is now, to a server that
     /// accepts writes.
     pub async fn open(&self) -> Result<Opened, Failure> {
-        let opened = dial::open(&self.target, self.connect_limit()).await?;
+        let opened = dial::open(&self.target, self.pace(), self.connect_limit()).await?;
         let ServerFacts { tells_timeline, .. } = opened.server;
         if !tells_timeline && !self.said_no_timeline.swap(true, Ordering::Relaxed) {
             tracing::info!(
@@ -192,7 +192,12 @@ impl Shared {
 
     /// The time for opening a connection. A call that waits for it should learn why it failed.
     pub fn connect_limit(&self) -> Duration {
-        self.call_timeout.mul_f64(0.8).max(MIN_CONNECT_LIMIT)
+        self.pace().max(MIN_CONNECT_LIMIT)
+    }
+
+    /// The rest of a call's time is for the call.
+    fn pace(&self) -> Duration {
+        self.call_timeout.mul_f64(0.8)
     }
 
     /// Asks on the second connection, which is opened and closed for this question.

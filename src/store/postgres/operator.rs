@@ -149,6 +149,10 @@ impl Operator {
             return;
         }
         let Some(statement) = question.statement else { return };
+        // Nobody waits any more, and the session that took so long to open is for the next call.
+        if question.reply.is_closed() {
+            return;
+        }
         let Some(session) = &mut self.session else { return };
         let server = session.server().clone();
         let text = statement.text(&self.shared.dialect, server.tells_timeline);
