@@ -76,23 +76,56 @@ fn a_name_that_moves_late_leaves_nobody_with_the_replica_at_its_old_address() {
     drop(old_primary);
 }
 
+/// By a setting that reaches open sessions, and by one that lasts as long as a session.
 #[test]
 fn a_server_that_was_read_only_for_a_while_is_used_again() {
     let server = Server::start(&[]);
     let flock = flock(&server.url("postgres"), crate::support::bellwether);
     flock.settled();
     let witness = Witness::of(&flock);
-    let set = |value| block_on(server.set_read_only(value));
-    set("on");
-    eventually("nobody leads", || {
-        flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
-    });
+    let nobody_leads = || {
+        eventually("nobody leads", || {
+            flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
+        });
+        for_a_while(Duration::from_secs(3));
+    };
+    block_on(server.set_read_only("on"));
+    nobody_leads();
+    block_on(server.set_read_only("off"));
+    flock.settled();
+    let database = "ALTER DATABASE postgres SET default_transaction_read_only =";
+    block_on(server.run_sql("postgres", &format!("{database} on")));
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE application_name = 'bellwether'";
+    block_on(server.ask("postgres", cut));
+    nobody_leads();
     everyone_saw(&flock, "replica or read-only");
-    for_a_while(Duration::from_secs(3));
-    set("off");
+    let database = format!("SET default_transaction_read_only = off; {database} off");
+    block_on(server.run_each("postgres", &database));
     flock.settled();
     witness.saw_never_two();
     said_little(&flock);
+}
+
+/// A server that turns read-only under a session is left for the next of the list.
+#[tokio::test]
+async fn a_session_whose_write_is_refused_as_read_only_is_left_for_the_next_host() {
+    let (one, other) = (Server::start(&[]), Server::start(&[]));
+    let store = format!(
+        "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/postgres?sslmode=disable",
+        one.port(),
+        other.port()
+    );
+    let store = crate::stores::open(&store);
+    bellwether::store::Store::init(&*store).await.unwrap();
+    let record = crate::stores::acquired("a", 1);
+    let version = crate::stores::won(&store, None, &record).await;
+    one.set_read_only("on").await;
+    let refused = crate::stores::swap(&store, Some(&version), &record).await;
+    let message = crate::stores::misconfigured(refused);
+    assert!(message.contains("replica or read-only"), "{message}");
+    let found = bellwether::store::Store::observe(&*store, &crate::stores::default()).await;
+    assert!(found.unwrap().is_none(), "the other server has no record");
 }
 
 #[test]
@@ -136,15 +169,16 @@ fn a_host_that_hangs_keeps_nobody_from_the_next_one() {
     said_little(&flock);
 }
 
-/// Also with a certificate for the name, and with an address that hangs.
+/// Also with a certificate for the name, and with an address that hangs. The resolver gives the
+/// address first that is nearest to the own one: that is the standby's.
 #[test]
 fn every_address_of_a_name_is_tried() {
-    let signed = crate::signed::Signed::start("db");
+    let signed = crate::signed::Signed::start_at("db", "127.0.0.2");
     let port = signed.server.port();
-    let standby = Server::replica_at("127.0.0.2", port, &signed.server);
+    let standby = Server::replica_at("127.0.0.1", port, &signed.server);
     // Takes connections in, and says nothing.
     let hung = std::net::TcpListener::bind(("127.0.0.3", port)).unwrap();
-    let hosts = Hosts::with("db", &["127.0.0.2", "127.0.0.3", "127.0.0.1"]);
+    let hosts = Hosts::with("db", &["127.0.0.1", "127.0.0.3", "127.0.0.2"]);
     let ca = signed.path("ca.crt");
     for parameters in [
         "sslmode=disable".to_owned(),

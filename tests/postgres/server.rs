@@ -269,6 +269,15 @@ impl Server {
         raw_sql(sql).fetch_all(&mut connection).await.unwrap()
     }
 
+    /// Runs statements one after the other in one session, each in a transaction of its own.
+    pub async fn run_each(&self, database: &str, statements: &str) {
+        let mut connection = self.connect(database).await;
+        for statement in statements.split("; ") {
+            let sql = AssertSqlSafe(statement.to_owned());
+            raw_sql(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+
     /// The first column of the first row, as text.
     pub async fn ask(&self, database: &str, sql: &str) -> String {
         let rows = self.run_sql(database, &format!("SELECT ({sql})::text")).await;

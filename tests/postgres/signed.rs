@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::server::{PASSWORD, Server};
+use crate::server::{PASSWORD, Server, free_port};
 
 /// An authority, and a server with a certificate that it signed.
 pub struct Signed {
@@ -14,11 +14,16 @@ pub struct Signed {
 impl Signed {
     /// For the host of this name.
     pub fn start(host: &str) -> Self {
+        Self::start_at(host, "127.0.0.1")
+    }
+
+    /// The same, at this address.
+    pub fn start_at(host: &str, address: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         authority(folder.path(), "ca");
         authority(folder.path(), "stranger");
         certificate(folder.path(), "ca", host);
-        let server = Server::start(&[]);
+        let server = Server::start_at(address, free_port(), &[]);
         for (name, file) in [("server.crt", "server.crt"), ("server.key", "server.key")] {
             let to = server.path("data").join(name);
             std::fs::copy(folder.path().join(file), &to).unwrap();
