@@ -65,7 +65,7 @@ pub struct ServerFacts {
 /// `pace`, which is shorter where a call has less time: so that one host that hangs leaves a call
 /// enough of it.
 pub async fn open(target: &Target, pace: Duration, limit: Duration) -> Result<Opened, Failure> {
-    let settings = target.now();
+    let settings = target.now(pace / 4).await;
     let mut hosts = settings.hosts.clone();
     if settings.balance {
         fastrand::shuffle(&mut hosts);
@@ -75,7 +75,11 @@ pub async fn open(target: &Target, pace: Duration, limit: Duration) -> Result<Op
         let (target, settings) = (target.clone(), settings.clone());
         async move {
             let options = target.options(&settings, &host).await.map_err(Failure::Explained)?;
-            at_any_address(options, &host, share, limit).await
+            let opened = at_any_address(options, &host, share, limit).await;
+            if opened.as_ref().is_err_and(Failure::is_refused_login) {
+                target.refused();
+            }
+            opened
         }
     });
     let failures = match first_good(attempts.collect(), share, limit).await {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustls::CertificateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::super::StoreError;
@@ -70,6 +71,14 @@ impl Failure {
     /// Whether the table has fewer columns than were named.
     pub fn is_missing_column(&self) -> bool {
         self.code() == Some("42703")
+    }
+
+    /// Whether the server did not accept who we are.
+    pub fn is_refused_login(&self) -> bool {
+        match self {
+            Self::Several(all) => all.iter().any(|(_, failure)| failure.is_refused_login()),
+            other => matches!(other.code(), Some("28P01" | "28000")),
+        }
     }
 
     /// Whether another process created the same thing at the same moment.
@@ -146,7 +155,7 @@ fn explain_sql(place: &str, target: &Target, error: sqlx::Error) -> StoreError {
     }
     match &error {
         sqlx::Error::Tls(reason) => tls_trouble(place, reason),
-        sqlx::Error::Io(reason) if is_tls(reason) => tls_trouble(place, reason),
+        sqlx::Error::Io(reason) if is_tls(reason) => tls_trouble(place, &tls_reason(reason)),
         // A socket that is not there may come; a certificate that is not there was mistyped.
         sqlx::Error::Io(reason)
             if reason.kind() == io::ErrorKind::NotFound && target.reads_files() =>
@@ -167,6 +176,26 @@ fn explain_sql(place: &str, target: &Target, error: sqlx::Error) -> StoreError {
 /// rustls hands its errors on as input and output errors.
 fn is_tls(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
+}
+
+/// rustls counts the seconds since a certificate has expired, which would be another error each time.
+fn tls_reason(error: &io::Error) -> String {
+    let reason = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    let rustls::Error::InvalidCertificate(reason) = (match reason {
+        Some(reason) => reason,
+        None => return error.to_string(),
+    }) else {
+        return error.to_string();
+    };
+    match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet, or the clock here is wrong".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn tls_trouble(place: &str, reason: &dyn std::fmt::Display) -> StoreError {
@@ -259,4 +288,31 @@ const MAX_MESSAGE: usize = 500;
 fn checked(message: &str) -> String {
     let shown = message.chars().take(MAX_MESSAGE);
     shown.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_expired_is_the_same_trouble_at_every_attempt() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let expired = |now| {
+            let context = CertificateError::ExpiredContext { time: at(now), not_after: at(1) };
+            let error = rustls::Error::InvalidCertificate(context);
+            tls_reason(&io::Error::new(io::ErrorKind::InvalidData, error))
+        };
+        assert_eq!(expired(100), expired(101));
+        assert!(expired(100).contains("has expired"), "{}", expired(100));
+    }
+
+    #[test]
+    fn what_a_server_says_moves_no_cursor_and_has_an_end() {
+        assert_eq!(checked("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(checked(&"x".repeat(1000)).len(), MAX_MESSAGE);
+    }
 }

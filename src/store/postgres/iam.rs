@@ -63,6 +63,15 @@ impl Iam {
     }
 }
 
+impl Iam {
+    /// A server refused a token: the credentials behind it are fetched again.
+    pub fn refused(&self) {
+        if let Some(Settled { keeper: Some(keeper), .. }) = self.settled.get() {
+            keeper.refused();
+        }
+    }
+}
+
 fn signed(
     login: Login<'_>,
     region: &str,

@@ -64,8 +64,9 @@ pub struct Shared {
     pub pushes: AtomicBool,
     /// Whether it was said that the server tells no timeline.
     said_no_timeline: AtomicBool,
-    /// Who was found to hold the lock that calls wait for in vain; none after one that did not.
-    blockers: Mutex<Option<String>>,
+    /// Who was found to hold the lock that looks (false) and writes (true) wait for in vain, until
+    /// one does not.
+    blockers: Mutex<BTreeMap<bool, String>>,
 }
 
 /// A call, on its way to the operator.
@@ -235,7 +236,7 @@ impl Shared {
 
     /// Finds out for whom the session of this server process waits, after it has waited for half
     /// of its patience. Never ends: the call does.
-    pub async fn find_blockers(&self, pid: Option<u32>) -> Infallible {
+    pub async fn find_blockers(&self, pid: Option<u32>, of_write: bool) -> Infallible {
         let Some(pid) = pid else { return std::future::pending().await };
         tokio::time::sleep(self.dialect.lock_timeout / 2).await;
         let text = |_: &ServerFacts| statement::ask_blockers(pid);
@@ -245,13 +246,13 @@ impl Shared {
         {
             // The first that was found stays, while calls wait in vain: each change is a line in
             // the log.
-            self.blockers().get_or_insert(pids.to_owned());
+            self.blockers().entry(of_write).or_insert(pids.to_owned());
         }
         std::future::pending().await
     }
 
     /// Who was found to hold the lock that calls wait for.
-    pub fn blockers(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    pub fn blockers(&self) -> std::sync::MutexGuard<'_, BTreeMap<bool, String>> {
         self.blockers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

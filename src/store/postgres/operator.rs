@@ -161,7 +161,7 @@ impl Operator {
         let answer = tokio::select! {
             answer = session.ask(text) => answer,
             () = question.reply.closed() => return self.lose("a call on it was given up"),
-            never = self.shared.find_blockers(pid) => match never {},
+            never = self.shared.find_blockers(pid, statement.writes()) => match never {},
         };
         let _ = question.reply.send(self.judge(&statement, answer));
     }
@@ -178,7 +178,7 @@ impl Operator {
                 Err(Failure::Answer(Unusable::Replica))
             }
             Ok(rows) => {
-                *self.shared.blockers() = None;
+                self.shared.blockers().remove(&statement.writes());
                 Ok(rows)
             }
             Err(error) => {
@@ -189,7 +189,7 @@ impl Operator {
                 if statement.takes_over() {
                     return Err(failure);
                 }
-                let blockers = self.shared.blockers().clone();
+                let blockers = self.shared.blockers().get(&statement.writes()).cloned();
                 match failure.code() {
                     Some("55P03") => Err(Failure::Blocked(blockers)),
                     // The server's own limit was shorter.

@@ -121,6 +121,11 @@ pub struct Dialect {
 }
 
 impl Statement {
+    /// Whether it writes.
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Swap { .. })
+    }
+
     /// Whether it makes somebody the leader: the only call that the application's fence holds up.
     pub fn takes_over(&self) -> bool {
         match self {

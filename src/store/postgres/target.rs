@@ -13,15 +13,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tokio::time::timeout;
 
 use super::super::StoreError;
 use super::hosts::Host;
+use super::iam;
 use super::names::Names;
 use super::url::{Env, InvalidTarget, Login, Settings};
-use super::{iam, pgpass};
 
 /// Every variable that is read. They are kept, because the URL is read again.
 const VARIABLES: [&str; 19] = [
@@ -61,6 +63,8 @@ struct Origin {
     file: Option<PathBuf>,
     variables: BTreeMap<&'static str, String>,
     known: Mutex<Known>,
+    /// Held by whoever reads the files.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What came of reading the settings again.
@@ -88,8 +92,8 @@ impl Target {
             );
         }
         let variables = VARIABLES.iter().filter_map(|name| Some((*name, env(name)?))).collect();
-        let known = Mutex::default();
-        let origin = Origin { url: url.to_owned(), file: None, variables, known };
+        let (known, reading) = (Mutex::default(), Arc::default());
+        let origin = Origin { url: url.to_owned(), file: None, variables, known, reading };
         Ok(Self { settings: Arc::new(settings), origin: Arc::new(origin) })
     }
 
@@ -102,6 +106,7 @@ impl Target {
             file: Some(file.to_owned()),
             variables: variables.clone(),
             known: Mutex::default(),
+            reading: Arc::default(),
         };
         Self { origin: Arc::new(origin), ..self }
     }
@@ -133,10 +138,28 @@ impl Target {
         format!("postgres://{user}@{}/{database}", hosts.join(","))
     }
 
-    /// The settings with the login as it is now.
-    pub fn now(&self) -> Arc<Settings> {
-        let mut known = self.origin.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let trouble = match self.read_again().and_then(|now| self.with_login_of(now)) {
+    /// The settings with the login as it is now; as it was, where the files do not answer `within`
+    /// this time: they may lie on a network.
+    pub async fn now(&self, within: Duration) -> Arc<Settings> {
+        let target = self.clone();
+        let reading = async {
+            // One at a time: what hangs in the kernel cannot be given up.
+            let alone = Arc::clone(&self.origin.reading).lock_owned().await;
+            let read = tokio::task::spawn_blocking(move || {
+                target.read_now();
+                drop(alone);
+            });
+            read.await
+        };
+        let _ = timeout(within, reading).await;
+        let known = self.known();
+        Arc::clone(known.settings.as_ref().unwrap_or(&self.settings))
+    }
+
+    fn read_now(&self) {
+        let read = self.read_again().and_then(|now| self.with_login_of(now));
+        let mut known = self.known();
+        let trouble = match read {
             Ok(settings) => {
                 known.settings = Some(Arc::new(settings));
                 None
@@ -152,7 +175,10 @@ impl Target {
             }
             known.trouble = trouble;
         }
-        Arc::clone(known.settings.as_ref().unwrap_or(&self.settings))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.origin.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read_again(&self) -> Result<Settings, String> {
@@ -176,7 +202,7 @@ impl Target {
     fn with_login_of(&self, now: Settings) -> Result<Settings, String> {
         let first = &*self.settings;
         let login = match (now.login, &first.login) {
-            (Login::Password(now), Login::Password(_)) => Some(Login::Password(now)),
+            (Login::Passwords(now), Login::Passwords(_)) => Some(Login::Passwords(now)),
             // It keeps credentials that are still good.
             (Login::Iam(_), Login::Iam(iam)) => Some(Login::Iam(Arc::clone(iam))),
             _ => None,
@@ -234,11 +260,9 @@ impl Target {
 
     async fn password(&self, settings: &Settings, host: &Host) -> Result<String, StoreError> {
         match &settings.login {
-            Login::Password(Some(password)) => Ok(password.clone()),
-            Login::Password(None) => {
-                let env = |name: &str| self.variable(name);
-                let (database, user) = (&settings.database, &settings.user);
-                Ok(pgpass::look_up(&env, host, database, user).unwrap_or_default())
+            Login::Passwords(passwords) => {
+                let at = settings.hosts.iter().position(|known| known == host);
+                Ok(at.and_then(|at| passwords.get(at)).cloned().unwrap_or_default())
             }
             Login::Iam(iam) => {
                 let login = iam::Login { host: &host.name, port: host.port, user: &settings.user };
@@ -246,6 +270,13 @@ impl Target {
                     StoreError::Unavailable(format!("store {}: {reason}", self.place()))
                 })
             }
+        }
+    }
+
+    /// A server refused the login: what it was made of is got again for the next one.
+    pub fn refused(&self) {
+        if let Login::Iam(iam) = &self.settings.login {
+            iam.refused();
         }
     }
 }
@@ -265,7 +296,7 @@ mod tests {
 
     fn password(settings: &Settings) -> Option<&str> {
         match &settings.login {
-            Login::Password(password) => password.as_deref(),
+            Login::Passwords(passwords) => passwords.first().map(String::as_str),
             Login::Iam(_) => None,
         }
     }
@@ -277,8 +308,25 @@ mod tests {
         assert!(!format!("{target:?} {}", target.place()).contains("hunter2"));
     }
 
-    #[test]
-    fn a_rotated_login_is_taken_from_the_file_and_another_store_is_not() {
+    #[tokio::test]
+    async fn a_file_that_hangs_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("url");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let target = Target::parse("postgres://me:old@db/app", &|_| None).unwrap().kept_in(&pipe);
+        for _ in 0..3 {
+            let now = target.now(Duration::from_millis(20)).await;
+            assert_eq!(password(&now), Some("old"));
+        }
+        // Lets the one that reads go on.
+        std::fs::write(&pipe, "postgres://me:new@db/app").unwrap();
+        let wait = Duration::from_millis(20);
+        while password(&*target.now(wait).await) != Some("new") {}
+    }
+
+    #[tokio::test]
+    async fn a_rotated_login_is_taken_from_the_file_and_another_store_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("url");
         let first = "postgres://me:old@db/app";
@@ -295,7 +343,7 @@ mod tests {
                 Some(text) => std::fs::write(&file, text).unwrap(),
                 None => std::fs::remove_file(&file).unwrap(),
             }
-            let now = target.now();
+            let now = target.now(Duration::from_secs(60)).await;
             assert_eq!((now.user.as_str(), password(&now)), (user, Some(expected)), "{text:?}");
             assert_eq!(now.hosts, target.settings.hosts, "{text:?}");
             assert_eq!((&now.database, &now.names), (&"app".to_owned(), target.names()));

@@ -10,7 +10,7 @@ use url::Url;
 use super::hosts::{self, Authority, Host};
 use super::iam::Iam;
 use super::names::{InvalidName, Names};
-use super::service;
+use super::{pgpass, service};
 use crate::election::text;
 
 /// How a variable of the environment is looked up: the process's own, or a test's.
@@ -44,8 +44,9 @@ pub struct Settings {
 /// How to prove who we are.
 #[derive(Clone)]
 pub enum Login {
-    /// A password; none for the password file, `trust`, `peer` and client certificates.
-    Password(Option<String>),
+    /// A password for each host, in their order; an empty one for `trust`, `peer` and client
+    /// certificates.
+    Passwords(Vec<String>),
     /// A token for each connection.
     Iam(Arc<Iam>),
 }
@@ -163,7 +164,14 @@ impl Settings {
         let ssl_mode = read_ssl_mode(mode.as_deref(), ssl_root_cert.as_deref())?;
         let only_sockets = hosts.iter().all(Host::is_socket);
         let encrypts = !only_sockets && !matches!(ssl_mode, PgSslMode::Disable | PgSslMode::Prefer);
-        let login = read_login(&found, or_env(&found.password, &["PGPASSWORD"]), encrypts)?;
+        let password = or_env(&found.password, &["PGPASSWORD"]);
+        let password_for = |host: &Host| {
+            let given = password.clone();
+            let given = given.or_else(|| pgpass::look_up(env, host, &database, &user));
+            given.unwrap_or_default()
+        };
+        let passwords = || hosts.iter().map(password_for).collect();
+        let login = read_login(&found, passwords, encrypts)?;
         let client_cert =
             or_env(&found.ssl_cert, &["PGSSLCERT"]).zip(or_env(&found.ssl_key, &["PGSSLKEY"]));
         let application_name = or_env(&found.application_name, &["PGAPPNAME"])
@@ -286,11 +294,11 @@ fn read_ssl_mode(mode: Option<&str>, root_cert: Option<&str>) -> Result<PgSslMod
 
 fn read_login(
     found: &Found,
-    password: Option<String>,
+    passwords: impl FnOnce() -> Vec<String>,
     encrypts: bool,
 ) -> Result<Login, InvalidTarget> {
     match found.auth.as_deref() {
-        None | Some("password") => Ok(Login::Password(password)),
+        None | Some("password") => Ok(Login::Passwords(passwords())),
         Some("aws-iam") if !encrypts => {
             let expected = "a token must not be sent in the clear: add sslmode=verify-full and \
                             sslrootcert (or sslmode=require, which trusts any server)";
@@ -314,7 +322,7 @@ mod tests {
 
     fn password(settings: &Settings) -> Option<&str> {
         match &settings.login {
-            Login::Password(password) => password.as_deref(),
+            Login::Passwords(passwords) => passwords.first().map(String::as_str),
             Login::Iam(_) => None,
         }
     }
