@@ -119,7 +119,7 @@ async fn whatever_looks_asks_the_timeline_first_also_beside_the_first_connection
     assert!(found.outlived, "the row is of another timeline");
     assert!(observed_aside(&store, &standby).await, "so is what the second connection shows");
     let listed = store.list().await.unwrap();
-    let late = listed.iter().find(|(election, _)| *election == late).unwrap();
+    let late = listed.records.iter().find(|(election, _)| *election == late).unwrap();
     assert!(late.1.outlived, "{late:?}");
 }
 
