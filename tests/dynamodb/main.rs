@@ -27,5 +27,6 @@ mod fence;
 mod messages;
 mod once;
 mod paused;
+mod recovery;
 mod tls;
 mod wall_clocks;
