@@ -25,9 +25,12 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
+use crate::election::text;
+
 pub mod credentials;
 pub mod http;
 mod process;
+mod route;
 mod source;
 
 use credentials::{Chain, Keeper};
@@ -189,13 +192,7 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = reason.source() {
         reason = source;
     }
-    one_line(&reason.to_string())
-}
-
-/// What a service, or something in its place, says: without what moves a cursor, and not for ever.
-pub fn one_line(text: &str) -> String {
-    let escaped: String = text.trim().chars().take(300).flat_map(char::escape_debug).collect();
-    escaped.replace("\\'", "'").replace("\\\"", "\"")
+    text::message(&reason.to_string())
 }
 
 fn timeouts(patience: Duration) -> TimeoutConfig {

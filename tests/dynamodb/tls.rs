@@ -1,10 +1,68 @@
 //! The way to the service is encrypted, and its certificate is checked.
 
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::emulator::Emulator;
 use crate::encrypted::{certificates, terminator};
 use crate::support::{Sidecar, eventually, with_credentials};
+
+/// A proxy that connects through. Returns its port, and how often it was asked.
+fn connecting_proxy() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, asked) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&asked);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let counted = Arc::clone(&counted);
+            thread::spawn(move || connect(client, &counted));
+        }
+    });
+    (port, asked)
+}
+
+fn connect(mut client: TcpStream, asked: &AtomicUsize) -> Option<()> {
+    let mut lines = BufReader::new(client.try_clone().ok()?).lines();
+    let first = lines.next()?.ok()?;
+    while !lines.next()?.ok()?.is_empty() {}
+    let target = first.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
+    asked.fetch_add(1, Ordering::Relaxed);
+    let server = TcpStream::connect(target).ok()?;
+    client.write_all(b"HTTP/1.1 200 connected\r\n\r\n").ok()?;
+    let (mut from, mut to) = (server.try_clone().ok()?, client.try_clone().ok()?);
+    thread::spawn(move || io::copy(&mut from, &mut to));
+    io::copy(&mut client, &mut &server).ok()?;
+    None
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_unless_it_is_to_be_left_out() {
+    let emulator = Emulator::start();
+    let folder = tempfile::tempdir().unwrap();
+    let port = terminator(certificates(folder.path(), "IP:127.0.0.1"), emulator.port());
+    let url = format!("dynamodb://leases?region=eu-west-1&endpoint=https://127.0.0.1:{port}");
+    let (proxy, asked) = connecting_proxy();
+    let init = |variables: &[(&str, &str)]| {
+        let mut command = with_credentials();
+        command.args(["init", "--store", &url]).env("AWS_CA_BUNDLE", folder.path().join("ca.pem"));
+        command.envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let named = format!("http://127.0.0.1:{proxy}");
+    let (code, text) = init(&[("HTTPS_PROXY", &named)]);
+    assert_eq!((code, asked.load(Ordering::Relaxed)), (Some(0), 1), "{text}");
+    let (code, text) = init(&[("HTTPS_PROXY", &named), ("NO_PROXY", "127.0.0.1")]);
+    assert_eq!((code, asked.load(Ordering::Relaxed)), (Some(0), 1), "{text}");
+    let (code, text) = init(&[("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1")]);
+    assert_eq!(code, Some(69), "{text}");
+    assert!(text.contains("127.0.0.1:1, which HTTPS_PROXY names"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
 
 #[test]
 fn a_certificate_is_trusted_by_the_bundle_alone() {

@@ -39,6 +39,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 
+use super::route::Route;
+
 /// Requests under way at once, and connections kept at rest. A candidate makes one call at a time, but
 /// up to 256 in one process share this, and may all begin at once: then they wait for each other's
 /// connections, for a few milliseconds each, instead of opening their own.
@@ -92,7 +94,7 @@ pub struct BadBundle {
 /// See the module.
 #[derive(Clone)]
 pub struct Http {
-    client: Client<HttpsConnector<Tcp>, SdkBody>,
+    client: Client<HttpsConnector<Route>, SdkBody>,
     places: Arc<Semaphore>,
 }
 
@@ -113,7 +115,7 @@ impl Http {
             .with_tls_config(tls(roots))
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(Route::new(tcp));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(AT_ONCE)

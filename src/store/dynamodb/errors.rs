@@ -11,10 +11,11 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::Place;
 use super::answers::NoAnswer;
+use crate::election::text;
 use crate::store::StoreError;
 use crate::store::aws::credentials::NoCredentials;
 use crate::store::aws::http::BadAnswer;
-use crate::store::aws::{cause, innermost, one_line};
+use crate::store::aws::{cause, innermost};
 
 /// The codes that say "not now". Everything with a status of 500 and above is one of them, too.
 const PASSING: [&str; 13] = [
@@ -114,7 +115,7 @@ fn answer(place: &Place, status: u16, code: &str, message: &str) -> StoreError {
         _ if code.is_empty() => place.unavailable(format!("answered with HTTP {status}")),
         _ => place.misconfigured(format!(
             "refused the request: {}: {}",
-            one_line(code),
+            text::message(code),
             without_session(message)
         )),
     }
@@ -136,7 +137,7 @@ fn is_of_another_key(message: &str) -> bool {
 /// What the service says, on one line, and without the name of the session of an assumed role: that
 /// is another one after each fetch of credentials.
 fn without_session(message: &str) -> String {
-    let message = one_line(message);
+    let message = text::message(message);
     let Some((before, role)) = message.split_once(":assumed-role/") else { return message };
     let Some((role, session)) = role.split_once('/') else { return message };
     let rest = session.find(' ').and_then(|at| session.get(at..)).unwrap_or_default();
@@ -301,7 +302,7 @@ mod tests {
                 "ValidationException: KMS key is disabled",
             ),
             ("ValidationException", "Missing the key election in the item", "'election'"),
-            ("Some\nthing", "of\u{1b}[2J tomorrow", "Some\\nthing: of\\u{1b}[2J tomorrow"),
+            ("Some\nthing", "of\u{1b}[2J tomorrow", "Some thing: of\u{fffd}[2J tomorrow"),
             ("InvalidSignatureException", "does not match", "secret access key"),
             ("UnrecognizedClientException", "", "access key"),
             (
