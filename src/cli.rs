@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::command::group;
 use crate::config::{InvalidConfig, LogArgs, LogLevel};
 use crate::logs::{self, say};
+use signals::Signals;
 use variables::Sources;
 
 mod beside;
@@ -139,7 +141,11 @@ fn run_command_line() -> ExitCode {
         }
     };
     logs::init(&cli.log);
-    match check_variables(&command).and_then(|()| run(cli.command)) {
+    // With those that are not set, too.
+    let settings = Cli::command();
+    group::hide_from_commands(variables::hidden(&settings));
+    let checked = check_variables(&settings).and_then(|()| check_nesting(&cli.command, &sources));
+    match checked.and_then(|()| run(cli.command)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failed(&sources.named(&failure.to_string()), &failure),
     }
@@ -175,18 +181,33 @@ fn check_variables(command: &clap::Command) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A command of this program finds the election that it leads in its environment: if it stood in that
+/// one as well, it would wait for itself.
+fn check_nesting(command: &Command, sources: &Sources) -> Result<(), Failure> {
+    let is_nested = std::env::var_os(group::MARK).is_some();
+    let stands = matches!(command, Command::Serve(_) | Command::Run(_));
+    if is_nested && stands && sources.come_from_variable("--election") {
+        return Err(Failure::Usage(
+            "this is a command of another bellwether, whose election BELLWETHER_ELECTION names: it \
+             would wait for itself. Name another election with --election"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 fn run(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Run(args) => block_on(run::run(args)),
         Command::Once(args) => block_on(once::run(args)),
         Command::Only(args) => block_on(only::run(args)),
-        Command::IsLeader(args) => block_on(is_leader::run(args)),
-        Command::Wait(args) => block_on(wait::run(args)),
-        Command::Status(args) => block_on(status::run(args)),
-        Command::Resign(args) => block_on(resign::run(args)),
-        Command::Init(args) => block_on(init::run(args)),
-        Command::Healthcheck(args) => block_on(healthcheck::run(args)),
+        Command::IsLeader(args) => block_on(or_signal(is_leader::run(args))),
+        Command::Wait(args) => block_on(or_signal(wait::run(args))),
+        Command::Status(args) => block_on(or_signal(status::run(args))),
+        Command::Resign(args) => block_on(or_signal(resign::run(args))),
+        Command::Init(args) => block_on(or_signal(init::run(args))),
+        Command::Healthcheck(args) => block_on(or_signal(healthcheck::run(args))),
         Command::Install(args) => install::run(&args),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),
@@ -248,6 +269,17 @@ fn print_more(text: &str) -> Result<Reader, Failure> {
 enum Reader {
     Reads,
     HasLeft,
+}
+
+/// A command that a signal ends at once, also as the first process of a container, which no signal
+/// ends that it does not listen for.
+async fn or_signal(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        biased;
+        done = command => done,
+        signal = signals.end() => Ok(signal.code()),
+    }
 }
 
 /// One thread runs everything, so that no answer is given while another is being decided.

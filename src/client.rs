@@ -59,6 +59,14 @@ pub enum ClientError {
         /// What the system says.
         why: String,
     },
+    /// It has no room, or is just starting. May be better later.
+    #[error("{url} is busy: {why}")]
+    Busy {
+        /// Who was asked.
+        url: SidecarUrl,
+        /// What it says.
+        why: String,
+    },
     /// Somebody is there who is no sidecar, or does not allow it.
     #[error("{url} refuses: {why}")]
     Refused {
@@ -185,9 +193,22 @@ impl Client {
         ClientError::Refused { url: self.url.clone(), why: why.into() }
     }
 
+    /// That this sidecar does not answer.
+    pub fn unreachable(&self, why: String) -> ClientError {
+        ClientError::Unreachable { url: self.url.clone(), why }
+    }
+
+    /// That this sidecar has no room.
+    fn busy(&self, answer: &Answer) -> ClientError {
+        ClientError::Busy { url: self.url.clone(), why: answer.words() }
+    }
+
     fn read_leader(&self, answer: &Answer) -> Result<Leader, ClientError> {
         let leader = serde_json::from_slice(&answer.body);
-        leader.map(Leader::checked).map_err(|_| self.refused(answer.words()))
+        leader.map(Leader::checked).map_err(|_| match answer.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => self.busy(answer),
+            _ => self.refused(answer.words()),
+        })
     }
 
     async fn within<T>(
@@ -199,7 +220,7 @@ impl Client {
         done.unwrap_or_else(|_| {
             Err(format!("no answer within {}", humantime::format_duration(limit)))
         })
-        .map_err(|why| ClientError::Unreachable { url: self.url.clone(), why })
+        .map_err(|why| self.unreachable(why))
     }
 
     async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, String> {

@@ -1,7 +1,7 @@
 //! Settings: each flag with its help, default and environment variable in one place, checked whole
 //! before anything is opened.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,14 +222,10 @@ pub struct TokenArgs {
 /// Which sidecar to ask.
 #[derive(Args, Clone, Debug)]
 pub struct SidecarArgs {
-    /// The sidecar to ask: its http:// URL.
-    #[arg(
-        long,
-        env = "BELLWETHER_SIDECAR",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:4040"
-    )]
-    sidecar: String,
+    /// The sidecar to ask: its http:// URL. Without this, the one that BELLWETHER_LISTEN is set for,
+    /// as in its own container, or else http://127.0.0.1:4040.
+    #[arg(long, env = "BELLWETHER_SIDECAR", value_name = "URL")]
+    sidecar: Option<String>,
 
     /// How long the sidecar may take to answer one question.
     #[arg(
@@ -246,6 +242,22 @@ pub struct SidecarArgs {
     token_file: Option<PathBuf>,
 }
 
+/// The sidecar that listens where one does by default.
+const DEFAULT_SIDECAR: &str = "http://127.0.0.1:4040";
+
+/// The URL of a sidecar on this host that listens on this address. One that listens on all of them
+/// does so on the loopback.
+fn listened_on(listen: &str) -> Result<String, InvalidConfig> {
+    let invalid = |_| InvalidConfig::Listen(text::given(listen));
+    let mut address: SocketAddr = listen.parse().map_err(invalid)?;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    Ok(format!("http://{address}"))
+}
+
 impl SidecarArgs {
     /// Checks which sidecar is meant, and reads its token.
     ///
@@ -254,7 +266,13 @@ impl SidecarArgs {
     /// What is wrong with its URL, or with the token.
     pub fn check(&self) -> Result<Client, InvalidConfig> {
         let token = read_token(self.token_file.as_deref())?;
-        Ok(Client::new(self.sidecar.parse()?, token, self.request_timeout))
+        let listen = || std::env::var("BELLWETHER_LISTEN").ok().filter(|text| !text.is_empty());
+        let url = match (&self.sidecar, listen()) {
+            (Some(url), _) => url.clone(),
+            (None, Some(listen)) => listened_on(&listen)?,
+            (None, None) => DEFAULT_SIDECAR.to_owned(),
+        };
+        Ok(Client::new(url.parse()?, token, self.request_timeout))
     }
 }
 
@@ -404,6 +422,9 @@ pub enum InvalidConfig {
     /// The URL of `--sidecar`.
     #[error("--sidecar: {0}")]
     Sidecar(#[from] InvalidSidecarUrl),
+    /// The address of a sidecar that is to be asked.
+    #[error("BELLWETHER_LISTEN: '{0}' is not an address and port such as 127.0.0.1:4040")]
+    Listen(String),
     /// The file of `--token-file`.
     #[error("--token-file: cannot read the token from {}: {error}", shown(file))]
     TokenFile {

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::gate::Gate;
 use crate::metrics::Metrics;
-use connections::Connections;
+use connections::{Asking, Connections};
 use events::Events;
 
 mod access;
@@ -32,12 +32,14 @@ mod probes;
 mod query;
 mod resign;
 mod server;
+mod starting;
 
 pub use access::Access;
 pub use connections::raise_open_files;
 pub use elections::{Elections, Seat};
 pub use hold::Holds;
 pub use server::bind;
+pub use starting::answer_meanwhile;
 
 /// How large the body of a request may be, in bytes, and how long it may take.
 const MAX_BODY: usize = 4 * 1024;
@@ -135,6 +137,8 @@ async fn no_such_method() -> Response {
 
 /// The whole body of a request.
 async fn read_body(request: Request) -> Result<Bytes, Response> {
+    let asking = request.extensions().get::<Asking>().cloned();
+    let _waiting = asking.map(Asking::waits);
     let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body),

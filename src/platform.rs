@@ -28,7 +28,11 @@ impl std::fmt::Display for Shared {
 }
 
 /// By what such a place is known. Container engines set the last variable, as systemd does.
-const SHARED: [Shared; 8] = [
+const SHARED: [Shared; 9] = [
+    Shared::Variable(
+        "a command of another bellwether, which does not inherit its store",
+        "BELLWETHER_GUARD",
+    ),
     Shared::Variable("ECS", ecs::VARIABLE),
     Shared::Variable("ECS", "ECS_CONTAINER_METADATA_URI"),
     Shared::Variable("Kubernetes", kubernetes::SERVICE_HOST),

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -9,13 +11,14 @@ use tokio::sync::watch;
 
 use self::unwritten::Unwritten;
 use super::Failure;
+use super::init::within;
 use super::run::cannot_guard;
-use super::serve::{self, Sidecar};
+use super::serve::{self, Sidecar, Start};
 use super::signals::{Asked, Ending, Signals};
 use crate::candidate::Handle;
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::{OwnEnd, Supervisor};
-use crate::config::{CandidateArgs, InvalidConfig, StoreArgs};
+use crate::config::{CandidateArgs, ElectionConfig, InvalidConfig, StoreArgs};
 use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::election::duration;
 use crate::election::grace::Grace;
@@ -92,19 +95,38 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
-    let key = match args.key.as_str() {
-        "auto" => release::key(platform::here()).await,
-        key => Ok(key.to_owned()),
+    let mut signals = Signals::new()?;
+    let mut timed_out = Box::pin(after(args.timeout));
+    let key = tokio::select! {
+        biased;
+        signal = signals.end() => return Ok(signal.code()),
+        key = find_key(&args.key) => key?,
+        () = &mut timed_out => return Err(not_in_time(&args.key)),
     };
-    let key = key.map_err(InvalidConfig::from)?;
     let record = ElectionName::once(&key).map_err(InvalidConfig::from)?;
     let mut config = args.candidate.check(record.clone(), args.store)?;
     config.max_attempts = Some(args.max_attempts);
     if args.reset {
-        return reset::run(&config, args.timeout).await;
+        return tokio::select! {
+            signal = signals.end() => Ok(signal.code()),
+            reset = reset::run(&config, args.timeout) => reset,
+        };
     }
-    let mut signals = Signals::new()?;
-    let sidecar = Sidecar::start(&config, None, None).await?;
+    if args.timeout == Some(Duration::ZERO) {
+        return say_what_is_decided(&key, &config, args.max_attempts).await;
+    }
+    let started = tokio::select! {
+        biased;
+        started = Sidecar::start(&config, None, None, &mut signals) => started?,
+        () = &mut timed_out => return Err(not_in_time(&key)),
+    };
+    let sidecar = match started {
+        Start::Stands(sidecar) => *sidecar,
+        Start::Ends(signal) => {
+            tracing::info!(signal = signal.name, "shutting down");
+            return Ok(signal.code());
+        }
+    };
     let mut words = args.command.into_iter();
     let command = CommandSpec::new(words.next().unwrap_or_default(), words)
         .env("BELLWETHER_KEY", key.as_str());
@@ -120,7 +142,36 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         election: sidecar.election.clone(),
         waiting: Waiting::new(&sidecar.election),
     };
-    once.until_final(sidecar, supervisor, &mut signals, args.timeout, grace).await
+    once.until_final(sidecar, supervisor, &mut signals, timed_out.as_mut(), grace).await
+}
+
+async fn find_key(key: &str) -> Result<String, InvalidConfig> {
+    match key {
+        "auto" => Ok(release::key(platform::here()).await?),
+        key => Ok(key.to_owned()),
+    }
+}
+
+fn not_in_time(key: &str) -> Failure {
+    Failure::Undecided(format!(
+        "the work of key '{key}' was not done in time; see bellwether status"
+    ))
+}
+
+/// Without any time this instance does not stand: it only looks.
+async fn say_what_is_decided(
+    key: &str,
+    config: &ElectionConfig,
+    max_attempts: u32,
+) -> Result<u8, Failure> {
+    let patience = config.timing.call_timeout();
+    let store = config.store.open(patience, Arc::new(HostClock));
+    let found = within(&config.store.url, patience, store.observe(&config.election)).await?;
+    let outcome = found.and_then(|found| found.record.outcome);
+    match outcome.filter(|outcome| outcome.is_final(max_attempts)) {
+        Some(outcome) => Ok(say_final(key, *outcome)),
+        None => Err(not_in_time(key)),
+    }
 }
 
 /// The work of one key.
@@ -148,10 +199,9 @@ impl Once {
         mut sidecar: Sidecar,
         mut supervisor: Supervisor,
         signals: &mut Signals,
-        timeout: Option<Duration>,
+        mut timed_out: Pin<&mut impl Future<Output = ()>>,
         grace: Grace,
     ) -> Result<u8, Failure> {
-        let mut timed_out = std::pin::pin!(after(timeout));
         let end = loop {
             tokio::select! {
                 biased;
@@ -253,34 +303,32 @@ impl Once {
     }
 
     fn say(self, end: End) -> Result<u8, Failure> {
-        let key = self.key;
         match end {
-            End::Final(outcome) if outcome.succeeded => {
-                let Outcome { holder, term, finished, .. } = *outcome;
-                tracing::info!(key, holder, term, finished, "done");
-                Ok(0)
-            }
-            End::Final(outcome) => {
-                let Outcome { holder, term, finished, attempts, exit_code: code, stderr, .. } =
-                    *outcome;
-                tracing::error!(
-                    key,
-                    holder,
-                    term,
-                    finished,
-                    attempts,
-                    code,
-                    stderr,
-                    "failed for good; once --reset --key KEY allows it to be tried again"
-                );
-                Ok(code)
-            }
+            End::Final(outcome) => Ok(say_final(&self.key, *outcome)),
             End::Asked(signal) => Ok(signal.code()),
-            End::TimedOut => Err(Failure::Undecided(format!(
-                "the work of key '{key}' was not done in time; see bellwether status"
-            ))),
+            End::TimedOut => Err(not_in_time(&self.key)),
         }
     }
+}
+
+/// What became of the key, and the exit code.
+fn say_final(key: &str, outcome: Outcome) -> u8 {
+    let Outcome { holder, term, finished, attempts, exit_code: code, stderr, .. } = outcome;
+    if outcome.succeeded {
+        tracing::info!(key, holder, term, finished, "done");
+        return 0;
+    }
+    tracing::error!(
+        key,
+        holder,
+        term,
+        finished,
+        attempts,
+        code,
+        stderr,
+        "failed for good; once --reset --key KEY allows it to be tried again"
+    );
+    code
 }
 
 async fn after(timeout: Option<Duration>) {

@@ -22,6 +22,9 @@ use crate::host::Host;
 /// How often to ask a sidecar that does not know yet, or is not there yet. It is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
+/// The least time for a question, however little is left: the sidecar is on the same host.
+const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -77,7 +80,8 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         }
         Hold::Granted(stream) => {
             let mut words = args.command.into_iter();
-            let command = CommandSpec::new(words.next().unwrap_or_default(), words);
+            let command = CommandSpec::new(words.next().unwrap_or_default(), words)
+                .env("BELLWETHER_SIDECAR", client.url().to_string());
             lead(&client, command, *stream, signals, Grace::new(args.shutdown_grace)).await
         }
     }
@@ -88,7 +92,11 @@ async fn decided(client: &Client, wait: Duration) -> Result<Hold, Failure> {
     let give_up = HostClock::boot() + wait;
     let mut told = false;
     loop {
-        let undecided = match client.hold().await {
+        let left = give_up.since(HostClock::boot()).max(SHORTEST_QUESTION);
+        let Ok(asked) = tokio::time::timeout(left, client.hold()).await else {
+            return Err(not_within(client, wait));
+        };
+        let undecided = match asked {
             Ok(Hold::Refused(leader)) if leader.holder_identity.is_none() => {
                 let after = humantime::format_duration(wait);
                 Failure::Undecided(format!(
@@ -99,6 +107,7 @@ async fn decided(client: &Client, wait: Duration) -> Result<Hold, Failure> {
             }
             Ok(hold) => return Ok(hold),
             Err(error @ ClientError::Unreachable { .. }) => Failure::Unavailable(error.to_string()),
+            Err(error @ ClientError::Busy { .. }) => Failure::Undecided(error.to_string()),
             Err(error @ ClientError::Refused { .. }) => {
                 return Err(Failure::Unavailable(error.to_string()));
             }
@@ -115,6 +124,12 @@ async fn decided(client: &Client, wait: Duration) -> Result<Hold, Failure> {
         }
         tokio::time::sleep(ASK_AGAIN.min(left)).await;
     }
+}
+
+fn not_within(client: &Client, wait: Duration) -> Failure {
+    let after = humantime::format_duration(wait);
+    let error = client.unreachable(format!("no answer within {after}, and nothing was run"));
+    Failure::Unavailable(error.to_string())
 }
 
 /// Runs the command for as long as the sidecar says that this instance leads.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 
 use super::Failure;
-use super::serve::{self, Listen, Sidecar};
+use super::serve::{self, Listen, Sidecar, Start};
 use super::signals::{Asked, Ending, Signals};
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::Supervisor;
@@ -40,10 +40,16 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let listen = args.listen.map(|address| Listen { address, token });
     let mut signals = Signals::new()?;
     let grace = config.shutdown_grace;
-    let mut sidecar = Sidecar::start(&config, listen, gate).await?;
+    let mut sidecar = match Sidecar::start(&config, listen, gate, &mut signals).await? {
+        Start::Stands(sidecar) => *sidecar,
+        Start::Ends(signal) => return Ok(serve::ended_while_starting(signal)),
+    };
     let mut words = args.command.into_iter();
     let program = words.next().unwrap_or_default();
-    let command = CommandSpec::new(program, words);
+    let mut command = CommandSpec::new(program, words);
+    if let Some(url) = &sidecar.url {
+        command = command.env("BELLWETHER_SIDECAR", url);
+    }
     let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace.of_work());
 
     let mut ending = None;

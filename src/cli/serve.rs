@@ -1,5 +1,6 @@
 //! `bellwether serve`: the sidecar.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +45,10 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     http::raise_open_files(1 + config.others.len());
     let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
     let mut signals = Signals::new()?;
-    let mut sidecar = Sidecar::start(&config, Some(listen), gate).await?;
+    let mut sidecar = match Sidecar::start(&config, Some(listen), gate, &mut signals).await? {
+        Start::Stands(sidecar) => *sidecar,
+        Start::Ends(signal) => return Ok(ended_while_starting(signal)),
+    };
     let mut hooks = beside::Running::new(hooks);
     sidecar.elections().try_for_each(|election| hooks.attend(election))?;
 
@@ -68,11 +72,27 @@ pub(super) struct Listen {
     pub(super) token: Option<String>,
 }
 
+/// What came of a start.
+pub(super) enum Start {
+    /// It stands.
+    Stands(Box<Sidecar>),
+    /// A signal asked it to end before it did: nothing is to be freed.
+    Ends(Ending),
+}
+
+/// There is nothing to leave in order.
+pub(super) fn ended_while_starting(signal: Ending) -> u8 {
+    tracing::info!(signal = signal.name, "shutting down");
+    0
+}
+
 /// Who stands, in one election or several, and the answers of it.
 pub(super) struct Sidecar {
     /// The election that was named first, of `run` and `once` the only one.
     pub(super) election: Handle,
     others: Vec<Handle>,
+    /// Where it answers, if it does.
+    pub(super) url: Option<String>,
     drivers: JoinSet<()>,
     /// Who watches whether this process was copied, for as long as this exists.
     _copies: JoinSet<()>,
@@ -80,11 +100,13 @@ pub(super) struct Sidecar {
 
 impl Sidecar {
     /// Takes the address, opens the store and stands. Nothing is opened if the address is taken.
+    /// Meanwhile it answers that it is starting, and obeys signals.
     pub(super) async fn start(
         config: &ElectionConfig,
         listen: Option<Listen>,
         gate: Option<(Checks, Rules)>,
-    ) -> Result<Self, Failure> {
+        signals: &mut Signals,
+    ) -> Result<Start, Failure> {
         let (address, token) = match listen {
             Some(Listen { address, token }) => (Some(address), token),
             None => (None, None),
@@ -94,7 +116,12 @@ impl Sidecar {
             None => None,
         };
         let url = listener.as_ref().map(|(_, address)| format!("http://{address}"));
-        let candidates = Candidates::prepare(config, gate).await?;
+        let candidates = tokio::select! {
+            biased;
+            signal = signals.end() => return Ok(Start::Ends(signal)),
+            candidates = Candidates::prepare(config, gate) => candidates?,
+            never = answer_meanwhile(listener.as_ref()) => match never {},
+        };
         let (election, driver) = candidates.stand(&config.election, url.clone())?;
         let mut drivers = JoinSet::new();
         drivers.spawn(driver.run());
@@ -118,7 +145,7 @@ impl Sidecar {
         let mut watches = JoinSet::new();
         let elections = std::iter::once(&election).chain(&others).cloned().collect();
         watches.spawn(copies::watch(elections, config.timing.retry_period()));
-        Ok(Self { election, others, drivers, _copies: watches })
+        Ok(Start::Stands(Box::new(Self { election, others, url, drivers, _copies: watches })))
     }
 
     /// All elections, in the order in which they were named.
@@ -137,6 +164,13 @@ impl Sidecar {
     pub(super) async fn left(&mut self) {
         // A driver that panicked has left as well; with `panic = "abort"` there is none.
         while self.drivers.join_next().await.is_some() {}
+    }
+}
+
+async fn answer_meanwhile(listener: Option<&(TcpListener, SocketAddr)>) -> Infallible {
+    match listener {
+        Some((listener, _)) => http::answer_meanwhile(listener).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -82,6 +82,11 @@ impl Sources {
         Self(args.filter_map(from_variable).collect())
     }
 
+    /// Whether the value of this flag came from its variable.
+    pub(super) fn come_from_variable(&self, flag: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == flag)
+    }
+
     /// The text with the variable for each flag whose value came from one.
     pub(super) fn named(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (flag, variable)| replace(&text, flag, variable))
@@ -114,6 +119,21 @@ pub(super) fn strangers(command: &Command) -> Strangers {
     let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
     find_strangers(&known(command), names)
+}
+
+/// The settings of this process, which commands that it runs do not inherit: the store's URL, which
+/// may hold a password, the address that is taken already. What a sidecar tells its commands, and
+/// where it is, they keep.
+pub(super) fn hidden(command: &Command) -> Vec<String> {
+    const KEPT: [&str; 5] = [
+        "BELLWETHER_ELECTION",
+        "BELLWETHER_IDENTITY",
+        "BELLWETHER_KEY",
+        "BELLWETHER_NAMESPACE",
+        "BELLWETHER_SIDECAR",
+    ];
+    let kept = |name: &String| KEPT.iter().chain(&TOLD_TO_CHILDREN).any(|kept| kept == name);
+    known(command).into_iter().filter(|name| !kept(name)).collect()
 }
 
 fn known(command: &Command) -> BTreeSet<String> {

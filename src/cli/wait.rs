@@ -18,6 +18,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// connection is dead.
 const LONGEST_QUESTION: Duration = Duration::from_secs(30);
 
+/// The least time for a question, however little is left.
+const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -43,12 +46,17 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let give_up = HostClock::boot() + args.timeout;
     loop {
         let left = give_up.since(HostClock::boot());
-        let asked =
-            if args.leading { leads(&client, left).await } else { is_decided(&client).await };
-        let why = match asked {
+        let asking = async {
+            if args.leading { leads(&client, left).await } else { is_decided(&client).await }
+        };
+        let asked = tokio::time::timeout(left.max(SHORTEST_QUESTION), asking).await;
+        let why = match asked.unwrap_or_else(|_| Ok(Some("the sidecar does not answer".to_owned())))
+        {
             Ok(None) => return Ok(0),
             Ok(Some(why)) => why,
-            Err(error @ ClientError::Unreachable { .. }) => error.to_string(),
+            Err(error @ (ClientError::Unreachable { .. } | ClientError::Busy { .. })) => {
+                error.to_string()
+            }
             Err(error @ ClientError::Refused { .. }) => {
                 return Err(Failure::Unavailable(error.to_string()));
             }
@@ -76,7 +84,7 @@ async fn is_decided(client: &Client) -> Result<Option<String>, ClientError> {
     let answer = client.get("/ready").await?;
     match answer.status {
         StatusCode::OK => Ok(None),
-        StatusCode::SERVICE_UNAVAILABLE => Ok(Some(answer.words())),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Ok(Some(answer.words())),
         _ => Err(client.refused(answer.words())),
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, set_child_subreaper};
@@ -22,6 +22,15 @@ use crate::host::Host;
 
 /// The variable that marks a command's processes as those of one guard.
 pub const MARK: &str = "BELLWETHER_GUARD";
+
+/// The variables that commands do not inherit: settings of this process.
+static HIDDEN: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Hides variables from all commands that are started from now on.
+pub fn hide_from_commands(names: Vec<String>) {
+    // Set once, at the start of the program.
+    let _ = HIDDEN.set(names);
+}
 
 /// How long a guard that was late and was continued has to do its work before it is killed, if it
 /// is stopped again.
@@ -234,7 +243,11 @@ impl Group {
             .arg0(guard::NAME)
             .args([guard::SUBCOMMAND, "--"])
             .arg(&spec.program)
-            .args(&spec.args)
+            .args(&spec.args);
+        for name in HIDDEN.get().into_iter().flatten() {
+            command.env_remove(name);
+        }
+        command
             .envs(spec.env.iter().map(|(name, value)| (name, value)))
             .env(MARK, &mark)
             .stdin(Stdio::from(theirs))

@@ -34,7 +34,10 @@ const MAX_KEY: usize = 255;
 
 /// Why a text is not the key of work that is done once.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a key: use 1 to 255 bytes without spaces or control characters")]
+#[error(
+    "'{0}' is not a key: use 1 to 255 bytes without spaces or control characters, and without a '/' at \
+     the beginning or the end, which is what a failed $(…) leaves"
+)]
 pub struct InvalidKey(String);
 
 impl ElectionName {
@@ -43,14 +46,17 @@ impl ElectionName {
     ///
     /// # Errors
     ///
-    /// When the key is empty, longer than 255 bytes, or not printable on one line.
+    /// When the key is empty, longer than 255 bytes, not printable on one line, or torn at a slash.
     pub fn once(key: &str) -> Result<Self, InvalidKey> {
+        // Of `$(release)/migrate` the second half is left where the first one failed.
+        let whole = !key.starts_with('/') && !key.ends_with('/');
+        Self::once_stored(key).filter(|_| whole).ok_or_else(|| InvalidKey(text::given(key)))
+    }
+
+    fn once_stored(key: &str) -> Option<Self> {
         let printable = text::is_line(key) && !key.chars().any(char::is_whitespace);
-        if (1..=MAX_KEY).contains(&key.len()) && printable {
-            Ok(Self(format!("{ONCE}{key}")))
-        } else {
-            Err(InvalidKey(text::given(key)))
-        }
+        let valid = (1..=MAX_KEY).contains(&key.len()) && printable;
+        valid.then(|| Self(format!("{ONCE}{key}")))
     }
 
     /// The name of this record in a store that several namespaces share. Two of different namespaces
@@ -87,7 +93,7 @@ impl ElectionName {
 
     fn alone(text: &str) -> Option<Self> {
         match text.strip_prefix(ONCE) {
-            Some(key) => Self::once(key).ok(),
+            Some(key) => Self::once_stored(key),
             None => text.parse().ok(),
         }
     }
@@ -303,7 +309,7 @@ mod tests {
         assert!(record.as_str().parse::<ElectionName>().is_err());
         let election = ElectionName::from_store("default").unwrap();
         assert_eq!(election.once_key(), None);
-        for bad in ["", "a b", "a\nb", &"x".repeat(256)] {
+        for bad in ["", "a b", "a\nb", "/", "/migrate", "v1/", &"x".repeat(256)] {
             assert!(ElectionName::once(bad).unwrap_err().to_string().contains("is not a key"));
         }
     }

@@ -4,7 +4,6 @@
 //! the host, too, and must not: it gives itself away by its `Origin`, or, if its name was made to
 //! point here, by the `Host` that it believes to talk to.
 
-use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -12,8 +11,22 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use subtle::ConstantTimeEq as _;
 
 use super::{App, problem};
+
+/// What proxies add. Whoever asked a proxy on this host may be on any other.
+const FORWARDED: [&str; 9] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-real-ip",
+    "x-envoy-external-address",
+];
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +51,12 @@ impl Access {
         }
         let bearer = headers.get(header::AUTHORIZATION).and_then(bearer);
         if let (Some(token), Some(bearer)) = (&self.token, bearer)
-            && same(token.as_bytes(), bearer)
+            && bool::from(token.as_bytes().ct_eq(bearer))
         {
             return Ok(());
         }
-        if !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
+        let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+        if forwarded || !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
             return Err(if self.token.is_some() { Refusal::Token } else { Refusal::OtherHost });
         }
         match headers.get(header::HOST) {
@@ -125,13 +139,6 @@ fn bearer(header: &HeaderValue) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-/// Compares in a time that tells nothing about where the first difference is, only about lengths.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    let pairs = one.iter().zip(other);
-    let differences = pairs.fold(0, |found, (a, b)| black_box(found | (a ^ b)));
-    one.len() == other.len() && black_box(differences) == 0
-}
-
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -166,6 +173,18 @@ mod tests {
         for peer in ["10.0.0.5", "192.168.0.1", "::ffff:10.0.0.7"] {
             let refused = checked(&access, peer, &[("host", "127.0.0.1:4040")]);
             assert_eq!(refused, Some(Refusal::OtherHost), "{peer}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_on_this_host_forwards_is_not_of_this_host() {
+        for name in FORWARDED {
+            let headers = [("host", "127.0.0.1:4040"), (name, "10.0.0.9")];
+            let refused = checked(&access(None), "127.0.0.1", &headers);
+            assert_eq!(refused, Some(Refusal::OtherHost), "{name}");
+            let bearer = format!("Bearer {TOKEN}");
+            let with_token = [&headers[..], &[("authorization", bearer.as_str())]].concat();
+            assert_eq!(checked(&access(Some(TOKEN)), "127.0.0.1", &with_token), None, "{name}");
         }
     }
 

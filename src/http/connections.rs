@@ -172,6 +172,11 @@ impl Connection {
         self.0.leave.notified().await;
     }
 
+    /// For whoever reads the body of a request.
+    pub(super) fn asking(&self) -> Asking {
+        Asking(Arc::clone(&self.0))
+    }
+
     /// From the head of a request to the end of its answer, a connection is busy.
     pub(super) fn answering(&self) -> Answering {
         self.0.is_busy();
@@ -185,6 +190,28 @@ impl Drop for Connection {
         self.0.is_busy();
         let mut open = self.0.all.open();
         open.count = open.count.saturating_sub(1);
+    }
+}
+
+/// A request on a connection.
+#[derive(Clone)]
+pub(super) struct Asking(Arc<Place>);
+
+impl Asking {
+    /// The connection waits for its client, and is quiet until this is dropped: clients that are slow
+    /// to send what they announced are put out like those that are slow to announce it.
+    pub(super) fn waits(self) -> Waiting {
+        self.0.is_quiet();
+        Waiting(self.0)
+    }
+}
+
+/// A connection that waits for the body of a request.
+pub(super) struct Waiting(Arc<Place>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.is_busy();
     }
 }
 
@@ -258,6 +285,18 @@ mod tests {
         drop(answers);
         assert!(all.enter().is_some());
         assert!(is_put_out(&a).await);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_slow_to_send_a_body_makes_room() {
+        let all = Connections::limited_to(2);
+        let [slow, busy] = [(); 2].map(|()| all.enter().unwrap());
+        let _answers = [slow.answering(), busy.answering()];
+        let waiting = slow.asking().waits();
+        assert!(all.enter().is_some());
+        assert!(is_put_out(&slow).await);
+        drop(waiting);
+        assert!(!all.put_one_out() || !is_put_out(&busy).await);
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ struct Probe {
     gate: Option<&'static str>,
 }
 
-fn probe(outcome: Result<(), String>, gate: Option<&'static str>) -> Response {
+pub(super) fn probe(outcome: Result<(), String>, gate: Option<&'static str>) -> Response {
     let reason = outcome.err();
     let ok = reason.is_none();
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

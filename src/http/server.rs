@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,14 +22,19 @@ use super::access::Peer;
 use super::connections::{Answer, Connection};
 use super::{App, busy, router};
 
-/// How long a client may take to send the head of a request, and be idle before it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take to send the head of its first request.
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may be idle between requests, and a later head may take. Clients that keep
+/// connections, and meters that ask every 15 or 30 seconds, come back within it; where there is no
+/// room for it, a quiet connection goes earlier.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How large the head of a request may be, in bytes. hyper's least.
-const MAX_HEAD: usize = 8 * 1024;
+pub(super) const MAX_HEAD: usize = 8 * 1024;
 
 /// After a failed `accept` (no file descriptor left, say): the pause before the next.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections at once that are only told that there is no room, and how long each has to hear it.
 /// Beyond them they are closed without a word.
@@ -72,8 +78,11 @@ pub(super) async fn serve(listener: TcpListener, app: App) {
 async fn answer(stream: TcpStream, peer: Peer, router: Router, connection: Connection) {
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
+    let has_asked = AtomicBool::new(false);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        has_asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(connection.asking());
         let (answering, response) = (connection.answering(), router.call(request));
         async {
             let response: Response = response.await?;
@@ -82,14 +91,23 @@ async fn answer(stream: TcpStream, peer: Peer, router: Router, connection: Conne
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         result = served => if let Err(error) = result {
             tracing::trace!(%error, "a connection ended early");
         },
+        () = asks_nothing(&has_asked) => tracing::trace!("a connection asked nothing in time"),
         () = connection.put_out() => tracing::trace!("a quiet connection made room for another"),
+    }
+}
+
+/// Waits until the time for the first head is over; for ever, if it came.
+async fn asks_nothing(has_asked: &AtomicBool) {
+    tokio::time::sleep(HEAD_TIMEOUT).await;
+    if has_asked.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }
 

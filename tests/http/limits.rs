@@ -137,3 +137,32 @@ fn when_all_are_busy_the_next_is_told_so() {
     drop((streams, holds));
     eventually("it answers again", || sidecar.get("/leader").filter(|a| a.status == 200));
 }
+
+#[test]
+fn bodies_that_do_not_come_keep_nobody_from_an_answer() {
+    let pasture = Pasture::new();
+    let sidecar = with_few_files(&pasture, "a");
+    let head = "POST /resign HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
+    let _slow: Vec<_> = (0..2 * CONNECTIONS).map(|_| open(&sidecar, head)).collect();
+    for _ in 0..20 {
+        assert_eq!(sidecar.status("/livez"), 200);
+    }
+}
+
+#[test]
+fn a_connection_is_kept_for_longer_than_between_two_questions() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture);
+    let ask = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = open(&sidecar, ask);
+    let answered = |stream: &mut TcpStream| {
+        let mut said = [0; 1024];
+        let read = stream.read(&mut said).unwrap();
+        assert!(said[..read].starts_with(b"HTTP/1.1 200"), "{}", read);
+    };
+    answered(&mut stream);
+    // Longer than the time for a first head.
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    stream.write_all(ask.as_bytes()).unwrap();
+    answered(&mut stream);
+}

@@ -13,6 +13,7 @@
 mod support;
 
 mod access;
+mod beside;
 mod commands;
 mod holds;
 mod questions;

@@ -63,7 +63,8 @@ fn on_ecs_it_is_the_arn_of_the_task() {
     ]);
     assert_eq!(identity, ARN);
     assert_eq!((&line["from"], &line["definition"]), (&"ECS task".into(), &"web:7".into()));
-    assert_eq!((ecs.asked(), ec2.asked()), (vec![TASK.to_owned()], vec![]));
+    // For the name and for the cluster.
+    assert_eq!((ecs.asked(), ec2.asked()), (vec![TASK.to_owned(); 2], vec![]));
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn a_name_that_was_given_is_not_looked_up() {
     command.env(ECS, ecs.ecs());
     let sidecar = Sidecar::start_as("chosen", &pasture.store(), &[], command);
     assert_eq!(sidecar.leader().body["identity"], "chosen");
-    assert_eq!(ecs.asked(), NOTHING);
+    assert_eq!(ecs.asked(), [TASK], "for the cluster, of which the record tells");
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn a_start_is_not_held_up_by_a_service_that_does_not_answer() {
     let service = Service::start(&[(TASK, Reply::Never)]);
     let (identity, line) = of_serve(&[(ECS, &service.ecs())]);
     assert_eq!((identity, &line["from"]), (identity::hostname(), &"host name".into()));
-    assert_eq!(service.asked(), [TASK]);
+    assert_eq!(service.asked(), [TASK, TASK], "for the name and for the cluster");
 }
 
 /// The same in this process, where more of it can be tried.

@@ -22,3 +22,4 @@ mod hooks;
 mod identity;
 mod namespace;
 mod service;
+mod starts;

@@ -1,0 +1,61 @@
+//! What is answered while the sidecar starts: that it lives, and why it has not started. A store that
+//! is mute must not keep a probe from its answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::busy;
+use super::probes::probe;
+use super::server::{ACCEPT_PAUSE, HEAD_TIMEOUT, MAX_HEAD};
+
+/// Connections at once. Each gets one answer, and has [`HEAD_TIMEOUT`] for it.
+const MAX_CONNECTIONS: usize = 64;
+
+/// What is waited for.
+const REASON: &str = "starting: the store has not answered yet, or the platform has not said who \
+                      this is";
+
+/// Answers until it is dropped.
+pub async fn answer_meanwhile(listener: &TcpListener) -> Infallible {
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(HEAD_TIMEOUT, answer(stream)).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// One answer: the next one is that of a sidecar that has started.
+async fn answer(stream: TcpStream) -> Result<(), hyper::Error> {
+    let service = service_fn(|request: hyper::Request<_>| {
+        let response = response(request.uri().path());
+        drop::<hyper::Request<hyper::body::Incoming>>(request);
+        async { Ok::<Response<Body>, Infallible>(response) }
+    });
+    let builder = &mut http1::Builder::new();
+    let builder = builder.keep_alive(false).max_buf_size(MAX_HEAD);
+    builder.serve_connection(TokioIo::new(stream), service).await
+}
+
+fn response(path: &str) -> Response {
+    match path.rsplit('/').next() {
+        Some("livez") => probe(Ok(()), None),
+        Some("started" | "ready") => probe(Err(REASON.to_owned()), None),
+        _ => busy(REASON),
+    }
+}
