@@ -54,10 +54,22 @@ impl Timer for Alarm {
         while HostClock.now().boot < at {
             if self.set(at).is_err() {
                 // Cannot happen to a valid time on an open timer; a coarse timer is still a timer.
-                tokio::time::sleep(at.since(HostClock.now().boot)).await;
+                Sleep.until(at).await;
             } else if let Ok(mut ready) = self.0.readable().await {
                 ready.clear_ready();
             }
+        }
+    }
+}
+
+/// A timer that takes no descriptor, but stops in suspend: for what may come late.
+#[derive(Clone, Copy, Debug)]
+pub struct Sleep;
+
+impl Timer for Sleep {
+    async fn until(&mut self, at: BootTime) {
+        while HostClock.now().boot < at {
+            tokio::time::sleep(at.since(HostClock.now().boot)).await;
         }
     }
 }

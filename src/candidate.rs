@@ -25,9 +25,13 @@ use crate::identity;
 use crate::metrics::{Metrics, Verb};
 use crate::store::{Hint, Hints, Store, StoreError};
 
+mod gate;
 mod health;
+mod hold;
 
+pub use gate::obey;
 pub use health::Health;
+pub use hold::Hold;
 
 /// Requests that can wait for the driver. More than this many at once are a caller's mistake, and
 /// they wait.

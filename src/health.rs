@@ -1,14 +1,12 @@
 //! Asks the application beside this sidecar how it is, and keeps the gate accordingly.
 //!
-//! One task asks; one task for each election hands on what the gate says, so that an election which
-//! is stuck delays no other. The gate that they share closes by the clock: a task that asks no more
+//! One task asks. The gate that all elections share closes by the clock: a task that asks no more
 //! keeps nothing open.
 
 use std::io;
 
 use crate::alarm::{Alarm, Timer};
-use crate::candidate::Handle;
-use crate::election::clock::{BootTime, HostClock};
+use crate::election::clock::HostClock;
 use crate::gate::{Gate, Heard, Keeper, Outcome, Rules};
 use crate::metrics::Metrics;
 use metrics::Failures;
@@ -121,45 +119,5 @@ fn report(heard: Heard, outcome: &Outcome, wrote: Option<&str>) {
         Heard::Closed => {
             tracing::warn!(why, wrote, "the gate is closed: the application is not healthy");
         }
-    }
-}
-
-/// Hands on to one election, which was begun behind a closed gate, what the gate says.
-///
-/// # Errors
-///
-/// When the system has no timer to spare.
-pub fn obey(mut gate: Gate, election: Handle) -> io::Result<impl Future<Output = ()>> {
-    let mut alarm = Alarm::new()?;
-    Ok(async move {
-        let (mut told, mut kept) = (false, true);
-        loop {
-            // Whoever asks no more says nothing more, whatever was said last.
-            let open = kept && gate.is_open(HostClock::boot());
-            if open != told {
-                election.set_gate(open).await;
-                told = open;
-            }
-            if !kept {
-                return;
-            }
-            let closes_at = gate.open_until().filter(|_| open);
-            tokio::select! {
-                biased;
-                heard = gate.changed() => kept = heard,
-                () = at(&mut alarm, closes_at) => tracing::warn!(
-                    election = %election.election(),
-                    "the gate is closed: nothing was heard of the application's health in time"
-                ),
-            }
-        }
-    })
-}
-
-/// Never, if there is no such time.
-async fn at(alarm: &mut Alarm, time: Option<BootTime>) {
-    match time {
-        Some(time) => alarm.until(time).await,
-        None => std::future::pending().await,
     }
 }

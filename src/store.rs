@@ -12,14 +12,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use tokio::sync::watch;
-
 use crate::election::clock::Clock;
-use crate::election::continuity::ServiceTime;
-use crate::election::elector::Swapped;
-use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Term, Version};
-use crate::election::text;
+use crate::election::lease::Namespace;
 use dynamodb::DynamoDbStore;
 use kubernetes::KubernetesStore;
 use namespaced::Namespaced;
@@ -27,6 +21,7 @@ use postgres::PostgresStore;
 use sqlite::SqliteStore;
 
 pub mod aws;
+mod contract;
 pub mod dynamodb;
 pub mod kubernetes;
 pub mod memory;
@@ -35,74 +30,7 @@ pub mod postgres;
 mod service_clock;
 pub mod sqlite;
 
-/// Keeps lease records.
-///
-/// # Cancellation
-///
-/// Every call is given a deadline by its caller, which drops the future when it passes. A dropped
-/// [`Store::swap`] may still be applied later, once, if the record is then still as expected. A
-/// store must not let such a call block the next one: it sets aside whatever the call was using.
-///
-/// # One attempt
-///
-/// A call is one attempt. Retries belong to the elector: a driver that repeats a swap by itself
-/// makes it fail against its own first success.
-#[async_trait]
-pub trait Store: Send + Sync + fmt::Debug {
-    /// Creates what is missing (a file, a table) or checks what is there. Idempotent, and safe
-    /// when many run it at once.
-    ///
-    /// # Errors
-    ///
-    /// As for every call: see [`StoreError`].
-    async fn init(&self) -> Result<(), StoreError>;
-
-    /// Reads the record of an election.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`]. A record of a shape that this version does not know is
-    /// [`StoreError::Misconfigured`]; it is left as it is. What is read is handed on
-    /// [`LeaseRecord::checked`].
-    async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError>;
-
-    /// Replaces the record if its version is `expected`, or creates it if `expected` is none and
-    /// there is no record. The write is durable before it is reported as won.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`]. After [`StoreError::Unavailable`] the write may have been applied.
-    async fn swap(
-        &self,
-        election: &ElectionName,
-        expected: Option<&Version>,
-        record: &LeaseRecord,
-    ) -> Result<Swapped, StoreError>;
-
-    /// Every record, for people. Creates nothing.
-    ///
-    /// # Errors
-    ///
-    /// See [`StoreError`]. A record that cannot be read is none: see [`Listing::unreadable`].
-    async fn list(&self) -> Result<Listing, StoreError>;
-
-    /// The time that the service told last, with whichever answer, if it tells it. It decides
-    /// nothing about a lease: it shows a boot clock that stood still.
-    fn service_time(&self) -> Option<ServiceTime>;
-
-    /// Hints that the record of an election may have changed. Hints may come late, for nothing, or
-    /// never; whoever relies on one also looks from time to time.
-    fn hints(&self, election: &ElectionName) -> Hints;
-}
-
-/// Every record of a store.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// Those that can be read, in the order of their names.
-    pub records: Vec<(ElectionName, Observed)>,
-    /// The others: what the store calls them, and what is wrong with each.
-    pub unreadable: Vec<(String, StoreError)>,
-}
+pub use contract::{Bell, Hint, Hints, Listing, Store, StoreError};
 
 /// Which store, and where.
 #[derive(Clone, Debug)]
@@ -276,80 +204,6 @@ pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dy
             let store = SqliteStore::new(path.clone(), patience.mul_f64(0.8), clock);
             Arc::new(if *create_folder { store.creating_folder() } else { store })
         }
-    }
-}
-
-/// Why a call to a store failed: the two decisions that a caller can make.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// It may work the next time. A write may have been applied.
-    #[error("{}", text::message(.0))]
-    Unavailable(String),
-    /// It will not work until a person does what the message says.
-    #[error("{}", text::message(.0))]
-    Misconfigured(String),
-}
-
-/// What a store pushes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hint {
-    /// The record may have changed.
-    Changed,
-    /// The holder of a term vacated the lease, and the record has no outcome. Spares a look.
-    Vacated {
-        /// The term.
-        term: Term,
-        /// The version of the record since.
-        version: Version,
-    },
-}
-
-/// A receiver of push hints. Keeps the latest that arrives while nobody waits.
-#[derive(Debug)]
-pub struct Hints(Option<watch::Receiver<Hint>>);
-
-impl Hints {
-    /// Hints that never come.
-    pub fn never() -> Self {
-        Self(None)
-    }
-
-    /// Waits for the next hint, or for ever. Safe to cancel.
-    pub async fn next(&mut self) -> Hint {
-        if let Some(receiver) = &mut self.0
-            && receiver.changed().await.is_ok()
-        {
-            return receiver.borrow_and_update().clone();
-        }
-        self.0 = None;
-        std::future::pending().await
-    }
-}
-
-/// The sending side of [`Hints`].
-#[derive(Debug)]
-pub struct Bell(watch::Sender<Hint>);
-
-impl Default for Bell {
-    fn default() -> Self {
-        Self(watch::Sender::new(Hint::Changed))
-    }
-}
-
-impl Bell {
-    /// Hints that arrive from now on.
-    pub fn hints(&self) -> Hints {
-        Hints(Some(self.0.subscribe()))
-    }
-
-    /// Waits until no [`Hints`] are left.
-    pub async fn unheard(&self) {
-        self.0.closed().await;
-    }
-
-    /// Tells everybody who listens.
-    pub fn ring(&self, hint: Hint) {
-        self.0.send_replace(hint);
     }
 }
 

@@ -4,7 +4,8 @@ use tokio::task::JoinSet;
 
 use super::Failure;
 use super::serve::no_timer;
-use crate::candidate::Handle;
+use crate::alarm::Alarm;
+use crate::candidate::{self, Handle};
 use crate::election::clock::{BootTime, HostClock};
 use crate::gate::{Gate, Rules};
 use crate::health::{self, Checks};
@@ -25,9 +26,8 @@ pub(super) fn watch(
 /// Has an election that was begun behind the gate obey it.
 pub(super) fn obey(gate: Option<&Gate>, election: &Handle) -> Result<(), Failure> {
     if let Some(gate) = gate {
-        tokio::spawn(
-            health::obey(gate.clone(), election.clone()).map_err(|error| no_timer(&error))?,
-        );
+        let alarm = Alarm::new().map_err(|error| no_timer(&error))?;
+        tokio::spawn(candidate::obey(gate.clone(), election.clone(), alarm));
     }
     Ok(())
 }

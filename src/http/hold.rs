@@ -1,10 +1,8 @@
 //! `POST /hold`: leader-only work in another process, which the sidecar knows of.
 //!
-//! The record is not vacated as long as the connection lives. At its other end is a process that
-//! ends the work by the deadlines that it is told, and that closes the connection when the work is
-//! gone. One that does not is waited for as long as the grace lasts; then the lease runs out.
+//! [`Hold`] is what goes on here; the other end hears of it as lines of JSON, and ends it by closing
+//! the connection.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,15 +13,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Bytes, Frame};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::access::Permitted;
 use super::{App, Seat, leader, problem, read_body};
-use crate::candidate::Work;
-use crate::election::clock::BootTime;
+use crate::alarm::Sleep;
+use crate::candidate::Hold;
 use crate::election::grace::Grace;
-use crate::election::leadership::Leadership;
-use crate::election::order::{Charge, Order};
 use crate::hold::HoldLine;
 use crate::host::Host;
 
@@ -76,126 +72,44 @@ pub(super) async fn hold(
             return problem(StatusCode::INTERNAL_SERVER_ERROR, &words);
         }
     };
-    // First announce the work, then look once more: in this order the record cannot be vacated
-    // between the look and the start.
-    let work = seat.election.begin_work();
-    let mut view = seat.election.watch();
-    let seen = view.borrow_and_update().clone();
-    let now = seat.election.now();
-    let Some(tenure) = seen.leading(now).cloned() else {
-        drop(permit);
-        return leader::answer(&app, &seat, &seen, now, Duration::ZERO);
-    };
-    tracing::info!(target: "bellwether::ordinary", term = tenure.term, "a hold begins");
-    let (lines, stream) = mpsc::channel(1);
     let clock = host.clock().to_owned();
-    let charge = Charge::new(tenure, seat.holds.grace.of_work());
-    let (overdue_at, given_up, work) = (None, false, Some(work));
-    let hold = Hold { seat, view, charge, clock, lines, overdue_at, given_up, work, permit };
-    tokio::spawn(hold.run());
+    let (hold, lines) = match Hold::begin(seat.election.clone(), seat.holds.grace, clock, Sleep) {
+        Ok(begun) => begun,
+        Err(seen) => {
+            drop(permit);
+            return leader::answer(&app, &seat, &seen, seat.election.now(), Duration::ZERO);
+        }
+    };
+    let term = hold.term();
+    tracing::info!(target: "bellwether::ordinary", term, "a hold begins");
+    tokio::spawn(async move {
+        hold.run().await;
+        drop(permit);
+        tracing::info!(target: "bellwether::ordinary", term, "a hold has ended");
+    });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    (headers, Body::new(Stream(stream))).into_response()
+    (headers, Body::new(Stream(lines))).into_response()
 }
 
 /// The lines of one hold, on their way to the connection.
-struct Stream(mpsc::Receiver<Bytes>);
+struct Stream(mpsc::Receiver<HoldLine>);
 
 impl hyper::body::Body for Stream {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = serde_json::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.get_mut().0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
-    }
-}
-
-/// One hold.
-struct Hold {
-    seat: Seat,
-    view: watch::Receiver<Leadership>,
-    charge: Charge,
-    clock: String,
-    /// Closed when the connection ends.
-    lines: mpsc::Sender<Bytes>,
-    /// When the work, which had to end, is not waited for any longer.
-    overdue_at: Option<BootTime>,
-    /// The election has been told that it is overdue.
-    given_up: bool,
-    work: Option<Work>,
-    permit: OwnedSemaphorePermit,
-}
-
-impl Hold {
-    /// Tells every change until the connection ends. Never waits for the other end to read: what
-    /// it would have read meanwhile is replaced by what is true then.
-    async fn run(mut self) {
-        let mut said = None;
-        loop {
-            let order = self.order();
-            let wait = self.overdue().await;
-            tokio::select! {
-                biased;
-                () = self.lines.closed() => break,
-                room = self.lines.reserve(), if said != Some(order) => {
-                    let text = serde_json::to_vec(&self.line(order));
-                    let (Ok(room), Ok(mut text)) = (room, text) else { break };
-                    text.push(b'\n');
-                    room.send(text.into());
-                    said = Some(order);
-                }
-                changed = self.view.changed() => if changed.is_err() {
-                    // The election is over, and this process about to end.
-                    self.lines.closed().await;
-                    break;
-                },
-                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
-            }
-        }
-        drop(self.permit);
-        let term = self.charge.tenure().term;
-        tracing::info!(target: "bellwether::ordinary", term, "a hold has ended");
-    }
-
-    /// What the work is to do now.
-    fn order(&mut self) -> Order {
-        let now = self.seat.election.now();
-        let order = self.charge.order(&self.view.borrow_and_update(), now);
-        if let Order::End { .. } = order {
-            self.overdue_at.get_or_insert(now + self.seat.holds.grace.until_work_is_overdue());
-        }
-        order
-    }
-
-    fn line(&self, order: Order) -> HoldLine {
-        let clock = (self.clock.as_str(), self.seat.election.now());
-        let (election, tenure) = (self.seat.election.election(), self.charge.tenure());
-        HoldLine::new(election.as_str(), &tenure.identity, tenure.term, clock, order)
-    }
-
-    /// Sees to work that had to end and has not, and says when to do so again.
-    ///
-    /// First the lease is not kept for it any longer; it is not vacated either, because the work may
-    /// still be there. When it has run out others may lead, and so may this instance.
-    async fn overdue(&mut self) -> Option<Duration> {
-        let (overdue_at, now) = (self.overdue_at?, self.seat.election.now());
-        if now < overdue_at {
-            return Some(overdue_at.since(now));
-        }
-        if !std::mem::replace(&mut self.given_up, true) {
-            tracing::warn!("a hold has not ended in time: the lease runs out by itself");
-            self.seat.election.work_is_overdue().await;
-        }
-        let lease = self.seat.election.leadership().timing.lease_duration();
-        if now < overdue_at + lease {
-            return Some((overdue_at + lease).since(now));
-        }
-        self.work = None;
-        None
+    ) -> Poll<Option<Result<Frame<Bytes>, serde_json::Error>>> {
+        let encode = |line: HoldLine| {
+            let mut text = serde_json::to_vec(&line)?;
+            text.push(b'\n');
+            Ok(Frame::data(text.into()))
+        };
+        self.get_mut().0.poll_recv(context).map(|line| line.map(encode))
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::candidate::{Handle, Health, Standing, stand};
+use bellwether::alarm::Alarm;
+use bellwether::candidate::{Handle, Health, Standing, obey, stand};
 use bellwether::election::clock::HostClock;
 use bellwether::election::leadership::StandingDown;
 use bellwether::election::timing::Timing;
 use bellwether::gate::{Heard, Keeper, Rules};
+use bellwether::identity;
 use bellwether::metrics::Metrics;
 use bellwether::store::memory::MemoryStore;
-use bellwether::{health, identity};
 
 use crate::support::{LIMIT, now};
 
@@ -41,7 +42,7 @@ fn gated() -> (Handle, Keeper) {
     })
     .unwrap();
     let (keeper, gate) = Keeper::new(RULES, now());
-    tokio::spawn(health::obey(gate, handle.clone()).unwrap());
+    tokio::spawn(obey(gate, handle.clone(), Alarm::new().unwrap()));
     tokio::spawn(driver.run());
     (handle, keeper)
 }

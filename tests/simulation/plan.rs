@@ -7,9 +7,14 @@
 use std::time::Duration;
 
 use bellwether::election::timing::Timing;
+use bellwether::gate::Rules;
 use fastrand::Rng;
 
 use crate::time::{MS, SkewedClock, TrueTime};
+
+mod faults;
+
+pub use faults::{Broken, Fault};
 
 /// How far the rates of two clocks may be apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,20 @@ pub enum Theme {
     /// The store goes back to an earlier state. Only who saw the later one can tell: it happens
     /// when everybody knows the current term, and nobody restarts.
     LostWrites,
+    /// The same, but the store knows and says so, and processes restart in between. Then all leases
+    /// are of one length: who just started knows only the one in the record.
+    Outlived,
+}
+
+/// What leaders do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing.
+    None,
+    /// Commands beside the sidecar hold.
+    Holds,
+    /// Each runs the attempts of one work that is done once.
+    Once,
 }
 
 #[derive(Debug)]
@@ -39,12 +58,16 @@ pub struct Plan {
     pub hosts: Vec<Host>,
     pub network: Network,
     pub store_clock: Option<SkewedClock>,
-    /// Whether leaders have leader-only work under way now and then.
-    pub work: bool,
-    /// Whether the driver wakes the elector right after it started a call, for a time to wait until.
-    pub wakes_after_call: bool,
-    /// Whether processes start behind a closed gate.
-    pub gated: bool,
+    pub theme: Theme,
+    pub work: Work,
+    /// The gate before every process, if there is one.
+    pub gate: Option<Rules>,
+    /// Of ten thousand polls of a task, so many find the process paused.
+    pub pauses: u64,
+    /// Of a thousand polls, so many come late.
+    pub throttled: u64,
+    /// Hints never cease.
+    pub hints_in_peace: bool,
     pub faults: Vec<(TrueTime, Fault)>,
     /// When the last fault ends.
     pub calm_at: TrueTime,
@@ -60,6 +83,8 @@ pub struct Host {
     pub starts_at: TrueTime,
     /// Timers fire up to this much late.
     pub lateness: TrueTime,
+    /// How long work may take to end if the process steps down on purpose.
+    pub grace: Duration,
 }
 
 /// Chances are in a thousand.
@@ -73,50 +98,31 @@ pub struct Network {
     pub late: u64,
     pub lose_request: u64,
     pub lose_answer: u64,
+    /// A request is carried out twice.
+    pub twice: u64,
     /// Of a hint to each candidate after a write.
     pub hint: u64,
     /// A hint takes up to this long.
     pub hint_delay: TrueTime,
 }
 
-/// What the way to the store does to calls while it is broken.
-#[derive(Clone, Copy, Debug)]
-pub enum Broken {
-    /// They vanish.
-    Hangs,
-    /// They fail at once.
-    Refuses,
-    /// They are carried out, and the answers vanish.
-    Deaf,
-    /// Looks are answered; swaps vanish.
-    ReadOnly,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Fault {
-    Stall { lasts: TrueTime },
-    Crash { down_for: Option<TrueTime> },
-    Shutdown { grace: Duration, down_for: Option<TrueTime> },
-    Resign { cooldown: Duration },
-    CloseGate { lasts: TrueTime },
-    Cut { how: Broken, lasts: TrueTime },
-    Outage { how: Broken, lasts: TrueTime },
-    HintFlood { hints: u64 },
-    StepClock { by: i64 },
-    LoseWrites,
-}
-
 impl Plan {
     pub fn new(seed: u64, rates: Rates) -> Self {
         let mut rng = Rng::with_seed(seed);
         let rng = &mut rng;
-        let theme = match rng.u8(0..10) {
+        let theme = match rng.u8(0..12) {
             _ if rates == Rates::BeyondMargin => Theme::Faults,
             0 => Theme::SteppedClock,
             1 => Theme::LostWrites,
+            2 => Theme::Outlived,
             _ => Theme::Faults,
         };
-        let work = theme != Theme::SteppedClock && rates == Rates::WithinMargin && rng.bool();
+        let work = match (theme, rng.u8(0..4)) {
+            (Theme::SteppedClock, _) | (_, 0 | 1) => Work::None,
+            _ if rates == Rates::BeyondMargin => Work::None,
+            (Theme::Faults, 2) => Work::Once,
+            _ => Work::Holds,
+        };
         let hosts = hosts(rng, theme, rates, work);
         let store_clock = (theme == Theme::SteppedClock || rng.bool())
             .then(|| skewed_clock(rng, rate_range(theme, rates, work)));
@@ -131,13 +137,25 @@ impl Plan {
         let dense =
             hosts.iter().any(|host| host.clock.span(host.timing.retry_period()) < lease / 20);
         let calm_at = started + lease * if dense { 4 } else { rng.u64(4..10) };
-        let faults = faults(rng, theme, lease, started, calm_at);
+        let faults = faults::draw(rng, theme, lease, started, calm_at);
+
+        let gate = (rng.u8(0..10) < 4).then(|| rules(rng, lease));
+        // A look for each of them in a long lease takes too long to simulate.
+        let hints_in_peace = lease < 3_000 * MS && rng.u8(0..8) == 0;
+        let pauses = [0, 0, 10, 40][rng.usize(0..4)];
+        let throttled = [0, 0, 100][rng.usize(0..3)];
 
         // The longest way to a leader: resigned under work, it takes its time to end, the cooldown
-        // passes or the shutdown gives up, the lease is watched to its end, and calls that began before the
-        // calm time out with their backoff.
+        // passes or the shutdown gives up, the lease is watched to its end, and calls that began
+        // before the calm time out with their backoff.
         let mut bound = lease + 4 * retry + 2 * timeout + 6 * network.delay + 300 * MS;
-        bound += if work { 2 * lease } else { 0 };
+        bound += match work {
+            Work::None => 0,
+            Work::Once => 2 * lease,
+            // And the end of a hold is not seen.
+            Work::Holds => 4 * lease + HOLD_TOLERANCE,
+        };
+        bound += gate.map_or(0, |rules| 4 * span(rules.period));
         for (_, fault) in &faults {
             bound += match fault {
                 Fault::Resign { cooldown } => span(*cooldown),
@@ -147,15 +165,16 @@ impl Plan {
         }
         let led_at = calm_at + bound;
         let ends_at = led_at + lease + 3 * retry;
-        let wakes_after_call = rng.bool();
-        let gated = rng.u8(0..10) < 3;
         Self {
             hosts,
             network,
             store_clock,
+            theme,
             work,
-            wakes_after_call,
-            gated,
+            gate,
+            pauses,
+            throttled,
+            hints_in_peace,
             faults,
             calm_at,
             led_at,
@@ -169,20 +188,34 @@ impl Plan {
     }
 }
 
+/// How much later than the grace the driver gives up on a hold.
+const HOLD_TOLERANCE: TrueTime = 2_000 * MS * 4 / 3;
+
+fn rules(rng: &mut Rng, lease: TrueTime) -> Rules {
+    let period = Duration::from_nanos(lease / rng.u64(3..6));
+    Rules {
+        period,
+        timeout: period / 2,
+        failures: rng.u32(1..=3),
+        successes: rng.u32(1..=2),
+        grace: Duration::ZERO,
+    }
+}
+
 fn span(duration: Duration) -> TrueTime {
     // No clock here is slower than three quarters of true time.
     u64::try_from(duration.as_nanos()).unwrap() * 4 / 3
 }
 
 /// The slowest and the fastest rate, in millionths.
-fn rate_range(theme: Theme, rates: Rates, work: bool) -> (u64, u64) {
+fn rate_range(theme: Theme, rates: Rates, work: Work) -> (u64, u64) {
     match (rates, theme, work) {
         // Beside a wrong clock, the margin for rates is smaller: 4 %.
         (_, Theme::SteppedClock, _) => (981_000, 1_020_000),
         // Belief ends at four fifths of a lease: the rates may differ by a quarter.
-        (Rates::WithinMargin, _, false) => (880_000, 1_099_000),
+        (Rates::WithinMargin, _, Work::None) => (880_000, 1_099_000),
         // Work is killed at nine tenths: the rates may differ by a ninth.
-        (Rates::WithinMargin, _, true) => (940_000, 1_044_000),
+        (Rates::WithinMargin, ..) => (940_000, 1_044_000),
         (Rates::BeyondMargin, ..) => (780_000, 1_150_000),
     }
 }
@@ -194,12 +227,13 @@ fn skewed_clock(rng: &mut Rng, (slowest, fastest): (u64, u64)) -> SkewedClock {
         1 => fastest,
         _ => rng.u64(slowest..=fastest),
     };
-    SkewedClock { offset: rng.u64(0..1_000_000_000_000), rate }
+    // A clock that stands still has to have run before.
+    SkewedClock { offset: rng.u64(10_000_000_000_000..11_000_000_000_000), rate }
 }
 
-fn hosts(rng: &mut Rng, theme: Theme, rates: Rates, work: bool) -> Vec<Host> {
+fn hosts(rng: &mut Rng, theme: Theme, rates: Rates, work: Work) -> Vec<Host> {
     let lease = [200, 1_000, 15_000, 60_000][rng.usize(0..4)];
-    let mixed = rng.u8(0..10) < 4;
+    let mixed = theme != Theme::Outlived && rng.u8(0..10) < 4;
     let shared = timing(rng, lease);
     // Share of the retry period: much later would be a stall.
     let late = [1_000, 50, 5][rng.usize(0..3)];
@@ -210,7 +244,8 @@ fn hosts(rng: &mut Rng, theme: Theme, rates: Rates, work: bool) -> Vec<Host> {
             let timing = if mixed { timing(rng, own) } else { shared };
             let retry = clock.span(timing.retry_period());
             let lateness = retry / late;
-            Host { clock, timing, starts_at: rng.u64(0..lease * MS), lateness }
+            let grace = Duration::from_nanos(rng.u64(0..lease * MS));
+            Host { clock, timing, starts_at: rng.u64(0..lease * MS), lateness, grace }
         })
         .collect()
 }
@@ -240,6 +275,7 @@ fn network(rng: &mut Rng, retry: TrueTime) -> Network {
         late: sometimes(rng, 100),
         lose_request: sometimes(rng, 200),
         lose_answer: sometimes(rng, 200),
+        twice: sometimes(rng, 100),
         delay: match rng.u8(0..3) {
             0 => MS / 2,
             1 => (retry / 50).max(MS / 2),
@@ -248,48 +284,4 @@ fn network(rng: &mut Rng, retry: TrueTime) -> Network {
         hint: [0, 500, 1_000][rng.usize(0..3)],
         hint_delay: [MS, retry][rng.usize(0..2)],
     }
-}
-
-fn faults(
-    rng: &mut Rng,
-    theme: Theme,
-    lease: TrueTime,
-    started: TrueTime,
-    calm_at: TrueTime,
-) -> Vec<(TrueTime, Fault)> {
-    let kinds: Vec<u8> = (0..8).filter(|_| rng.u8(0..10) < 4).collect();
-    let restarts = theme == Theme::Faults;
-    let mut faults = Vec::new();
-    for kind in kinds {
-        for _ in 0..rng.u8(1..=4) {
-            let lasts = rng.u64(MS..lease * 3 / 2);
-            let down_for = (restarts && rng.u8(0..10) < 7).then_some(lasts);
-            let how =
-                [Broken::Hangs, Broken::Refuses, Broken::Deaf, Broken::ReadOnly][rng.usize(0..4)];
-            let fault = match kind {
-                0 => Fault::Stall { lasts },
-                1 => Fault::Crash { down_for },
-                2 => Fault::Shutdown { grace: Duration::from_nanos(rng.u64(0..lease)), down_for },
-                3 => Fault::Resign { cooldown: Duration::from_nanos(rng.u64(0..lease)) },
-                4 => Fault::CloseGate { lasts },
-                5 => Fault::Cut { how, lasts },
-                6 => Fault::Outage { how, lasts },
-                _ => Fault::HintFlood { hints: rng.u64(1..100) },
-            };
-            faults.push((rng.u64(started..calm_at), fault));
-        }
-    }
-    for _ in 0..rng.u8(1..=3) {
-        match theme {
-            Theme::Faults => {}
-            Theme::SteppedClock => {
-                let far = i64::try_from(lease * 3).unwrap();
-                let fault = Fault::StepClock { by: rng.i64(-far..far) };
-                faults.push((rng.u64(started..calm_at), fault));
-            }
-            Theme::LostWrites => faults.push((rng.u64(started..calm_at), Fault::LoseWrites)),
-        }
-    }
-    faults.sort_by_key(|(at, _)| *at);
-    faults
 }

@@ -16,6 +16,10 @@ pub struct SimStore {
     clock: Option<SkewedClock>,
     /// How far its clock was stepped, in nanoseconds.
     stepped: i64,
+    /// It has a clock, but cannot tell now.
+    hides_clock: bool,
+    /// It knows when it lost writes, but cannot tell now.
+    hides_losses: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -24,18 +28,33 @@ struct Stored {
     version: u64,
     /// When it was written, by the store's clock; none if that is no longer comparable.
     written: Option<i64>,
+    /// It was put back.
+    restored: bool,
     /// The store knows that it may have lost what came after.
     outlived: bool,
 }
 
 impl SimStore {
     pub fn new(clock: Option<SkewedClock>) -> Self {
-        Self { record: None, history: Vec::new(), writes: 0, clock, stepped: 0 }
+        Self {
+            record: None,
+            history: Vec::new(),
+            writes: 0,
+            clock,
+            stepped: 0,
+            hides_clock: false,
+            hides_losses: false,
+        }
+    }
+
+    pub fn record(&self) -> Option<&LeaseRecord> {
+        self.record.as_ref().map(|stored| &stored.record)
     }
 
     pub fn observe(&self, now: TrueTime) -> Option<Observed> {
         let stored = self.record.as_ref()?;
-        let remaining = self.time(now).zip(stored.written).map(|(time, written)| {
+        let time = self.time(now).filter(|_| !self.hides_clock);
+        let remaining = time.zip(stored.written).map(|(time, written)| {
             let lease = i64::try_from(stored.record.lease_duration.as_nanos()).unwrap();
             Duration::from_nanos(u64::try_from(written + lease - time).unwrap_or(0))
         });
@@ -43,24 +62,31 @@ impl SimStore {
             record: stored.record.clone(),
             version: handle(stored.version),
             remaining,
-            outlived: stored.outlived,
+            outlived: stored.outlived && !self.hides_losses,
         })
     }
 
+    /// Also gives back the record that was replaced.
     pub fn swap(
         &mut self,
         now: TrueTime,
         expected: Option<&Version>,
         record: LeaseRecord,
-    ) -> Swapped {
+    ) -> (Swapped, Option<LeaseRecord>) {
         if self.record.as_ref().map(|stored| handle(stored.version)).as_ref() != expected {
-            return Swapped::Lost(self.observe(now));
+            return (Swapped::Lost(self.observe(now)), None);
         }
         let written = self.time(now);
-        self.history.push(self.record.take());
         self.writes += 1;
-        self.record = Some(Stored { record, version: self.writes, written, outlived: false });
-        Swapped::Won(handle(self.writes))
+        let (restored, outlived) = (false, false);
+        let stored = Stored { record, version: self.writes, written, restored, outlived };
+        let replaced = self.record.replace(stored);
+        let before = replaced.as_ref().map(|stored| stored.record.clone());
+        // What was lost once is not put back again: its terms may have been given out since.
+        if replaced.as_ref().is_none_or(|stored| !stored.restored) {
+            self.history.push(replaced);
+        }
+        (Swapped::Won(handle(self.writes)), before)
     }
 
     pub fn term(&self) -> Term {
@@ -71,21 +97,35 @@ impl SimStore {
         self.stepped += by;
     }
 
+    /// It can tell what it could not, or the other way round.
+    pub fn hide(&mut self, clock: bool, losses: bool) {
+        self.hides_clock ^= clock;
+        self.hides_losses ^= losses;
+    }
+
     /// How many earlier states there are to go back to.
     pub fn history(&self) -> usize {
         self.history.len()
     }
 
+    /// How many of the last of them are records.
+    pub fn records(&self) -> usize {
+        self.history.iter().rev().take_while(|state| state.is_some()).count()
+    }
+
     /// Puts back an earlier state, as a restored backup or a fail-over that lost writes does. As
-    /// stores have to, it shows it under a new version and does not judge it by its clock. Every
-    /// other time the store knows what happened, and says so.
-    pub fn restore(&mut self, index: usize) -> Term {
+    /// stores have to, it shows it under a new version and does not judge it by its clock. If the
+    /// store knows what happened, it says so.
+    pub fn restore(&mut self, index: usize, knows: bool) -> Term {
         self.writes += 1;
         let version = self.writes;
         self.record = self.history[index].clone();
         if let Some(stored) = &mut self.record {
-            let outlived = version.is_multiple_of(2);
-            *stored = Stored { version, written: None, outlived, ..stored.clone() };
+            let (written, outlived, restored) = (None, knows, true);
+            *stored = Stored { version, written, outlived, restored, ..stored.clone() };
+        }
+        if knows {
+            self.history.clear();
         }
         self.term()
     }

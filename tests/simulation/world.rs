@@ -1,22 +1,26 @@
 //! One run: hosts with candidates on them, a store, and everything between them that can fail.
 //!
-//! A discrete-event simulation in true time. Each candidate is the real [`Elector`], driven as the
-//! program's driver does it, and handed the time of its own host's clock.
+//! A discrete-event simulation in true time. Each candidate is the program's own driver with its own
+//! handle, holds and gate, polled by hand: whatever wakes a task has it polled at once, or later, or
+//! after a pause of the whole process, which can fall between any two polls.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
 use bellwether::election::clock::BootTime;
-use bellwether::election::elector::{Elector, Event};
-use bellwether::election::leadership::Leadership;
-use bellwether::election::lease::{LeaseRecord, Version};
+use bellwether::store::Hint;
 use fastrand::Rng;
 
-use crate::invariants::{Calls, Seen, Terms, Violation};
-use crate::plan::{Broken, Host, Plan};
+use crate::host::{Answer, Request, Ring};
+use crate::invariants::{Attempts, Fence, Terms, Violation};
+use crate::plan::{Broken, Host as HostPlan, Plan};
 use crate::store::SimStore;
 use crate::tally::Tally;
-use crate::time::TrueTime;
+use crate::time::{HostTime, TrueTime};
+use process::Process;
+use work::Work;
 
 /// Prints a line of a replay.
 macro_rules! trace {
@@ -28,8 +32,10 @@ macro_rules! trace {
 }
 
 mod faults;
+mod gate;
 mod network;
 mod process;
+mod views;
 mod work;
 
 /// What came of a run.
@@ -46,34 +52,25 @@ pub struct Outcome {
 enum Happening {
     Start { node: usize },
     Fault(usize),
-    Timer { node: usize, life: u32, timer: u64 },
-    Request { node: usize, life: u32, call: u64, request: Request, answer_lost: bool },
-    Arrives { node: usize, life: u32, mail: Mail },
+    Poll { node: usize, life: u32 },
+    Rings(Arc<Ring>),
+    Serve { node: usize, life: u32, call: u64, request: Request, answer_lost: bool },
+    Arrives { node: usize, life: u32, call: u64, answer: Answer },
+    Hinted { node: usize, life: u32, hint: Hint },
     Resume { node: usize, life: u32 },
     Mend { node: usize, cut: u64 },
-    GateOpens { node: usize, life: u32 },
+    Check { node: usize, life: u32 },
+    Recovers { node: usize, life: u32 },
     WorkBegins { node: usize },
+    WorkStops { work: u64 },
     WorkEnds { work: u64 },
-    WorkIsOverdue { work: u64 },
-    WorkIsGivenUp { node: usize, life: u32 },
     WorkIsKilled { work: u64 },
+    WorkWrites { work: u64 },
+    Fenced { node: usize, life: u32, term: u64 },
+    HintsInPeace,
     Calm,
     Led,
     End,
-}
-
-#[derive(Debug)]
-enum Request {
-    Observe,
-    Swap { expected: Option<Version>, record: LeaseRecord },
-}
-
-/// What waits for a process that is stopped.
-#[derive(Debug)]
-enum Mail {
-    Tell(Event),
-    Answer { call: u64, event: Event },
-    Deadline { call: u64 },
 }
 
 #[derive(Debug)]
@@ -105,8 +102,8 @@ impl Ord for Scheduled {
 }
 
 /// A host, and the process on it if one is alive.
-#[derive(Debug, Default)]
 struct Node {
+    time: HostTime,
     /// How many processes there were.
     life: u32,
     process: Option<Process>,
@@ -114,55 +111,21 @@ struct Node {
     cut: Option<(Broken, u64)>,
 }
 
-#[derive(Debug)]
-struct Process {
-    elector: Elector,
-    /// What readers see. They ask whether or not the process is stopped.
-    view: Leadership,
-    stopped: bool,
-    mail: Vec<Mail>,
-    /// The call under way and whether it is a swap.
-    call: Option<(u64, bool)>,
-    timer: u64,
-    gate_open: bool,
-    /// What the elector has heard of the gate.
-    told_open: bool,
-    shutting_down: bool,
-    /// How long after it left the next process starts.
-    back_after: Option<TrueTime>,
-    seen: Seen,
-    calls: Calls,
-    swaps_since_led: u32,
-}
-
-/// Leader-only work, which outlives a process that is stopped or crashes.
-#[derive(Debug)]
-struct Work {
-    id: u64,
-    node: usize,
-    life: u32,
-    term: u64,
-    kills_at: BootTime,
-    asked_to_end: bool,
-    /// It does not end by itself any more: it is killed when the lease is no longer kept for it.
-    hangs: bool,
-    /// Its process does not see it end.
-    unseen: bool,
-}
-
 pub struct World {
     plan: Plan,
     rng: Rng,
     trace: bool,
     now: TrueTime,
+    /// The same for the clocks.
+    true_now: Arc<AtomicU64>,
     queue: BinaryHeap<Scheduled>,
     ids: u64,
     store: SimStore,
     nodes: Vec<Node>,
     works: Vec<Work>,
-    /// Work that ended, and was not seen to.
-    unseen: Vec<Work>,
     terms: Terms,
+    attempts: Attempts,
+    fence: Fence,
     calm: bool,
     led: bool,
     last_leader: Option<(usize, u32)>,
@@ -172,6 +135,13 @@ pub struct World {
 
 impl World {
     pub fn new(plan: Plan, seed: u64, trace: bool) -> Self {
+        let true_now = Arc::new(AtomicU64::new(0));
+        let node = |host: &HostPlan| Node {
+            time: HostTime::new(&true_now, host.clock),
+            life: 0,
+            process: None,
+            cut: None,
+        };
         let mut world = Self {
             rng: Rng::with_seed(!seed),
             trace,
@@ -179,10 +149,12 @@ impl World {
             queue: BinaryHeap::new(),
             ids: 0,
             store: SimStore::new(plan.store_clock),
-            nodes: plan.hosts.iter().map(|_| Node::default()).collect(),
+            nodes: plan.hosts.iter().map(node).collect(),
+            true_now,
             works: Vec::new(),
-            unseen: Vec::new(),
             terms: Terms::default(),
+            attempts: Attempts::default(),
+            fence: Fence::default(),
             calm: false,
             led: false,
             last_leader: None,
@@ -196,7 +168,7 @@ impl World {
         for index in 0..world.plan.faults.len() {
             world.schedule(world.plan.faults[index].0, Happening::Fault(index));
         }
-        if world.plan.work {
+        if world.plan.work == crate::plan::Work::Holds {
             world.schedule_work();
         }
         world.schedule(world.plan.calm_at, Happening::Calm);
@@ -210,12 +182,15 @@ impl World {
         let mut violation = None;
         while let Some(Scheduled { at, order, what }) = self.queue.pop() {
             self.now = at;
+            self.true_now.store(at, Atomic::Relaxed);
             self.fingerprint =
                 (self.fingerprint ^ at ^ order).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
             if matches!(what, Happening::End) {
                 break;
             }
-            if let Err(broken) = self.happens(what).and_then(|()| self.check_belief()) {
+            let happened = self.happens(what).and_then(|()| self.check_belief());
+            self.rouse();
+            if let Err(broken) = happened {
                 trace!(self, "{}: {}", broken.invariant, broken.what);
                 violation = Some(broken);
                 break;
@@ -235,26 +210,23 @@ impl World {
 
     fn happens(&mut self, what: Happening) -> Result<(), Violation> {
         match what {
-            Happening::Start { node } => return self.start(node),
-            Happening::Fault(index) => return self.strike(index),
-            Happening::Timer { node, life, timer } => {
-                if let Some(process) = self.process(node, life)
-                    && process.timer == timer
-                    && !process.stopped
-                {
-                    return self.step(node, Event::Wake);
-                }
+            Happening::Start { node } => self.start(node),
+            Happening::Fault(index) => self.strike(index),
+            Happening::Poll { node, life } => return self.poll(node, life),
+            Happening::Rings(ring) => drop(ring.rings()),
+            Happening::Serve { node, life, call, request, answer_lost } => {
+                return self.serve(node, life, call, request, answer_lost);
             }
-            Happening::Request { node, life, call, request, answer_lost } => {
-                self.serve(node, life, call, request, answer_lost);
+            Happening::Arrives { node, life, call, answer } => {
+                self.arrives(node, life, call, answer);
             }
-            Happening::Arrives { node, life, mail } => {
-                if self.process(node, life).is_some() {
-                    return self.deliver(node, mail);
+            Happening::Hinted { node, life, hint } => {
+                if let Some(process) = self.process(node, life) {
+                    process.host.bell().ring(hint);
                 }
             }
             Happening::Resume { node, life } => {
-                if self.process(node, life).is_some_and(|process| process.stopped) {
+                if self.process(node, life).is_some_and(|process| process.is_paused()) {
                     return self.resume(node);
                 }
             }
@@ -264,22 +236,24 @@ impl World {
                     self.nodes[node].cut = None;
                 }
             }
-            Happening::GateOpens { node, life } => {
+            Happening::Check { node, life } => self.check_health(node, life),
+            Happening::Recovers { node, life } => {
                 if let Some(process) = self.process(node, life) {
-                    process.gate_open = true;
-                    return self.deliver(node, Mail::Tell(Event::Gate { open: true }));
+                    process.healthy = true;
                 }
             }
             Happening::WorkBegins { node } => {
                 self.schedule_work();
-                return self.begin_work(node);
+                return self.begin_hold(node);
             }
-            Happening::WorkEnds { work } => return self.work_ends(work),
-            Happening::WorkIsOverdue { work } => return self.work_is_overdue(work),
-            Happening::WorkIsGivenUp { node, life } => return self.work_is_given_up(node, life),
-            Happening::WorkIsKilled { work } => return self.kill_work(work),
+            Happening::WorkStops { work } => self.work_stops(work),
+            Happening::WorkEnds { work } => self.work_ends(work),
+            Happening::WorkIsKilled { work } => self.work_is_killed(work),
+            Happening::WorkWrites { work } => self.work_writes(work),
+            Happening::Fenced { node, life, term } => return self.fenced(node, life, term),
+            Happening::HintsInPeace => self.hints_in_peace(),
             Happening::Calm => return self.calm_down(),
-            Happening::Led => self.led = true,
+            Happening::Led => return self.is_led(),
             Happening::End => {}
         }
         Ok(())
@@ -290,12 +264,12 @@ impl World {
         node.process.as_mut().filter(|_| node.life == life)
     }
 
-    fn host(&self, node: usize) -> &Host {
+    fn host(&self, node: usize) -> &HostPlan {
         &self.plan.hosts[node]
     }
 
     fn local(&self, node: usize) -> BootTime {
-        self.host(node).clock.read(self.now)
+        self.nodes[node].time.read()
     }
 
     fn rolls(&mut self, in_a_thousand: u64) -> bool {

@@ -1,46 +1,35 @@
-//! Calls to the store and hints from it: sent, delayed, lost, refused, applied late.
+//! Calls to the store and hints from it: sent, delayed, lost, refused, repeated, applied late.
 
-use bellwether::election::clock::BootTime;
-use bellwether::election::elector::{Call, CallFailed, Event, Swapped};
+use std::time::Duration;
+
+use bellwether::election::elector::Swapped;
 use bellwether::election::lease::LeaseRecord;
+use bellwether::store::Hint;
+use tokio::sync::oneshot;
 
-use super::{Happening, Mail, Process, Request, Work, World};
-use crate::invariants::{BOUNDED_CALLS, BOUNDED_WAITS, GATE_KEPT, VACATED_LAST, Violation};
+use super::process::Open;
+use super::{Happening, World};
+use crate::host::{Answer, Request};
+use crate::invariants::{BOUNDED_CALLS, BOUNDED_WAITS, VACATED_LAST, Violation, applied};
 use crate::plan::{Broken, Fault};
 use crate::time::{MS, TrueTime};
 
 impl World {
-    pub(super) fn call(&mut self, node: usize, call: Call) -> Result<(), Violation> {
+    /// A driver makes a call.
+    pub(super) fn asks(
+        &mut self,
+        node: usize,
+        request: Request,
+        answer: oneshot::Sender<Answer>,
+    ) -> Result<(), Violation> {
+        trace!(self, "n{node} calls: {}", describe(&request));
         let local = self.local(node);
         let timing = self.host(node).timing;
-        let (deadline, request) = match call {
-            Call::Observe { deadline } => (deadline, Request::Observe),
-            Call::Swap { deadline, expected, record } => {
-                (deadline, Request::Swap { expected, record })
-            }
-        };
         let swap = matches!(request, Request::Swap { .. });
-        trace!(self, "n{node} calls: {}", describe(&request));
-
-        let life = self.nodes[node].life;
-        if let Request::Swap { record: LeaseRecord { holder: None, term, .. }, .. } = &request {
-            let mine = |work: &Work| (work.node, work.life) == (node, life);
-            let of_term = |work: &Work| mine(work) && work.term == *term;
-            let works = self.works.iter().any(mine) || self.unseen.iter().any(of_term);
-            let process = self.nodes[node].process.as_ref();
-            let believes = process.is_some_and(|process| process.view.is_leading(local));
-            if works || believes {
-                let how = if works { "under work" } else { "while it believes" };
-                return Err(Violation::new(VACATED_LAST, format!("n{node} vacates {how}")));
-            }
-        }
-        if let Request::Swap { record: LeaseRecord { holder: Some(_), .. }, .. } = &request {
-            // Keeping the lease for work that ends is not standing.
-            let stands =
-                |process: &Process| !process.told_open && process.view.draining(local).is_none();
-            if self.nodes[node].process.as_ref().is_some_and(stands) {
-                let what = format!("n{node} stands although it heard that its gate is closed");
-                return Err(Violation::new(GATE_KEPT, what));
+        if let Request::Swap { record, .. } = &request {
+            self.check_swap(node, record)?;
+            if let Some(process) = &mut self.nodes[node].process {
+                process.won.0 = record.term;
             }
         }
         self.ids += 1;
@@ -48,64 +37,79 @@ impl World {
         let hints = self.hints();
         let led = self.led;
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
-        if process.call.is_some() || deadline <= local {
-            let what = format!("n{node} calls with a deadline of {deadline:?} at {local:?}");
-            return Err(Violation::new(BOUNDED_WAITS, what));
+        let waits = |open: &Open| open.answer.as_ref().is_some_and(|answer| !answer.is_closed());
+        if process.call.as_ref().is_some_and(waits) {
+            return Violation::found(BOUNDED_WAITS, format!("n{node} makes two calls at a time"));
         }
-        if deadline > local + timing.call_timeout() {
-            let what = format!("n{node} waits for an answer for {:?}", deadline.since(local));
-            return Err(Violation::new(BOUNDED_WAITS, what));
+        if let Some(timed_out) = process.gave_up() {
+            self.tally.count(timed_out);
         }
         process.calls.called(local, timing.retry_period(), hints)?;
+        process.call = Some(Open { id: call, swap, sent: local, answer: Some(answer) });
         if led && swap {
             process.swaps_since_led += 1;
-            let host = &self.plan.hosts[node];
+            let writes = process.swaps_since_led;
             let since = self.now - self.plan.led_at;
-            let writes = since / host.clock.span(timing.retry_period()) + 1;
-            if u64::from(process.swaps_since_led) > writes + 1 {
-                let what = format!("n{node} writes {} times in peace", process.swaps_since_led);
-                return Err(Violation::new(BOUNDED_CALLS, what));
+            let retry = self.host(node).clock.span(timing.retry_period());
+            if u64::from(writes) > since / retry + 2 {
+                let what = format!("n{node} writes {writes} times in peace");
+                return Violation::found(BOUNDED_CALLS, what);
             }
         }
-        process.call = Some((call, swap));
-        self.send(node, call, swap, request, deadline);
-        if self.plan.wakes_after_call {
-            return self.step(node, Event::Wake);
-        }
+        self.dispatch(node, call, request);
         Ok(())
     }
 
     /// Whether hints can come at all.
     fn hints(&self) -> bool {
         let floods = |(_, fault): &(TrueTime, Fault)| matches!(fault, Fault::HintFlood { .. });
-        self.plan.network.hint > 0 || self.plan.faults.iter().any(floods)
+        self.plan.hints_in_peace
+            || self.plan.network.hint > 0
+            || self.plan.faults.iter().any(floods)
     }
 
-    fn send(&mut self, node: usize, call: u64, swap: bool, request: Request, deadline: BootTime) {
+    /// A request leaves the host.
+    pub(super) fn send(&mut self, node: usize, call: u64, request: Request) {
         let life = self.nodes[node].life;
         let network = self.plan.network;
-        let clock = self.host(node).clock;
-        let late = self.rng.u64(0..=self.host(node).lateness);
-        let mail = Mail::Deadline { call };
-        self.schedule(clock.when_reads(deadline) + late, Happening::Arrives { node, life, mail });
-
+        let swap = matches!(request, Request::Swap { .. });
         let mut answer_lost = self.rolls(network.lose_answer);
-        match self.nodes[node].cut.map(|(how, _)| how) {
-            Some(Broken::Hangs) => return self.tally.count("requests lost"),
-            Some(Broken::ReadOnly) if swap => return self.tally.count("requests lost"),
-            Some(Broken::Refuses) => {
-                self.tally.count("calls refused");
-                let mail = Mail::Answer { call, event: failed(swap) };
-                return self.after(MS / 10, Happening::Arrives { node, life, mail });
+        let answer = match (self.nodes[node].cut.map(|(how, _)| how), swap) {
+            (Some(Broken::Hangs), _) | (Some(Broken::ReadOnly), true) => {
+                return self.tally.count("requests lost");
             }
-            Some(Broken::Deaf) => answer_lost = true,
-            Some(Broken::ReadOnly) | None => {}
+            (Some(Broken::Refuses), _) => {
+                self.tally.count("calls refused");
+                Some(Answer::Failed)
+            }
+            (Some(Broken::Contrary), true) => {
+                self.tally.count("swaps refused for no reason");
+                if let Some(process) = &mut self.nodes[node].process {
+                    process.troubled = true;
+                }
+                Some(Answer::Swapped(Swapped::Lost(self.store.observe(self.now))))
+            }
+            (Some(Broken::Deaf), _) => {
+                answer_lost = true;
+                None
+            }
+            (Some(Broken::ReadOnly | Broken::Contrary), false) | (None, _) => None,
+        };
+        if let Some(answer) = answer {
+            return self.after(MS / 10, Happening::Arrives { node, life, call, answer });
         }
         if self.rolls(network.lose_request) {
             return self.tally.count("requests lost");
         }
+        if self.rolls(network.twice) {
+            // Every other time only the second answer is heard: it contradicts the first.
+            self.tally.count("requests repeated");
+            let (delay, request) = (self.delay(node), request.clone());
+            self.after(delay, Happening::Serve { node, life, call, request, answer_lost });
+            answer_lost |= self.rng.bool();
+        }
         let delay = self.delay(node);
-        self.after(delay, Happening::Request { node, life, call, request, answer_lost });
+        self.after(delay, Happening::Serve { node, life, call, request, answer_lost });
     }
 
     /// How long a way to or from the store takes.
@@ -133,42 +137,74 @@ impl World {
         call: u64,
         request: Request,
         answer_lost: bool,
-    ) {
-        let waiting = self
-            .process(node, life)
-            .is_some_and(|process| process.call.is_some_and(|(id, _)| id == call));
-        let event = match request {
-            Request::Observe => Event::Observed(Ok(self.store.observe(self.now))),
+    ) -> Result<(), Violation> {
+        let waits = self.process(node, life).and_then(|process| process.call.as_ref());
+        let waits = waits.is_some_and(|open| open.id == call && open.answer.is_some());
+        let answer = match request {
+            Request::Observe => Answer::Observed(self.store.observe(self.now)),
             Request::Swap { expected, record } => {
-                let vacates = record.holder.is_none() && record.outcome.is_none();
-                let term = record.term;
-                let swapped = self.store.swap(self.now, expected.as_ref(), record);
+                let (swapped, before) =
+                    self.store.swap(self.now, expected.as_ref(), record.clone());
                 let won = matches!(swapped, Swapped::Won(_));
-                self.tally.count(match (won, waiting && !answer_lost) {
+                self.tally.count(match (won, waits && !answer_lost) {
                     (true, true) => "swaps applied",
-                    (true, false) if !waiting => "swaps applied after the caller gave up",
+                    (true, false) if !waits => "swaps applied after the caller gave up",
                     (true, false) => "swaps applied unheard",
                     (false, _) => "swaps refused",
                 });
                 if let Swapped::Won(version) = &swapped {
                     trace!(self, "store: n{node}'s write is applied");
-                    let version = version.clone();
-                    self.ring(&match vacates {
-                        true => Event::Vacated { term, version },
-                        false => Event::Changed,
-                    });
+                    applied(before.as_ref(), &record)?;
+                    self.attempts.applied((node, life), before.as_ref(), &record)?;
+                    self.check_vacated(&record)?;
+                    self.ring(&record, version.clone());
                 }
-                Event::Swapped(Ok(swapped))
+                Answer::Swapped(swapped)
             }
         };
         if answer_lost {
-            return self.tally.count("answers lost");
+            self.tally.count("answers lost");
+            return Ok(());
         }
         let delay = self.delay(node);
-        self.after(delay, Happening::Arrives { node, life, mail: Mail::Answer { call, event } });
+        self.after(delay, Happening::Arrives { node, life, call, answer });
+        Ok(())
     }
 
-    fn ring(&mut self, hint: &Event) {
+    /// [`VACATED_LAST`], as the store sees it.
+    fn check_vacated(&mut self, record: &LeaseRecord) -> Result<(), Violation> {
+        if record.holder.is_some() {
+            return Ok(());
+        }
+        self.tally.count("vacated");
+        match self.works.iter().find(|work| work.has_begun() && work.term == record.term) {
+            Some(work) => {
+                let (term, node) = (record.term, work.of.0);
+                let what = format!("term {term} is vacated while n{node}'s work of it goes on");
+                Violation::found(VACATED_LAST, what)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// An answer reaches its host: the process finds it when it runs.
+    pub(super) fn arrives(&mut self, node: usize, life: u32, call: u64, answer: Answer) {
+        let Some(process) = self.process(node, life) else { return };
+        if let Some(open) = process.call.as_mut().filter(|open| open.id == call)
+            && let Some(waiting) = open.answer.take()
+        {
+            let failed = matches!(answer, Answer::Failed);
+            process.troubled |= failed;
+            drop(waiting.send(answer));
+        }
+    }
+
+    fn ring(&mut self, record: &LeaseRecord, version: bellwether::election::lease::Version) {
+        let vacates = record.holder.is_none() && record.outcome.is_none();
+        let hint = match vacates {
+            true => Hint::Vacated { term: record.term, version },
+            false => Hint::Changed,
+        };
         for node in 0..self.nodes.len() {
             // Every now and then one comes twice, and long after what it tells of.
             for _ in 0..if self.rng.u8(..) < 16 { 2 } else { 1 } {
@@ -180,18 +216,26 @@ impl World {
         }
     }
 
-    pub(super) fn hint(&mut self, node: usize, delay: TrueTime, hint: Event) {
-        if let Event::Vacated { .. } = hint {
+    /// Hints that come faster than anybody can look: a leader has to renew all the same.
+    pub(super) fn hints_in_peace(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.hint(node, 0, Hint::Changed);
+        }
+        self.after(3 * MS, Happening::HintsInPeace);
+    }
+
+    pub(super) fn hint(&mut self, node: usize, delay: TrueTime, hint: Hint) {
+        if let Hint::Vacated { .. } = hint {
             self.tally.count("hints that a lease was vacated");
         }
         let life = self.nodes[node].life;
-        let mail = Mail::Tell(hint);
-        self.after(delay, Happening::Arrives { node, life, mail });
+        self.after(delay, Happening::Hinted { node, life, hint });
     }
-}
 
-pub(super) fn failed(swap: bool) -> Event {
-    if swap { Event::Swapped(Err(CallFailed)) } else { Event::Observed(Err(CallFailed)) }
+    /// How late a process may be with what a timer asks of it.
+    pub(super) fn slack(&self, node: usize) -> Duration {
+        Duration::from_nanos(self.host(node).lateness * 4 + MS)
+    }
 }
 
 fn describe(request: &Request) -> String {

@@ -1,61 +1,186 @@
-//! Processes: started, handed what happened, stopped, gone.
+//! Processes: started, polled, paused, gone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::election::clock::{Now, WallTime};
-use bellwether::election::elector::{Action, Elector, Event, News, Renewal, Step, Swapped};
+use bellwether::candidate::{Handle, Health, Standing, obey, stand_by};
+use bellwether::election::clock::BootTime;
 use bellwether::election::leadership::Leadership;
-use bellwether::election::lease::Candidate;
+use bellwether::election::lease::{Candidate, Term};
+use bellwether::gate::{Gate, Keeper};
+use bellwether::hold::HoldLine;
+use bellwether::metrics::Metrics;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::network::failed;
-use super::{Happening, Mail, Process, World};
-use crate::invariants::{A_LEADER_EXISTS, BOUNDED_WAITS, Calls, GATE_KEPT, Seen, Violation};
-use crate::time::TrueTime;
+use super::{Happening, World};
+use crate::host::{AT_ONCE, Answer, Deed, DrawnOrder, Host, Request, Task};
+use crate::invariants::{BOUNDED_WAITS, Calls, LEFT_CLEAN, Promises, Seen, Violation, is};
+use crate::plan::Work;
+use crate::supervisor::supervise;
+use crate::time::{MS, TrueTime};
+
+pub(super) struct Process {
+    pub(super) host: Host,
+    pub(super) handle: Handle,
+    /// What readers see. They ask whether or not the process is paused.
+    pub(super) view: watch::Receiver<Leadership>,
+    tasks: Vec<Task<What>>,
+    /// A poll is to come.
+    polling: bool,
+    /// When it was polled last, and how often in this instant.
+    polled: (TrueTime, u32),
+    paused: Option<Paused>,
+    /// Sent by the process, and still on its host.
+    unsent: Vec<(u64, Request)>,
+    pub(super) call: Option<Open>,
+    /// The term that readers saw it lead in last.
+    pub(super) believed: Option<Term>,
+    pub(super) gate: Option<(Keeper, Gate)>,
+    /// When the gate opened or closed last.
+    pub(super) gate_turned: BootTime,
+    pub(super) healthy: bool,
+    /// When its application was seen well last, and how often it was not since.
+    pub(super) well: (BootTime, u32),
+    /// It heard that the gate is closed, and had nothing left to do since.
+    pub(super) known_closed: bool,
+    pub(super) promises: Promises,
+    /// How long after it left the next process starts.
+    pub(super) back_after: Option<TrueTime>,
+    /// A call of it failed, or work of it was not seen to end.
+    pub(super) troubled: bool,
+    /// Terms whose work has ended, and was not seen to.
+    pub(super) unseen: Vec<Term>,
+    kept_open: Vec<mpsc::Receiver<HoldLine>>,
+    /// The terms of its last write, and of the last that it knows to be applied.
+    pub(super) won: (Term, Term),
+    /// The highest term that it was shown.
+    pub(super) highest: Term,
+    pub(super) seen: Seen,
+    pub(super) calls: Calls,
+    pub(super) swaps_since_led: u32,
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) id: u64,
+    pub(super) swap: bool,
+    pub(super) sent: BootTime,
+    pub(super) answer: Option<oneshot::Sender<Answer>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Paused {
+    since: BootTime,
+    /// Its clock stands still as well.
+    clock: bool,
+}
+
+/// A task of a process.
+#[derive(Debug)]
+pub(super) enum What {
+    Driver,
+    Gate,
+    Supervisor,
+    Hold { work: u64 },
+    Resign { cooldown: Duration },
+    Shutdown { grace: Duration },
+}
+
+impl Process {
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    pub(super) fn begins(&mut self, task: Task<What>) {
+        self.tasks.push(task);
+    }
+
+    fn is_due(&self) -> bool {
+        !self.polling && !self.is_paused() && self.tasks.iter().any(Task::is_woken)
+    }
+}
 
 impl World {
-    pub(super) fn start(&mut self, node: usize) -> Result<(), Violation> {
+    pub(super) fn start(&mut self, node: usize) {
         if self.nodes[node].process.is_some() {
-            return Ok(());
+            return;
         }
-        let seed = self.rng.u64(..);
-        let timing = self.host(node).timing;
-        let gate_opens = (self.plan.gated && !self.calm).then(|| {
-            let until_calm = self.plan.calm_at.saturating_sub(self.now + 1);
-            self.rng.u64(0..self.plan.lease()).min(until_calm)
-        });
+        let (timing, grace) = (self.host(node).timing, self.host(node).grace);
+        let order = DrawnOrder(self.rng.fork());
         let home = &mut self.nodes[node];
         home.life += 1;
         let life = home.life;
-        trace!(self, "n{node} starts for the {}. time", home.life);
-        let me = Candidate { identity: format!("n{node}"), incarnation: home.life.to_string() };
-        let elector = Elector::new(me.clone(), timing, seed);
-        home.process = Some(Process {
-            view: Leadership::unknown(me, timing),
-            elector: if gate_opens.is_some() { elector.behind_gate() } else { elector },
-            stopped: false,
-            mail: Vec::new(),
+        trace!(self, "n{node} starts for the {life}. time");
+        let host = Host::new(self.nodes[node].time.clone());
+        let now = host.time.read();
+        let once = self.plan.work == Work::Once;
+        let standing = Standing {
+            election: "default".parse().unwrap(),
+            candidate: Candidate { identity: format!("n{node}"), incarnation: life.to_string() },
+            origin: None,
+            timing,
+            max_attempts: once.then_some(u32::MAX),
+            gated: self.plan.gate.is_some(),
+            store: Arc::new(host.clone()),
+            clock: Arc::new(host.time.clone()),
+            health: Health::default(),
+            metrics: Metrics::new("simulation", &timing, now).unwrap(),
+            url: None,
+        };
+        let mut births = 0;
+        let reborn = move || {
+            births += 1;
+            format!("{life}.{births}")
+        };
+        let (handle, driver) = stand_by(standing, host.timer(), order);
+        let mut tasks = vec![Task::new(What::Driver, driver.with_incarnations(reborn).run())];
+        let gate = self.plan.gate.map(|rules| Keeper::new(rules, now));
+        if let Some((_, gate)) = &gate {
+            tasks.push(Task::new(What::Gate, obey(gate.clone(), handle.clone(), host.timer())));
+            self.tally.count("starts behind a closed gate");
+            self.after(0, Happening::Check { node, life });
+        }
+        if once {
+            self.ids += 1_000_000;
+            let work = supervise(handle.clone(), host.clone(), grace, self.ids);
+            tasks.push(Task::new(What::Supervisor, work));
+        }
+        self.nodes[node].process = Some(Process {
+            view: handle.watch(),
+            host,
+            handle,
+            tasks,
+            polling: false,
+            polled: (0, 0),
+            paused: None,
+            unsent: Vec::new(),
             call: None,
-            timer: 0,
-            gate_open: gate_opens.is_none(),
-            told_open: gate_opens.is_none(),
-            shutting_down: false,
+            believed: None,
+            gate,
+            gate_turned: now,
+            healthy: true,
+            well: (now, 0),
+            known_closed: false,
+            promises: Promises::default(),
             back_after: None,
+            troubled: false,
+            unseen: Vec::new(),
+            kept_open: Vec::new(),
+            won: (0, 0),
+            highest: 0,
             seen: Seen::default(),
             calls: Calls::default(),
             swaps_since_led: 0,
         });
-        if let Some(delay) = gate_opens {
-            self.tally.count("starts behind a closed gate");
-            self.after(delay, Happening::GateOpens { node, life });
-        }
-        self.step(node, Event::Wake)
     }
 
     /// Its work stays until it is killed: the worst case.
     pub(super) fn dies(&mut self, node: usize, back_after: Option<TrueTime>) {
         self.nodes[node].process = None;
         let me = (node, self.nodes[node].life);
-        if self.works.iter().any(|work| (work.node, work.life) == me) {
+        self.works.retain(|work| work.of != me || work.has_begun());
+        if self.works.iter().any(|work| work.of == me) {
             self.tally.count("works that outlived their process");
         }
         if let Some(delay) = back_after {
@@ -63,160 +188,214 @@ impl World {
         }
     }
 
-    pub(super) fn deliver(&mut self, node: usize, mail: Mail) -> Result<(), Violation> {
-        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
-        if process.stopped {
-            process.mail.push(mail);
+    /// Sees to it that every task that was woken is polled.
+    pub(super) fn rouse(&mut self) {
+        for node in 0..self.nodes.len() {
+            let life = self.nodes[node].life;
+            if !self.process(node, life).is_some_and(|process| process.is_due()) {
+                continue;
+            }
+            let throttled = self.rolls(self.plan.throttled);
+            let lateness = self.host(node).lateness;
+            let late = if throttled { self.rng.u64(0..=lateness) } else { 0 };
+            self.after(late, Happening::Poll { node, life });
+            if let Some(process) = self.process(node, life) {
+                process.polling = true;
+            }
+        }
+    }
+
+    /// Polls one of the tasks that were woken, unless the process is paused just then.
+    pub(super) fn poll(&mut self, node: usize, life: u32) -> Result<(), Violation> {
+        let pauses = !self.calm && self.rng.u64(0..10_000) < self.plan.pauses;
+        let draw = self.rng.usize(..);
+        let (now, lease) = (self.now, self.plan.lease());
+        let Some(process) = self.process(node, life) else { return Ok(()) };
+        process.polling = false;
+        let woken = || process.tasks.iter().enumerate().filter(|(_, task)| task.is_woken());
+        let count = woken().count();
+        if count == 0 || process.is_paused() {
             return Ok(());
         }
-        let now = self.plan.hosts[node].clock.read(self.now);
-        let event = match mail {
-            Mail::Tell(event) => event,
-            // A driver waits for one answer, until its deadline; the rest is dropped.
-            Mail::Answer { call, event } if process.call.is_some_and(|(id, _)| id == call) => {
-                process.call = None;
-                match &event {
-                    Event::Observed(Ok(o)) | Event::Swapped(Ok(Swapped::Lost(o))) => {
-                        process.seen.saw(o.as_ref(), now);
+        if pauses {
+            self.tally.count("pauses between two polls");
+            let lasts = self.rng.u64(MS..lease * 3 / 2);
+            self.pause(node, lasts, false);
+            return Ok(());
+        }
+        let index = woken().nth(draw % count).map_or(0, |(index, _)| index);
+        let at_once = if process.polled.0 == now { process.polled.1 + 1 } else { 0 };
+        process.polled = (now, at_once);
+        if at_once > AT_ONCE {
+            return Violation::found(BOUNDED_WAITS, format!("n{node} spins"));
+        }
+        let task = &mut process.tasks[index];
+        let done = task.poll();
+        let driver = matches!(task.what, What::Driver);
+        if driver {
+            self.look_at(node)?;
+        }
+        self.carry_out_deeds(node, life)?;
+        self.read_lines(node, life, index);
+        if done {
+            self.is_done(node, life, index)?;
+        }
+        self.settled(node, life)
+    }
+
+    fn carry_out_deeds(&mut self, node: usize, life: u32) -> Result<(), Violation> {
+        let Some(process) = self.process(node, life) else { return Ok(()) };
+        for deed in process.host.deeds() {
+            match deed {
+                Deed::Asks { request, answer } => self.asks(node, request, answer)?,
+                Deed::Takes(answer) => self.takes(node, &answer),
+                Deed::Sets { at, ring } => {
+                    let late = self.rng.u64(0..=self.host(node).lateness);
+                    let at = self.nodes[node].time.when_reads(at);
+                    self.schedule(at.saturating_add(late), Happening::Rings(ring));
+                }
+                Deed::Starts { id, term, deadlines, end } => {
+                    self.start_command(node, id, term, deadlines, end);
+                }
+                Deed::Spins => {
+                    let what = format!("n{node} waits for what has passed");
+                    return Violation::found(BOUNDED_WAITS, what);
+                }
+                Deed::Extends { id, deadlines } => self.extend_work(id, deadlines),
+                Deed::Stops { id, kill_at } => self.stop_work(id, kill_at),
+                Deed::Finishes { id } => {
+                    trace!(self, "n{node} tells how attempt {id} ended");
+                    self.tally.count("attempts that ended");
+                    // Who lost the record may have to drop it.
+                    let holder = self.store.record().and_then(|record| record.holder.as_ref());
+                    if holder.is_some_and(|holder| is(holder, (node, life))) {
+                        self.attempts.ends((node, life), id);
                     }
-                    _ => {}
                 }
-                event
-            }
-            Mail::Deadline { call } if process.call.is_some_and(|(id, _)| id == call) => {
-                let swap = process.call.take().is_some_and(|(_, swap)| swap);
-                self.tally.count(if swap { "swaps timed out" } else { "looks timed out" });
-                trace!(self, "n{node} gives up on its call");
-                failed(swap)
-            }
-            Mail::Answer { .. } | Mail::Deadline { .. } => return Ok(()),
-        };
-        self.step(node, event)
-    }
-
-    /// What came meanwhile is found all at once: the answer and its timeout in any order, before or
-    /// after the rest.
-    pub(super) fn resume(&mut self, node: usize) -> Result<(), Violation> {
-        trace!(self, "n{node} goes on");
-        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
-        process.stopped = false;
-        let told = |mail: &Mail| matches!(mail, Mail::Tell(_));
-        let (mut first, mut then): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut process.mail).into_iter().partition(|mail| !told(mail));
-        self.rng.shuffle(&mut first);
-        then.push(Mail::Tell(Event::Wake));
-        if self.rng.bool() {
-            std::mem::swap(&mut first, &mut then);
-        }
-        first.into_iter().chain(then).try_for_each(|mail| self.deliver(node, mail))
-    }
-
-    /// One step of the elector: what readers see changes first, then it is done what it says.
-    pub(super) fn step(&mut self, node: usize, event: Event) -> Result<(), Violation> {
-        let host = &self.plan.hosts[node];
-        let boot = host.clock.read(self.now);
-        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
-        let now = Now { boot, wall: WallTime::from_unix(Duration::from_nanos(self.now)) };
-        if let Event::Gate { open } = event {
-            process.told_open = open;
-        }
-        let own_write = matches!(event, Event::Swapped(Ok(Swapped::Won(_))));
-        let Step { mut action, mut news } = process.elector.step(now, event);
-        if process.elector.needs_incarnation() {
-            // Out of caution: nothing copies a process here, but a store may bring old records back.
-            let incarnation = format!("reborn at {}", self.now);
-            let seed = self.rng.u64(..);
-            let reborn = process.elector.step(now, Event::Reborn { incarnation, seed });
-            (action, news) = (reborn.action, [news, reborn.news].concat());
-        }
-        let believed = process.view.leading(boot).map(|own| own.term);
-        process.view = process.elector.leadership();
-        if own_write {
-            process.seen.wrote();
-        }
-        let believes = process.view.leading(boot).map(|own| own.term);
-        let holds = process.view.leading(boot).or_else(|| process.view.draining(boot));
-        let allows = holds.map(|lease| (lease.term, lease.kills_at));
-        let named = process.seen.check(&process.view, boot);
-        let gate_kept = process.told_open || believes.is_none();
-        self.check_belief()?;
-        named?;
-        if !gate_kept {
-            let what = format!("n{node} leads although it heard that its gate is closed");
-            return Err(Violation::new(GATE_KEPT, what));
-        }
-        if let Some(term) = believes
-            && believed != Some(term)
-        {
-            self.terms.begins(term)?;
-        }
-        self.tell(node, &news);
-        self.follow_lease(node, believes, allows);
-        self.act(node, action)
-    }
-
-    fn tell(&mut self, node: usize, news: &[News]) {
-        for news in news {
-            trace!(self, "n{node} {news:?}");
-            match news {
-                News::Elected { .. } => {
-                    self.tally.count("elected");
-                    let me = Some((node, self.nodes[node].life));
-                    if self.last_leader.is_some() && self.last_leader != me {
-                        self.tally.count("elected after another");
-                    }
-                    self.last_leader = me;
-                }
-                News::Lost { reason, .. } => self.tally.count(match reason.as_str() {
-                    "renew_deadline" => "lost by the renew deadline",
-                    "superseded" => "lost: superseded",
-                    "record_gone" => "lost: record gone",
-                    "resigned" => "lost: resigned",
-                    "gate_closed" => "lost: gate closed",
-                    "paused_or_copied" => "lost: took itself for a copy",
-                    _ => "lost: shutting down",
-                }),
-                News::Vacated { .. } => self.tally.count("vacated"),
-                News::Following { .. } | News::Stranger { .. } => {}
-                News::Copied(_) => self.tally.count("took itself for a copy"),
-                News::TermWentBackwards { .. } => self.tally.count("seen going backwards"),
-                News::Renewal(Renewal::Late) => self.tally.count("renewed late"),
-                News::Renewal(_) => {}
-            }
-        }
-    }
-
-    fn act(&mut self, node: usize, action: Action) -> Result<(), Violation> {
-        let (clock, lateness) = (self.host(node).clock, self.host(node).lateness);
-        let local = self.local(node);
-        let life = self.nodes[node].life;
-        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
-        process.timer += 1;
-        match action {
-            Action::Wait { until } => {
-                if until <= local {
-                    let what = format!("n{node} waits until {until:?} at {local:?}");
-                    return Err(Violation::new(BOUNDED_WAITS, what));
-                }
-                let timer = process.timer;
-                let late = self.rng.u64(0..=lateness);
-                self.schedule(
-                    clock.when_reads(until) + late,
-                    Happening::Timer { node, life, timer },
-                );
-            }
-            Action::Call(call) => self.call(node, call)?,
-            Action::Finished => {
-                if !process.shutting_down {
-                    let what = format!("n{node} left without being asked to");
-                    return Err(Violation::new(A_LEADER_EXISTS, what));
-                }
-                trace!(self, "n{node} has left");
-                self.tally.count("left");
-                let back_after = process.back_after;
-                self.dies(node, back_after);
             }
         }
         Ok(())
+    }
+
+    /// A task has ended.
+    fn is_done(&mut self, node: usize, life: u32, index: usize) -> Result<(), Violation> {
+        let now = self.local(node);
+        let Some(process) = self.process(node, life) else { return Ok(()) };
+        let task = process.tasks.swap_remove(index);
+        match task.what {
+            What::Driver => return self.has_left(node),
+            What::Gate | What::Supervisor => {}
+            What::Hold { .. } => self.tally.count("holds that ended"),
+            What::Resign { cooldown } => {
+                let view = process.view.borrow().clone();
+                process.promises.resigns(&view, now, cooldown);
+                trace!(self, "n{node} accepts to resign");
+            }
+            What::Shutdown { grace } => {
+                process.promises.shuts_down(now + grace);
+                trace!(self, "n{node} accepts to shut down");
+            }
+        }
+        Ok(())
+    }
+
+    /// A driver has ended, and its process with it.
+    fn has_left(&mut self, node: usize) -> Result<(), Violation> {
+        let (now, life) = (self.local(node), self.nodes[node].life);
+        let works = self.works.iter().any(|work| work.of == (node, life));
+        let odd = self.store_is_odd();
+        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+        if !process.is_leaving() {
+            let what = format!("n{node} left without being asked to");
+            return Violation::found(crate::invariants::A_LEADER_EXISTS, what);
+        }
+        let early = process.promises.gives_up_at().is_some_and(|at| now < at);
+        let waits = process.call.as_ref().is_some_and(|open| open.answer.is_some());
+        let in_peace = early && !waits && !process.troubled && !works && !odd;
+        let holder = self.store.record().and_then(|record| record.holder.as_ref());
+        if in_peace && holder.is_some_and(|holder| is(holder, (node, life))) {
+            let what = format!("n{node} left, and the record is still its own");
+            return Violation::found(LEFT_CLEAN, what);
+        }
+        trace!(self, "n{node} has left");
+        self.tally.count(if in_peace { "left in peace" } else { "left" });
+        let back_after = process.back_after;
+        self.dies(node, back_after);
+        Ok(())
+    }
+
+    /// The process does nothing until it is resumed; what it just did is not on its way yet.
+    pub(super) fn pause(&mut self, node: usize, lasts: TrueTime, clock: bool) {
+        let (life, since) = (self.nodes[node].life, self.local(node));
+        let Some(process) = self.process(node, life) else { return };
+        process.paused = Some(Paused { since, clock });
+        trace!(self, "n{node} is paused");
+        let until_calm = self.plan.calm_at.saturating_sub(self.now + 1);
+        self.after(lasts.min(until_calm), Happening::Resume { node, life });
+    }
+
+    pub(super) fn resume(&mut self, node: usize) -> Result<(), Violation> {
+        let time = self.nodes[node].time.clone();
+        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+        let Some(paused) = process.paused.take() else { return Ok(()) };
+        if paused.clock {
+            time.stood_since(paused.since);
+        }
+        let unsent = std::mem::take(&mut process.unsent);
+        trace!(self, "n{node} goes on");
+        for (call, request) in unsent {
+            self.send(node, call, request);
+        }
+        Ok(())
+    }
+
+    /// Puts a request on its way, or keeps it if the process is paused between writing and sending.
+    pub(super) fn dispatch(&mut self, node: usize, call: u64, request: Request) {
+        let pauses = !self.calm && self.rng.u64(0..10_000) < self.plan.pauses * 10;
+        if !pauses {
+            return self.send(node, call, request);
+        }
+        self.tally.count("pauses before a request is sent");
+        let lasts = self.rng.u64(MS..self.plan.lease() * 3 / 2);
+        self.pause(node, lasts, false);
+        if let Some(process) = &mut self.nodes[node].process {
+            process.unsent.push((call, request));
+        }
+    }
+}
+
+impl Process {
+    /// Whether it was asked to shut down, be it that it knows or not.
+    pub(super) fn is_leaving(&self) -> bool {
+        let asked = self.tasks.iter().any(|task| matches!(task.what, What::Shutdown { .. }));
+        asked || self.promises.is_shutting_down()
+    }
+
+    /// The connection of a hold whose work has ended stays.
+    pub(super) fn keeps_open(&mut self, term: Term, lines: mpsc::Receiver<HoldLine>) {
+        self.troubled = true;
+        self.unseen.push(term);
+        self.kept_open.push(lines);
+    }
+
+    /// Forgets a call that its driver gave up on, and says what that is called.
+    pub(super) fn gave_up(&mut self) -> Option<&'static str> {
+        let gave_up = |open: &mut Open| open.answer.as_ref().is_some_and(|a| a.is_closed());
+        let open = self.call.take_if(gave_up)?;
+        self.troubled = true;
+        Some(if open.swap { "swaps timed out" } else { "looks timed out" })
+    }
+
+    /// Whether it waits for nothing but time and the world.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_paused() && !self.polling && !self.tasks.iter().any(Task::is_woken)
+    }
+
+    /// The work of the hold that is this task.
+    pub(super) fn held_by(&self, index: usize) -> Option<u64> {
+        match self.tasks.get(index)?.what {
+            What::Hold { work } => Some(work),
+            _ => None,
+        }
     }
 }

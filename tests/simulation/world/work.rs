@@ -1,160 +1,258 @@
-//! Belief, and the leader-only work that depends on it.
+//! Leader-only work, which outlives a process that is paused or crashes. Its guard ends it by the
+//! last deadlines that it was told.
 
+use bellwether::candidate::Hold;
 use bellwether::election::clock::BootTime;
-use bellwether::election::elector::Event;
+use bellwether::election::grace::Grace;
 use bellwether::election::lease::Term;
+use bellwether::election::order::{Deadlines, Order};
+use bellwether::hold::HoldLine;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Happening, Mail, Work, World};
-use crate::invariants::{A_LEADER_EXISTS, NO_OLD_WORK, ONE_BELIEVER, Violation};
+use super::process::What;
+use super::{Happening, World};
+use crate::host::{End, Task};
+use crate::invariants::Violation;
+
+/// Commands that hold at one sidecar at once.
+const HOLDS: usize = 2;
+
+#[derive(Debug)]
+pub(super) struct Work {
+    id: u64,
+    pub(super) of: (usize, u32),
+    pub(super) term: Term,
+    deadlines: Deadlines,
+    told_to_end: bool,
+    /// Its process does not see it end.
+    unseen: bool,
+    tells: Tells,
+}
+
+/// How its process learns of its end.
+#[derive(Debug)]
+enum Tells {
+    /// By the end of the connection.
+    Hold(mpsc::Receiver<HoldLine>),
+    Command(oneshot::Sender<End>),
+}
+
+impl Work {
+    /// Whether anything runs: a hold has to be told first that it may.
+    pub(super) fn has_begun(&self) -> bool {
+        self.deadlines.kill_at > BootTime::ZERO
+    }
+}
 
 impl World {
-    pub(super) fn check_belief(&self) -> Result<(), Violation> {
-        let mut believer = None;
-        for (index, node) in self.nodes.iter().enumerate() {
-            let Some(process) = &node.process else { continue };
-            if !process.view.is_leading(self.local(index)) {
-                continue;
-            }
-            if let Some(other) = believer {
-                let what = format!("n{other} and n{index} both believe to lead");
-                return Err(Violation::new(ONE_BELIEVER, what));
-            }
-            believer = Some(index);
-        }
-        let Some(believer) = believer else {
-            if self.led {
-                let what = "nobody leads long after the last fault".to_owned();
-                return Err(Violation::new(A_LEADER_EXISTS, what));
-            }
-            return Ok(());
-        };
-        let own = self.nodes[believer].process.as_ref();
-        let own = own.and_then(|process| process.view.leading(self.local(believer)));
-        let me = (believer, self.nodes[believer].life, own.map(|own| own.term));
-        let mine = |work: &Work| (work.node, work.life, Some(work.term)) == me;
-        match self.works.iter().find(|work| !mine(work)) {
-            None => Ok(()),
-            Some(Work { node, term, .. }) => {
-                let what = format!("n{believer} leads while n{node}'s work of term {term} goes on");
-                Err(Violation::new(NO_OLD_WORK, what))
-            }
-        }
-    }
-
     pub(super) fn schedule_work(&mut self) {
         let delay = self.rng.u64(0..self.plan.lease() / self.nodes.len() as u64);
         let node = self.rng.usize(0..self.nodes.len());
         self.after(delay, Happening::WorkBegins { node });
     }
 
-    pub(super) fn begin_work(&mut self, node: usize) -> Result<(), Violation> {
-        let (local, life) = (self.local(node), self.nodes[node].life);
-        let busy = self.works.iter().any(|work| (work.node, work.life) == (node, life));
-        let process = self.nodes[node].process.as_ref().filter(|process| !process.stopped);
-        let Some(own) = process.and_then(|process| process.view.leading(local)) else {
+    /// A command asks the sidecar beside it for a hold.
+    pub(super) fn begin_hold(&mut self, node: usize) -> Result<(), Violation> {
+        let (now, me) = (self.local(node), (node, self.nodes[node].life));
+        let held = self.works.iter().filter(|work| work.of == me).count();
+        let grace = Grace::new(self.host(node).grace);
+        let id = self.ids + 1;
+        let Some(process) = self.nodes[node].process.as_mut().filter(|p| !p.is_paused()) else {
             return Ok(());
         };
-        if busy {
+        if held >= HOLDS || !process.view.borrow().is_leading(now) {
             return Ok(());
         }
-        let (term, kills_at) = (own.term, own.kills_at);
-        trace!(self, "n{node} begins work under term {term}");
-        self.tally.count("works");
-        self.ids += 1;
-        let work = self.ids;
-        let (asked_to_end, hangs, unseen) = (false, false, false);
-        self.works.push(Work { id: work, node, life, term, kills_at, asked_to_end, hangs, unseen });
-        let lasts = self.rng.u64(0..self.plan.lease() * 3);
-        self.after(lasts, Happening::WorkEnds { work });
-        self.schedule(self.host(node).clock.when_reads(kills_at), Happening::WorkIsKilled { work });
-        self.deliver(node, Mail::Tell(Event::Work { under_way: true }))
+        let (election, timer) = (process.handle.clone(), process.host.timer());
+        let Ok((hold, lines)) = Hold::begin(election, grace, "clock".to_owned(), timer) else {
+            return Ok(());
+        };
+        let term = hold.term();
+        process.begins(Task::new(What::Hold { work: id }, hold.run()));
+        trace!(self, "n{node} is held under term {term}");
+        // Nothing runs before the first line has come.
+        let never = Deadlines { stop_at: BootTime::ZERO, kill_at: BootTime::ZERO };
+        self.begin_work(id, me, term, never, Tells::Hold(lines));
+        Ok(())
     }
 
-    /// Work goes on for as long as its term is led, and is asked to end when it is not. It is killed
-    /// when the lease that allows it says so, which is kept up while the work ends.
-    pub(super) fn follow_lease(
-        &mut self,
-        node: usize,
-        believes: Option<Term>,
-        allows: Option<(Term, BootTime)>,
-    ) {
-        let life = self.nodes[node].life;
-        let Some(work) = self.works.iter_mut().find(|w| (w.node, w.life) == (node, life)) else {
+    /// The lines of a hold, if the task at `index` is one: read at once, or later.
+    pub(super) fn read_lines(&mut self, node: usize, life: u32, index: usize) {
+        let now = self.local(node);
+        let held = self.process(node, life).and_then(|process| process.held_by(index));
+        let Some(work) = held.and_then(|id| self.works.iter_mut().find(|work| work.id == id))
+        else {
             return;
         };
-        if let Some((_, kills_at)) = allows.filter(|(term, _)| *term == work.term) {
-            work.kills_at = kills_at;
+        let begun = work.has_begun();
+        if begun && self.rng.u8(0..16) == 0 {
+            return;
         }
-        if believes != Some(work.term) && !work.asked_to_end {
-            work.asked_to_end = true;
-            work.hangs = self.rng.u8(0..4) == 0;
-            let (hangs, work) = (work.hangs, work.id);
-            let lasts = self.rng.u64(0..self.plan.lease() * 2);
-            let end = Happening::WorkEnds { work };
-            self.after(lasts, if hangs { Happening::WorkIsOverdue { work } } else { end });
+        let Tells::Hold(lines) = &mut work.tells else { return };
+        let (id, mut last) = (work.id, None);
+        while let Ok(line) = lines.try_recv() {
+            last = Some(line.order());
+        }
+        match last {
+            None => {}
+            Some(Order::GoOn(deadlines)) if !begun && now >= deadlines.stop_at => {
+                self.end_work(id, End::Stopped);
+            }
+            Some(Order::GoOn(deadlines)) => self.extend_work(id, deadlines),
+            Some(Order::End { .. }) if !begun => self.end_work(id, End::Stopped),
+            Some(Order::End { kill_at }) => self.stop_work(id, kill_at),
         }
     }
 
-    pub(super) fn kill_work(&mut self, work: u64) -> Result<(), Violation> {
-        let Some(Work { node, kills_at, .. }) = self.works.iter().find(|w| w.id == work) else {
-            return Ok(());
-        };
-        let (clock, kills_at) = (self.host(*node).clock, *kills_at);
-        if clock.read(self.now) < kills_at {
-            self.schedule(clock.when_reads(kills_at), Happening::WorkIsKilled { work });
-            return Ok(());
+    pub(super) fn start_command(
+        &mut self,
+        node: usize,
+        id: u64,
+        term: Term,
+        deadlines: Deadlines,
+        end: oneshot::Sender<End>,
+    ) {
+        trace!(self, "n{node} begins attempt {id} under term {term}");
+        let me = (node, self.nodes[node].life);
+        self.begin_work(id, me, term, deadlines, Tells::Command(end));
+    }
+
+    fn begin_work(
+        &mut self,
+        id: u64,
+        of: (usize, u32),
+        term: Term,
+        deadlines: Deadlines,
+        tells: Tells,
+    ) {
+        self.tally.count("works");
+        self.ids = self.ids.max(id);
+        let (told_to_end, unseen) = (false, false);
+        self.works.push(Work { id, of, term, deadlines, told_to_end, unseen, tells });
+        if self.work(id).is_some_and(|work| work.has_begun()) {
+            self.is_begun(id);
+        }
+    }
+
+    /// It runs, and its guard has deadlines.
+    fn is_begun(&mut self, work: u64) {
+        let lasts = self.rng.u64(0..self.plan.lease() * 3);
+        self.after(lasts, Happening::WorkEnds { work });
+        let first = self.rng.u64(0..self.plan.lease());
+        self.after(first, Happening::WorkWrites { work });
+        self.work_stops(work);
+        self.work_is_killed(work);
+    }
+
+    fn work(&mut self, id: u64) -> Option<&mut Work> {
+        self.works.iter_mut().find(|work| work.id == id)
+    }
+
+    pub(super) fn extend_work(&mut self, id: u64, to: Deadlines) {
+        let Some(work) = self.work(id).filter(|work| !work.told_to_end) else { return };
+        let begins = !work.has_begun();
+        work.deadlines.stop_at = work.deadlines.stop_at.max(to.stop_at);
+        work.deadlines.kill_at = work.deadlines.kill_at.max(to.kill_at);
+        if begins {
+            self.is_begun(id);
+        }
+    }
+
+    pub(super) fn stop_work(&mut self, id: u64, kill_at: BootTime) {
+        let Some(work) = self.work(id) else { return };
+        work.deadlines.kill_at = kill_at;
+        let is_attempt = matches!(work.tells, Tells::Command(_)) && !work.told_to_end;
+        if is_attempt && self.rng.u8(0..4) == 0 {
+            // It ended in that moment, and its process has not looked yet.
+            self.tally.count("attempts that ended as they had to");
+            return self.work_ends(id);
+        }
+        self.tell_to_end(id);
+        self.work_is_killed(id);
+    }
+
+    /// Its guard looks whether it has to end.
+    pub(super) fn work_stops(&mut self, id: u64) {
+        let Some(work) = self.work(id).filter(|work| !work.told_to_end) else { return };
+        let (node, stop_at) = (work.of.0, work.deadlines.stop_at);
+        if self.local(node) >= stop_at {
+            return self.tell_to_end(id);
+        }
+        let at = self.nodes[node].time.when_reads(stop_at);
+        self.schedule(at, Happening::WorkStops { work: id });
+    }
+
+    fn tell_to_end(&mut self, id: u64) {
+        let (hangs, unseen) = (self.rng.u8(0..4) == 0, self.rng.u8(0..6) == 0);
+        let lasts = self.rng.u64(0..self.plan.lease() * 2);
+        let Some(work) = self.work(id).filter(|work| !work.told_to_end) else { return };
+        work.told_to_end = true;
+        work.unseen = unseen && matches!(work.tells, Tells::Hold(_));
+        if !hangs {
+            self.after(lasts, Happening::WorkEnds { work: id });
+        }
+    }
+
+    /// Its guard looks whether it has to be killed.
+    pub(super) fn work_is_killed(&mut self, id: u64) {
+        let Some(work) = self.work(id) else { return };
+        let (node, kill_at) = (work.of.0, work.deadlines.kill_at);
+        if self.local(node) < kill_at {
+            let at = self.nodes[node].time.when_reads(kill_at);
+            return self.schedule(at, Happening::WorkIsKilled { work: id });
         }
         self.tally.count("works killed");
-        self.end_work(work)
+        self.end_work(id, End::Stopped);
     }
 
-    pub(super) fn work_ends(&mut self, work: u64) -> Result<(), Violation> {
-        let hangs = self.works.iter().any(|w| w.id == work && w.hangs);
-        if hangs { Ok(()) } else { self.end_work(work) }
-    }
-
-    pub(super) fn work_is_overdue(&mut self, work: u64) -> Result<(), Violation> {
-        let unseen = self.rng.bool();
-        let Some(work) = self.works.iter_mut().find(|w| w.id == work) else {
-            return Ok(());
-        };
-        work.unseen = unseen;
-        let (node, life) = (work.node, work.life);
-        self.tally.count("works overdue");
-        trace!(self, "n{node}'s work is overdue");
-        if unseen {
-            // Whoever waits to see it end does so for a lease more.
-            let lease = self.host(node).timing.lease_duration();
-            let given_up = self.host(node).clock.when_reads(self.local(node) + lease);
-            self.schedule(given_up, Happening::WorkIsGivenUp { node, life });
+    pub(super) fn work_ends(&mut self, id: u64) {
+        let succeeded = self.rng.u8(0..20) == 0;
+        let calm = self.calm;
+        let Some(work) = self.work(id) else { return };
+        if calm && !work.told_to_end && matches!(work.tells, Tells::Command(_)) {
+            // In peace the last attempt goes on, so that its leader stays.
+            return;
         }
-        match self.process(node, life) {
-            Some(_) => self.deliver(node, Mail::Tell(Event::Overdue)),
-            None => Ok(()),
+        let own = End::Own { succeeded };
+        let end = if work.told_to_end { End::Stopped } else { own };
+        self.end_work(id, end);
+    }
+
+    fn end_work(&mut self, id: u64, end: End) {
+        let Some(index) = self.works.iter().position(|work| work.id == id) else { return };
+        let Work { of: (node, life), term, unseen, tells, .. } = self.works.swap_remove(index);
+        trace!(self, "n{node}'s work of term {term} has ended: {end:?}");
+        match tells {
+            Tells::Command(told) => drop(told.send(end)),
+            Tells::Hold(lines) if unseen => {
+                self.tally.count("works not seen to end");
+                if let Some(process) = self.process(node, life) {
+                    process.keeps_open(term, lines);
+                }
+            }
+            Tells::Hold(lines) => drop(lines),
         }
     }
 
-    pub(super) fn end_work(&mut self, work: u64) -> Result<(), Violation> {
-        let Some(index) = self.works.iter().position(|w| w.id == work) else { return Ok(()) };
-        let work = self.works.swap_remove(index);
-        let Work { node, life, unseen, .. } = work;
-        trace!(self, "n{node}'s work has ended");
-        if unseen {
-            self.unseen.push(work);
-            return Ok(());
-        }
-        self.tell_of_the_end(node, life)
+    /// It writes into something that is fenced by its term.
+    pub(super) fn work_writes(&mut self, id: u64) {
+        let Some(work) = self.work(id) else { return };
+        let ((node, life), term) = (work.of, work.term);
+        let lease = self.plan.lease();
+        let longest = if self.rng.u8(0..4) == 0 { lease * 2 } else { lease / 20 };
+        let delay = self.rng.u64(0..longest);
+        self.after(delay, Happening::Fenced { node, life, term });
+        let next = self.rng.u64(lease / 4..lease);
+        self.after(next, Happening::WorkWrites { work: id });
     }
 
-    pub(super) fn work_is_given_up(&mut self, node: usize, life: u32) -> Result<(), Violation> {
-        self.tally.count("works not seen to end");
-        self.tell_of_the_end(node, life)
-    }
-
-    fn tell_of_the_end(&mut self, node: usize, life: u32) -> Result<(), Violation> {
-        if self.process(node, life).is_none() {
-            return Ok(());
-        }
-        self.deliver(node, Mail::Tell(Event::Work { under_way: false }))
+    pub(super) fn fenced(&mut self, node: usize, life: u32, term: Term) -> Result<(), Violation> {
+        let local = self.local(node);
+        let process = self.process(node, life);
+        let believes =
+            process.and_then(|process| process.view.borrow().leading(local).map(|own| own.term));
+        let taken = self.fence.takes((node, life), term, believes)?;
+        self.tally.count(if taken { "fenced writes taken" } else { "fenced writes refused" });
+        Ok(())
     }
 }

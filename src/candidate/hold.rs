@@ -1,0 +1,130 @@
+//! A hold: leader-only work in another process, which this one knows of.
+//!
+//! The record is not vacated as long as the other end listens. There, a process ends the work by the
+//! deadlines that it is told, and listens no more when the work is gone. One that does not is waited
+//! for as long as the grace lasts; then the lease runs out.
+
+use tokio::sync::{mpsc, watch};
+
+use super::{Handle, Work};
+use crate::alarm::Timer;
+use crate::election::clock::BootTime;
+use crate::election::grace::Grace;
+use crate::election::leadership::Leadership;
+use crate::election::order::{Charge, Order};
+use crate::hold::HoldLine;
+
+/// One hold.
+pub struct Hold<T> {
+    election: Handle,
+    view: watch::Receiver<Leadership>,
+    charge: Charge,
+    clock: String,
+    grace: Grace,
+    /// Closed when the other end is gone.
+    lines: mpsc::Sender<HoldLine>,
+    timer: T,
+    /// When the work, which had to end, is not waited for any longer.
+    overdue_at: Option<BootTime>,
+    /// The election has been told that it is overdue.
+    given_up: bool,
+    work: Option<Work>,
+}
+
+impl<T: Timer> Hold<T> {
+    /// A hold that begins now, and what it tells; or what is known instead, if this instance does
+    /// not lead. When stepping down on purpose, the work has `grace` to end. Times in the lines are
+    /// readings of `clock`, which `timer` goes by.
+    ///
+    /// # Errors
+    ///
+    /// When this instance does not lead.
+    pub fn begin(
+        election: Handle,
+        grace: Grace,
+        clock: String,
+        timer: T,
+    ) -> Result<(Self, mpsc::Receiver<HoldLine>), Box<Leadership>> {
+        // First announce the work, then look: in this order the record cannot be vacated between
+        // the look and the start.
+        let work = Some(election.begin_work());
+        let mut view = election.watch();
+        let seen = view.borrow_and_update().clone();
+        let Some(tenure) = seen.leading(election.now()).cloned() else {
+            return Err(Box::new(seen));
+        };
+        let (lines, heard) = mpsc::channel(1);
+        let charge = Charge::new(tenure, grace.of_work());
+        let (overdue_at, given_up) = (None, false);
+        let hold =
+            Self { election, view, charge, clock, grace, lines, timer, overdue_at, given_up, work };
+        Ok((hold, heard))
+    }
+
+    /// The term that the work was begun in.
+    pub fn term(&self) -> crate::election::lease::Term {
+        self.charge.tenure().term
+    }
+
+    /// Tells every change until the other end is gone. Never waits for it to read: what it would
+    /// have read meanwhile is replaced by what is true then.
+    pub async fn run(mut self) {
+        let mut told = None;
+        loop {
+            let order = self.order();
+            let look_at = self.see_to_the_end().await;
+            tokio::select! {
+                biased;
+                () = self.lines.closed() => break,
+                room = self.lines.reserve(), if told != Some(order) => {
+                    let Ok(room) = room else { break };
+                    room.send(self.line(order));
+                    told = Some(order);
+                }
+                changed = self.view.changed() => if changed.is_err() {
+                    // The election is over, and this process about to end.
+                    self.lines.closed().await;
+                    break;
+                },
+                () = self.timer.until(look_at.unwrap_or_default()), if look_at.is_some() => {}
+            }
+        }
+    }
+
+    /// What the work is to do now.
+    fn order(&mut self) -> Order {
+        let now = self.election.now();
+        let order = self.charge.order(&self.view.borrow_and_update(), now);
+        if let Order::End { .. } = order {
+            self.overdue_at.get_or_insert(now + self.grace.until_work_is_overdue());
+        }
+        order
+    }
+
+    fn line(&self, order: Order) -> HoldLine {
+        let clock = (self.clock.as_str(), self.election.now());
+        let (election, tenure) = (self.election.election(), self.charge.tenure());
+        HoldLine::new(election.as_str(), &tenure.identity, tenure.term, clock, order)
+    }
+
+    /// Sees to work that had to end and has not, and says when to do so again.
+    ///
+    /// First the lease is not kept for it any longer; it is not vacated either, because the work may
+    /// still be there. When it has run out others may lead, and so may this instance.
+    async fn see_to_the_end(&mut self) -> Option<BootTime> {
+        let (overdue_at, now) = (self.overdue_at?, self.election.now());
+        if now < overdue_at {
+            return Some(overdue_at);
+        }
+        if !std::mem::replace(&mut self.given_up, true) {
+            tracing::warn!("a hold has not ended in time: the lease runs out by itself");
+            self.election.work_is_overdue().await;
+        }
+        let over_at = overdue_at + self.election.leadership().timing.lease_duration();
+        if now < over_at {
+            return Some(over_at);
+        }
+        self.work = None;
+        None
+    }
+}

@@ -1,0 +1,198 @@
+//! Planted bugs: what shows that the simulation could fail.
+//!
+//! Each mutant is the real source of the election core, or of what stands around it, with one mistake
+//! in it, so the source itself needs no switches for tests. What is simulated and the simulation are
+//! copied into a crate of their own, and the simulation has to fail there and name the invariant that
+//! the mistake breaks.
+//!
+//! ```text
+//! BELLWETHER_MUTANT="gate" cargo test --test mutants -- --nocapture    those with this in their name
+//! ```
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic, and what is printed is its report; the lints' exemption for tests \
+              does not reach helpers outside of test functions"
+)]
+
+mod core;
+mod seams;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+struct Mutant {
+    name: &'static str,
+    edits: &'static [Edit],
+    /// The invariant that the simulation has to name.
+    breaks: &'static str,
+}
+
+struct Edit {
+    /// In `src/`.
+    file: &'static str,
+    /// Has to stand there exactly once.
+    original: &'static str,
+    replacement: &'static str,
+}
+
+const fn edit(file: &'static str, original: &'static str, replacement: &'static str) -> Edit {
+    Edit { file, original, replacement }
+}
+
+/// What is copied beside the folders.
+const PARTS: [&str; 7] = [
+    "election.rs",
+    "candidate.rs",
+    "alarm.rs",
+    "gate.rs",
+    "hold.rs",
+    "metrics.rs",
+    "store/contract.rs",
+];
+
+/// The crate, without what the simulation plays: commands, checks, HTTP, the stores.
+const LIB: &str = "pub mod alarm;\npub mod candidate;\npub mod election;\npub mod gate;\n\
+                   pub mod hold;\npub mod metrics;\npub mod store;\n\
+                   pub mod identity { pub fn incarnation() -> String { String::new() } }\n";
+
+const STORE: &str =
+    "mod contract;\npub use contract::{Bell, Hint, Hints, Listing, Store, StoreError};\n";
+
+/// The copy of what is simulated, and of the simulation.
+struct Copy {
+    root: PathBuf,
+}
+
+impl Copy {
+    fn new() -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
+        let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for part in ["src", "tests"] {
+            let _ = fs::remove_dir_all(root.join(part));
+        }
+        for folder in ["src/election", "src/candidate", "tests/simulation"] {
+            copy(&home.join(folder), &root.join(folder));
+        }
+        fs::create_dir_all(root.join("src/store")).unwrap();
+        for file in PARTS {
+            fs::copy(home.join("src").join(file), root.join("src").join(file)).unwrap();
+        }
+        fs::write(root.join("src/lib.rs"), LIB).unwrap();
+        fs::write(root.join("src/store.rs"), STORE).unwrap();
+        fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
+        let manifest = fs::read_to_string(home.join("Cargo.toml")).unwrap();
+        fs::write(root.join("Cargo.toml"), reduced(&manifest)).unwrap();
+        Self { root }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.root.join("src").join(file)
+    }
+
+    /// Runs the simulation, and gives back whether it passed and what it said.
+    fn simulate(&self, what: &str, runs: &str, hunted: &str) -> (bool, String) {
+        let environment = [("BELLWETHER_RUNS", runs), ("BELLWETHER_HUNT", hunted)];
+        let built = self.cargo("--no-run", environment);
+        assert!(built.0, "{what}: it does not even compile:\n{}", built.1);
+        self.cargo("every_invariant", environment)
+    }
+
+    fn cargo(&self, argument: &str, environment: [(&str, &str); 2]) -> (bool, String) {
+        let output = Command::new(env!("CARGO"))
+            .args(["test", "--offline", "--quiet", "--test", "simulation", argument])
+            .current_dir(&self.root)
+            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            .envs(environment)
+            .env_remove("BELLWETHER_SEED")
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    }
+
+    fn catches(&self, mutant: &Mutant) -> Result<(), String> {
+        let Mutant { name, edits, breaks } = mutant;
+        let originals: Vec<_> = edits.iter().map(|edit| read(&self.path(edit.file))).collect();
+        for Edit { file, original, replacement } in *edits {
+            let source = read(&self.path(file));
+            assert_eq!(
+                source.matches(original).count(),
+                1,
+                "{name}: {file} has to contain this once:\n{original}"
+            );
+            fs::write(self.path(file), source.replace(original, replacement)).unwrap();
+        }
+        let (passed, said) = self.simulate(name, "100000", breaks);
+        // Backwards: the first of two edits in a file was read before both.
+        for (edit, original) in edits.iter().zip(originals).rev() {
+            fs::write(self.path(edit.file), original).unwrap();
+        }
+        let verdict = said.lines().find(|line| line.starts_with(breaks));
+        let seed = said.lines().find(|line| line.starts_with("replay: ")).unwrap_or_default();
+        println!("{name}: {} ({seed})", verdict.unwrap_or("not caught"));
+        if passed || verdict.is_none() {
+            return Err(format!(
+                "{name}: it does not break {breaks}, the simulation says:\n{said}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The manifest for a crate of the same name with nothing but what is simulated in it.
+fn reduced(manifest: &str) -> String {
+    let needed = [
+        "async-trait",
+        "fastrand",
+        "humantime",
+        "prometheus",
+        "rustix",
+        "serde",
+        "serde_json",
+        "thiserror",
+        "tokio",
+        "tracing",
+    ];
+    let dependencies = needed.map(|name| {
+        let line = manifest.lines().find(|line| line.starts_with(&format!("{name} = ")));
+        line.unwrap_or_else(|| panic!("no line for {name} in Cargo.toml"))
+    });
+    format!(
+        "[package]\nname = \"bellwether\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+         [dependencies]\n{}\n[profile.dev]\nopt-level = 1\ndebug = 0\n[workspace]\n",
+        dependencies.join("\n")
+    )
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_simulation_catches_every_planted_bug() {
+    let copy = Copy::new();
+    let (passed, said) = copy.simulate("the real source", "1000", "");
+    assert!(passed, "the simulation fails without a planted bug:\n{said}");
+    let chosen = std::env::var("BELLWETHER_MUTANT").unwrap_or_default();
+    let all = core::MUTANTS.iter().chain(seams::MUTANTS);
+    let chosen = all.filter(|mutant| mutant.name.contains(&chosen));
+    let missed: Vec<_> = chosen.filter_map(|mutant| copy.catches(mutant).err()).collect();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}

@@ -1,0 +1,164 @@
+//! Mistakes at the seams: in the driver, the holds and the gate, and in what the election makes of them.
+
+use super::{Mutant, edit};
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "what meets the deadline of a call is dropped",
+        edits: &[edit("candidate.rs", "            // Whatever was taken is stepped, also what meets the deadline: it comes but once.
+", "            if self.clock.now().boot >= deadline {
+                break verb.timed_out(self.call_limit);
+            }
+")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "work is given up before its outcome is told",
+        edits: &[edit("candidate.rs", "self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await", "drop(work);
+        self.request(Event::Finish { outcome: Box::new(outcome) }, None).await")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "work is looked at last",
+        edits: &[edit("candidate.rs", "            if let Poll::Ready(event) = work.as_mut().poll(context) {
+                return Poll::Ready(Next::Event(event));
+            }
+", ""), edit("candidate.rs", "ready.find(Poll::is_ready).unwrap_or(Poll::Pending)", "match ready.find(Poll::is_ready) {
+                Some(ready) => ready,
+                None => work.as_mut().poll(context).map(Next::Event),
+            }")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "a call has no deadline",
+        edits: &[edit("candidate.rs", "            if self.clock.now().boot >= deadline {", "            if self.clock.now().boot >= deadline + deadline.as_duration() {")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "readers see the step before",
+        edits: &[edit("candidate.rs", "        let Step { mut action, mut news } = self.elector.step(now, event);", "        let before = self.elector.leadership();
+        let Step { mut action, mut news } = self.elector.step(now, event);"), edit("candidate.rs", "self.view.send_replace(self.elector.leadership());", "self.view.send_replace(before);")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "readers see only what is news",
+        edits: &[edit("candidate.rs", "self.view.send_replace(self.elector.leadership());", "if !news.is_empty() {
+            self.view.send_replace(self.elector.leadership());
+        }")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "a time-out is taken for a refusal",
+        edits: &[edit("candidate.rs", "Self::Swap => Answer::Swapped(Err(error)),", "Self::Swap => {
+                drop(error);
+                Answer::Swapped(Ok(Swapped::Lost(None)))
+            }")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "a process does not start behind its gate",
+        edits: &[edit("candidate.rs", "if gated { elector.behind_gate() }", "if gated && max_attempts.is_some() { elector.behind_gate() }")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "work whose end was not seen is given up before the lease is over",
+        edits: &[edit("candidate/hold.rs", "if now < over_at {", "if now < overdue_at {")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "work whose end was not seen is waited for for ever",
+        edits: &[edit("candidate/hold.rs", "self.overdue_at.get_or_insert(now + self.grace.until_work_is_overdue());", "let _ = now + self.grace.until_work_is_overdue();")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "the election does not hear that work is overdue",
+        edits: &[edit("candidate/hold.rs", "self.election.work_is_overdue().await;", "")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "a hold is not work",
+        edits: &[edit("candidate/hold.rs", "let work = Some(election.begin_work());", "let work = None;")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "work that ends takes its grace beyond the lease",
+        edits: &[edit("election/order.rs", "patience.map_or(kill_at, |patience| patience.min(kill_at))", "patience.map_or(kill_at, |patience| patience.max(kill_at))")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "the election does not hear that its gate closes",
+        edits: &[edit("candidate/gate.rs", "if open != told {", "if open && !told {")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "silence does not close the gate",
+        edits: &[edit("candidate/gate.rs", "gate.open_until().filter(|_| open);", "gate.open_until().filter(|_| !open);")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "one failure too many leaves the gate open",
+        edits: &[edit("gate.rs", "self.failed < self.rules.failures &&", "self.failed <= self.rules.failures &&")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "a cooldown is over at once",
+        edits: &[edit("election/elector.rs", "Some(Resignation { cooldown, until: now + cooldown })", "Some(Resignation { cooldown, until: now })")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "a shutdown waits for its work for ever",
+        edits: &[edit("election/elector.rs", "now >= give_up_at || (", "give_up_at < BootTime::ZERO || (")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "work that has ended counts on",
+        edits: &[edit("election/elector.rs", "self.work_under_way = under_way;", "self.work_under_way |= under_way;")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "attempts are not counted",
+        edits: &[edit("election/elector.rs", "before.saturating_add(1)", "before.max(1)")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "a new term forgets the last outcome",
+        edits: &[edit("election/elector.rs", "outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
+                origin:", "outcome: None,
+                origin:")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "who shuts down leaves without freeing the lease",
+        edits: &[edit("election/elector.rs", "!swapping && !self.unsure && !self.has_record_to_free();", "!swapping && !self.unsure;")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "an own record that is back after a fail-over is still the own one",
+        edits: &[edit("election/elector.rs", "!o.outlived || self.held.is_some();", "!o.outlived || o.outlived;")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "after a lapse, overdue work is forgotten",
+        edits: &[edit("election/elector.rs", "            None => now,
+        };", "            None => return,
+        };")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "a flood of hints keeps a leader from renewing",
+        edits: &[edit("election/elector.rs", "} else if now >= self.due_at {", "} else if now >= self.due_at && !self.hinted {")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "after a fail-over the term does not jump",
+        edits: &[edit("election/watch.rs", "if outlived { TERM_JUMP } else { 1 }", "if outlived { TERM_JUMP / TERM_JUMP } else { 1 }")],
+        breaks: "I",
+    },
+    Mutant {
+        name: "who just started trusts a record that outlived a fail-over",
+        edits: &[edit("election/watch.rs", "        if next.outlived() {
+", "        if next.outlived() && self.current.is_some() {
+")],
+        breaks: "I",
+    },
+];

@@ -1,0 +1,106 @@
+//! What one process sees and does, kept independently of its elector.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bellwether::election::clock::BootTime;
+use bellwether::election::leadership::Leadership;
+use bellwether::election::lease::{Observed, Term, Version};
+
+use super::{BOUNDED_CALLS, NO_DEAD_HOLDER, TERMS_GROW, Violation};
+
+/// What one process saw of the record, kept independently of the elector.
+#[derive(Debug, Default)]
+pub struct Seen {
+    version: Option<Version>,
+    /// When the lease that the record shows is over at the latest, by the process's clock.
+    over_at: BootTime,
+    named: Option<String>,
+    /// How many states of the record it saw.
+    pub states: u32,
+}
+
+impl Seen {
+    pub fn saw(&mut self, observed: Option<&Observed>, received: BootTime) {
+        let version = observed.map(|o| &o.version);
+        if self.version.as_ref() != version {
+            self.version = version.cloned();
+            self.states += 1;
+            let lease = observed.map_or(Duration::ZERO, |o| o.record.lease_duration);
+            self.over_at = received + lease;
+        }
+        let holder = observed.and_then(|o| o.record.holder.as_ref());
+        self.named = holder.map(|holder| holder.identity.clone());
+    }
+
+    /// Its own write was applied: the record names itself or nobody.
+    pub fn wrote(&mut self) {
+        *self = Self { states: self.states + 1, ..Self::default() };
+    }
+
+    /// [`NO_DEAD_HOLDER`], for as long as this view is the one that readers see.
+    pub fn check(&self, view: &Leadership, now: BootTime) -> Result<(), Violation> {
+        let bad = |what| Err(Violation::new(NO_DEAD_HOLDER, what));
+        if let Some(holder) = view.holder(now.max(self.over_at)).filter(|_| !view.is_leading(now)) {
+            return bad(format!("{} is named after the end of its lease", holder.identity));
+        }
+        match view.holder(now).filter(|_| !view.is_leading(now)) {
+            Some(holder) if self.named.as_ref() != Some(&holder.identity) => {
+                bad(format!("{} is named, but the record says {:?}", holder.identity, self.named))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// [`TERMS_GROW`].
+#[derive(Debug, Default)]
+pub struct Terms {
+    highest: Term,
+}
+
+impl Terms {
+    pub fn begins(&mut self, term: Term) -> Result<(), Violation> {
+        if term <= self.highest {
+            let what = format!("term {term} begins after term {}", self.highest);
+            return Err(Violation::new(TERMS_GROW, what));
+        }
+        self.highest = term;
+        Ok(())
+    }
+}
+
+/// [`BOUNDED_CALLS`], by the clock of the process.
+#[derive(Debug, Default)]
+pub struct Calls {
+    recent: VecDeque<BootTime>,
+}
+
+/// Without hints, in one retry period: a renewal that fails, the look after a quarter of the
+/// period, the next renewal that fails at once, the look after half a period; or a look at the end
+/// of a lease, an acquisition that is lost, a look, and the same again when the winner vacates. Of
+/// the latter each needs a write of somebody else, so there is no hard limit; a candidate that
+/// repeats calls without a pause would make hundreds.
+const CALLS_A_PERIOD: usize = 8;
+
+impl Calls {
+    pub fn called(
+        &mut self,
+        now: BootTime,
+        period: Duration,
+        hints: bool,
+    ) -> Result<(), Violation> {
+        self.recent.push_back(now);
+        while self.recent.front().is_some_and(|first| now.since(*first) >= period) {
+            self.recent.pop_front();
+        }
+        // Each look for a hint comes 5 ms after the call before it.
+        let for_hints = usize::try_from(period.as_millis() / 5).unwrap() + 1;
+        let most = CALLS_A_PERIOD + if hints { for_hints } else { 0 };
+        if self.recent.len() > most {
+            let what = format!("{} calls within {period:?}", self.recent.len());
+            return Err(Violation::new(BOUNDED_CALLS, what));
+        }
+        Ok(())
+    }
+}
