@@ -10,13 +10,13 @@ pub const MUTANTS: &[Mutant] = &[
                 break verb.timed_out(self.call_limit);
             }
 ")],
-        breaks: "I",
+        breaks: "I10 what was accepted takes effect",
     },
     Mutant {
         name: "work is given up before its outcome is told",
         edits: &[edit("candidate.rs", "self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await", "drop(work);
         self.request(Event::Finish { outcome: Box::new(outcome) }, None).await")],
-        breaks: "I",
+        breaks: "I11 outcomes are kept",
     },
     Mutant {
         name: "work is looked at last",
@@ -27,25 +27,25 @@ pub const MUTANTS: &[Mutant] = &[
                 Some(ready) => ready,
                 None => work.as_mut().poll(context).map(Next::Event),
             }")],
-        breaks: "I",
+        breaks: "I6 vacated last",
     },
     Mutant {
         name: "a call has no deadline",
         edits: &[edit("candidate.rs", "            if self.clock.now().boot >= deadline {", "            if self.clock.now().boot >= deadline + deadline.as_duration() {")],
-        breaks: "I",
+        breaks: "I8 bounded waits",
     },
     Mutant {
         name: "readers see the step before",
         edits: &[edit("candidate.rs", "        let Step { mut action, mut news } = self.elector.step(now, event);", "        let before = self.elector.leadership();
         let Step { mut action, mut news } = self.elector.step(now, event);"), edit("candidate.rs", "self.view.send_replace(self.elector.leadership());", "self.view.send_replace(before);")],
-        breaks: "I",
+        breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "readers see only what is news",
         edits: &[edit("candidate.rs", "self.view.send_replace(self.elector.leadership());", "if !news.is_empty() {
             self.view.send_replace(self.elector.leadership());
         }")],
-        breaks: "I",
+        breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "a time-out is taken for a refusal",
@@ -53,112 +53,112 @@ pub const MUTANTS: &[Mutant] = &[
                 drop(error);
                 Answer::Swapped(Ok(Swapped::Lost(None)))
             }")],
-        breaks: "I",
+        breaks: "I4 no dead holder is named",
     },
     Mutant {
         name: "a process does not start behind its gate",
         edits: &[edit("candidate.rs", "if gated { elector.behind_gate() }", "if gated && max_attempts.is_some() { elector.behind_gate() }")],
-        breaks: "I",
+        breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "work whose end was not seen is given up before the lease is over",
         edits: &[edit("candidate/hold.rs", "if now < over_at {", "if now < overdue_at {")],
-        breaks: "I",
+        breaks: "I6 vacated last",
     },
     Mutant {
         name: "work whose end was not seen is waited for for ever",
         edits: &[edit("candidate/hold.rs", "self.overdue_at.get_or_insert(now + self.grace.until_work_is_overdue());", "let _ = now + self.grace.until_work_is_overdue();")],
-        breaks: "I",
+        breaks: "I3 a leader exists",
     },
     Mutant {
         name: "the election does not hear that work is overdue",
         edits: &[edit("candidate/hold.rs", "self.election.work_is_overdue().await;", "")],
-        breaks: "I",
+        breaks: "I6 vacated last",
     },
     Mutant {
         name: "a hold is not work",
         edits: &[edit("candidate/hold.rs", "let work = Some(election.begin_work());", "let work = None;")],
-        breaks: "I",
+        breaks: "I6 vacated last",
     },
     Mutant {
         name: "work that ends takes its grace beyond the lease",
         edits: &[edit("election/order.rs", "patience.map_or(kill_at, |patience| patience.min(kill_at))", "patience.map_or(kill_at, |patience| patience.max(kill_at))")],
-        breaks: "I",
+        breaks: "I5 no old work",
     },
     Mutant {
         name: "the election does not hear that its gate closes",
         edits: &[edit("candidate/gate.rs", "if open != told {", "if open && !told {")],
-        breaks: "I",
+        breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "silence does not close the gate",
         edits: &[edit("candidate/gate.rs", "gate.open_until().filter(|_| open);", "gate.open_until().filter(|_| !open);")],
-        breaks: "I",
+        breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "one failure too many leaves the gate open",
         edits: &[edit("gate.rs", "self.failed < self.rules.failures &&", "self.failed <= self.rules.failures &&")],
-        breaks: "I",
+        breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "a cooldown is over at once",
         edits: &[edit("election/elector.rs", "Some(Resignation { cooldown, until: now + cooldown })", "Some(Resignation { cooldown, until: now })")],
-        breaks: "I",
+        breaks: "I10 what was accepted takes effect",
     },
     Mutant {
         name: "a shutdown waits for its work for ever",
         edits: &[edit("election/elector.rs", "now >= give_up_at || (", "give_up_at < BootTime::ZERO || (")],
-        breaks: "I",
+        breaks: "I10 what was accepted takes effect",
     },
     Mutant {
         name: "work that has ended counts on",
         edits: &[edit("election/elector.rs", "self.work_under_way = under_way;", "self.work_under_way |= under_way;")],
-        breaks: "I",
+        breaks: "I11 outcomes are kept",
     },
     Mutant {
         name: "attempts are not counted",
         edits: &[edit("election/elector.rs", "before.saturating_add(1)", "before.max(1)")],
-        breaks: "I",
+        breaks: "I11 outcomes are kept",
     },
     Mutant {
         name: "a new term forgets the last outcome",
         edits: &[edit("election/elector.rs", "outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
                 origin:", "outcome: None,
                 origin:")],
-        breaks: "I",
+        breaks: "I11 outcomes are kept",
     },
     Mutant {
         name: "who shuts down leaves without freeing the lease",
         edits: &[edit("election/elector.rs", "!swapping && !self.unsure && !self.has_record_to_free();", "!swapping && !self.unsure;")],
-        breaks: "I",
+        breaks: "I13 who left holds nothing",
     },
     Mutant {
         name: "an own record that is back after a fail-over is still the own one",
         edits: &[edit("election/elector.rs", "!o.outlived || self.held.is_some();", "!o.outlived || o.outlived;")],
-        breaks: "I",
+        breaks: "I2 terms grow",
     },
     Mutant {
         name: "after a lapse, overdue work is forgotten",
         edits: &[edit("election/elector.rs", "            None => now,
         };", "            None => return,
         };")],
-        breaks: "I",
+        breaks: "I6 vacated last",
     },
     Mutant {
         name: "a flood of hints keeps a leader from renewing",
         edits: &[edit("election/elector.rs", "} else if now >= self.due_at {", "} else if now >= self.due_at && !self.hinted {")],
-        breaks: "I",
+        breaks: "I3 a leader exists",
     },
     Mutant {
         name: "after a fail-over the term does not jump",
         edits: &[edit("election/watch.rs", "if outlived { TERM_JUMP } else { 1 }", "if outlived { TERM_JUMP / TERM_JUMP } else { 1 }")],
-        breaks: "I",
+        breaks: "I2 terms grow",
     },
     Mutant {
         name: "who just started trusts a record that outlived a fail-over",
         edits: &[edit("election/watch.rs", "        if next.outlived() {
 ", "        if next.outlived() && self.current.is_some() {
 ")],
-        breaks: "I",
+        breaks: "I5 no old work",
     },
 ];
