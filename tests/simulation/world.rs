@@ -15,7 +15,7 @@ use fastrand::Rng;
 
 use crate::host::{Answer, Request, Ring};
 use crate::invariants::{Attempts, Fence, Terms, Violation};
-use crate::plan::{Broken, Host as HostPlan, Plan};
+use crate::plan::{Broken, Host as HostPlan, Plan, Theme};
 use crate::store::SimStore;
 use crate::tally::Tally;
 use crate::time::{HostTime, TrueTime};
@@ -221,7 +221,11 @@ impl World {
                 self.arrives(node, life, call, answer);
             }
             Happening::Hinted { node, life, hint } => {
+                let loses = matches!(self.plan.theme, Theme::LostWrites | Theme::Outlived);
                 if let Some(process) = self.process(node, life) {
+                    if loses && matches!(hint, Hint::Vacated { .. }) {
+                        process.seen.may_forget();
+                    }
                     process.host.bell().ring(hint);
                 }
             }

@@ -33,6 +33,11 @@ impl Seen {
         self.named = holder.map(|holder| holder.identity.clone());
     }
 
+    /// Old news of a vacated lease, from a write that the store lost, makes it watch from the start.
+    pub fn may_forget(&mut self) {
+        self.version = None;
+    }
+
     /// Its own write was applied: the record names itself or nobody.
     pub fn wrote(&mut self) {
         *self = Self { states: self.states + 1, ..Self::default() };
