@@ -15,6 +15,7 @@ use hyper::body::Bytes;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use crate::files::Files;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use connections::{Asking, Connections};
@@ -35,7 +36,7 @@ mod server;
 mod starting;
 
 pub use access::Access;
-pub use connections::raise_open_files;
+pub use connections::MAX_CONNECTIONS;
 pub use elections::{Elections, Seat};
 pub use hold::Holds;
 pub use server::bind;
@@ -61,14 +62,15 @@ pub struct App {
     pub access: Access,
     events: Events,
     connections: Connections,
+    files: Files,
 }
 
 impl App {
-    /// Without a gate.
-    pub fn new(elections: Elections, metrics: Metrics, access: Access) -> Self {
+    /// Without a gate. `files` says how many clients there is room for.
+    pub fn new(elections: Elections, metrics: Metrics, access: Access, files: Files) -> Self {
         let events = Events::of(&elections);
-        let connections = Connections::new(elections.iter().count());
-        Self { elections, metrics, gate: None, access, events, connections }
+        let connections = Connections::new(files);
+        Self { elections, metrics, gate: None, access, events, connections, files }
     }
 
     /// Behind this gate, if there is one.

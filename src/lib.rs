@@ -13,6 +13,7 @@ pub mod command;
 pub mod config;
 pub mod election;
 pub mod fetch;
+pub mod files;
 pub mod gate;
 pub mod health;
 pub mod hold;

@@ -147,6 +147,16 @@ impl StoreUrl {
         }
     }
 
+    /// How many files each election keeps open for the store. What all share is not counted.
+    pub fn files_of_an_election(&self) -> usize {
+        match self {
+            // A request that waits has a connection of its own; a watch as well.
+            Self::DynamoDb(_) => 1,
+            Self::Kubernetes(_) => 2,
+            Self::Postgres(_) | Self::Sqlite { .. } => 0,
+        }
+    }
+
     /// Which kind of store it is, for metric labels.
     pub fn kind(&self) -> &'static str {
         match self {

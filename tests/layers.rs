@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. Rooms of one floor do not import each other either.
 const FLOORS: [&[&str]; 10] = [
     &["election"],
-    &["fetch", "gate", "hold", "host"],
+    &["fetch", "files", "gate", "hold", "host"],
     &["alarm", "client", "platform", "store"],
     &["identity", "metrics", "release"],
     &["candidate"],

@@ -37,7 +37,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.election.check()?;
     let (token, gate) = (args.token.check()?, args.gate.check()?);
-    let listen = args.listen.map(|address| Listen { address, token });
+    let listen = args.listen.map(|address| Listen { address, token, of_hooks: 0 });
     let mut signals = Signals::new()?;
     let grace = config.shutdown_grace;
     let mut sidecar = match Sidecar::start(&config, listen, gate, &mut signals).await? {

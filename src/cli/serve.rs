@@ -16,8 +16,10 @@ use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArg
 use crate::election::clock::{Clock, HostClock};
 use crate::election::grace::Grace;
 use crate::election::lease::{Candidate, ElectionName, Origin};
+use crate::files::{Files, Needs};
 use crate::gate::{Gate, Rules};
 use crate::health::Checks;
+use crate::hooks;
 use crate::http::{self, Access, App, Elections, Holds, Seat};
 use crate::identity::{self, Identity};
 use crate::logs;
@@ -41,9 +43,10 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     let config = args.elections.check()?;
-    let listen = Listen { address: args.listen.listen, token: args.token.check()? };
-    http::raise_open_files(1 + config.others.len());
+    let token = args.token.check()?;
     let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
+    let of_hooks = if hooks.is_some() { hooks::FILES } else { 0 };
+    let listen = Listen { address: args.listen.listen, token, of_hooks };
     let mut signals = Signals::new()?;
     let mut sidecar = match Sidecar::start(&config, Some(listen), gate, &mut signals).await? {
         Start::Stands(sidecar) => *sidecar,
@@ -70,6 +73,8 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
 pub(super) struct Listen {
     pub(super) address: SocketAddr,
     pub(super) token: Option<String>,
+    /// How many files hooks have open at once.
+    pub(super) of_hooks: usize,
 }
 
 /// What came of a start.
@@ -107,8 +112,9 @@ impl Sidecar {
         gate: Option<(Checks, Rules)>,
         signals: &mut Signals,
     ) -> Result<Start, Failure> {
+        let files = set_files_aside(config, listen.as_ref(), gate.is_some())?;
         let (address, token) = match listen {
-            Some(Listen { address, token }) => (Some(address), token),
+            Some(Listen { address, token, .. }) => (Some(address), token),
             None => (None, None),
         };
         let listener = match address {
@@ -138,7 +144,8 @@ impl Sidecar {
                 holds: Holds::new(config.shutdown_grace),
             };
             let elections = Elections::new(seat(&election), others.iter().map(seat).collect());
-            let app = App::new(elections, candidates.metrics, Access::new(address.ip(), token));
+            let access = Access::new(address.ip(), token);
+            let app = App::new(elections, candidates.metrics, access, files);
             let app = app.behind(candidates.gate);
             http::start(listener, app).map_err(|error| no_timer(&error))?;
         }
@@ -172,6 +179,24 @@ async fn answer_meanwhile(listener: Option<&(TcpListener, SocketAddr)>) -> Infal
         Some((listener, _)) => http::answer_meanwhile(listener).await,
         None => std::future::pending().await,
     }
+}
+
+/// Nothing is opened where the elections alone would come to lack files.
+fn set_files_aside(
+    config: &ElectionConfig,
+    listen: Option<&Listen>,
+    gated: bool,
+) -> Result<Files, Failure> {
+    let hooks = listen.map_or(0, |listen| listen.of_hooks);
+    // The timers of the election, of its events, of its gate and of its hooks.
+    let timers = 1 + [listen.is_some(), gated, hooks > 0].iter().filter(|one| **one).count();
+    let needs = Needs {
+        elections: 1 + config.others.len(),
+        of_each: timers + config.store.url.files_of_an_election(),
+        of_hooks: hooks,
+        clients: listen.map_or(0, |_| http::MAX_CONNECTIONS),
+    };
+    Files::set_aside(needs).map_err(|error| Failure::Unavailable(error.to_string()))
 }
 
 async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
@@ -271,7 +296,9 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
 }
 
 pub(super) fn no_timer(error: &io::Error) -> Failure {
-    Failure::Unavailable(format!("cannot set up a timer: {error}: may more files be open?"))
+    Failure::Unavailable(format!(
+        "cannot create a timer: {error}; raise the open-file limit (ulimit -n, LimitNOFILE)"
+    ))
 }
 
 /// A second signal exits now, and leaves the lease to run out.

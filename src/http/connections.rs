@@ -14,8 +14,9 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::files::Files;
 
 /// Event streams at once. An application has one, a browser one for each tab.
 const MAX_STREAMS: usize = 1024;
@@ -25,29 +26,7 @@ const MAX_WAITS: usize = 256;
 
 /// Connections at once: with every stream and every waiting question there are, there is room for
 /// as many as a thousand others.
-const MAX_CONNECTIONS: usize = MAX_STREAMS + MAX_WAITS + 1024;
-
-/// Files that are open for other reasons: the store, its log and its watcher, standard streams and
-/// signals are two dozen; the hooks that run at once are sixteen, with three files each.
-const OTHER_FILES: usize = 128;
-
-/// Files that an election keeps open: its timer, and those of its events, its gate and its hooks.
-const FILES_OF_AN_ELECTION: usize = 4;
-
-/// Raises this process's own limit of open files so far that the bounds above can be reached, if it
-/// is lower and may be raised. Children inherit it.
-pub fn raise_open_files(elections: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = MAX_CONNECTIONS + OTHER_FILES + FILES_OF_AN_ELECTION * elections;
-    let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
-    let wanted = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
-    if limit.current.is_some_and(|current| current < wanted) {
-        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::debug!(%error, wanted, "cannot raise the limit of open files");
-        }
-    }
-}
+pub const MAX_CONNECTIONS: usize = MAX_STREAMS + MAX_WAITS + 1024;
 
 /// The connections of this process. Clones are the same.
 #[derive(Clone)]
@@ -70,11 +49,8 @@ struct Open {
 
 impl Connections {
     /// As many as the limit of open files leaves room for.
-    pub(super) fn new(elections: usize) -> Self {
-        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let files = usize::try_from(files).unwrap_or(usize::MAX);
-        let room = files.saturating_sub(OTHER_FILES + FILES_OF_AN_ELECTION * elections);
-        Self::limited_to(room.clamp(16, MAX_CONNECTIONS))
+    pub(super) fn new(files: Files) -> Self {
+        Self::limited_to(files.clients())
     }
 
     fn limited_to(limit: usize) -> Self {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -52,11 +53,19 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Answers for ever.
 pub(super) async fn serve(listener: TcpListener, app: App) {
-    let connections = app.connections.clone();
+    let (connections, files) = (app.connections.clone(), app.files);
     let router = router(app);
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     loop {
         match listener.accept().await {
+            // It was given one of the last descriptors, which are for the store's connection.
+            Ok((stream, _))
+                if usize::try_from(stream.as_raw_fd()).is_ok_and(|fd| fd >= files.ceiling()) =>
+            {
+                drop(stream);
+                connections.put_one_out();
+                tokio::task::yield_now().await;
+            }
             Ok((stream, peer)) => match connections.enter() {
                 Some(connection) => {
                     let router = router.clone();

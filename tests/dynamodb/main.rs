@@ -22,6 +22,7 @@ mod calls;
 mod credentials;
 mod crowd;
 mod dates;
+mod descriptors;
 mod drill;
 mod fence;
 mod messages;

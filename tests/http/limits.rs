@@ -7,8 +7,8 @@ use std::process::Command;
 use crate::support::raw::{Events, open, post, raw, whole};
 use crate::support::{Pasture, Sidecar, bellwether, eventually};
 
-/// With 224 files, after 128 for other things and four for an election.
-const CONNECTIONS: usize = 92;
+/// With 224 files, after 128 for other things and the two timers of an election.
+const CONNECTIONS: usize = 94;
 
 /// A sidecar that may open 224 files.
 fn with_few_files(pasture: &Pasture, name: &str) -> Sidecar {
