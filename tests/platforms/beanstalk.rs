@@ -305,7 +305,8 @@ fn the_unit_allows_every_system_call_that_the_sidecar_makes() {
     let refused: Vec<_> = calls.difference(&allowed_calls()).cloned().collect();
     assert_eq!(refused, [""; 0]);
     for line in trace.lines().filter(|line| line.contains(" socket(")) {
-        assert!(["AF_INET,", "AF_INET6,", "AF_UNIX,"].iter().any(|f| line.contains(f)), "{line}");
+        let families = ["AF_INET,", "AF_INET6,", "AF_NETLINK,", "AF_UNIX,"];
+        assert!(families.iter().any(|family| line.contains(family)), "{line}");
     }
     assert!(!trace.contains("PROT_WRITE|PROT_EXEC"));
 }

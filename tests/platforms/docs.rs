@@ -177,7 +177,7 @@ fn what_the_pages_quote_is_what_the_sidecar_says() {
         (
             "is in use by another process: stop it, or choose another with --listen",
             refused(|command| {
-                command.args(["--listen", &taken]);
+                command.args(store).args(["--listen", &taken]);
             }),
         ),
         (
