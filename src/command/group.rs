@@ -467,7 +467,7 @@ impl Drop for Guard {
     }
 }
 
-/// Every guard of this process whose end somebody waits for: what [`processes::reap_strays`] keeps.
+/// Every guard of this process whose end somebody waits for: what [`super::processes`] keeps.
 pub fn guards() -> Vec<Pid> {
     GUARDS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::exec::{Exec, Plugin};
 
@@ -119,9 +121,13 @@ impl Kubeconfig {
     ///
     /// Why it cannot be read. The text has secrets in it and is not repeated.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, String> {
-        let parsed: Result<Self, _> = serde_saphyr::from_str(text);
-        let config = parsed.map_err(|_| "it is not a kubeconfig".to_owned())?;
-        Ok(Self { folder: folder.to_owned(), ..config })
+        let documents = Yaml::load_from_str(text).ok();
+        let document = documents.and_then(|documents| documents.into_iter().next());
+        let config = document.map(|document| serde_json::from_value(json(&document)));
+        match config {
+            Some(Ok(config)) => Ok(Self { folder: folder.to_owned(), ..config }),
+            Some(Err(_)) | None => Err("it is not a kubeconfig".to_owned()),
+        }
     }
 
     /// The context of this name, or the current one.
@@ -217,4 +223,83 @@ impl Chosen {
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()
+}
+
+/// YAML as JSON, which a kubeconfig can always be written as.
+fn json(node: &Yaml<'_>) -> Value {
+    match node {
+        Yaml::Value(Scalar::Boolean(flag)) => Value::Bool(*flag),
+        Yaml::Value(Scalar::Integer(number)) => Value::from(*number),
+        Yaml::Value(Scalar::FloatingPoint(number)) => Value::from(number.into_inner()),
+        Yaml::Value(Scalar::String(text)) => Value::from(text.as_ref()),
+        Yaml::Sequence(nodes) => nodes.iter().map(json).collect(),
+        Yaml::Mapping(fields) => {
+            let named = |(name, value): (&Yaml<'_>, &Yaml<'_>)| {
+                name.as_str().map(|name| (name.to_owned(), json(value)))
+            };
+            Value::Object(fields.iter().filter_map(named).collect())
+        }
+        Yaml::Tagged(_, node) => json(node),
+        _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As kubectl writes it, with what is not asked for here.
+    const TEXT: &str = r#"
+apiVersion: v1
+kind: Config
+preferences: {}
+current-context: prod
+contexts:
+- context: {cluster: prod, user: admin, namespace: shop}
+  name: prod
+- context:
+    cluster: other
+    user: ""
+  name: other
+clusters:
+- cluster:
+    server: https://10.0.0.1:6443/
+    certificate-authority-data: Y2VydA==
+  name: prod
+- cluster: {server: "https://[::1]:6443", insecure-skip-tls-verify: true}
+  name: other
+users:
+- name: admin
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: aws
+      args: [eks, get-token]
+      env: null
+      interactiveMode: IfAvailable
+"#;
+
+    fn chosen(context: Option<&str>) -> Result<Chosen, String> {
+        Kubeconfig::parse(TEXT, Path::new("/home")).unwrap().context(context)
+    }
+
+    #[test]
+    fn the_current_context_names_server_namespace_and_login() {
+        let prod = chosen(None).unwrap();
+        assert_eq!(prod.server, "https://10.0.0.1:6443/");
+        assert_eq!(prod.namespace.as_deref(), Some("shop"));
+        assert_eq!(prod.authority().unwrap().as_deref(), Some(&b"cert"[..]));
+        assert!(matches!(prod.login, Login::Plugin(_)));
+        assert!(prod.client_certificate().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_missing_or_not_supported_is_named() {
+        assert!(chosen(Some("none")).unwrap_err().contains("no context 'none'"));
+        assert!(chosen(Some("other")).unwrap_err().contains("insecure-skip-tls-verify"));
+        for bad in ["", "just words", "users: 7", "a: [", "{"] {
+            let parsed = Kubeconfig::parse(bad, Path::new("/")).and_then(|c| c.context(None));
+            assert!(parsed.is_err(), "{bad}");
+        }
+    }
 }
