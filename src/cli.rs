@@ -118,7 +118,7 @@ pub fn main() -> ExitCode {
 
 fn run_command_line() -> ExitCode {
     let line = words(std::env::args_os());
-    let mut command = variables::settle(Cli::command(), &line);
+    let mut command = without_values(variables::settle(Cli::command(), &line));
     let sources = Sources::of(&command, &line);
     let cli = match parse(&mut command, &line) {
         Ok(cli) => cli,
@@ -149,6 +149,12 @@ fn run_command_line() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failed(&sources.named(&failure.to_string()), &failure),
     }
+}
+
+/// A variable may hold a secret, be it by mistake: the help names variables, and shows none.
+fn without_values(command: clap::Command) -> clap::Command {
+    let hidden = command.mut_args(|argument| argument.hide_env_values(true));
+    hidden.mut_subcommands(without_values)
 }
 
 fn is_without_command(error: &clap::Error) -> bool {

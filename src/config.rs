@@ -44,7 +44,7 @@ pub struct StoreArgs {
     ///
     /// Without this, a file in the user's state directory, for processes of one user on one host. On
     /// ECS, Kubernetes and Elastic Beanstalk and in a container it has to be named.
-    #[arg(long, env = "BELLWETHER_STORE", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "BELLWETHER_STORE", value_name = "URL")]
     store: Option<String>,
 
     /// A file that holds the URL of --store, for a URL with a password in it.

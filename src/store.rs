@@ -28,6 +28,7 @@ pub mod memory;
 pub mod namespaced;
 pub mod postgres;
 mod service_clock;
+mod small_file;
 pub mod sqlite;
 
 pub use contract::{Bell, Hint, Hints, Listing, Store, StoreError};

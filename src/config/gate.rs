@@ -24,13 +24,13 @@ pub struct GateArgs {
     /// Stand only while this http:// URL of the application answers with a status from 200 to 299.
     ///
     /// Redirects are not followed. For https, use --gate-command with a client of your choice.
-    #[arg(long, env = "BELLWETHER_GATE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "BELLWETHER_GATE_URL", value_name = "URL")]
     gate_url: Option<String>,
 
     /// Stand only while this command exits with 0: a line for sh, or a JSON array of words.
     ///
     /// It is started anew for each check, and nothing of it outlives the check.
-    #[arg(long, env = "BELLWETHER_GATE_COMMAND", value_name = "CMD", hide_env_values = true)]
+    #[arg(long, env = "BELLWETHER_GATE_COMMAND", value_name = "CMD")]
     gate_command: Option<String>,
 
     /// On ECS, stand only while this container of the same task runs and, if it has a health check,

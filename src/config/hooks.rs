@@ -18,13 +18,13 @@ pub struct HookArgs {
     ///
     /// It finds BELLWETHER_ELECTION, BELLWETHER_IDENTITY and BELLWETHER_TERM in its environment. It
     /// tells others of the change; for work that only the leader may do, use run or only.
-    #[arg(long, env = "BELLWETHER_ON_ELECTED", value_name = "CMD", hide_env_values = true)]
+    #[arg(long, env = "BELLWETHER_ON_ELECTED", value_name = "CMD")]
     on_elected: Option<String>,
 
     /// Run this command when this instance no longer leads, also when only the clock ended it.
     ///
     /// Beside the variables of --on-elected, for the same term, it finds BELLWETHER_REASON.
-    #[arg(long, env = "BELLWETHER_ON_LOST", value_name = "CMD", hide_env_values = true)]
+    #[arg(long, env = "BELLWETHER_ON_LOST", value_name = "CMD")]
     on_lost: Option<String>,
 
     /// How long each of these commands may take before it is stopped.

@@ -4,7 +4,6 @@
 //! service account; `~/.kube/config`. Everything is read again for each new session, and a token
 //! file for each request: projected tokens rotate.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,12 +16,10 @@ use rustls::{ClientConfig, RootCertStore};
 use super::exec::Plugin;
 use super::kubeconfig::{self, Identity, Kubeconfig};
 use super::url::{Target, is_label};
+use crate::store::small_file;
 
 /// What every pod with a service account has.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-
-/// The longest token or certificate file: tokens have a kilobyte or two, bundles tens of them.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// Why the API server cannot be reached, in words for whoever set this up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,14 +160,10 @@ fn namespace(target: &Target, own: Option<&str>) -> Result<String, NoAccess> {
     })
 }
 
-/// A whole file, if it is not far too long.
+/// A whole file.
 pub fn read(file: &Path) -> Result<Vec<u8>, NoAccess> {
-    let wrong = |why: &dyn fmt::Display| NoAccess(format!("cannot read {}: {why}", file.display()));
-    let size = std::fs::metadata(file).map_err(|error| wrong(&error))?.len();
-    if size > MAX_FILE {
-        return Err(wrong(&"it is longer than a megabyte"));
-    }
-    std::fs::read(file).map_err(|error| wrong(&error))
+    let wrong = |error| NoAccess(format!("cannot read {}: {error}", file.display()));
+    small_file::read(file).map_err(wrong)
 }
 
 /// HTTP/1 only, for the reason that stands at the AWS client: a connection that hangs is closed

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::hosts::Host;
 use super::url::Env;
+use crate::store::small_file;
 
 /// The file is read for every connection, and its mode is complained of once.
 static COMPLAINED: AtomicBool = AtomicBool::new(false);
@@ -28,7 +29,7 @@ pub fn look_up(env: Env<'_>, host: &Host, database: &str, user: &str) -> Option<
     let name = if host.is_socket() { "localhost" } else { &host.name };
     let port = host.port.to_string();
     let wanted = [name, &port, database, user];
-    std::fs::read_to_string(path).ok()?.lines().find_map(|line| password(line, &wanted))
+    small_file::read_text(&path).ok()?.lines().find_map(|line| password(line, &wanted))
 }
 
 /// The password of a line, if its first four fields fit.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::url::{Env, InvalidTarget};
+use crate::store::small_file;
 
 /// Where Debian's libpq looks when `PGSYSCONFDIR` says nothing.
 const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
@@ -20,7 +21,7 @@ pub fn look_up(env: Env<'_>, service: &str) -> Result<Vec<(String, String)>, Inv
     let folder = env("PGSYSCONFDIR").unwrap_or_else(|| SYSTEM_FOLDER.to_owned());
     let system = PathBuf::from(folder).join("pg_service.conf");
     for file in own.into_iter().chain([system]) {
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let Ok(text) = small_file::read_text(&file) else { continue };
         if let Some(parameters) = section(&text, service)? {
             return Ok(parameters);
         }

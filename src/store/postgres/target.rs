@@ -24,6 +24,7 @@ use super::hosts::Host;
 use super::iam;
 use super::names::Names;
 use super::url::{Env, InvalidTarget, Login, Settings};
+use crate::store::small_file;
 
 /// Every variable that is read. They are kept, because the URL is read again.
 const VARIABLES: [&str; 19] = [
@@ -187,7 +188,7 @@ impl Target {
         let url = match file {
             None => url,
             Some(file) => {
-                read = std::fs::read_to_string(file)
+                read = small_file::read_text(file)
                     .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
                 read.trim()
             }
