@@ -104,7 +104,7 @@ fn the_restricted_profile_admits_every_pod_of_the_chart() {
             assert!(pod.spec[host].is_null(), "{from} {kind}");
         }
         if from != "example" {
-            let needs_token = pod.from == "leases-values";
+            let needs_token = ["leases-values", "try-values"].contains(&pod.from);
             assert_eq!(pod.spec["automountServiceAccountToken"], needs_token, "{from} {kind}");
         }
     }
