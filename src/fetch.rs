@@ -4,13 +4,12 @@
 //! named is to answer. Every answer has a bound; the time limit is the caller's.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
 use std::str::FromStr;
 
-use hyper::body::{Body, Bytes, Incoming};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::http::request;
 use hyper::http::uri::PathAndQuery;
@@ -210,20 +209,18 @@ pub async fn fetch(
 /// When it is longer, or broken off.
 pub async fn whole(response: Response<Incoming>, longest: usize) -> Result<Answer, String> {
     let status = response.status();
-    let (mut incoming, mut body) = (response.into_body(), Vec::new());
-    while let Some(bytes) = next_bytes(&mut incoming).await {
-        body.extend_from_slice(&bytes.map_err(|error| with_cause(&error))?);
-        if body.len() > longest {
-            return Err(format!("its answer is longer than {longest} bytes"));
-        }
-    }
-    Ok(Answer { status, body })
+    let body = Limited::new(response.into_body(), longest).collect().await;
+    let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => format!("its answer is longer than {longest} bytes"),
+        None => with_cause(&*error),
+    })?;
+    Ok(Answer { status, body: body.to_bytes().into() })
 }
 
 /// The next piece of a body; none at its end. Safe to cancel.
 pub async fn next_bytes(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
     loop {
-        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
+        let frame = body.frame().await?;
         // Trailers are of no interest.
         match frame.map(|frame| frame.into_data()) {
             Ok(Ok(bytes)) => return Some(Ok(bytes)),
