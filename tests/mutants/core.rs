@@ -34,6 +34,7 @@ pub const MUTANTS: &[Mutant] = &[
             "election/elector.rs",
             "let Ok(swapped) = answer else {
             self.unsure = true;
+            self.unresolved = true;
             return self.call_failed(now);
         };",
             "let swapped = answer.unwrap_or_else(|_| Swapped::Won(Version::new(\"assumed\")));",
@@ -158,6 +159,7 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "election/elector.rs",
             "self.unsure = true;
+            self.unresolved = true;
             return self.call_failed(now);",
             "self.not_before = now + Duration::MAX;
             return;",
@@ -193,7 +195,12 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a new term begins beside work of the old one",
-        edits: &[edit("election/elector.rs", "!is_done && !self.work_under_way &&", "!is_done &&")],
+        edits: &[edit(
+            "election/elector.rs",
+            "&& !self.work_under_way
+            && self.standing_down_at(now).is_none()",
+            "&& self.standing_down_at(now).is_none()",
+        )],
         breaks: "I5 no old work",
     },
     Mutant {
@@ -272,8 +279,9 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a candidate stands while its gate is closed",
         edits: &[edit(
             "election/elector.rs",
-            "!is_done && !self.work_under_way && self.standing_down_at(now).is_none()",
-            "!is_done && !self.work_under_way",
+            "&& !self.work_under_way
+            && self.standing_down_at(now).is_none()",
+            "&& !self.work_under_way",
         )],
         breaks: "I9 the gate is kept",
     },

@@ -185,6 +185,22 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
+/// Says at once, and of all of them, which bugs can no longer be planted.
+#[test]
+fn every_bug_can_be_planted() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut stale = Vec::new();
+    for Mutant { name, edits, .. } in core::MUTANTS.iter().chain(seams::MUTANTS) {
+        for Edit { file, original, .. } in *edits {
+            let found = read(&sources.join(file)).matches(original).count();
+            if found != 1 {
+                stale.push(format!("{name}: {file} has this {found} times:\n{original}"));
+            }
+        }
+    }
+    assert!(stale.is_empty(), "{}", stale.join("\n\n"));
+}
+
 #[test]
 fn the_simulation_catches_every_planted_bug() {
     let copy = Copy::new();

@@ -105,7 +105,7 @@ fn a_browser_gets_a_page_that_may_do_little_and_a_program_gets_json() {
 #[test]
 fn names_are_shown_as_they_are_and_never_become_markup() {
     let pasture = Pasture::new();
-    let name = "<img src=x onerror=alert(1)>\u{202e}&amp;";
+    let name = "<img src=x onerror=alert(1)>&amp;";
     let sidecar = leading(&pasture, name, &[]);
     let browser = Browser::start();
     browser.open(&format!("{}/", sidecar.url));
