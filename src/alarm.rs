@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::election::clock::{BootTime, Clock, HostClock};
 
-/// Waits for moments of the clock that an election goes by.
+/// Waits for moments of the clock that an election uses.
 pub trait Timer: Send {
     /// Waits until `at`, which may have passed. Safe to cancel.
     fn until(&mut self, at: BootTime) -> impl Future<Output = ()> + Send;
@@ -50,7 +50,7 @@ impl Alarm {
 
 impl Timer for Alarm {
     async fn until(&mut self, at: BootTime) {
-        // A timer is a hint: look at the clock before believing it.
+        // A timer is a hint: check the clock before acting on it.
         while HostClock.now().boot < at {
             if self.set(at).is_err() {
                 // Cannot happen to a valid time on an open timer; a coarse timer is still a timer.
@@ -62,7 +62,7 @@ impl Timer for Alarm {
     }
 }
 
-/// A timer that takes no descriptor, but stops in suspend: for what may come late.
+/// A timer that takes no descriptor, but stops in suspend: for events that may come late.
 #[derive(Clone, Copy, Debug)]
 pub struct Sleep;
 

@@ -43,7 +43,7 @@ pub struct Standing {
     pub election: ElectionName,
     /// Who stands.
     pub candidate: Candidate,
-    /// Where it runs, if that is known.
+    /// Where the candidate runs, if known.
     pub origin: Option<Origin>,
     /// Its settings.
     pub timing: Timing,
@@ -57,7 +57,7 @@ pub struct Standing {
     pub clock: Arc<dyn Clock>,
     /// Where to count.
     pub metrics: Metrics,
-    /// How the store is, which all elections on it share.
+    /// The health of the store. All elections on it share this.
     pub health: Health,
     /// Where the answers are, for the log.
     pub url: Option<String>,
@@ -84,16 +84,16 @@ impl Drop for Work {
     }
 }
 
-/// The candidate has left the election: nothing can be asked of it any more.
+/// The candidate has left the election: it accepts no more requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this instance has left the election")]
 pub struct Left;
 
-/// What is asked of a driver.
+/// A request to a driver.
 #[derive(Debug)]
 struct Request {
     event: Event,
-    /// Work that ends with the request: not before the elector knows of it.
+    /// Work that ends with the request, but not before the elector knows of it.
     ends: Option<Work>,
 }
 
@@ -135,18 +135,18 @@ impl Handle {
 
     /// Says that work which had to end has not: the lease is no longer kept for it.
     pub async fn work_is_overdue(&self) {
-        // Who has left keeps the lease for nothing.
+        // A candidate that has left does not keep the lease.
         let _ = self.request(Event::Overdue, None).await;
     }
 
     /// Opens or closes the gate.
     pub async fn set_gate(&self, open: bool) {
-        // Who has left does not stand.
+        // A candidate that has left does not stand.
         let _ = self.request(Event::Gate { open }, None).await;
     }
 
-    /// Leaves the outcome of the election's work in its record, and steps down. The work itself is
-    /// given up here, so that the record is not vacated without the outcome before.
+    /// Writes the outcome of the election's work to its record, and steps down. The work itself is
+    /// released here, so that the record is not vacated without the outcome before.
     ///
     /// # Errors
     ///
@@ -155,16 +155,16 @@ impl Handle {
         self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await
     }
 
-    /// Says that this process may have been copied.
+    /// Reports that this process may have been copied.
     pub async fn was_copied(&self, sign: Sign) {
-        // Who has left has no name to give up.
+        // A candidate that has left has no name to give up.
         let _ = self.request(Event::Copied(sign), None).await;
     }
 
-    /// Asks to leave the election, giving up on work and store after `at_most`. An outcome that is
-    /// not in the record yet is tried to be left there until the lease ends.
+    /// Requests to leave the election, and gives up on work and store after `at_most`. If an
+    /// outcome is not in the record yet, the driver tries to write it until the lease ends.
     pub async fn shut_down(&self, at_most: Duration) {
-        // Who has left need not be asked to.
+        // A candidate that has left needs no request.
         let _ = self.request(Event::Shutdown { give_up_at: self.now() + at_most }, None).await;
     }
 
@@ -179,14 +179,14 @@ impl Handle {
     }
 }
 
-/// What a driver looks at to learn what happened, besides the work under way, which comes first:
-/// whoever begins work and finds itself leading must not see the record vacated by something else
-/// that happened in that moment.
+/// The sources that a driver checks to learn what happened. The work under way is not among them,
+/// because it comes first: if work begins and finds itself leading, another event of the same
+/// moment must not vacate the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The answer to the call under way.
     Answer,
-    /// What is asked by a [`Handle`].
+    /// The requests of a [`Handle`].
     Request,
     /// The store's hints.
     Hint,
@@ -194,13 +194,13 @@ pub enum Source {
     Timer,
 }
 
-/// In which order a driver looks at its sources when it begins to wait. Nothing may depend on it.
+/// The order in which a driver checks its sources when it starts to wait. No code may rely on it.
 pub trait Order: Send {
     /// The next order.
     fn next(&mut self) -> [Source; 4];
 }
 
-/// The answer that was waited for comes before what may ask for the next call.
+/// The awaited answer comes before the sources that may cause the next call.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedOrder;
 
@@ -219,7 +219,7 @@ pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
     Ok(stand_by(standing, Alarm::new()?, FixedOrder))
 }
 
-/// The same with another timer and another order: both are part of the world around a driver.
+/// The same with another timer and another order: both belong to the driver's environment.
 pub fn stand_by<T: Timer, O: Order>(
     standing: Standing,
     timer: T,
@@ -284,9 +284,9 @@ pub struct Driver<T = Alarm, O = FixedOrder> {
     timer: T,
     order: O,
     incarnations: Box<dyn FnMut() -> String + Send>,
-    /// Work that ends with the event that is stepped next.
+    /// Work that ends with the next event.
     ended: Option<Work>,
-    /// How long a call may take, as the log says it.
+    /// How long a call may take, as the log shows it.
     call_limit: Duration,
     health: Health,
     metrics: Metrics,
@@ -294,7 +294,7 @@ pub struct Driver<T = Alarm, O = FixedOrder> {
 }
 
 impl<T: Timer, O: Order> Driver<T, O> {
-    /// With another source of the incarnations that a process takes after it was copied.
+    /// Replaces the source of the incarnations that a process takes after it was copied.
     #[must_use]
     pub fn with_incarnations(self, source: impl FnMut() -> String + Send + 'static) -> Self {
         Self { incarnations: Box::new(source), ..self }
@@ -342,15 +342,15 @@ impl<T: Timer, O: Order> Driver<T, O> {
         action
     }
 
-    /// The others wait for a lease then, and whoever waits for them wants to know why.
+    /// The others then wait for a lease, and an operator wants to know why.
     fn log_what_is_left(&self) {
         let Some((term, why)) = self.elector.left_to_run_out() else { return };
         let election = &self.election;
         tracing::warn!(%election, term, why, "left without freeing the lease: it runs out by itself");
     }
 
-    /// Waits for what happens next, until `until` at most. What it gives back is gone from where it
-    /// was: it has to be stepped.
+    /// Waits for the next event, until `until` at most. The caller has to step the result, because
+    /// it is removed from its source.
     async fn next(&mut self, mut answer: Option<&mut Answering>, until: BootTime) -> Next {
         let order = self.order.next();
         let mut work = pin!(work_changed(&mut self.work));
@@ -437,14 +437,14 @@ impl<T: Timer, O: Order> Driver<T, O> {
 /// A call under way.
 type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// What happened next.
+/// The next event.
 enum Next {
     Event(Event),
     Answer(Answer),
 }
 
-/// The incarnation is random: seeded with it, candidates that start together do not stay together;
-/// nor do the elections of one candidate, because each has its own name.
+/// The incarnation is random. It is the seed, so that candidates that start together do not stay in
+/// step. The elections of one candidate do not either, because each has its own name.
 fn seed(incarnation: &str, election: &ElectionName) -> u64 {
     let bytes = incarnation.bytes().chain(election.as_str().bytes());
     bytes.fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte))
@@ -474,8 +474,9 @@ async fn work_changed(work: &mut watch::Receiver<usize>) -> Event {
     }
 }
 
-/// A swap is refused because the record has changed. One that is refused although it has not would
-/// be refused again at once, and for ever: it counts as a failed call, which is repeated slowly.
+/// The store refuses a swap because the record has changed. If it refuses one although the record
+/// has not changed, it would refuse the next at once, and for ever. So such a refusal counts as a
+/// failed call, which is repeated slowly.
 fn refused_for_a_reason(
     swapped: Swapped,
     expected: Option<Version>,
@@ -514,7 +515,7 @@ impl Answer {
         }
     }
 
-    /// What a look saw.
+    /// The result of a read.
     fn version(&self) -> Option<&Version> {
         match self {
             Self::Observed(Ok(Some(observed))) => Some(&observed.version),
@@ -531,7 +532,7 @@ impl Answer {
 }
 
 impl Verb {
-    /// With the limit and not the time that it took: what stays the same is one line in the log.
+    /// Shows the limit, not the elapsed time: an unchanged text is one line in the log.
     fn timed_out(self, limit: Duration) -> Answer {
         let limit = humantime::format_duration(limit);
         let error = format!("no answer from the store in time: a call may take {limit}");

@@ -141,7 +141,7 @@ fn run_command_line() -> ExitCode {
         }
     };
     logs::init(&cli.log);
-    // With those that are not set, too.
+    // Includes those that are not set.
     let settings = Cli::command();
     group::hide_from_commands(variables::hidden(&settings));
     let checked = check_variables(&settings).and_then(|()| check_nesting(&cli.command, &sources));
@@ -151,7 +151,7 @@ fn run_command_line() -> ExitCode {
     }
 }
 
-/// A variable may hold a secret, be it by mistake: the help names variables, and shows none.
+/// A variable may hold a secret by mistake: the help names variables, and shows no value.
 fn without_values(command: clap::Command) -> clap::Command {
     let hidden = command.mut_args(|argument| argument.hide_env_values(true));
     hidden.mut_subcommands(without_values)
@@ -172,7 +172,7 @@ fn parse(command: &mut clap::Command, line: &[OsString]) -> Result<Cli, clap::Er
     Cli::from_arg_matches(&matches).map_err(|error| error.format(command))
 }
 
-/// A variable that means nothing may have been meant for one that does.
+/// An unknown variable may be a misspelt one.
 fn check_variables(command: &clap::Command) -> Result<(), Failure> {
     let variables::Strangers { unknown, mistaken } = variables::strangers(command);
     if let Some((name, meant)) = mistaken {
@@ -187,8 +187,8 @@ fn check_variables(command: &clap::Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A command of this program finds the election that it leads in its environment: if it stood in that
-/// one as well, it would wait for itself.
+/// A command of this program finds in its environment the election that it leads. If it stood in
+/// that election as well, it would wait for itself.
 fn check_nesting(command: &Command, sources: &Sources) -> Result<(), Failure> {
     let is_nested = std::env::var_os(group::MARK).is_some();
     let stands = matches!(command, Command::Serve(_) | Command::Run(_));
@@ -253,12 +253,12 @@ fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     words
 }
 
-/// Says what was asked for. What cannot be said is a failure.
+/// Prints the requested text. A text that cannot be printed is an error.
 fn print(text: &str) -> Result<(), Failure> {
     print_more(text).map(|_| ())
 }
 
-/// The same; whether whoever reads wants more. One that has seen enough closes the pipe.
+/// The same; returns whether the reader wants more. A reader that is done closes the pipe.
 fn print_more(text: &str) -> Result<Reader, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -270,15 +270,15 @@ fn print_more(text: &str) -> Result<Reader, Failure> {
     }
 }
 
-/// Whoever reads what is printed.
+/// The reader of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     Reads,
     HasLeft,
 }
 
-/// A command that a signal ends at once, also as the first process of a container, which no signal
-/// ends that it does not listen for.
+/// Lets a signal end a command at once, also as the first process of a container: the kernel
+/// delivers such a process only the signals that it handles.
 async fn or_signal(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
     let mut signals = Signals::new()?;
     tokio::select! {

@@ -59,12 +59,12 @@ pub enum ClientError {
         /// What the system says.
         why: String,
     },
-    /// It has no room, or is just starting. May be better later.
+    /// It has no room, or is just starting. A later request may succeed.
     #[error("{url} is busy: {why}")]
     Busy {
-        /// Who was asked.
+        /// The sidecar that got the request.
         url: SidecarUrl,
-        /// What it says.
+        /// Its answer.
         why: String,
     },
     /// Somebody is there who is no sidecar, or does not allow it.
@@ -92,7 +92,7 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// As it may be shown, whoever answers there.
+    /// The form that is safe to show, whatever program answers there.
     fn checked(self) -> Self {
         let holder_identity = self.holder_identity.as_deref().map(text::name);
         let (election, identity) = (text::line(&self.election), text::name(&self.identity));
@@ -193,12 +193,12 @@ impl Client {
         ClientError::Refused { url: self.url.clone(), why: why.into() }
     }
 
-    /// That this sidecar does not answer.
+    /// The error that this sidecar does not answer.
     pub fn unreachable(&self, why: String) -> ClientError {
         ClientError::Unreachable { url: self.url.clone(), why }
     }
 
-    /// That this sidecar has no room.
+    /// The error that this sidecar has no room.
     fn busy(&self, answer: &Answer) -> ClientError {
         ClientError::Busy { url: self.url.clone(), why: answer.words() }
     }
@@ -241,7 +241,7 @@ impl Client {
 /// The lines of a hold.
 #[derive(Debug)]
 pub struct HoldStream {
-    /// When it was asked for.
+    /// When it was requested.
     pub asked: BootTime,
     connection: Connection,
     body: Incoming,

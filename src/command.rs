@@ -14,7 +14,7 @@
 //! | main is killed | the guard: its socket closes; SIGTERM at once, SIGKILL soon after |
 //! | the guard is stopped | main, shortly after `kill_at`: SIGKILL to the group, SIGCONT to the guard |
 //! | the guard is killed | main, at once: SIGKILL to the group, to everything that carries its mark, and to all that it adopts |
-//! | both are killed in one instant | the kernel: SIGKILL to the command itself, but not to what it had started |
+//! | both are killed in one instant | the kernel: SIGKILL to the command itself, but not to its children |
 //!
 //! *Gone* means that no descendant is left, whatever process group, session or parent it has
 //! chosen: the guard is a child subreaper, so all of them end up as its children; and main is one, so

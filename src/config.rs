@@ -94,7 +94,7 @@ fn parse_skew(text: &str) -> Result<MaxClockSkew, String> {
 }
 
 impl StoreConfig {
-    /// The records, in a store that is not opened yet: see [`store::open`].
+    /// The records, in a store that is not open yet: see [`store::open`].
     pub fn open(&self, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
         store::open_namespace(&self.url, self.namespace.clone(), patience, clock)
     }
@@ -242,11 +242,11 @@ pub struct SidecarArgs {
     token_file: Option<PathBuf>,
 }
 
-/// The sidecar that listens where one does by default.
+/// The address of a sidecar with the default settings.
 const DEFAULT_SIDECAR: &str = "http://127.0.0.1:4040";
 
-/// The URL of a sidecar on this host that listens on this address. One that listens on all of them
-/// does so on the loopback.
+/// The URL of a sidecar on this host that listens on this address. A sidecar that listens on all
+/// addresses also listens on the loopback.
 fn listened_on(listen: &str) -> Result<String, InvalidConfig> {
     let invalid = |_| InvalidConfig::Listen(text::given(listen));
     let mut address: SocketAddr = listen.parse().map_err(invalid)?;
@@ -287,7 +287,7 @@ impl TokenArgs {
     }
 }
 
-/// A file as a complaint names it: where a path belongs, the secret itself may stand.
+/// A file as an error shows it: the text may be the secret itself instead of a path.
 fn shown(file: &Path) -> String {
     let name = file.to_string_lossy();
     let is_path = name.contains('/') && !text::may_hold_secret(&name);
@@ -402,7 +402,7 @@ pub enum InvalidConfig {
     Store {
         /// The flag that names the store.
         flag: &'static str,
-        /// What is wrong with it.
+        /// The error.
         error: InvalidStoreUrl,
     },
     /// The file of `--store-file`.
@@ -422,7 +422,7 @@ pub enum InvalidConfig {
     /// The URL of `--sidecar`.
     #[error("--sidecar: {0}")]
     Sidecar(#[from] InvalidSidecarUrl),
-    /// The address of a sidecar that is to be asked.
+    /// The address of the sidecar to send requests to.
     #[error("BELLWETHER_LISTEN: '{0}' is not an address and port such as 127.0.0.1:4040")]
     Listen(String),
     /// The file of `--token-file`.
@@ -439,7 +439,7 @@ pub enum InvalidConfig {
          digits or signs, without spaces", shown(.0)
     )]
     Token(PathBuf),
-    /// No store is named where the default one is every instance's own.
+    /// No store is named, and the default one would be each instance's own.
     #[error(
         "no store is named, and this is {0}: every instance would lead in a file of its own. Set \
          BELLWETHER_STORE, or --store, to a store that all instances share; for those of one host, or \

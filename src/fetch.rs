@@ -34,7 +34,7 @@ pub struct HttpUrl {
     target: String,
 }
 
-/// Why a text is not an [`HttpUrl`]: the text, without a password and without its query.
+/// The error for a text that is no [`HttpUrl`]: the text, without a password and its query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an http:// URL")]
 pub struct InvalidUrl(pub String);
@@ -63,11 +63,11 @@ impl FromStr for HttpUrl {
     }
 }
 
-/// Before an '@' stands a password, and after a '?' may stand another secret.
+/// A password comes before an '@', and another secret may come after a '?'.
 fn without_secrets(text: &str) -> String {
     let (login, rest) = text.rsplit_once('@').map_or(("", text), |(_, rest)| ("…@", rest));
     let (rest, query) = rest.split_once(['?', '#']).map_or((rest, ""), |(url, _)| (url, "?…"));
-    // Of what is no URL nothing is known.
+    // A text that is no URL has an unknown form.
     let known = rest.split_once("://").map_or(rest, |(_, rest)| rest);
     let rest = if text::may_hold_secret(known) { "…".to_owned() } else { text::line(rest) };
     format!("{login}{rest}{query}")

@@ -1,43 +1,46 @@
-//! File descriptors: what the election needs is set aside before clients get the rest.
+//! File descriptors: those that the election needs are reserved before clients get the rest.
 //!
-//! Clients are kept away from what is set aside twice. Their number is bounded by what remains. And
-//! the kernel gives out the lowest descriptor that is free, so a client that is given one above
-//! [`Files::ceiling`] would take one of the last: it is put out again, whatever used up the others.
+//! Two measures keep clients away from the reserved descriptors. The remaining descriptors limit
+//! the number of clients. And the kernel assigns the lowest free descriptor, so a client with a
+//! descriptor above [`Files::ceiling`] would take one of the last: it is disconnected again,
+//! whatever used up the others.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is open from the start on: standard streams, the runtime, signals, the listener, the
-/// kernel's messages, the store and its watcher, a command's guard. Two dozen with SQLite.
+/// The descriptors that are open from the start: standard streams, the runtime, signals, the
+/// listener, the kernel's messages, the store and its watcher, a command's guard. Two dozen with
+/// SQLite.
 const ALWAYS: usize = 24;
 
-/// What the election opens as it goes on, at most at a time: a store that is connected to again while
-/// its last connection still hangs (three files for each of four workers with SQLite; names,
-/// certificates and secrets that are read again with others), the boot id, a guard.
+/// The most descriptors that the election opens at one time while it runs: a new connection to the
+/// store while its last connection still hangs (three files for each of four workers with SQLite;
+/// names, certificates and secrets that are read again with others), the boot id, a guard.
 const NOW_AND_THEN: usize = 20;
 
-/// Fewer clients than this at once are no service: a probe, the application, and some that are slow.
+/// Fewer clients than this at once are no useful service: a probe, the application, and some slow
+/// ones.
 const LEAST_CLIENTS: usize = 8;
 
-/// As many clients get their room even where what is left for other things is short.
+/// This many clients get their room even if little is left for other purposes.
 const FEW_CLIENTS: usize = 16;
 
-/// Left free for what nobody counted, if there is enough.
+/// Left free for uses that are not counted, if there is enough.
 const SPARE: usize = 84;
 
-/// What this process needs files for, besides what it always does.
+/// The purposes for which this process needs files, besides those that it always has.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
     /// How many elections it stands in.
     pub elections: usize,
     /// What each of them keeps open: timers, and perhaps a connection to the store.
     pub of_each: usize,
-    /// What hooks open at once.
+    /// How many files hooks open at once.
     pub of_hooks: usize,
-    /// How many clients it would like to serve at once; zero without HTTP.
+    /// How many clients it should serve at once; zero without HTTP.
     pub clients: usize,
 }
 
-/// How many files may be open, and what for.
+/// How many files may be open, and for which purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Files {
     limit: usize,
@@ -61,12 +64,12 @@ pub struct TooFew {
 }
 
 impl Files {
-    /// Raises this process's own limit so far that all of it can be had, if it is lower and may be
-    /// raised. Children inherit it.
+    /// Raises this process's own limit far enough to cover all of it, if the limit is lower and may
+    /// be raised. Children inherit it.
     ///
     /// # Errors
     ///
-    /// When what may be open is not enough for the elections and a few clients.
+    /// When the limit is not enough for the elections and a few clients.
     pub fn set_aside(needs: Needs) -> Result<Self, TooFew> {
         let limit = getrlimit(Resource::Nofile);
         let wanted = ALWAYS + NOW_AND_THEN + SPARE + needs.of_all() + needs.clients;

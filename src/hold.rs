@@ -27,12 +27,12 @@ pub struct HoldLine {
     /// Which boot of which clock the times are readings of: [`crate::host::Host::clock`]. On any
     /// other clock they mean nothing.
     pub clock: String,
-    /// What that clock showed when the line was written: what is shown as its name may be made up.
-    /// Milliseconds of `CLOCK_BOOTTIME`, rounded down, as those below.
+    /// The reading of that clock when the line was written, because the clock's name may be made
+    /// up. Milliseconds of `CLOCK_BOOTTIME`, rounded down, as in those below.
     pub boot_ms: u64,
     /// Until when the work may go on if no other line comes; none if it has to end now.
     pub until_boot_ms: Option<u64>,
-    /// When whatever is left of the work has to be killed.
+    /// When the rest of the work has to be killed.
     pub kill_at_boot_ms: u64,
 }
 
@@ -61,15 +61,15 @@ impl HoldLine {
         }
     }
 
-    /// The line as it may be shown, whoever sent it.
+    /// The line in a form that is safe to show, whatever program sent it.
     #[must_use]
     pub fn checked(self) -> Self {
         let (election, identity) = (text::line(&self.election), text::name(&self.identity));
         Self { election, identity, ..self }
     }
 
-    /// Whether the line was written between two readings of this process's own clock, which is
-    /// shown as `clock`: then its times are of the same one.
+    /// Whether the line was written between two readings of this process's own clock, whose name is
+    /// `clock`: then its times belong to the same clock.
     pub fn is_of(&self, clock: &str, asked: BootTime, received: BootTime) -> bool {
         self.clock == clock && (millis(asked)..=millis(received)).contains(&self.boot_ms)
     }

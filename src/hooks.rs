@@ -24,7 +24,7 @@ use crate::election::order::Deadlines;
 /// Hooks at once, of all elections: an outage of the store ends them all in one moment.
 const AT_ONCE: usize = 16;
 
-/// The files that hooks have open at once: each a channel, and what it writes.
+/// The files that hooks have open at once: for each a channel, and its output.
 pub const FILES: usize = AT_ONCE * 3;
 
 /// What to run.

@@ -3,7 +3,7 @@
 //! Containers may show a boot id of their own on one kernel (systemd-nspawn, LXC and Incus mount a
 //! file over the kernel's), and processes of different time namespaces read different boot clocks
 //! on one boot. So a reading is comparable only between processes that see the kernel's own boot id
-//! and the same offset; whatever else is shown proves nothing.
+//! and the same offset. Any other id proves nothing.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -21,14 +21,14 @@ pub use generation::Generation;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Begins the name of a clock that is not proven to be any other process's.
+/// Prefix of the name of a clock that is not proven to be shared with another process.
 const UNPROVEN: &str = "?";
 
 /// The boot clock that this process reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// `<boot id>/<offset>`, with what the process's time namespace adds to the boot clock; after
-    /// [`UNPROVEN`], whatever is shown in the place of these.
+    /// `<boot id>/<offset>`, with the offset that the process's time namespace adds to the boot
+    /// clock; after [`UNPROVEN`], the text that is shown in place of these.
     clock: String,
 }
 
@@ -48,12 +48,12 @@ impl Host {
         })
     }
 
-    /// The boot with this id, whose clock shows this much more to the process.
+    /// The boot with this id, whose clock is this much ahead for the process.
     pub fn proven(boot_id: &str, offset: &str) -> Self {
         Self { clock: format!("{boot_id}/{offset}") }
     }
 
-    /// A process that is shown this boot id, and not by the kernel.
+    /// A process that sees this boot id from another source than the kernel.
     pub fn unproven(boot_id: &str) -> Self {
         Self { clock: format!("{UNPROVEN}{boot_id}") }
     }
@@ -70,8 +70,8 @@ impl Host {
 
     /// What is left of a lease that ends at `expires`, by a reading of `clock`.
     ///
-    /// None where this process's clock cannot tell: one of the two boot ids is not proven to be the
-    /// kernel's, or the boot is the same and the offset another.
+    /// None if this process's clock cannot show it: one of the two boot ids is not proven to be the
+    /// kernel's, or the boot is the same and the offset differs.
     pub fn remaining(&self, clock: &str, expires: BootTime, now: BootTime) -> Option<Duration> {
         let (own_boot, its_boot) = (boot(&self.clock)?, boot(clock)?);
         if clock == self.clock {
@@ -84,12 +84,12 @@ impl Host {
         }
     }
 
-    /// Checks that what this process starts reads the same boot clock as it does itself. It does not
-    /// after `unshare --time` without `--fork`.
+    /// Checks that child processes read the same boot clock as this process. They do not after
+    /// `unshare --time` without `--fork`.
     ///
     /// # Errors
     ///
-    /// When it does not, with what to do.
+    /// When they do not, with what to do.
     pub fn check_children() -> io::Result<()> {
         let link = |name: &str| fs::read_link(Path::new("/proc/self/ns").join(name)).ok();
         if link("time") == link("time_for_children") {
@@ -111,7 +111,7 @@ fn boot(clock: &str) -> Option<&str> {
     (is_offset && !boot.starts_with(UNPROVEN)).then_some(boot)
 }
 
-/// What is shown as the boot id.
+/// The text that is shown as the boot id.
 enum BootId {
     OfTheKernel(String),
     Masked(String),
@@ -119,14 +119,14 @@ enum BootId {
 
 impl BootId {
     /// The kernel's own is a file of procfs, and nothing is mounted over it: another file of procfs
-    /// can be as well.
+    /// could be mounted there as well.
     fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let of_procfs = fstatfs(&file)?.f_type == PROC_SUPER_MAGIC;
         let mounted_over = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::empty())
             .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
         let mut text = String::new();
-        // A boot id is 36 characters; whatever is shown instead may be endless.
+        // A boot id has 36 characters; a text in its place may be endless.
         file.by_ref().take(64).read_to_string(&mut text)?;
         let id = text.trim().to_owned();
         let genuine = of_procfs && !mounted_over && Uuid::try_parse(&id).is_ok();
@@ -134,18 +134,18 @@ impl BootId {
     }
 }
 
-/// What this process's time namespace adds to the kernel's boot clock; none if that is not known.
+/// The offset of this process's time namespace to the kernel's boot clock; none if unknown.
 fn boot_clock_offset() -> Option<String> {
     let link = |name: &str| fs::read_link(Path::new("/proc/self/ns").join(name));
     let own = match link("time") {
         Ok(own) => own,
-        // A kernel without time namespaces has one boot clock. Other namespaces it has.
+        // A kernel without time namespaces has one boot clock. It has other namespaces.
         Err(error) if error.kind() == io::ErrorKind::NotFound && link("mnt").is_ok() => {
             return Some("0.0".to_owned());
         }
         Err(_) => return None,
     };
-    // The kernel tells the offsets of the namespace that children will be in.
+    // The kernel reports the offsets of the namespace that children will be in.
     if link("time_for_children").ok()? != own {
         return None;
     }
@@ -163,7 +163,7 @@ mod tests {
         BootTime::from_duration(Duration::from_secs(seconds))
     }
 
-    /// What is left of a lease until second 100, written by one and judged by the other at 90.
+    /// The rest of a lease until second 100, written by one clock and judged by the other at 90.
     fn judged(by: &Host, of: &Host) -> Option<Duration> {
         by.remaining(of.clock(), at(100), at(90))
     }

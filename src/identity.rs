@@ -69,7 +69,7 @@ impl Identity {
         }
     }
 
-    /// Says in the log where it was found. What a platform says is printable: see [`find`].
+    /// Logs where it was found. Texts of a platform are printable: see [`find`].
     pub fn announce(&self) {
         let identity = &self.name;
         match &self.from {
@@ -109,7 +109,7 @@ async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
     .unwrap_or_else(|| Identity { name: named_by_host(hostname), from: Some(Source::Host) })
 }
 
-/// The name of a host can be anything, or nothing, in containers and on phones.
+/// In containers and on phones, the name of a host can be any text, or empty.
 fn named_by_host(hostname: &str) -> String {
     parse(hostname).unwrap_or_else(|_| {
         let name = format!("host-{:08x}", fastrand::u32(..));
@@ -164,7 +164,7 @@ pub fn candidate(identity: String) -> Candidate {
     Candidate { identity, incarnation: incarnation() }
 }
 
-/// Random, of the system's own source: what this process knows may have been copied.
+/// Random, from the system's own source: the state of this process may have been copied.
 pub fn incarnation() -> String {
     Uuid::new_v4().to_string()
 }

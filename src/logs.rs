@@ -1,7 +1,7 @@
 //! The log: on standard error, as text for people or JSON for machines. On a terminal there may be a
 //! line below it that changes in place.
 //!
-//! Nothing here ever waits for whoever reads it: see [`mod@queue`].
+//! Logging never waits for the reader: see [`mod@queue`].
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
@@ -27,7 +27,7 @@ mod queue;
 pub use progress::ProgressLine;
 pub use queue::flush;
 
-/// Whether the log was asked to be JSON: then what is said besides it is JSON as well.
+/// Whether the log is JSON: then the other output on standard error is JSON as well.
 static JSON: AtomicBool = AtomicBool::new(false);
 
 /// Whether the log has escape sequences of its own.
@@ -57,7 +57,7 @@ pub fn init(args: &LogArgs) {
     };
     JSON.store(args.log_format == LogFormat::Json, Ordering::Relaxed);
     let layer = fmt::layer().with_writer(|| Lines).with_target(false);
-    // Who asks for more gets all of it.
+    // A more detailed level shows everything.
     let net = (level <= LevelFilter::INFO).then(net::Net::default);
     let registry = tracing_subscriber::registry().with(filter).with(net);
     // Fails only when a log was set up before; then that one is used.
@@ -71,8 +71,8 @@ pub fn init(args: &LogArgs) {
     panic::set_hook(Box::new(report_panic));
 }
 
-/// The format that these words of a command line ask for, or the environment does, where the rest of
-/// the line makes no sense.
+/// The format that these words of a command line request, or the environment does, if the rest of
+/// the line is invalid.
 pub fn format_in(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> LogFormat {
     const FLAG: &str = "--log-format";
     let (mut format, mut is_next) = (std::env::var("BELLWETHER_LOG_FORMAT").ok(), false);
@@ -90,7 +90,7 @@ pub fn format_in(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> LogForma
     format.unwrap_or(LogFormat::Auto)
 }
 
-/// Tells a person, or whoever collects the log, why nothing is done.
+/// Reports to a user, or to a log collector, why the program ends.
 pub fn say(problem: &str) {
     if JSON.load(Ordering::Relaxed) {
         tracing::error!("{problem}");
@@ -99,7 +99,7 @@ pub fn say(problem: &str) {
     }
 }
 
-/// Shows the help that was not asked for.
+/// Shows the help without a request for it.
 pub fn show(help: &str) {
     progress::above(text::page(help).as_bytes());
 }
@@ -130,7 +130,7 @@ impl Collector for Lost {
     }
 }
 
-/// The standard library writes what went wrong to standard error itself, and waits for it.
+/// The standard library writes the panic to standard error itself, and waits for it.
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let what = panic.payload_as_str().map(text::line);
     let place = panic.location().map(ToString::to_string);
@@ -152,8 +152,8 @@ impl Write for Lines {
     }
 }
 
-/// A line as it may be written, whatever is in it: one line, that moves no cursor. With colours, the
-/// escape sequences are those of the log itself, which escaped those in values.
+/// A line in a form that is safe to write, whatever is in it: one line, without control sequences.
+/// With colours, the escape sequences are those of the log itself, which escaped those in values.
 fn shown(line: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(line);
     let text = text.strip_suffix('\n').unwrap_or(&text);

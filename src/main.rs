@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         return start::main(args);
     }
     if first.is_some_and(|first| first == guard::SUBCOMMAND) {
-        // What the standard library says of a panic could block on a standard error that is not read.
+        // The standard library's panic text could block on a standard error that is not read.
         std::panic::set_hook(Box::new(|_| {}));
         return guard::main(args);
     }

@@ -43,7 +43,7 @@ pub enum Verb {
 impl Verb {
     const ALL: [Self; 2] = [Self::Observe, Self::Swap];
 
-    /// As labels and the log have it.
+    /// The form in labels and the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Observe => "observe",

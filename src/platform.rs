@@ -9,12 +9,12 @@ pub mod ecs;
 pub mod kubernetes;
 pub mod origin;
 
-/// A place where every instance has a file system of its own, that its next start does not have.
+/// A place where every instance has its own file system, which is gone at its next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shared {
-    /// Known by a variable.
+    /// Recognised by a variable.
     Variable(&'static str, &'static str),
-    /// Known by a file.
+    /// Recognised by a file.
     File(&'static str, &'static str),
 }
 
@@ -27,7 +27,7 @@ impl std::fmt::Display for Shared {
     }
 }
 
-/// By what such a place is known. Container engines set the last variable, as systemd does.
+/// The signs of such a place. Container engines set the last variable, as systemd does.
 const SHARED: [Shared; 9] = [
     Shared::Variable(
         "a command of another bellwether, which does not inherit its store",
@@ -43,7 +43,7 @@ const SHARED: [Shared; 9] = [
     Shared::Variable("a container", "container"),
 ];
 
-/// Where this is, if it is such a place.
+/// The place of this process, if it is such a place.
 pub fn shared(surroundings: Surroundings<'_>) -> Option<Shared> {
     let is_here = |place: &Shared| match place {
         Shared::Variable(_, name) => surroundings.var(name).is_some(),

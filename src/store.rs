@@ -102,7 +102,7 @@ impl FromStr for StoreUrl {
         let path = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl::UnknownScheme)?;
         let path = path.strip_prefix("//").unwrap_or(path);
         let is_file = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '\0']);
-        // What looks like a user and a password is no folder.
+        // A text that looks like a user and a password is no folder.
         let is_login = !path.starts_with('/') && path.contains('@');
         if !is_file || is_login || path.starts_with(':') {
             return Err(InvalidStoreUrl::NoPath);
@@ -113,8 +113,8 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// Whether what is left of a login stands in the path, or before the value of a parameter: shown
-/// there as the name of a database or a parameter, it would tell a part of the password.
+/// Whether the rest of a login is in the path, or before the value of a parameter: shown there as
+/// the name of a database or a parameter, it would reveal a part of the password.
 fn has_broken_login(text: &str) -> bool {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -139,7 +139,7 @@ impl StoreUrl {
         }
     }
 
-    /// The same, whose URL was read from this file: a login that changes there is noticed.
+    /// The same, for a URL that was read from this file: a login that changes there is noticed.
     #[must_use]
     pub fn kept_in(self, file: &Path) -> Self {
         match self {
@@ -148,7 +148,7 @@ impl StoreUrl {
         }
     }
 
-    /// How many files each election keeps open for the store. What all share is not counted.
+    /// How many files each election keeps open for the store, without those that all share.
     pub fn files_of_an_election(&self) -> usize {
         match self {
             // A request that waits has a connection of its own; a watch as well.

@@ -103,7 +103,7 @@ fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
     assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
 }
 
-/// What `bellwether ARGS` says, as a person's command line is.
+/// The output of `bellwether ARGS`, with a command line as a user types it.
 fn plain(args: &[&str], format: Option<&str>) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
     without_settings(&mut command);
@@ -266,7 +266,7 @@ fn without_a_place_for_the_default_store_it_says_so() {
     assert!(said.contains("sqlite:///PATH/leases.db"), "{said}");
 }
 
-/// `bellwether ARGS` with these variables; its exit code and what it said.
+/// `bellwether ARGS` with these variables; its exit code and its output.
 fn with_variables(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let output = bellwether().args(args).envs(variables.iter().copied()).output().unwrap();
     let said = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();

@@ -1,16 +1,16 @@
-//! The gate before one election. Each election has a task of its own for it, so that one that is
-//! stuck delays no other.
+//! The gate before one election. Each election has a task of its own for it, so that a task that is
+//! stuck delays no other election.
 
 use super::Handle;
 use crate::alarm::Timer;
 use crate::election::clock::BootTime;
 use crate::gate::Gate;
 
-/// Hands on to one election, which was begun behind a closed gate, what the gate says.
+/// Forwards the state of the gate to one election, which starts with a closed gate.
 pub async fn obey(mut gate: Gate, election: Handle, mut timer: impl Timer) {
     let (mut told, mut kept) = (false, true);
     loop {
-        // Whoever asks no more says nothing more, whatever was said last.
+        // A prober that is gone keeps no gate open, whatever its last result was.
         let open = kept && gate.is_open(election.now());
         if open != told {
             election.set_gate(open).await;
@@ -31,7 +31,7 @@ pub async fn obey(mut gate: Gate, election: Handle, mut timer: impl Timer) {
     }
 }
 
-/// Never, if there is no such time.
+/// Waits for ever if there is no such time.
 async fn at(timer: &mut impl Timer, time: Option<BootTime>) {
     match time {
         Some(time) => timer.until(time).await,

@@ -1,8 +1,8 @@
-//! How the store is, for the log: each change is one line, not each attempt.
+//! The health of the store, for the log: each change is one line, not each attempt.
 //!
-//! Looks and writes have a health each: where looks succeed and writes fail (a full disk, a server
-//! that is read-only), the store does not "answer again" at every look. Several elections on one
-//! store share this, so that an outage is one line and not one for each of them.
+//! Reads and writes are tracked separately: if reads succeed and writes fail (a full disk, a
+//! read-only server), the log does not report "answers again" at every read. Several elections on
+//! one store share this, so that an outage is one line and not one per election.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +13,18 @@ use crate::election::lease::{ElectionName, Version};
 use crate::metrics::Verb;
 use crate::store::StoreError;
 
-/// How many lines about trouble may follow each other without a pause.
+/// How many lines about problems may follow each other without a pause.
 const BURST: u32 = 4;
 
-/// After those, how long it takes until there may be one more. With the line that says that it is
-/// over, a store that comes and goes for a day causes a dozen lines an hour.
+/// The time between lines after those. Together with the line that reports the end of the problem,
+/// a store that comes and goes for a day causes a dozen lines an hour.
 const PAUSE: Duration = Duration::from_secs(600);
 
-/// How long a trouble lasts until the log repeats it. Each time, the pause doubles, up to a limit.
+/// How long a problem lasts until the log repeats it. The pause doubles each time, up to a limit.
 const FIRST_REMINDER: Duration = Duration::from_secs(600);
 const LONGEST_REMINDER: Duration = Duration::from_secs(4 * 3600);
 
-/// What the store said to all elections of a process. Clones share it.
+/// The results of all elections of a process on the store. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<State>>);
 
@@ -33,11 +33,11 @@ pub(super) struct Call<'a> {
     pub(super) election: &'a ElectionName,
     pub(super) verb: Verb,
     pub(super) error: Option<&'a StoreError>,
-    /// What a look saw: another one than before means that somebody can write.
+    /// The version that a read saw: a new version means that some instance can write.
     pub(super) version: Option<&'a Version>,
 }
 
-/// What is to be logged.
+/// What to log.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     Trouble { left_out: u64 },
@@ -46,16 +46,16 @@ enum Line {
 
 #[derive(Debug)]
 struct State {
-    /// What was wrong with the last call of each kind.
+    /// The error of the last call of each kind.
     troubles: BTreeMap<(ElectionName, Verb), StoreError>,
-    /// What the last look of each election saw.
+    /// The version that the last read of each election saw.
     seen: BTreeMap<ElectionName, Version>,
-    /// What the log has, and does not say to be over.
+    /// The problem that the log has reported, and not yet reported as over.
     shown: Vec<Shown>,
     tokens: u32,
-    /// When the next token comes; none if there are all.
+    /// When the next token comes; none if all tokens are there.
     next_token: Option<BootTime>,
-    /// Lines that there was no token for, since the last one that there was.
+    /// How many lines had no token since the last line that had one.
     left_out: u64,
 }
 
@@ -80,7 +80,7 @@ impl Default for State {
 }
 
 impl Health {
-    /// Logs what a call changes.
+    /// Logs the change that a call makes.
     pub(super) fn note(&self, now: BootTime, call: &Call<'_>) {
         let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).note(now, call);
         let (election, verb) = (call.election, call.verb.as_str());
@@ -132,15 +132,15 @@ impl State {
         if call.verb == Verb::Observe {
             self.clear_writes(call, cleared.as_ref());
         }
-        // Nothing ends for the one call that failed in between, of an election among many.
+        // A single failed call of one election among many is not a problem that ends.
         let before = self.shown.len();
         let troubles = &self.troubles;
         self.shown.retain(|shown| troubles.values().any(|error| *error == shown.error));
         (self.shown.len() < before).then_some(Line::Over)
     }
 
-    /// After a look: writes are taken to work again if what was wrong with them was wrong with looks
-    /// as well, or if somebody has written. Until then only a write can tell.
+    /// After a read: writes count as working again if they failed with the same error as reads, or
+    /// if some instance has written. Otherwise only a write can show it.
     fn clear_writes(&mut self, call: &Call<'_>, cleared: Option<&StoreError>) {
         let written = match call.version {
             Some(version) => {
@@ -184,7 +184,7 @@ mod tests {
         Err(StoreError::Unavailable(text.to_owned()))
     }
 
-    /// A store as elections see it; how many lines it causes.
+    /// Plays a store as elections see it, and counts the lines that it causes.
     #[derive(Default)]
     struct Told {
         state: State,

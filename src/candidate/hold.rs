@@ -1,8 +1,8 @@
-//! A hold: leader-only work in another process, which this one knows of.
+//! A hold: leader-only work in another process that is registered with this one.
 //!
-//! The record is not vacated as long as the other end listens. There, a process ends the work by the
-//! deadlines that it is told, and listens no more when the work is gone. One that does not is waited
-//! for as long as the grace lasts; then the lease runs out.
+//! The record is not vacated as long as the other end is connected. The process there ends the work
+//! by the deadlines that it receives, and disconnects when the work is gone. If it does not
+//! disconnect, this process waits for it until the grace is over; then the lease runs out.
 
 use tokio::sync::{mpsc, watch};
 
@@ -24,17 +24,17 @@ pub struct Hold<T> {
     /// Closed when the other end is gone.
     lines: mpsc::Sender<HoldLine>,
     timer: T,
-    /// When the work, which had to end, is not waited for any longer.
+    /// When to stop waiting for work that had to end.
     overdue_at: Option<BootTime>,
-    /// The election has been told that it is overdue.
+    /// The election has been notified that it is overdue.
     given_up: bool,
     work: Option<Work>,
 }
 
 impl<T: Timer> Hold<T> {
-    /// A hold that begins now, and what it tells; or what is known instead, if this instance does
-    /// not lead. When stepping down on purpose, the work has `grace` to end. Times in the lines are
-    /// readings of `clock`, which `timer` goes by.
+    /// Starts a hold, and returns it with the receiver of its lines; or returns the known state if
+    /// this instance does not lead. When stepping down on purpose, the work has `grace` to end.
+    /// Times in the lines are readings of `clock`, which `timer` uses.
     ///
     /// # Errors
     ///
@@ -61,13 +61,13 @@ impl<T: Timer> Hold<T> {
         Ok((hold, heard))
     }
 
-    /// The term that the work was begun in.
+    /// The term in which the work began.
     pub fn term(&self) -> crate::election::lease::Term {
         self.charge.tenure().term
     }
 
-    /// Tells every change until the other end is gone. Never waits for it to read: what it would
-    /// have read meanwhile is replaced by what is true then.
+    /// Sends every change until the other end is gone. It never waits for the other end to read:
+    /// the current state replaces a line that is still unread.
     pub async fn run(mut self) {
         let mut told = None;
         loop {
@@ -82,7 +82,7 @@ impl<T: Timer> Hold<T> {
                     told = Some(order);
                 }
                 changed = self.view.changed() => if changed.is_err() {
-                    // The election is over, and this process about to end.
+                    // The election is over, and this process is about to end.
                     self.lines.closed().await;
                     break;
                 },
@@ -91,7 +91,7 @@ impl<T: Timer> Hold<T> {
         }
     }
 
-    /// What the work is to do now.
+    /// What the work has to do now.
     fn order(&mut self) -> Order {
         let now = self.election.now();
         let order = self.charge.order(&self.view.borrow_and_update(), now);
@@ -107,10 +107,9 @@ impl<T: Timer> Hold<T> {
         HoldLine::new(election.as_str(), &tenure.identity, tenure.term, clock, order)
     }
 
-    /// Sees to work that had to end and has not, and says when to do so again.
-    ///
-    /// First the lease is not kept for it any longer; it is not vacated either, because the work may
-    /// still be there. When it has run out others may lead, and so may this instance.
+    /// Handles work that had to end and has not, and returns when to do so again. First it stops
+    /// keeping the lease for the work. It does not vacate the lease either, because the work may
+    /// still run. When the lease has run out, others may lead, and so may this instance.
     async fn see_to_the_end(&mut self) -> Option<BootTime> {
         let (overdue_at, now) = (self.overdue_at?, self.election.now());
         if now < overdue_at {

@@ -12,7 +12,7 @@ use crate::election::lease::{LeaseRecord, Version};
 use crate::store::Listing;
 use crate::store::memory::MemoryStore;
 
-/// A store whose calls hang as long as it does.
+/// A store whose calls hang while it is set to hang.
 #[derive(Debug)]
 struct Hanging {
     store: MemoryStore,
@@ -109,7 +109,7 @@ impl Scene {
         scene
     }
 
-    /// One that has a renewal under way, whose deadline passes while the process is paused.
+    /// A candidate with a renewal under way, whose deadline passes while the process is paused.
     fn at_the_deadline() -> Self {
         let mut scene = Self::leading();
         let timing = Timing::default();

@@ -1,4 +1,4 @@
-//! What is wrong with a command line, in one line, without repeating a secret.
+//! The error of a command line, in one line, without repeating a secret.
 
 use std::error::Error as _;
 
@@ -7,16 +7,16 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorFormatter, ErrorKind};
 
 use crate::election::text;
 
-/// clap's explanation without the usage that it repeats: a log has lines. `command` is what was
-/// called, as far as that is known.
+/// clap's explanation without the usage that it repeats, because a log consists of lines. `command`
+/// is the command that was called, as far as it is known.
 pub(super) fn of(error: Error, called: Option<&Command>) -> String {
     let hint = hint(&error, called);
     let said = error.apply::<OneLine>().render();
     format!("{said}{} (see --help)", hint.unwrap_or_default())
 }
 
-/// The words of a command to run stand after `--`: whoever forgets it means no argument of this
-/// program.
+/// The words of a command to run come after `--`. A user who forgets it does not mean an argument
+/// of this program.
 fn hint(error: &Error, called: Option<&Command>) -> Option<String> {
     let called = called.filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
     let is_flag = |word: &str| word.starts_with('-');
@@ -49,7 +49,7 @@ impl ErrorFormatter for OneLine {
     }
 }
 
-/// What an error is about.
+/// The subject of an error.
 struct Words<'a, F: ErrorFormatter>(&'a Error<F>);
 
 impl<F: ErrorFormatter> Words<'_, F> {
@@ -90,8 +90,8 @@ impl<F: ErrorFormatter> Words<'_, F> {
         self.one(kind).filter(|words| !words.is_empty())
     }
 
-    /// clap repeats the word that it does not understand. That may be the URL of a store, given
-    /// without its flag, for another one, or in another's variable.
+    /// clap repeats the word that it does not accept. That may be the URL of a store, given without
+    /// its flag, for another flag, or in another flag's variable.
     fn one(&self, kind: ContextKind) -> Option<String> {
         match self.0.get(kind)? {
             ContextValue::String(word) => Some(text::given(word)),

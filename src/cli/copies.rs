@@ -1,4 +1,5 @@
-//! Whether this process was copied, as far as the kernel tells: every election hears of it.
+//! Detects, as far as the kernel shows it, that this process was copied, and notifies every
+//! election.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use crate::candidate::Handle;
 use crate::election::elector::Sign;
 use crate::host::{Generation, Host};
 
-/// Watches for as long as it is polled. Looks each `period`, and hears at once what the kernel says.
+/// Watches for as long as it is polled. Checks each `period`, and reacts at once to the kernel's
+/// events.
 pub(super) async fn watch(elections: Vec<Handle>, period: Duration) {
     let mut generation = Generation::listen()
         .inspect_err(|error| tracing::debug!(%error, "cannot hear of resumed snapshots"))
@@ -43,12 +45,12 @@ async fn next(generation: &mut Option<Generation>) -> io::Result<()> {
     }
 }
 
-/// None where that cannot be said now: `/proc` is gone, or no file can be opened.
+/// None if that cannot be determined now: `/proc` is gone, or no file can be opened.
 async fn look() -> Option<Host> {
     tokio::task::spawn_blocking(Host::this).await.ok()?.ok()
 }
 
-/// A process leaves its boot and its time namespace only by way of a checkpoint.
+/// A process leaves its boot and its time namespace only through a checkpoint.
 fn changed(before: Option<&Host>, after: Option<&Host>) -> Option<Sign> {
     let (before, after) = before.zip(after)?;
     let proven = before.is_proven() && after.is_proven();

@@ -32,8 +32,8 @@ use crate::release;
 mod reset;
 mod unwritten;
 
-/// How soon a log says who is waited for. While that stays the same, the pause doubles each time, up to
-/// the longest: a wait of hours is no flood.
+/// When a log first names the leader that this instance waits for. While that stays the same, the
+/// pause doubles each time, up to the longest, so a wait of hours causes few lines.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);
 const LONGEST_REPORT_PERIOD: Duration = Duration::from_secs(300);
 
@@ -158,7 +158,7 @@ fn not_in_time(key: &str) -> Failure {
     ))
 }
 
-/// Without any time this instance does not stand: it only looks.
+/// Without any time this instance does not stand: it only reads.
 async fn say_what_is_decided(
     key: &str,
     config: &ElectionConfig,
@@ -233,7 +233,7 @@ impl Once {
         loop {
             tokio::select! {
                 biased;
-                // It may have ended just before it was asked to.
+                // It may have ended just before the request to end.
                 end = supervisor.until_ended() => if let Ok(end) = end {
                     self.finish(end).await;
                 },
@@ -246,7 +246,7 @@ impl Once {
             }
         }
         self.unwritten.give_up();
-        // What was decided while it was leaving counts.
+        // A result that arrived while it was leaving counts.
         let decided = self.election.leadership().outcome;
         let decided = decided.filter(|outcome| outcome.is_final(self.max_attempts));
         self.say(decided.map_or(end, End::Final))
@@ -311,7 +311,7 @@ impl Once {
     }
 }
 
-/// What became of the key, and the exit code.
+/// The result for the key, and the exit code.
 fn say_final(key: &str, outcome: Outcome) -> u8 {
     let Outcome { holder, term, finished, attempts, exit_code: code, stderr, .. } = outcome;
     if outcome.succeeded {
@@ -338,13 +338,13 @@ async fn after(timeout: Option<Duration>) {
     }
 }
 
-/// Says who is waited for: a line that changes on a terminal, lines with growing pauses in a log.
+/// Names the leader it waits for: one changing line on a terminal, ever rarer lines in a log.
 struct Waiting {
     line: Option<ProgressLine>,
     view: watch::Receiver<Leadership>,
     period: Duration,
     due_at: BootTime,
-    /// What the log has.
+    /// What the log has reported.
     said: String,
 }
 

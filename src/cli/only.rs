@@ -22,7 +22,7 @@ use crate::host::Host;
 /// How often to ask a sidecar that does not know yet, or is not there yet. It is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// The least time for a question, however little is left: the sidecar is on the same host.
+/// The least time for a request, however little is left: the sidecar is on the same host.
 const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]

@@ -77,15 +77,15 @@ pub(super) struct Listen {
     pub(super) of_hooks: usize,
 }
 
-/// What came of a start.
+/// The result of a start.
 pub(super) enum Start {
     /// It stands.
     Stands(Box<Sidecar>),
-    /// A signal asked it to end before it did: nothing is to be freed.
+    /// A signal ended it before it stood: there is nothing to free.
     Ends(Ending),
 }
 
-/// There is nothing to leave in order.
+/// There is no election to leave in order.
 pub(super) fn ended_while_starting(signal: Ending) -> u8 {
     tracing::info!(signal = signal.name, "shutting down");
     0
@@ -99,13 +99,13 @@ pub(super) struct Sidecar {
     /// Where it answers, if it does.
     pub(super) url: Option<String>,
     drivers: JoinSet<()>,
-    /// Who watches whether this process was copied, for as long as this exists.
+    /// The task that watches whether this process was copied, for as long as this exists.
     _copies: JoinSet<()>,
 }
 
 impl Sidecar {
     /// Takes the address, opens the store and stands. Nothing is opened if the address is taken.
-    /// Meanwhile it answers that it is starting, and obeys signals.
+    /// Meanwhile it answers that it is starting, and reacts to signals.
     pub(super) async fn start(
         config: &ElectionConfig,
         listen: Option<Listen>,
@@ -181,7 +181,7 @@ async fn answer_meanwhile(listener: Option<&(TcpListener, SocketAddr)>) -> Infal
     }
 }
 
-/// Nothing is opened where the elections alone would come to lack files.
+/// Opens nothing if the elections alone would run out of files.
 fn set_files_aside(
     config: &ElectionConfig,
     listen: Option<&Listen>,

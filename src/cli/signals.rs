@@ -9,11 +9,11 @@ use crate::command::group;
 use crate::command::processes::{IgnoredSignals, Strays};
 use crate::election::clock::{BootTime, HostClock};
 
-/// How long the same signal is the same request.
+/// How long a repeated signal counts as the same request.
 ///
-/// `timeout`, npm, make and a terminal's Ctrl-C signal a process and its group, so that it arrives
-/// twice within microseconds, or milliseconds on a busy host. A person who presses a key once more
-/// because nothing happened has waited for longer.
+/// `timeout`, npm, make and a terminal's Ctrl-C signal a process and its group, so the signal
+/// arrives twice within microseconds, or milliseconds on a busy host. A person who presses a key
+/// again because nothing happened has waited for longer.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a signal asks for.
@@ -21,12 +21,12 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 pub(super) enum Asked {
     /// To end.
     End(Ending),
-    /// Something that is the command's business, by the number of the signal. Without a command it
-    /// may be a request to end: see [`Signals::unclaimed`].
+    /// A signal for the command, by its number. Without a command it may be a request to end: see
+    /// [`Signals::unclaimed`].
     PassOn(i32),
 }
 
-/// A signal that asks to end.
+/// A signal that requests the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
     /// Its name.
@@ -46,7 +46,7 @@ impl Ending {
     }
 }
 
-/// Every signal that is listened for, and the children that end meanwhile.
+/// Every signal that is handled, and the children that end meanwhile.
 pub(super) struct Signals {
     /// None for a signal that was ignored when the process was started: it stays so, as under
     /// `nohup`, and for the command as well.
@@ -60,7 +60,7 @@ pub(super) struct Signals {
     child: Signal,
     strays: Strays,
     at_terminal: bool,
-    /// The signal that asked to end, and when it first did.
+    /// The signal that requested the end, and when it first arrived.
     asked: Option<(Ending, BootTime)>,
 }
 
@@ -80,7 +80,7 @@ impl Signals {
             user1: listen(SignalKind::user_defined1())?,
             user2: listen(SignalKind::user_defined2())?,
             window: listen(SignalKind::window_change())?,
-            // Whoever started this process may not want to know of its children; this one does.
+            // SIGCHLD may be ignored around this process, but this process needs it.
             child: signal(SignalKind::child()).map_err(cannot)?,
             strays: Strays::default(),
             at_terminal: std::fs::File::open("/dev/tty").is_ok(),
@@ -88,8 +88,8 @@ impl Signals {
         })
     }
 
-    /// The next one that means something: the same request to end, once more within a second, does
-    /// not. Reaps orphans meanwhile. Safe to cancel.
+    /// The next signal that counts. A repeated request to end within a second does not. Reaps
+    /// orphans meanwhile. Safe to cancel.
     pub(super) async fn next(&mut self) -> Asked {
         loop {
             let passed_on = |kind: SignalKind| Asked::PassOn(kind.as_raw_value());
@@ -118,7 +118,7 @@ impl Signals {
         }
     }
 
-    /// The next one that asks to end, of a process that runs no command at the moment.
+    /// The next request to end, for a process that runs no command at the moment.
     pub(super) async fn end(&mut self) -> Ending {
         loop {
             match self.next().await {
@@ -132,8 +132,8 @@ impl Signals {
         }
     }
 
-    /// The next one that asks to end a process which is ending already: now, in no order. A terminal
-    /// that closes meanwhile does not ask for that.
+    /// The next request to end for a process that is ending already: it ends at once, without an
+    /// orderly shutdown. A terminal that closes meanwhile is no such request.
     pub(super) async fn second(&mut self) -> Ending {
         loop {
             if let Asked::End(ending) = self.next().await {
@@ -142,22 +142,23 @@ impl Signals {
         }
     }
 
-    /// Whether a signal that no command is there to take asks this process to end. SIGHUP and SIGQUIT
-    /// do: a terminal that closes, and somebody's Ctrl-\.
+    /// Whether a signal for the command is a request to end when no command runs. SIGHUP and
+    /// SIGQUIT are: a terminal that closes, and Ctrl-\.
     pub(super) fn unclaimed(&mut self, number: i32) -> Option<Ending> {
         let ending = [Ending::HANGUP, Ending::QUIT].into_iter().find(|it| it.number == number)?;
         self.asked.get_or_insert((ending, HostClock::boot()));
         Some(ending)
     }
 
-    /// The same for one that waits for its turn to run a command, for which such signals may be meant
-    /// wherever it runs: many read their settings again at SIGHUP. So it has to have a terminal.
+    /// The same for a process that waits for its turn to run a command. Such signals may be meant
+    /// for the command wherever it runs: many commands read their settings again at SIGHUP. So this
+    /// process has to have a terminal.
     pub(super) fn unclaimed_at_terminal(&mut self, number: i32) -> Option<Ending> {
         self.at_terminal.then(|| self.unclaimed(number)).flatten()
     }
 
-    /// Another signal is another request. But a session that is closed sends SIGHUP and SIGTERM in
-    /// one breath, and in either order.
+    /// Another signal is another request. But a session that is closed sends SIGHUP and SIGTERM
+    /// together, in either order.
     fn is_repeated(&mut self, ending: Ending) -> bool {
         let now = HostClock::boot();
         let Some((first, since)) = self.asked else {
@@ -168,7 +169,7 @@ impl Signals {
     }
 }
 
-/// The next signal of a kind; never, if that is ignored.
+/// The next signal of a kind; waits for ever if that signal is ignored.
 async fn came(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),

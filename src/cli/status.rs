@@ -80,7 +80,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     }
 }
 
-/// What is looked at, and how it is shown.
+/// What to read, and how to show it.
 struct View {
     json: bool,
     /// Whether the records are those of all namespaces.
@@ -90,10 +90,10 @@ struct View {
 }
 
 impl View {
-    /// The records as they are shown, and a line for each that cannot be read.
+    /// The records as shown, and a line for each that cannot be read.
     async fn look(&self) -> Result<(String, Vec<String>), Failure> {
         let url = &self.config.url;
-        // Whoever only looks does not create anything.
+        // A command that only reads creates nothing.
         let Listing { records, unreadable } = if url.is_missing() {
             Listing::default()
         } else {

@@ -1,5 +1,5 @@
-//! Settings in the environment: an empty one is none, one that is nearly known is a mistake, and what
-//! is wrong with one is said of the variable.
+//! Settings in the environment. An empty variable counts as not set, and a name that is nearly that
+//! of a setting is a mistake. An error about such a value names the variable.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -7,21 +7,21 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::Resettable;
 use clap::{Arg, Command};
 
-/// What every variable of this program begins with.
+/// The prefix of every variable of this program.
 const PREFIX: &str = "BELLWETHER_";
 
-/// Variables that children find, and that are no settings: a command that runs under this program may
-/// run this program.
+/// Variables that children receive, and that are not settings: a command that runs under this
+/// program may run this program.
 const TOLD_TO_CHILDREN: [&str; 3] =
     ["BELLWETHER_TERM", "BELLWETHER_REASON", crate::command::group::MARK];
 
-/// How many letters may be wrong in a name that is meant for a known one, and in a short one.
+/// How many letters of a misspelt known name may be wrong, and of a misspelt short one.
 const TYPOS: usize = 2;
 const TYPOS_IN_SHORT: usize = 1;
 const SHORT: usize = 6;
 
-/// The command line without the variables that are not set: those that are empty, and those that
-/// contradict a flag, which wins.
+/// The command line without the variables that do not count: those that are empty, and those that
+/// contradict a flag. The flag wins.
 pub(super) fn settle(command: Command, line: &[OsString]) -> Command {
     command.mut_args(settle_arg).mut_subcommands(|command| {
         let beaten: Vec<_> = contradicted(&command, line).map(|arg| arg.get_id().clone()).collect();
@@ -31,7 +31,7 @@ pub(super) fn settle(command: Command, line: &[OsString]) -> Command {
     })
 }
 
-/// Those that are not on the command line, and contradict one that is.
+/// The flags that are not on the command line, and contradict one that is.
 fn contradicted<'a>(command: &'a Command, line: &[OsString]) -> impl Iterator<Item = &'a Arg> {
     let (given, others): (Vec<_>, Vec<_>) =
         command.get_arguments().partition(|arg| is_given(arg, line));
@@ -60,7 +60,7 @@ fn is_given(arg: &Arg, line: &[OsString]) -> bool {
     line.iter().take_while(|word| *word != "--").any(is_flag)
 }
 
-/// The command that is called, as far as that can be told.
+/// The command that is called, as far as that can be determined.
 pub(super) fn called<'a>(command: &'a Command, line: &[OsString]) -> Option<&'a Command> {
     line.iter().skip(1).find_map(|word| command.find_subcommand(word))
 }
@@ -69,7 +69,7 @@ pub(super) fn called<'a>(command: &'a Command, line: &[OsString]) -> Option<&'a 
 pub(super) struct Sources(Vec<(String, String)>);
 
 impl Sources {
-    /// Those of this command line, which was [settled](settle).
+    /// The flags of this command line, which was [settled](settle).
     pub(super) fn of(command: &Command, line: &[OsString]) -> Self {
         let called = called(command, line);
         let args =
@@ -87,7 +87,7 @@ impl Sources {
         self.0.iter().any(|(known, _)| known == flag)
     }
 
-    /// The text with the variable for each flag whose value came from one.
+    /// The text, with each flag whose value came from a variable replaced by that variable.
     pub(super) fn named(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (flag, variable)| replace(&text, flag, variable))
     }
@@ -105,25 +105,25 @@ fn replace(text: &str, flag: &str, variable: &str) -> String {
     replaced
 }
 
-/// What is wrong with the environment.
+/// The errors in the environment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Strangers {
-    /// Variables of no known name.
+    /// Variables with an unknown name.
     pub(super) unknown: Vec<String>,
-    /// The first one that is nearly of a known name, and that.
+    /// The first variable whose name is nearly a known one, and the known name.
     pub(super) mistaken: Option<(String, String)>,
 }
 
-/// Looks at the variables that are set.
+/// Checks the variables that are set.
 pub(super) fn strangers(command: &Command) -> Strangers {
     let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
     find_strangers(&known(command), names)
 }
 
-/// The settings of this process, which commands that it runs do not inherit: the store's URL, which
-/// may hold a password, the address that is taken already. What a sidecar tells its commands, and
-/// where it is, they keep.
+/// The settings of this process, which its commands do not inherit: for example the store's URL,
+/// which may hold a password, or the address that is already in use. Commands keep the variables
+/// that a sidecar passes to them, and its address.
 pub(super) fn hidden(command: &Command) -> Vec<String> {
     const KEPT: [&str; 5] = [
         "BELLWETHER_ELECTION",
@@ -157,7 +157,7 @@ fn find_strangers(known: &BTreeSet<String>, names: impl Iterator<Item = String>)
 }
 
 fn is_nearly(name: &str, known: &str) -> bool {
-    // A long name of something else takes long to compare.
+    // A long unrelated name takes long to compare.
     if name.len().abs_diff(known.len()) > TYPOS {
         return false;
     }

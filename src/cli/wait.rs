@@ -18,7 +18,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// connection is dead.
 const LONGEST_QUESTION: Duration = Duration::from_secs(30);
 
-/// The least time for a question, however little is left.
+/// The least time for a request, however little is left.
 const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]

@@ -102,7 +102,7 @@ impl CommandSpec {
 
     fn stdin(&self) -> io::Result<OwnedFd> {
         let stdin = io::stdin();
-        // It would take from others what is typed there: nothing tells whose turn it is.
+        // It would take input that is typed for others: nothing shows which program it is for.
         if self.aside || stdin.is_terminal() {
             return Ok(std::fs::File::open("/dev/null")?.into());
         }
@@ -179,7 +179,7 @@ impl Ended {
         }
     }
 
-    /// Whether it was asked to end and had to be killed.
+    /// Whether it received the request to end and had to be killed.
     pub fn was_killed(self) -> bool {
         const KILL: Exit = Exit::Signal(9);
         matches!(self, Self::Exited { exit: KILL, stopped: true })
@@ -198,7 +198,7 @@ pub struct Group {
     alarm: Alarm,
     /// `NAME=VALUE` in the environment of the guard and all its descendants.
     mark: OsString,
-    /// When the guard was started: what it may have left was started later.
+    /// When the guard was started: any process that it left was started later.
     since: Option<u64>,
     plan: Plan,
     watch: Watch,
@@ -231,12 +231,12 @@ impl Group {
     ///
     /// When the guard cannot be started. Whether the command can be, [`Self::ended`] tells.
     pub fn start(spec: &CommandSpec, deadlines: Deadlines) -> io::Result<Self> {
-        // The guard is told times of this process's clock.
+        // The guard receives times of this process's clock.
         Host::check_children()?;
         let alarm = Alarm::new()?;
         let (channel, theirs) = Channel::pair()?;
         let mark = uuid::Uuid::new_v4().simple().to_string();
-        // What a guard that is killed leaves becomes this process's. Any number switches it on.
+        // This process adopts what a killed guard leaves. Any number switches it on.
         set_child_subreaper(Some(getpid()))?;
         let mut command = Command::new(&spec.guard);
         command
@@ -401,10 +401,11 @@ impl Group {
         self.watch = Watch::Sweeping { next: HostClock::boot(), quiet: 0 };
     }
 
-    /// Kills what the guard left: what carries the mark, also in another group; and what became a
-    /// child of this process when the guard died, also with an environment or a user of its own.
+    /// Kills the processes that the guard left: those that carry the mark, also in another group;
+    /// and those that became children of this process when the guard died, also with an environment
+    /// or a user of their own.
     fn sweep(&mut self, quiet: u32) {
-        // As long as it is not dead, it may still leave something.
+        // Until the guard is dead, it may still leave processes.
         let dead = !matches!(self.child.try_wait(), Ok(None));
         let killed =
             processes::kill_marked(&self.mark) + processes::kill_strays(guards, self.since);
@@ -450,7 +451,7 @@ impl Drop for Group {
 struct Guard(Pid);
 
 impl Guard {
-    /// Starts one. Whoever asks for [`guards`] meanwhile waits, and finds it there.
+    /// Starts one. A concurrent call of [`guards`] waits, and finds it there.
     fn spawn(command: &mut Command) -> io::Result<(Child, Self)> {
         let mut guards = GUARDS.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command.spawn()?;
@@ -467,7 +468,8 @@ impl Drop for Guard {
     }
 }
 
-/// Every guard of this process whose end somebody waits for: what [`super::processes`] keeps.
+/// Every guard of this process with a task that waits for its end: [`super::processes`] keeps
+/// these.
 pub fn guards() -> Vec<Pid> {
     GUARDS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -78,17 +78,17 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(words: &[OsString]) -> io::Result<()> {
-    // A session of its own has no terminal: what is typed there is meant for main, and a command that
-    // asks for a password fails instead of being stopped (SIGTTIN, SIGTTOU) with the lease in its hand.
+    // A session of its own has no terminal: input there is meant for main. A command that reads a
+    // password fails instead of being stopped (SIGTTIN, SIGTTOU) while it holds the lease.
     setsid()?;
-    // A guard that is stopped does not notice that main was killed. The kernel wakes it then.
+    // A guard that is stopped does not notice that main was killed. So the kernel wakes it.
     let _ = set_parent_process_death_signal(Some(Signal::CONT));
     let _ = rustix::thread::set_name(c"bw-guard");
     // Any process number switches it on.
     set_child_subreaper(Some(rustix::process::getpid()))?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let ignored = IgnoredSignals::now();
-        // One that is ignored ends nothing, and stays so for the command.
+        // An ignored signal ends nothing, and stays ignored for the command.
         for kind in SURVIVED.into_iter().filter(|kind| !ignored.contain(kind.as_raw_value())) {
             // What is dropped is only the note of it: the handler stays.
             drop(signal(kind)?);
@@ -144,7 +144,7 @@ struct Guard {
     /// The command itself, until it is reaped: so long its number, and that of its group, cannot
     /// become a stranger's.
     leader: Option<Pid>,
-    /// What became of its start.
+    /// The result of its start.
     command: Starting,
     /// The group, once it was asked to end.
     asked_group: Option<Pid>,
@@ -242,7 +242,7 @@ impl Guard {
                 Reaped::Continued(pid) if self.leader == Some(pid) => {
                     report(&self.channel, Report::Continued);
                 }
-                // An orphan's own affair.
+                // It concerns only an orphan.
                 Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::NoneYet => return false,
                 Reaped::NoChildren => return true,

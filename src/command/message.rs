@@ -1,4 +1,4 @@
-//! What main and the guard say to each other: one line of JSON each.
+//! The messages between main and the guard: one line of JSON each.
 //!
 //! Both ends are always the same build (the guard is `/proc/self/exe`), so there is no version.
 //! Times are nanoseconds of `CLOCK_BOOTTIME`, which both processes share.
@@ -35,7 +35,7 @@ pub(super) enum Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Report {
-    /// The command is on its way; its process group has this number.
+    /// The command is starting; its process group has this number.
     Started(i32),
     /// The command could not be started, with the error number of the system. May follow `Started`.
     NotStarted(i32),
@@ -43,7 +43,7 @@ pub(super) enum Report {
     TooLate,
     /// A signal stopped the command: it exists, and does nothing.
     Stopped(i32),
-    /// It goes on.
+    /// The command continues.
     Continued,
     /// The command itself ended.
     Exited {
@@ -76,8 +76,8 @@ impl Report {
     }
 }
 
-/// Numbers and names can always be written. What could not would be read as nonsense, which ends the
-/// command.
+/// Numbers and names can always be written. If a message could not be written, the other end would
+/// read it as invalid, which ends the command.
 fn encode(message: &impl Serialize) -> String {
     serde_json::to_string(message).unwrap_or_default()
 }
@@ -99,7 +99,7 @@ mod nanos {
     use crate::election::clock::BootTime;
 
     pub(super) fn serialize<S: Serializer>(at: &BootTime, to: S) -> Result<S::Ok, S::Error> {
-        // 584 years: a longer time is only ever written to mean "never".
+        // 584 years: a longer time only means "never".
         to.serialize_u64(u64::try_from(at.as_duration().as_nanos()).unwrap_or(u64::MAX))
     }
 

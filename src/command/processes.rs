@@ -13,22 +13,23 @@ use rustix::process::{
 use super::plan::Exit;
 use crate::election::clock::BootTime;
 
-/// How long an ended child is left to whoever in this process may wait for it, such as the client
-/// that started a `credential_process`: it does so within milliseconds of the same SIGCHLD.
+/// How long an ended child is left for another part of this process that may wait for it, such as
+/// the client that started a `credential_process`: that does so within milliseconds of the same
+/// SIGCHLD.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
 
-/// The orphans that this process inherits: as the first process of a container all of it, and as a
-/// child subreaper what a guard that was killed leaves. Each that ends stays a zombie until it is
-/// reaped.
+/// The orphans that this process inherits: as the first process of a container all orphans in it,
+/// and as a child subreaper those that a killed guard leaves. Each that ends stays a zombie until
+/// it is reaped.
 #[derive(Debug, Default)]
 pub struct Strays {
-    /// Those that have ended, and since when that is known.
+    /// The orphans that have ended, and when this process first noticed it.
     ended: Vec<(Pid, BootTime)>,
 }
 
 impl Strays {
-    /// To be called at every SIGCHLD, and when [`Self::look_again_at`] says so. Reaps every child
-    /// that has ended a while ago, except those in `keep` ([`super::group::guards`]).
+    /// Call it at every SIGCHLD, and at the time that [`Self::look_again_at`] returns. Reaps every
+    /// child that ended a while ago, except those in `keep` ([`super::group::guards`]).
     pub fn reap(&mut self, keep: &[Pid], now: BootTime) {
         let zombies = children().into_iter().filter(|pid| !keep.contains(pid) && is_zombie(*pid));
         let known = std::mem::take(&mut self.ended);
@@ -37,13 +38,13 @@ impl Strays {
             if now.since(since) < LEFT_ALONE {
                 self.ended.push((pid, since));
             } else {
-                // An error means that it is gone already, which is what was wanted.
+                // An error means that it is gone already, which is the intended result.
                 let _ = waitpid(Some(pid), WaitOptions::NOHANG);
             }
         }
     }
 
-    /// When to call [`Self::reap`] again, although nothing more may have ended.
+    /// When to call [`Self::reap`] again, even if no other child has ended.
     pub fn look_again_at(&self) -> Option<BootTime> {
         self.ended.iter().map(|(_, since)| *since + LEFT_ALONE).min()
     }
@@ -54,8 +55,8 @@ impl Strays {
 pub struct IgnoredSignals(u64);
 
 impl IgnoredSignals {
-    /// As it is now: to be asked before any handler is set. What was ignored around this process when
-    /// it was started should stay so, as SIGHUP under `nohup`.
+    /// The current state: call it before you set any handler. A signal that was ignored when this
+    /// process was started should stay ignored, as SIGHUP under `nohup`.
     pub fn now() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self(status.lines().find_map(|line| mask(line.strip_prefix("SigIgn:")?)).unwrap_or(0))
@@ -152,14 +153,14 @@ fn parse_pid(text: &str) -> Option<Pid> {
     text.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw)
 }
 
-/// One look for children to which something has happened.
+/// The result of one check for children that changed state.
 #[derive(Debug)]
 pub(super) enum Reaped {
     /// This one had, and is no more.
     One(Pid, Exit),
     /// This one was stopped, by this signal.
     Stopped(Pid, i32),
-    /// This one goes on after it was stopped.
+    /// This one continues after it was stopped.
     Continued(Pid),
     /// None at present.
     NoneYet,
@@ -167,7 +168,7 @@ pub(super) enum Reaped {
     NoChildren,
 }
 
-/// Looks at one child, whichever it is, and reaps it if it has ended.
+/// Checks any one child, and reaps it if it has ended.
 pub(super) fn reap_any() -> Reaped {
     loop {
         match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED) {
@@ -202,12 +203,13 @@ pub(super) fn signal_child(child: Pid, signal: Signal) {
     let _ = kill_process(child, Signal::CONT);
 }
 
-/// Kills the children that a guard left to this process; how many there were. What is dead of them is
-/// reaped. To be repeated: their own children come next.
+/// Kills the children that a guard left to this process, and returns how many there were. Reaps
+/// those that are dead. Repeat the call: their own children come next.
 ///
-/// `guards` are those whose end is waited for, asked for after the children are known. A guard's
-/// descendants are in its session or in one of their own, never in this process's, and began after it
-/// did (`since`). So what this process started itself, or had before, is left alone.
+/// `guards` are those whose end a task waits for. Get them after the children are known. A guard's
+/// descendants are in its session or in one of their own, never in this process's, and began after
+/// the guard did (`since`). So this leaves alone the children that this process started itself, or
+/// had before.
 pub(super) fn kill_strays(guards: impl FnOnce() -> Vec<Pid>, since: Option<u64>) -> usize {
     let session = Stat::of(rustix::process::getpid()).map(|own| own.session);
     let children = children();

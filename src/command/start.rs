@@ -1,14 +1,14 @@
 //! The last step to the command: a process that dies with its guard, and then becomes the command.
 //!
-//! Main and the guard can be killed in one instant, by somebody who kills everything that is called
-//! bellwether. Then nobody is left to end the command but the kernel, which does so if the process
-//! itself has asked for it (`PR_SET_PDEATHSIG`). That has to happen after the fork and before the
-//! command runs. So the guard starts this program once more, and it executes the command in its own
-//! place.
+//! Main and the guard can be killed at the same instant, for example by a `pkill bellwether`. Then
+//! only the kernel is left to end the command. It does so if the process itself has requested it
+//! (`PR_SET_PDEATHSIG`), after the fork and before the command runs. So the guard starts this
+//! program once more, and that process executes the command in its own place.
 //!
-//! The kernel sends the signal when the *thread* that forked ends. The guard forks in its main thread,
-//! which ends with the process. It does not reach the children of the command, nor a command that
-//! changes its user (setuid, file capabilities): the kernel forgets the request there.
+//! The kernel sends the signal when the *thread* that forked ends. The guard forks in its main
+//! thread, which ends with the process. The signal does not reach the children of the command, nor
+//! a command that changes its user (setuid, file capabilities): the kernel then discards the
+//! request.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -24,29 +24,29 @@ use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_sig
 
 use super::channel;
 
-/// The first argument by which the program knows that it is this step. Hidden from people.
+/// The first argument that marks this step. Hidden from the help.
 pub const SUBCOMMAND: &str = "guard-start";
 
-/// What process listings call it for the instant that it takes.
+/// Its name in process listings while it runs.
 const NAME: &str = "bw-start";
 
 /// Sysexits' EX_USAGE: it was started by hand.
 const USAGE: u8 = 64;
 
-/// What comes with the command's standard input.
+/// The byte that comes with the command's standard input.
 const STDIN: &str = "stdin";
 
-/// A command on its way.
+/// A command that is starting.
 #[derive(Debug)]
 pub(super) struct Starting {
     /// Its number, and that of its group.
     pub(super) pid: Pid,
-    /// Where the step says why it cannot become the command. Closed when it has.
+    /// Where the step reports why it cannot become the command. Closed when it has become it.
     failure: OwnedFd,
 }
 
 impl Starting {
-    /// Starts a program with its arguments. To be called in the main thread.
+    /// Starts a program with its arguments. Call it in the main thread.
     pub(super) fn begin(words: &[OsString], stdin: OwnedFd) -> io::Result<Self> {
         let (ours, theirs) = channel::sockets()?;
         channel::send(&ours, STDIN, Some(stdin.as_fd()))?;
@@ -73,7 +73,7 @@ pub fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let mut command = Command::new(program);
     command.args(args);
-    // The guard is told over the socket; the exit code says nothing.
+    // The guard gets the error over the socket; the exit code has no meaning.
     let _ = run(guard, command);
     ExitCode::FAILURE
 }
@@ -83,9 +83,9 @@ fn run(guard: Pid, mut command: Command) -> io::Result<()> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let received = channel::receive(&socket)?.and_then(|received| received.fd);
     rustix::stdio::dup2_stdin(received.ok_or(io::ErrorKind::InvalidData)?)?;
-    // Where a sandbox forbids it, main and the guard still end the command, as long as one is there.
+    // If a sandbox forbids it, main or the guard still ends the command while one of them runs.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    // In this order: a guard that ended before did not know that it should send a signal.
+    // In this order, because the kernel sends no signal for a guard that ended before the request.
     if getppid() != Some(guard) {
         return Ok(());
     }
@@ -101,14 +101,14 @@ fn run(guard: Pid, mut command: Command) -> io::Result<()> {
 fn is_for_the_kernel(program: &OsStr) -> bool {
     let Some(file) = found(program) else { return true };
     let mut begin = [0; 4];
-    // What may be executed but not read is left to the kernel.
+    // A file that may be executed but not read is left to the kernel.
     let Ok(mut file) = File::open(file) else { return true };
     let read = file.read(&mut begin).unwrap_or(begin.len());
     let begin = begin.get(..read).unwrap_or_default();
     begin.starts_with(b"#!") || begin == b"\x7fELF" || knows_more_formats()
 }
 
-/// Where `execvp` finds it; none leaves the error to that.
+/// Where `execvp` finds it; none leaves the error to `execvp`.
 fn found(program: &OsStr) -> Option<PathBuf> {
     let is_executable = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
     if program.as_encoded_bytes().contains(&b'/') {

@@ -40,7 +40,7 @@ pub struct OwnEnd {
     pub started: WallTime,
     /// The last of its standard error, if that was asked for.
     pub stderr: Option<String>,
-    /// Keeps the record from being vacated until it is known how the command ended.
+    /// Prevents vacating the record until the command's outcome is known.
     pub work: Work,
 }
 

@@ -72,10 +72,10 @@ impl Tail {
     }
 }
 
-/// At most [`KEPT`] bytes, from the beginning of a line on if there is one among them. `bytes` are one
-/// more if something came before: it shows whether the first line is whole.
+/// At most [`KEPT`] bytes, starting at the beginning of a line if one is among them. `bytes` has
+/// one more byte if there was earlier output: it shows whether the first line is whole.
 fn last_lines(bytes: &[u8]) -> String {
-    // What is no text becomes longer.
+    // Bytes that are not text become longer.
     let text = String::from_utf8_lossy(bytes);
     let begins = text.len().saturating_sub(KEPT);
     let begins = (begins..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();

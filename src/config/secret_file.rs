@@ -8,7 +8,7 @@ use std::path::Path;
 /// The longest, in bytes: a token or a URL is a line.
 const LONGEST: u64 = 64 * 1024;
 
-/// Read by anybody: the last of the three digits of a mode.
+/// Readable by every user: the last of the three digits of a mode.
 const BY_ANYBODY: u32 = 0o004;
 
 /// What is in the file, without the white space around it.

@@ -60,7 +60,7 @@ impl WallTime {
         Self(SystemTime::UNIX_EPOCH + since_epoch.min(LAST_SHOWN))
     }
 
-    /// The reading of a clock. One from before 1970, or after what can be shown, is of no clock.
+    /// The reading of a clock. A time before 1970, or later than can be shown, is not a reading.
     fn read(time: SystemTime) -> Self {
         Self::from_unix(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
     }

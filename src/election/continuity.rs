@@ -1,12 +1,12 @@
-//! Whether this process is still the only one of its name, and its clock never stood still.
+//! Detects that this process is no longer the only one of its name, or that its clock stood still.
 //!
-//! A virtual machine that is paused, and one that is resumed from a snapshot beside its original,
-//! have a boot clock that does not count the time in between. Whoever counts a lease by such a
-//! clock believes for too long. A service's own time, as its answers tell it, shows the gap.
+//! The boot clock of a virtual machine that is paused, or resumed from a snapshot beside its
+//! original, does not count the time in between. A candidate that counts a lease by such a clock
+//! believes for too long. A service's own time, which its answers contain, shows the gap.
 //!
 //! # The comparison
 //!
-//! A service told its time T1 between `sent1` and `received1` of the boot clock, and T2 between
+//! A service sent its time T1 between `sent1` and `received1` of the boot clock, and T2 between
 //! `sent2` and `received2`, each cut off by less than a step. Then
 //!
 //! ```text
@@ -14,13 +14,13 @@
 //! the boot clock advanced by less than       received2 - sent1
 //! ```
 //!
-//! and what the first exceeds the second by is time that the boot clock did not count. Answers that
-//! are late make the second larger: a delay never raises an alarm.
+//! The boot clock did not count the difference by which the first exceeds the second. Late answers
+//! make the second larger, so a delay never raises an alarm.
 //!
-//! # What is borne
+//! # What is tolerated
 //!
-//! A gap does harm when it is longer than the lease outlasts the belief in it. What is borne must
-//! stay below, and is the sum of
+//! A gap does harm when it is longer than the lease outlasts the belief in it. The tolerated gap
+//! must stay below that, and is the sum of
 //!
 //! - a quarter of that distance ([`Continuity::tolerance`]), whenever it comes, and
 //! - a tenth of the time since ([`DRIFT`]): at the most, as chrony can, one of the clocks is slewed.
@@ -32,8 +32,8 @@
 //! A service's clock that steps forward looks like a gap, and costs one re-election. After the
 //! alarm the comparison begins with the new time. A service of several clocks that differ would
 //! raise an alarm at every change from the one that is behind to the one that is ahead. The change
-//! back shows them: no gap can make a service's time go backwards. By as much as it went back, the
-//! service's time may run ahead without an alarm for an hour ([`FORGIVES_FOR`]).
+//! back reveals them: no gap can make a service's time go backwards. For an hour
+//! ([`FORGIVES_FOR`]), the service's time may run ahead without an alarm by as much as it went back.
 
 use std::time::Duration;
 
@@ -43,16 +43,16 @@ use super::timing::Timing;
 /// The rate by which two good clocks differ at most: chrony slews by up to 8.3 %, NTP by 0.05 %.
 const DRIFT: f64 = 0.1;
 
-/// How long a service's time that went backwards excuses one that goes forwards: between servers
-/// that take turns less often than that, each turn is one re-election.
+/// How long a service's time that went backwards excuses one that goes forwards. If servers take
+/// turns less often than that, each turn is one re-election.
 const FORGIVES_FOR: Duration = Duration::from_secs(3600);
 
-/// A time that a service told with an answer.
+/// A time that a service sent with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceTime {
     /// Since some moment in the past, by the service's clock. Cut off by less than a step.
     pub since_epoch: Duration,
-    /// Of what that is a multiple.
+    /// The unit of which that is a multiple.
     pub step: Duration,
     /// When the request was sent.
     pub sent: BootTime,
@@ -82,8 +82,9 @@ struct Excuse {
 }
 
 impl Continuity {
-    /// Takes in a time that the service told. Returns how much time the boot clock did not count,
-    /// if that is more than can be borne: an alarm, after which the comparison begins from here.
+    /// Processes a time that the service sent. Returns how much time the boot clock did not count,
+    /// if that exceeds the tolerance: this is an alarm, after which the comparison starts again
+    /// from here.
     pub fn note(&mut self, told: &ServiceTime, timing: &Timing) -> Option<Duration> {
         let time = nanos(told.since_epoch);
         let next = Ahead {
@@ -114,7 +115,7 @@ impl Continuity {
         None
     }
 
-    /// What is borne at once.
+    /// The tolerance for a single gap.
     pub fn tolerance(timing: &Timing) -> Duration {
         (timing.lease_duration() - timing.renew_deadline()) / 4
     }
@@ -128,7 +129,7 @@ fn nanos(duration: Duration) -> i128 {
 mod tests {
     use super::*;
 
-    /// A service and a boot clock that a script moves.
+    /// A service and a boot clock that the test moves.
     struct World {
         continuity: Continuity,
         timing: Timing,
@@ -153,7 +154,7 @@ mod tests {
             self.boot += by;
         }
 
-        /// A request that takes so long on its way there and back.
+        /// A request with these times on its way there and back.
         fn ask(&mut self, there: f64, back: f64) {
             let sent = BootTime::from_duration(seconds(self.boot));
             self.both(there);
@@ -193,7 +194,7 @@ mod tests {
             for pieces in [1, 3, 10] {
                 let mut world = World { timing, ..World::new(0.000_001) };
                 world.ask(0.0, 0.0);
-                // The boot clock counts what a belief lasts, and not what the lease outlasts it by.
+                // The boot clock counts the time of the belief, and not the rest of the lease.
                 for _ in 0..pieces {
                     world.both(renew / f64::from(pieces));
                     world.service += (lease - renew) / f64::from(pieces);

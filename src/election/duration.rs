@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// The longest. Nobody waits for longer than a month, and sums of such durations stay far below what
-/// a [`Duration`] or a clock can hold.
+/// The longest. No one waits for longer than a month, and sums of such durations stay far below the
+/// limit of a [`Duration`] or a clock.
 pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Reads a duration, of any flag or variable.
 ///
 /// # Errors
 ///
-/// What is wrong with it, with examples of what is right.
+/// The error in the text, with examples of valid durations.
 pub fn parse(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= MAX_DURATION => Ok(duration),

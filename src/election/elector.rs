@@ -87,13 +87,13 @@ pub enum Event {
         /// When to stop waiting for work and for the store.
         give_up_at: BootTime,
     },
-    /// A store told its time with an answer. Comes before the answer itself.
+    /// A store sent its time with an answer. Comes before the answer itself.
     ServiceTime(ServiceTime),
     /// This process may have been copied, or did not run for longer than its clock says.
     Copied(Sign),
     /// The incarnation that [`Elector::needs_incarnation`] asked for.
     Reborn {
-        /// From the random source of the system, since it was asked for.
+        /// From the random source of the system, drawn after the request.
         incarnation: String,
         /// For the jitter, whose state was copied as well.
         seed: u64,
@@ -257,7 +257,7 @@ struct InFlight {
     sent_at: BootTime,
     /// What a swap writes.
     record: Option<LeaseRecord>,
-    /// Sent under a name that was given up since: whatever the answer is, it is not known.
+    /// Sent under a name that was given up since: the outcome is unknown, whatever the answer is.
     void: bool,
 }
 
@@ -281,7 +281,7 @@ pub struct Elector {
     me: Candidate,
     timing: Timing,
     jitter: fastrand::Rng,
-    /// The first renewal of a term comes early, by chance, and thereby all after it.
+    /// The first renewal of a term comes early by a random time, and so do all after it.
     spreads_renewals: bool,
 
     watch: Watch,
@@ -309,7 +309,7 @@ pub struct Elector {
     max_attempts: Option<u32>,
     /// Where this candidate runs, if that is known.
     origin: Option<Origin>,
-    /// A record of another origin was reported.
+    /// A record of another origin has been reported.
     met_stranger: bool,
     /// The outcome that is still to be written.
     finish: Option<Box<Outcome>>,
@@ -318,7 +318,7 @@ pub struct Elector {
     work_under_way: bool,
     /// Set by a shutdown: when to give up.
     give_up_at: Option<BootTime>,
-    /// When the lease of the last write that is known to have been applied ends.
+    /// When the lease of the last write that was certainly applied ends.
     lease_ends_at: BootTime,
     /// When vacating began in a shutdown: it is given one call's time.
     vacating_since: Option<BootTime>,
@@ -329,9 +329,9 @@ pub struct Elector {
     first_decided: Option<BootTime>,
 
     continuity: Continuity,
-    /// The next version of the record may be the work of an own swap whose outcome is not known.
+    /// The next version of the record may be the result of an own swap whose outcome is unknown.
     unresolved: bool,
-    /// The own incarnation may be another process's too, and there is no other yet.
+    /// The own incarnation may also be another process's, and there is no new one yet.
     nameless: bool,
 
     news: Vec<News>,
@@ -378,7 +378,7 @@ impl Elector {
         }
     }
 
-    /// Leaves in the record where this candidate runs.
+    /// Writes to the record where this candidate runs.
     #[must_use]
     pub fn running_in(self, origin: Option<Origin>) -> Self {
         Self { origin, ..self }
@@ -392,8 +392,8 @@ impl Elector {
         self
     }
 
-    /// Does not renew in step with other elections that begin at the same time, as those of one
-    /// process do.
+    /// Renews out of step with other elections that begin at the same time, such as those of one
+    /// process.
     #[must_use]
     pub fn spreading_renewals(mut self) -> Self {
         self.spreads_renewals = true;
@@ -640,8 +640,8 @@ impl Elector {
             }
             Purpose::Acquire => {
                 self.following = None;
-                // Whoever was asked to step down in the meantime never begins to believe, nor does
-                // who learned of the end of the work that the term would be about.
+                // A candidate that had to step down in the meantime never begins to believe. Nor
+                // does one that has learned of the end of the work that the term would be about.
                 let draining = self.standing_down_at(now).is_some() || self.finish.is_some();
                 self.held = Some(Held { term, sent_at, draining });
                 // Elections that began together would renew together for as long as they last.
@@ -796,12 +796,12 @@ impl Elector {
         self.vacating_since.map(|since| self.or_end_of_lease(since + self.timing.call_timeout()))
     }
 
-    /// An outcome that is lost is work done once more: it is worth the whole lease to leave it.
+    /// A lost outcome means that the work is done again: it is worth the whole lease to record it.
     fn or_end_of_lease(&self, at: BootTime) -> BootTime {
         if self.finish.is_some() { at.max(self.lease_ends_at) } else { at }
     }
 
-    /// Of a candidate that has left: the term whose lease it did not free, and why it runs out.
+    /// For a candidate that has left: the term whose lease it did not free, and the reason.
     pub fn left_to_run_out(&self) -> Option<(Term, &'static str)> {
         let why = if self.work_under_way {
             "leader-only work was not seen to end"
@@ -819,8 +819,8 @@ impl Elector {
             (Some(max_attempts), Some(outcome)) => outcome.is_final(max_attempts),
             _ => false,
         };
-        // Work of a term that lapsed is still ending: a new term must not run beside it. Nor must
-        // one begin work that has ended, as long as its outcome is still to be written.
+        // Work of a term that lapsed is still ending, and a new term must not run beside it. Nor
+        // must a new term begin work that has ended, as long as its outcome is still to be written.
         !is_done
             && self.finish.is_none()
             && !self.work_under_way
@@ -962,7 +962,7 @@ impl Elector {
         self.look_early_by = self.timing.retry_period().mul_f64(self.jitter.f64());
     }
 
-    /// A retry period, or between half of one and a whole one.
+    /// A retry period, or a random time between half of one and a whole one.
     fn until_first_renewal(&mut self) -> Duration {
         let early = if self.spreads_renewals { 0.5 * self.jitter.f64() } else { 0.0 };
         self.timing.retry_period().mul_f64(1.0 - early)

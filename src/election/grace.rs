@@ -1,4 +1,4 @@
-//! What `--shutdown-grace` allows to whom: every such time has its home here.
+//! The times that `--shutdown-grace` allows. Every such time is defined here.
 //!
 //! Counted from the moment in which this instance steps down on purpose:
 //!
@@ -10,19 +10,19 @@
 //!   end                     seen to be gone     its lease runs out
 //! ```
 //!
-//! The lease is vacated as soon as the work is seen to be gone, wherever on the line that is. Whoever
-//! stops the program from outside has to wait for longer than the whole line before it kills: with the
-//! defaults 20 s, 2 s and 2.7 s, and 30 s in all deployment files.
+//! The lease is vacated as soon as the work is confirmed gone, at any point on the line. A
+//! supervisor that stops the program has to wait for longer than the whole line before it kills:
+//! with the defaults 20 s, 2 s and 2.7 s, and 30 s in all deployment files.
 
 use std::time::Duration;
 
 use super::timing::Timing;
 
-/// How much later than it should killed work may be seen to be gone: the guard may have to be pushed,
-/// which takes a second, and look for leftovers.
+/// How late the end of killed work may be confirmed: the guard may need a push, which takes a
+/// second, and has to look for leftovers.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long a hook that was asked to end has until it is killed.
+/// How long a hook has from the request to end until it is killed.
 pub const HOOK_KILL_AFTER: Duration = Duration::from_secs(2);
 
 /// The setting.
@@ -35,31 +35,33 @@ impl Grace {
         Self(grace)
     }
 
-    /// How long leader-only work may take to end, from SIGTERM to SIGKILL: that of `run` and `once`,
-    /// that under a hold, and that of an `only` which is itself asked to end.
+    /// How long leader-only work may take to end, from SIGTERM to SIGKILL: the work of `run` and
+    /// `once`, the work under a hold, and the work of an `only` that itself receives a signal to
+    /// end.
     pub fn of_work(self) -> Duration {
         self.0
     }
 
-    /// When the work is not waited for any longer: it was to be killed, and nobody saw its end. So a
-    /// command that ignores SIGTERM still frees the lease when it dies.
+    /// When to stop waiting for the work: it should have been killed, and its end was not
+    /// confirmed. So a command that ignores SIGTERM still frees the lease when it dies.
     pub fn until_work_is_overdue(self) -> Duration {
         self.0.saturating_add(SEEN_WITHIN)
     }
 
-    /// When a shutdown leaves an election, whatever is still to be done: work that ended at the last
-    /// moment leaves time for the one call that vacates the lease.
+    /// When a shutdown leaves an election, whatever remains to be done. Work that ended at the last
+    /// moment still leaves time for the one call that vacates the lease.
     pub fn until_left(self, timing: &Timing) -> Duration {
         self.until_work_is_overdue().saturating_add(timing.call_timeout())
     }
 
-    /// How long the last hook of a shutdown may take, which is told at the beginning of it.
+    /// How long the last hook of a shutdown may take. The hook gets its event at the beginning of
+    /// the shutdown.
     pub fn of_last_hook(self, timeout: Duration) -> Duration {
         timeout.min(self.0)
     }
 
-    /// When a shutdown does not wait for hooks any longer: one that was running is killed, and then
-    /// the last one has its time, and is killed.
+    /// When a shutdown stops waiting for hooks: a running hook is killed, then the last hook has
+    /// its time, and is killed.
     pub fn until_hooks_are_left(self) -> Duration {
         self.0.saturating_add(HOOK_KILL_AFTER * 2)
     }

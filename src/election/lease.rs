@@ -48,7 +48,7 @@ impl ElectionName {
     ///
     /// When the key is empty, longer than 255 bytes, not printable on one line, or torn at a slash.
     pub fn once(key: &str) -> Result<Self, InvalidKey> {
-        // Of `$(release)/migrate` the second half is left where the first one failed.
+        // If the first half of `$(release)/migrate` fails, only the second half is left.
         let whole = !key.starts_with('/') && !key.ends_with('/');
         Self::once_stored(key).filter(|_| whole).ok_or_else(|| InvalidKey(text::given(key)))
     }
@@ -59,9 +59,9 @@ impl ElectionName {
         valid.then(|| Self(format!("{ONCE}{key}")))
     }
 
-    /// The name of this record in a store that several namespaces share. Two of different namespaces
-    /// never collide, nor does one with a name without a namespace: those have no colon before
-    /// their first slash.
+    /// The name of this record in a store that several namespaces share. Names in two different
+    /// namespaces never collide, nor does one with a name without a namespace: those have no colon
+    /// before their first slash.
     #[must_use]
     pub fn within(&self, namespace: &Namespace) -> Self {
         Self(format!("{namespace}{WITHIN}{self}"))
@@ -81,7 +81,7 @@ impl ElectionName {
         self.0.strip_prefix(ONCE)
     }
 
-    /// Reads a name back from a store: an election's, or that of [`ElectionName::once`], and
+    /// Reads a name back from a store: the name of an election or of [`ElectionName::once`],
     /// [`ElectionName::within`] a namespace or without one.
     pub fn from_store(text: &str) -> Option<Self> {
         let split = text.split_once(WITHIN);
@@ -134,15 +134,15 @@ impl fmt::Display for ElectionName {
     }
 }
 
-/// An environment that has a store's records to itself, as far as names go.
+/// An environment whose records in a store have names of their own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(String);
 
-/// Stands between a namespace and a name. Neither a namespace nor an election has it in its name, and
-/// a key has it only after the slash of [`ONCE`].
+/// Separates a namespace from a name. Neither a namespace nor an election may contain it, and a key
+/// contains it only after the slash of [`ONCE`].
 const WITHIN: char = ':';
 
-/// Why a text is not the name of a namespace.
+/// The reason why a text is not the name of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not a namespace: use 1 to 63 lower-case letters, digits, '-' or '.', \
@@ -153,7 +153,7 @@ pub struct InvalidNamespace(String);
 impl FromStr for Namespace {
     type Err = InvalidNamespace;
 
-    /// Accepts what is the name of an election.
+    /// Accepts the names that an election may have.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if is_name(text) {
             Ok(Self(text.to_owned()))
@@ -198,8 +198,8 @@ impl Version {
     }
 }
 
-/// The platform that a candidate runs on, as a person knows it: a cluster, a namespace, an
-/// environment. It decides nothing; it shows that two that should not do share a store.
+/// The platform that a candidate runs on, by the name that operators know: a cluster, a namespace,
+/// an environment. It decides nothing; it reveals that two environments share a store by mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(String);
 
@@ -241,13 +241,13 @@ pub struct LeaseRecord {
     pub renew_time: WallTime,
     /// How the last attempt ended, where the election is about work that is done once.
     pub outcome: Option<Box<Outcome>>,
-    /// Where the holder, or the last one, runs, if it knew. One that is not printable is none.
+    /// Where the holder, or the last one, runs, if known. An unprintable text counts as none.
     pub origin: Option<Origin>,
 }
 
 impl LeaseRecord {
-    /// The record as a store has to show it: whoever can write to the store can write anything into
-    /// its texts. An identity and an incarnation that this program wrote stay what they are.
+    /// The record as a store has to show it: a client with write access to the store can write any
+    /// text. An identity and an incarnation that this program wrote stay unchanged.
     #[must_use]
     pub fn checked(mut self) -> Self {
         if let Some(holder) = &mut self.holder {

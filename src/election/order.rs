@@ -39,7 +39,7 @@ pub struct Charge {
     /// The leadership as it was last known to be renewed.
     tenure: Tenure,
     draining_since: Option<BootTime>,
-    /// When somebody else was first known to lead, or likely to.
+    /// When another instance was first known to lead, or likely to.
     too_late_since: Option<BootTime>,
     grace: Duration,
 }
@@ -71,7 +71,7 @@ impl Charge {
             || view.loss_of(term, now) == Some(LossReason::Copied)
         {
             // Somebody else leads, or this instance under a new term: every moment is one too many.
-            // A clock that stood still, or a copy of this process, makes it as likely.
+            // A clock that stood still, or a copy of this process, makes that equally likely.
             return Order::End { kill_at: *self.too_late_since.get_or_insert(now) };
         }
         let patience = self.draining_since.map(|since| since + self.grace);

@@ -36,7 +36,7 @@ impl Outcome {
         self.succeeded || self.attempts >= max_attempts
     }
 
-    /// Without what a terminal would obey, in the texts that others wrote.
+    /// Without control characters for a terminal, in texts from outside.
     #[must_use]
     pub(super) fn checked(self) -> Self {
         Self {

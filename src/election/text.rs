@@ -1,25 +1,25 @@
 //! Text from outside: from a record, a host, a service, a request, or a mistyped command line.
 //!
-//! A terminal obeys what is printed on it, and a log is read line by line. So what others can write
-//! is checked here, where it is taken in, before anything shows it.
+//! A terminal interprets the control characters in its output, and a log is read line by line. So
+//! text that others can write is checked here, where it is read, before any code shows it.
 
 /// The longest text on a line: an identity, a name, a time.
 pub const MAX_LINE: usize = 256;
 
-/// The longest text of several lines, in characters: what is kept of a command's standard error.
+/// The longest text of several lines, in characters: the kept part of a command's standard error.
 pub const MAX_LINES: usize = 4096;
 
-/// The longest error: ours name what to do, with a statement of SQL in it at the longest.
+/// The longest error: the longest of ours name a remedy with a statement of SQL in it.
 const MAX_MESSAGE: usize = 2048;
 
-/// Stands for what is not shown.
+/// Replaces what is not shown.
 const HIDDEN: &str = "…";
 
-/// Whether a character can be shown on a line: it neither controls a terminal nor ends the line, and
-/// reorders or hides nothing of the text around it.
+/// Whether a character can be shown on a line: it does not control a terminal, end the line, or
+/// reorder or hide the text around it.
 fn is_plain(c: char) -> bool {
-    // What is not a control character by its category is one by what it does: separators of lines,
-    // marks and overrides of the direction, invisible characters, tags.
+    // Some characters have another category than control, but act as control characters: separators
+    // of lines, marks and overrides of the direction, invisible characters, tags.
     let acts = matches!(c,
         '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
@@ -32,12 +32,12 @@ pub fn is_line(text: &str) -> bool {
     text.chars().all(is_plain)
 }
 
-/// A text for a line: what cannot be shown is replaced, and what is too long is cut.
+/// A text for a line: characters that cannot be shown are replaced, and a long text is cut.
 pub fn line(text: &str) -> String {
     within(MAX_LINE, text.chars().map(plain))
 }
 
-/// The name of a candidate, which has one.
+/// The name of a candidate, which is never empty.
 pub fn name(text: &str) -> String {
     if text.trim().is_empty() { "(nameless)".to_owned() } else { line(text) }
 }
@@ -48,7 +48,7 @@ pub fn lines(text: &str) -> String {
     within(MAX_LINES, text.chars().map(kept))
 }
 
-/// What an error says, on one line.
+/// The text of an error, on one line.
 pub fn message(text: &str) -> String {
     let kept = |c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { plain(c) };
     within(MAX_MESSAGE, text.chars().map(kept))
@@ -76,8 +76,8 @@ fn within(longest: usize, mut chars: impl Iterator<Item = char>) -> String {
     text
 }
 
-/// What a person gave for a setting, to be repeated in a complaint. The URL of a store may stand
-/// where another setting belongs, so nothing is shown that may hold a password.
+/// The value that a user gave for a setting, for an error that repeats it. The URL of a store may
+/// be given for another setting, so nothing is shown that may hold a password.
 pub fn given(text: &str) -> String {
     if may_hold_secret(text) { HIDDEN.to_owned() } else { line(text) }
 }

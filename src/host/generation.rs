@@ -1,9 +1,9 @@
-//! The generation of the virtual machine: the kernel says when it was resumed from a snapshot.
+//! The generation of the virtual machine: the kernel reports that it was resumed from a snapshot.
 //!
 //! The hypervisor changes the machine's generation id (ACPI `VM_GEN_COUNTER`, or a node of the
 //! device tree) in each machine that it resumes from a snapshot. The kernel's `vmgenid` driver then
-//! sends an event to whoever listens, as it does for devices that come and go. Where there is no
-//! such hypervisor, driver or event, nothing is ever heard.
+//! sends an event to every listener, as it does for devices that come and go. Without such a
+//! hypervisor, driver or event, no event ever arrives.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -42,7 +42,7 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// When the kernel cannot be heard any more.
+    /// When the kernel's events cannot be received any more.
     pub async fn changed(&mut self) -> io::Result<()> {
         let mut buffer = [0; LONGEST];
         loop {
@@ -56,7 +56,7 @@ impl Generation {
                     }
                 }
                 Err(Errno::WOULDBLOCK) => ready.clear_ready(),
-                // Events got lost; those that follow do not.
+                // Some events were lost; later ones still arrive.
                 Err(Errno::NOBUFS | Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -64,8 +64,8 @@ impl Generation {
     }
 }
 
-/// Whether an event (`change@/devices/…`, then `KEY=VALUE`s, with zeros between them) is the
-/// driver's. What a person writes into a device's `uevent` file arrives as `SYNTH_ARG_…`.
+/// Whether an event (`change@/devices/…`, then `KEY=VALUE`s, with zeros between them) comes from
+/// the driver. Text that a user writes into a device's `uevent` file arrives as `SYNTH_ARG_…`.
 fn tells_of_a_generation(event: &[u8]) -> bool {
     event.split(|byte| *byte == 0).any(|part| part == b"NEW_VMGENID=1")
 }
@@ -92,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_listens_where_it_may() {
-        // In some containers it may not: then nothing is heard, and that is all.
+        // Some containers forbid it: then no event arrives, without other effects.
         if let Ok(mut generation) = Generation::listen() {
             let heard = generation.changed();
             let waited = tokio::time::timeout(std::time::Duration::from_millis(50), heard).await;

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::{App, problem};
 
-/// What proxies add. Whoever asked a proxy on this host may be on any other.
+/// Headers that proxies add. The client of a proxy on this host may be on any other host.
 const FORWARDED: [&str; 9] = [
     "forwarded",
     "via",

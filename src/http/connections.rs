@@ -148,7 +148,7 @@ impl Connection {
         self.0.leave.notified().await;
     }
 
-    /// For whoever reads the body of a request.
+    /// For the reader of a request's body.
     pub(super) fn asking(&self) -> Asking {
         Asking(Arc::clone(&self.0))
     }
@@ -174,8 +174,8 @@ impl Drop for Connection {
 pub(super) struct Asking(Arc<Place>);
 
 impl Asking {
-    /// The connection waits for its client, and is quiet until this is dropped: clients that are slow
-    /// to send what they announced are put out like those that are slow to announce it.
+    /// The connection waits for its client, and counts as quiet until this is dropped. A client
+    /// that sends its announced body slowly is disconnected like one that sends its head slowly.
     pub(super) fn waits(self) -> Waiting {
         self.0.is_quiet();
         Waiting(self.0)

@@ -1,7 +1,7 @@
 //! `POST /hold`: leader-only work in another process, which the sidecar knows of.
 //!
-//! [`Hold`] is what goes on here; the other end hears of it as lines of JSON, and ends it by closing
-//! the connection.
+//! [`Hold`] implements it; the other end receives lines of JSON, and ends the hold by closing the
+//! connection.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What a request asks for in its query. A parameter that is misspelt would be ignored where it
-//! matters most, as `?min_valid=`: what is not known is refused.
+//! The query of a request. A misspelt parameter would be ignored where it matters most, as
+//! `?min_valid=`: so unknown parameters are refused.
 
 use axum::extract::{FromRequestParts, Query, Request};
 use axum::http::request::Parts;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{App, problem};
 
-/// How much of an unknown name is repeated.
+/// How much of an unknown name the error repeats.
 const SHOWN: usize = 64;
 
 /// The query of a request. One that cannot be read is refused as every other mistake is, in JSON.
@@ -27,8 +27,8 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
     }
 }
 
-/// The parameters that a path knows. `elections` chooses among those of the sidecar, and means
-/// nothing below the name of one.
+/// The parameters that a path accepts. `elections` selects among those of the sidecar, and has no
+/// meaning below the name of one.
 fn known(path: &str) -> &'static [&'static str] {
     match path.rsplit('/').next() {
         // Not the name of an election: `/elections/leader` is the name of a holder.
@@ -48,7 +48,7 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
 }
 
 fn unknown(uri: &Uri) -> Option<String> {
-    // A query that cannot be read is refused by whoever reads it.
+    // The code that reads a query refuses one that cannot be read.
     let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
     let known = known(uri.path());
     let (name, _) = given.iter().find(|(name, _)| !known.contains(&name.as_str()))?;

@@ -26,9 +26,9 @@ use super::{App, busy, router};
 /// How long a client may take to send the head of its first request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection may be idle between requests, and a later head may take. Clients that keep
-/// connections, and meters that ask every 15 or 30 seconds, come back within it; where there is no
-/// room for it, a quiet connection goes earlier.
+/// How long a connection may be idle between requests, and how long a later head may take. Clients
+/// that keep connections, and collectors that poll every 15 or 30 seconds, come back within it. If
+/// there is no room for a quiet connection, it is closed earlier.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How large the head of a request may be, in bytes. hyper's least.
@@ -58,7 +58,7 @@ pub(super) async fn serve(listener: TcpListener, app: App) {
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     loop {
         match listener.accept().await {
-            // It was given one of the last descriptors, which are for the store's connection.
+            // It got one of the last descriptors, which are for the store's connection.
             Ok((stream, _))
                 if usize::try_from(stream.as_raw_fd()).is_ok_and(|fd| fd >= files.ceiling()) =>
             {
@@ -112,7 +112,7 @@ async fn answer(stream: TcpStream, peer: Peer, router: Router, connection: Conne
     }
 }
 
-/// Waits until the time for the first head is over; for ever, if it came.
+/// Waits until the time for the first head is over; for ever, if the head arrived.
 async fn asks_nothing(has_asked: &AtomicBool) {
     tokio::time::sleep(HEAD_TIMEOUT).await;
     if has_asked.load(Ordering::Relaxed) {

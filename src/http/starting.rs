@@ -1,5 +1,5 @@
-//! What is answered while the sidecar starts: that it lives, and why it has not started. A store that
-//! is mute must not keep a probe from its answer.
+//! The answers while the sidecar starts: that it lives, and why it has not started. A store that
+//! does not answer must not keep a probe from its answer.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use super::server::{ACCEPT_PAUSE, HEAD_TIMEOUT, MAX_HEAD};
 /// Connections at once. Each gets one answer, and has [`HEAD_TIMEOUT`] for it.
 const MAX_CONNECTIONS: usize = 64;
 
-/// What is waited for.
+/// What the start waits for.
 const REASON: &str = "starting: the store has not answered yet, or the platform has not said who \
                       this is";
 
-/// Answers until it is dropped.
+/// Answers requests until it is dropped.
 pub async fn answer_meanwhile(listener: &TcpListener) -> Infallible {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
@@ -40,7 +40,7 @@ pub async fn answer_meanwhile(listener: &TcpListener) -> Infallible {
     }
 }
 
-/// One answer: the next one is that of a sidecar that has started.
+/// One answer per connection: the next answer comes from a sidecar that has started.
 async fn answer(stream: TcpStream) -> Result<(), hyper::Error> {
     let service = service_fn(|request: hyper::Request<_>| {
         let response = response(request.uri().path());

@@ -1,8 +1,9 @@
-//! The last net: no fault makes a log that nobody can read.
+//! The last safety net: no fault makes the log too long to read.
 //!
-//! What logs has bounds of its own: see [`crate::candidate::Health`]. But a leadership can come and
-//! go, an application be well and unwell by turns, a guard be killed again and again. So lines of one
-//! election share a budget. The first of each kind in an hour passes in any case.
+//! Each source of log lines has limits of its own: see [`crate::candidate::Health`]. But a
+//! leadership can come and go, an application can change its health again and again, a guard can be
+//! killed repeatedly. So the lines of one election share a budget. The first of each kind in an
+//! hour passes in any case.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,17 +18,17 @@ use tracing_subscriber::layer::Context;
 
 use crate::election::clock::{BootTime, HostClock};
 
-/// The target of lines that are not of faults and come as often as a person wants them to, such as one
-/// at each beginning of held work: they are never left out.
+/// The target of lines that are not about faults, and come as often as users cause them, such as
+/// one at each beginning of held work: they are never left out.
 const ORDINARY: &str = "bellwether::ordinary";
 
-/// So many lines of an election may follow each other: several changes of leadership.
+/// How many lines of an election may follow each other: several changes of leadership.
 const BURST: u32 = 12;
 
-/// After those, how long it takes until there may be one more.
+/// The time between lines after those.
 const PAUSE: Duration = Duration::from_secs(300);
 
-/// One line of each kind passes in this time, whatever else there is.
+/// One line of each kind passes in this time, whatever other lines there are.
 const RESERVED: Duration = Duration::from_secs(3600);
 
 /// See the module.
@@ -45,7 +46,7 @@ struct Budget {
     left: u32,
     next_at: Option<BootTime>,
     left_out: u64,
-    /// When it may be said that lines were left out.
+    /// When the log may report that lines were left out.
     report_at: BootTime,
 }
 
@@ -74,7 +75,7 @@ impl<S: Subscriber> Layer<S> for Net {
 }
 
 impl Budgets {
-    /// Whether a line passes, and how many did not, when it is time to say so.
+    /// Whether a line passes, and how many did not, when it is time to report it.
     fn ask(&mut self, now: BootTime, kind: Identifier, election: &str) -> (bool, Option<u64>) {
         let budget = self.of.entry(election.to_owned()).or_insert(Budget {
             left: BURST,
@@ -84,7 +85,7 @@ impl Budgets {
         });
         let last = self.passed.get(&(kind.clone(), election.to_owned()));
         let is_first = last.is_none_or(|last| now.since(*last) >= RESERVED);
-        // What passes as the first of its kind takes from the budget what is there.
+        // A line that passes as the first of its kind uses the budget as far as there is one.
         let passes = budget.take(now) || is_first;
         if !passes {
             budget.left_out = budget.left_out.saturating_add(1);

@@ -1,5 +1,5 @@
-//! A line at the bottom of a terminal that changes in place. It is written by the thread that writes
-//! the log: a terminal that was stopped stops nothing else.
+//! A line at the bottom of a terminal that changes in place. The thread that writes the log writes
+//! it, so a stopped terminal blocks nothing else.
 
 use std::io::{self, IsTerminal};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,12 +9,12 @@ use rustix::termios::tcgetwinsize;
 
 use super::queue;
 
-/// The width of a terminal that does not tell.
+/// The width of a terminal that does not report its width.
 const USUAL_WIDTH: u16 = 80;
 
 static PROGRESS: OnceLock<ProgressBar> = OnceLock::new();
 
-/// A line that says what goes on.
+/// A line that shows the progress.
 pub struct ProgressLine(ProgressBar);
 
 impl ProgressLine {
@@ -41,7 +41,7 @@ impl ProgressLine {
         self.0.tick();
     }
 
-    /// Leaves the terminal to somebody else. Touches it only if there is something to clear.
+    /// Leaves the terminal to another program. Writes to it only if there is text to clear.
     pub fn clear(&self) {
         if !self.0.is_finished() {
             self.0.finish_and_clear();
@@ -57,7 +57,7 @@ pub(super) fn above(line: &[u8]) {
     }
 }
 
-/// Standard error, by way of the queue.
+/// Standard error, through the queue.
 #[derive(Debug, Default)]
 struct Terminal(Mutex<String>);
 

@@ -1,8 +1,8 @@
-//! What is to be written to standard error waits here for a thread that writes it.
+//! Output for standard error waits here for a thread that writes it.
 //!
-//! A terminal that was stopped, or a collector that does not read, blocks whoever writes. Here that is
-//! a thread which does nothing else: the election, the answers and the signals go on. What does not
-//! fit is lost, and counted.
+//! A stopped terminal, or a collector that does not read, blocks the writer. Here the writer is a
+//! thread with no other work: the election, the answers and the signals continue. Lines that do not
+//! fit are lost, and counted.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -16,25 +16,25 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 
 use crate::election::clock::HostClock;
 
-/// Lines that can wait: those of a start with 256 elections, and then some. About a third of a
-/// megabyte, in use only while nobody reads.
+/// Lines that can wait: those of a start with 256 elections, and some more. About a third of a
+/// megabyte, in use only while standard error is not read.
 const MAX_WAITING: usize = 1024;
 
-/// So few wait when the log says what it lost: that line must not be lost as well.
+/// How few lines may wait when the log reports its losses: that line must not be lost as well.
 const ROOM_AGAIN: u64 = 512;
 
-/// How long an exit waits for the lines to be written, in all and since the last that was. Whoever
-/// reads takes microseconds; whoever does not must not hold up the exit.
+/// How long an exit waits for the lines to be written: in all, and since the last written line. A
+/// reader needs microseconds; a missing reader must not delay the exit.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_FOR_ONE: Duration = Duration::from_millis(500);
 
-/// How often an exit looks whether the last line is written.
+/// How often an exit checks whether the last line is written.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// How often a writer of its own looks whether a non-blocking standard error takes more.
+/// How often a dedicated writer checks whether a non-blocking standard error takes more.
 const FULL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// Lines that were handed over, written, and refused by standard error itself.
+/// Lines that were queued, written, and refused by standard error itself.
 static OFFERED: AtomicU64 = AtomicU64::new(0);
 static WRITTEN: AtomicU64 = AtomicU64::new(0);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
@@ -57,11 +57,11 @@ fn queue() -> &'static Queue {
     })
 }
 
-/// Hands over a whole line, or whatever has to be written in one piece. Never waits.
+/// Queues a whole line, or a text that has to be written in one piece. Never waits.
 pub(super) fn write(piece: &[u8]) {
     OFFERED.fetch_add(1, Ordering::AcqRel);
     let mut lines = queue().lines.clone();
-    // Lines that do not fit are counted by the queue itself.
+    // The queue itself counts the lines that do not fit.
     let _ = lines.write_all(piece);
 }
 
@@ -82,7 +82,7 @@ pub(super) fn waiting() -> u64 {
     offered.saturating_sub(not_queued(queue)).saturating_sub(WRITTEN.load(Ordering::Acquire))
 }
 
-/// Waits until all is written, but not for a reader that does not read.
+/// Waits until all is written, but only as long as the reader reads.
 pub fn flush() {
     let begun = HostClock::boot();
     let (mut moved, mut before) = (begun, waiting());
@@ -99,9 +99,9 @@ pub fn flush() {
     }
 }
 
-/// What the thread of the queue writes to.
+/// The output of the queue's thread.
 struct StandardError {
-    /// Losses that the log has.
+    /// Losses that the log has reported.
     reported: u64,
 }
 
@@ -110,7 +110,7 @@ impl Write for StandardError {
         let written = write_whole(piece);
         WRITTEN.fetch_add(1, Ordering::AcqRel);
         if written.is_err() {
-            // To say so would fail as well.
+            // A report of this would fail as well.
             REFUSED.fetch_add(1, Ordering::AcqRel);
             return Ok(piece.len());
         }
@@ -118,7 +118,7 @@ impl Write for StandardError {
         if lost > self.reported && waiting() <= ROOM_AGAIN {
             let lines = lost - self.reported;
             self.reported = lost;
-            // Has its place behind what waits already.
+            // It comes after the lines that already wait.
             tracing::warn!(
                 lines,
                 "lines of this log were lost: standard error was not read in time"
@@ -138,7 +138,7 @@ fn write_whole(mut rest: &[u8]) -> rustix::io::Result<()> {
         match rustix::io::write(&stderr, rest) {
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            // Another process that shares the pipe made it so.
+            // Another process that shares the pipe made it non-blocking.
             Err(Errno::AGAIN) => {
                 poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&FULL))?;
             }

@@ -1,4 +1,4 @@
-//! Elastic Beanstalk: what it left on the instance when it deployed.
+//! Elastic Beanstalk: the files that it leaves on the instance when it deploys.
 
 use std::path::{Path, PathBuf};
 

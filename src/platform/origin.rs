@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::{Surroundings, beanstalk, ecs, kubernetes};
 use crate::election::lease::Origin;
 
-/// How long the platform may take to say it: its services are on the same host, and a start does not
-/// wait longer than this for a text that only warns.
+/// How long the platform may take to answer: its services are on the same host, and a start waits
+/// no longer than this for a text that is only used for a warning.
 const LIMIT: Duration = Duration::from_millis(1_500);
 
-/// The ECS cluster, the Kubernetes namespace or the Beanstalk environment; none elsewhere, and where
-/// the platform does not say it.
+/// The ECS cluster, the Kubernetes namespace or the Beanstalk environment; none elsewhere, and none
+/// if the platform does not provide it.
 pub async fn find(surroundings: Surroundings<'_>) -> Option<Origin> {
     match tokio::time::timeout(LIMIT, ask(surroundings)).await.ok()?? {
         Ok(text) => Origin::new(text),
@@ -33,8 +33,8 @@ async fn ask(surroundings: Surroundings<'_>) -> Option<Result<String, String>> {
     Some(deployment.environment().map(|name| format!("Beanstalk environment {name}")))
 }
 
-/// The cluster's ARN. ECS gives it or the short name, by its own version; the task's ARN, of the
-/// form `arn:aws:ecs:REGION:ACCOUNT:task/…`, says the rest.
+/// The cluster's ARN. Depending on its version, ECS provides it or the short name; the task's ARN,
+/// of the form `arn:aws:ecs:REGION:ACCOUNT:task/…`, has the other parts.
 fn cluster(task: &ecs::Task) -> Option<String> {
     let cluster = task.cluster.as_deref().filter(|cluster| !cluster.is_empty())?;
     let name = cluster.rsplit('/').next()?;

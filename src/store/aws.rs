@@ -36,7 +36,7 @@ mod source;
 use credentials::{Chain, Keeper};
 use http::{BadBundle, Http};
 
-/// How long a metadata service may take to take a connection: it is on the same host.
+/// How long a metadata service may take to accept a connection: it is on the same host.
 const METADATA_CONNECTS: Duration = Duration::from_secs(1);
 
 /// How long it may take to answer.
@@ -57,7 +57,7 @@ pub enum Unsettled {
     /// Nothing in the chain names a region.
     #[error("no AWS region is set")]
     NoRegion,
-    /// The metadata service of the instance is to name it, and does not answer.
+    /// The metadata service of the instance has to provide it, and does not answer.
     #[error("the instance metadata service does not say which AWS region this is")]
     NoMetadata,
     /// See [`BadBundle`].
@@ -70,12 +70,12 @@ pub fn attempt_timeout(patience: Duration) -> Duration {
     patience.mul_f64(0.8)
 }
 
-/// What calls are made with.
+/// The settings for calls.
 #[derive(Clone, Debug)]
 pub struct Settled {
     /// For the clients of services.
     pub config: SdkConfig,
-    /// Who fetches the credentials in it; none if they were given.
+    /// The keeper that fetches its credentials; none if they were given.
     pub keeper: Option<Keeper>,
 }
 
@@ -121,7 +121,7 @@ pub async fn settle(
     Ok(Settled { config: loader.load().await, keeper })
 }
 
-/// How long a call waits for what is not there yet: its caller is to hear what it waited for.
+/// How long a call waits for credentials: its caller has to learn what it waited for.
 pub fn wait(patience: Duration) -> Duration {
     patience.mul_f64(0.6)
 }
@@ -130,8 +130,8 @@ fn connect_timeout(patience: Duration) -> Duration {
     patience.mul_f64(0.4)
 }
 
-/// The SDK's usual second would be too short for one that is busy. There are no retries: whoever
-/// asks comes again.
+/// The SDK's usual second would be too short for a busy service. There are no retries, because the
+/// caller tries again.
 fn instance_metadata(providers: &ProviderConfig) -> imds::Client {
     imds::Client::builder()
         .configure(providers)
@@ -169,7 +169,7 @@ async fn find_region(
     }
 }
 
-/// Whether somebody took the connection and does not answer, which is another thing than nobody.
+/// Whether a server accepted the connection and does not answer, as opposed to no server at all.
 fn is_slow(error: &(dyn Error + 'static)) -> bool {
     cause::<ConnectorError>(error).is_some_and(ConnectorError::is_timeout)
 }

@@ -1,4 +1,4 @@
-//! What a store has to do, and how it fails: what everybody else knows of stores.
+//! What a store has to do, and how it fails: the only part of a store that other modules use.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ use crate::election::text;
 ///
 /// # Cancellation
 ///
-/// Every call is given a deadline by its caller, which drops the future when it passes. A dropped
+/// The caller sets a deadline for every call, and drops the future when it passes. A dropped
 /// [`Store::swap`] may still be applied later, once, if the record is then still as expected. A
 /// store must not let such a call block the next one: it sets aside whatever the call was using.
 ///
 /// # One attempt
 ///
-/// A call is one attempt. Retries belong to the elector: a driver that repeats a swap by itself
+/// A call is one attempt. Retries belong to the elector: a driver that repeats a swap on its own
 /// makes it fail against its own first success.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
@@ -54,19 +54,19 @@ pub trait Store: Send + Sync + fmt::Debug {
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError>;
 
-    /// Every record, for people. Creates nothing.
+    /// Every record, for display. Creates nothing.
     ///
     /// # Errors
     ///
     /// See [`StoreError`]. A record that cannot be read is none: see [`Listing::unreadable`].
     async fn list(&self) -> Result<Listing, StoreError>;
 
-    /// The time that the service told last, with whichever answer, if it tells it. It decides
-    /// nothing about a lease: it shows a boot clock that stood still.
+    /// The latest time that the service sent with any answer, if it sends one. It decides nothing
+    /// about a lease: it reveals a boot clock that stood still.
     fn service_time(&self) -> Option<ServiceTime>;
 
-    /// Hints that the record of an election may have changed. Hints may come late, for nothing, or
-    /// never; whoever relies on one also looks from time to time.
+    /// Hints that the record of an election may have changed. Hints may come late, without cause,
+    /// or never, so a reader also has to check the record from time to time.
     fn hints(&self, election: &ElectionName) -> Hints;
 }
 
@@ -75,7 +75,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 pub struct Listing {
     /// Those that can be read, in the order of their names.
     pub records: Vec<(ElectionName, Observed)>,
-    /// The others: what the store calls them, and what is wrong with each.
+    /// The others: their names in the store, and the error of each.
     pub unreadable: Vec<(String, StoreError)>,
 }
 
@@ -85,12 +85,12 @@ pub enum StoreError {
     /// It may work the next time. A write may have been applied.
     #[error("{}", text::message(.0))]
     Unavailable(String),
-    /// It will not work until a person does what the message says.
+    /// It will not work until an operator does what the message says.
     #[error("{}", text::message(.0))]
     Misconfigured(String),
 }
 
-/// What a store pushes.
+/// A message that a store pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
     /// The record may have changed.
@@ -104,7 +104,7 @@ pub enum Hint {
     },
 }
 
-/// A receiver of push hints. Keeps the latest that arrives while nobody waits.
+/// A receiver of push hints. Keeps the latest that arrives while no task waits.
 #[derive(Debug)]
 pub struct Hints(Option<watch::Receiver<Hint>>);
 
@@ -147,7 +147,7 @@ impl Bell {
         self.0.closed().await;
     }
 
-    /// Tells everybody who listens.
+    /// Sends a hint to every listener.
     pub fn ring(&self, hint: Hint) {
         self.0.send_replace(hint);
     }

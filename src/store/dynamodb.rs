@@ -7,12 +7,12 @@
 //!
 //! # What proves a write
 //!
-//! Not a status: a maintenance page has one, too. A write was applied when the answer shows the item
-//! that it replaced, with the version that it expected there; the first write, which replaces
-//! nothing, when a look shows the version that it wrote. A version is random and written once, so
-//! nothing else can show it. By the same rule a refusal that shows the version just written is a
-//! success: the request was sent twice on its way, and the second of them was refused. Everything
-//! else leaves open whether the write was applied.
+//! Not a status: a maintenance page has one, too. A write was applied if the answer shows the item
+//! that it replaced, with the version that it expected there. The first write, which replaces
+//! nothing, was applied if a read shows the version that it wrote. A version is random and written
+//! once, so nothing else can show it. By the same rule a refusal that shows the version just
+//! written is a success: the request was sent twice on the network path, and the second one was
+//! refused. Any other answer leaves open whether the write was applied.
 //!
 //! # Clock
 //!
@@ -21,7 +21,7 @@
 //!
 //! # One attempt
 //!
-//! A call is one request on the wire, and for the first write of all a look after it: see
+//! A call is one request on the wire, and for the first write of all a read after it: see
 //! [`aws`](super::aws).
 //! Nothing is sent twice. A request that is given up takes
 //! its connection with it, so the next call begins on a new one, and nothing is left behind.
@@ -70,7 +70,7 @@ pub struct DynamoDbStore {
     line: LazyLine,
     /// Whether the table was found to keep the promises.
     checked: AtomicBool,
-    /// Whether a table that is missing is to be created: not for those who only look.
+    /// Whether to create a missing table: not for commands that only read.
     creates: AtomicBool,
 }
 
@@ -107,8 +107,8 @@ impl DynamoDbStore {
         self.line.get(ends).await
     }
 
-    /// The way to a table that was checked, now or before. Creates it if it is missing and
-    /// [`Store::init`] was called, perhaps in vain.
+    /// The connection to a table that was checked, now or before. Creates the table if it is
+    /// missing and [`Store::init`] was called, even if that call failed.
     async fn ready(&self) -> Result<&Line, StoreError> {
         let line = self.line().await?;
         if !self.checked.load(Ordering::Relaxed) {
@@ -179,7 +179,7 @@ impl DynamoDbStore {
         found.map(|item| self.show(line, election, &item)).transpose()
     }
 
-    /// What a write came to that was answered as applied, and replaced `old`.
+    /// The outcome of a write that was answered as applied, and replaced `old`.
     async fn proven(
         &self,
         line: &Line,
@@ -202,7 +202,7 @@ impl DynamoDbStore {
         }
     }
 
-    /// What a write came to, by what is there after it.
+    /// The outcome of a write, by the item after it.
     fn outcome(found: Option<Observed>, written: Version) -> Swapped {
         match found {
             Some(found) if found.version == written => Swapped::Won(written),
@@ -312,7 +312,7 @@ impl Store for DynamoDbStore {
             };
             for item in page.items() {
                 let election = item::key_of(item).and_then(|key| self.target.election(key));
-                // Whatever else is in the table is not ours.
+                // Other items in the table are not ours.
                 let Some(election) = election else { continue };
                 match self.show(line, &election, item) {
                     Ok(observed) => listing.records.push((election, observed)),

@@ -3,21 +3,22 @@
 //!
 //! # Reads and writes
 //!
-//! One Lease an election ([`lease`]). Looking is a GET, which the API server answers from a quorum of
-//! etcd; every write is a PUT with the `resourceVersion` that is expected, or a POST. A PUT names the
-//! `uid` too: with a version alone it would create a Lease that was deleted in the meantime. The
-//! object is never deleted.
+//! One Lease per election ([`lease`]). A read is a GET, which the API server answers from a quorum
+//! of etcd; every write is a PUT with the expected `resourceVersion`, or a POST. A PUT also
+//! contains the `uid`: with a version alone it would create a Lease that was deleted in the
+//! meantime. The object is never deleted.
 //!
 //! # What proves a write
 //!
-//! A write is won when the answer shows the Lease with the random mark of this very write. A refusal
-//! is looked up, and is a win as well if the Lease carries that mark: something on the way repeated
-//! the request. Everything else is an unknown outcome.
+//! A write is won if the answer shows the Lease with the random mark of this very write. After a
+//! refusal the store reads the Lease, and the write is also a win if the Lease carries that mark:
+//! something on the network path repeated the request. Any other answer is an unknown outcome.
 //!
 //! # Clock
 //!
-//! The API has no clock to ask, but its answers have a `Date`: see
-//! [`service_clock`](super::service_clock). A Lease that client-go wrote is watched for its whole duration.
+//! The API offers no clock, but its answers have a `Date`: see
+//! [`service_clock`](super::service_clock). A Lease that client-go wrote is watched for its whole
+//! duration.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -51,7 +52,7 @@ pub use url::{InvalidTarget, Target};
 /// The store that keeps its records in Leases.
 pub struct KubernetesStore {
     api: Arc<Api>,
-    /// The last state of each Lease: a write keeps what other programs have put into it.
+    /// The last state of each Lease: a write keeps the data that other programs have put into it.
     seen: Mutex<HashMap<ElectionName, Lease>>,
 }
 
@@ -80,7 +81,7 @@ impl KubernetesStore {
         Ok(found)
     }
 
-    /// The Lease that `expected` is the version of, if that is still what was seen last.
+    /// The Lease with the version `expected`, if that is still the last seen state.
     fn seen_as(&self, election: &ElectionName, expected: &Version) -> Option<Lease> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(election).filter(|lease| lease.version() == *expected).cloned()
@@ -94,7 +95,7 @@ impl KubernetesStore {
         let kept = lease.decode(election).map_err(|why| self.unreadable(election, &why))?;
         let remaining = self.remaining(&kept);
         let Kept { record, version, .. } = kept;
-        // etcd keeps what it has confirmed on a majority. A restored backup shows in the term.
+        // etcd keeps confirmed writes on a majority. The term reveals a restored backup.
         Ok(Observed { record, version, remaining, outlived: false })
     }
 
@@ -153,7 +154,7 @@ impl KubernetesStore {
 
 #[async_trait]
 impl Store for KubernetesStore {
-    /// Leases need no table: whether this is a Kubernetes API that knows them is all there is to check.
+    /// Leases need no table: the only check is whether this is a Kubernetes API that has them.
     async fn init(&self) -> Result<(), StoreError> {
         let answer = self.api.send(Method::GET, "/apis/coordination.k8s.io/v1", None).await?;
         match answer.status {
@@ -177,7 +178,7 @@ impl Store for KubernetesStore {
             None => None,
             Some(expected) => match self.seen_as(election, expected) {
                 Some(lease) => Some(lease),
-                // Another call has looked in between: write on what is there, or not at all.
+                // Another call has read in between: write over the current state, or not at all.
                 None => match self.get(election).await? {
                     Some(lease) if lease.version() == *expected => Some(lease),
                     Some(lease) => return Ok(Swapped::Lost(Some(self.show(election, &lease)?))),
@@ -186,7 +187,7 @@ impl Store for KubernetesStore {
             },
         };
         let write = Uuid::new_v4().simple().to_string();
-        // From after the elector's reading, so the lease ends later than the elector counts.
+        // Read after the elector's clock, so the lease ends later than the elector counts.
         let late = self.api.service_clock().latest(self.api.now());
         let expires = late.filter(|_| self.api.target().max_clock_skew().is_some());
         let expires = expires.map(|now| now + record.lease_duration);
@@ -251,7 +252,7 @@ impl Store for KubernetesStore {
     }
 }
 
-/// A token of the API server's in a query.
+/// A token of the API server in a query.
 fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

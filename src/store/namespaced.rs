@@ -1,4 +1,4 @@
-//! A namespace of a store: the same store, in which every name is another one.
+//! A namespace of a store: the same store, with other names for the records.
 //!
 //! This is the only place where the names of elections and keys become the names of records.
 
@@ -19,7 +19,7 @@ pub struct Namespaced {
 }
 
 impl Namespaced {
-    /// Those of `namespace` in `store`.
+    /// The records of `namespace` in `store`.
     pub fn new(store: Arc<dyn Store>, namespace: Option<Namespace>) -> Self {
         Self { store, namespace }
     }
@@ -54,7 +54,7 @@ impl Store for Namespaced {
             let (namespace, election) = name.split();
             (namespace == self.namespace).then_some((election, observed))
         };
-        // What has no name that can be read may be anybody's.
+        // A record without a readable name may belong to any namespace.
         let may_be_own = |(name, _): &(String, StoreError)| {
             ElectionName::from_store(name).is_none_or(|name| name.split().0 == self.namespace)
         };

@@ -64,7 +64,7 @@ pub struct PostgresStore {
     line: Line,
     /// See [`Dialect`].
     keeps_origin: Arc<AtomicBool>,
-    /// The server's time, as last told.
+    /// The server's time, as last received.
     told: Mutex<Option<ServiceTime>>,
 }
 
@@ -86,7 +86,7 @@ impl PostgresStore {
         Self { line, target, keeps_origin, told: Mutex::default() }
     }
 
-    /// The same, whose sessions are replaced by fresh ones when they get this old.
+    /// The same, with sessions that are replaced by fresh ones when they reach this age.
     #[must_use]
     pub fn with_session_lifetime(self, lifetime: Duration) -> Self {
         Self { line: self.line.with_session_lifetime(lifetime), ..self }
@@ -106,7 +106,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Asks, and notes the time that the answer tells.
+    /// Sends a request, and notes the time in the answer.
     async fn ask(&self, statement: Statement) -> Result<Vec<PgRow>, Failure> {
         let sent = HostClock::boot();
         let rows = self.line.ask(statement).await?;
@@ -167,7 +167,7 @@ impl Store for PostgresStore {
                 return Ok(Swapped::Won(version));
             }
             let found = self.look(election).await?;
-            // It was there to be replaced, and no version ever comes back.
+            // It was there to be replaced, and no version ever returns.
             if found.as_ref().map(|found| &found.version) == expected {
                 return Err(Failure::Answer(Unusable::Ignored));
             }

@@ -72,7 +72,7 @@ impl ServiceTime {
         Some(Self(Duration::from_secs(u64::try_from(time.secs()).ok()?)))
     }
 
-    /// Reads what [`ServiceTime::to_rfc3339`] wrote.
+    /// Reads the output of [`ServiceTime::to_rfc3339`].
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         let time = DateTime::from_str(text, DateTimeFormat::DateTime).ok()?;
         Some(Self(Duration::from_millis(u64::try_from(time.to_millis().ok()?).ok()?)))
@@ -141,7 +141,7 @@ impl ServiceClock {
         self.bounds().map(|bounds| ServiceTime(bounds.latest) + now.as_duration())
     }
 
-    /// What the last answer told, to compare the boot clock with.
+    /// The time in the last answer, to compare the boot clock with.
     pub fn last(&self) -> Option<Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last
     }

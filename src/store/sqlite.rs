@@ -4,9 +4,9 @@
 //!
 //! Every process that can open the file runs on this host, so the host's boot clock judges leases:
 //! a record carries the boot-clock reading at which its lease ends, and the id of the boot that
-//! the reading belongs to. After a reboot every older holder is dead, and its lease over. Where the
-//! boot id is not proven to be the kernel's, or the time namespace is another ([`Host`]), the record
-//! proves nothing and is watched. A wall clock is never asked.
+//! the reading belongs to. After a reboot every older holder is dead, and its lease over. If the
+//! boot id is not proven to be the kernel's, or the time namespace is another ([`Host`]), the
+//! record proves nothing and is watched. The wall clock is never used.
 //!
 //! # Durability
 //!
@@ -77,7 +77,7 @@ const CREATE: &str = "
         origin            TEXT
     ) STRICT";
 
-/// What a table of an older version lacks.
+/// The column that a table of an older version lacks.
 const LACKS_ORIGIN: &str = "
     SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('leases') WHERE name = 'origin')";
 const ADD_ORIGIN: &str = "ALTER TABLE leases ADD COLUMN origin TEXT";
@@ -132,7 +132,7 @@ struct Shared {
 #[derive(Default)]
 struct KnownHost {
     known: Option<Host>,
-    /// It is only pretended, and not looked at again.
+    /// It is simulated, and not checked again.
     pretended: bool,
 }
 
@@ -250,7 +250,7 @@ impl Store for SqliteStore {
         self.shared.ask(Ask::List).await
     }
 
-    /// It is this host's own.
+    /// It belongs to this host.
     fn service_time(&self) -> Option<ServiceTime> {
         None
     }
@@ -382,8 +382,8 @@ impl Shared {
         folder::check(&self.path, folder).map_err(Failure::Explained)
     }
 
-    /// Each time: a process that is restored from a checkpoint goes on in another time namespace, or
-    /// on another boot.
+    /// Checked each time: a process that is restored from a checkpoint continues in another time
+    /// namespace, or on another boot.
     fn look_at_host(&self) -> Result<(), Failure> {
         if self.known_host().pretended {
             return Ok(());
@@ -492,10 +492,10 @@ impl Shared {
     }
 }
 
-/// Gives the table of an older version the column that it lacks. Processes of that version that run
-/// meanwhile name the columns that they know, and go on.
+/// Adds the missing column to the table of an older version. Running processes of that version name
+/// the columns that they know, and continue.
 async fn add_origin(database: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    // The lock first: of two that find it missing, the second looks again.
+    // The lock first: of two that find it missing, the second checks again.
     if !sqlx::query_scalar::<_, bool>(LACKS_ORIGIN).fetch_one(&mut *database).await? {
         return Ok(());
     }

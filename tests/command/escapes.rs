@@ -1,7 +1,7 @@
-//! The guard is killed, and what it leaves may carry no mark of it.
+//! The guard is killed, and the processes that it leaves may lack its mark.
 //!
-//! Each scene is a process of its own, started by the test of its name: a process takes every orphan that
-//! a killed guard leaves to it for its own, and among parallel tests there are those of others.
+//! Each scene is a process of its own, started by the test of the same name: a process treats every
+//! orphan of a killed guard as its own, and parallel tests have other orphans.
 
 use std::process::Command;
 use std::time::Duration;

@@ -167,7 +167,7 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     assert_eq!(found.origin, written.origin);
 }
 
-/// Written before records said where their holder runs.
+/// Written before records contained where their holder runs.
 pub async fn what_a_terminal_would_obey_does_not_come_back(subject: &dyn Subject) {
     let (store, name) = (subject.store(), election("default"));
     store.init().await.unwrap();
@@ -252,7 +252,7 @@ pub async fn a_record_of_unknown_shape_is_refused_without_damage(subject: &dyn S
     refused(store.observe(&name).await.map(drop));
     refused(store.swap(&name, None, &rival).await.map(drop));
     refused(store.swap(&name, Some(&version), &rival).await.map(drop));
-    // The others are shown, and it is said which one cannot be.
+    // The others are shown, and the unreadable one is named.
     won(&*store, &election("other"), None, &record(subject, Some("a"), 1)).await;
     let listing = store.list().await.unwrap();
     let listed: Vec<_> = listing.records.iter().map(|(name, _)| name.as_str()).collect();

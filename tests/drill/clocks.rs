@@ -9,12 +9,12 @@ use crate::support::{
     Flock, Pasture, QUICK_LEASE, Sidecar, Witness, bellwether, eventually, without_settings,
 };
 
-/// What is around a process.
+/// The environment of a process.
 #[derive(Clone, Default)]
 struct Around {
     /// Shown as the boot id, as systemd-nspawn and LXC do.
     boot_id: Option<PathBuf>,
-    /// How much later the boot clock shows, in seconds.
+    /// How far the boot clock is ahead, in seconds.
     ahead: Option<u32>,
 }
 
@@ -96,7 +96,7 @@ fn containers_that_show_the_same_boot_id_and_other_clocks_do_not_lead_beside_eac
 #[test]
 fn another_file_of_procfs_in_the_place_of_the_boot_id_is_none() {
     let pasture = Pasture::new();
-    // Another one at every look.
+    // A different one at every read.
     let boot_id = Some(PathBuf::from("/proc/sys/kernel/random/uuid"));
     let container = Around { boot_id, ahead: None };
     the_second_waits_for_the_first([container.clone(), container], &pasture);

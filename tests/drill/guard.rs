@@ -1,5 +1,5 @@
-//! Who ends the command when its guard, or both of its keepers, are killed; and what it does with a
-//! terminal.
+//! What ends the command when its guard, or both of its keepers, are killed; and how it behaves
+//! with a terminal.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use crate::support::beats::{BEAT, beat_after, beats};
 use crate::support::terminal::Terminal;
 use crate::support::{Log, Pasture, QUICK, eventually, kill};
 
-/// Kills several processes in one go.
+/// Kills several processes at once.
 fn kill_together(pids: &[u32]) {
     let pids = pids.iter().map(u32::to_string);
     assert!(Command::new("kill").arg("-9").args(pids).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! Each change is one line of the log, whatever the trouble looks like.
+//! Each change is one line of the log, whatever the problem is.
 
 use std::net::TcpListener;
 use std::thread;
@@ -41,7 +41,7 @@ fn where_looks_succeed_and_writes_fail_the_store_does_not_answer_again_at_every_
 
 #[test]
 fn a_store_that_hangs_is_one_line_and_not_one_for_each_measured_nanosecond() {
-    // The backlog takes connections, and nobody answers on them.
+    // The backlog accepts connections, and no server answers on them.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let store = format!("postgres://u:p@{}/d?sslmode=disable", mute.local_addr().unwrap());
     let sidecar = Sidecar::start("a", &store);

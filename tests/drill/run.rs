@@ -44,7 +44,7 @@ impl Runner {
     }
 }
 
-/// `bellwether run`, to be started in whichever way.
+/// `bellwether run`, for any way of starting it.
 pub fn command(name: &str, pasture: &Pasture, timing: &[&str], script: &str) -> Command {
     let mut command = bellwether();
     command.args(["run", "--store", &pasture.store(), "--identity", name]).args(timing);

@@ -11,7 +11,7 @@ use crate::support::beats::{BEAT, beat_after, beats};
 use crate::support::terminal::Terminal;
 use crate::support::{Log, Pasture, QUICK, bellwether, eventually, kill, now};
 
-/// Takes a while to end in order, so that a second signal would find it ending.
+/// Takes a while to shut down, so that a second signal arrives during the shutdown.
 fn orderly() -> String {
     format!("trap 'sleep 1; echo done > finished; exit 0' TERM; {BEAT}")
 }
@@ -34,7 +34,7 @@ fn a_signal_that_arrives_twice_is_one_request() {
     }
 }
 
-/// It signals its child, and then the whole group.
+/// `timeout` signals its child, and then the whole group.
 #[test]
 fn timeout_of_coreutils_lets_it_end_in_order() {
     let pasture = Pasture::new();

@@ -1,5 +1,5 @@
-//! Answers that prove nothing, and answers that are wrong: what is between a sidecar and DynamoDB
-//! may answer in its place, repeat requests, and send anything.
+//! Answers that prove nothing, and wrong answers: a device between a sidecar and DynamoDB may
+//! answer in its place, repeat requests, and send any bytes.
 
 use std::fs;
 use std::thread;
@@ -14,7 +14,7 @@ use crate::emulator::{Emulator, PATIENCE, SKEW, open};
 use crate::proxy::{Dates, Fault, Proxy};
 use crate::support::{QUICK, Witness, eventually, with_credentials};
 
-/// As DynamoDB would send it, but for what each case has wrong.
+/// As DynamoDB would send it, except for the error of each case.
 fn raw(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}")
@@ -22,7 +22,7 @@ fn raw(status: &str, headers: &str, body: &str) -> String {
 
 const JSON: &str = "content-type: application/x-amz-json-1.0\r\nx-amzn-requestid: 1\r\n";
 
-/// Answers of success that no write is behind, and no look.
+/// Answers of success without a write or a read behind them.
 fn pretended() -> Vec<String> {
     let error = r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":""}"#;
     vec![
@@ -40,7 +40,7 @@ fn pretended() -> Vec<String> {
     ]
 }
 
-/// What only looks like the answer to a write.
+/// Texts that only look like the answer to a write.
 fn of_other_writes() -> Vec<String> {
     let old = r#"{"Attributes":{"election":{"S":"default"},"version":{"S":"of another write"},
         "format":{"N":"1"},"term":{"N":"1"},"lease_duration_ms":{"N":"15000"},
@@ -75,7 +75,7 @@ async fn a_first_write_that_a_look_does_not_show_is_no_win() {
         unavailable(store.swap(&default(), None, &held("a", 1)).await);
         assert!(store.observe(&default()).await.unwrap().is_none());
     }
-    // Another one wrote what the look shows.
+    // Another candidate wrote the version that the read shows.
     let other = open(&emulator.url(), PATIENCE, Some(SKEW));
     won(&other, None, &held("b", 1)).await;
     proxy.once("PutItem", Fault::Raw(raw("200 OK", JSON, "{}")));
@@ -99,7 +99,7 @@ async fn an_answer_of_something_else_is_not_the_absence_of_a_record() {
     assert_eq!(seen(&store).await.version, version);
 }
 
-/// The way repeats requests, and hands on the second answer: the refusal of one's own write.
+/// The network path repeats requests, and returns the second answer: a refusal of the own write.
 #[tokio::test]
 async fn a_refusal_that_shows_the_own_write_is_a_win() {
     let emulator = Emulator::start();
@@ -162,7 +162,7 @@ fn a_date_at_the_end_of_time_stops_nobody() {
     }
 }
 
-/// Something answers each write with a success: nobody leads, and nothing is done.
+/// A device answers each write with a success: no instance leads, and no work runs.
 #[test]
 fn a_way_that_swallows_writes_elects_nobody_and_does_no_work() {
     for answer in

@@ -1,4 +1,4 @@
-//! Credentials that are slow, that end, and that are changed: nobody restarts anything.
+//! Credentials that are slow, that expire, and that are changed, all without a restart.
 
 use std::fs;
 use std::process::Stdio;
@@ -131,7 +131,7 @@ fn a_changed_file_is_read_before_the_old_key_is_refused() {
     assert_eq!(sidecar.log().count("no longer leads"), 0);
 }
 
-/// Everything that says that the key is no longer good, each with a key that takes its place.
+/// Every answer that reports an invalid key, each with a key that replaces it.
 #[test]
 fn a_refused_key_is_fetched_again_from_whoever_issues_it() {
     for (code, message) in [
@@ -170,7 +170,7 @@ fn a_metadata_service_that_is_slow_is_not_one_that_is_not_there() {
     assert!(log.count("instance metadata service") > 0, "{}", log.text());
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
-    // Nobody there is still said at once.
+    // A missing service is still reported at once.
     let mut nobody = bellwether();
     nobody.args(["init", "--store", &emulator.url()]).env("HOME", "/nonexistent");
     nobody.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");

@@ -74,7 +74,7 @@ async fn one_leads(crowd: &[Member]) -> usize {
     .await
 }
 
-/// They begin in one moment, and must not go on in one step, nor with a connection each.
+/// They begin together, and must not continue in step, nor with a connection each.
 #[test]
 fn a_hundred_elections_share_connections_and_spread_their_renewals() {
     let emulator = Emulator::start();
@@ -89,7 +89,7 @@ fn a_hundred_elections_share_connections_and_spread_their_renewals() {
         (leads == names.len()).then_some(())
     });
     proxy.latency(LATENCY);
-    // The first renewals, which are early by chance.
+    // The first renewals, which come early by a random time.
     std::thread::sleep(Duration::from_secs(3));
     let (since, before) = (now(), proxy.count("PutItem"));
     // How many fall into each tenth of a second.

@@ -1,4 +1,4 @@
-//! A low limit of open files: what the election needs is set aside, and clients share the rest.
+//! A low limit of open files: what the election needs is reserved, and clients share the rest.
 
 use std::io::Write as _;
 use std::net::TcpStream;

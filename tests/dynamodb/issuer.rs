@@ -1,5 +1,5 @@
-//! Whoever issues credentials: a container endpoint or a metadata service of the test's own, which is
-//! as slow as the test wants, and shared files that are rewritten.
+//! An issuer of credentials: a container endpoint or a metadata service of the test's own, which is
+//! as slow as the test needs, and shared files that are rewritten.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -61,12 +61,12 @@ impl Issuer {
         change(&mut self.manner.lock().unwrap());
     }
 
-    /// How often it was asked.
+    /// How many requests it got.
     pub fn asked(&self) -> usize {
         self.seen.lock().unwrap().asked
     }
 
-    /// How many asked at the same time at most.
+    /// How many requests it got at the same time at most.
     pub fn most_at_once(&self) -> usize {
         self.seen.lock().unwrap().most_at_once
     }

@@ -69,7 +69,7 @@ fn a_missing_table_and_no_right_to_create_it() {
     }
 }
 
-/// A name that is mistyped must not become a table by a look.
+/// A read must not turn a mistyped name into a table.
 #[test]
 fn looking_creates_no_table_and_creating_is_said() {
     let emulator = Emulator::start();

@@ -1,5 +1,5 @@
-//! Machines that were paused: the service's time went on, and their boot clock did not. What is paused
-//! here is the service's time of one instance, forward: to that instance it is the same.
+//! Machines that were paused: the service's time continued, and their boot clock did not. The tests
+//! move the service's time of one instance forward instead: for that instance it is the same.
 
 use std::process::Stdio;
 use std::thread;
@@ -29,7 +29,7 @@ fn a_leader_whose_clock_stood_still_stops_and_stands_again_under_another_name() 
     proxies[leader].dates(Dates::Shifted(60));
     eventually("it notices", || (paused.count(NOTICED) == 1).then_some(()));
     eventually("it stops", || (paused.count("paused_or_copied") == 1).then_some(()));
-    // Whoever leads next has waited for the lease, and leads in another term.
+    // The next leader has waited for the lease, and leads in another term.
     let next = flock.settled();
     assert!(flock.members[next].leader().term() > term);
     // The clock that is put back is no second alarm, nor is a clock that stays ahead.
@@ -56,6 +56,6 @@ fn the_work_of_a_leader_whose_clock_stood_still_is_killed_at_once() {
     eventually("the work begins", || (terms() == "1\n").then_some(()));
     proxy.dates(Dates::Shifted(60));
     eventually("it notices", || (log.count(NOTICED) == 1).then_some(()));
-    // It heeds no SIGTERM and has an hour of grace, and is gone before the next term begins.
+    // It ignores SIGTERM and has an hour of grace, and is gone before the next term begins.
     eventually("the next term begins", || (terms() == "1\n2\n").then_some(()));
 }

@@ -1,5 +1,5 @@
-//! Three sidecars, and everything that goes wrong between them and DynamoDB, one after the other:
-//! never two lead, one leads again after each without a restart, and the log stays short.
+//! Three sidecars, and every fault between them and DynamoDB, one after the other: never two lead,
+//! one leads again after each without a restart, and the log stays short.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::{Flock, Sidecar, Witness, now};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Longer than the lease, so that whoever led cannot just have borne it.
+/// Longer than the lease, so that the leader cannot simply have survived it.
 const AS_LONG_AS: Duration = Duration::from_secs(4);
 
 struct Scene {
@@ -26,7 +26,7 @@ fn answer(status: &str, headers: &str, body: &str) -> Fault {
     Fault::Raw(format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}"))
 }
 
-/// What the way does to every request.
+/// What the network path does to every request.
 fn faults_of_the_way() -> Vec<(&'static str, Fault)> {
     let json = "content-type: application/x-amz-json-1.0\r\nx-amzn-requestid: 1\r\n";
     let html = "content-type: text/html\r\n";

@@ -11,7 +11,7 @@ use crate::emulator::Emulator;
 use crate::encrypted::{certificates, terminator};
 use crate::support::{Sidecar, eventually, with_credentials};
 
-/// A proxy that connects through. Returns its port, and how often it was asked.
+/// A proxy that connects through. Returns its port, and the number of its requests.
 fn connecting_proxy() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, asked) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));

@@ -1,7 +1,7 @@
-//! Every container of the chart's pods, run by a container runtime: runc, as the kubelet asks it to.
+//! Every container of the chart's pods, run by a container runtime: runc, as the kubelet starts it.
 //!
-//! A rendered mount can be valid YAML and still never start: a volume at a path where the image has a
-//! file, for one.
+//! A rendered mount can be valid YAML and still never start, for example a volume at a path where
+//! the image has a file.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -52,8 +52,8 @@ impl Pod {
         self.spec[list].as_array().cloned().unwrap_or_default()
     }
 
-    /// Starts the init containers in order, as the kubelet does: a sidecar is waited for until its
-    /// start-up probe succeeds, any other until it has succeeded.
+    /// Starts the init containers in order, as the kubelet does: it waits for a sidecar until its
+    /// start-up probe succeeds, and for any other container until it has succeeded.
     fn init(&mut self) {
         for container in self.containers("initContainers") {
             if container["restartPolicy"] == "Always" {
@@ -107,8 +107,7 @@ impl Pod {
         format!("{}-{}", self.name, container["name"].as_str().unwrap())
     }
 
-    /// The folder that the runtime is handed: the image's files, and what the container's
-    /// specification says about them.
+    /// The folder that the runtime gets: the image's files, and the container's specification.
     fn bundle(&self, container: &Value) -> PathBuf {
         let bundle = self.place.path().join(container["name"].as_str().unwrap());
         let root = bundle.join("rootfs");
@@ -254,7 +253,7 @@ fn the_application_finds_the_installed_program_and_its_sidecar() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
-/// The example's job stands in a store that is not here: its program is started, and says so.
+/// The example's job uses a store that is missing here: its program starts, and reports it.
 #[test]
 fn the_example_starts_the_program_that_it_installs() {
     let mut spec = pod_of(&yaml(&example("helm4/helm")), "CronJob");

@@ -87,7 +87,7 @@ fn by_itself_it_deploys_nothing() {
     assert_eq!(with(&[]), Vec::<Value>::new());
 }
 
-/// Objects of two aliases once had one name, and Helm dropped the second in silence.
+/// Objects of two aliases once had one name, and Helm dropped the second without a message.
 #[test]
 fn dependencies_with_aliases_do_not_overwrite_each_other() {
     let mut sets = Vec::new();

@@ -95,7 +95,7 @@ fn the_restricted_profile_admits_every_pod_of_the_chart() {
         let (from, kind) = (pod.from, pod.kind);
         for container in pod.containers() {
             seen += 1;
-            // What a pod says holds for its containers.
+            // A setting of the pod holds for its containers.
             let not_root = |user: &Value| user.as_u64().is_none_or(|user| user != 0);
             assert!(not_root(&pod.spec["securityContext"]["runAsUser"]), "{from} {kind}");
             assert!(is_restricted(container), "{from} {kind}: {container}");

@@ -1,4 +1,4 @@
-//! Real processes on a real API server: crash, hand-over, a frozen leader, a server that is away.
+//! Real processes on a real API server: crash, hand-over, a frozen leader, an unavailable server.
 
 use std::sync::Arc;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Broken ways to the API server: each sidecar has a proxy of its own, behind TLS.
+//! Faulty network paths to the API server: each sidecar has a proxy of its own, behind TLS.
 
 use std::sync::Arc;
 use std::thread;
@@ -9,7 +9,7 @@ use crate::proxy::{Fault, Proxy};
 use crate::server::{ApiServer, url};
 use crate::support::{Flock, Killed, Sidecar, Witness, eventually};
 
-/// Bears a call that hangs, and one more, on a machine that is busy.
+/// Tolerates a call that hangs, and one more, on a busy machine.
 const STEADY: [&str; 6] =
     ["--lease-duration", "9s", "--renew-deadline", "7s", "--retry-period", "500ms"];
 
@@ -29,7 +29,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let proxies: Vec<_> = names.iter().map(|_| Proxy::before(port)).collect();
         let start = |(name, proxy): (&&str, &Proxy)| {
-            // The proxy does not pass streams on: looks have to do.
+            // The proxy does not forward streams: reads have to be enough.
             proxy.always(Fault::Pass);
             let place = folder.path().join(name);
             std::fs::create_dir(&place).unwrap();
@@ -52,7 +52,7 @@ fn raw(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
 }
 
-/// One fault of every kind, on a renewal and on a look: the leader stays.
+/// One fault of every kind, on a renewal and on a read: the leader stays.
 #[test]
 fn a_single_fault_costs_no_leadership() {
     let scene = Scene::set(&["a", "b"], &STEADY);
@@ -73,7 +73,7 @@ fn a_single_fault_costs_no_leadership() {
         Fault::Raw(raw("429 Too Many Requests", "audit-id: 1\r\nretry-after: 1\r\n", status)),
         Fault::Raw(raw("500 Internal Server Error", "audit-id: 1\r\n", "{}")),
         Fault::Raw(raw("504 Gateway Timeout", "", page)),
-        // Of something on the way, or of another call: none of them proves anything.
+        // From a device on the network path, or of another call: none of them proves anything.
         Fault::Raw(raw("200 OK", "", page)),
         Fault::Raw(raw("200 OK", "audit-id: 1\r\n", "{}")),
         Fault::Raw(raw("204 No Content", "", "")),

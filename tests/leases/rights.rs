@@ -1,4 +1,4 @@
-//! What a sidecar may do, what it says when it may not, and how it shows who it is.
+//! What a sidecar may do, how it reports a missing right, and how it authenticates.
 
 use std::fs;
 use std::process::Stdio;

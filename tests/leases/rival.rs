@@ -50,7 +50,7 @@ impl Rival {
         kill(name, self.child.id());
     }
 
-    /// Waits until it has ended, and all it said has arrived.
+    /// Waits until it has ended, and all its output has arrived.
     pub fn wait(&mut self) {
         self.child.wait().unwrap();
         crate::support::eventually("its output ends", || self.output.has_ended().then_some(()));

@@ -11,13 +11,13 @@ use crate::server::{ApiServer, must};
 use crate::support::{Answer, Sidecar, eventually, get, now};
 
 /// Changes of leadership that are forced, in turn by resigning and by crashing on either side, if
-/// `BELLWETHER_CHANGES` does not say how many.
+/// `BELLWETHER_CHANGES` does not set the number.
 const CHANGES: usize = 12;
 
-/// When somebody surely led: from before the first "yes" was asked for to after the last one.
+/// When a candidate surely led: from before the request of the first "yes" to after the last one.
 type Reign = (BootTime, BootTime);
 
-/// Asks a sidecar all the time until it is gone, and returns when each answer was a "yes".
+/// Queries a sidecar until it is gone, and returns when each answer was a "yes".
 fn witness(url: String) -> thread::JoinHandle<Vec<Answer>> {
     thread::spawn(move || {
         let mut yes = Vec::new();
@@ -87,7 +87,7 @@ fn a_sidecar_and_a_candidate_of_client_go_never_lead_together() {
     }
 }
 
-/// client-go keeps annotations that it does not know, and we keep what others have put there.
+/// client-go keeps unknown annotations, and we keep the data of other programs.
 #[test]
 fn what_others_keep_in_the_lease_stays_there() {
     let server = ApiServer::shared();

@@ -19,7 +19,7 @@ const ADMIN: &str = "token-of-the-administrator";
 const USER: &str = "token-of-an-ordinary-user";
 pub const USER_NAME: &str = "ordinary";
 
-/// Longer than a start takes on a machine that is busy.
+/// Longer than a start takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A running API server.
@@ -68,7 +68,7 @@ impl ApiServer {
         self.port
     }
 
-    /// The certificates that it shows.
+    /// The certificates that it presents.
     pub fn authority(&self) -> PathBuf {
         self.path("certificates/apiserver.crt")
     }
@@ -77,7 +77,7 @@ impl ApiServer {
         self.kubeconfig_for(name, self.port, &format!("token: {token}"));
     }
 
-    /// A kubeconfig by which the server, or a proxy before it, is reached at a port of this host.
+    /// A kubeconfig to reach the server, or a proxy before it, at a port of this host.
     pub fn kubeconfig_for(&self, name: &str, port: u16, user: &str) -> PathBuf {
         self.kubeconfig_by(name, port, &self.authority(), user)
     }
@@ -138,7 +138,7 @@ impl ApiServer {
         name
     }
 
-    /// Applies what a text of YAML says.
+    /// Applies a text of YAML.
     pub fn apply(&self, yaml: &str) {
         self.apply_with(&[], yaml);
     }

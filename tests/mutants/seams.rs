@@ -1,4 +1,4 @@
-//! Mistakes at the seams: in the driver, the holds and the gate, and in what the election makes of them.
+//! Mistakes at the seams: in the driver, the holds and the gate, and in how the election uses them.
 
 use super::{Mutant, edit};
 

@@ -168,7 +168,7 @@ fn who_waits_is_told_and_does_not_have_to_look() {
     assert_eq!(lines(&pasture, "runs").len(), 0);
 }
 
-/// A command that has just succeeded while the store hangs, and an instance that is asked to end.
+/// A command that has just succeeded while the store hangs, and an instance that has to end.
 fn unrecorded(pasture: &Pasture, lease: &[&str]) -> (Once, Lock) {
     let args = [&["--key", "k", "--shutdown-grace", "100ms"], lease].concat();
     let runner =

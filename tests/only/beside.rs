@@ -1,4 +1,4 @@
-//! The commands beside a sidecar find it, ask again where it has no room, and run inside others.
+//! The commands beside a sidecar find it, retry if it has no room, and run inside others.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -36,7 +36,7 @@ fn commands_find_the_sidecar_by_the_address_that_it_listens_on() {
     assert!(said(&output).contains("BELLWETHER_LISTEN: '4040'"), "{}", said(&output));
 }
 
-/// A sidecar that has no room for the first requests, and then says what is given.
+/// A sidecar that has no room for the first requests, and then sends the given answer.
 fn full_at_first(refusals: [&'static str; 2], then: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -73,7 +73,7 @@ fn a_full_sidecar_is_asked_again() {
         let output = bellwether().args(["wait", "--sidecar", &url]).args(leading).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     }
-    // For as long as it was told to, and no longer.
+    // For as long as its flag allows, and no longer.
     let url = full_at_first(full, full[0]);
     let only = ["only", "--wait", "1s", "--sidecar", &url, "--", "true"];
     let output = bellwether().args(only).output().unwrap();

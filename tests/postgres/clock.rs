@@ -1,4 +1,4 @@
-//! The server's time, by which a boot clock that stood still is found out.
+//! The server's time, which reveals a boot clock that stood still.
 
 use std::time::Duration;
 

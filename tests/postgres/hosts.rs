@@ -1,5 +1,5 @@
-//! A name that moves: a hosts file of the test's own, which processes see in the place of the
-//! machine's, in a mount namespace.
+//! A name that moves: a hosts file of the test's own, which replaces the machine's in a mount
+//! namespace.
 
 use std::fs;
 use std::path::Path;

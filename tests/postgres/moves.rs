@@ -1,5 +1,5 @@
-//! Fail-overs as they happen: the primary goes, a standby is promoted, and the name follows late or
-//! there are several. Nobody restarts anything.
+//! Fail-overs as they happen: the primary disappears, a standby is promoted, and the name follows
+//! late or there are several names. All without a restart.
 
 use std::process::Command;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn everyone_saw(flock: &Flock, part: &str) {
     }
 }
 
-/// Waits until somebody has written on this server, and then for the leader.
+/// Waits until an instance has written on this server, and then for the leader.
 fn settled_on(server: &Server, flock: &Flock) -> usize {
     let written = "SELECT count(*) FROM bellwether.leases \
                    WHERE timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)";
@@ -176,7 +176,7 @@ fn every_address_of_a_name_is_tried() {
     let signed = crate::signed::Signed::start_at("db", "127.0.0.2");
     let port = signed.server.port();
     let standby = Server::replica_at("127.0.0.1", port, &signed.server);
-    // Takes connections in, and says nothing.
+    // Accepts connections, and sends nothing.
     let hung = std::net::TcpListener::bind(("127.0.0.3", port)).unwrap();
     let hosts = Hosts::with("db", &["127.0.0.1", "127.0.0.3", "127.0.0.2"]);
     let ca = signed.path("ca.crt");

@@ -1,4 +1,4 @@
-//! What keeps writes away although the server is well: triggers, policies and locks.
+//! Obstacles to writes on a working server: triggers, policies and locks.
 
 use std::process::Command;
 use std::time::Duration;

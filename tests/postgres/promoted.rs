@@ -1,4 +1,5 @@
-//! A standby that is promoted under those who had reached it before, and that lacks the last writes.
+//! A standby that is promoted under candidates that reached it before, and that lacks the last
+//! writes.
 
 use bellwether::election::watch::TERM_JUMP;
 use bellwether::store::Store as _;
@@ -49,8 +50,8 @@ fn a_session_that_found_a_standby_does_not_outlive_its_promotion() {
         });
     }
     let witness = Witness::of(&flock);
-    // What the old leader has of its lease begins with its last renewal, which is now at most a
-    // retry period ago.
+    // The rest of the old leader's lease begins with its last renewal, which is now at most a retry
+    // period ago.
     primary.stop(Stop::Kill);
     standby.promote();
     near.redirect(standby.port());
@@ -74,7 +75,7 @@ fn soon_has(standby: &Server, term: u64) {
     });
 }
 
-/// Looks on a second connection, while a lock holds the first one up.
+/// Reads on a second connection, while a lock delays the first one.
 async fn observed_aside(store: &PostgresStore, server: &Server) -> bool {
     let mut locker = server.connect("postgres").await;
     raw_sql("BEGIN; SELECT FROM bellwether.leases WHERE election = 'default' FOR UPDATE")
@@ -123,7 +124,7 @@ async fn whatever_looks_asks_the_timeline_first_also_beside_the_first_connection
     assert!(late.1.outlived, "{late:?}");
 }
 
-/// Not knowing is not the same as knowing that there is none.
+/// An unknown timeline is not the same as no timeline.
 #[tokio::test]
 async fn only_no_such_function_and_not_permitted_mean_that_a_server_tells_no_timeline() {
     let server = Server::start(&[]);

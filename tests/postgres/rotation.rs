@@ -1,4 +1,4 @@
-//! Passwords that change while everything runs, as docs/rotation.md says.
+//! Passwords that change while everything runs, as docs/rotation.md describes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +15,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 const OLD: &str = "oldpassword1";
 const NEW: &str = "newpassword2";
 
-/// A server that asks `app` for a password.
+/// A server that requires a password of `app`.
 fn guarded() -> Server {
     let server = Server::start(&["password_encryption = 'scram-sha-256'"]);
     let role = format!("CREATE ROLE app LOGIN PASSWORD '{OLD}'");
@@ -42,19 +42,19 @@ fn write(file: &Path, text: &str) {
     fs::rename(next, file).unwrap();
 }
 
-/// Changes the password, in whichever place `tell` writes it, in both orders.
+/// Changes the password, in the place that `tell` writes, in both orders.
 fn rotated(server: &Server, flock: &Flock, tell: impl Fn(&str)) {
     let leader = flock.settled();
     let term = flock.members[leader].leader().term();
     let witness = Witness::of(flock);
-    // In order: sessions that are open do not notice, and those that are cut come back.
+    // In order: open sessions do not notice, and those that break recover.
     alter(server, NEW);
     tell(NEW);
     assert_eq!(flock.members[flock.settled()].leader().term(), term, "nobody noticed");
     cut_sessions(server);
     let leader = flock.settled();
     let term = flock.members[leader].leader().term();
-    // Late: what was cut meanwhile is refused, and comes back.
+    // Late: a session that broke meanwhile is refused, and recovers.
     alter(server, OLD);
     for sidecar in &flock.members {
         eventually("the login is refused", || {
@@ -134,7 +134,7 @@ fn a_password_that_changes_in_a_service_file_is_used() {
     rotated(&server, &flock, |password| write(&file, &text(password)));
 }
 
-/// The session is old, and its password is wrong by now: it is all that there is.
+/// The session is old, and its password is wrong by now: no other session is possible.
 #[tokio::test]
 async fn a_session_that_cannot_be_replaced_is_kept() {
     use crate::stores::{acquired, aging, default, eventually, observed, won};

@@ -95,7 +95,7 @@ impl Server {
         })
     }
 
-    /// A replica gets no more of what its primary writes: it is lost with it.
+    /// A replica gets no more writes of its primary: they are lost with the primary.
     pub async fn cut_off(&self, primary: &Self) {
         let nowhere = "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'";
         self.run_sql("postgres", nowhere).await;

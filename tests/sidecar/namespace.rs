@@ -1,4 +1,4 @@
-//! Two environments on one store: apart when they say so, and warned when they do not.
+//! Two environments on one store: separate with namespaces, and warned without them.
 
 use std::process::Output;
 
@@ -88,7 +88,7 @@ fn a_standby_of_another_environment_warns_once() {
         lines.into_iter().filter(|line| line.contains("another environment")).collect::<Vec<_>>()
     };
     eventually("it warns", || (!warnings(&staging).is_empty()).then_some(()));
-    // Whoever leads next: the staging instance does not warn a second time.
+    // Whichever instance leads next, the staging instance does not warn a second time.
     prod.signal("TERM");
     prod.wait();
     eventually("another one leads", || {

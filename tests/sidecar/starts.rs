@@ -1,4 +1,5 @@
-//! A start can be watched and interrupted from its first moment, also while the store is mute.
+//! A start can be observed and interrupted from its first moment, also if the store does not
+//! answer.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -61,7 +62,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// What it answers while it starts; then it is ended.
+/// Its answers while it starts; then it is ended.
 #[track_caller]
 fn starts_visibly(mut command: Command, port: u16) {
     let mut started = Started::new(&mut command);
@@ -111,7 +112,7 @@ fn serve_answers_while_the_platform_does_not_say_who_this_is() {
     program.env("ECS_CONTAINER_METADATA_URI_V4", format!("http://127.0.0.1:{}/v4", mute.port()));
     program.args(["serve", "--store", &pasture.store(), "--listen"]);
     let mut started = Started::new(program.arg(format!("127.0.0.1:{port}")));
-    // Asked for as long as the lookup takes, a second and a half.
+    // Requested for as long as the lookup takes, a second and a half.
     let url = format!("http://127.0.0.1:{port}/started");
     let first = eventually("it listens", || get(&url));
     assert_eq!(first.status, 503, "{first:?}");
@@ -136,7 +137,7 @@ fn once_obeys_its_timeout_and_signals_while_the_store_is_mute() {
     let mut waits = Started::new(&mut once("1h"));
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(waits.ends_by("TERM"), Some(143));
-    // Also while the platform does not say which release this is.
+    // Also while the platform does not name the release.
     let mut auto = once("1h");
     auto.env("ECS_CONTAINER_METADATA_URI_V4", format!("http://127.0.0.1:{}/v4", mute.port()));
     let mut auto = Started::new(auto.args(["--key", "auto"]));
@@ -155,7 +156,7 @@ fn the_commands_that_only_ask_obey_signals_as_a_first_process_too() {
         &["only", "--sidecar", &sidecar, "--request-timeout", "1h", "--", "true"],
     ];
     for args in commands {
-        // The first process of a container is not ended by a signal that it does not listen for.
+        // A signal without a handler does not end the first process of a container.
         let program = bellwether();
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);

@@ -1,5 +1,5 @@
-//! What a process has of its host: a clock, timers, a way to the store. What it does with them goes
-//! to the [`World`](crate::world::World) as a list of [`Deed`]s, after each poll.
+//! What a process has of its host: a clock, timers, a connection to the store. Its actions go to
+//! the [`World`](crate::world::World) as a list of [`Deed`]s, after each poll.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -21,27 +21,27 @@ use tokio::sync::oneshot;
 
 use crate::time::HostTime;
 
-/// Whoever is woken more often than this in one instant spins.
+/// A task that is woken more often than this in one instant spins.
 pub const AT_ONCE: u32 = 500;
 
-/// What a process did.
+/// An action of a process.
 #[derive(Debug)]
 pub enum Deed {
-    /// It asks something of the store.
+    /// It calls the store.
     Asks { request: Request, answer: oneshot::Sender<Answer> },
-    /// It took an answer of the store.
+    /// It received an answer of the store.
     Takes(Answer),
-    /// It wants to be woken at a time of its clock.
+    /// It sets a timer at a time of its clock.
     Sets { at: BootTime, ring: Arc<Ring> },
     /// It started a command.
     Starts { id: u64, term: u64, deadlines: Deadlines, end: oneshot::Sender<End> },
     /// It allows a command to run for longer.
     Extends { id: u64, deadlines: Deadlines },
-    /// It tells a command to end.
+    /// It stops a command.
     Stops { id: u64, kill_at: BootTime },
     /// It waits for a time that has passed, again and again.
     Spins,
-    /// It told the election how the command of an attempt ended.
+    /// It reported to the election how the command of an attempt ended.
     Finishes { id: u64 },
 }
 
@@ -61,9 +61,9 @@ pub enum Answer {
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By itself.
+    /// On its own.
     Own { succeeded: bool },
-    /// It was told to, or killed.
+    /// On request, or killed.
     Stopped,
 }
 
@@ -84,7 +84,7 @@ impl Host {
         self.deeds.lock().unwrap().push(deed);
     }
 
-    /// What was done since the last time this was asked.
+    /// The actions since the last call of this.
     pub fn deeds(&self) -> Vec<Deed> {
         std::mem::take(&mut self.deeds.lock().unwrap())
     }
@@ -157,7 +157,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Whether somebody was woken by it.
+    /// Whether it woke a task.
     pub fn rings(&self) -> bool {
         let wakes = !self.over.swap(true, Ordering::Relaxed);
         if wakes {
@@ -186,7 +186,7 @@ impl SimTimer {
         if now >= at {
             self.rung = if self.rung.0 == now { (now, self.rung.1 + 1) } else { (now, 0) };
             if self.rung.1 > AT_ONCE {
-                // Whoever sets it again in the same instant would do so for ever.
+                // A task that sets it again in the same instant would do so for ever.
                 self.host.note(Deed::Spins);
                 return Poll::Pending;
             }

@@ -33,7 +33,7 @@ pub const BOUNDED_CALLS: &str = "I7 bounded calls";
 /// A process that runs waits for no call beyond the call timeout, has one call at a time, and does
 /// not spin.
 pub const BOUNDED_WAITS: &str = "I8 bounded waits";
-/// Nobody whose gate is closed believes, or writes itself into the record.
+/// A candidate whose gate is closed neither believes nor writes itself into the record.
 pub const GATE_KEPT: &str = "I9 the gate is kept";
 /// Each resignation, shutdown and change of the gate that was accepted takes effect.
 pub const PROMISES_KEPT: &str = "I10 what was accepted takes effect";
@@ -44,7 +44,8 @@ pub const OUTCOMES_KEPT: &str = "I11 outcomes are kept";
 pub const TERMS_RISE: &str = "I12 terms rise with holders";
 /// A candidate that left in peace leaves no record of its own.
 pub const LEFT_CLEAN: &str = "I13 who left holds nothing";
-/// What is fenced by the term takes no term of two holders, and does not refuse the live leader.
+/// A resource that is fenced by the term accepts no term of two holders, and does not refuse the
+/// live leader.
 pub const FENCED: &str = "I14 the fence lets the leader in";
 
 /// An invariant that does not hold.

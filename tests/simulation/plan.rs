@@ -37,8 +37,9 @@ pub enum Theme {
     /// The store goes back to an earlier state. Only who saw the later one can tell: it happens
     /// when everybody knows the current term, and nobody restarts.
     LostWrites,
-    /// The same, but the store knows and says so, and processes restart in between. Then all leases
-    /// are of one length: who just started knows only the one in the record.
+    /// The same, but the store knows and reports it, and processes restart in between. Then all
+    /// leases are of one length: a candidate that has just started knows only the one in the
+    /// record.
     Outlived,
 }
 

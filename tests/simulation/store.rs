@@ -16,9 +16,9 @@ pub struct SimStore {
     clock: Option<SkewedClock>,
     /// How far its clock was stepped, in nanoseconds.
     stepped: i64,
-    /// It has a clock, but cannot tell now.
+    /// It has a clock, but cannot read it now.
     hides_clock: bool,
-    /// It knows when it lost writes, but cannot tell now.
+    /// It knows when it lost writes, but cannot report it now.
     hides_losses: bool,
 }
 
@@ -97,7 +97,7 @@ impl SimStore {
         self.stepped += by;
     }
 
-    /// It can tell what it could not, or the other way round.
+    /// It can report what it could not, or the other way round.
     pub fn hide(&mut self, clock: bool, losses: bool) {
         self.hides_clock ^= clock;
         self.hides_losses ^= losses;
@@ -115,7 +115,7 @@ impl SimStore {
 
     /// Puts back an earlier state, as a restored backup or a fail-over that lost writes does. As
     /// stores have to, it shows it under a new version and does not judge it by its clock. If the
-    /// store knows what happened, it says so.
+    /// store knows what happened, it reports it.
     pub fn restore(&mut self, index: usize, knows: bool) -> Term {
         self.writes += 1;
         let version = self.writes;

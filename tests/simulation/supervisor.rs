@@ -54,7 +54,7 @@ pub async fn supervise(election: Handle, host: Host, grace: Duration, ids: u64) 
     }
 }
 
-/// An outcome that is told from all others by when it began.
+/// An outcome that differs from all others by its start time.
 fn outcome(id: u64, succeeded: bool) -> Outcome {
     Outcome {
         succeeded,

@@ -1,8 +1,8 @@
 //! One run: hosts with candidates on them, a store, and everything between them that can fail.
 //!
-//! A discrete-event simulation in true time. Each candidate is the program's own driver with its own
-//! handle, holds and gate, polled by hand: whatever wakes a task has it polled at once, or later, or
-//! after a pause of the whole process, which can fall between any two polls.
+//! A discrete-event simulation in true time. Each candidate is the program's own driver with its
+//! own handle, holds and gate, polled by hand: after a wake-up a task is polled at once, or later,
+//! or after a pause of the whole process, which can fall between any two polls.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

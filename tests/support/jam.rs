@@ -1,4 +1,4 @@
-//! A standard error that nobody reads.
+//! A standard error that is not read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{PipeReader, Read, Write, pipe};
@@ -10,7 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 /// What a pipe holds on Linux.
 const PIPE: usize = 64 * 1024;
 
-/// A pipe that is full, and whose reader reads only when it is told to.
+/// A pipe that is full, with a reader that reads only on request.
 pub struct Jam {
     reader: PipeReader,
 }

@@ -177,7 +177,7 @@ impl Sidecar {
         Self::start_serving(name, &[&["--store", store], more].concat(), command)
     }
 
-    /// Starts with all arguments but where to listen and how long a lease is.
+    /// Starts with these arguments, and sets the address and the durations.
     pub fn start_serving(name: &str, more: &[&str], mut command: Command) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.args(QUICK).args(more).stderr(Stdio::piped());

@@ -6,8 +6,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use super::eventually;
 
-/// Starts `sys.argv[2:]` on a new terminal with standard error in the file `sys.argv[1]`, types what
-/// comes in, shows nothing, and closes the terminal when the input ends. Exits as the program did.
+/// Starts `sys.argv[2:]` on a new terminal with standard error in the file `sys.argv[1]`, types its
+/// input, shows nothing, and closes the terminal when the input ends. Exits as the program did.
 const SCRIPT: &str = r#"
 import os, pty, select, sys
 child, terminal = pty.fork()

@@ -24,7 +24,7 @@ impl Tmpfs {
         self.run(&["-o", &format!("remount,size={size}")]);
     }
 
-    /// Takes the right to write to it from everybody.
+    /// Makes it read-only for every user.
     pub fn make_read_only(&self) {
         self.run(&["-o", "remount,ro"]);
     }

@@ -1,5 +1,5 @@
-//! Whoever can write to the store, or answers in a sidecar's place, can write anything into texts.
-//! What each command prints of it is read byte by byte.
+//! A client with write access to the store, or a server in a sidecar's place, can put any bytes
+//! into texts. These tests check the output of each command byte by byte.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -35,7 +35,7 @@ fn is_harmless(what: &str, printed: &[u8]) {
     }
 }
 
-/// Whoever decodes what is JSON gets nothing to obey either.
+/// Decoded JSON contains no control characters either.
 #[track_caller]
 fn is_harmless_decoded(what: &str, printed: &[u8]) {
     let text = String::from_utf8_lossy(printed);

@@ -1,4 +1,4 @@
-//! Nobody reads standard error, and nothing else notices.
+//! Standard error is not read, and everything else continues.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use crate::support::{
     Answer, Killed, Log, Pasture, QUICK, QUICK_LEASE, Sidecar, bellwether, eventually, get, kill,
 };
 
-/// A `serve` whose log cannot be asked where it answers.
+/// A `serve` whose log cannot be read to find its address.
 struct Mute {
     child: Killed,
     url: String,

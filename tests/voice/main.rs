@@ -1,4 +1,4 @@
-//! A voice that cannot be jammed, forged, or made to tell secrets.
+//! Output that cannot block, be forged, or reveal secrets.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

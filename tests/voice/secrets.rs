@@ -10,7 +10,7 @@ use crate::support::{Pasture, Sidecar, bellwether, eventually};
 
 const SECRET: &str = "hunter2";
 
-/// Runs `bellwether ARGS`, which says something, and not the secret.
+/// Runs `bellwether ARGS`, which prints a text without the secret.
 #[track_caller]
 fn keeps_it(args: &[&str], change: impl FnOnce(&mut Command)) -> String {
     let mut command = bellwether();
@@ -162,7 +162,7 @@ fn a_sidecar_at_work_tells_no_secret_whatever_its_level() {
         "--on-elected",
         "true hunter2",
     ];
-    // Nobody answers there.
+    // No server answers there.
     let store = "postgres://u:hunter2@127.0.0.1:1/d?sslmode=disable";
     let sidecar = Sidecar::start_with("a", store, &more);
     eventually("the store fails", || {
@@ -219,7 +219,7 @@ fn a_file_with_a_secret_that_everybody_may_read_is_warned_of() {
 fn help_shows_no_value_of_a_variable() {
     for command in ["serve", "run", "once", "status"] {
         let said = keeps_it(&[command, "--help"], |command| {
-            // A secret may stand in the wrong one.
+            // A secret may be in the wrong variable.
             for variable in ["STORE", "GATE_URL", "ON_ELECTED", "LISTEN", "IDENTITY", "TIMEOUT"] {
                 command.env(format!("BELLWETHER_{variable}"), "postgres://u:hunter2@h/d");
             }

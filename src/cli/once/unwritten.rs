@@ -1,4 +1,5 @@
-//! The end of a command that is not in the record yet: until it is, the work counts as not done.
+//! The end of a command that is not in the record yet. Until it is recorded, the work counts as not
+//! done.
 
 use std::convert::Infallible;
 
@@ -9,7 +10,7 @@ use crate::election::clock::{BootTime, HostClock};
 use crate::election::leadership::Leadership;
 use crate::election::lease::Term;
 
-/// How a command ended, as long as that is not in the record.
+/// How a command ended, until that is in the record.
 pub(super) struct Unwritten {
     key: String,
     view: watch::Receiver<Leadership>,
@@ -20,24 +21,24 @@ pub(super) struct Unwritten {
 struct End {
     term: Term,
     code: u8,
-    /// When a person is told; none once that was done.
+    /// When to log it; none after it was logged.
     complain_at: Option<BootTime>,
 }
 
 impl Unwritten {
-    /// Nothing has ended yet.
+    /// No command has ended yet.
     pub(super) fn new(key: &str, election: &Handle) -> Self {
         Self { key: key.to_owned(), view: election.watch(), end: None }
     }
 
-    /// A command has ended, and the election was asked to leave that in the record.
+    /// A command has ended, and the election has the request to record that.
     pub(super) fn begin(&mut self, term: Term, code: u8) {
         let patience = self.view.borrow().timing.call_timeout();
         let complain_at = Some(HostClock::boot() + patience);
         self.end = Some(End { term, code, complain_at });
     }
 
-    /// Follows it to the record, and says what is in the way. Never done. Safe to cancel.
+    /// Waits for the record, and logs what prevents it. Never returns. Safe to cancel.
     pub(super) async fn follow(&mut self) -> Infallible {
         loop {
             self.look();
@@ -51,7 +52,7 @@ impl Unwritten {
         }
     }
 
-    /// Says that the end is not recorded yet, if it is not, once.
+    /// Logs once that the end is not recorded yet.
     pub(super) fn complain(&mut self) {
         self.look();
         let key = &self.key;
@@ -80,7 +81,7 @@ impl Unwritten {
         let (view, now) = (self.view.borrow_and_update().clone(), HostClock::boot());
         let later = view.outcome.as_ref().filter(|outcome| outcome.term >= end.term);
         let own = view.leading(now).or(view.draining(now));
-        // It may be left in a term that was being acquired when the command ended.
+        // A term that was being acquired when the command ended may record it.
         if later.is_some_and(|outcome| outcome.holder == view.candidate.identity) {
             self.end = None;
         } else if own.is_none()

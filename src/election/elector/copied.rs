@@ -1,13 +1,14 @@
 //! A process that may not be the only one of its name gives the name up.
 //!
-//! A virtual machine that is resumed from a snapshot beside its original, or a process restored from
-//! a checkpoint, is another candidate with the same incarnation: it takes the other's record for its
-//! own, and both lead. Nothing tells a copy that it is one for certain, so every [`Sign`] counts:
-//! belief ends in the step that sees it, whatever was under way has an unknown outcome, and the
-//! candidate goes on under an incarnation that the system's random source gives after that. Its old
-//! record is then somebody else's: that of the other process, if there is one.
+//! A virtual machine that is resumed from a snapshot beside its original, or a process restored
+//! from a checkpoint, is another candidate with the same incarnation: it takes the other's record
+//! for its own, and both lead. A copy has no certain way to know that it is one, so every [`Sign`]
+//! counts. Belief ends in the step that sees a sign, and the outcome of the call under way is
+//! unknown. The candidate then continues under an incarnation that the system's random source
+//! generates after that. Its old record then belongs to another candidate: the other process, if
+//! there is one.
 //!
-//! What cannot be seen is a copy that neither the kernel nor a clock nor the record shows: see
+//! The candidate cannot detect a copy that neither the kernel nor a clock nor the record shows: see
 //! docs/operations.md.
 
 use super::{Elector, LossReason, News};
@@ -17,12 +18,12 @@ use crate::election::lease::{Candidate, LeaseRecord, Observed};
 
 use std::time::Duration;
 
-/// What shows that this process may have been copied.
+/// A sign that this process may have been copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// The kernel says that this virtual machine was resumed from a snapshot.
+    /// The kernel reports that this virtual machine was resumed from a snapshot.
     VmGeneration,
-    /// This process woke up on another boot, or in another time namespace: out of a checkpoint.
+    /// This process is on another boot, or in another time namespace: after a checkpoint.
     OtherClock,
     /// The boot clock did not count some of the time that the store's clock did.
     ClockStoodStill {
@@ -53,11 +54,11 @@ impl Sign {
     }
 }
 
-/// Whether a refused swap shows the very record that it was to write: a request that was repeated on
-/// its way is refused by its own first success.
+/// Whether a refused swap shows the very record that it was to write. A request that is repeated on
+/// the network path is refused because its first copy succeeded.
 pub(super) fn is_echo(observed: Option<&Observed>, written: &LeaseRecord) -> bool {
     observed.is_some_and(|Observed { record, .. }| {
-        // As they are stored: to the millisecond.
+        // With the stored precision, a millisecond.
         record.holder == written.holder
             && record.term == written.term
             && record.renew_time.to_string() == written.renew_time.to_string()
@@ -65,7 +66,7 @@ pub(super) fn is_echo(observed: Option<&Observed>, written: &LeaseRecord) -> boo
 }
 
 impl Elector {
-    /// Whether nothing can go on before [`Event::Reborn`](super::Event::Reborn).
+    /// Whether it has to wait for [`Event::Reborn`](super::Event::Reborn).
     pub fn needs_incarnation(&self) -> bool {
         self.nameless
     }
@@ -76,8 +77,8 @@ impl Elector {
         }
     }
 
-    /// Nobody else writes a record that names this candidate, and each of its own writes is known by
-    /// its version, or had an unknown outcome. A store that failed over shows old versions anew.
+    /// No other candidate writes a record that names this one. Each of its own writes is known by
+    /// its version, or had an unknown outcome. A store that failed over shows old versions again.
     pub(super) fn look_for_a_double(&mut self, observed: Option<&Observed>) {
         let version = observed.map(|observed| &observed.version);
         if version == self.version() {
@@ -85,7 +86,7 @@ impl Elector {
         }
         let resolved = !std::mem::take(&mut self.unresolved);
         let own = |o: &Observed| o.record.is_held_by(&self.me) && !o.outlived;
-        // An older term is a restored backup, whoever wrote it.
+        // An older term comes from a restored backup, whichever candidate wrote it.
         let newer =
             |o: &Observed| self.watch.highest_term().is_none_or(|seen| o.record.term >= seen);
         if resolved && observed.is_some_and(|o| own(o) && newer(o)) {
@@ -93,7 +94,7 @@ impl Elector {
         }
     }
 
-    /// The answer is "no" from here on. The record is left alone: it may be another process's.
+    /// The answer is "no" from here on. The record stays: it may be another process's.
     pub(super) fn give_up_name(&mut self, sign: Sign) {
         if self.nameless {
             return;

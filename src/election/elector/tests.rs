@@ -1192,7 +1192,7 @@ fn an_outcome_that_the_store_does_not_take_is_tried_until_the_lease_ends() {
     for answers_again in [true, false] {
         let mut world = World::leading();
         world.finish(true);
-        // Over long before the lease is, which ends at 15 s; so is the time of one call.
+        // Over long before the lease, which ends at 15 s; so is the time of one call.
         world.send(shutdown(1_000));
         world.run_without_store_until(14_000);
         assert!(!world.finished, "the work would be done once more");

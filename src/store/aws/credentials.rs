@@ -1,13 +1,13 @@
-//! AWS credentials, fetched beside the calls that need them.
+//! AWS credentials, fetched in parallel to the calls that need them.
 //!
-//! Whoever issues credentials may take seconds, or hang; a call to a store must not begin that anew
-//! each time, and must not fail for it while older credentials are still good. So
+//! An issuer of credentials may take seconds, or hang. A call to a store must not start that again
+//! each time, and must not fail because of it while older credentials are still valid. So
 //!
-//! - a fetch is a task of its own, one at a time, and goes on when a call gives up waiting;
-//! - it begins ahead of expiry, and the older credentials serve until it is done;
-//! - it begins again when the service refuses the credentials, or when the shared files were
-//!   changed: everything is read anew then, also the files;
-//! - it has an end, and between two that bring nothing new there is a pause.
+//! - a fetch is a task of its own, one at a time, and continues when a call gives up waiting;
+//! - it begins before the credentials expire, and the older ones serve until it is done;
+//! - it begins again when the service refuses the credentials, or when the shared files have
+//!   changed: it then reads every source again, including the files;
+//! - it has a time limit, and a pause follows a fetch that brings nothing new.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -29,40 +29,40 @@ use super::source::{self, Source, Stamp};
 use super::{Choice, innermost, is_slow, process};
 use crate::election::clock::{BootTime, HostClock};
 
-/// How long a fetch may take: a person's command that asks a slow service does not take longer.
+/// How long a fetch may take: a user's command that queries a slow service takes no longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How long before their end credentials are replaced. Issuers have newer ones at least five minutes
-/// before.
+/// How long before they expire credentials are replaced. Issuers have newer ones at least five
+/// minutes before.
 const AHEAD: Duration = Duration::from_secs(300);
 
 /// The pause after a fetch that brought something new, and the longest one.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Credentials that have ended by this host's clock as they come are asked for again after this:
-/// the clock may be wrong.
+/// If credentials have already expired by this host's clock when they arrive, they are fetched
+/// again after this: the clock may be wrong.
 const UNKNOWN_END: Duration = Duration::from_secs(60);
 
-/// How often the shared files are looked at.
+/// How often the shared files are checked.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-/// Why there are no credentials, for people. The same for every attempt of an outage.
+/// Why there are no credentials, for the log. The same for every attempt of an outage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCredentials {
     /// The chain has none.
     #[error("there are no AWS credentials")]
     None,
-    /// The settings make no sense.
+    /// The settings are invalid.
     #[error("the AWS configuration for credentials from {0} is not valid")]
     Invalid(String),
-    /// They may come.
+    /// They may still arrive.
     #[error("waiting for AWS credentials from {0}")]
     Waiting(String),
-    /// They did not come.
+    /// They did not arrive.
     #[error("no AWS credentials from {from}: {why}")]
     Failed {
-        /// Who issues them.
+        /// The issuer.
         from: String,
         /// What happened.
         why: String,
@@ -81,14 +81,14 @@ struct Shared {
     state: watch::Sender<State>,
 }
 
-/// What the standard chain is asked with.
+/// The inputs of the standard chain.
 #[derive(Debug)]
 pub struct Chain {
-    /// What the URL says.
+    /// The settings of the URL.
     pub choice: Choice,
-    /// Where STS is asked.
+    /// The endpoint of STS.
     pub region: Region,
-    /// How.
+    /// The HTTP client.
     pub http: SharedHttpClient,
     /// The instance metadata service.
     pub imds: imds::Client,
@@ -98,10 +98,10 @@ pub struct Chain {
 struct State {
     kept: Option<Kept>,
     failure: Option<NoCredentials>,
-    /// Who issues them, once that is known.
+    /// The issuer, once it is known.
     from: Option<String>,
     fetching: bool,
-    /// What is kept is of no use, or older than the files.
+    /// The kept credentials are useless, or older than the files.
     outdated: bool,
     /// The files as they were before the last fetch; none if they have no part in it.
     files: Option<Stamp>,
@@ -119,17 +119,17 @@ struct Kept {
 }
 
 impl Keeper {
-    /// Keeps what `chain` gives. A call waits for `wait` at most.
+    /// Keeps the credentials of `chain`. A call waits for `wait` at most.
     pub fn new(chain: Chain, wait: Duration) -> Self {
         Self(Arc::new(Shared { chain, wait, state: watch::Sender::default() }))
     }
 
-    /// The service refused them: the next call gets what a new fetch brings.
+    /// The service refused them: the next call gets the result of a new fetch.
     pub fn refused(&self) {
         self.0.state.send_modify(|state| state.outdated = true);
     }
 
-    /// What is kept, or the first that comes.
+    /// The kept credentials, or the first that arrive.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl Keeper {
         }
     }
 
-    /// Files on a network file system may not answer: then they are as they were.
+    /// Files on a network file system may not answer: then they count as unchanged.
     async fn look_at_files(&self) {
         let now = HostClock::boot();
         let looks = |state: &State| {
@@ -206,7 +206,7 @@ impl Shared {
 }
 
 impl Chain {
-    /// Asks once. Everything is made anew: the SDK's providers read files only once.
+    /// Fetches once. It creates every provider again: the SDK's providers read files only once.
     async fn ask(&self, source: &Source) -> Result<Credentials, CredentialsError> {
         let config = ProviderConfig::default()
             .with_http_client(self.http.clone())
@@ -239,7 +239,7 @@ impl Chain {
 }
 
 fn explain(from: String, error: &CredentialsError) -> NoCredentials {
-    // A metadata service that is there and slow is not one that is not there.
+    // A slow metadata service is different from a missing one.
     match error {
         error if is_slow(error) => {
             NoCredentials::Failed { from, why: "it does not answer in time".to_owned() }
@@ -310,7 +310,7 @@ impl State {
         !self.fetching || (!self.outdated && self.usable(now).is_some())
     }
 
-    /// What a call gets that has waited.
+    /// The result of a call that has waited.
     fn answer(&self, now: BootTime, settled: bool) -> Result<Credentials, NoCredentials> {
         match self.usable(now) {
             Some(credentials) if settled || !self.outdated => Ok(credentials.clone()),
@@ -323,7 +323,7 @@ impl State {
 }
 
 impl NoCredentials {
-    /// Whether this is the same but for numbers in it, which are times and ids.
+    /// Whether this is the same except for numbers in it, which are times and ids.
     fn is_like(&self, other: &Self) -> bool {
         let without_numbers = |text: String| text.replace(|c: char| c.is_ascii_hexdigit(), "");
         without_numbers(self.to_string()) == without_numbers(other.to_string())

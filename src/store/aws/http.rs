@@ -9,8 +9,9 @@
 //!   `AWS_CA_BUNDLE` names a file with more.
 //! - **It is small**: ring instead of AWS-LC, and no HTTP/2.
 //!
-//! Whatever a service sends is bounded and checked here, before the SDK sees it: the size of heads
-//! and bodies, the checksum of DynamoDB, and the `Date`, by which the SDK corrects its signatures.
+//! The answers of a service are bounded and checked here, before the SDK sees them: the size of
+//! heads and bodies, the checksum of DynamoDB, and the `Date`, by which the SDK corrects its
+//! signatures.
 
 use std::fmt;
 use std::ops::Range;
@@ -41,12 +42,12 @@ use tokio::sync::Semaphore;
 
 use super::route::Route;
 
-/// Requests under way at once, and connections kept at rest. A candidate makes one call at a time, but
-/// up to 256 in one process share this, and may all begin at once: then they wait for each other's
-/// connections, for a few milliseconds each, instead of opening their own.
+/// Requests under way at once, and idle connections that are kept. A candidate makes one call at a
+/// time, but up to 256 in one process share this, and may all begin at once. Then they wait for
+/// each other's connections, for a few milliseconds each, instead of opening their own.
 const AT_ONCE: usize = 16;
 
-/// For how long: less than the time after which load balancers and proxies forget one.
+/// For how long they are kept: less than the idle timeout of load balancers and proxies.
 const IDLE_FOR: Duration = Duration::from_secs(50);
 
 /// The longest head of an answer, in bytes: ten times one of an AWS service.
@@ -62,11 +63,11 @@ const LONGEST_BODY: usize = 4 * 1024 * 1024;
 /// to the end of 2099.
 const PLAUSIBLE: Range<i64> = 1_704_067_200..4_102_444_800;
 
-/// For how long a token of the instance metadata service is good: the longest that can be wanted.
+/// How long a token of the instance metadata service is valid: the longest useful time.
 const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const LONGEST_TTL: u64 = 21_600;
 
-/// The name that the header with the checksum of a body has.
+/// The name of the header with the checksum of a body.
 const CHECKSUM: &str = "x-amz-crc32";
 
 /// As DynamoDB calculates it: the CRC-32 of zip and Ethernet.
@@ -75,10 +76,10 @@ const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 /// An answer that is not what the service sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAnswer {
-    /// No service sends so much.
+    /// No service sends that much.
     #[error("it is longer than {LONGEST_BODY} bytes")]
     TooLong,
-    /// It was changed or cut off on the way.
+    /// It was changed or truncated on the network path.
     #[error("its checksum does not match")]
     Checksum,
 }
@@ -222,10 +223,10 @@ fn matches_checksum(headers: &HeaderMap, body: &Bytes) -> bool {
     wanted == Some(CRC.checksum(body))
 }
 
-/// Removes times that cannot be those of a service: what the SDK adds to them would be no time, and
-/// it panics then.
+/// Removes times that cannot be those of a service: the SDK's sums with them would be out of range,
+/// and it panics then.
 fn keep_plausible(headers: &mut HeaderMap) {
-    // The SDK adds the difference from the host's clock to what it signs with.
+    // The SDK adds the difference from the host's clock to the time that it signs with.
     let date = |text: &str| DateTime::from_str(text, HttpDate).ok();
     let plausible = |text| date(text).is_some_and(|date| PLAUSIBLE.contains(&date.secs()));
     if headers.get(DATE).is_some_and(|date| !date.to_str().is_ok_and(plausible)) {

@@ -1,7 +1,8 @@
 //! `credential_process`: a command of the user's that prints credentials.
 //!
-//! The SDK's own runner leaves a command that hangs behind, and reads whatever it prints. This one
-//! gives it a process group of its own, which is killed when nobody waits for it any more.
+//! The SDK's own runner leaves a hanging command behind, and reads output of any length. This one
+//! gives the command a process group of its own, which is killed when no caller waits for it any
+//! more.
 
 use std::io;
 use std::process::Stdio;
@@ -17,20 +18,19 @@ use tokio::process::{Child, Command};
 /// The longest output that is read: that of any command is a few kilobytes.
 const LONGEST_OUTPUT: usize = 64 * 1024;
 
-/// Why a command gave no credentials. Nothing of what it printed is repeated: there may be secrets
-/// in it.
+/// Why a command gave no credentials. Its output is not repeated, because it may contain secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     /// It did not start.
     #[error("its command cannot be started: {0}")]
     Start(io::Error),
-    /// It ended badly.
+    /// It failed.
     #[error("its command ended with {0}: run it by hand to see why")]
     Status(std::process::ExitStatus),
-    /// It was not to be read.
+    /// Its output could not be read.
     #[error("its command printed more than {LONGEST_OUTPUT} bytes")]
     TooLong,
-    /// It printed something else.
+    /// It printed an unexpected text.
     #[error(
         "its command printed no credentials: a JSON object with Version 1, AccessKeyId and \
          SecretAccessKey"
@@ -38,7 +38,7 @@ pub enum Failed {
     Output,
 }
 
-/// What a command prints, by the documentation of the AWS CLI.
+/// The output of a command, by the documentation of the AWS CLI.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Printed {
@@ -49,7 +49,7 @@ struct Printed {
     expiration: Option<String>,
 }
 
-/// Runs the command once. Whoever drops this ends it, with all that it has started.
+/// Runs the command once. Dropping this ends it, with all that it has started.
 ///
 /// # Errors
 ///
@@ -65,13 +65,13 @@ pub async fn credentials(command: &str) -> Result<Credentials, Failed> {
     if output.len() > LONGEST_OUTPUT {
         return Err(Failed::TooLong);
     }
-    // As PID 1 this process reaps what it did not start, too, and that may have been this command.
+    // As PID 1 this process reaps all children, and may have reaped this command.
     if let Ok(status) = group.child.wait().await
         && !status.success()
     {
         return Err(Failed::Status(status));
     }
-    // What it left behind on purpose, to answer faster the next time, may stay.
+    // Processes that it left on purpose, to answer faster the next time, may stay.
     group.id = None;
     parse(&output).ok_or(Failed::Output)
 }

@@ -1,7 +1,7 @@
-//! The way to a service: direct, or through the proxy that `HTTPS_PROXY` and `NO_PROXY` name.
+//! The route to a service: direct, or through the proxy of `HTTPS_PROXY` and `NO_PROXY`.
 //!
-//! Only what is encrypted goes through a proxy, which sees no more of it than the host. Plain HTTP is
-//! for metadata services and emulators, which are near and never behind one.
+//! Only encrypted requests go through a proxy, which sees only the host name. Plain HTTP is for
+//! metadata services and emulators, which are near and never behind a proxy.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ pub struct NoWay {
 }
 
 impl Route {
-    /// By `tcp`, or through what the environment names.
+    /// By `tcp`, or through the proxy that the environment names.
     pub fn new(tcp: Tcp) -> Self {
         Self { tcp, proxies: Arc::new(Matcher::from_env()) }
     }

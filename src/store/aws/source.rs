@@ -1,5 +1,5 @@
-//! Where credentials come from, in the order of the SDK's standard chain: for messages, and for the
-//! one part of that chain that is not the SDK's, `credential_process`.
+//! The source of credentials, in the order of the SDK's standard chain: for messages, and for the
+//! one part of that chain that this program implements itself, `credential_process`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use aws_runtime::env_config::file::{
 };
 use aws_types::os_shim_internal::{Env, Fs};
 
-/// The name of the profile that holds what a command printed. Nobody's file has one of it.
+/// The name of the profile with a command's output. No user's file has this name.
 const PRINTED: &str = "bellwether-credential-process";
 
-/// Who issues the credentials.
+/// The issuer of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
@@ -40,7 +40,7 @@ pub enum Source {
 pub struct Process {
     /// The command, which may have secrets in it.
     pub command: String,
-    /// The profile that assumes a role with what it prints; none if that is used as it is.
+    /// The profile that assumes a role with its output; none if the output is used directly.
     pub assumed_by: Option<String>,
 }
 
@@ -69,7 +69,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Finds out who issues the credentials. `profile` is what the URL names.
+/// Determines the issuer of the credentials. `profile` is the profile that the URL names.
 pub async fn find(profile: Option<&str>) -> Source {
     if variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some() {
         return Source::Environment;
@@ -86,7 +86,7 @@ pub async fn find(profile: Option<&str>) -> Source {
                 return Source::Profile { name, process };
             }
         }
-        // The SDK says what is wrong with it.
+        // The SDK reports the error in it.
         Err(_) => return Source::Profile { name, process: None },
     }
     if variable("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
@@ -134,7 +134,7 @@ fn process(profiles: &ProfileSet, name: &str) -> Option<Process> {
     None
 }
 
-/// The shared files, with what a command printed in the place of the command.
+/// The shared files, with a command's output in place of the command.
 pub fn files_with(printed: &Credentials, assumed_by: &str) -> ProfileFiles {
     let keys = [
         ("aws_access_key_id", Some(printed.access_key_id())),
@@ -155,10 +155,10 @@ pub fn files_with(printed: &Credentials, assumed_by: &str) -> ProfileFiles {
         .build()
 }
 
-/// What shows that one of the shared files is another than before.
+/// The signs that one of the shared files has changed.
 pub type Stamp = Vec<Option<(SystemTime, u64, u64)>>;
 
-/// Looks at the shared files. Blocks, on a network file system for long.
+/// Checks the shared files. Blocks, on a network file system for long.
 pub fn stamp() -> Stamp {
     use std::os::unix::fs::MetadataExt as _;
     let home = variable("HOME").map(PathBuf::from).unwrap_or_default();

@@ -1,12 +1,12 @@
-//! Whether what arrived as a success is an answer of DynamoDB to this request.
+//! Whether a response of success is an answer of DynamoDB to this request.
 //!
-//! On the way to the service there may be a cache, a captive portal, a mesh with a fallback, a
-//! maintenance page. To the SDK an empty body is an answer without any member, and unknown members
-//! are nothing: "there is no item", or "written". So everything that all answers of DynamoDB have
-//! is asked for: a status of 200, the content type, a request id, and an object that has the
-//! members of this operation and no others.
+//! On the network path to the service there may be a cache, a captive portal, a mesh with a
+//! fallback, a maintenance page. The SDK takes an empty body for an answer without members, and
+//! ignores unknown members: the result is "there is no item", or "written". So this checks
+//! everything that all answers of DynamoDB have: a status of 200, the content type, a request id,
+//! and an object that has the members of this operation and no others.
 //!
-//! That is still no proof. What a write needs on top is in [`swap`](super::DynamoDbStore).
+//! That is still no proof. [`swap`](super::DynamoDbStore) has the further checks of a write.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata};
 use serde::de::IgnoredAny;
 
-/// What all answers have as their content type.
+/// The content type of all answers.
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
-/// The operations that are asked for: what their answers have, and what they can have.
+/// The operations in use: the members that their answers have, and those that they can have.
 const OPERATIONS: [(&str, &[&str], &[&str]); 5] = [
     ("GetItem", &[], &["Item", "ConsumedCapacity"]),
     ("PutItem", &[], &["Attributes", "ConsumedCapacity", "ItemCollectionMetrics"]),
@@ -57,7 +57,7 @@ impl Intercept for ChecksAnswers {
     }
 }
 
-/// Refusals pass: their code says what they are, and none of them shows a success.
+/// Refusals pass: their code identifies them, and none of them shows a success.
 fn check(operation: &str, response: &HttpResponse) -> Result<(), NoAnswer> {
     let status = response.status();
     if !status.is_success() {

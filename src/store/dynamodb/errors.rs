@@ -121,8 +121,8 @@ fn answer(place: &Place, status: u16, code: &str, message: &str) -> StoreError {
     }
 }
 
-/// Whether the table has not the key that the request names. Requests that are wrong in another way,
-/// and keys of AWS KMS, have other messages.
+/// Whether the table lacks the key that the request names. Requests with other errors, and keys of
+/// AWS KMS, have other messages.
 fn is_of_another_key(message: &str) -> bool {
     [
         "The provided key element does not match the schema",
@@ -134,8 +134,8 @@ fn is_of_another_key(message: &str) -> bool {
     .any(|part| message.contains(part))
 }
 
-/// What the service says, on one line, and without the name of the session of an assumed role: that
-/// is another one after each fetch of credentials.
+/// The service's message, on one line, and without the name of the session of an assumed role,
+/// which changes with each fetch of credentials.
 fn without_session(message: &str) -> String {
     let message = text::message(message);
     let Some((before, role)) = message.split_once(":assumed-role/") else { return message };
@@ -196,7 +196,7 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
     place.unavailable(format!("cannot be reached: {reason}"))
 }
 
-/// What is wrong with the certificate, if it is that: the texts of rustls have the time in them.
+/// The error of the certificate, if it has one: the texts of rustls contain the time.
 fn certificate(error: &ConnectorError) -> Option<String> {
     let io = cause::<std::io::Error>(error)?;
     let rustls::Error::InvalidCertificate(why) = io.get_ref()?.downcast_ref()? else { return None };

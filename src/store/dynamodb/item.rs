@@ -10,7 +10,7 @@
 //! | `lease_duration_ms` | N | how long rivals wait for this holder |
 //! | `acquire_time`, `renew_time` | S | by the holder's wall clock, for people |
 //! | `outcome` | S | how the last attempt ended, as JSON, where work is done once; else absent |
-//! | `origin` | S | where the holder runs, for people; absent if that is not known |
+//! | `origin` | S | where the holder runs, for display; absent if unknown |
 //! | `expires` | S | by the service's clock; absent if that was not known |
 //!
 //! `expires` is text, not a number, so that nobody can make it the table's TTL attribute: the item
@@ -130,7 +130,7 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
 pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
     let format = digits(item, "format")?;
     if format != FORMAT {
-        // A number has at most 38 digits; whoever answers in the place of the service may send more.
+        // A number has at most 38 digits; a server in the service's place may send more.
         let shown = format.chars().take(40).collect::<String>();
         return Err(Unreadable::Format(shown.escape_debug().to_string()));
     }
@@ -165,7 +165,7 @@ fn outcome(item: &Item) -> Result<Option<Outcome>, Unreadable> {
     outcome.map_err(|_| Unreadable::Attribute("outcome"))
 }
 
-/// Beyond what the other stores can keep there is no next one either.
+/// Above the limit of the other stores there is no next one either.
 fn term(item: &Item) -> Result<Term, Unreadable> {
     let term = parsed(item, "term")?;
     if i64::try_from(term).is_err() {

@@ -1,5 +1,5 @@
-//! The way to the table. It is made once, beside the calls that wait for it: an instance may have to
-//! ask which region it is in, and whoever is asked may be slow.
+//! The connection to the table. It is made once, in parallel to the calls that wait for it: an
+//! instance may have to query its region, and that query may be slow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::store::StoreError;
 use crate::store::aws::{self, Settled, Unsettled};
 use crate::store::service_clock::ServiceClock;
 
-/// The way to the table, and how it is called in messages.
+/// The connection to the table, and its name in messages.
 #[derive(Debug)]
 pub struct Line {
     /// Calls the service.
     pub client: Client,
-    /// In messages.
+    /// The name in messages.
     pub place: Place,
 }
 
@@ -36,22 +36,22 @@ pub struct LazyLine {
     making: Mutex<Option<JoinHandle<Result<Line, StoreError>>>>,
 }
 
-/// What a line is made with.
+/// The inputs of a line.
 pub struct Ends {
     /// The table.
     pub target: Target,
     /// How long a call may take.
     pub patience: Duration,
-    /// In the place of what the standard chain finds.
+    /// Replaces the result of the standard chain.
     pub credentials: Option<SharedCredentialsProvider>,
-    /// Reads the time when answers come.
+    /// Reads the time when answers arrive.
     pub clock: Arc<dyn Clock>,
-    /// Keeps what they tell of the service's time.
+    /// Keeps the service's time from them.
     pub service_clock: Arc<ServiceClock>,
 }
 
 impl LazyLine {
-    /// The line; made now if there is none. Safe to cancel: what is being made is not begun again.
+    /// The line; made now if there is none. Safe to cancel: the attempt continues.
     pub async fn get(&self, ends: impl Fn() -> Ends) -> Result<&Line, StoreError> {
         let make = || async {
             let mut making = self.making.lock().await;
@@ -102,7 +102,7 @@ async fn connect(ends: Ends) -> Result<Line, StoreError> {
     Ok(Line { client: Client::from_conf(config.build()), place })
 }
 
-/// Where the SDK goes when the URL says nothing: found as it finds it.
+/// The SDK's endpoint if the URL names none: found in the same way as the SDK does.
 fn endpoint_of_environment(settled: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id("DynamoDB")

@@ -30,7 +30,7 @@ impl Place {
         self.region = Some(region.to_owned());
     }
 
-    /// Says where the environment puts the service; without a password that may be in it.
+    /// Names the endpoint of the environment, without a password that may be in it.
     pub fn set_endpoint(&mut self, endpoint: &str) {
         self.endpoint =
             url::Url::parse(endpoint).ok().map(|url| url.origin().ascii_serialization());

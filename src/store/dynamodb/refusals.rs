@@ -1,4 +1,4 @@
-//! Notes when the service refuses the credentials, so that the next call comes with new ones.
+//! Notes when the service refuses the credentials, so that the next call uses new ones.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::store::aws::credentials::Keeper;
 
-/// The codes that say that credentials have ended, were changed, or never were good enough. After
-/// `AccessDeniedException`, too: rotated keys and changed policies look the same.
+/// The codes for credentials that have expired, were changed, or never had the rights. Includes
+/// `AccessDeniedException`, because rotated keys and changed policies look the same.
 const CODES: [&str; 12] = [
     "AccessDeniedException",
     "ExpiredToken",
@@ -24,7 +24,7 @@ const CODES: [&str; 12] = [
     "UnrecognizedClientException",
 ];
 
-/// Tells whoever keeps the credentials.
+/// Notifies the keeper of the credentials.
 #[derive(Debug)]
 pub struct NotesRefusals(pub Keeper);
 

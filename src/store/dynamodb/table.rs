@@ -88,7 +88,7 @@ pub fn coming(place: &Place) -> StoreError {
     place.unavailable("is being created")
 }
 
-/// There is no table, and whoever only looks does not create one.
+/// There is no table, and a command that only reads does not create one.
 pub fn missing(place: &Place) -> StoreError {
     StoreError::Misconfigured(format!(
         "{place} does not exist. Is that its name, region and account? `bellwether init --store '{}'` \

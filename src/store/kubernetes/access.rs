@@ -1,8 +1,8 @@
-//! How the API server is reached: from inside a pod, or by a kubeconfig.
+//! How to reach the API server: from inside a pod, or by a kubeconfig.
 //!
 //! In this order: the file that the store URL names; the one that `KUBECONFIG` names; the pod's
-//! service account; `~/.kube/config`. Everything is read again for each new session, and a token
-//! file for each request: projected tokens rotate.
+//! service account; `~/.kube/config`. Each new session reads everything again, and each request
+//! reads the token file again: projected tokens rotate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,32 +18,32 @@ use super::kubeconfig::{self, Identity, Kubeconfig};
 use super::url::{Target, is_label};
 use crate::store::small_file;
 
-/// What every pod with a service account has.
+/// The folder that every pod with a service account has.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Why the API server cannot be reached, in words for whoever set this up.
+/// Why the API server cannot be reached, in words for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NoAccess(pub String);
 
-/// The way to an API server.
+/// The connection settings of an API server.
 pub struct Access {
     /// `https://HOST:PORT`, and a path if the server is behind one.
     pub server: String,
     /// Where the Leases are.
     pub namespace: String,
-    /// How this process shows who it is.
+    /// How this process authenticates.
     pub credentials: Credentials,
-    /// For messages: where all this comes from.
+    /// For messages: the source of these settings.
     pub from: String,
     pub connector: HttpsConnector<Tcp>,
 }
 
-/// How this process shows who it is.
+/// How this process authenticates.
 pub enum Credentials {
     /// A certificate, which is in the connector; or nothing.
     None,
-    /// A token as it stands in a kubeconfig.
+    /// A token that is part of a kubeconfig.
     Token(String),
     /// A file that is replaced from time to time.
     TokenFile(PathBuf),
@@ -63,7 +63,7 @@ impl Access {
             return Self::by_kubeconfig(file, target);
         }
         if let Some(files) = var("KUBECONFIG") {
-            // kubectl merges several files; the first that exists is what nearly always is meant.
+            // kubectl merges several files; the first that exists is nearly always the right one.
             let mut files = std::env::split_paths(&files);
             let file = files.find(|file| file.exists());
             let file = file.ok_or_else(|| NoAccess("no file of KUBECONFIG exists".to_owned()))?;
@@ -93,7 +93,7 @@ impl Access {
                  leases, and set automountServiceAccountToken: true"
             )));
         }
-        // An IPv6 address stands in brackets in a URL.
+        // An IPv6 address is in brackets in a URL.
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let authority = read(&folder.join("ca.crt"))?;
         let own = read(&folder.join("namespace")).ok();
@@ -166,7 +166,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>, NoAccess> {
     small_file::read(file).map_err(wrong)
 }
 
-/// HTTP/1 only, for the reason that stands at the AWS client: a connection that hangs is closed
+/// HTTP/1 only, for the reason that is given at the AWS client: a connection that hangs is closed
 /// together with its one request.
 fn connector(
     authority: Option<&[u8]>,

@@ -1,7 +1,7 @@
 //! Requests to the API server, and what their answers prove.
 //!
-//! An answer is the API server's own if it has an `Audit-Id` and is a Lease or a Status. Anything
-//! else (a login page, a proxy's error) leaves open what has become of the request.
+//! An answer is the API server's own if it has an `Audit-Id` and is a Lease or a Status. Any other
+//! answer (a login page, a proxy's error) leaves the outcome of the request open.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// What the API server says when it does not give an object.
+/// The API server's answer when it does not return an object.
 #[derive(Debug, Default, Deserialize)]
 pub struct Status {
     #[serde(default)]
@@ -224,7 +224,7 @@ impl Answer {
     }
 }
 
-/// Whether the API server itself made this answer: it gives each a number for its audit log.
+/// Whether the API server itself made this answer: each has a number for its audit log.
 pub fn is_of_the_server(headers: &HeaderMap) -> bool {
     headers.contains_key("audit-id")
 }
@@ -237,7 +237,7 @@ fn date(headers: &HeaderMap) -> Option<ServiceTime> {
     ServiceTime::from_http_date(headers.get(header::DATE)?.to_str().ok()?)
 }
 
-/// An error with what caused it, without the address that stands in front of it already.
+/// An error with its causes, without the address that already comes before it.
 fn short(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {

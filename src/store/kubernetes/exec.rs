@@ -10,14 +10,14 @@ use tokio::sync::Mutex;
 
 use crate::election::clock::{BootTime, HostClock};
 
-/// How long it may take: cloud providers' programs start an interpreter and ask a service.
+/// How long it may take: cloud providers' programs start an interpreter and call a service.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The longest output: tokens have a few kilobytes.
+/// The longest output: tokens are a few kilobytes long.
 const MAX_OUTPUT: u64 = 64 * 1024;
 
-/// How long a token is used, whatever it says of itself: EKS's is good for 15 minutes, and a token
-/// that the server refuses is asked for again.
+/// How long a token is used, whatever lifetime it states: EKS's is valid for 15 minutes, and a
+/// token that the server refuses is replaced by a new one.
 const KEPT: Duration = Duration::from_secs(10 * 60);
 
 /// The part of a kubeconfig's user that names the program.
@@ -56,7 +56,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Nothing is run yet.
+    /// Does not run the program yet.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// Why there is none. What the program printed is not repeated: it may be the token.
+    /// Why there is none. The program's output is not repeated: it may be the token.
     pub async fn token(&self) -> Result<String, String> {
         let mut last = self.last.lock().await;
         let now = HostClock::boot();
@@ -91,7 +91,7 @@ impl Plugin {
         Ok(token)
     }
 
-    /// Asks for a new one the next time.
+    /// Requests a new one the next time.
     pub async fn forget(&self) {
         *self.last.lock().await = None;
     }

@@ -1,4 +1,4 @@
-//! The file that kubectl reads, as far as it says how an API server is reached.
+//! The file that kubectl reads, as far as it describes how to reach an API server.
 
 use std::path::{Path, PathBuf};
 
@@ -88,7 +88,7 @@ struct User {
     username: Option<String>,
 }
 
-/// One context, with what it refers to.
+/// One context, with the parts that it refers to.
 #[derive(Debug)]
 pub struct Chosen {
     pub server: String,
@@ -209,7 +209,7 @@ impl Chosen {
         }
     }
 
-    /// What stands in the kubeconfig comes before what stands in a file.
+    /// Data in the kubeconfig takes precedence over data in a file.
     fn pem(&self, file: Option<&Path>, data: Option<&str>) -> Result<Option<Vec<u8>>, String> {
         if let Some(data) = data.filter(|data| !data.is_empty()) {
             let decoded = decode_base64(data);
@@ -225,7 +225,7 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()
 }
 
-/// YAML as JSON, which a kubeconfig can always be written as.
+/// YAML as JSON: a kubeconfig can always be written as JSON.
 fn json(node: &Yaml<'_>) -> Value {
     match node {
         Yaml::Value(Scalar::Boolean(flag)) => Value::Bool(*flag),
@@ -248,7 +248,7 @@ fn json(node: &Yaml<'_>) -> Value {
 mod tests {
     use super::*;
 
-    /// As kubectl writes it, with what is not asked for here.
+    /// As kubectl writes it, with fields that are not used here.
     const TEXT: &str = r#"
 apiVersion: v1
 kind: Config

@@ -1,7 +1,7 @@
 //! The Lease object of an election: its shape, written and read.
 //!
-//! The object is shared with candidates of client-go's `leaderelection`, which know its `spec` alone.
-//! What they have no field for is in annotations:
+//! The object is shared with candidates of client-go's `leaderelection`, which use only its `spec`.
+//! Data that has no field there is in annotations:
 //!
 //! | annotation | what |
 //! | --- | --- |
@@ -11,13 +11,13 @@
 //! | `bellwether/incarnation` | of the process that holds the lease; absent when it is vacated |
 //! | `bellwether/lease-duration` | how long rivals wait for this holder, in milliseconds |
 //! | `bellwether/outcome` | how the last attempt ended, as JSON, where work is done once; else absent |
-//! | `bellwether/origin` | where the holder runs, for people; absent if that is not known |
-//! | `bellwether/expires` | by the API server's clock; absent if that was not known |
+//! | `bellwether/origin` | where the holder runs, for display; absent if unknown |
+//! | `bellwether/expires` | by the API server's clock; absent if that was unknown |
 //! | `bellwether/write` | random, new with every write: shows whose write it was |
 //! | `bellwether/spec` | the `spec` that was written together with these annotations |
 //!
-//! client-go keeps annotations that it does not know. So they may be older than the `spec`: they count
-//! only if `bellwether/spec` still fits, and what has happened since is read from the `spec`.
+//! client-go keeps unknown annotations. So they may be older than the `spec`: they count only if
+//! `bellwether/spec` still fits, and later changes are read from the `spec`.
 //!
 //! # Terms
 //!
@@ -43,17 +43,17 @@ use crate::store::service_clock::ServiceTime;
 /// The shape of the annotations that this version of bellwether writes and understands.
 const FORMAT: &str = "1";
 
-/// What the objects are.
+/// The kind of the objects.
 const API_VERSION: &str = "coordination.k8s.io/v1";
 const KIND: &str = "Lease";
 
 /// The longest name of an object.
 const MAX_NAME: usize = 253;
 
-/// Begins the names of the annotations.
+/// The prefix of the names of the annotations.
 const ANNOTATION: &str = "bellwether/";
 
-/// A Lease, with every field that is not known here.
+/// A Lease, including every unknown field.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lease {
@@ -104,7 +104,7 @@ impl Spec {
         self.lease_transitions.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
     }
 
-    /// As it stands in `bellwether/spec`: what every writer changes, and nothing that is not known here.
+    /// The form in `bellwether/spec`: the fields that every writer changes, and no unknown ones.
     fn seal(&self) -> String {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         format!(
@@ -117,7 +117,7 @@ impl Spec {
     }
 }
 
-/// What a Lease says.
+/// The content of a Lease.
 #[derive(Clone, Debug)]
 pub struct Kept {
     /// The record.
@@ -126,7 +126,7 @@ pub struct Kept {
     pub version: Version,
     /// When the lease ends at the latest, by the API server's clock.
     pub expires: Option<ServiceTime>,
-    /// Whose write it was, if it was one from here.
+    /// The mark of the write, if a bellwether wrote it.
     pub write: Option<String>,
 }
 
@@ -135,9 +135,9 @@ pub struct Kept {
 pub enum Unreadable {
     /// Its annotations have another format.
     Format(String),
-    /// It is that of another election.
+    /// It belongs to another election.
     Election(String),
-    /// This field or annotation is missing or makes no sense.
+    /// This field or annotation is missing or invalid.
     Field(&'static str),
 }
 
@@ -198,13 +198,13 @@ impl Page {
         Some(Self { items, ..page })
     }
 
-    /// What the next page is asked for with, if there is one.
+    /// The token to request the next page with, if there is one.
     pub fn next(&self) -> Option<&str> {
         Some(self.metadata.next.as_str()).filter(|next| !next.is_empty())
     }
 }
 
-/// What is written: the record, when it ends by the API server's clock, and whose write it is.
+/// The data to write: the record, its end by the API server's clock, and the write's mark.
 pub struct Draft<'a> {
     pub election: &'a ElectionName,
     pub record: &'a LeaseRecord,
@@ -232,7 +232,7 @@ pub fn object_name(election: &ElectionName) -> String {
 }
 
 impl Lease {
-    /// Whether an answer is a Lease, with what every stored object has.
+    /// Whether an answer is a Lease, with the fields that every stored object has.
     pub fn is_stored(&self) -> bool {
         let Metadata { uid, resource_version, .. } = &self.metadata;
         self.kind == KIND && !uid.is_empty() && !resource_version.is_empty()
@@ -243,7 +243,7 @@ impl Lease {
         Version::new(format!("{} {}", self.metadata.uid, self.metadata.resource_version))
     }
 
-    /// Which election it is the record of; none if bellwether never wrote it.
+    /// The election whose record it is; none if bellwether never wrote it.
     pub fn election(&self) -> Option<ElectionName> {
         self.annotation("format")?;
         let name = self.annotation("election").unwrap_or(&self.metadata.name);
@@ -300,7 +300,7 @@ impl Lease {
         let incarnation = match self.annotation("incarnation") {
             Some(incarnation) if is_own => incarnation.to_owned(),
             None if is_own => return Err(Unreadable::Field("annotation bellwether/incarnation")),
-            // A candidate of client-go: its identity is all it has.
+            // A candidate of client-go: it has only its identity.
             _ => String::new(),
         };
         Ok(Some(Candidate { identity, incarnation }))
@@ -324,7 +324,7 @@ impl Lease {
             let text = self.annotation("lease-duration").and_then(|text| text.parse().ok());
             Duration::from_millis(text.ok_or(bad)?)
         } else {
-            // An object that nobody has written to yet, such as one from a manifest, has none.
+            // An object without any write so far, such as one from a manifest, has none.
             let seconds = self.spec.lease_duration_seconds.unwrap_or(1);
             let bad = Unreadable::Field("spec.leaseDurationSeconds");
             Duration::from_secs(u64::try_from(seconds).map_err(|_| bad)?)
@@ -385,7 +385,7 @@ impl Lease {
                 None => lease.metadata.annotations.remove(&name),
             };
         }
-        // Written by the API server alone, and as long as the rest.
+        // Only the API server writes it, and it is as long as the rest.
         lease.metadata.rest.remove("managedFields");
         lease.spec = spec;
         Ok(lease)
@@ -408,14 +408,14 @@ fn whole_seconds(duration: Duration) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
-/// As the API wants it: with exactly six decimals.
+/// As the API requires it: with exactly six decimals.
 fn micro_time(time: WallTime) -> String {
     let text = time.to_string();
     text.strip_suffix('Z').map_or_else(|| text.clone(), |text| format!("{text}000Z"))
 }
 
-/// Never the same as `before`: rivals of client-go see by this field that the holder is alive, and a
-/// wall clock that was set back may show a time twice.
+/// Never the same as `before`: rivals of client-go detect by this field that the holder is alive,
+/// and a wall clock that was set back may show a time twice.
 fn another_time(time: WallTime, before: Option<&str>) -> String {
     let text = micro_time(time);
     if before != Some(text.as_str()) {

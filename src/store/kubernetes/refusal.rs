@@ -1,4 +1,4 @@
-//! What the API server's refusals mean, in words that say what to do.
+//! The meaning of the API server's refusals, with what to do.
 
 use super::api::Answer;
 use super::lease::object_name;
@@ -6,9 +6,9 @@ use crate::election::lease::ElectionName;
 use crate::election::text;
 use crate::store::StoreError;
 
-/// What was asked for, for the rule that grants it.
+/// The requested operation, for the rule that grants it.
 pub enum Right<'a> {
-    /// To know which APIs there are: everybody who has logged in may.
+    /// To list the APIs: every user who has logged in may do it.
     Discover,
     /// To read and write the Lease of one election.
     Use(&'a ElectionName),
@@ -34,7 +34,7 @@ impl Right<'_> {
     }
 }
 
-/// The failure that an answer stands for.
+/// The failure that an answer means.
 pub fn explain(namespace: &str, right: &Right<'_>, answer: &Answer) -> StoreError {
     let status = answer.failure();
     let code = answer.status;

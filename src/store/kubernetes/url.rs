@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the Leases are. Which server that is, is found out when it is first asked.
+/// Where the Leases are. The server is determined at the first request.
 #[derive(Clone, Debug)]
 pub struct Target {
     namespace: Option<String>,
@@ -88,7 +88,7 @@ impl Target {
     }
 }
 
-/// What Kubernetes allows as a namespace.
+/// Whether Kubernetes allows this as a namespace.
 pub fn is_label(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();

@@ -1,5 +1,5 @@
-//! The push: a watch on one Lease. A hint and no more: a watch that is late, cut or wrong costs a
-//! look, or the wait for the next one.
+//! The push: a watch on one Lease. It is only a hint: a watch that is late, cut or wrong costs a
+//! read, or the wait for the next one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::store::{Bell, Hint, Hints};
 /// short enough that a connection which is silently dead is left in time.
 const WATCH: Duration = Duration::from_secs(300);
 
-/// A watch that is silent for so much longer is dead.
+/// A watch that is silent for this much longer is dead.
 const SLACK: Duration = Duration::from_secs(10);
 
 /// The longest event: a Lease.
@@ -35,10 +35,10 @@ struct Event {
     object: serde_json::Value,
 }
 
-/// What of a Lease is worth a hint when it changes: renewals are not.
+/// The part of a Lease that causes a hint when it changes: renewals do not.
 type Seen = Option<(Option<Candidate>, Term)>;
 
-/// Watches the Lease of an election for as long as the hints are wanted.
+/// Watches the Lease of an election for as long as the hints have a receiver.
 pub fn hints(api: Arc<Api>, election: ElectionName) -> Hints {
     let bell = Bell::default();
     let hints = bell.hints();
@@ -62,7 +62,7 @@ async fn watch_on(api: &Arc<Api>, election: &ElectionName, bell: &Bell) {
             Ok(Some(())) | Err(_) => pause = FIRST_PAUSE,
             Ok(None) => pause = (pause * 2).min(LAST_PAUSE),
         }
-        // Different for each process, so that a restarted API server is not met by all at once.
+        // Different for each process, so that not all reach a restarted API server at once.
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
     }
 }

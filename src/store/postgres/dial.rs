@@ -4,17 +4,16 @@
 //!
 //! Every name is resolved for every connection, and every address of every host is a candidate.
 //! They are tried in order, each after the one before it has failed, or has used up its share of
-//! the time: a host that hangs costs its share and no more. The first that is a primary and
-//! accepts writes is taken. What each said of itself is asked in the new session, before anything
-//! else: a session that found a replica is never kept, because nothing tells it when that replica
-//! is promoted, and with which timeline.
+//! the time: a host that hangs costs only its share. The first that is a primary and accepts writes
+//! is used. The new session first queries the state of its server. A session that found a replica
+//! is never kept, because it gets no notice when that replica is promoted, and with which timeline.
 //!
 //! # Addresses and certificates
 //!
-//! sqlx connects to a name at the addresses that it finds for it, one after the other, and checks
-//! a certificate for what it was told to connect to. Where a name has several addresses and TLS
-//! wants the name, the chosen address is therefore connected to here, and sqlx gets it through a
-//! socket pair of this process ([`relay`]).
+//! sqlx connects to a name at the addresses that it finds for it, one after the other, and checks a
+//! certificate for the name that it connects to. If a name has several addresses and TLS needs the
+//! name, this module therefore connects to the chosen address, and sqlx gets the connection through
+//! a socket pair of this process ([`relay`]).
 
 use std::future::Future;
 use std::io;
@@ -39,31 +38,31 @@ use super::target::Target;
 /// The most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
 
-/// The errors that mean that a server tells no timeline: no such function; not permitted; and
+/// The errors that mean that a server reports no timeline: no such function; not permitted; and
 /// Aurora's two, "not supported for Aurora" and "wal_level must be set to 'logical'". The last also
 /// means "recovery is in progress", which is ruled out before.
 const TELLS_NONE: [&str; 4] = ["42883", "42501", "0A000", "55000"];
 
-/// A connection, and what its server said of itself.
+/// A connection, and the state that its server reported.
 pub struct Opened {
-    /// Nothing was asked on it but that.
+    /// It was used for nothing else.
     pub connection: PgConnection,
-    /// What it said.
+    /// The reported state.
     pub server: ServerFacts,
 }
 
-/// What a server that accepts writes said of itself.
+/// The state of a server that accepts writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFacts {
-    /// Whether it tells its WAL timeline.
+    /// Whether it reports its WAL timeline.
     pub tells_timeline: bool,
     /// The server's process for this session; of no use behind a pooler.
     pub pid: Option<u32>,
 }
 
 /// Opens a connection to a server that accepts writes, within `limit`. All hosts are tried within
-/// `pace`, which is shorter where a call has less time: so that one host that hangs leaves a call
-/// enough of it.
+/// `pace`, which is shorter if a call has less time, so that a host that hangs leaves enough time
+/// for the call.
 pub async fn open(target: &Target, pace: Duration, limit: Duration) -> Result<Opened, Failure> {
     let settings = target.now(pace / 4).await;
     let mut hosts = settings.hosts.clone();
@@ -87,18 +86,18 @@ pub async fn open(target: &Target, pace: Duration, limit: Duration) -> Result<Op
         Err(failures) => failures,
     };
     let mut named: Vec<_> = hosts.iter().map(ToString::to_string).zip(failures).collect();
-    // As the person wrote them: a text that changes with the order would be another trouble.
+    // In the user's order: a text that changes with the order would count as another problem.
     named.sort_by_key(|(name, _)| settings.hosts.iter().position(|h| h.to_string() == *name));
     Err(Failure::of_hosts(named))
 }
 
-/// What of the time is one attempt's before the next begins beside it: so that all have begun, and
-/// the last has as much.
+/// The share of the time of one attempt before the next begins in parallel: so that all have begun,
+/// and the last has as much time.
 fn share(limit: Duration, attempts: usize) -> Duration {
     limit / u32::try_from(attempts.saturating_add(1)).unwrap_or(u32::MAX)
 }
 
-/// Makes attempts until one is good. Each begins when the one before it has failed, or after
+/// Makes attempts until one succeeds. Each begins when the one before it has failed, or after
 /// `share`. The failures are in the order of the attempts.
 async fn first_good<T, F>(
     attempts: Vec<F>,
@@ -112,7 +111,7 @@ where
     let mut end = pin!(sleep(limit));
     let mut failures: Vec<_> = attempts.iter().map(|_| None).collect();
     let mut waiting = attempts.into_iter().enumerate();
-    // Dropped, and with it whatever is still under way, when one was good.
+    // When one succeeds, this is dropped, with all attempts that are still under way.
     let mut running = JoinSet::new();
     let mut next = pin!(sleep(Duration::ZERO));
     let mut has_more = true;
@@ -171,7 +170,7 @@ async fn at_any_address(
         Err(failures) => failures,
     };
     let mut named: Vec<_> = addresses.iter().map(ToString::to_string).zip(failures).collect();
-    // Resolvers turn the addresses of a name around from one answer to the next.
+    // Resolvers rotate the addresses of a name from one answer to the next.
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
     Err(Failure::of_hosts(named))
 }
@@ -185,7 +184,7 @@ async fn at_address(options: PgConnectOptions, address: SocketAddr) -> Result<Op
     log_in(&options.socket(through)).await
 }
 
-/// Logs in, once, and asks the server what it is.
+/// Logs in once, and queries the state of the server.
 async fn log_in(options: &PgConnectOptions) -> Result<Opened, Failure> {
     let mut connection = PgConnection::connect_with(options).await?;
     match ask_server(&mut connection).await {
@@ -198,7 +197,7 @@ async fn log_in(options: &PgConnectOptions) -> Result<Opened, Failure> {
     }
 }
 
-/// How long a goodbye may take. The kernel takes it in at once, or the connection hangs.
+/// How long a goodbye may take. The kernel accepts it at once, or the connection hangs.
 const GOODBYE: Duration = Duration::from_millis(100);
 
 async fn ask_server(connection: &mut PgConnection) -> Result<ServerFacts, Failure> {
@@ -232,12 +231,12 @@ fn relay(stream: TcpStream, port: u16) -> io::Result<String> {
     let name = format!("\0bellwether-{}", uuid::Uuid::new_v4().simple());
     let listener = UnixListener::bind(format!("{name}/.s.PGSQL.{port}"))?;
     tokio::spawn(async move {
-        // Nobody comes if the attempt was given up meanwhile.
+        // No connection comes if the attempt was given up meanwhile.
         let Ok(Ok(own)) = timeout(COMING, accept_own(&listener)).await else { return };
         drop(listener);
         let (from_own, to_own) = own.into_split();
         let (from_server, to_server) = stream.into_split();
-        // When either side ends, both do: on a network that hangs nothing else would.
+        // When either side ends, both do: otherwise a network that hangs would keep the other.
         tokio::select! {
             _ = pass(from_own, to_server) => {}
             _ = pass(from_server, to_own) => {}
@@ -246,7 +245,7 @@ fn relay(stream: TcpStream, port: u16) -> io::Result<String> {
     Ok(name)
 }
 
-/// How long until the own end comes: it is on its way already.
+/// How long until this process's own end connects: it is already on its way.
 const COMING: Duration = Duration::from_secs(2);
 
 async fn accept_own(listener: &UnixListener) -> io::Result<UnixStream> {

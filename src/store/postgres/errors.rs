@@ -21,9 +21,9 @@ pub enum Failure {
     NoConnection,
     /// The host's name has no address now.
     Unresolved(String, io::Error),
-    /// What each of several servers, or addresses of one, failed with.
+    /// The failure of each of several servers, or addresses of one.
     Several(Vec<(String, Failure)>),
-    /// Waited in vain for these sessions, if it is known which.
+    /// Waited in vain for these sessions, if they are known.
     Blocked(Option<String>),
     /// In words already.
     Explained(StoreError),
@@ -42,7 +42,7 @@ impl From<Unusable> for Failure {
 }
 
 impl Failure {
-    /// What hosts or addresses failed with.
+    /// The failures of hosts or addresses.
     pub fn of_hosts(mut named: Vec<(String, Self)>) -> Self {
         if named.len() > 1 {
             return Self::Several(named);
@@ -73,7 +73,7 @@ impl Failure {
         self.code() == Some("42703")
     }
 
-    /// Whether the server did not accept who we are.
+    /// Whether the server refused the login.
     pub fn is_refused_login(&self) -> bool {
         match self {
             Self::Several(all) => all.iter().any(|(_, failure)| failure.is_refused_login()),
@@ -86,8 +86,9 @@ impl Failure {
         matches!(self.code(), Some("42P06" | "42P07" | "23505" | "42723"))
     }
 
-    /// Whether the session can be used again: the server answered, did not say goodbye, and did
-    /// not say that this session cannot write or is in another state than a new one (class 25).
+    /// Whether the session can be used again: the server answered, did not close the session, and
+    /// did not report that this session cannot write or is in another state than a new one (class
+    /// 25).
     pub fn leaves_session_usable(error: &sqlx::Error) -> bool {
         server_error(error).is_some_and(|error| {
             error.severity() == PgSeverity::Error && !error.code().starts_with("25")
@@ -99,8 +100,8 @@ fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
-/// Says what happened, on which server, and what to do. Never shows a password, nor anything that
-/// changes from one attempt to the next: a log says what changed.
+/// What happened, on which server, and what to do. Never shows a password, nor text that changes
+/// from one attempt to the next: a log shows only what changed.
 pub fn explain(target: &Target, failure: Failure) -> StoreError {
     explain_at(&target.place(), target, failure)
 }
@@ -120,7 +121,7 @@ fn explain_at(place: &str, target: &Target, failure: Failure) -> StoreError {
     }
 }
 
-/// It passes when one of them is well again: a fail-over looks like this while it lasts.
+/// It passes when one of them recovers: a fail-over looks like this while it lasts.
 fn explain_several(place: &str, target: &Target, failures: Vec<(String, Failure)>) -> StoreError {
     let mut reasons: Vec<String> = Vec::new();
     let mut may_pass = false;
@@ -268,7 +269,7 @@ fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreE
             target.names().table()
         )),
         "25006" => StoreError::Misconfigured(replica(place)),
-        // A take-over; whatever else waited in vain is [`Failure::Blocked`].
+        // A take-over; any other call that waited in vain is [`Failure::Blocked`].
         "55P03" => unavailable(
             "waited in vain for a lock on the record; the likely cause is a transaction of the \
              application that called the fence and has not ended, which a take-over has to wait for",
@@ -281,10 +282,10 @@ fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreE
     }
 }
 
-/// The most of a server's message: what it says first is what matters.
+/// The longest part of a server's message to show: the beginning matters most.
 const MAX_MESSAGE: usize = 500;
 
-/// A message as it may reach a log: a trigger's `RAISE` may say anything.
+/// A message in a form that is safe to log: a trigger's `RAISE` may contain any text.
 fn checked(message: &str) -> String {
     let shown = message.chars().take(MAX_MESSAGE);
     shown.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()

@@ -1,4 +1,4 @@
-//! Which servers a URL names: libpq's lists of hosts and ports, and what it demands of them.
+//! Which servers a URL names: libpq's lists of hosts and ports, and its requirements for them.
 
 use std::fmt;
 use std::path::Path;
@@ -34,8 +34,8 @@ impl fmt::Display for Host {
     }
 }
 
-/// The hosts and ports in a URL, each a list with commas, and the URL with one host in their place:
-/// what `url` can read.
+/// The hosts and ports in a URL, each a list with commas, and the URL with one host in their place,
+/// in a form that `url` can read.
 pub struct Authority {
     /// `host1,host2`.
     pub hosts: Option<String>,
@@ -46,8 +46,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Cuts a URL. An error never repeats a part of it: where a password is not written as it has
-    /// to be, any part can be the password.
+    /// Splits a URL. An error never repeats a part of it: if a password is not encoded as it has to
+    /// be, any part can be the password.
     pub fn cut(text: &str) -> Result<Self, InvalidTarget> {
         let unreadable = |why: &str| InvalidTarget::Unreadable(why.to_owned());
         let (scheme, rest) = text.split_once("://").ok_or_else(|| unreadable("it has no '://'"))?;
@@ -147,8 +147,8 @@ fn default_host(port: u16) -> String {
         .to_owned()
 }
 
-/// Checks `target_session_attrs`: a lease needs a server that accepts writes, whatever less is
-/// demanded, and there is none that only reads.
+/// Checks `target_session_attrs`: a lease needs a server that accepts writes, even if the URL
+/// demands less; demands for a read-only server are refused.
 pub fn check_attributes(name: &str, value: &str) -> Result<(), InvalidTarget> {
     match value {
         "any" | "read-write" | "primary" => Ok(()),

@@ -1,5 +1,5 @@
-//! The line to the server, as the store holds it: a session that is asked and listened on, which
-//! an operator keeps, and beside it now and then a second one.
+//! The line to the server, as the store holds it: a session for statements and notifications, which
+//! an operator keeps, and sometimes a second one beside it.
 //!
 //! # Connections
 //!
@@ -37,9 +37,9 @@ use crate::election::lease::ElectionName;
 /// The least time given to opening a connection: with TLS, several round trips to another region.
 const MIN_CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// How old a session gets before a fresh one takes its place, if one can be had. Nothing tells a
-/// session that the name now means another server while the old one still answers and accepts
-/// writes. Records of DNS live for five minutes at most where a fail-over is meant to be noticed.
+/// How old a session gets before a fresh one takes its place, if one can be opened. A session gets
+/// no notice that the name now means another server while the old one still answers and accepts
+/// writes. Records of DNS live for five minutes at most where a fail-over has to be noticed.
 const SESSION_LIFETIME: Duration = Duration::from_secs(300);
 
 /// The line, as the store holds it.
@@ -51,7 +51,7 @@ pub struct Line {
     first: tokio::sync::Mutex<()>,
 }
 
-/// What the line, its operator and their tasks share.
+/// The state that the line, its operator and their tasks share.
 pub struct Shared {
     pub target: Target,
     pub dialect: Dialect,
@@ -62,9 +62,9 @@ pub struct Shared {
     second: tokio::sync::Mutex<()>,
     /// Whether notifications were found to arrive.
     pub pushes: AtomicBool,
-    /// Whether it was said that the server tells no timeline.
+    /// Whether the log has reported that the server reports no timeline.
     said_no_timeline: AtomicBool,
-    /// Who was found to hold the lock that looks (false) and writes (true) wait for in vain, until
+    /// The sessions that hold the lock that reads (false) and writes (true) wait for in vain, until
     /// one does not.
     blockers: Mutex<BTreeMap<bool, String>>,
 }
@@ -98,7 +98,7 @@ impl Line {
         }
     }
 
-    /// The same, for sessions that get this old.
+    /// The same, for sessions that reach this age.
     pub fn with_session_lifetime(self, session_lifetime: Duration) -> Self {
         let Shared { target, dialect, call_timeout, .. } = &*self.shared;
         let line = Self::new(target.clone(), dialect.clone(), *call_timeout);
@@ -124,7 +124,7 @@ impl Line {
         let _ = self.operator().try_send(Question { statement: None, reply });
     }
 
-    /// Opens a second connection, which is the caller's until the guard is dropped.
+    /// Opens a second connection, which belongs to the caller until the guard is dropped.
     pub async fn second(&self) -> Result<(Opened, tokio::sync::MutexGuard<'_, ()>), Failure> {
         let guard = self.shared.second.lock().await;
         Ok((self.shared.open().await?, guard))
@@ -171,13 +171,13 @@ impl Shared {
         }
     }
 
-    /// Says that anything may have changed.
+    /// Sends the hint that every record may have changed.
     pub fn ring_all(&self) {
         self.bells().values().for_each(|bell| bell.ring(Hint::Changed));
     }
 
-    /// Opens a connection: every one of this store, with the login as it is now, to a server that
-    /// accepts writes.
+    /// Opens a connection to a server that accepts writes, with the login as it is now. Every
+    /// connection of this store is opened here.
     pub async fn open(&self) -> Result<Opened, Failure> {
         let opened = dial::open(&self.target, self.pace(), self.connect_limit()).await?;
         let ServerFacts { tells_timeline, .. } = opened.server;
@@ -201,14 +201,14 @@ impl Shared {
         self.call_timeout.mul_f64(0.8)
     }
 
-    /// Asks on the second connection, which is opened and closed for this question.
+    /// Sends a statement on the second connection, which is opened and closed for it.
     async fn ask_aside(&self, statement: Statement) -> Result<Vec<PgRow>, Failure> {
         let text = |server: &ServerFacts| statement.text(&self.dialect, server.tells_timeline);
         self.ask_second(text, 1, Duration::ZERO).await
     }
 
-    /// Opens a second connection, asks the same several times with a pause after each, and closes
-    /// it again.
+    /// Opens a second connection, sends the same statement several times with a pause after each,
+    /// and closes it again.
     pub async fn ask_second(
         &self,
         text: impl Fn(&ServerFacts) -> String,
@@ -234,8 +234,8 @@ impl Shared {
         Ok(answer)
     }
 
-    /// Finds out for whom the session of this server process waits, after it has waited for half
-    /// of its patience. Never ends: the call does.
+    /// Finds out which sessions the session of this server process waits for, after it has waited
+    /// for half of its patience. Never ends: the call does.
     pub async fn find_blockers(&self, pid: Option<u32>, of_write: bool) -> Infallible {
         let Some(pid) = pid else { return std::future::pending().await };
         tokio::time::sleep(self.dialect.lock_timeout / 2).await;
@@ -244,14 +244,14 @@ impl Shared {
             && let Some(Ok(Some(pids))) = rows.first().map(|row| row.try_get::<Option<&str>, _>(0))
             && !pids.is_empty()
         {
-            // The first that was found stays, while calls wait in vain: each change is a line in
-            // the log.
+            // The first result stays while calls wait in vain, because each change is a line in the
+            // log.
             self.blockers().entry(of_write).or_insert(pids.to_owned());
         }
         std::future::pending().await
     }
 
-    /// Who was found to hold the lock that calls wait for.
+    /// The sessions that hold the lock that calls wait for.
     pub fn blockers(&self) -> std::sync::MutexGuard<'_, BTreeMap<bool, String>> {
         self.blockers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,11 +1,12 @@
-//! The operator: a task that opens the session, loses it, opens it again and hands on what it hears.
+//! The operator: a task that opens the session, reopens it when it is lost, and forwards
+//! notifications.
 //!
 //! # When a session ends
 //!
-//! When it is lost; when a call on it was given up; when its server says that it cannot write, as
-//! a primary that became read-only does; and when it is old and a fresh one is there. Whatever
-//! comes next resolves the name and reads the secrets again. A session that is good is never ended
-//! for a fresh one that cannot be had.
+//! When it is lost; when a call on it was given up; when its server reports that it cannot write,
+//! as a primary that became read-only does; and when it is old and a fresh one is ready. The next
+//! session resolves the name and reads the secrets again. A working session is never ended if no
+//! fresh one can be opened.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::push::{Push, Tested};
 use super::session::Session;
 use super::statement::{self, Statement, Unusable};
 
-/// Bounds of the pause before a lost connection is opened again without being asked to.
+/// Bounds of the pause before a lost connection is opened again without a request.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -36,12 +37,12 @@ pub struct Operator {
     old: Pin<Box<Sleep>>,
     /// The attempt to get one.
     fresh: Option<JoinHandle<Result<Opened, Failure>>>,
-    /// Why there was none; said once.
+    /// Why there was none; logged once.
     no_fresh: Option<String>,
     pub(super) push: Push,
     /// The self-test under way: its channel and its end.
     pub(super) test: Option<(String, JoinHandle<Tested>)>,
-    /// Notifications that it has heard.
+    /// Notifications that it has received.
     pub(super) test_heard: u32,
     pub(super) test_pause: Duration,
     /// Attempts to connect that failed in a row, and one for a session that was lost.
@@ -133,8 +134,8 @@ impl Operator {
         }
     }
 
-    /// Longer with each failure, and up to twice as long at random: when a server comes back, not
-    /// everybody should come at once.
+    /// Longer with each failure, and up to twice as long at random: when a server comes back, the
+    /// candidates should not all connect at once.
     fn pause(&self) -> Duration {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
         pause.mul_f64(1.0 + fastrand::f64())
@@ -149,7 +150,7 @@ impl Operator {
             return;
         }
         let Some(statement) = question.statement else { return };
-        // Nobody waits any more, and the session that took so long to open is for the next call.
+        // No caller waits any more, and the session that took so long is for the next call.
         if question.reply.is_closed() {
             return;
         }
@@ -166,7 +167,7 @@ impl Operator {
         let _ = question.reply.send(self.judge(&statement, answer));
     }
 
-    /// What an answer means, also for the session.
+    /// Evaluates an answer, also for the session.
     fn judge(
         &mut self,
         statement: &Statement,
@@ -240,13 +241,13 @@ impl Operator {
         self.stop_test();
         self.session = Some(session);
         self.failures = 0;
-        // Up to a quarter earlier: those that began together should not come again together.
+        // Up to a quarter earlier: sessions that began together should not be replaced together.
         let lifetime = self.shared.session_lifetime.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.old = Box::pin(sleep(lifetime));
         self.listen().await;
     }
 
-    /// Takes a fresh session in the place of the old one, which is kept if there is none to be had.
+    /// Replaces the old session by a fresh one, and keeps the old one if that fails.
     async fn replace(&mut self, fresh: Result<Opened, Failure>) {
         self.fresh = None;
         let fresh = match fresh {
@@ -272,7 +273,7 @@ impl Operator {
         }
     }
 
-    /// Says something whose answer does not matter, except for what it means for the session.
+    /// Sends a statement whose answer only matters for the state of the session.
     pub(super) async fn say(&mut self, text: String) {
         let Some(session) = &mut self.session else { return };
         let limit = self.shared.connect_limit();

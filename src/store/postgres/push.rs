@@ -1,10 +1,10 @@
 //! The operator's part about notifications.
 //!
-//! Whether notifications arrive is tested once, on a channel of the test's own: behind a pooler
-//! that lends its connections by the transaction they do not, and a LISTEN would stay behind on a
-//! connection that other clients use. The test therefore says NOTIFY on a second connection; on
-//! the same one even such a pooler would deliver it. And it says it three times, a while apart: one
-//! can arrive by chance, if this connection happens to be lent the one that listens just then.
+//! Whether notifications arrive is tested once, on a channel of the test's own. Behind a pooler
+//! that lends its connections by the transaction they do not arrive, and a LISTEN would stay behind
+//! on a connection that other clients use. So the test sends NOTIFY on a second connection; on the
+//! same one even such a pooler would deliver it. And it sends it three times, a while apart: one
+//! can arrive by chance, if this connection happens to get the one that listens at that moment.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,18 +19,18 @@ use super::operator::Operator;
 use super::statement::{self, literal};
 
 /// How long the self-test waits for its own notification. They arrive within a commit's time; this
-/// much later a server is overloaded, and polling does as well.
+/// much later a server is overloaded, and polling is good enough.
 const TEST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many notifications have to arrive, and how far they are apart: farther than a question and its
-/// answer take, so that each needs a chance of its own.
+/// How many notifications have to arrive, and how far they are apart: farther than a statement and
+/// its answer take, so that each needs a chance of its own.
 const TEST_NOTIFICATIONS: u32 = 3;
 const TEST_GAP: Duration = Duration::from_millis(50);
 
 /// How long until a self-test that could not be made (no second connection) is made again.
 const TEST_AGAIN: Duration = Duration::from_secs(30);
 
-/// What is known of notifications.
+/// The known state of notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Push {
     Untested,
@@ -38,16 +38,16 @@ pub enum Push {
     Absent,
 }
 
-/// What a self-test found out, besides hearing its own notification.
+/// The result of a self-test, besides receiving its own notification.
 pub enum Tested {
-    /// The notification was sent and not heard.
+    /// The notification was sent and not received.
     Unheard,
     /// It could not be sent.
     Unsent,
 }
 
 impl Operator {
-    /// Listens on the new connection, or begins to find out whether that is any use.
+    /// Listens on the new connection, or starts to test whether that works.
     pub(super) async fn listen(&mut self) {
         match self.push {
             Push::Arrives => {
@@ -56,7 +56,7 @@ impl Operator {
                 let Some(session) = &self.session else { return };
                 let tells_timeline = session.server().tells_timeline;
                 self.say(statement::rehearsal(&self.shared.dialect, tells_timeline)).await;
-                // Whatever was said while nobody listened.
+                // Notifications may have been missed without a listener.
                 self.shared.ring_all();
             }
             Push::Untested => self.begin_test().await,
@@ -117,7 +117,7 @@ impl Operator {
     }
 }
 
-/// Sends notifications on a second connection and waits; whoever hears them all ends this task.
+/// Sends notifications on a second connection and waits; the receiver of all ends this task.
 async fn test(shared: Arc<Shared>, channel: String, pause: Duration) -> Tested {
     sleep(pause).await;
     let text = format!("SELECT pg_notify({}, '')::text", literal(&channel));

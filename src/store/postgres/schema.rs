@@ -24,8 +24,8 @@ struct Inspection {
     may_use: bool,
 }
 
-/// Creates what is missing, or checks what is there. Safe when many do it at once. True if the table
-/// has the column `origin`, which one of an older version lacks.
+/// Creates what is missing, or checks the existing table. Safe when many do it at once. Returns
+/// whether the table has the column `origin`, which a table of an older version lacks.
 pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<bool, Failure> {
     let mut found = inspect(target, connection).await?;
     if !(found.has_schema && found.has_table && found.has_index && found.has_fence) {
@@ -55,10 +55,10 @@ pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<bo
     Ok(found.has_origin || add_origin(target, connection).await)
 }
 
-/// Gives the table of an older version the column that it lacks. Elections work without it, so that
-/// neither a missing right nor a lock is waited for or complained of.
+/// Adds the missing column to the table of an older version. Elections work without it, so this
+/// neither waits for a lock nor complains about a missing right.
 async fn add_origin(target: &Target, connection: &mut PgConnection) -> bool {
-    // Whoever waits for the table's lock makes all others wait: shorter than any call's time.
+    // A waiter for the table's lock makes all others wait: so this is shorter than any call's time.
     let text = format!(
         "SELECT set_config('lock_timeout', '100ms', true); \
          ALTER TABLE {} ADD COLUMN IF NOT EXISTS origin text",

@@ -1,19 +1,19 @@
-//! libpq's service files: parameters under a name, in `~/.pg_service.conf` or where
-//! `PGSERVICEFILE` says, then in the system's folder.
+//! libpq's service files: parameters under a name, in `~/.pg_service.conf` or the file of
+//! `PGSERVICEFILE`, then in the system's folder.
 
 use std::path::PathBuf;
 
 use super::url::{Env, InvalidTarget};
 use crate::store::small_file;
 
-/// Where Debian's libpq looks when `PGSYSCONFDIR` says nothing.
+/// The folder of Debian's libpq if `PGSYSCONFDIR` is not set.
 const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
 
 /// The parameters of the service, in order.
 ///
 /// # Errors
 ///
-/// When no file has it, or a line of it says nothing.
+/// When no file has it, or a line of it is invalid.
 pub fn look_up(env: Env<'_>, service: &str) -> Result<Vec<(String, String)>, InvalidTarget> {
     let own = env("PGSERVICEFILE")
         .map(PathBuf::from)

@@ -1,4 +1,4 @@
-//! One session on the server that is both listened on and asked.
+//! One session on the server, for both statements and notifications.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,10 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::dial::{Opened, ServerFacts};
 
-/// How long handing a connection over to sqlx's listener may take: nothing of it leaves this process.
+/// How long passing a connection to sqlx's listener may take: it stays within this process.
 const HANDING_OVER: Duration = Duration::from_secs(2);
 
-/// What a server answers to a login that it lets in, ready for the first statement.
+/// A server's answer to an accepted login, ready for the first statement.
 const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
 /// A connection that is both listened on and asked.
@@ -22,10 +22,10 @@ const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 /// # Why sqlx's listener
 ///
 /// It is the only type of sqlx's that tells notifications from answers, so all statements go
-/// through it. It takes its connection from a pool, and a pool can only be told to log in by
-/// itself: it repeats what was refused until its time is up, and forgets why. So the connection is
-/// made first, once, with the exact reason if it fails; the pool logs in to a stand-in in this
-/// process, and the two are exchanged before anybody sees them.
+/// through it. It takes its connection from a pool, and a pool can only log in on its own: it
+/// repeats a refused login until its time is up, and loses the reason. So the connection is made
+/// first, once, with the exact reason if it fails. The pool logs in to a stand-in in this process,
+/// and the two are exchanged before they are used.
 pub struct Session {
     /// None only while it is dropped.
     listener: Option<PgListener>,
@@ -66,7 +66,7 @@ impl Session {
         Ok(Self { listener: Some(listener), server })
     }
 
-    /// What its server said of itself when it was opened.
+    /// The state that its server reported when it was opened.
     pub fn server(&self) -> &ServerFacts {
         &self.server
     }
@@ -105,9 +105,9 @@ impl Drop for Session {
 async fn welcome(stand_in: &UnixListener) -> io::Result<UnixStream> {
     loop {
         let (mut stream, _) = stand_in.accept().await?;
-        // The name is known to this process alone, and anybody may try one.
+        // Only this process knows the name, but any process may try one.
         if is_own(&stream) {
-            // The login, whatever it says, is read for the sake of an orderly end.
+            // The login is read, whatever it contains, so that the connection ends in order.
             let mut login = [0; 1024];
             let _ = stream.read(&mut login).await?;
             stream.write_all(WELCOME).await?;
@@ -122,7 +122,7 @@ pub fn is_own(stream: &UnixStream) -> bool {
     peer.and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id())
 }
 
-/// Asks on a connection of one's own.
+/// Sends a statement on a separate connection.
 pub async fn ask(connection: &mut PgConnection, text: &str) -> Result<Vec<PgRow>, sqlx::Error> {
     raw_sql(AssertSqlSafe(text)).fetch_all(connection).await
 }

@@ -37,7 +37,7 @@ pub const FORMAT: i64 = 1;
 const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
                         ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
 
-/// The server's clock, which shows a boot clock that stood still.
+/// The server's clock, which reveals a boot clock that stood still.
 const TOLD: &str = "(floor(extract(epoch FROM clock_timestamp()) * 1000000))::bigint::text";
 
 /// How long a take-over waits for the row, at most. Another candidate that is just taking it holds it
@@ -49,7 +49,7 @@ const TAKE_OVER_PATIENCE: Duration = Duration::from_millis(100);
 /// For a server that does not tell it.
 const NO_TIMELINE: &str = "NULL::text";
 
-/// Asks a server, first thing in a session, what it is: see [`super::dial`].
+/// Queries the state of a server, first in each session: see [`super::dial`].
 pub fn ask_server(with_timeline: bool) -> String {
     let timeline = timeline(with_timeline);
     format!(
@@ -59,7 +59,7 @@ pub fn ask_server(with_timeline: bool) -> String {
     )
 }
 
-/// Asks, in another session, which sessions that one waits for.
+/// Queries, in another session, which sessions that one waits for.
 pub fn ask_blockers(pid: u32) -> String {
     format!("SELECT array_to_string(pg_blocking_pids({pid}), ', ') AS pids")
 }
@@ -115,8 +115,8 @@ pub struct Dialect {
     pub names: Names,
     /// How long the server waits for a lock; for a take-over, [`TAKE_OVER_PATIENCE`] at most.
     pub lock_timeout: Duration,
-    /// Whether the table has the column `origin`, which one of an older version lacks: it is read
-    /// where it is, and written only once it is known to be there.
+    /// Whether the table has the column `origin`, which a table of an older version lacks: it is
+    /// read if it exists, and written only once it is known to exist.
     pub keeps_origin: Arc<AtomicBool>,
 }
 
@@ -126,7 +126,7 @@ impl Statement {
         matches!(self, Self::Swap { .. })
     }
 
-    /// Whether it makes somebody the leader: the only call that the application's fence holds up.
+    /// Whether it makes a candidate the leader: the only call that the application's fence delays.
     pub fn takes_over(&self) -> bool {
         match self {
             Self::Observe(_) | Self::List => false,
@@ -134,7 +134,7 @@ impl Statement {
         }
     }
 
-    /// The message. `tells_timeline` is what the session's server answered to [`ask_server`].
+    /// The message. `tells_timeline` is the answer of the session's server to [`ask_server`].
     pub fn text(&self, dialect: &Dialect, tells_timeline: bool) -> String {
         let timeline = timeline(tells_timeline);
         let settings = match self {
@@ -234,7 +234,7 @@ impl Dialect {
         )
     }
 
-    /// What a write says of every column but the key.
+    /// The values of a write for every column but the key.
     fn columns(
         &self,
         record: &LeaseRecord,
@@ -246,8 +246,8 @@ impl Dialect {
         // It cannot fail: plain texts and numbers are always JSON.
         let outcome = record.outcome.as_deref().and_then(|outcome| outcome.encode().ok());
         let lease_ms = record.lease_duration.as_millis();
-        // By the server's clock at the moment of the write, not at the start of the transaction: it
-        // may have waited for a lock.
+        // By the server's clock at the moment of the write, not at the start of the transaction,
+        // which may have waited for a lock.
         let expires_at = match holder {
             Some(_) => format!("clock_timestamp() + interval '{lease_ms} milliseconds'"),
             None => "clock_timestamp()".to_owned(),
@@ -271,7 +271,7 @@ impl Dialect {
         columns
     }
 
-    /// Answers with what is in the row now: a trigger may have kept the write from it.
+    /// Returns the current content of the row: a trigger may have prevented the write.
     ///
     /// The notification is part of the write: it goes out at its commit, or not at all.
     fn returning(&self, election: &str, record: &LeaseRecord) -> String {
@@ -383,8 +383,8 @@ pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
 }
 
 /// Reads the answer to [`Statement::Swap`], which wrote `record` as `state`: the new version, or
-/// none if the swap lost. It was won if the row *is* what was written: a trigger that hands back
-/// the old row makes the server answer as if it were.
+/// none if the swap lost. It was won if the row *is* as written: after a trigger that returns the
+/// old row the server answers as if it were.
 pub fn read_won(
     rows: &[PgRow],
     state: &str,

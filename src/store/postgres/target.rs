@@ -1,13 +1,12 @@
-//! The servers, the login and the table that a URL names, and what one new connection is opened
-//! with.
+//! The servers, the login and the table that a URL names, and the options of a new connection.
 //!
 //! # Read again
 //!
-//! Secrets are rotated while this program runs. The URL's file, the service file, the password
-//! file and the certificates are therefore read again for every connection. What is taken from
-//! them is the login. Another server, database or table in the same file would be another store,
-//! which a candidate must not move to while others still use the first; and the login of another
-//! store is not shown to this one.
+//! Secrets are rotated while this program runs. So the URL's file, the service file, the password
+//! file and the certificates are read again for every connection. Only the login is taken from
+//! them. Another server, database or table in the same file would be another store, which a
+//! candidate must not move to while others still use the first; and the login of another store is
+//! not sent to this one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -64,26 +63,26 @@ struct Origin {
     file: Option<PathBuf>,
     variables: BTreeMap<&'static str, String>,
     known: Mutex<Known>,
-    /// Held by whoever reads the files.
+    /// Held by the task that reads the files.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What came of reading the settings again.
+/// The result of reading the settings again.
 #[derive(Default)]
 struct Known {
-    /// The last that could be used; none: those of the start.
+    /// The last usable settings; none: those of the start.
     settings: Option<Arc<Settings>>,
-    /// Why newer ones cannot; said once per change.
+    /// Why newer ones are not usable; logged once per change.
     trouble: Option<String>,
 }
 
 impl Target {
-    /// Reads a URL; what it leaves open comes from the service, if one is named, then from the
-    /// `PG*` variables, then from libpq's defaults.
+    /// Reads a URL. Values that it does not set come from the service, if one is named, then from
+    /// the `PG*` variables, then from libpq's defaults.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
+    /// The first error.
     pub fn parse(url: &str, env: Env<'_>) -> Result<Self, InvalidTarget> {
         let settings = Settings::read(url, env)?;
         if settings.names.schema() == "public" {
@@ -98,7 +97,7 @@ impl Target {
         Ok(Self { settings: Arc::new(settings), origin: Arc::new(origin) })
     }
 
-    /// The same, whose URL is in this file: it is read again for every connection.
+    /// The same, with the URL in this file: it is read again for every connection.
     #[must_use]
     pub fn kept_in(self, file: &Path) -> Self {
         let Origin { url, variables, .. } = &*self.origin;
@@ -139,12 +138,12 @@ impl Target {
         format!("postgres://{user}@{}/{database}", hosts.join(","))
     }
 
-    /// The settings with the login as it is now; as it was, where the files do not answer `within`
-    /// this time: they may lie on a network.
+    /// The settings with the login as it is now; as it was before, if the files do not answer
+    /// `within` this time: they may be on a network.
     pub async fn now(&self, within: Duration) -> Arc<Settings> {
         let target = self.clone();
         let reading = async {
-            // One at a time: what hangs in the kernel cannot be given up.
+            // One at a time: a read that hangs in the kernel cannot be cancelled.
             let alone = Arc::clone(&self.origin.reading).lock_owned().await;
             let read = tokio::task::spawn_blocking(move || {
                 target.read_now();
@@ -224,7 +223,7 @@ impl Target {
         }
     }
 
-    /// What a connection to `host` is opened with.
+    /// The options of a connection to `host`.
     ///
     /// # Errors
     ///
@@ -247,7 +246,7 @@ impl Target {
             .extra_float_digits(None)
             // Statements are never prepared: see `statement`.
             .statement_cache_capacity(0);
-        // Always set, so that what was decided here is what is sent.
+        // Always set, so that exactly the values decided here are sent.
         options = options.password(&self.password(settings, host).await?);
         if let Some(path) = &settings.ssl_root_cert {
             options = options.ssl_root_cert(path);
@@ -255,7 +254,7 @@ impl Target {
         if let Some((cert, key)) = &settings.client_cert {
             options = options.ssl_client_cert(cert).ssl_client_key(key);
         }
-        // Our own log speaks of elections; a log of every statement helps nobody.
+        // Our own log reports on elections; a log of every statement does not help.
         Ok(options.disable_statement_logging())
     }
 
@@ -274,7 +273,7 @@ impl Target {
         }
     }
 
-    /// A server refused the login: what it was made of is got again for the next one.
+    /// A server refused the login: its parts are fetched again for the next one.
     pub fn refused(&self) {
         if let Login::Iam(iam) = &self.settings.login {
             iam.refused();

@@ -16,18 +16,18 @@ use crate::election::text;
 /// How a variable of the environment is looked up: the process's own, or a test's.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What a URL says, with the gaps filled.
+/// The settings of a URL, with the gaps filled.
 #[derive(Clone)]
 pub struct Settings {
     /// The servers, in the order in which they are tried.
     pub hosts: Vec<Host>,
     /// Whether that order is random.
     pub balance: bool,
-    /// Who logs in.
+    /// The user.
     pub user: String,
-    /// Where to.
+    /// The database.
     pub database: String,
-    /// How to prove who we are.
+    /// How to authenticate.
     pub login: Login,
     /// As given; there is no TLS over Unix sockets.
     pub ssl_mode: PgSslMode,
@@ -87,7 +87,7 @@ pub enum InvalidTarget {
          or name the file with PGSERVICEFILE"
     )]
     NoService(String),
-    /// A line of a service file that says nothing.
+    /// A line of a service file that is invalid.
     #[error("the service '{0}' in pg_service.conf has a line that is not NAME=VALUE: correct it")]
     BadService(String),
     /// A schema or a table that has to be quoted everywhere.
@@ -95,7 +95,7 @@ pub enum InvalidTarget {
     Name(#[from] InvalidName),
 }
 
-/// Parameters of libpq that change nothing here: every call has a deadline of its own.
+/// Parameters of libpq without effect here: every call has a deadline of its own.
 const HARMLESS: [&str; 10] = [
     "connect_timeout",
     "fallback_application_name",
@@ -132,8 +132,8 @@ struct Found {
 }
 
 impl Settings {
-    /// Reads a URL; what it leaves open comes from the service, if one is named, then from the
-    /// `PG*` variables, then from libpq's defaults.
+    /// Reads a URL. Values that it does not set come from the service, if one is named, then from
+    /// the `PG*` variables, then from libpq's defaults.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Found {
         Ok(found)
     }
 
-    /// Fills what is open; the URL goes before its service.
+    /// Fills the gaps; the URL takes precedence over its service.
     fn fill_from(&mut self, service: Vec<(String, String)>) -> Result<(), InvalidTarget> {
         for (name, value) in service {
             if let Some(place) = self.place(&name, &value)? {
@@ -229,7 +229,7 @@ impl Found {
         Ok(())
     }
 
-    /// Where a parameter goes; none if it changes nothing.
+    /// The setting of a parameter; none if it has no effect.
     fn place(
         &mut self,
         name: &str,
@@ -265,7 +265,7 @@ impl Found {
     }
 }
 
-/// A parameter with a value that means nothing.
+/// A parameter with an invalid value.
 pub fn bad(name: &str, value: &str, expected: &'static str) -> InvalidTarget {
     InvalidTarget::BadValue { name: name.to_owned(), value: value.to_owned(), expected }
 }
@@ -327,7 +327,7 @@ mod tests {
         }
     }
 
-    /// Who, where, and which database.
+    /// The user, the hosts, and the database.
     fn place(settings: &Settings) -> String {
         let Settings { user, hosts, database, .. } = settings;
         let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();

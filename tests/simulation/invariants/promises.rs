@@ -1,4 +1,4 @@
-//! What was accepted of the requests to one process.
+//! The accepted requests to one process.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{PROMISES_KEPT, Violation};
 /// What a process has promised, by its own clock.
 #[derive(Debug, Default)]
 pub struct Promises {
-    /// The last resignation: the term it was about, and until when nobody stands here.
+    /// The last resignation: its term, and until when no candidate stands here.
     resigned: Option<(Option<Term>, BootTime)>,
     /// When a shutdown gives up.
     gives_up_at: Option<BootTime>,

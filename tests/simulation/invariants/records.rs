@@ -1,4 +1,4 @@
-//! What is written: into the record, and into what is fenced by its term.
+//! Writes: into the record, and into a resource that is fenced by its term.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use bellwether::election::outcome::Outcome;
 
 use super::{FENCED, OUTCOMES_KEPT, TERMS_RISE, Violation};
 
-/// Which process: its node, and which life of it.
+/// Identifies a process: its node, and the number of its start.
 pub type Who = (usize, u32);
 
 /// [`TERMS_RISE`]: a write replaced a record.
@@ -34,7 +34,7 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// A process was told how its attempt ended.
+    /// A process was notified how its attempt ended.
     pub fn ends(&mut self, who: Who, id: u64) {
         self.told.entry(id).or_insert((who, false));
     }
@@ -82,7 +82,7 @@ impl Attempts {
             let Some(new) = new else { return bad("an outcome is forgotten".to_owned()) };
             self.written(who, old, new)?;
         }
-        // Others have lost the record, and with it the word on how their attempts ended.
+        // Others have lost the record, and with it the outcomes of their attempts.
         self.told.retain(|_, (whose, written)| *written || *whose == who);
         Ok(())
     }
@@ -103,12 +103,12 @@ impl Attempts {
 
 /// Whether the holder is this process.
 pub fn is(holder: &bellwether::election::lease::Candidate, (node, life): Who) -> bool {
-    // A process that takes itself for a copy goes on under a name with a point in it.
+    // A process that considers itself a copy continues under a name with a point in it.
     let incarnation = holder.incarnation.split('.').next();
     holder.identity == format!("n{node}") && incarnation == Some(life.to_string().as_str())
 }
 
-/// [`FENCED`]: something that takes no write of a term older than the newest that it took.
+/// [`FENCED`]: a resource that accepts no write of a term older than the newest that it accepted.
 #[derive(Debug, Default)]
 pub struct Fence {
     newest: Option<(Term, Who)>,

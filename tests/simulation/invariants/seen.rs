@@ -33,12 +33,12 @@ impl Seen {
         self.named = holder.map(|holder| holder.identity.clone());
     }
 
-    /// Old news of a vacated lease, from a write that the store lost, makes it watch from the start.
+    /// An old record of a vacated lease, from a lost write, makes it watch from the start.
     pub fn may_forget(&mut self) {
         self.version = None;
     }
 
-    /// Its own write was applied: the record names itself or nobody.
+    /// Its own write was applied: the record names itself or no holder.
     pub fn wrote(&mut self) {
         *self = Self { states: self.states + 1, ..Self::default() };
     }
@@ -81,11 +81,11 @@ pub struct Calls {
     recent: VecDeque<BootTime>,
 }
 
-/// Without hints, in one retry period: a renewal that fails, the look after a quarter of the
-/// period, the next renewal that fails at once, the look after half a period; or a look at the end
-/// of a lease, an acquisition that is lost, a look, and the same again when the winner vacates. Of
-/// the latter each needs a write of somebody else, so there is no hard limit; a candidate that
-/// repeats calls without a pause would make hundreds.
+/// Without hints, in one retry period: a renewal that fails, the read after a quarter of the
+/// period, the next renewal that fails at once, the read after half a period; or a read at the end
+/// of a lease, an acquisition that is lost, a read, and the same again when the winner vacates.
+/// Each of the latter needs a write of another candidate, so there is no hard limit; a candidate
+/// that repeats calls without a pause would make hundreds.
 const CALLS_A_PERIOD: usize = 8;
 
 impl Calls {

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::Theme;
 use crate::time::{MS, TrueTime};
 
-/// What the way to the store does to calls while it is broken.
+/// What the network path to the store does to calls while it is broken.
 #[derive(Clone, Copy, Debug)]
 pub enum Broken {
     /// They vanish.
@@ -59,7 +59,7 @@ pub enum Fault {
         by: i64,
     },
     LoseWrites,
-    /// The store can tell no more what it could, or again.
+    /// The store can no longer report what it could, or can report it again.
     Hide {
         clock: bool,
         losses: bool,
@@ -92,7 +92,7 @@ pub(super) fn draw(
                 5 => Fault::Cut { how, lasts },
                 6 => Fault::Outage { how, lasts },
                 7 => Fault::StandStill { lasts },
-                // Who cannot tell that writes were lost is safe only where all know.
+                // A store that cannot report lost writes is safe only if all candidates know.
                 8 => Fault::Hide { clock: rng.bool(), losses: theme == Theme::LostWrites },
                 _ => Fault::HintFlood { hints: rng.u64(1..100) },
             };

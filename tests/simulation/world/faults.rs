@@ -96,8 +96,8 @@ impl World {
         }
     }
 
-    /// Nobody can tell that a clock stood still: so it does where it makes nobody wait too short or
-    /// believe too long.
+    /// No candidate can detect that a clock stood still. So it stands still only where that makes
+    /// no candidate wait too short or believe too long.
     fn can_stand_still(&self, node: usize) -> bool {
         let home = &self.nodes[node];
         let (now, me) = (self.local(node), (node, home.life));
@@ -133,7 +133,8 @@ impl World {
         }
     }
 
-    /// Only if everybody knows the current term, or will be told: see [`crate::plan::Theme`].
+    /// Only if every candidate knows the current term, or will learn it: see
+    /// [`crate::plan::Theme`].
     fn lose_writes(&mut self) {
         let term = self.store.term();
         let all_know = self.nodes.iter().all(|node| match &node.process {
@@ -142,7 +143,7 @@ impl World {
             None => node.life > 0,
         });
         let told = self.plan.theme == Theme::Outlived;
-        // An empty store cannot say that it lost anything.
+        // An empty store cannot report that it lost anything.
         let history = if told { self.store.records() } else { self.store.history() };
         if history == 0 || !(all_know || told) {
             return;

@@ -1,4 +1,4 @@
-//! The application beside a process, and who asks it how it is.
+//! The application beside a process, and its health checks.
 
 use super::{Happening, World};
 

@@ -102,7 +102,7 @@ impl World {
             return self.tally.count("requests lost");
         }
         if self.rolls(network.twice) {
-            // Every other time only the second answer is heard: it contradicts the first.
+            // Every other time only the second answer arrives: it contradicts the first.
             self.tally.count("requests repeated");
             let (delay, request) = (self.delay(node), request.clone());
             self.after(delay, Happening::Serve { node, life, call, request, answer_lost });
@@ -216,7 +216,7 @@ impl World {
         }
     }
 
-    /// Hints that come faster than anybody can look: a leader has to renew all the same.
+    /// Hints that come faster than any candidate can read: a leader has to renew nevertheless.
     pub(super) fn hints_in_peace(&mut self) {
         for node in 0..self.nodes.len() {
             self.hint(node, 0, Hint::Changed);
@@ -232,7 +232,7 @@ impl World {
         self.after(delay, Happening::Hinted { node, life, hint });
     }
 
-    /// How late a process may be with what a timer asks of it.
+    /// How late a process may react to a timer.
     pub(super) fn slack(&self, node: usize) -> Duration {
         Duration::from_nanos(self.host(node).lateness * 4 + MS)
     }

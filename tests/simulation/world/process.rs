@@ -41,7 +41,7 @@ pub(super) struct Process {
     pub(super) healthy: bool,
     /// When its application was seen well last, and how often it was not since.
     pub(super) well: (BootTime, u32),
-    /// It heard that the gate is closed, and had nothing left to do since.
+    /// It learned that the gate is closed, and had nothing left to do since.
     pub(super) known_closed: bool,
     pub(super) promises: Promises,
     /// How long after it left the next process starts.
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// Sees to it that every task that was woken is polled.
+    /// Ensures that every task that was woken is polled.
     pub(super) fn rouse(&mut self) {
         for node in 0..self.nodes.len() {
             let life = self.nodes[node].life;
@@ -266,7 +266,7 @@ impl World {
                 Deed::Finishes { id } => {
                     trace!(self, "n{node} tells how attempt {id} ended");
                     self.tally.count("attempts that ended");
-                    // Who lost the record may have to drop it.
+                    // A candidate that lost the record may have to drop it.
                     let holder = self.store.record().and_then(|record| record.holder.as_ref());
                     if holder.is_some_and(|holder| is(holder, (node, life))) {
                         self.attempts.ends((node, life), id);
@@ -365,7 +365,7 @@ impl World {
 }
 
 impl Process {
-    /// Whether it was asked to shut down, be it that it knows or not.
+    /// Whether it got the request to shut down, even if it has not seen it yet.
     pub(super) fn is_leaving(&self) -> bool {
         let asked = self.tasks.iter().any(|task| matches!(task.what, What::Shutdown { .. }));
         asked || self.promises.is_shutting_down()
@@ -378,7 +378,7 @@ impl Process {
         self.kept_open.push(lines);
     }
 
-    /// Forgets a call that its driver gave up on, and says what that is called.
+    /// Forgets a call that its driver gave up on, and returns its name.
     pub(super) fn gave_up(&mut self) -> Option<&'static str> {
         let gave_up = |open: &mut Open| open.answer.as_ref().is_some_and(|a| a.is_closed());
         let open = self.call.take_if(gave_up)?;

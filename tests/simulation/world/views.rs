@@ -45,7 +45,7 @@ impl World {
         }
     }
 
-    /// The work that all do once is done: nobody has to lead.
+    /// The work that is done once is done: no candidate has to lead.
     fn work_is_done(&self) -> bool {
         let outcome = self.store.record().and_then(|record| record.outcome.as_ref());
         outcome.is_some_and(|outcome| outcome.succeeded)

@@ -1,5 +1,5 @@
 //! Leader-only work, which outlives a process that is paused or crashes. Its guard ends it by the
-//! last deadlines that it was told.
+//! last deadlines that it received.
 
 use bellwether::candidate::Hold;
 use bellwether::election::clock::BootTime;
@@ -38,7 +38,7 @@ enum Tells {
 }
 
 impl Work {
-    /// Whether anything runs: a hold has to be told first that it may.
+    /// Whether the command runs: a hold must first receive the permission.
     pub(super) fn has_begun(&self) -> bool {
         self.deadlines.kill_at > BootTime::ZERO
     }
@@ -51,7 +51,7 @@ impl World {
         self.after(delay, Happening::WorkBegins { node });
     }
 
-    /// A command asks the sidecar beside it for a hold.
+    /// A command requests a hold from the sidecar beside it.
     pub(super) fn begin_hold(&mut self, node: usize) -> Result<(), Violation> {
         let (now, me) = (self.local(node), (node, self.nodes[node].life));
         let held = self.works.iter().filter(|work| work.of == me).count();
@@ -171,7 +171,7 @@ impl World {
         self.work_is_killed(id);
     }
 
-    /// Its guard looks whether it has to end.
+    /// Its guard checks whether it has to end.
     pub(super) fn work_stops(&mut self, id: u64) {
         let Some(work) = self.work(id).filter(|work| !work.told_to_end) else { return };
         let (node, stop_at) = (work.of.0, work.deadlines.stop_at);
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// Its guard looks whether it has to be killed.
+    /// Its guard checks whether it has to be killed.
     pub(super) fn work_is_killed(&mut self, id: u64) {
         let Some(work) = self.work(id) else { return };
         let (node, kill_at) = (work.of.0, work.deadlines.kill_at);
@@ -210,7 +210,7 @@ impl World {
         let calm = self.calm;
         let Some(work) = self.work(id) else { return };
         if calm && !work.told_to_end && matches!(work.tells, Tells::Command(_)) {
-            // In peace the last attempt goes on, so that its leader stays.
+            // In the calm the last attempt continues, so that its leader stays.
             return;
         }
         let own = End::Own { succeeded };
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    /// It writes into something that is fenced by its term.
+    /// It writes to a resource that is fenced by its term.
     pub(super) fn work_writes(&mut self, id: u64) {
         let Some(work) = self.work(id) else { return };
         let ((node, life), term) = (work.of, work.term);

@@ -4,7 +4,7 @@ use super::*;
 
 const LOST: News = News::Lost { term: 1, reason: LossReason::Copied };
 
-/// What happens to somebody who was just elected and is copied: it follows its own old record.
+/// The case of a candidate that was just elected and is copied: it follows its own old record.
 fn follows_itself(sign: Sign) -> [News; 3] {
     [News::Copied(sign), LOST, News::Following { holder: "me".to_owned(), term: 1 }]
 }
@@ -14,7 +14,7 @@ fn stood_still(seconds: u64) -> Sign {
 }
 
 impl World {
-    /// The service tells its time with an answer that took no time.
+    /// The service sends its time with an answer that took no time.
     fn service_tells(&mut self, ms: u64) {
         let step = Duration::from_millis(1);
         let since_epoch = Duration::from_millis(ms);
@@ -116,7 +116,7 @@ fn a_copy_finds_its_original_in_the_record() {
     let mut original = World::leading();
     let mut copy = original.elector.clone();
     original.run_until(2_000);
-    // Resumed within the lease; no clock and no kernel says so.
+    // Resumed within the lease; neither a clock nor the kernel shows it.
     std::mem::swap(&mut original.elector, &mut copy);
     let mut resumed = original;
     resumed.news.clear();
@@ -158,7 +158,7 @@ fn a_standby_finds_the_record_of_a_leader_that_is_its_copy() {
 fn own_writes_whose_answers_got_lost_are_no_copies() {
     let mut world = World::leading();
     for _ in 0..20 {
-        // A renewal that is applied unheard, a look that shows it, and a renewal from there.
+        // A renewal that is applied unanswered, a read that shows it, and a renewal after that.
         world.run_until_asked();
         world.answer_is_lost();
         world.run_until_asked();
@@ -176,7 +176,7 @@ fn an_own_write_that_refuses_its_own_repetition_is_no_copy() {
     let mut world = World::leading();
     world.run_until(10);
     world.wake_at(2_000);
-    // Applied, and the request repeated on its way.
+    // The write is applied, and the request is repeated on its way.
     let _won = world.apply();
     let shown = world.show();
     world.send(Event::Swapped(Ok(Swapped::Lost(shown))));
