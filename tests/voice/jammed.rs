@@ -67,10 +67,12 @@ fn wait(child: &mut Child) -> Option<i32> {
     eventually("it exits", || child.try_wait().unwrap()).code()
 }
 
-fn lost(mute: &Mute) -> f64 {
-    let text = mute.get("/metrics").expect("it answers").body.as_str().unwrap().to_owned();
+/// None before the sidecar has started: it has no metrics then.
+fn lost(mute: &Mute) -> Option<f64> {
+    let answer = mute.get("/metrics").filter(|answer| answer.status == 200)?;
+    let text = answer.body.as_str().expect("a text").to_owned();
     let line = text.lines().find(|line| line.starts_with("bellwether_log_lines_dropped_total "));
-    line.expect("the metric is there").rsplit_once(' ').unwrap().1.parse().unwrap()
+    Some(line.expect("the metric is there").rsplit_once(' ').unwrap().1.parse().unwrap())
 }
 
 #[test]
@@ -97,10 +99,7 @@ fn lines_that_were_lost_are_counted_and_the_log_says_so_when_it_is_read_again() 
     let more = ["--log-level", "debug", "--election", &names];
     let (jam, stderr) = Jam::new();
     let mute = Mute::start(&pasture.store(), &more, stderr);
-    eventually("lines are lost", || {
-        mute.get("/leader")?;
-        (lost(&mute) > 10.0).then_some(())
-    });
+    eventually("lines are lost", || lost(&mute).filter(|lost| *lost > 10.0));
     mute.leads();
     let log = Log::of(jam.read());
     let line = eventually("the log says what it lost", || {
@@ -133,7 +132,7 @@ fn a_terminal_or_a_reader_that_went_away_ends_nothing() {
     mute.leads();
     drop(terminal);
     mute.keeps_leading();
-    assert!(lost(&mute) > 0.0, "what cannot be written is counted");
+    assert!(lost(&mute).is_some_and(|lost| lost > 0.0), "what cannot be written is counted");
     mute.ends();
 
     let (reader, writer) = std::io::pipe().unwrap();
