@@ -204,13 +204,13 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I5 no old work",
     },
     Mutant {
-        name: "the lease is kept for ever for work that hangs",
+        name: "the lease of overdue work is kept, and vacated under it",
         edits: &[edit(
             "election/elector.rs",
             "Event::Overdue => self.let_run_out(now),",
             "Event::Overdue => {}",
         )],
-        breaks: "I3 a leader exists",
+        breaks: "I6 vacated last",
     },
     Mutant {
         name: "a lease that ran out under work that nobody saw end is vacated",
