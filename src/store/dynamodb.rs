@@ -212,21 +212,19 @@ impl DynamoDbStore {
 
     /// The service's judgement, read early: see [`service_clock`](super::service_clock).
     fn remaining(&self, kept: &Kept) -> Option<Duration> {
-        let now = self.service_clock.earliest(self.clock.now().boot)?;
-        let left = (kept.expires? + self.target.max_clock_skew()?).since(now);
-        // More than a lease means nothing: whoever watches that long knows better.
-        Some(left.min(kept.record.lease_duration))
+        let (now, skew) = (self.clock.now().boot, self.target.max_clock_skew());
+        self.service_clock.remaining(now, kept.expires, kept.record.lease_duration, skew)
     }
 
     /// The record with a new version and its end in the service's time, rounded late.
     fn keep(&self, record: &LeaseRecord) -> Kept {
         // From after the elector's reading, so the lease ends later than the elector counts.
         let now = self.clock.now().boot;
-        let late = self.target.max_clock_skew().and_then(|_| self.service_clock.latest(now));
+        let skew = self.target.max_clock_skew();
         Kept {
             record: record.clone(),
             version: Version::new(uuid::Uuid::new_v4().simple().to_string()),
-            expires: late.map(|now| now + record.lease_duration),
+            expires: self.service_clock.expires(now, record.lease_duration, skew),
         }
     }
 }

@@ -101,9 +101,9 @@ impl KubernetesStore {
 
     /// The API server's judgement, read early, of a lease that was written from here.
     fn remaining(&self, kept: &Kept) -> Option<Duration> {
-        let now = self.api.service_clock().earliest(self.api.now())?;
-        let left = (kept.expires? + self.api.target().max_clock_skew()?).since(now);
-        Some(left.min(kept.record.lease_duration))
+        let (now, skew) = (self.api.now(), self.api.target().max_clock_skew());
+        let lease = kept.record.lease_duration;
+        self.api.service_clock().remaining(now, kept.expires, lease, skew)
     }
 
     /// Writes `lease`. None if it was refused because the Lease is not as expected.
@@ -188,9 +188,8 @@ impl Store for KubernetesStore {
         };
         let write = Uuid::new_v4().simple().to_string();
         // Read after the elector's clock, so the lease ends later than the elector counts.
-        let late = self.api.service_clock().latest(self.api.now());
-        let expires = late.filter(|_| self.api.target().max_clock_skew().is_some());
-        let expires = expires.map(|now| now + record.lease_duration);
+        let (now, skew) = (self.api.now(), self.api.target().max_clock_skew());
+        let expires = self.api.service_clock().expires(now, record.lease_duration, skew);
         let draft = Draft { election, record, expires, write: &write };
         let lease = Lease::write(before.as_ref(), &draft);
         let lease = lease.map_err(|why| self.unreadable(election, &why))?;

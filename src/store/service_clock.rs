@@ -146,6 +146,31 @@ impl ServiceClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 
+    /// When a lease that is written now ends, by the service's clock, rounded late. None if leases are
+    /// not judged by it (`max_clock_skew`), or before its first answer.
+    pub fn expires(
+        &self,
+        now: BootTime,
+        lease: Duration,
+        max_clock_skew: Option<Duration>,
+    ) -> Option<ServiceTime> {
+        max_clock_skew?;
+        Some(self.latest(now)? + lease)
+    }
+
+    /// How much is left of a lease that ends at `expires`, read early. None for the same reasons.
+    pub fn remaining(
+        &self,
+        now: BootTime,
+        expires: Option<ServiceTime>,
+        lease: Duration,
+        max_clock_skew: Option<Duration>,
+    ) -> Option<Duration> {
+        let left = (expires? + max_clock_skew?).since(self.earliest(now)?);
+        // More than a lease means nothing: a candidate that watches that long knows better.
+        Some(left.min(lease))
+    }
+
     fn bounds(&self) -> Option<Bounds> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).bounds
     }

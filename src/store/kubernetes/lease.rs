@@ -33,6 +33,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::url::is_label;
 use crate::election::clock::WallTime;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Term, Version,
@@ -216,13 +217,6 @@ pub struct Draft<'a> {
 pub fn object_name(election: &ElectionName) -> String {
     use sha2::{Digest as _, Sha256};
     let name = election.as_str();
-    let is_label = |label: &str| {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        !label.is_empty()
-            && label.bytes().all(|b| plain(b) || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
     if name.len() <= MAX_NAME && name.split('.').all(is_label) {
         return name.to_owned();
     }

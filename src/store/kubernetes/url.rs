@@ -88,7 +88,7 @@ impl Target {
     }
 }
 
-/// Whether Kubernetes allows this as a namespace.
+/// What Kubernetes allows as a namespace, and as each part of the name of an object.
 pub fn is_label(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
