@@ -109,7 +109,7 @@ fn take_over_after_kill() -> Duration {
 }
 
 /// When the sidecar first says that it leads.
-fn wait_to_lead(sidecar: &Sidecar) -> thread::JoinHandle<bellwether::election::clock::BootTime> {
+fn wait_to_lead(sidecar: &Sidecar) -> thread::JoinHandle<bellwether::election::time::BootTime> {
     let url = format!("{}/leader?wait=60s", sidecar.url);
     let waiting = thread::spawn(move || {
         let answer = get(&url).unwrap();

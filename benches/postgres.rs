@@ -22,7 +22,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use bellwether::election::clock::BootTime;
+use bellwether::election::time::BootTime;
 use server::Server;
 use shown::{print, spread};
 use sqlx::postgres::{PgConnection, PgListener};

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::logging::print_problem;
 use crate::command::group;
 use crate::config::{InvalidConfig, LogArgs, LogLevel};
-use crate::logs::{self, say};
 use signals::Signals;
 use variables::Sources;
 
@@ -21,6 +21,7 @@ mod healthcheck;
 mod init;
 mod install;
 mod is_leader;
+mod logging;
 mod once;
 mod only;
 mod pages;
@@ -84,7 +85,7 @@ enum Command {
 
 /// Why a command could not do its work, in words for a person.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandError {
     /// Something was asked for that makes no sense.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
@@ -99,7 +100,7 @@ enum Failure {
     Undecided(String),
 }
 
-impl Failure {
+impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => EXIT_USAGE,
@@ -112,7 +113,7 @@ impl Failure {
 /// Reads the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
     let code = run_command_line();
-    logs::flush();
+    logging::flush();
     code
 }
 
@@ -123,14 +124,14 @@ fn run_command_line() -> ExitCode {
     let cli = match parse(&mut command, &line) {
         Ok(cli) => cli,
         Err(error) if is_without_command(&error) => {
-            logs::show(&format!("{}\n", command.render_help()));
+            logging::show(&format!("{}\n", command.render_help()));
             return ExitCode::from(EXIT_USAGE);
         }
         Err(error) if error.use_stderr() => {
-            let log_format = logs::format_in(&line);
-            logs::init(&LogArgs { log_format, log_level: LogLevel::Info });
+            let log_format = logging::format_in(&line);
+            logging::init(&LogArgs { log_format, log_level: LogLevel::Info });
             let called = variables::called(&command, &line);
-            say(&sources.named(&complaint::of(error, called)));
+            print_problem(&sources.named(&complaint::of(error, called)));
             return ExitCode::from(EXIT_USAGE);
         }
         Err(help) => {
@@ -140,7 +141,7 @@ fn run_command_line() -> ExitCode {
             };
         }
     };
-    logs::init(&cli.log);
+    logging::init(&cli.log);
     // Includes those that are not set.
     let settings = Cli::command();
     group::hide_from_commands(variables::hidden(&settings));
@@ -162,8 +163,8 @@ fn is_without_command(error: &clap::Error) -> bool {
     matches!(error.kind(), DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand)
 }
 
-fn failed(why: &str, failure: &Failure) -> ExitCode {
-    say(why);
+fn failed(why: &str, failure: &CommandError) -> ExitCode {
+    print_problem(why);
     ExitCode::from(failure.exit_code())
 }
 
@@ -173,10 +174,10 @@ fn parse(command: &mut clap::Command, line: &[OsString]) -> Result<Cli, clap::Er
 }
 
 /// An unknown variable may be a misspelt one.
-fn check_variables(command: &clap::Command) -> Result<(), Failure> {
+fn check_variables(command: &clap::Command) -> Result<(), CommandError> {
     let variables::Strangers { unknown, mistaken } = variables::strangers(command);
     if let Some((name, meant)) = mistaken {
-        return Err(Failure::Usage(format!(
+        return Err(CommandError::Usage(format!(
             "{name} is no setting, and would be ignored: did you mean {meant}? Correct its name, or \
              unset it"
         )));
@@ -189,11 +190,11 @@ fn check_variables(command: &clap::Command) -> Result<(), Failure> {
 
 /// A command of this program finds in its environment the election that it leads. If it stood in
 /// that election as well, it would wait for itself.
-fn check_nesting(command: &Command, sources: &Sources) -> Result<(), Failure> {
+fn check_nesting(command: &Command, sources: &Sources) -> Result<(), CommandError> {
     let is_nested = std::env::var_os(group::MARK).is_some();
     let stands = matches!(command, Command::Serve(_) | Command::Run(_));
     if is_nested && stands && sources.come_from_variable("--election") {
-        return Err(Failure::Usage(
+        return Err(CommandError::Usage(
             "this is a command of another bellwether, whose election BELLWETHER_ELECTION names: it \
              would wait for itself. Name another election with --election"
                 .to_owned(),
@@ -202,7 +203,7 @@ fn check_nesting(command: &Command, sources: &Sources) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run(command: Command) -> Result<u8, Failure> {
+fn run(command: Command) -> Result<u8, CommandError> {
     match command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Run(args) => block_on(run::run(args)),
@@ -254,18 +255,18 @@ fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 /// Prints the requested text. A text that cannot be printed is an error.
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CommandError> {
     print_more(text).map(|_| ())
 }
 
 /// The same; returns whether the reader wants more. A reader that is done closes the pipe.
-fn print_more(text: &str) -> Result<Reader, Failure> {
+fn print_more(text: &str) -> Result<Reader, CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(Reader::Reads),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::HasLeft),
         Err(error) => {
-            Err(Failure::Unavailable(format!("cannot write to standard output: {error}")))
+            Err(CommandError::Unavailable(format!("cannot write to standard output: {error}")))
         }
     }
 }
@@ -279,7 +280,9 @@ enum Reader {
 
 /// Lets a signal end a command at once, also as the first process of a container: the kernel
 /// delivers such a process only the signals that it handles.
-async fn or_signal(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+async fn or_signal(
+    command: impl Future<Output = Result<u8, CommandError>>,
+) -> Result<u8, CommandError> {
     let mut signals = Signals::new()?;
     tokio::select! {
         biased;
@@ -289,11 +292,11 @@ async fn or_signal(command: impl Future<Output = Result<u8, Failure>>) -> Result
 }
 
 /// One thread runs everything, so that no answer is given while another is being decided.
-fn block_on(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+fn block_on(command: impl Future<Output = Result<u8, CommandError>>) -> Result<u8, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Unavailable(format!("cannot start: {error}")))?;
+        .map_err(|error| CommandError::Unavailable(format!("cannot start: {error}")))?;
     let done = runtime.block_on(command);
     // A store call that hangs in a thread of its own must not hang the exit.
     runtime.shutdown_background();

@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::client::{Client, InvalidSidecarUrl};
-use crate::election::clock::Clock;
+use crate::api::client::{Client, InvalidSidecarUrl};
 use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::lease::{
     ElectionName, InvalidElectionName, InvalidKey, InvalidNamespace, Namespace,
 };
 use crate::election::text;
+use crate::election::time::Clock;
 use crate::election::timing::{InvalidTiming, Timing};
-use crate::identity;
+use crate::platform::identity;
+use crate::platform::release::UnknownRelease;
 use crate::platform::{self, Shared};
-use crate::release::UnknownRelease;
 use crate::store::{self, InvalidStoreUrl, Store, StoreUrl};
 
 mod gate;

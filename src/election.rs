@@ -1,7 +1,7 @@
 //! The election itself, pure: who may lead, since when, and until when.
 //!
 //! Nothing in here does I/O, spawns, logs or waits. The [`elector`] is a state machine that is
-//! handed a time and an event and gives back what to do next; [`crate::candidate`] joins it to a
+//! handed a time and an event and gives back what to do next; [`crate::driver`] joins it to a
 //! store and a clock, and the simulation joins the very same machine to a made-up world.
 //!
 //! # The model of time
@@ -12,15 +12,15 @@
 //! *after* it received what it saw, and the gap between the renew deadline and the lease duration
 //! ([`timing`]) absorbs clocks that run at different rates.
 
-pub mod clock;
 pub mod continuity;
 pub mod duration;
 pub mod elector;
 pub mod grace;
 pub mod leadership;
 pub mod lease;
-pub mod order;
 pub mod outcome;
 pub mod text;
+pub mod time;
 pub mod timing;
 pub mod watch;
+pub mod work;

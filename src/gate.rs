@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::election::clock::BootTime;
+use crate::election::time::BootTime;
 
 /// Why a gate is closed that closed by the clock.
 const SILENCE: &str = "nothing was heard of the application's health in time";
@@ -38,11 +38,11 @@ impl Rules {
 
 /// The outcome of one check: why the application is not healthy, if it is not. Readers see the words,
 /// so there is nothing of the application's own in them.
-pub type Outcome = Result<(), String>;
+pub type CheckOutcome = Result<(), String>;
 
 /// What a check changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum GateChange {
     /// Nothing.
     Nothing,
     /// It failed, but not yet too often.
@@ -100,7 +100,7 @@ impl Gate {
 
 /// Opens and closes the gate, by what it hears.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct GateState {
     rules: Rules,
     started: BootTime,
     /// In a row.
@@ -111,53 +111,59 @@ pub struct Keeper {
     state: watch::Sender<State>,
 }
 
-impl Keeper {
+impl GateState {
     /// A gate that is closed, and whoever keeps it.
     pub fn new(rules: Rules, now: BootTime) -> (Self, Gate) {
         let (state, gate) = watch::channel(State::default());
-        let keeper = Self { rules, started: now, failed: 0, succeeded: 0, ever_open: false, state };
-        (keeper, Gate(gate))
+        let gate_state =
+            Self { rules, started: now, failed: 0, succeeded: 0, ever_open: false, state };
+        (gate_state, Gate(gate))
     }
 
     /// Takes in a check that began at `asked` and ended at `now`.
-    pub fn hear(&mut self, asked: BootTime, now: BootTime, outcome: &Outcome) -> Heard {
+    pub fn record(
+        &mut self,
+        sent_at: BootTime,
+        now: BootTime,
+        outcome: &CheckOutcome,
+    ) -> GateChange {
         if self.state.borrow().open_until.is_some_and(|until| now >= until) {
             // It closed by the clock, and has to be opened like any other.
             self.state.send_replace(State { open_until: None, why: Some(SILENCE.to_owned()) });
             self.succeeded = 0;
         }
         match outcome {
-            Ok(()) => self.hear_success(asked),
-            Err(why) => self.hear_failure(now, why),
+            Ok(()) => self.record_success(sent_at),
+            Err(why) => self.record_failure(now, why),
         }
     }
 
-    fn hear_success(&mut self, asked: BootTime) -> Heard {
+    fn record_success(&mut self, sent_at: BootTime) -> GateChange {
         self.failed = 0;
         self.succeeded = self.succeeded.saturating_add(1);
         if self.succeeded < self.rules.successes && !self.is_open() {
-            return Heard::Nothing;
+            return GateChange::Nothing;
         }
-        let heard = if self.is_open() { Heard::Nothing } else { Heard::Opened };
+        let change = if self.is_open() { GateChange::Nothing } else { GateChange::Opened };
         self.ever_open = true;
         // From before the question: the answer may have been true then and no longer.
-        let open_until = Some(asked + self.rules.open_for());
+        let open_until = Some(sent_at + self.rules.open_for());
         self.state.send_replace(State { open_until, why: None });
-        heard
+        change
     }
 
-    fn hear_failure(&mut self, now: BootTime, why: &str) -> Heard {
+    fn record_failure(&mut self, now: BootTime, why: &str) -> GateChange {
         self.succeeded = 0;
         if !self.ever_open && now.since(self.started) < self.rules.grace {
-            return Heard::NotUpYet;
+            return GateChange::NotUpYet;
         }
         self.failed = self.failed.saturating_add(1);
         if self.failed < self.rules.failures && self.is_open() {
-            return Heard::Failure;
+            return GateChange::Failure;
         }
         self.state.send_replace(State { open_until: None, why: Some(why.to_owned()) });
         // Said once.
-        if self.failed == self.rules.failures { Heard::Closed } else { Heard::Failure }
+        if self.failed == self.rules.failures { GateChange::Closed } else { GateChange::Failure }
     }
 
     fn is_open(&self) -> bool {
@@ -182,30 +188,30 @@ mod tests {
     }
 
     struct Scene {
-        keeper: Keeper,
+        gate_state: GateState,
         gate: Gate,
     }
 
     impl Scene {
         fn new(rules: Rules) -> Self {
-            let (keeper, gate) = Keeper::new(rules, at(0));
-            Self { keeper, gate }
+            let (gate_state, gate) = GateState::new(rules, at(0));
+            Self { gate_state, gate }
         }
 
         /// A check that began at `ms` and took half a second; whether the gate is open after it.
-        fn hears(&mut self, ms: u64, outcome: Outcome) -> (Heard, bool) {
-            let heard = self.keeper.hear(at(ms), at(ms + 500), &outcome);
-            (heard, self.gate.is_open(at(ms + 500)))
+        fn records(&mut self, ms: u64, outcome: CheckOutcome) -> (GateChange, bool) {
+            let change = self.gate_state.record(at(ms), at(ms + 500), &outcome);
+            (change, self.gate.is_open(at(ms + 500)))
         }
 
         fn opened() -> Self {
             let mut scene = Self::new(Rules { successes: 1, ..RULES });
-            assert_eq!(scene.hears(0, Ok(())), (Heard::Opened, true));
+            assert_eq!(scene.records(0, Ok(())), (GateChange::Opened, true));
             scene
         }
     }
 
-    fn bad() -> Outcome {
+    fn bad() -> CheckOutcome {
         Err("status 500".to_owned())
     }
 
@@ -213,11 +219,11 @@ mod tests {
     fn it_is_closed_until_enough_successes_in_a_row() {
         let mut scene = Scene::new(RULES);
         assert!(scene.gate.why_closed(at(0)).unwrap().contains("not seen healthy yet"));
-        assert_eq!(scene.hears(0, Ok(())), (Heard::Nothing, false));
-        assert_eq!(scene.hears(2_000, bad()), (Heard::NotUpYet, false));
-        assert_eq!(scene.hears(4_000, Ok(())), (Heard::Nothing, false));
-        assert_eq!(scene.hears(6_000, Ok(())), (Heard::Opened, true));
-        assert_eq!(scene.hears(8_000, Ok(())), (Heard::Nothing, true));
+        assert_eq!(scene.records(0, Ok(())), (GateChange::Nothing, false));
+        assert_eq!(scene.records(2_000, bad()), (GateChange::NotUpYet, false));
+        assert_eq!(scene.records(4_000, Ok(())), (GateChange::Nothing, false));
+        assert_eq!(scene.records(6_000, Ok(())), (GateChange::Opened, true));
+        assert_eq!(scene.records(8_000, Ok(())), (GateChange::Nothing, true));
         assert_eq!(scene.gate.why_closed(at(8_500)), None);
     }
 
@@ -225,13 +231,13 @@ mod tests {
     fn so_many_failures_in_a_row_close_it_and_successes_open_it_again() {
         let mut scene = Scene::opened();
         for outcome in [bad(), bad(), Ok(()), bad(), bad()] {
-            assert!(scene.hears(2_000, outcome).1, "not in a row");
+            assert!(scene.records(2_000, outcome).1, "not in a row");
         }
-        assert_eq!(scene.hears(4_000, bad()), (Heard::Closed, false));
+        assert_eq!(scene.records(4_000, bad()), (GateChange::Closed, false));
         assert_eq!(scene.gate.why_closed(at(4_500)).unwrap(), "status 500");
-        assert_eq!(scene.hears(6_000, bad()), (Heard::Failure, false), "said once");
-        assert_eq!(scene.hears(8_000, Ok(())), (Heard::Opened, true));
-        assert_eq!(scene.hears(10_000, bad()), (Heard::Failure, true), "counted anew");
+        assert_eq!(scene.records(6_000, bad()), (GateChange::Failure, false), "said once");
+        assert_eq!(scene.records(8_000, Ok(())), (GateChange::Opened, true));
+        assert_eq!(scene.records(10_000, bad()), (GateChange::Failure, true), "counted anew");
     }
 
     #[test]
@@ -241,22 +247,22 @@ mod tests {
         assert!(scene.gate.is_open(at(8_999)));
         assert!(!scene.gate.is_open(at(9_000)));
         assert!(scene.gate.why_closed(at(9_000)).unwrap().contains("nothing was heard"));
-        assert_eq!(scene.hears(20_000, Ok(())), (Heard::Opened, true));
+        assert_eq!(scene.records(20_000, Ok(())), (GateChange::Opened, true));
     }
 
     #[test]
     fn closed_by_the_clock_it_needs_as_many_successes_as_ever() {
         let mut scene = Scene::new(RULES);
-        scene.hears(0, Ok(()));
-        assert_eq!(scene.hears(2_000, Ok(())), (Heard::Opened, true));
-        assert_eq!(scene.hears(60_000, Ok(())), (Heard::Nothing, false));
-        assert_eq!(scene.hears(62_000, Ok(())), (Heard::Opened, true));
+        scene.records(0, Ok(()));
+        assert_eq!(scene.records(2_000, Ok(())), (GateChange::Opened, true));
+        assert_eq!(scene.records(60_000, Ok(())), (GateChange::Nothing, false));
+        assert_eq!(scene.records(62_000, Ok(())), (GateChange::Opened, true));
     }
 
     #[test]
     fn a_late_answer_counts_from_when_it_was_asked_for() {
         let mut scene = Scene::new(Rules { successes: 1, ..RULES });
-        scene.keeper.hear(at(0), at(9_500), &Ok(()));
+        scene.gate_state.record(at(0), at(9_500), &Ok(()));
         assert!(!scene.gate.is_open(at(9_500)));
     }
 
@@ -264,14 +270,18 @@ mod tests {
     fn failures_while_the_application_starts_are_not_counted_until_it_was_up_once() {
         let mut scene = Scene::new(Rules { successes: 1, ..RULES });
         for ms in [0, 2_000, 4_000, 6_000, 8_000] {
-            assert_eq!(scene.hears(ms, bad()), (Heard::NotUpYet, false));
+            assert_eq!(scene.records(ms, bad()), (GateChange::NotUpYet, false));
         }
-        assert_eq!(scene.hears(10_000, bad()), (Heard::Failure, false));
-        assert_eq!(scene.hears(12_000, bad()), (Heard::Failure, false));
-        assert_eq!(scene.hears(14_000, bad()), (Heard::Closed, false), "it never came up");
+        assert_eq!(scene.records(10_000, bad()), (GateChange::Failure, false));
+        assert_eq!(scene.records(12_000, bad()), (GateChange::Failure, false));
+        assert_eq!(scene.records(14_000, bad()), (GateChange::Closed, false), "it never came up");
 
         let mut early = Scene::new(Rules { successes: 1, failures: 1, ..RULES });
-        assert_eq!(early.hears(0, Ok(())), (Heard::Opened, true));
-        assert_eq!(early.hears(2_000, bad()), (Heard::Closed, false), "it was up: that counts");
+        assert_eq!(early.records(0, Ok(())), (GateChange::Opened, true));
+        assert_eq!(
+            early.records(2_000, bad()),
+            (GateChange::Closed, false),
+            "it was up: that counts"
+        );
     }
 }

@@ -5,10 +5,10 @@
 
 use std::io;
 
-use crate::alarm::{Alarm, Timer};
-use crate::election::clock::HostClock;
-use crate::gate::{Gate, Heard, Keeper, Outcome, Rules};
+use crate::election::time::HostClock;
+use crate::gate::{CheckOutcome, Gate, GateChange, GateState, Rules};
 use crate::metrics::Metrics;
+use crate::time::alarm::{Alarm, Timer};
 use metrics::Failures;
 
 mod command;
@@ -43,11 +43,11 @@ impl Checks {
     }
 
     /// Asks all at once. What each said, by its name in the metrics.
-    async fn ask(&self, rules: Rules) -> [Option<(&'static str, Result<(), Unwell>)>; 3] {
+    async fn check(&self, rules: Rules) -> [Option<(&'static str, Result<(), CheckFailure>)>; 3] {
         let within = rules.timeout;
-        let url = async { Some((URL, self.url.as_ref()?.ask(within).await)) };
-        let command = async { Some((COMMAND, self.command.as_ref()?.ask(within).await)) };
-        let container = async { Some((CONTAINER, self.container.as_ref()?.ask(within).await)) };
+        let url = async { Some((URL, self.url.as_ref()?.check(within).await)) };
+        let command = async { Some((COMMAND, self.command.as_ref()?.check(within).await)) };
+        let container = async { Some((CONTAINER, self.container.as_ref()?.check(within).await)) };
         tokio::join!(url, command, container).into()
     }
 
@@ -62,14 +62,14 @@ impl Checks {
 
 /// What is wrong with the application, as one check sees it.
 #[derive(Debug)]
-struct Unwell {
+struct CheckFailure {
     /// For everybody to see.
     why: String,
     /// What the check wrote: for the log only.
     wrote: Option<String>,
 }
 
-impl Unwell {
+impl CheckFailure {
     fn new(why: String) -> Self {
         Self { why, wrote: None }
     }
@@ -86,37 +86,37 @@ pub fn watch(
     metrics: &Metrics,
 ) -> io::Result<(impl Future<Output = ()> + use<>, Gate)> {
     let mut alarm = Alarm::new()?;
-    let (mut keeper, gate) = Keeper::new(rules, HostClock::boot());
+    let (mut gate_state, gate) = GateState::new(rules, HostClock::boot());
     let counted = Failures::new(metrics, gate.clone(), checks.names()).map_err(io::Error::other)?;
     tracing::info!("the gate is closed until the application is healthy");
-    let asking = async move {
+    let checking = async move {
         loop {
-            let asked = HostClock::boot();
-            let outcomes = checks.ask(rules).await.into_iter().flatten();
+            let sent_at = HostClock::boot();
+            let outcomes = checks.check(rules).await.into_iter().flatten();
             let failures: Vec<_> =
                 outcomes.filter_map(|(check, outcome)| Some((check, outcome.err()?))).collect();
             let why: Vec<_> = failures.iter().map(|(_, unwell)| unwell.why.as_str()).collect();
             let wrote = failures.iter().find_map(|(_, unwell)| unwell.wrote.as_deref());
             let outcome = if why.is_empty() { Ok(()) } else { Err(why.join("; ")) };
-            let heard = keeper.hear(asked, HostClock::boot(), &outcome);
-            report(heard, &outcome, wrote);
-            if heard != Heard::NotUpYet {
+            let change = gate_state.record(sent_at, HostClock::boot(), &outcome);
+            report(change, &outcome, wrote);
+            if change != GateChange::NotUpYet {
                 failures.iter().for_each(|(check, _)| counted.count(check));
             }
-            alarm.until(asked + rules.period).await;
+            alarm.until(sent_at + rules.period).await;
         }
     };
-    Ok((asking, gate))
+    Ok((checking, gate))
 }
 
-fn report(heard: Heard, outcome: &Outcome, wrote: Option<&str>) {
+fn report(change: GateChange, outcome: &CheckOutcome, wrote: Option<&str>) {
     let why = outcome.as_ref().err();
-    match heard {
-        Heard::Nothing => {}
-        Heard::Failure => tracing::debug!(why, wrote, "the application is not healthy"),
-        Heard::NotUpYet => tracing::debug!(why, wrote, "the application is not up yet"),
-        Heard::Opened => tracing::info!("the gate is open: the application is healthy"),
-        Heard::Closed => {
+    match change {
+        GateChange::Nothing => {}
+        GateChange::Failure => tracing::debug!(why, wrote, "the application is not healthy"),
+        GateChange::NotUpYet => tracing::debug!(why, wrote, "the application is not up yet"),
+        GateChange::Opened => tracing::info!("the gate is open: the application is healthy"),
+        GateChange::Closed => {
             tracing::warn!(why, wrote, "the gate is closed: the application is not healthy");
         }
     }

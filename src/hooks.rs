@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::alarm::{Alarm, Timer};
-use crate::candidate::Handle;
 use crate::command::group::{CommandSpec, Ended, Group};
-use crate::election::clock::{BootTime, HostClock};
+use crate::driver::Handle;
 use crate::election::grace::HOOK_KILL_AFTER;
 use crate::election::leadership::{Leadership, LossReason, StandingDown};
 use crate::election::lease::Term;
-use crate::election::order::Deadlines;
+use crate::election::time::{BootTime, HostClock};
+use crate::election::work::Deadlines;
+use crate::time::alarm::{Alarm, Timer};
 
 /// Hooks at once, of all elections: an outage of the store ends them all in one moment.
 const AT_ONCE: usize = 16;
@@ -42,12 +42,12 @@ pub struct Hooks {
 
 /// The hooks of all elections of a process.
 #[derive(Clone, Debug)]
-pub struct Attendant {
+pub struct HookRunner {
     hooks: Hooks,
     free: Arc<Semaphore>,
 }
 
-impl Attendant {
+impl HookRunner {
     /// Nothing runs yet.
     pub fn new(hooks: Hooks) -> Self {
         let aside = |command: Option<CommandSpec>| command.map(CommandSpec::aside);
@@ -61,18 +61,18 @@ impl Attendant {
     /// # Errors
     ///
     /// When the system has no timer to spare.
-    pub fn attend(&self, election: Handle) -> io::Result<impl Future<Output = ()> + use<>> {
+    pub fn follow(&self, election: Handle) -> io::Result<impl Future<Output = ()> + use<>> {
         let view = election.watch();
-        let attendance = Attendance {
-            attendant: self.clone(),
+        let hooks = ElectionHooks {
+            runner: self.clone(),
             view,
             alarm: Alarm::new()?,
             election,
-            told: None,
+            notified: None,
             lost: None,
             over: false,
         };
-        Ok(attendance.run())
+        Ok(hooks.run())
     }
 }
 
@@ -84,22 +84,22 @@ enum Due {
 }
 
 /// The hooks of one election.
-struct Attendance {
-    attendant: Attendant,
+struct ElectionHooks {
+    runner: HookRunner,
     election: Handle,
     view: watch::Receiver<Leadership>,
     alarm: Alarm,
     /// The term whose beginning was told, and whose end was not.
-    told: Option<Term>,
+    notified: Option<Term>,
     /// How that term ended, once it has.
     lost: Option<LossReason>,
     /// Nothing will change any more but by the clock.
     over: bool,
 }
 
-impl Attendance {
+impl ElectionHooks {
     async fn run(mut self) {
-        let free = Arc::clone(&self.attendant.free);
+        let free = Arc::clone(&self.runner.free);
         loop {
             if self.due().is_none() {
                 if self.over && self.leads_until().is_none() {
@@ -120,7 +120,7 @@ impl Attendance {
     fn due(&mut self) -> Option<Due> {
         let now = HostClock::boot();
         let view = self.view.borrow_and_update();
-        match self.told {
+        match self.notified {
             None => view.leading(now).map(|own| Due::Elected(own.term)),
             Some(term) => {
                 // The first reason is the right one: later the view is about later terms.
@@ -148,13 +148,13 @@ impl Attendance {
     }
 
     async fn carry_out(&mut self, due: Due) {
-        let hooks = &self.attendant.hooks;
+        let hooks = &self.runner.hooks;
         let (name, hook, term) = match due {
             Due::Elected(term) => ("on-elected", &hooks.on_elected, term),
             Due::Lost(term, _) => ("on-lost", &hooks.on_lost, term),
         };
         let hook = hook.clone();
-        (self.told, self.lost) = match due {
+        (self.notified, self.lost) = match due {
             Due::Elected(term) => (Some(term), None),
             Due::Lost(..) => (None, None),
         };
@@ -171,7 +171,7 @@ impl Attendance {
     /// Runs one to its end, which it is made to find in time.
     async fn run_hook(&mut self, hook: &CommandSpec, due: Due) -> io::Result<Ended> {
         let last = self.shutting_down();
-        let hooks = &self.attendant.hooks;
+        let hooks = &self.runner.hooks;
         let timeout = if last { hooks.timeout.min(hooks.shutdown_timeout) } else { hooks.timeout };
         let stop_at = HostClock::boot() + timeout;
         let deadlines = Deadlines { stop_at, kill_at: stop_at + HOOK_KILL_AFTER };

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::files::Files;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
-use connections::{Asking, Connections};
+use connections::{Connections, InRequest};
 use events::Events;
 
 mod access;
@@ -37,7 +37,7 @@ mod starting;
 
 pub use access::Access;
 pub use connections::MAX_CONNECTIONS;
-pub use elections::{Elections, Seat};
+pub use elections::{ElectionState, Elections};
 pub use hold::Holds;
 pub use server::bind;
 pub use starting::answer_meanwhile;
@@ -139,8 +139,8 @@ async fn no_such_method() -> Response {
 
 /// The whole body of a request.
 async fn read_body(request: Request) -> Result<Bytes, Response> {
-    let asking = request.extensions().get::<Asking>().cloned();
-    let _waiting = asking.map(Asking::waits);
+    let in_request = request.extensions().get::<InRequest>().cloned();
+    let _waiting = in_request.map(InRequest::waits);
     let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body),

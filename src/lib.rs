@@ -5,24 +5,19 @@
 //! [`election::leadership::Leadership`]; [`client`] asks the answers of another process; [`config`]
 //! and [`cli`] put them together. A lower floor never imports an upper one (`tests/layers.rs`).
 
-pub mod alarm;
-pub mod candidate;
+pub mod api;
 pub mod cli;
-pub mod client;
 pub mod command;
 pub mod config;
+pub mod driver;
 pub mod election;
-pub mod fetch;
 pub mod files;
 pub mod gate;
 pub mod health;
-pub mod hold;
 pub mod hooks;
-pub mod host;
 pub mod http;
-pub mod identity;
-pub mod logs;
+pub mod http_client;
 pub mod metrics;
 pub mod platform;
-pub mod release;
 pub mod store;
+pub mod time;

@@ -12,10 +12,10 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::election::clock::BootTime;
 use crate::election::elector::{News, Renewal};
 use crate::election::leadership::{Leadership, LossReason};
 use crate::election::lease::ElectionName;
+use crate::election::time::BootTime;
 use crate::election::timing::Timing;
 use crate::store::StoreError;
 
@@ -215,7 +215,7 @@ impl Metrics {
     /// # Errors
     ///
     /// When another metric has the same name.
-    pub fn tell_also(&self, collector: impl Collector + 'static) -> prometheus::Result<()> {
+    pub fn register(&self, collector: impl Collector + 'static) -> prometheus::Result<()> {
         self.registry.register(Box::new(collector))
     }
 

@@ -6,8 +6,10 @@
 pub mod beanstalk;
 pub mod ec2;
 pub mod ecs;
+pub mod identity;
 pub mod kubernetes;
 pub mod origin;
+pub mod release;
 
 /// A place where every instance has its own file system, which is gone at its next start.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::election::clock::Clock;
 use crate::election::lease::Namespace;
+use crate::election::time::Clock;
 use dynamodb::DynamoDbStore;
 use kubernetes::KubernetesStore;
 use namespaced::Namespaced;
@@ -31,7 +31,7 @@ mod service_clock;
 mod small_file;
 pub mod sqlite;
 
-pub use contract::{Bell, Hint, Hints, Listing, Store, StoreError};
+pub use contract::{Hint, Hints, Listing, Notifier, Store, StoreError};
 
 /// Which store, and where.
 #[derive(Clone, Debug)]

@@ -11,16 +11,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. Rooms of one floor do not import each other either.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 9] = [
     &["election"],
-    &["fetch", "files", "gate", "hold", "host"],
-    &["alarm", "client", "platform", "store"],
-    &["identity", "metrics", "release"],
-    &["candidate"],
+    &["files", "gate", "http_client", "time"],
+    &["api", "platform", "store"],
+    &["metrics"],
+    &["driver"],
     &["command", "http"],
     &["health", "hooks"],
     &["config"],
-    &["logs"],
     &["cli"],
 ];
 

@@ -2,21 +2,21 @@
 
 use tokio::task::JoinSet;
 
-use super::Failure;
+use super::CommandError;
 use super::serve::no_timer;
-use crate::alarm::Alarm;
-use crate::candidate::{self, Handle};
-use crate::election::clock::{BootTime, HostClock};
+use crate::driver::{self, Handle};
+use crate::election::time::{BootTime, HostClock};
 use crate::gate::{Gate, Rules};
 use crate::health::{self, Checks};
-use crate::hooks::{Attendant, Hooks};
+use crate::hooks::{HookRunner, Hooks};
 use crate::metrics::Metrics;
+use crate::time::alarm::Alarm;
 
 /// Begins to ask the application how it is.
 pub(super) fn watch(
     gate: Option<(Checks, Rules)>,
     metrics: &Metrics,
-) -> Result<Option<Gate>, Failure> {
+) -> Result<Option<Gate>, CommandError> {
     let Some((checks, rules)) = gate else { return Ok(None) };
     let (asking, gate) = health::watch(checks, rules, metrics).map_err(|error| no_timer(&error))?;
     tokio::spawn(asking);
@@ -24,30 +24,30 @@ pub(super) fn watch(
 }
 
 /// Has an election that was begun behind the gate obey it.
-pub(super) fn obey(gate: Option<&Gate>, election: &Handle) -> Result<(), Failure> {
+pub(super) fn obey(gate: Option<&Gate>, election: &Handle) -> Result<(), CommandError> {
     if let Some(gate) = gate {
         let alarm = Alarm::new().map_err(|error| no_timer(&error))?;
-        tokio::spawn(candidate::obey(gate.clone(), election.clone(), alarm));
+        tokio::spawn(driver::obey(gate.clone(), election.clone(), alarm));
     }
     Ok(())
 }
 
 /// The hooks of all elections.
 pub(super) struct Running {
-    attendant: Option<Attendant>,
+    runner: Option<HookRunner>,
     tasks: JoinSet<()>,
 }
 
 impl Running {
     /// Nothing runs yet.
     pub(super) fn new(hooks: Option<Hooks>) -> Self {
-        Self { attendant: hooks.map(Attendant::new), tasks: JoinSet::new() }
+        Self { runner: hooks.map(HookRunner::new), tasks: JoinSet::new() }
     }
 
     /// Runs the hooks of an election from now on.
-    pub(super) fn attend(&mut self, election: &Handle) -> Result<(), Failure> {
-        if let Some(attendant) = &self.attendant {
-            self.tasks.spawn(attendant.attend(election.clone()).map_err(|error| no_timer(&error))?);
+    pub(super) fn follow(&mut self, election: &Handle) -> Result<(), CommandError> {
+        if let Some(runner) = &self.runner {
+            self.tasks.spawn(runner.follow(election.clone()).map_err(|error| no_timer(&error))?);
         }
         Ok(())
     }

@@ -4,9 +4,9 @@
 use std::io;
 use std::time::Duration;
 
-use crate::candidate::Handle;
+use crate::driver::Handle;
 use crate::election::elector::Sign;
-use crate::host::{Generation, Host};
+use crate::time::boot::{Boot, Generation};
 
 /// Watches for as long as it is polled. Checks each `period`, and reacts at once to the kernel's
 /// events.
@@ -46,12 +46,12 @@ async fn next(generation: &mut Option<Generation>) -> io::Result<()> {
 }
 
 /// None if that cannot be determined now: `/proc` is gone, or no file can be opened.
-async fn look() -> Option<Host> {
-    tokio::task::spawn_blocking(Host::this).await.ok()?.ok()
+async fn look() -> Option<Boot> {
+    tokio::task::spawn_blocking(Boot::this).await.ok()?.ok()
 }
 
 /// A process leaves its boot and its time namespace only through a checkpoint.
-fn changed(before: Option<&Host>, after: Option<&Host>) -> Option<Sign> {
+fn changed(before: Option<&Boot>, after: Option<&Boot>) -> Option<Sign> {
     let (before, after) = before.zip(after)?;
     let proven = before.is_proven() && after.is_proven();
     (proven && before != after).then_some(Sign::OtherClock)
@@ -63,12 +63,12 @@ mod tests {
 
     #[test]
     fn a_process_that_wakes_up_on_another_clock_was_restored() {
-        let here = Host::proven("boot-1", "0.0");
-        let sign = |after: &Host| changed(Some(&here), Some(after));
-        assert_eq!(sign(&Host::proven("boot-2", "0.0")), Some(Sign::OtherClock));
-        assert_eq!(sign(&Host::proven("boot-1", "-7.5")), Some(Sign::OtherClock));
+        let here = Boot::proven("boot-1", "0.0");
+        let sign = |after: &Boot| changed(Some(&here), Some(after));
+        assert_eq!(sign(&Boot::proven("boot-2", "0.0")), Some(Sign::OtherClock));
+        assert_eq!(sign(&Boot::proven("boot-1", "-7.5")), Some(Sign::OtherClock));
         assert_eq!(sign(&here), None);
-        assert_eq!(sign(&Host::unproven("boot-2")), None, "that is no clock's name");
+        assert_eq!(sign(&Boot::unproven("boot-2")), None, "that is no clock's name");
         assert_eq!(changed(None, Some(&here)), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::{Failure, say};
+use super::{CommandError, print_problem};
 use crate::config::SidecarArgs;
 
 /// Docker reserves every other code than this one and 0.
@@ -27,7 +27,7 @@ fn path(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let paths = match &args.path {
         Some(path) => vec![path.as_str()],
@@ -36,10 +36,10 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     for path in paths {
         let why = match client.get(path).await {
             Ok(answer) if answer.status == StatusCode::OK => continue,
-            Ok(answer) => format!("{path}: {}", answer.words()),
+            Ok(answer) => format!("{path}: {}", answer.message()),
             Err(error) => error.to_string(),
         };
-        say(&why);
+        print_problem(&why);
         return Ok(UNHEALTHY);
     }
     Ok(0)

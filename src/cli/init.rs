@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, print};
+use super::{CommandError, print};
 use crate::config::StoreArgs;
-use crate::election::clock::HostClock;
+use crate::election::time::HostClock;
 use crate::store::{self, StoreUrl};
 
 /// How long a store may take: a person waits for it.
@@ -20,7 +20,7 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let config = args.store.check()?;
     let url = &config.url;
     let store = config.open(PATIENCE, Arc::new(HostClock));
@@ -34,12 +34,14 @@ pub(super) async fn within<T>(
     url: &StoreUrl,
     limit: Duration,
     call: impl Future<Output = Result<T, store::StoreError>>,
-) -> Result<T, Failure> {
+) -> Result<T, CommandError> {
     match tokio::time::timeout(limit, call).await {
-        Ok(answer) => answer.map_err(|error| Failure::Unavailable(error.to_string())),
+        Ok(answer) => answer.map_err(|error| CommandError::Unavailable(error.to_string())),
         Err(_) => {
             let after = humantime::format_duration(limit);
-            Err(Failure::Unavailable(format!("{url}: no answer from the store within {after}")))
+            Err(CommandError::Unavailable(format!(
+                "{url}: no answer from the store within {after}"
+            )))
         }
     }
 }

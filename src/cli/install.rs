@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Failure, print};
+use super::{CommandError, print};
 
 /// Everybody may run it, as everybody may run what lies in /usr/bin.
 const MODE: u32 = 0o755;
@@ -17,7 +17,7 @@ pub(super) struct Args {
     folder: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args) -> Result<u8, CommandError> {
     let target = args.folder.join("bellwether");
     install(&args.folder, &target).map_err(|error| cannot(&args.folder, &error))?;
     print(&format!("installed: {}\n", target.display()))?;
@@ -45,9 +45,9 @@ fn copy(draft: &Path) -> io::Result<()> {
     copy.sync_all()
 }
 
-fn cannot(folder: &Path, error: &io::Error) -> Failure {
+fn cannot(folder: &Path, error: &io::Error) -> CommandError {
     let shown = folder.display();
-    Failure::Unavailable(match error.kind() {
+    CommandError::Unavailable(match error.kind() {
         io::ErrorKind::NotFound => format!("{shown} does not exist: create it, or mount it here"),
         io::ErrorKind::NotADirectory => format!("{shown} is not a folder: name one"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
-use super::{EXIT_UNDECIDED, Failure, print, say};
+use super::{CommandError, EXIT_UNDECIDED, print, print_problem};
 use crate::config::SidecarArgs;
 
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let (code, words) = match client.leader(Duration::ZERO).await {
         Ok(leader) if leader.leader => (0, format!("yes: {} leads", leader.identity)),
@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     };
     match code {
         _ if args.quiet => {}
-        EXIT_UNDECIDED => say(&words),
+        EXIT_UNDECIDED => print_problem(&words),
         _ => print(&format!("{words}\n"))?,
     }
     Ok(code)

@@ -10,24 +10,24 @@ use clap::builder::BoolishValueParser;
 use tokio::sync::watch;
 
 use self::unwritten::Unwritten;
-use super::Failure;
+use super::CommandError;
 use super::init::within;
+use super::logging::ProgressLine;
 use super::run::cannot_guard;
 use super::serve::{self, Sidecar, Start};
-use super::signals::{Asked, Ending, Signals};
-use crate::candidate::Handle;
+use super::signals::{Ending, SignalRequest, Signals};
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::{OwnEnd, Supervisor};
 use crate::config::{CandidateArgs, ElectionConfig, InvalidConfig, StoreArgs};
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::driver::Handle;
 use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::leadership::Leadership;
 use crate::election::lease::{ElectionName, Term};
 use crate::election::outcome::Outcome;
-use crate::logs::ProgressLine;
+use crate::election::time::{BootTime, Clock, HostClock};
 use crate::platform;
-use crate::release;
+use crate::platform::release;
 
 mod reset;
 mod unwritten;
@@ -94,7 +94,7 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let mut signals = Signals::new()?;
     let mut timed_out = Box::pin(after(args.timeout));
     let key = tokio::select! {
@@ -152,8 +152,8 @@ async fn find_key(key: &str) -> Result<String, InvalidConfig> {
     }
 }
 
-fn not_in_time(key: &str) -> Failure {
-    Failure::Undecided(format!(
+fn not_in_time(key: &str) -> CommandError {
+    CommandError::Undecided(format!(
         "the work of key '{key}' was not done in time; see bellwether status"
     ))
 }
@@ -163,7 +163,7 @@ async fn say_what_is_decided(
     key: &str,
     config: &ElectionConfig,
     max_attempts: u32,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let patience = config.timing.call_timeout();
     let store = config.store.open(patience, Arc::new(HostClock));
     let found = within(&config.store.url, patience, store.observe(&config.election)).await?;
@@ -188,7 +188,7 @@ enum End {
     /// The outcome is final.
     Final(Box<Outcome>),
     /// A signal asked for it.
-    Asked(Ending),
+    SignalRequest(Ending),
     /// It took too long.
     TimedOut,
 }
@@ -201,7 +201,7 @@ impl Once {
         signals: &mut Signals,
         mut timed_out: Pin<&mut impl Future<Output = ()>>,
         grace: Grace,
-    ) -> Result<u8, Failure> {
+    ) -> Result<u8, CommandError> {
         let end = loop {
             tokio::select! {
                 biased;
@@ -209,13 +209,13 @@ impl Once {
                     self.finish(end.map_err(cannot_guard)?).await;
                 }
                 outcome = self.outcome() => break End::Final(outcome),
-                asked = signals.next() => match asked {
-                    Asked::End(signal) => break End::Asked(signal),
-                    Asked::PassOn(number) if supervisor.running_in().is_some() => {
+                request = signals.next() => match request {
+                    SignalRequest::End(signal) => break End::SignalRequest(signal),
+                    SignalRequest::PassOn(number) if supervisor.running_in().is_some() => {
                         supervisor.signal(number);
                     }
-                    Asked::PassOn(number) => if let Some(signal) = signals.unclaimed(number) {
-                        break End::Asked(signal);
+                    SignalRequest::PassOn(number) => if let Some(signal) = signals.unclaimed(number) {
+                        break End::SignalRequest(signal);
                     },
                 },
                 () = &mut timed_out => break End::TimedOut,
@@ -224,7 +224,7 @@ impl Once {
             }
         };
         self.waiting.end();
-        if let End::Asked(signal) = end {
+        if let End::SignalRequest(signal) = end {
             tracing::info!(signal = signal.name, "shutting down");
         }
         self.unwritten.complain();
@@ -249,7 +249,7 @@ impl Once {
         // A result that arrived while it was leaving counts.
         let decided = self.election.leadership().outcome;
         let decided = decided.filter(|outcome| outcome.is_final(self.max_attempts));
-        self.say(decided.map_or(end, End::Final))
+        self.print_problem(decided.map_or(end, End::Final))
     }
 
     /// The outcome of the key, as soon as nobody is to try any more.
@@ -299,13 +299,13 @@ impl Once {
             (None, Err(undecided)) => format!("waiting: {undecided}"),
             (None, Ok(())) => "waiting".to_owned(),
         };
-        self.waiting.say(&self.key, &what);
+        self.waiting.print_problem(&self.key, &what);
     }
 
-    fn say(self, end: End) -> Result<u8, Failure> {
+    fn print_problem(self, end: End) -> Result<u8, CommandError> {
         match end {
             End::Final(outcome) => Ok(say_final(&self.key, *outcome)),
-            End::Asked(signal) => Ok(signal.code()),
+            End::SignalRequest(signal) => Ok(signal.code()),
             End::TimedOut => Err(not_in_time(&self.key)),
         }
     }
@@ -367,7 +367,7 @@ impl Waiting {
         self.due_at = HostClock::boot() + self.period;
     }
 
-    fn say(&mut self, key: &str, what: &str) {
+    fn print_problem(&mut self, key: &str, what: &str) {
         match &self.line {
             Some(line) => line.show(format!("{key}: {what}")),
             None => {

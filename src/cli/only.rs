@@ -6,18 +6,18 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::run::cannot_guard;
-use super::signals::{Asked, Signals};
-use super::{EXIT_UNDECIDED, Failure};
-use crate::client::{Client, ClientError, Hold, HoldStream, Leader};
+use super::signals::{SignalRequest, Signals};
+use super::{CommandError, EXIT_UNDECIDED};
+use crate::api::client::{Client, ClientError, HoldResponse, HoldStream, Leader};
+use crate::api::hold::HoldLine;
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::config::SidecarArgs;
-use crate::election::clock::{BootTime, HostClock};
 use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::lease::Term;
-use crate::election::order::{Deadlines, Order};
-use crate::hold::HoldLine;
-use crate::host::Host;
+use crate::election::time::{BootTime, HostClock};
+use crate::election::work::{Deadlines, Directive};
+use crate::time::boot::Boot;
 
 /// How often to ask a sidecar that does not know yet, or is not there yet. It is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -62,23 +62,23 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let mut signals = Signals::new()?;
     let hold = tokio::select! {
         hold = decided(&client, args.wait) => hold?,
         signal = signals.end() => {
             let signal = signal.name;
-            return Err(Failure::Undecided(format!("{signal} while waiting: nothing was run")));
+            return Err(CommandError::Undecided(format!("{signal} while waiting: nothing was run")));
         }
     };
     match hold {
-        Hold::Refused(leader) => {
+        HoldResponse::Refused(leader) => {
             let Leader { election, identity, holder_identity: holder, .. } = leader;
             tracing::info!(election, identity, holder, "skipped: another instance leads");
             Ok(args.skip_code)
         }
-        Hold::Granted(stream) => {
+        HoldResponse::Granted(stream) => {
             let mut words = args.command.into_iter();
             let command = CommandSpec::new(words.next().unwrap_or_default(), words)
                 .env("BELLWETHER_SIDECAR", client.url().to_string());
@@ -88,28 +88,30 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
 }
 
 /// The sidecar's word, once it is known whether this instance leads or another one.
-async fn decided(client: &Client, wait: Duration) -> Result<Hold, Failure> {
+async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, CommandError> {
     let give_up = HostClock::boot() + wait;
     let mut told = false;
     loop {
         let left = give_up.since(HostClock::boot()).max(SHORTEST_QUESTION);
-        let Ok(asked) = tokio::time::timeout(left, client.hold()).await else {
+        let Ok(request) = tokio::time::timeout(left, client.hold()).await else {
             return Err(not_within(client, wait));
         };
-        let undecided = match asked {
-            Ok(Hold::Refused(leader)) if leader.holder_identity.is_none() => {
+        let undecided = match request {
+            Ok(HoldResponse::Refused(leader)) if leader.holder_identity.is_none() => {
                 let after = humantime::format_duration(wait);
-                Failure::Undecided(format!(
+                CommandError::Undecided(format!(
                     "not decided within {after} who leads election '{}': nothing was run. \
                      The sidecar's /ready says why",
                     leader.election
                 ))
             }
             Ok(hold) => return Ok(hold),
-            Err(error @ ClientError::Unreachable { .. }) => Failure::Unavailable(error.to_string()),
-            Err(error @ ClientError::Busy { .. }) => Failure::Undecided(error.to_string()),
+            Err(error @ ClientError::Unreachable { .. }) => {
+                CommandError::Unavailable(error.to_string())
+            }
+            Err(error @ ClientError::Busy { .. }) => CommandError::Undecided(error.to_string()),
             Err(error @ ClientError::Refused { .. }) => {
-                return Err(Failure::Unavailable(error.to_string()));
+                return Err(CommandError::Unavailable(error.to_string()));
             }
         };
         let left = give_up.since(HostClock::boot());
@@ -126,10 +128,10 @@ async fn decided(client: &Client, wait: Duration) -> Result<Hold, Failure> {
     }
 }
 
-fn not_within(client: &Client, wait: Duration) -> Failure {
+fn not_within(client: &Client, wait: Duration) -> CommandError {
     let after = humantime::format_duration(wait);
     let error = client.unreachable(format!("no answer within {after}, and nothing was run"));
-    Failure::Unavailable(error.to_string())
+    CommandError::Unavailable(error.to_string())
 }
 
 /// Runs the command for as long as the sidecar says that this instance leads.
@@ -139,7 +141,7 @@ async fn lead(
     mut stream: HoldStream,
     mut signals: Signals,
     grace: Grace,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let (line, deadlines) = first_line(client, &mut stream).await?;
     let command = command.leading(&line.election, &line.identity, line.term);
     let program = command.program().to_owned();
@@ -165,16 +167,16 @@ async fn lead(
                     held.lost_sidecar();
                 }
             },
-            asked = signals.next() => match asked {
-                Asked::End(signal) if held.patience.is_some() => {
+            request = signals.next() => match request {
+                SignalRequest::End(signal) if held.patience.is_some() => {
                     tracing::warn!(signal = signal.name, "second signal: exiting now, the guard ends the command");
                     return Ok(1);
                 }
-                Asked::End(signal) => {
+                SignalRequest::End(signal) => {
                     tracing::info!(signal = signal.name, "asked to end: stopping the command");
                     held.end_within(grace.of_work());
                 }
-                Asked::PassOn(number) => held.group.signal(number),
+                SignalRequest::PassOn(number) => held.group.signal(number),
             },
         }
     }
@@ -184,24 +186,24 @@ async fn lead(
 async fn first_line(
     client: &Client,
     stream: &mut HoldStream,
-) -> Result<(HoldLine, Deadlines), Failure> {
-    let refused = |why: &str| Failure::Unavailable(client.refused(why).to_string());
+) -> Result<(HoldLine, Deadlines), CommandError> {
+    let refused = |why: &str| CommandError::Unavailable(client.refused(why).to_string());
     let line = tokio::time::timeout(client.limit(), stream.next()).await;
     let Some(line) = line.ok().flatten() else {
         return Err(refused("it granted a hold, but did not say until when: nothing was run"));
     };
     let received = HostClock::boot();
-    let host = Host::this()
-        .map_err(|error| Failure::Unavailable(format!("cannot read the boot id: {error}")))?;
-    if !line.is_of(host.clock(), stream.asked, received) {
+    let host = Boot::this()
+        .map_err(|error| CommandError::Unavailable(format!("cannot read the boot id: {error}")))?;
+    if !line.is_of(host.clock(), stream.sent_at, received) {
         return Err(refused(
             "its clock is not this host's, so that its deadlines mean nothing here: use the \
              sidecar on the same host, without a time namespace of its own. Nothing was run",
         ));
     }
-    match line.order() {
-        Order::GoOn(deadlines) => Ok((line, deadlines)),
-        Order::End { .. } => Err(Failure::Undecided(
+    match line.directive() {
+        Directive::Continue(deadlines) => Ok((line, deadlines)),
+        Directive::End { .. } => Err(CommandError::Undecided(
             "the leadership was lost before the command was started: nothing was run".to_owned(),
         )),
     }
@@ -236,8 +238,8 @@ impl Held {
     }
 
     fn obey(&mut self, line: &HoldLine) {
-        match line.order() {
-            Order::GoOn(deadlines) if line.term == self.term && !self.lost => {
+        match line.directive() {
+            Directive::Continue(deadlines) if line.term == self.term && !self.lost => {
                 self.kill_at = deadlines.kill_at;
                 if self.patience.is_some() {
                     self.stop();
@@ -246,11 +248,11 @@ impl Held {
                 }
             }
             // A term ends only once: whatever contradicts that orders the end.
-            Order::GoOn(_) => {
+            Directive::Continue(_) => {
                 self.kill_at = HostClock::boot();
                 self.lose("the sidecar contradicts itself: stopping the command");
             }
-            Order::End { kill_at } => {
+            Directive::End { kill_at } => {
                 self.kill_at = kill_at;
                 self.lose("no longer leading: stopping the command");
             }

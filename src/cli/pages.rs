@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Failure, print};
+use super::{Cli, CommandError, print};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CompletionsArgs {
@@ -21,17 +21,17 @@ pub(super) struct ManArgs {
     folder: PathBuf,
 }
 
-pub(super) fn completions(args: &CompletionsArgs) -> Result<u8, Failure> {
+pub(super) fn completions(args: &CompletionsArgs) -> Result<u8, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "bellwether", &mut script);
     print(&String::from_utf8_lossy(&script))?;
     Ok(0)
 }
 
-pub(super) fn man(args: &ManArgs) -> Result<u8, Failure> {
+pub(super) fn man(args: &ManArgs) -> Result<u8, CommandError> {
     let shown = args.folder.display();
     clap_mangen::generate_to(Cli::command(), &args.folder).map_err(|error| {
-        Failure::Unavailable(format!("cannot write the manual pages into {shown}: {error}"))
+        CommandError::Unavailable(format!("cannot write the manual pages into {shown}: {error}"))
     })?;
     Ok(0)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::{Failure, print};
+use super::{CommandError, print};
 use crate::config::SidecarArgs;
 use crate::election::duration;
 
@@ -24,11 +24,12 @@ pub(super) struct Args {
     cooldown: Option<Duration>,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let cooldown = args.cooldown.map(|cooldown| humantime::format_duration(cooldown).to_string());
     let body = serde_json::json!({ "cooldown": cooldown }).to_string();
-    let unavailable = |error: crate::client::ClientError| Failure::Unavailable(error.to_string());
+    let unavailable =
+        |error: crate::api::client::ClientError| CommandError::Unavailable(error.to_string());
     let answer = client.post("/resign", body).await.map_err(unavailable)?;
     match answer.status {
         StatusCode::OK => {
@@ -36,7 +37,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
             print(&format!("resigned: this instance stays down for {cooldown}\n"))?;
             Ok(0)
         }
-        StatusCode::BAD_REQUEST => Err(Failure::Usage(answer.words())),
-        _ => Err(unavailable(client.refused(answer.words()))),
+        StatusCode::BAD_REQUEST => Err(CommandError::Usage(answer.message())),
+        _ => Err(unavailable(client.refused(answer.message()))),
     }
 }

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
-use super::Failure;
+use super::CommandError;
 use super::serve::{self, Listen, Sidecar, Start};
-use super::signals::{Asked, Ending, Signals};
+use super::signals::{Ending, SignalRequest, Signals};
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::Supervisor;
 use crate::config::{ElectionArgs, GateArgs, TokenArgs};
@@ -34,7 +34,7 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let config = args.election.check()?;
     let (token, gate) = (args.token.check()?, args.gate.check()?);
     let listen = args.listen.map(|address| Listen { address, token, of_hooks: 0 });
@@ -57,13 +57,13 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         tokio::select! {
             biased;
             end = supervisor.until_ended() => break end.map(|end| end.code).map_err(cannot_guard),
-            asked = signals.next() => match asked {
-                Asked::End(second) if ending.is_some() => return Ok(serve::second_signal(second)),
-                Asked::End(first) => ending = Some(begin_to_end(&sidecar, first, grace).await),
-                Asked::PassOn(number) if supervisor.running_in().is_some() => {
+            request = signals.next() => match request {
+                SignalRequest::End(second) if ending.is_some() => return Ok(serve::second_signal(second)),
+                SignalRequest::End(first) => ending = Some(begin_to_end(&sidecar, first, grace).await),
+                SignalRequest::PassOn(number) if supervisor.running_in().is_some() => {
                     supervisor.signal(number);
                 }
-                Asked::PassOn(number) => if let Some(first) = signals.unclaimed_at_terminal(number)
+                SignalRequest::PassOn(number) => if let Some(first) = signals.unclaimed_at_terminal(number)
                     && ending.is_none()
                 {
                     ending = Some(begin_to_end(&sidecar, first, grace).await);
@@ -87,6 +87,6 @@ async fn begin_to_end(sidecar: &Sidecar, signal: Ending, grace: Grace) -> Ending
     signal
 }
 
-pub(super) fn cannot_guard(error: std::io::Error) -> Failure {
-    Failure::Unavailable(format!("cannot start the command's guard: {error}"))
+pub(super) fn cannot_guard(error: std::io::Error) -> CommandError {
+    CommandError::Unavailable(format!("cannot start the command's guard: {error}"))
 }

@@ -9,21 +9,21 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::logging;
 use super::signals::{Ending, Signals};
-use super::{Failure, beside, copies};
-use crate::candidate::{self, Driver, Handle, Health, Standing};
+use super::{CommandError, beside, copies};
 use crate::config::{ElectionConfig, ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
-use crate::election::clock::{Clock, HostClock};
+use crate::driver::{self, Driver, DriverConfig, Handle, Health};
 use crate::election::grace::Grace;
 use crate::election::lease::{Candidate, ElectionName, Origin};
+use crate::election::time::{Clock, HostClock};
 use crate::files::{Files, Needs};
 use crate::gate::{Gate, Rules};
 use crate::health::Checks;
 use crate::hooks;
-use crate::http::{self, Access, App, Elections, Holds, Seat};
-use crate::identity::{self, Identity};
-use crate::logs;
+use crate::http::{self, Access, App, ElectionState, Elections, Holds};
 use crate::metrics::Metrics;
+use crate::platform::identity::{self, Identity};
 use crate::platform::{self, origin};
 use crate::store::{Store, StoreError};
 
@@ -41,7 +41,7 @@ pub(super) struct Args {
     hooks: HookArgs,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let config = args.elections.check()?;
     let token = args.token.check()?;
     let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
@@ -53,7 +53,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         Start::Ends(signal) => return Ok(ended_while_starting(signal)),
     };
     let mut hooks = beside::Running::new(hooks);
-    sidecar.elections().try_for_each(|election| hooks.attend(election))?;
+    sidecar.elections().try_for_each(|election| hooks.follow(election))?;
 
     let signal = signals.end().await;
     tracing::info!(signal = signal.name, "shutting down");
@@ -111,7 +111,7 @@ impl Sidecar {
         listen: Option<Listen>,
         gate: Option<(Checks, Rules)>,
         signals: &mut Signals,
-    ) -> Result<Start, Failure> {
+    ) -> Result<Start, CommandError> {
         let files = set_files_aside(config, listen.as_ref(), gate.is_some())?;
         let (address, token) = match listen {
             Some(Listen { address, token, .. }) => (Some(address), token),
@@ -139,11 +139,11 @@ impl Sidecar {
             drivers.spawn(driver.run());
         }
         if let Some((listener, address)) = listener {
-            let seat = |election: &Handle| Seat {
+            let state = |election: &Handle| ElectionState {
                 election: election.clone(),
                 holds: Holds::new(config.shutdown_grace),
             };
-            let elections = Elections::new(seat(&election), others.iter().map(seat).collect());
+            let elections = Elections::new(state(&election), others.iter().map(state).collect());
             let access = Access::new(address.ip(), token);
             let app = App::new(elections, candidates.metrics, access, files);
             let app = app.behind(candidates.gate);
@@ -186,7 +186,7 @@ fn set_files_aside(
     config: &ElectionConfig,
     listen: Option<&Listen>,
     gated: bool,
-) -> Result<Files, Failure> {
+) -> Result<Files, CommandError> {
     let hooks = listen.map_or(0, |listen| listen.of_hooks);
     // The timers of the election, of its events, of its gate and of its hooks.
     let timers = 1 + [listen.is_some(), gated, hooks > 0].iter().filter(|one| **one).count();
@@ -196,10 +196,10 @@ fn set_files_aside(
         of_hooks: hooks,
         clients: listen.map_or(0, |_| http::MAX_CONNECTIONS),
     };
-    Files::set_aside(needs).map_err(|error| Failure::Unavailable(error.to_string()))
+    Files::set_aside(needs).map_err(|error| CommandError::Unavailable(error.to_string()))
 }
 
-async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CommandError> {
     let listener = http::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
     let address = listener.local_addr().unwrap_or(address);
     Ok((listener, address))
@@ -222,7 +222,7 @@ impl<'a> Candidates<'a> {
     async fn prepare(
         config: &'a ElectionConfig,
         gate: Option<(Checks, Rules)>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandError> {
         let clock: Arc<dyn Clock> = Arc::new(HostClock);
         let patience = config.timing.call_timeout();
         let store = config.store.open(patience, Arc::clone(&clock));
@@ -232,8 +232,9 @@ impl<'a> Candidates<'a> {
         checked?;
         identity.announce();
         let metrics = Metrics::new(config.store.url.kind(), &config.timing, clock.now().boot)
-            .map_err(|error| Failure::Unavailable(error.to_string()))?;
-        logs::count_in(&metrics).map_err(|error| Failure::Unavailable(error.to_string()))?;
+            .map_err(|error| CommandError::Unavailable(error.to_string()))?;
+        logging::count_in(&metrics)
+            .map_err(|error| CommandError::Unavailable(error.to_string()))?;
         let gate = beside::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
         let health = Health::default();
@@ -245,7 +246,7 @@ impl<'a> Candidates<'a> {
         &self,
         election: &ElectionName,
         url: Option<String>,
-    ) -> Result<(Handle, Driver), Failure> {
+    ) -> Result<(Handle, Driver), CommandError> {
         let url = url.map(|url| format!("{url}/leader"));
         let config = self.config;
         tracing::info!(
@@ -256,7 +257,7 @@ impl<'a> Candidates<'a> {
             url,
             "standing"
         );
-        let stands = candidate::stand(Standing {
+        let stands = driver::stand(DriverConfig {
             election: election.clone(),
             candidate: self.candidate.clone(),
             origin: self.origin.clone(),
@@ -277,17 +278,17 @@ impl<'a> Candidates<'a> {
 
 /// What only a person can put right is said at once, and ends the program. A store that is not
 /// reachable now may be so later: the election begins without it, undecided.
-async fn check_store(store: &dyn Store, patience: Duration) -> Result<(), Failure> {
+async fn check_store(store: &dyn Store, patience: Duration) -> Result<(), CommandError> {
     match tokio::time::timeout(patience, store.init()).await {
         Ok(Err(error @ StoreError::Misconfigured(_))) => {
-            Err(Failure::Unavailable(error.to_string()))
+            Err(CommandError::Unavailable(error.to_string()))
         }
         Ok(Err(StoreError::Unavailable(_)) | Ok(())) | Err(_) => Ok(()),
     }
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
-    Failure::Unavailable(match error.kind() {
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> CommandError {
+    CommandError::Unavailable(match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "{address} is in use by another process: stop it, or choose another with --listen"
         ),
@@ -295,8 +296,8 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     })
 }
 
-pub(super) fn no_timer(error: &io::Error) -> Failure {
-    Failure::Unavailable(format!(
+pub(super) fn no_timer(error: &io::Error) -> CommandError {
+    CommandError::Unavailable(format!(
         "cannot create a timer: {error}; raise the open-file limit (ulimit -n, LimitNOFILE)"
     ))
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
+use super::CommandError;
 use crate::command::group;
 use crate::command::processes::{IgnoredSignals, Strays};
-use crate::election::clock::{BootTime, HostClock};
+use crate::election::time::{BootTime, HostClock};
 
 /// How long a repeated signal counts as the same request.
 ///
@@ -18,7 +18,7 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum SignalRequest {
     /// To end.
     End(Ending),
     /// A signal for the command, by its number. Without a command it may be a request to end: see
@@ -61,13 +61,14 @@ pub(super) struct Signals {
     strays: Strays,
     at_terminal: bool,
     /// The signal that requested the end, and when it first arrived.
-    asked: Option<(Ending, BootTime)>,
+    request: Option<(Ending, BootTime)>,
 }
 
 impl Signals {
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, CommandError> {
         let ignored = IgnoredSignals::now();
-        let cannot = |error| Failure::Unavailable(format!("cannot listen for signals: {error}"));
+        let cannot =
+            |error| CommandError::Unavailable(format!("cannot listen for signals: {error}"));
         let listen = |kind: SignalKind| match ignored.contain(kind.as_raw_value()) {
             true => Ok(None),
             false => signal(kind).map(Some).map_err(cannot),
@@ -84,19 +85,19 @@ impl Signals {
             child: signal(SignalKind::child()).map_err(cannot)?,
             strays: Strays::default(),
             at_terminal: std::fs::File::open("/dev/tty").is_ok(),
-            asked: None,
+            request: None,
         })
     }
 
     /// The next signal that counts. A repeated request to end within a second does not. Reaps
     /// orphans meanwhile. Safe to cancel.
-    pub(super) async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> SignalRequest {
         loop {
-            let passed_on = |kind: SignalKind| Asked::PassOn(kind.as_raw_value());
+            let passed_on = |kind: SignalKind| SignalRequest::PassOn(kind.as_raw_value());
             let look = self.strays.look_again_at();
-            let asked = tokio::select! {
-                () = came(&mut self.terminate) => Asked::End(Ending::TERMINATE),
-                () = came(&mut self.interrupt) => Asked::End(Ending::INTERRUPT),
+            let request = tokio::select! {
+                () = came(&mut self.terminate) => SignalRequest::End(Ending::TERMINATE),
+                () = came(&mut self.interrupt) => SignalRequest::End(Ending::INTERRUPT),
                 () = came(&mut self.hangup) => passed_on(SignalKind::hangup()),
                 () = came(&mut self.quit) => passed_on(SignalKind::quit()),
                 () = came(&mut self.user1) => passed_on(SignalKind::user_defined1()),
@@ -111,9 +112,9 @@ impl Signals {
                     continue;
                 }
             };
-            match asked {
-                Asked::End(ending) if self.is_repeated(ending) => {}
-                asked => return asked,
+            match request {
+                SignalRequest::End(ending) if self.is_repeated(ending) => {}
+                request => return request,
             }
         }
     }
@@ -122,8 +123,8 @@ impl Signals {
     pub(super) async fn end(&mut self) -> Ending {
         loop {
             match self.next().await {
-                Asked::End(ending) => return ending,
-                Asked::PassOn(number) => {
+                SignalRequest::End(ending) => return ending,
+                SignalRequest::PassOn(number) => {
                     if let Some(ending) = self.unclaimed(number) {
                         return ending;
                     }
@@ -136,7 +137,7 @@ impl Signals {
     /// orderly shutdown. A terminal that closes meanwhile is no such request.
     pub(super) async fn second(&mut self) -> Ending {
         loop {
-            if let Asked::End(ending) = self.next().await {
+            if let SignalRequest::End(ending) = self.next().await {
                 return ending;
             }
         }
@@ -146,7 +147,7 @@ impl Signals {
     /// SIGQUIT are: a terminal that closes, and Ctrl-\.
     pub(super) fn unclaimed(&mut self, number: i32) -> Option<Ending> {
         let ending = [Ending::HANGUP, Ending::QUIT].into_iter().find(|it| it.number == number)?;
-        self.asked.get_or_insert((ending, HostClock::boot()));
+        self.request.get_or_insert((ending, HostClock::boot()));
         Some(ending)
     }
 
@@ -161,8 +162,8 @@ impl Signals {
     /// together, in either order.
     fn is_repeated(&mut self, ending: Ending) -> bool {
         let now = HostClock::boot();
-        let Some((first, since)) = self.asked else {
-            self.asked = Some((ending, now));
+        let Some((first, since)) = self.request else {
+            self.request = Some((ending, now));
             return false;
         };
         (first == ending || first == Ending::HANGUP) && now.since(since) < SAME_REQUEST

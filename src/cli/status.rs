@@ -9,11 +9,11 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::init::{PATIENCE, within};
-use super::{Failure, Reader, print, print_more, say};
+use super::{CommandError, Reader, print, print_more, print_problem};
 use crate::config::{StoreArgs, StoreConfig};
-use crate::election::clock::HostClock;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin};
 use crate::election::outcome::Outcome;
+use crate::election::time::HostClock;
 use crate::store::{self, Listing, Store};
 
 /// How often `--watch` looks: as often as a person can read.
@@ -45,11 +45,11 @@ pub(super) struct Args {
     all_namespaces: bool,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let config = args.store.check()?;
     let url = config.url.clone();
     if url.is_missing() && !args.watch {
-        return Err(Failure::Unavailable(format!(
+        return Err(CommandError::Unavailable(format!(
             "{url} does not exist yet: `bellwether init` creates it, or the first instance that stands"
         )));
     }
@@ -62,7 +62,7 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
     if !args.watch {
         let (page, unreadable) = view.look().await?;
         print(&page)?;
-        unreadable.iter().for_each(|why| say(why));
+        unreadable.iter().for_each(|why| print_problem(why));
         return Ok(0);
     }
     let clear = if io::stdout().is_terminal() && !args.json { CLEAR } else { "" };
@@ -72,9 +72,9 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
                 if print_more(&format!("{clear}{page}"))? == Reader::HasLeft {
                     return Ok(0);
                 }
-                unreadable.iter().for_each(|why| say(why));
+                unreadable.iter().for_each(|why| print_problem(why));
             }
-            Err(failure) => say(&failure.to_string()),
+            Err(failure) => print_problem(&failure.to_string()),
         }
         tokio::time::sleep(WATCH_PERIOD).await;
     }
@@ -91,7 +91,7 @@ struct View {
 
 impl View {
     /// The records as shown, and a line for each that cannot be read.
-    async fn look(&self) -> Result<(String, Vec<String>), Failure> {
+    async fn look(&self) -> Result<(String, Vec<String>), CommandError> {
         let url = &self.config.url;
         // A command that only reads creates nothing.
         let Listing { records, unreadable } = if url.is_missing() {
@@ -111,7 +111,8 @@ impl View {
         let unreadable: Vec<_> = unreadable.iter().map(|(_, why)| why.to_string()).collect();
         let page = if self.json {
             let json = serde_json::to_string(&rows);
-            json.map(|json| json + "\n").map_err(|error| Failure::Unavailable(error.to_string()))?
+            json.map(|json| json + "\n")
+                .map_err(|error| CommandError::Unavailable(error.to_string()))?
         } else if rows.is_empty() && unreadable.is_empty() {
             let namespace = self.config.namespace.as_ref();
             let place = namespace.map_or_else(String::new, |name| format!("namespace {name} of "));
@@ -259,8 +260,8 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::election::clock::WallTime;
     use crate::election::lease::{Candidate, Version};
+    use crate::election::time::WallTime;
 
     fn observed(held: bool, remaining: Option<u64>, outcome: Option<Outcome>) -> Observed {
         let holder = Candidate { identity: "web-0".to_owned(), incarnation: "i".to_owned() };

@@ -5,11 +5,11 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use hyper::StatusCode;
 
-use super::Failure;
-use crate::client::{Client, ClientError};
+use super::CommandError;
+use crate::api::client::{Client, ClientError};
 use crate::config::SidecarArgs;
-use crate::election::clock::HostClock;
 use crate::election::duration;
+use crate::election::time::HostClock;
 
 /// How often to ask. The sidecar is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -41,7 +41,7 @@ pub(super) struct Args {
     timeout: Duration,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, Failure> {
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let give_up = HostClock::boot() + args.timeout;
     loop {
@@ -49,22 +49,22 @@ pub(super) async fn run(args: Args) -> Result<u8, Failure> {
         let asking = async {
             if args.leading { leads(&client, left).await } else { is_decided(&client).await }
         };
-        let asked = tokio::time::timeout(left.max(SHORTEST_QUESTION), asking).await;
-        let why = match asked.unwrap_or_else(|_| Ok(Some("the sidecar does not answer".to_owned())))
-        {
-            Ok(None) => return Ok(0),
-            Ok(Some(why)) => why,
-            Err(error @ (ClientError::Unreachable { .. } | ClientError::Busy { .. })) => {
-                error.to_string()
-            }
-            Err(error @ ClientError::Refused { .. }) => {
-                return Err(Failure::Unavailable(error.to_string()));
-            }
-        };
+        let request = tokio::time::timeout(left.max(SHORTEST_QUESTION), asking).await;
+        let why =
+            match request.unwrap_or_else(|_| Ok(Some("the sidecar does not answer".to_owned()))) {
+                Ok(None) => return Ok(0),
+                Ok(Some(why)) => why,
+                Err(error @ (ClientError::Unreachable { .. } | ClientError::Busy { .. })) => {
+                    error.to_string()
+                }
+                Err(error @ ClientError::Refused { .. }) => {
+                    return Err(CommandError::Unavailable(error.to_string()));
+                }
+            };
         let left = give_up.since(HostClock::boot());
         if left.is_zero() {
             let after = humantime::format_duration(args.timeout);
-            return Err(Failure::Undecided(format!("not within {after}: {why}")));
+            return Err(CommandError::Undecided(format!("not within {after}: {why}")));
         }
         tokio::time::sleep(ASK_AGAIN.min(left)).await;
     }
@@ -84,7 +84,9 @@ async fn is_decided(client: &Client) -> Result<Option<String>, ClientError> {
     let answer = client.get("/ready").await?;
     match answer.status {
         StatusCode::OK => Ok(None),
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Ok(Some(answer.words())),
-        _ => Err(client.refused(answer.words())),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            Ok(Some(answer.message()))
+        }
+        _ => Err(client.refused(answer.message())),
     }
 }

@@ -15,10 +15,10 @@ use super::channel::{Channel, Received};
 use super::message::{Report, Request};
 use super::plan::{self, Deadlines, Exit, Plan};
 use super::{guard, processes};
-use crate::alarm::{Alarm, Timer};
-use crate::election::clock::{BootTime, HostClock};
 use crate::election::lease::Term;
-use crate::host::Host;
+use crate::election::time::{BootTime, HostClock};
+use crate::time::alarm::{Alarm, Timer};
+use crate::time::boot::Boot;
 
 /// The variable that marks a command's processes as those of one guard.
 pub const MARK: &str = "BELLWETHER_GUARD";
@@ -201,7 +201,7 @@ pub struct Group {
     /// When the guard was started: any process that it left was started later.
     since: Option<u64>,
     plan: Plan,
-    watch: Watch,
+    watch: GuardWatch,
     /// The command's process group, between its start and its end.
     group: Option<Pid>,
     /// How the command itself ended.
@@ -210,7 +210,7 @@ pub struct Group {
 
 /// How main stands to the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Watch {
+enum GuardWatch {
     /// It does its work, or its time has not come.
     Trusting,
     /// It was late and had a push: it has until then.
@@ -232,7 +232,7 @@ impl Group {
     /// When the guard cannot be started. Whether the command can be, [`Self::ended`] tells.
     pub fn start(spec: &CommandSpec, deadlines: Deadlines) -> io::Result<Self> {
         // The guard receives times of this process's clock.
-        Host::check_children()?;
+        Boot::check_children()?;
         let alarm = Alarm::new()?;
         let (channel, theirs) = Channel::pair()?;
         let mark = uuid::Uuid::new_v4().simple().to_string();
@@ -264,7 +264,7 @@ impl Group {
             alarm,
             mark: format!("{MARK}={mark}").into(),
             plan: Plan::new(deadlines),
-            watch: Watch::Trusting,
+            watch: GuardWatch::Trusting,
             group: None,
             exited: None,
         })
@@ -279,7 +279,7 @@ impl Group {
     /// was asked to end.
     pub fn extend(&mut self, to: Deadlines) {
         self.plan.extend(to);
-        self.tell(Request::Extend(to));
+        self.send(Request::Extend(to));
     }
 
     /// Has the guard keep `fd` open for as long as anything of the command is left, also when this
@@ -295,14 +295,14 @@ impl Group {
     /// Passes a signal on to the command's process group, by its number. Real-time signals are not
     /// passed on. To end the command, use [`Self::stop`].
     pub fn signal(&mut self, number: i32) {
-        self.tell(Request::Signal(number));
+        self.send(Request::Signal(number));
     }
 
     /// Asks the command to end, and kills what is left of it at `kill_at`, which has to be a time
     /// that the lease allows. May be said again with a later time when the lease was renewed.
     pub fn stop(&mut self, kill_at: BootTime) {
         self.plan.stop(HostClock::boot(), kill_at);
-        self.tell(Request::Stop { kill_at });
+        self.send(Request::Stop { kill_at });
     }
 
     /// Kills the command now.
@@ -312,7 +312,7 @@ impl Group {
 
     /// A guard that does not take a message in is gone or stuck. Then the work ends by the deadlines
     /// it knows, or by main's own look at them in [`Self::ended`]: early, if at all wrong.
-    fn tell(&self, request: Request) {
+    fn send(&self, request: Request) {
         if let Err(error) = self.channel.send(&request.encode(), None) {
             tracing::debug!(%error, ?request, "the guard does not listen");
         }
@@ -326,16 +326,16 @@ impl Group {
     pub async fn ended(&mut self) -> Ended {
         loop {
             match self.watch {
-                Watch::Trusting => {
+                GuardWatch::Trusting => {
                     let overdue = self.plan.deadlines().overdue_at();
                     self.listen(overdue).await;
                 }
-                Watch::Pushed { until } => self.listen(until).await,
-                Watch::Sweeping { next, quiet } => {
+                GuardWatch::Pushed { until } => self.listen(until).await,
+                GuardWatch::Sweeping { next, quiet } => {
                     self.alarm.until(next).await;
                     self.sweep(quiet);
                 }
-                Watch::Done(ended) => {
+                GuardWatch::Done(ended) => {
                     self.reap_guard().await;
                     return ended;
                 }
@@ -364,10 +364,12 @@ impl Group {
                 "the command is stopped by a signal, and does nothing until it is continued"
             ),
             Some(Report::Continued) => tracing::info!("the command goes on after it was stopped"),
-            Some(Report::NotStarted(errno)) => self.watch = Watch::Done(Ended::NotStarted(errno)),
-            Some(Report::TooLate) => self.watch = Watch::Done(Ended::TooLate),
+            Some(Report::NotStarted(errno)) => {
+                self.watch = GuardWatch::Done(Ended::NotStarted(errno))
+            }
+            Some(Report::TooLate) => self.watch = GuardWatch::Done(Ended::TooLate),
             Some(Report::Gone) => {
-                self.watch = Watch::Done(self.exited.unwrap_or(Ended::GuardLost));
+                self.watch = GuardWatch::Done(self.exited.unwrap_or(Ended::GuardLost));
             }
             None => self.guard_is_lost(),
         }
@@ -377,10 +379,10 @@ impl Group {
     /// it was only stopped. If it is stopped even so, it is treated as lost; if it is not, something
     /// cannot be killed, and then nobody may say that it is gone.
     fn guard_is_late(&mut self) {
-        if self.watch != Watch::Trusting && processes::is_stopped(self.guard.0) {
+        if self.watch != GuardWatch::Trusting && processes::is_stopped(self.guard.0) {
             return self.guard_is_lost();
         }
-        if self.watch == Watch::Trusting {
+        if self.watch == GuardWatch::Trusting {
             tracing::warn!(
                 guard = self.guard.0.as_raw_pid(),
                 "the guard is late: killing the command"
@@ -388,7 +390,7 @@ impl Group {
         }
         self.kill_group();
         self.push_guard();
-        self.watch = Watch::Pushed { until: HostClock::boot() + LAST_CHANCE };
+        self.watch = GuardWatch::Pushed { until: HostClock::boot() + LAST_CHANCE };
     }
 
     fn guard_is_lost(&mut self) {
@@ -398,7 +400,7 @@ impl Group {
         );
         let _ = self.child.start_kill();
         self.kill_group();
-        self.watch = Watch::Sweeping { next: HostClock::boot(), quiet: 0 };
+        self.watch = GuardWatch::Sweeping { next: HostClock::boot(), quiet: 0 };
     }
 
     /// Kills the processes that the guard left: those that carry the mark, also in another group;
@@ -411,9 +413,9 @@ impl Group {
             processes::kill_marked(&self.mark) + processes::kill_strays(guards, self.since);
         let quiet = if dead && killed == 0 { quiet + 1 } else { 0 };
         self.watch = if quiet < QUIET_ROUNDS {
-            Watch::Sweeping { next: HostClock::boot() + SWEEP_PERIOD, quiet }
+            GuardWatch::Sweeping { next: HostClock::boot() + SWEEP_PERIOD, quiet }
         } else {
-            Watch::Done(self.exited.unwrap_or(Ended::GuardLost))
+            GuardWatch::Done(self.exited.unwrap_or(Ended::GuardLost))
         };
     }
 

@@ -22,8 +22,8 @@ use super::message::{Report, Request};
 use super::plan::{Action, Deadlines, Exit, LEFTOVER_GRACE, ORPHAN_GRACE, Plan};
 use super::processes::{self, IgnoredSignals, Reaped};
 use super::start::Starting;
-use crate::alarm::{Alarm, Timer};
-use crate::election::clock::{BootTime, HostClock};
+use crate::election::time::{BootTime, HostClock};
+use crate::time::alarm::{Alarm, Timer};
 
 /// The first argument by which the program knows that it is to be the guard. Hidden from people.
 pub const SUBCOMMAND: &str = "guard";
@@ -183,7 +183,7 @@ impl Guard {
     async fn until_gone(mut self) {
         loop {
             // All that main has said counts before the clock does: see `Plan::extend`.
-            self.hear();
+            self.receive();
             if self.reap_all() {
                 return report(&self.channel, Report::Gone);
             }
@@ -196,7 +196,7 @@ impl Guard {
         }
     }
 
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         while self.connected {
             match self.channel.try_recv() {
                 Ok(received) => self.obey(received),

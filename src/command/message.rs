@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Deadlines, Exit};
-use crate::election::clock::BootTime;
+use crate::election::time::BootTime;
 
 /// No message is longer.
 pub(super) const MAX_LEN: usize = 128;
@@ -96,7 +96,7 @@ mod nanos {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use crate::election::clock::BootTime;
+    use crate::election::time::BootTime;
 
     pub(super) fn serialize<S: Serializer>(at: &BootTime, to: S) -> Result<S::Ok, S::Error> {
         // 584 years: a longer time only means "never".

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::election::clock::BootTime;
 use crate::election::leadership::Tenure;
-pub use crate::election::order::Deadlines;
+use crate::election::time::BootTime;
+pub use crate::election::work::Deadlines;
 
 /// How long a command may take to end after main was killed, if the lease allows that much.
 ///
@@ -152,7 +152,7 @@ pub fn not_started_code(error: &std::io::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::election::clock::WallTime;
+    use crate::election::time::WallTime;
     use std::io;
 
     fn at(ms: u64) -> BootTime {

@@ -11,7 +11,7 @@ use rustix::process::{
 };
 
 use super::plan::Exit;
-use crate::election::clock::BootTime;
+use crate::election::time::BootTime;
 
 /// How long an ended child is left for another part of this process that may wait for it, such as
 /// the client that started a `credential_process`: that does so within milliseconds of the same

@@ -7,11 +7,11 @@ use tokio::sync::watch;
 
 use super::group::{CommandSpec, Ended, Group};
 use super::tail::Tail;
-use crate::candidate::{Handle, Work};
-use crate::election::clock::{BootTime, Clock, HostClock, WallTime};
+use crate::driver::{Handle, Work};
 use crate::election::leadership::Leadership;
 use crate::election::lease::Term;
-use crate::election::order::{Charge, Deadlines, Order};
+use crate::election::time::{BootTime, Clock, HostClock, WallTime};
+use crate::election::work::{Deadlines, Directive, SupervisedWork};
 
 /// After a guard was killed: whoever did that may do it again.
 const GUARD_LOST_PAUSE: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub struct OwnEnd {
 
 struct Running {
     group: Group,
-    charge: Charge,
+    supervised: SupervisedWork,
     started: WallTime,
     stderr: Option<Tail>,
     /// Keeps the record from being vacated under the command.
@@ -69,7 +69,7 @@ impl Supervisor {
 
     /// The term that the command runs in, if it runs.
     pub fn running_in(&self) -> Option<Term> {
-        self.running.as_ref().map(|running| running.charge.tenure().term)
+        self.running.as_ref().map(|running| running.supervised.tenure().term)
     }
 
     /// Passes a signal on to the command, if it runs.
@@ -94,7 +94,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 ended = running.group.ended() => {
-                    let term = running.charge.tenure().term;
+                    let term = running.supervised.tenure().term;
                     let started = running.started;
                     if let Some(code) = own_end(ended) {
                         let stderr = match &mut running.stderr {
@@ -144,7 +144,7 @@ impl Supervisor {
         if self.view.wait_for(|view| own(view).is_some()).await.is_err() {
             return std::future::pending().await;
         }
-        // First announce the work, then look once more: in this order the record cannot be vacated
+        // First announce the work, then look once more: in this directive the record cannot be vacated
         // between the look and the start.
         let work = self.election.begin_work();
         let view = self.view.borrow_and_update().clone();
@@ -159,17 +159,17 @@ impl Supervisor {
         }
         let group = Group::start(&command, Deadlines::of(&tenure))?;
         tracing::info!(term = tenure.term, "leading: the command is started");
-        let (started, charge) = (HostClock.now().wall, Charge::new(tenure, self.grace));
-        self.running = Some(Running { group, charge, started, stderr, work });
+        let (started, supervised) = (HostClock.now().wall, SupervisedWork::new(tenure, self.grace));
+        self.running = Some(Running { group, supervised, started, stderr, work });
         Ok(())
     }
 }
 
 impl Running {
     fn obey(&mut self, view: &Leadership, now: BootTime) {
-        match self.charge.order(view, now) {
-            Order::GoOn(deadlines) => self.group.extend(deadlines),
-            Order::End { kill_at } => self.group.stop(kill_at),
+        match self.supervised.directive(view, now) {
+            Directive::Continue(deadlines) => self.group.extend(deadlines),
+            Directive::End { kill_at } => self.group.stop(kill_at),
         }
     }
 }

@@ -8,9 +8,9 @@ use super::InvalidConfig;
 use crate::command::InvalidCommand;
 use crate::command::group::CommandSpec;
 use crate::election::duration;
-use crate::fetch::InvalidUrl;
 use crate::gate::Rules;
 use crate::health::{Checks, CommandCheck, ContainerCheck};
+use crate::http_client::InvalidUrl;
 use crate::platform;
 use crate::platform::ecs::{self, Metadata};
 

@@ -37,7 +37,7 @@
 
 use std::time::Duration;
 
-use super::clock::BootTime;
+use super::time::BootTime;
 use super::timing::Timing;
 
 /// The rate by which two good clocks differ at most: chrony slews by up to 8.3 %, NTP by 0.05 %.

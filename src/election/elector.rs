@@ -20,12 +20,12 @@
 
 use std::time::Duration;
 
-use super::clock::{BootTime, Now, WallTime};
 use super::continuity::{Continuity, ServiceTime};
 pub use super::leadership::LossReason;
 use super::leadership::{Leadership, Loss, StandingDown, Tenure};
 use super::lease::{Candidate, LeaseRecord, Observed, Origin, Term, Version};
 use super::outcome::Outcome;
+use super::time::{BootTime, Now, WallTime};
 use super::timing::Timing;
 use super::watch::Watch;
 pub use copied::Sign;
@@ -412,7 +412,7 @@ impl Elector {
         self.lapse(now.boot);
         self.take_in(now.boot, event);
         self.lapse(now.boot);
-        self.step_down_if_asked(now.boot);
+        self.step_down_if_requested(now.boot);
         let action = self.next_action(now);
         if self.first_decided.is_none() && self.leadership().decided(now.boot).is_ok() {
             self.first_decided = Some(now.boot);
@@ -532,7 +532,7 @@ impl Elector {
     /// Spares the look that a hint asks for otherwise: the lease can be claimed from there.
     fn take_in_vacated(&mut self, now: BootTime, term: Term, version: Version) {
         let idle = self.held.is_none() && self.in_flight.is_none() && !self.unsure;
-        if !idle || !self.watch.heard_vacated(term, version, now) {
+        if !idle || !self.watch.vacated(term, version, now) {
             self.hinted = true;
             return;
         }
@@ -731,7 +731,7 @@ impl Elector {
     }
 
     /// Safety rule 7, first half: the answer turns to "no" in the very step that hears of it.
-    fn step_down_if_asked(&mut self, now: BootTime) {
+    fn step_down_if_requested(&mut self, now: BootTime) {
         let draining = self.held.is_some_and(|held| held.draining);
         if !draining && self.resigned.is_some_and(|resigned| now >= resigned.until) {
             self.resigned = None;

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::clock::{BootTime, WallTime};
 use super::lease::{Candidate, Term};
 use super::outcome::Outcome;
+use super::time::{BootTime, WallTime};
 use super::timing::Timing;
 
 /// The state of an election as one candidate sees it.

@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::clock::WallTime;
 use super::outcome::Outcome;
 use super::text;
+use super::time::WallTime;
 
 /// The longest lease duration that a record may carry.
 ///

@@ -16,8 +16,8 @@
 
 use std::time::Duration;
 
-use super::clock::BootTime;
 use super::lease::MAX_LEASE_DURATION;
+use super::time::BootTime;
 
 /// The shortest retry period. Below it a candidate would load its store for no gain: scheduling
 /// on a busy host and one commit already take a few milliseconds.

@@ -19,8 +19,8 @@
 
 use std::time::Duration;
 
-use super::clock::BootTime;
 use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
+use super::time::BootTime;
 use super::timing::longest_belief;
 
 /// How far the term jumps over those that a fail-over of the store may have lost.
@@ -141,7 +141,7 @@ impl Watch {
     /// old the news is, because a term is held only once.
     ///
     /// Wrong news cost a refused swap: it is the swap that decides.
-    pub fn heard_vacated(&mut self, term: Term, version: Version, received: BootTime) -> bool {
+    pub fn vacated(&mut self, term: Term, version: Version, received: BootTime) -> bool {
         let ends = |o: &&Observed| o.record.holder.is_some() && o.record.term == term;
         let lost_writes = |o: &&Observed| o.outlived || term < self.highest_term;
         let Some(seen) = self.observed().filter(ends).filter(|o| !lost_writes(o)) else {
@@ -200,7 +200,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::election::clock::WallTime;
+    use crate::election::time::WallTime;
 
     const LEASE: Duration = Duration::from_secs(15);
 
@@ -388,7 +388,7 @@ mod tests {
     }
 
     fn hear(watch: &mut Watch, term: Term) -> bool {
-        watch.heard_vacated(term, Version::new("freed"), at(3))
+        watch.vacated(term, Version::new("freed"), at(3))
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Unwell;
+use super::CheckFailure;
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::command::tail::Tail;
-use crate::election::clock::HostClock;
-use crate::election::order::Deadlines;
+use crate::election::time::HostClock;
+use crate::election::work::Deadlines;
 
 /// How long what was asked to end has until it is killed: a shell needs a few milliseconds to heed
 /// SIGTERM, and the next check waits for it.
@@ -27,9 +27,9 @@ impl CommandCheck {
 
     /// Runs it under guard: nothing of it is left when this returns. It gets SIGTERM at the deadline
     /// and, soon after, SIGKILL.
-    pub(super) async fn ask(&self, within: Duration) -> Result<(), Unwell> {
+    pub(super) async fn check(&self, within: Duration) -> Result<(), CheckFailure> {
         let cannot = |error: std::io::Error| {
-            Unwell::new(format!("the gate's command: cannot start its guard: {error}"))
+            CheckFailure::new(format!("the gate's command: cannot start its guard: {error}"))
         };
         let (pipe, mut tail) = Tail::kept_only().map_err(cannot)?;
         let stop_at = HostClock::boot() + within;
@@ -49,7 +49,7 @@ impl CommandCheck {
             },
         };
         let wrote = tail.text().await.and_then(|text| last_words(&text));
-        Err(Unwell { why: format!("the gate's command: {said}"), wrote })
+        Err(CheckFailure { why: format!("the gate's command: {said}"), wrote })
     }
 }
 

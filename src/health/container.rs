@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Unwell;
+use super::CheckFailure;
 use crate::platform::ecs::Metadata;
 
 /// See the module.
@@ -21,7 +21,7 @@ impl ContainerCheck {
         Self { name, metadata }
     }
 
-    pub(super) async fn ask(&self, within: Duration) -> Result<(), Unwell> {
+    pub(super) async fn check(&self, within: Duration) -> Result<(), CheckFailure> {
         let task = match tokio::time::timeout(within, self.metadata.task()).await {
             Ok(task) => task.map_err(|why| format!("ECS task metadata: {why}")),
             Err(_) => {
@@ -29,6 +29,6 @@ impl ContainerCheck {
                 Err(format!("ECS task metadata: no answer within {within}"))
             }
         };
-        task.and_then(|task| task.is_well(&self.name)).map_err(Unwell::new)
+        task.and_then(|task| task.is_well(&self.name)).map_err(CheckFailure::new)
     }
 }

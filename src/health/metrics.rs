@@ -4,7 +4,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
-use crate::election::clock::HostClock;
+use crate::election::time::HostClock;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 
@@ -27,12 +27,12 @@ impl Failures {
             &["probe"],
         )?;
         checks.for_each(|check| failures.with_label_values(&[check]).inc_by(0));
-        metrics.tell_also(failures.clone())?;
+        metrics.register(failures.clone())?;
         let shown = IntGauge::new(
             "bellwether_gate_open",
             "Whether the application's health allows this instance to stand (1) or not (0).",
         )?;
-        metrics.tell_also(Open { gate, shown })?;
+        metrics.register(Open { gate, shown })?;
         Ok(Self(failures))
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hyper::Method;
 
-use super::Unwell;
-use crate::fetch::{self, HttpUrl, InvalidUrl};
+use super::CheckFailure;
+use crate::http_client::{self, HttpUrl, InvalidUrl};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -23,11 +23,11 @@ impl FromStr for UrlCheck {
 impl UrlCheck {
     /// Asks on a connection of its own, as whoever uses the application would have to. The head of
     /// the answer decides.
-    pub(super) async fn ask(&self, within: Duration) -> Result<(), Unwell> {
+    pub(super) async fn check(&self, within: Duration) -> Result<(), CheckFailure> {
         let Self(url) = self;
-        let question = fetch::question(Method::GET, url.target());
-        let asked = fetch::ask(url, question, String::new());
-        let said = match tokio::time::timeout(within, asked).await {
+        let request = http_client::request(Method::GET, url.target());
+        let response = http_client::send(url, request, String::new());
+        let said = match tokio::time::timeout(within, response).await {
             Err(_) => format!("no answer within {}", humantime::format_duration(within)),
             Ok(Err(why)) => why,
             Ok(Ok(reply)) => match reply.response.status() {
@@ -38,6 +38,6 @@ impl UrlCheck {
                 status => format!("status {status}"),
             },
         };
-        Err(Unwell::new(format!("{url}: {said}")))
+        Err(CheckFailure::new(format!("{url}: {said}")))
     }
 }

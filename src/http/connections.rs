@@ -149,14 +149,14 @@ impl Connection {
     }
 
     /// For the reader of a request's body.
-    pub(super) fn asking(&self) -> Asking {
-        Asking(Arc::clone(&self.0))
+    pub(super) fn in_request(&self) -> InRequest {
+        InRequest(Arc::clone(&self.0))
     }
 
     /// From the head of a request to the end of its answer, a connection is busy.
-    pub(super) fn answering(&self) -> Answering {
+    pub(super) fn in_response(&self) -> InResponse {
         self.0.is_busy();
-        Answering(Arc::clone(&self.0))
+        InResponse(Arc::clone(&self.0))
     }
 }
 
@@ -171,9 +171,9 @@ impl Drop for Connection {
 
 /// A request on a connection.
 #[derive(Clone)]
-pub(super) struct Asking(Arc<Place>);
+pub(super) struct InRequest(Arc<Place>);
 
-impl Asking {
+impl InRequest {
     /// The connection waits for its client, and counts as quiet until this is dropped. A client
     /// that sends its announced body slowly is disconnected like one that sends its head slowly.
     pub(super) fn waits(self) -> Waiting {
@@ -192,21 +192,21 @@ impl Drop for Waiting {
 }
 
 /// An answer under way on a connection.
-pub(super) struct Answering(Arc<Place>);
+pub(super) struct InResponse(Arc<Place>);
 
-impl Drop for Answering {
+impl Drop for InResponse {
     fn drop(&mut self) {
         self.0.is_quiet();
     }
 }
 
 /// The body of an answer, which keeps its connection busy until it is sent or given up.
-pub(super) struct Answer {
+pub(super) struct ResponseBody {
     pub(super) body: Body,
-    pub(super) _answering: Answering,
+    pub(super) _in_response: InResponse,
 }
 
-impl hyper::body::Body for Answer {
+impl hyper::body::Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -242,7 +242,7 @@ mod tests {
     async fn the_longest_quiet_makes_room() {
         let all = Connections::limited_to(3);
         let [a, b, c] = [(); 3].map(|()| all.enter().unwrap());
-        drop(a.answering());
+        drop(a.in_response());
         let d = all.enter().unwrap();
         assert!(is_put_out(&b).await, "a has been busy since");
         for other in [&a, &c, &d] {
@@ -256,7 +256,7 @@ mod tests {
     async fn whoever_is_being_answered_stays() {
         let all = Connections::limited_to(2);
         let [a, b] = [(); 2].map(|()| all.enter().unwrap());
-        let answers = [a.answering(), b.answering()];
+        let answers = [a.in_response(), b.in_response()];
         assert!(all.enter().is_none(), "both are busy");
         drop(answers);
         assert!(all.enter().is_some());
@@ -267,8 +267,8 @@ mod tests {
     async fn whoever_is_slow_to_send_a_body_makes_room() {
         let all = Connections::limited_to(2);
         let [slow, busy] = [(); 2].map(|()| all.enter().unwrap());
-        let _answers = [slow.answering(), busy.answering()];
-        let waiting = slow.asking().waits();
+        let _answers = [slow.in_response(), busy.in_response()];
+        let waiting = slow.in_request().waits();
         assert!(all.enter().is_some());
         assert!(is_put_out(&slow).await);
         drop(waiting);
@@ -279,9 +279,9 @@ mod tests {
     async fn an_answer_that_outlives_its_connection_leaves_nothing_behind() {
         let all = Connections::limited_to(2);
         let connection = all.enter().unwrap();
-        let answering = connection.answering();
+        let in_response = connection.in_response();
         drop(connection);
-        drop(answering);
+        drop(in_response);
         assert_eq!(all.count().0, 0);
         assert!(!all.put_one_out());
     }

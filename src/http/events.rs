@@ -27,12 +27,12 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::query::Asked;
-use super::{App, Elections, Seat, busy, leader, problem};
-use crate::alarm::{Alarm, Timer};
-use crate::election::clock::{BootTime, Clock, HostClock};
+use super::query::FromQuery;
+use super::{App, ElectionState, Elections, busy, leader, problem};
 use crate::election::leadership::Leadership;
 use crate::election::lease::{ElectionName, Term};
+use crate::election::time::{BootTime, Clock, HostClock};
+use crate::time::alarm::{Alarm, Timer};
 
 /// Changes remembered of one election: at the default lease of 15 s an hour of nothing but crashes.
 const REMEMBERED: usize = 256;
@@ -107,7 +107,7 @@ struct Message<'a> {
     #[serde(flatten)]
     name: Name<'a>,
     #[serde(flatten)]
-    answer: leader::Answer<'a>,
+    answer: leader::LeaderBody<'a>,
 }
 
 impl Events {
@@ -124,15 +124,15 @@ impl Events {
     }
 
     /// Notes what is true of an election at `now`, if that is a change.
-    fn note(&self, app: &App, seat: &Seat, view: &Leadership, now: BootTime) {
-        let (election, state) = (seat.election.election(), Seen::at(view, now));
+    fn note(&self, app: &App, election_state: &ElectionState, view: &Leadership, now: BootTime) {
+        let (election, state) = (election_state.election.election(), Seen::at(view, now));
         let mut past = self.past();
         let known = past.elections.get(election).and_then(VecDeque::back);
         if known.is_some_and(|change| change.state == state) {
             return;
         }
         let noted = HostClock.now().wall.to_string();
-        let Some(text) = message(app, seat, view, now, &noted) else { return };
+        let Some(text) = message(app, election_state, view, now, &noted) else { return };
         past.last += 1;
         let (number, room) = (past.last, past.room);
         let changes = past.elections.entry(election.clone()).or_default();
@@ -145,18 +145,22 @@ impl Events {
     }
 
     /// What was noted last of an election, with what is true of it now.
-    fn present(&self, app: &App, seat: &Seat) -> Option<(u64, Say)> {
-        let (view, now) = (seat.election.leadership(), seat.election.now());
-        self.note(app, seat, &view, now);
+    fn present(&self, app: &App, election_state: &ElectionState) -> Option<(u64, Notification)> {
+        let (view, now) = (election_state.election.leadership(), election_state.election.now());
+        self.note(app, election_state, &view, now);
         let past = self.past();
-        let change = past.elections.get(seat.election.election())?.back()?;
-        let text = message(app, seat, &view, now, &change.noted)?;
-        let say = Say { text, name: change.state.name().to_owned(), noted: change.noted.clone() };
-        Some((change.number, say))
+        let change = past.elections.get(election_state.election.election())?.back()?;
+        let text = message(app, election_state, &view, now, &change.noted)?;
+        let notification = Notification {
+            text,
+            name: change.state.name().to_owned(),
+            noted: change.noted.clone(),
+        };
+        Some((change.number, notification))
     }
 
     /// The first change after `number`, of one election or of all.
-    fn after(&self, election: Option<&ElectionName>, number: u64) -> Option<(u64, Say)> {
+    fn after(&self, election: Option<&ElectionName>, number: u64) -> Option<(u64, Notification)> {
         let past = self.past();
         let next = |changes: &'_ VecDeque<Change>| {
             changes.partition_point(|change| change.number <= number)
@@ -173,8 +177,9 @@ impl Events {
             }
         }?;
         let name = change.state.name().to_owned();
-        let say = Say { text: change.text.to_string(), name, noted: change.noted.clone() };
-        Some((change.number, say))
+        let notification =
+            Notification { text: change.text.to_string(), name, noted: change.noted.clone() };
+        Some((change.number, notification))
     }
 
     /// The number that an id means, if it is of this process.
@@ -195,12 +200,12 @@ impl Events {
 
 fn message(
     app: &App,
-    seat: &Seat,
+    election_state: &ElectionState,
     view: &Leadership,
     now: BootTime,
     noted: &str,
 ) -> Option<String> {
-    let answer = leader::body(app, seat, view, now);
+    let answer = leader::body(app, election_state, view, now);
     let name = Name { name: answer.holder().unwrap_or_default(), last_update: noted };
     serde_json::to_string(&Message { name, answer }).ok()
 }
@@ -211,21 +216,21 @@ fn message(
 ///
 /// When the system has no timer to spare.
 pub(super) fn record(app: &App) -> io::Result<()> {
-    for seat in app.elections.iter() {
-        let (app, seat, alarm) = (app.clone(), seat.clone(), Alarm::new()?);
-        tokio::spawn(watch_over(app, seat, alarm));
+    for election_state in app.elections.iter() {
+        let (app, election_state, alarm) = (app.clone(), election_state.clone(), Alarm::new()?);
+        tokio::spawn(watch_over(app, election_state, alarm));
     }
     Ok(())
 }
 
-async fn watch_over(app: App, seat: Seat, mut alarm: Alarm) {
-    let mut views = seat.election.watch();
+async fn watch_over(app: App, election_state: ElectionState, mut alarm: Alarm) {
+    let mut views = election_state.election.watch();
     let mut is_over = false;
     loop {
-        let now = seat.election.now();
+        let now = election_state.election.now();
         let decays_at = {
             let view = views.borrow_and_update();
-            app.events.note(&app, &seat, &view, now);
+            app.events.note(&app, &election_state, &view, now);
             view.decays_at(now)
         };
         let decay = async {
@@ -245,7 +250,7 @@ async fn watch_over(app: App, seat: Seat, mut alarm: Alarm) {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Question {
+pub(super) struct EventsQuery {
     since: Option<String>,
     elections: Option<String>,
 }
@@ -253,10 +258,10 @@ pub(super) struct Question {
 /// The changes of the election that is meant without a name, or of all.
 pub(super) async fn events(
     State(app): State<App>,
-    Asked(question): Asked<Question>,
+    FromQuery(query): FromQuery<EventsQuery>,
     headers: HeaderMap,
 ) -> Response {
-    let which = match question.elections.as_deref() {
+    let which = match query.elections.as_deref() {
         None => Some(app.elections.first().clone()),
         Some("all") => None,
         Some(_) => {
@@ -264,27 +269,31 @@ pub(super) async fn events(
             return problem(StatusCode::BAD_REQUEST, words);
         }
     };
-    stream(app, which, Form::Whole, question.since.as_deref(), &headers)
+    stream(app, which, Form::Whole, query.since.as_deref(), &headers)
 }
 
 /// The changes of one election.
 pub(super) async fn events_of(
     State(app): State<App>,
-    seat: Seat,
-    Asked(question): Asked<Question>,
+    election_state: ElectionState,
+    FromQuery(query): FromQuery<EventsQuery>,
     headers: HeaderMap,
 ) -> Response {
-    stream(app, Some(seat), Form::Whole, question.since.as_deref(), &headers)
+    stream(app, Some(election_state), Form::Whole, query.since.as_deref(), &headers)
 }
 
 /// The changes as the sidecars that came before tell them, for their clients.
-pub(super) async fn names(State(app): State<App>, seat: Seat, headers: HeaderMap) -> Response {
-    stream(app, Some(seat), Form::Name, None, &headers)
+pub(super) async fn names(
+    State(app): State<App>,
+    election_state: ElectionState,
+    headers: HeaderMap,
+) -> Response {
+    stream(app, Some(election_state), Form::Name, None, &headers)
 }
 
 fn stream(
     app: App,
-    which: Option<Seat>,
+    which: Option<ElectionState>,
     form: Form,
     since: Option<&str>,
     headers: &HeaderMap,
@@ -317,17 +326,22 @@ fn stream(
 
 /// The elections whose state is to be told first, the one that changed last at the front, and the
 /// number of the last change until now.
-fn present(app: &App, which: Option<&Seat>) -> (u64, Vec<Seat>) {
-    let seats: Vec<_> = match which {
-        Some(seat) => vec![seat.clone()],
+fn present(app: &App, which: Option<&ElectionState>) -> (u64, Vec<ElectionState>) {
+    let states: Vec<_> = match which {
+        Some(election_state) => vec![election_state.clone()],
         None => app.elections.iter().cloned().collect(),
     };
-    let mut numbered: Vec<_> = seats
+    let mut numbered: Vec<_> = states
         .into_iter()
-        .filter_map(|seat| Some((app.events.present(app, &seat)?.0, seat)))
+        .filter_map(|election_state| {
+            Some((app.events.present(app, &election_state)?.0, election_state))
+        })
         .collect();
     numbered.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-    (app.events.past().last, numbered.into_iter().map(|(_, seat)| seat).collect())
+    (
+        app.events.past().last,
+        numbered.into_iter().map(|(_, election_state)| election_state).collect(),
+    )
 }
 
 /// How a change is told.
@@ -338,7 +352,7 @@ enum Form {
 }
 
 /// What there is to tell of a change.
-struct Say {
+struct Notification {
     text: String,
     name: String,
     noted: String,
@@ -348,11 +362,11 @@ struct Say {
 struct Stream {
     app: App,
     /// None: all elections.
-    which: Option<Seat>,
+    which: Option<ElectionState>,
     form: Form,
     after: u64,
     /// Whose present state is still to be told, the last first.
-    present: Vec<Seat>,
+    present: Vec<ElectionState>,
     news: watch::Receiver<u64>,
     _permit: OwnedSemaphorePermit,
 }
@@ -361,38 +375,40 @@ impl Stream {
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         loop {
             self.news.borrow_and_update();
-            if let Some((number, say)) = self.next_present().or_else(|| self.next_change()) {
-                let event = self.event(number, &say)?;
+            if let Some((number, notification)) = self.next_present().or_else(|| self.next_change())
+            {
+                let event = self.event(number, &notification)?;
                 return Some((Ok(event), self));
             }
             self.news.changed().await.ok()?;
         }
     }
 
-    fn next_present(&mut self) -> Option<(u64, Say)> {
-        while let Some(seat) = self.present.pop() {
-            let found = self.app.events.present(&self.app, &seat);
+    fn next_present(&mut self) -> Option<(u64, Notification)> {
+        while let Some(election_state) = self.present.pop() {
+            let found = self.app.events.present(&self.app, &election_state);
             // What has changed in the meantime comes in its turn.
-            if let Some((number, say)) = found.filter(|(number, _)| *number <= self.after) {
-                return Some((number, say));
+            if let Some((number, notification)) = found.filter(|(number, _)| *number <= self.after)
+            {
+                return Some((number, notification));
             }
         }
         None
     }
 
-    fn next_change(&mut self) -> Option<(u64, Say)> {
-        let election = self.which.as_ref().map(|seat| seat.election.election());
-        let (number, say) = self.app.events.after(election, self.after)?;
+    fn next_change(&mut self) -> Option<(u64, Notification)> {
+        let election = self.which.as_ref().map(|election_state| election_state.election.election());
+        let (number, notification) = self.app.events.after(election, self.after)?;
         self.after = number;
-        Some((number, say))
+        Some((number, notification))
     }
 
-    fn event(&self, number: u64, say: &Say) -> Option<Event> {
+    fn event(&self, number: u64, notification: &Notification) -> Option<Event> {
         let event = Event::default().id(self.app.events.id_of(number));
         match self.form {
-            Form::Whole => Some(event.data(&say.text)),
+            Form::Whole => Some(event.data(&notification.text)),
             Form::Name => {
-                let name = Name { name: &say.name, last_update: &say.noted };
+                let name = Name { name: &notification.name, last_update: &notification.noted };
                 Some(event.data(serde_json::to_string(&name).ok()?))
             }
         }

@@ -16,12 +16,12 @@ use hyper::body::{Bytes, Frame};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::access::Permitted;
-use super::{App, Seat, leader, problem, read_body};
-use crate::alarm::Sleep;
-use crate::candidate::Hold;
+use super::{App, ElectionState, leader, problem, read_body};
+use crate::api::hold::HoldLine;
+use crate::driver::Hold;
 use crate::election::grace::Grace;
-use crate::hold::HoldLine;
-use crate::host::Host;
+use crate::time::alarm::Sleep;
+use crate::time::boot::Boot;
 
 /// Holds at once. Each is a cron job or a hook that runs now: more than this many is a mistake.
 const MAX_HOLDS: usize = 64;
@@ -49,7 +49,7 @@ impl Holds {
 pub(super) async fn hold(
     _: Permitted,
     State(app): State<App>,
-    seat: Seat,
+    state: ElectionState,
     request: Request,
 ) -> Response {
     // Nothing is expected in it, but an unread body would hide the end of the connection.
@@ -57,15 +57,15 @@ pub(super) async fn hold(
         return refusal;
     }
     // Most who ask are standbys: their question must not look like work to the election.
-    let (seen, now) = (seat.election.leadership(), seat.election.now());
+    let (seen, now) = (state.election.leadership(), state.election.now());
     if !seen.is_leading(now) {
-        return leader::answer(&app, &seat, &seen, now, Duration::ZERO);
+        return leader::answer(&app, &state, &seen, now, Duration::ZERO);
     }
-    let Ok(permit) = Arc::clone(&seat.holds.free).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&state.holds.free).try_acquire_owned() else {
         let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
         return problem(StatusCode::TOO_MANY_REQUESTS, &words);
     };
-    let host = match Host::this() {
+    let host = match Boot::this() {
         Ok(host) => host,
         Err(error) => {
             let words = format!("cannot tell which clock this is: {error}");
@@ -73,11 +73,11 @@ pub(super) async fn hold(
         }
     };
     let clock = host.clock().to_owned();
-    let (hold, lines) = match Hold::begin(seat.election.clone(), seat.holds.grace, clock, Sleep) {
+    let (hold, lines) = match Hold::begin(state.election.clone(), state.holds.grace, clock, Sleep) {
         Ok(begun) => begun,
         Err(seen) => {
             drop(permit);
-            return leader::answer(&app, &seat, &seen, seat.election.now(), Duration::ZERO);
+            return leader::answer(&app, &state, &seen, state.election.now(), Duration::ZERO);
         }
     };
     let term = hold.term();

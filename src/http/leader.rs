@@ -8,10 +8,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::events::Name;
-use super::query::Asked;
-use super::{App, Seat, busy, json, problem};
-use crate::election::clock::{BootTime, Clock, HostClock};
+use super::query::FromQuery;
+use super::{App, ElectionState, busy, json, problem};
 use crate::election::leadership::{Leadership, StandingDown};
+use crate::election::time::{BootTime, Clock, HostClock};
 use crate::gate::Gate;
 
 /// The longest `?wait=`: beyond it a client had better ask again, to learn that its connection is
@@ -21,7 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(600);
 const TERM: HeaderName = HeaderName::from_static("bellwether-term");
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Question {
+pub(super) struct LeaderQuery {
     wait: Option<String>,
     #[serde(rename = "min-valid")]
     min_valid: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Question {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Answer<'a> {
+pub(super) struct LeaderBody<'a> {
     election: &'a str,
     identity: &'a str,
     leader: bool,
@@ -47,7 +47,7 @@ pub(super) struct Answer<'a> {
     reason: Option<String>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> LeaderBody<'a> {
     /// Who leads, if anybody is known to.
     pub(super) fn holder(&self) -> Option<&'a str> {
         self.holder_identity
@@ -57,66 +57,66 @@ impl<'a> Answer<'a> {
 /// 200 while this instance leads, else 503.
 pub(super) async fn leader(
     State(app): State<App>,
-    seat: Seat,
-    Asked(question): Asked<Question>,
+    state: ElectionState,
+    FromQuery(query): FromQuery<LeaderQuery>,
 ) -> Response {
-    let wait = match duration("wait", question.wait.as_deref(), MAX_WAIT) {
+    let wait = match duration("wait", query.wait.as_deref(), MAX_WAIT) {
         Ok(wait) => wait,
         Err(refusal) => return refusal,
     };
-    let longest = seat.election.leadership().timing.renew_deadline();
-    let min_valid = match duration("min-valid", question.min_valid.as_deref(), longest) {
+    let longest = state.election.leadership().timing.renew_deadline();
+    let min_valid = match duration("min-valid", query.min_valid.as_deref(), longest) {
         Ok(min_valid) => min_valid,
         Err(refusal) => return refusal,
     };
-    let at_once = wait.is_zero() || leads(&seat.election.leadership(), &seat, min_valid);
+    let at_once = wait.is_zero() || leads(&state.election.leadership(), &state, min_valid);
     let _room = match app.connections.wait() {
         _ if at_once => None,
         Some(room) => Some(room),
         None => return busy("too many questions wait already: ask again without 'wait'"),
     };
-    let view = leading_within(&seat, wait, min_valid).await;
-    answer(&app, &seat, &view, seat.election.now(), min_valid)
+    let view = leading_within(&state, wait, min_valid).await;
+    answer(&app, &state, &view, state.election.now(), min_valid)
 }
 
 /// `{"name", "last_update"}`, as the sidecars that came before answer.
-pub(super) async fn name(seat: Seat) -> Response {
-    let (view, now) = (seat.election.leadership(), seat.election.now());
+pub(super) async fn name(state: ElectionState) -> Response {
+    let (view, now) = (state.election.leadership(), state.election.now());
     let name = view.holder(now).map_or("", |holder| holder.identity.as_str());
     let last_update = HostClock.now().wall.to_string();
     json(StatusCode::OK, &Name { name, last_update: &last_update })
 }
 
 /// The view as soon as this instance leads for `min_valid`, or at the end of `wait`.
-async fn leading_within(seat: &Seat, wait: Duration, min_valid: Duration) -> Leadership {
-    let mut views = seat.election.watch();
+async fn leading_within(state: &ElectionState, wait: Duration, min_valid: Duration) -> Leadership {
+    let mut views = state.election.watch();
     let found = tokio::time::timeout(wait, async {
         // Fails only when the election is over, at the end of a shutdown.
-        views.wait_for(|view| leads(view, seat, min_valid)).await.map(|view| view.clone()).ok()
+        views.wait_for(|view| leads(view, state, min_valid)).await.map(|view| view.clone()).ok()
     });
     match found.await {
         Ok(Some(view)) => view,
-        Ok(None) | Err(_) => seat.election.leadership(),
+        Ok(None) | Err(_) => state.election.leadership(),
     }
 }
 
 /// Whether this instance leads now, for `min_valid` more.
-fn leads(view: &Leadership, seat: &Seat, min_valid: Duration) -> bool {
-    let now = seat.election.now();
+fn leads(view: &Leadership, state: &ElectionState, min_valid: Duration) -> bool {
+    let now = state.election.now();
     view.is_leading(now) && view.valid_for(now) >= min_valid
 }
 
 /// 200 if this instance leads for `min_valid` more, else 503.
 pub(super) fn answer(
     app: &App,
-    seat: &Seat,
+    state: &ElectionState,
     view: &Leadership,
     now: BootTime,
     min_valid: Duration,
 ) -> Response {
     let yes = view.is_leading(now) && view.valid_for(now) >= min_valid;
     let status = if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = json(status, &body(app, seat, view, now));
+    let mut response = json(status, &body(app, state, view, now));
     if let Some(term) = view.term() {
         response.headers_mut().insert(TERM, HeaderValue::from(term));
     }
@@ -126,14 +126,14 @@ pub(super) fn answer(
 /// What is known at `now`.
 pub(super) fn body<'a>(
     app: &App,
-    seat: &'a Seat,
+    state: &'a ElectionState,
     view: &'a Leadership,
     now: BootTime,
-) -> Answer<'a> {
+) -> LeaderBody<'a> {
     let holder = view.holder(now);
     let standing_down = view.standing_down(now);
-    Answer {
-        election: seat.election.election().as_str(),
+    LeaderBody {
+        election: state.election.election().as_str(),
         identity: &view.candidate.identity,
         leader: view.is_leading(now),
         holder_identity: holder.map(|holder| holder.identity.as_str()),
@@ -143,7 +143,7 @@ pub(super) fn body<'a>(
             .map_or(view.timing.lease_duration(), |holder| holder.lease_duration),
         acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
         renew_time: holder.map(|holder| holder.renew_time.to_string()),
-        holds: seat.holds.count(),
+        holds: state.holds.count(),
         gate: shown(app.gate.as_ref(), now),
         store_answered_ms_ago: view.store_silence(now).map(millis),
         standing: standing_down.is_none(),

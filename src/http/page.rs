@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::{App, Seat, leader};
+use super::{App, ElectionState, leader};
 
 /// Nothing but the page's own files and answers; no markup from text; nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -32,14 +32,14 @@ pub(super) fn paths() -> Router<App> {
 }
 
 /// The page for whoever prefers one, else `{"name", "last_update"}` as older sidecars answer.
-async fn root(seat: Seat, headers: HeaderMap) -> Response {
+async fn root(state: ElectionState, headers: HeaderMap) -> Response {
     let mut response = if prefers_html(&headers) {
         let mut page = file("text/html; charset=utf-8", &HTML);
         let policy = HeaderValue::from_static(POLICY);
         page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         page
     } else {
-        leader::name(seat).await
+        leader::name(state).await
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response

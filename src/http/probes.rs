@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::leader::{in_words, shown};
-use super::{App, Seat, json, problem};
+use super::{App, ElectionState, json, problem};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,8 +26,8 @@ pub(super) fn probe(outcome: Result<(), String>, gate: Option<&'static str>) -> 
 }
 
 /// Whether the election is decided as seen from here: never whether this instance leads.
-pub(super) async fn ready(State(app): State<App>, seat: Seat) -> Response {
-    let (view, now) = (seat.election.leadership(), seat.election.now());
+pub(super) async fn ready(State(app): State<App>, state: ElectionState) -> Response {
+    let (view, now) = (state.election.leadership(), state.election.now());
     let gate = app.gate.as_ref();
     let decided = view.decided(now).map_err(|undecided| match view.standing_down(now) {
         None => undecided.to_string(),
@@ -38,8 +38,8 @@ pub(super) async fn ready(State(app): State<App>, seat: Seat) -> Response {
 
 /// Whether the election was ever decided. Behind a gate it is enough that the store has answered:
 /// the gate waits for the application, and the application may wait for this.
-pub(super) async fn started(State(app): State<App>, seat: Seat) -> Response {
-    let (view, now) = (seat.election.leadership(), seat.election.now());
+pub(super) async fn started(State(app): State<App>, state: ElectionState) -> Response {
+    let (view, now) = (state.election.leadership(), state.election.now());
     let waits_for_gate = app.gate.is_some() && view.store_silence(now).is_some();
     let started = if view.was_ever_decided() || waits_for_gate {
         Ok(())
@@ -50,9 +50,9 @@ pub(super) async fn started(State(app): State<App>, seat: Seat) -> Response {
 }
 
 /// Whether the election's loop turns.
-pub(super) async fn livez(seat: Seat) -> Response {
+pub(super) async fn livez(state: ElectionState) -> Response {
     let (stalled_for, limit) =
-        (seat.election.stalled_for(), seat.election.leadership().timing.lease_duration());
+        (state.election.stalled_for(), state.election.leadership().timing.lease_duration());
     let turns = if stalled_for <= limit {
         Ok(())
     } else {
@@ -63,9 +63,9 @@ pub(super) async fn livez(seat: Seat) -> Response {
 
 /// What Prometheus reads, of all elections.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    for seat in app.elections.iter() {
-        let (election, now) = (&seat.election, seat.election.now());
-        app.metrics.show(election.election(), &election.leadership(), seat.holds.count(), now);
+    for state in app.elections.iter() {
+        let (election, now) = (&state.election, state.election.now());
+        app.metrics.show(election.election(), &election.leadership(), state.holds.count(), now);
     }
     let (open, streams) = app.connections.count();
     app.metrics.show_connections(open, streams);

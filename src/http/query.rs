@@ -14,9 +14,9 @@ use super::{App, problem};
 const SHOWN: usize = 64;
 
 /// The query of a request. One that cannot be read is refused as every other mistake is, in JSON.
-pub(super) struct Asked<T>(pub(super) T);
+pub(super) struct FromQuery<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<App> for FromQuery<T> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Response> {

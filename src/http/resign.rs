@@ -8,8 +8,8 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::access::Permitted;
-use super::{App, Seat, json, leader, problem, read_body};
-use crate::candidate::Left;
+use super::{App, ElectionState, json, leader, problem, read_body};
+use crate::driver::Left;
 use crate::election::leadership::Leadership;
 
 /// The longest cooldown: whoever wants an instance out of the election for good stops it.
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+struct ResignRequest {
     cooldown: Option<String>,
 }
 
@@ -28,25 +28,25 @@ struct Wish {
 pub(super) async fn resign(
     _: Permitted,
     State(app): State<App>,
-    seat: Seat,
+    state: ElectionState,
     request: Request,
 ) -> Response {
     let body = match read_body(request).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let default = seat.election.leadership().timing.lease_duration();
+    let default = state.election.leadership().timing.lease_duration();
     let cooldown = match cooldown(&body, default) {
         Ok(cooldown) => cooldown,
         Err(refusal) => return problem(StatusCode::BAD_REQUEST, &refusal),
     };
-    let term_led = |view: &Leadership| view.leading(seat.election.now()).map(|own| own.term);
-    let before = term_led(&seat.election.leadership());
+    let term_led = |view: &Leadership| view.leading(state.election.now()).map(|own| own.term);
+    let before = term_led(&state.election.leadership());
     let stepped_down = tokio::time::timeout(PATIENCE, async {
-        seat.election.resign(cooldown).await?;
+        state.election.resign(cooldown).await?;
         // Fails when the election is over, at the end of a shutdown: then nobody leads here.
         let over = |view: &Leadership| before.is_none() || term_led(view) != before;
-        let _ = seat.election.watch().wait_for(over).await;
+        let _ = state.election.watch().wait_for(over).await;
         Ok::<_, Left>(())
     });
     match stepped_down.await {
@@ -57,13 +57,13 @@ pub(super) async fn resign(
             return problem(StatusCode::SERVICE_UNAVAILABLE, words);
         }
     }
-    let view = seat.election.leadership();
-    json(StatusCode::OK, &leader::body(&app, &seat, &view, seat.election.now()))
+    let view = state.election.leadership();
+    json(StatusCode::OK, &leader::body(&app, &state, &view, state.election.now()))
 }
 
 fn cooldown(body: &[u8], default: Duration) -> Result<Duration, String> {
     let wish = if body.trim_ascii().is_empty() {
-        Wish::default()
+        ResignRequest::default()
     } else {
         serde_json::from_slice(body)
             .map_err(|error| format!("the body is not like {{\"cooldown\":\"30s\"}}: {error}"))?

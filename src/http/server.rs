@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::access::Peer;
-use super::connections::{Answer, Connection};
+use super::connections::{Connection, ResponseBody};
 use super::{App, busy, router};
 
 /// How long a client may take to send the head of its first request.
@@ -87,15 +87,17 @@ pub(super) async fn serve(listener: TcpListener, app: App) {
 async fn answer(stream: TcpStream, peer: Peer, router: Router, connection: Connection) {
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
-    let has_asked = AtomicBool::new(false);
+    let has_request = AtomicBool::new(false);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
-        has_asked.store(true, Ordering::Relaxed);
+        has_request.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(connection.asking());
-        let (answering, response) = (connection.answering(), router.call(request));
+        request.extensions_mut().insert(connection.in_request());
+        let (in_response, response) = (connection.in_response(), router.call(request));
         async {
             let response: Response = response.await?;
-            Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: answering }))
+            Ok::<_, Infallible>(
+                response.map(|body| ResponseBody { body, _in_response: in_response }),
+            )
         }
     });
     let served = http1::Builder::new()
@@ -107,15 +109,15 @@ async fn answer(stream: TcpStream, peer: Peer, router: Router, connection: Conne
         result = served => if let Err(error) = result {
             tracing::trace!(%error, "a connection ended early");
         },
-        () = asks_nothing(&has_asked) => tracing::trace!("a connection asked nothing in time"),
+        () = sends_nothing(&has_request) => tracing::trace!("a connection asked nothing in time"),
         () = connection.put_out() => tracing::trace!("a quiet connection made room for another"),
     }
 }
 
 /// Waits until the time for the first head is over; for ever, if the head arrived.
-async fn asks_nothing(has_asked: &AtomicBool) {
+async fn sends_nothing(has_request: &AtomicBool) {
     tokio::time::sleep(HEAD_TIMEOUT).await;
-    if has_asked.load(Ordering::Relaxed) {
+    if has_request.load(Ordering::Relaxed) {
         std::future::pending().await
     }
 }
@@ -130,10 +132,10 @@ fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>) {
             let words = "too many connections are busy: close some, or try again";
             Ok::<Response<Body>, Infallible>(busy(words))
         });
-        let told = http1::Builder::new()
+        let refused = http1::Builder::new()
             .keep_alive(false)
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), service);
-        let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
+        let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refused).await;
     });
 }

@@ -8,7 +8,7 @@ use std::fs;
 use hyper::Method;
 
 use super::Surroundings;
-use crate::fetch::{self, Answer, HttpUrl};
+use crate::http_client::{self, FullResponse, HttpUrl};
 
 /// The service's address on every instance; the AWS SDKs' variables name another.
 const ADDRESS: &str = "http://169.254.169.254";
@@ -64,12 +64,13 @@ impl Metadata {
     ///
     /// Why there is no answer, in words.
     pub async fn instance_id(&self) -> Result<String, String> {
-        let question = fetch::question(Method::PUT, &self.0.below("/latest/api/token"))
+        let request = http_client::request(Method::PUT, &self.0.below("/latest/api/token"))
             .header("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_SECONDS);
-        let token = self.ask(question).await?;
-        let question = fetch::question(Method::GET, &self.0.below("/latest/meta-data/instance-id"))
-            .header("x-aws-ec2-metadata-token", token);
-        let id = self.ask(question).await?;
+        let token = self.send(request).await?;
+        let request =
+            http_client::request(Method::GET, &self.0.below("/latest/meta-data/instance-id"))
+                .header("x-aws-ec2-metadata-token", token);
+        let id = self.send(request).await?;
         if is_instance_id(&id) {
             Ok(id)
         } else {
@@ -78,9 +79,9 @@ impl Metadata {
         }
     }
 
-    async fn ask(&self, question: hyper::http::request::Builder) -> Result<String, String> {
-        let answer = fetch::fetch(&self.0, question, String::new(), MAX_ANSWER).await?;
-        let Answer { status, body } = answer;
+    async fn send(&self, request: hyper::http::request::Builder) -> Result<String, String> {
+        let answer = http_client::fetch(&self.0, request, String::new(), MAX_ANSWER).await?;
+        let FullResponse { status, body } = answer;
         if !status.is_success() {
             return Err(format!("status {status}"));
         }

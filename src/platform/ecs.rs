@@ -4,7 +4,7 @@ use hyper::Method;
 use serde::Deserialize;
 
 use super::Surroundings;
-use crate::fetch::{self, HttpUrl};
+use crate::http_client::{self, HttpUrl};
 
 /// Set by ECS in every container, to a URL of that container's own.
 pub const VARIABLE: &str = "ECS_CONTAINER_METADATA_URI_V4";
@@ -77,8 +77,8 @@ impl Metadata {
     ///
     /// Why there is no answer, in words.
     pub async fn task(&self) -> Result<Task, String> {
-        let question = fetch::question(Method::GET, &self.0.below("/task"));
-        let answer = fetch::fetch(&self.0, question, String::new(), MAX_TASK).await?;
+        let request = http_client::request(Method::GET, &self.0.below("/task"));
+        let answer = http_client::fetch(&self.0, request, String::new(), MAX_TASK).await?;
         if !answer.status.is_success() {
             return Err(format!("status {}", answer.status));
         }

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_millis(1_500);
 /// The ECS cluster, the Kubernetes namespace or the Beanstalk environment; none elsewhere, and none
 /// if the platform does not provide it.
 pub async fn find(surroundings: Surroundings<'_>) -> Option<Origin> {
-    match tokio::time::timeout(LIMIT, ask(surroundings)).await.ok()?? {
+    match tokio::time::timeout(LIMIT, detect(surroundings)).await.ok()?? {
         Ok(text) => Origin::new(text),
         Err(why) => {
             tracing::debug!(why, "the platform does not say which environment this is");
@@ -21,7 +21,7 @@ pub async fn find(surroundings: Surroundings<'_>) -> Option<Origin> {
     }
 }
 
-async fn ask(surroundings: Surroundings<'_>) -> Option<Result<String, String>> {
+async fn detect(surroundings: Surroundings<'_>) -> Option<Result<String, String>> {
     if let Some(metadata) = ecs::Metadata::here(surroundings) {
         let cluster = async { cluster(&metadata?.task().await?).ok_or("no cluster".to_owned()) };
         return Some(cluster.await.map(|cluster| format!("ECS cluster {cluster}")));

@@ -33,7 +33,7 @@ mod process;
 mod route;
 mod source;
 
-use credentials::{Chain, Keeper};
+use credentials::{Chain, CredentialsCache};
 use http::{BadBundle, Http};
 
 /// How long a metadata service may take to accept a connection: it is on the same host.
@@ -76,7 +76,7 @@ pub struct Settled {
     /// For the clients of services.
     pub config: SdkConfig,
     /// The keeper that fetches its credentials; none if they were given.
-    pub keeper: Option<Keeper>,
+    pub cache: Option<CredentialsCache>,
 }
 
 /// Finds out what calls are made with: `credentials`, or the standard chain's. `patience` is how
@@ -94,12 +94,12 @@ pub async fn settle(
     let providers = ProviderConfig::default().with_http_client(http.clone());
     let imds = instance_metadata(&providers);
     let region = find_region(choice, &providers, &imds).await?;
-    let (credentials, keeper) = match credentials {
+    let (credentials, cache) = match credentials {
         Some(credentials) => (credentials, None),
         None => {
             let (choice, http, region) = (choice.clone(), http.clone(), region.clone());
-            let keeper = Keeper::new(Chain { choice, region, http, imds }, wait(patience));
-            (SharedCredentialsProvider::new(keeper.clone()), Some(keeper))
+            let cache = CredentialsCache::new(Chain { choice, region, http, imds }, wait(patience));
+            (SharedCredentialsProvider::new(cache.clone()), Some(cache))
         }
     };
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -118,7 +118,7 @@ pub async fn settle(
     if let Some(profile) = &choice.profile {
         loader = loader.profile_name(profile);
     }
-    Ok(Settled { config: loader.load().await, keeper })
+    Ok(Settled { config: loader.load().await, cache })
 }
 
 /// How long a call waits for credentials: its caller has to learn what it waited for.

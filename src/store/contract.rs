@@ -128,27 +128,27 @@ impl Hints {
 
 /// The sending side of [`Hints`].
 #[derive(Debug)]
-pub struct Bell(watch::Sender<Hint>);
+pub struct Notifier(watch::Sender<Hint>);
 
-impl Default for Bell {
+impl Default for Notifier {
     fn default() -> Self {
         Self(watch::Sender::new(Hint::Changed))
     }
 }
 
-impl Bell {
+impl Notifier {
     /// Hints that arrive from now on.
     pub fn hints(&self) -> Hints {
         Hints(Some(self.0.subscribe()))
     }
 
     /// Waits until no [`Hints`] are left.
-    pub async fn unheard(&self) {
+    pub async fn no_receivers(&self) {
         self.0.closed().await;
     }
 
     /// Sends a hint to every listener.
-    pub fn ring(&self, hint: Hint) {
+    pub fn notify(&self, hint: Hint) {
         self.0.send_replace(hint);
     }
 }

@@ -36,26 +36,26 @@ use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::service_clock::ServiceClock;
-use super::{Hints, Listing, Store, StoreError};
-use crate::election::clock::Clock;
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use crate::election::time::Clock;
+use crate::store::contract::{Hints, Listing, Store, StoreError};
+use crate::store::service_clock::ServiceClock;
 
-mod answers;
+mod client;
 mod dates;
 mod errors;
 mod item;
-mod line;
 mod place;
 mod refusals;
+mod responses;
 mod table;
 mod url;
 
-use errors::{Failure, failure};
+use client::{ClientConfig, LazyClient, TableClient};
+use errors::{DynamoDbError, failure};
 use item::{Item, Kept};
-use line::{Ends, LazyLine, Line};
 use place::Place;
 pub use url::{InvalidTarget, Target};
 
@@ -67,7 +67,7 @@ pub struct DynamoDbStore {
     credentials: Option<SharedCredentialsProvider>,
     clock: Arc<dyn Clock>,
     service_clock: Arc<ServiceClock>,
-    line: LazyLine,
+    client: LazyClient,
     /// Whether the table was found to keep the promises.
     checked: AtomicBool,
     /// Whether to create a missing table: not for commands that only read.
@@ -83,7 +83,7 @@ impl DynamoDbStore {
             credentials: None,
             clock,
             service_clock: Arc::default(),
-            line: LazyLine::default(),
+            client: LazyClient::default(),
             checked: AtomicBool::new(false),
             creates: AtomicBool::new(false),
         }
@@ -96,65 +96,67 @@ impl DynamoDbStore {
         self
     }
 
-    async fn line(&self) -> Result<&Line, StoreError> {
-        let ends = || Ends {
+    async fn client(&self) -> Result<&TableClient, StoreError> {
+        let config = || ClientConfig {
             target: self.target.clone(),
             patience: self.patience,
             credentials: self.credentials.clone(),
             clock: Arc::clone(&self.clock),
             service_clock: Arc::clone(&self.service_clock),
         };
-        self.line.get(ends).await
+        self.client.get(config).await
     }
 
     /// The connection to a table that was checked, now or before. Creates the table if it is
     /// missing and [`Store::init`] was called, even if that call failed.
-    async fn ready(&self) -> Result<&Line, StoreError> {
-        let line = self.line().await?;
+    async fn ready(&self) -> Result<&TableClient, StoreError> {
+        let client = self.client().await?;
         if !self.checked.load(Ordering::Relaxed) {
-            match table::check(&line.client, &line.place).await? {
+            match table::check(&client.client, &client.place).await? {
                 table::Found::Ready => self.checked.store(true, Ordering::Relaxed),
-                table::Found::Coming => return Err(table::coming(&line.place)),
+                table::Found::Coming => return Err(table::coming(&client.place)),
                 table::Found::Missing if !self.creates.load(Ordering::Relaxed) => {
-                    return Err(table::missing(&line.place));
+                    return Err(table::missing(&client.place));
                 }
                 table::Found::Missing => {
-                    table::create(&line.client, &line.place).await?;
-                    return Err(table::coming(&line.place));
+                    table::create(&client.client, &client.place).await?;
+                    return Err(table::coming(&client.place));
                 }
             }
         }
-        Ok(line)
+        Ok(client)
     }
 
-    fn explain(&self, line: &Line, failure: Failure) -> StoreError {
+    fn explain(&self, client: &TableClient, failure: DynamoDbError) -> StoreError {
         match failure {
-            Failure::Explained(error) => error,
-            Failure::NoTable => {
+            DynamoDbError::Explained(error) => error,
+            DynamoDbError::NoTable => {
                 self.checked.store(false, Ordering::Relaxed);
-                line.place.unavailable("does not exist any more")
+                client.place.unavailable("does not exist any more")
             }
         }
     }
 
     fn unreadable(
-        line: &Line,
+        client: &TableClient,
         election: &ElectionName,
         unreadable: &item::Unreadable,
     ) -> StoreError {
-        line.place.misconfigured(format!("has an item of election '{election}' that {unreadable}"))
+        client
+            .place
+            .misconfigured(format!("has an item of election '{election}' that {unreadable}"))
     }
 
     fn show(
         &self,
-        line: &Line,
+        client: &TableClient,
         election: &ElectionName,
         item: &Item,
     ) -> Result<Observed, StoreError> {
         if item::key_of(item) != Some(&self.target.key(election)) {
-            return Err(line.place.unavailable("answered with the item of another election"));
+            return Err(client.place.unavailable("answered with the item of another election"));
         }
-        let kept = item::decode(item).map_err(|why| Self::unreadable(line, election, &why))?;
+        let kept = item::decode(item).map_err(|why| Self::unreadable(client, election, &why))?;
         let remaining = self.remaining(&kept);
         let Kept { record, version, .. } = kept;
         // A table has no fail-over that loses writes: the service keeps each in three places.
@@ -163,42 +165,42 @@ impl DynamoDbStore {
 
     async fn look(
         &self,
-        line: &Line,
+        client: &TableClient,
         election: &ElectionName,
     ) -> Result<Option<Observed>, StoreError> {
-        let request = line
+        let request = client
             .client
             .get_item()
-            .table_name(line.place.table())
+            .table_name(client.place.table())
             .key(item::KEY, item::key(&self.target.key(election)))
             .consistent_read(true);
         let found = match request.send().await {
             Ok(output) => output.item,
-            Err(error) => return Err(self.explain(line, failure(&line.place, &error))),
+            Err(error) => return Err(self.explain(client, failure(&client.place, &error))),
         };
-        found.map(|item| self.show(line, election, &item)).transpose()
+        found.map(|item| self.show(client, election, &item)).transpose()
     }
 
     /// The outcome of a write that was answered as applied, and replaced `old`.
     async fn proven(
         &self,
-        line: &Line,
+        client: &TableClient,
         election: &ElectionName,
         expected: Option<&Version>,
         old: Option<Item>,
         written: Version,
     ) -> Result<Swapped, StoreError> {
         match (expected, old) {
-            (None, None) => match self.look(line, election).await? {
+            (None, None) => match self.look(client, election).await? {
                 Some(found) => Ok(Self::outcome(Some(found), written)),
-                None => Err(unproven(&line.place)),
+                None => Err(unproven(&client.place)),
             },
             (Some(expected), Some(old))
-                if self.show(line, election, &old)?.version == *expected =>
+                if self.show(client, election, &old)?.version == *expected =>
             {
                 Ok(Swapped::Won(written))
             }
-            _ => Err(unproven(&line.place)),
+            _ => Err(unproven(&client.place)),
         }
     }
 
@@ -233,15 +235,15 @@ impl DynamoDbStore {
 impl Store for DynamoDbStore {
     async fn init(&self) -> Result<(), StoreError> {
         self.creates.store(true, Ordering::Relaxed);
-        let line = self.line().await?;
-        table::ensure(&line.client, &line.place).await?;
+        let client = self.client().await?;
+        table::ensure(&client.client, &client.place).await?;
         self.checked.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
-        let line = self.ready().await?;
-        self.look(line, election).await
+        let client = self.ready().await?;
+        self.look(client, election).await
     }
 
     async fn swap(
@@ -250,14 +252,14 @@ impl Store for DynamoDbStore {
         expected: Option<&Version>,
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError> {
-        let line = self.ready().await?;
+        let client = self.ready().await?;
         let kept = self.keep(record);
         let item = item::encode(&self.target.key(election), &kept);
-        let item = item.map_err(|why| Self::unreadable(line, election, &why))?;
-        let request = line
+        let item = item.map_err(|why| Self::unreadable(client, election, &why))?;
+        let request = client
             .client
             .put_item()
-            .table_name(line.place.table())
+            .table_name(client.place.table())
             .set_item(Some(item))
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -276,7 +278,7 @@ impl Store for DynamoDbStore {
         let error = match request.send().await {
             Ok(output) => {
                 let old = output.attributes;
-                return self.proven(line, election, expected, old, kept.version).await;
+                return self.proven(client, election, expected, old, kept.version).await;
             }
             Err(error) => error,
         };
@@ -284,17 +286,18 @@ impl Store for DynamoDbStore {
             error.as_service_error()
         {
             let found = match refusal.item() {
-                Some(item) => Some(self.show(line, election, item)?),
-                None => self.look(line, election).await?,
+                Some(item) => Some(self.show(client, election, item)?),
+                None => self.look(client, election).await?,
             };
             return Ok(Self::outcome(found, kept.version));
         }
-        Err(self.explain(line, failure(&line.place, &error)))
+        Err(self.explain(client, failure(&client.place, &error)))
     }
 
     async fn list(&self) -> Result<Listing, StoreError> {
-        let line = self.ready().await?;
-        let mut request = line.client.scan().table_name(line.place.table()).consistent_read(true);
+        let client = self.ready().await?;
+        let mut request =
+            client.client.scan().table_name(client.place.table()).consistent_read(true);
         if let Some(prefix) = self.target.key_prefix() {
             request = request
                 .filter_expression("begins_with(#key, :prefix)")
@@ -306,13 +309,13 @@ impl Store for DynamoDbStore {
         loop {
             let page = match request.clone().set_exclusive_start_key(from).send().await {
                 Ok(page) => page,
-                Err(error) => return Err(self.explain(line, failure(&line.place, &error))),
+                Err(error) => return Err(self.explain(client, failure(&client.place, &error))),
             };
             for item in page.items() {
                 let election = item::key_of(item).and_then(|key| self.target.election(key));
                 // Other items in the table are not ours.
                 let Some(election) = election else { continue };
-                match self.show(line, &election, item) {
+                match self.show(client, &election, item) {
                     Ok(observed) => listing.records.push((election, observed)),
                     Err(why) => listing.unreadable.push((election.as_str().to_owned(), why)),
                 }

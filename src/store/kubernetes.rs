@@ -29,11 +29,11 @@ use async_trait::async_trait;
 use hyper::{Method, StatusCode};
 use uuid::Uuid;
 
-use super::{Hints, Listing, Store, StoreError};
-use crate::election::clock::Clock;
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use crate::election::time::Clock;
+use crate::store::contract::{Hints, Listing, Store, StoreError};
 
 mod access;
 mod api;
@@ -44,7 +44,7 @@ mod refusal;
 mod url;
 mod watch;
 
-use api::{Answer, Api};
+use api::{Api, ApiResponse};
 use lease::{Draft, Kept, Lease, Unreadable, object_name};
 use refusal::Right;
 pub use url::{InvalidTarget, Target};
@@ -87,7 +87,7 @@ impl KubernetesStore {
         seen.get(election).filter(|lease| lease.version() == *expected).cloned()
     }
 
-    fn shown(&self, answer: &Answer) -> Result<Lease, StoreError> {
+    fn shown(&self, answer: &ApiResponse) -> Result<Lease, StoreError> {
         answer.lease().ok_or_else(|| self.unavailable("its answer is not a Lease"))
     }
 
@@ -146,7 +146,7 @@ impl KubernetesStore {
         StoreError::Misconfigured(format!("{}: the Lease '{name}' {why}", self.api.target()))
     }
 
-    fn refused(&self, right: Right<'_>, answer: &Answer) -> StoreError {
+    fn refused(&self, right: Right<'_>, answer: &ApiResponse) -> StoreError {
         let namespace = self.api.session().map(|session| session.namespace.clone());
         refusal::explain(namespace.as_deref().unwrap_or("?"), &right, answer)
     }

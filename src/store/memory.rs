@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Bell, Hint, Hints, Listing, Store, StoreError};
-use crate::election::clock::{BootTime, Clock};
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use crate::election::time::{BootTime, Clock};
+use crate::store::contract::{Hint, Hints, Listing, Notifier, Store, StoreError};
 
 /// A store that lives and dies with its process and judges leases by the clock it is given.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     entries: Mutex<BTreeMap<ElectionName, Entry>>,
-    bell: Bell,
+    notifier: Notifier,
 }
 
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ struct Entry {
 impl MemoryStore {
     /// An empty store.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, entries: Mutex::default(), bell: Bell::default() }
+        Self { clock, entries: Mutex::default(), notifier: Notifier::default() }
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<ElectionName, Entry>> {
@@ -76,7 +76,7 @@ impl Store for MemoryStore {
         let writes = entries.get(election).map_or(0, |entry| entry.writes) + 1;
         let expires = self.clock.now().boot + record.lease_duration;
         entries.insert(election.clone(), Entry { record: record.clone(), writes, expires });
-        self.bell.ring(Hint::Changed);
+        self.notifier.notify(Hint::Changed);
         Ok(Swapped::Won(Version::new(writes.to_string())))
     }
 
@@ -91,6 +91,6 @@ impl Store for MemoryStore {
     }
 
     fn hints(&self, _election: &ElectionName) -> Hints {
-        self.bell.hints()
+        self.notifier.hints()
     }
 }

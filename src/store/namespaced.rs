@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Hints, Listing, Store, StoreError};
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Version};
+use crate::store::contract::{Hints, Listing, Store, StoreError};
 
 /// The records of one namespace, or those without one.
 #[derive(Debug)]

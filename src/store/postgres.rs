@@ -28,19 +28,19 @@ use async_trait::async_trait;
 use sqlx::Connection as _;
 use sqlx::postgres::PgRow;
 
-use super::{Hints, Listing, Store, StoreError};
-use crate::election::clock::HostClock;
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use crate::election::time::HostClock;
+use crate::store::contract::{Hints, Listing, Store, StoreError};
 
+mod connection;
+mod connection_task;
 mod dial;
 mod errors;
 mod hosts;
 mod iam;
-mod line;
 mod names;
-mod operator;
 mod pgpass;
 mod push;
 mod schema;
@@ -50,9 +50,9 @@ mod statement;
 mod target;
 mod url;
 
+use connection::Connection;
 use dial::Opened;
-use errors::{Failure, explain};
-use line::Line;
+use errors::{PostgresError, explain};
 pub use names::{InvalidName, Names};
 use statement::{Dialect, Statement, Unusable};
 pub use target::Target;
@@ -61,7 +61,7 @@ pub use url::{Env, InvalidTarget};
 /// The store that keeps its records in a Postgres table.
 pub struct PostgresStore {
     target: Target,
-    line: Line,
+    connection: Connection,
     /// See [`Dialect`].
     keeps_origin: Arc<AtomicBool>,
     /// The server's time, as last received.
@@ -82,24 +82,24 @@ impl PostgresStore {
             lock_timeout,
             keeps_origin: Arc::clone(&keeps_origin),
         };
-        let line = Line::new(target.clone(), dialect, call_timeout);
-        Self { line, target, keeps_origin, told: Mutex::default() }
+        let connection = Connection::new(target.clone(), dialect, call_timeout);
+        Self { connection, target, keeps_origin, told: Mutex::default() }
     }
 
     /// The same, with sessions that are replaced by fresh ones when they reach this age.
     #[must_use]
     pub fn with_session_lifetime(self, lifetime: Duration) -> Self {
-        Self { line: self.line.with_session_lifetime(lifetime), ..self }
+        Self { connection: self.connection.with_session_lifetime(lifetime), ..self }
     }
 
     /// Whether notifications were found to arrive; false until they were.
     pub fn pushes(&self) -> bool {
-        self.line.pushes()
+        self.connection.pushes()
     }
 
     /// Creates what is missing, on a connection of its own: its errors are the exact ones.
-    async fn ensure(&self) -> Result<(), Failure> {
-        let (Opened { mut connection, .. }, _second) = self.line.second().await?;
+    async fn ensure(&self) -> Result<(), PostgresError> {
+        let (Opened { mut connection, .. }, _second) = self.connection.second().await?;
         let has_origin = schema::ensure(&self.target, &mut connection).await?;
         self.keeps_origin.store(has_origin, Ordering::Relaxed);
         let _ = connection.close().await;
@@ -107,9 +107,9 @@ impl PostgresStore {
     }
 
     /// Sends a request, and notes the time in the answer.
-    async fn ask(&self, statement: Statement) -> Result<Vec<PgRow>, Failure> {
+    async fn query(&self, statement: Statement) -> Result<Vec<PgRow>, PostgresError> {
         let sent = HostClock::boot();
-        let rows = self.line.ask(statement).await?;
+        let rows = self.connection.query(statement).await?;
         if let Some(since_epoch) = statement::read_time(&rows) {
             let (step, received) = (Duration::from_micros(1), HostClock::boot());
             let told = ServiceTime { since_epoch, step, sent, received };
@@ -118,12 +118,12 @@ impl PostgresStore {
         Ok(rows)
     }
 
-    async fn look(&self, election: &ElectionName) -> Result<Option<Observed>, Failure> {
-        let rows = self.ask(Statement::Observe(election.clone())).await?;
+    async fn look(&self, election: &ElectionName) -> Result<Option<Observed>, PostgresError> {
+        let rows = self.query(Statement::Observe(election.clone())).await?;
         Ok(statement::read_one(&rows)?)
     }
 
-    fn explain(&self, failure: Failure) -> StoreError {
+    fn explain(&self, failure: PostgresError) -> StoreError {
         explain(&self.target, failure)
     }
 }
@@ -132,13 +132,13 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn init(&self) -> Result<(), StoreError> {
         self.ensure().await.map_err(|failure| self.explain(failure))?;
-        self.line.open();
+        self.connection.open();
         Ok(())
     }
 
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
         let mut found = self.look(election).await;
-        if found.as_ref().is_err_and(Failure::is_missing_table) {
+        if found.as_ref().is_err_and(PostgresError::is_missing_table) {
             // It was dropped, or there was no way to create it at the start.
             found = match self.ensure().await {
                 Ok(()) => self.look(election).await,
@@ -162,19 +162,19 @@ impl Store for PostgresStore {
             state: state.clone(),
         };
         let swapped = async {
-            let rows = self.ask(statement).await?;
+            let rows = self.query(statement).await?;
             if let Some(version) = statement::read_won(&rows, &state, record)? {
                 return Ok(Swapped::Won(version));
             }
             let found = self.look(election).await?;
             // It was there to be replaced, and no version ever returns.
             if found.as_ref().map(|found| &found.version) == expected {
-                return Err(Failure::Answer(Unusable::Ignored));
+                return Err(PostgresError::Answer(Unusable::Ignored));
             }
             Ok(Swapped::Lost(found))
         };
-        let swapped: Result<_, Failure> = swapped.await;
-        if swapped.as_ref().is_err_and(Failure::is_missing_column) {
+        let swapped: Result<_, PostgresError> = swapped.await;
+        if swapped.as_ref().is_err_and(PostgresError::is_missing_column) {
             // The table was dropped and created again by an older version.
             self.keeps_origin.store(false, Ordering::Relaxed);
         }
@@ -182,14 +182,14 @@ impl Store for PostgresStore {
     }
 
     async fn list(&self) -> Result<Listing, StoreError> {
-        let asked = self.line.ask(Statement::List).await;
+        let asked = self.connection.query(Statement::List).await;
         let read = asked.and_then(|rows| Ok(statement::read_all(&rows)?));
         let mut listing = Listing::default();
         for (name, read) in read.map_err(|failure| self.explain(failure))? {
             match read {
                 Ok(record) => listing.records.push(record),
                 Err(why) => {
-                    let why = self.explain(Failure::Answer(why));
+                    let why = self.explain(PostgresError::Answer(why));
                     listing.unreadable.push((name, why));
                 }
             }
@@ -202,7 +202,7 @@ impl Store for PostgresStore {
     }
 
     fn hints(&self, election: &ElectionName) -> Hints {
-        self.line.hints(election)
+        self.connection.hints(election)
     }
 }
 

@@ -49,8 +49,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 
-use crate::election::clock::BootTime;
-use crate::election::continuity::ServiceTime as Told;
+use crate::election::continuity::ServiceTime as Reported;
+use crate::election::time::BootTime;
 
 /// What a header cuts off.
 const HEADER_STEP: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ pub struct ServiceClock(Mutex<Known>);
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     bounds: Option<Bounds>,
-    last: Option<Told>,
+    last: Option<Reported>,
 }
 
 /// The service's time at the moment when this host booted. Readings of the boot clock are added.
@@ -122,7 +122,7 @@ impl ServiceClock {
         let Some(earliest) = header.0.checked_sub(received.as_duration()) else { return };
         let latest = header.0.saturating_add(HEADER_STEP).saturating_sub(sent.as_duration());
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.last = Some(Told { since_epoch: header.0, step: HEADER_STEP, sent, received });
+        known.last = Some(Reported { since_epoch: header.0, step: HEADER_STEP, sent, received });
         known.bounds = Some(match known.bounds {
             None => Bounds { earliest, latest },
             Some(known) => {
@@ -142,7 +142,7 @@ impl ServiceClock {
     }
 
     /// The time in the last answer, to compare the boot clock with.
-    pub fn last(&self) -> Option<Told> {
+    pub fn last(&self) -> Option<Reported> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 

@@ -5,7 +5,7 @@
 //! Every process that can open the file runs on this host, so the host's boot clock judges leases:
 //! a record carries the boot-clock reading at which its lease ends, and the id of the boot that
 //! the reading belongs to. After a reboot every older holder is dead, and its lease over. If the
-//! boot id is not proven to be the kernel's, or the time namespace is another ([`Host`]), the
+//! boot id is not proven to be the kernel's, or the time namespace is another ([`Boot`]), the
 //! record proves nothing and is watched. The wall clock is never used.
 //!
 //! # Durability
@@ -37,21 +37,21 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Row};
 
-use super::{Bell, Hints, Listing, Store, StoreError};
-use crate::election::clock::{BootTime, Clock, WallTime};
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Term, Version,
 };
 use crate::election::outcome::Outcome;
+use crate::election::time::{BootTime, Clock, WallTime};
+use crate::store::contract::{Hints, Listing, Notifier, Store, StoreError};
 
 mod errors;
 mod folder;
-mod line;
+mod worker;
 
-pub use crate::host::Host;
-use line::{Ask, Line, Write};
+pub use crate::time::boot::Boot;
+use worker::{Request, WorkQueue, Write};
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
 /// commit. It is short, so that looks can go on: the [`mod@line`] waits for the rest.
@@ -122,16 +122,16 @@ struct Shared {
     /// How long a call waits for another process's lock.
     patience: Duration,
     clock: Arc<dyn Clock>,
-    host: Mutex<KnownHost>,
-    line: Mutex<Line>,
-    bell: Arc<Bell>,
+    host: Mutex<KnownBoot>,
+    queue: Mutex<WorkQueue>,
+    notifier: Arc<Notifier>,
     watching: OnceLock<()>,
 }
 
 /// The boot clock that this process reads.
 #[derive(Default)]
-struct KnownHost {
-    known: Option<Host>,
+struct KnownBoot {
+    known: Option<Boot>,
     /// It is simulated, and not checked again.
     pretended: bool,
 }
@@ -167,8 +167,8 @@ impl SqliteStore {
                 patience,
                 clock,
                 host: Mutex::default(),
-                line: Mutex::default(),
-                bell: Arc::new(Bell::default()),
+                queue: Mutex::default(),
+                notifier: Arc::new(Notifier::default()),
                 watching: OnceLock::new(),
             }),
         }
@@ -185,27 +185,27 @@ impl SqliteStore {
 
     /// Pretends to run on another host or after another boot.
     #[must_use]
-    pub fn on_host(self, host: Host) -> Self {
-        *self.shared.known_host() = KnownHost { known: Some(host), pretended: true };
+    pub fn on_boot(self, host: Boot) -> Self {
+        *self.shared.known_host() = KnownBoot { known: Some(host), pretended: true };
         self
     }
 }
 
 /// Why a call failed, before it is explained to a person.
 #[derive(Debug)]
-enum Failure {
+enum SqliteError {
     Sql(sqlx::Error),
     Io(&'static str, io::Error),
     Explained(StoreError),
 }
 
-impl From<sqlx::Error> for Failure {
+impl From<sqlx::Error> for SqliteError {
     fn from(error: sqlx::Error) -> Self {
         Self::Sql(error)
     }
 }
 
-impl Failure {
+impl SqliteError {
     /// Whether another process's lock was in the way: nothing was changed.
     fn is_lock(&self) -> bool {
         matches!(self, Self::Sql(error) if errors::is_locked(error))
@@ -228,11 +228,11 @@ impl Failure {
 #[async_trait]
 impl Store for SqliteStore {
     async fn init(&self) -> Result<(), StoreError> {
-        self.shared.ask(Ask::Open).await
+        self.shared.request(Request::Open).await
     }
 
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
-        self.shared.ask(|reply| Ask::Look(election.clone(), reply)).await
+        self.shared.request(|reply| Request::Look(election.clone(), reply)).await
     }
 
     async fn swap(
@@ -243,11 +243,11 @@ impl Store for SqliteStore {
     ) -> Result<Swapped, StoreError> {
         let (election, expected, record) = (election.clone(), expected.cloned(), record.clone());
         let write = Write { election, expected, record };
-        self.shared.ask(|reply| Ask::Write(write, reply)).await
+        self.shared.request(|reply| Request::Write(write, reply)).await
     }
 
     async fn list(&self) -> Result<Listing, StoreError> {
-        self.shared.ask(Ask::List).await
+        self.shared.request(Request::List).await
     }
 
     /// It belongs to this host.
@@ -256,7 +256,7 @@ impl Store for SqliteStore {
     }
 
     fn hints(&self, _election: &ElectionName) -> Hints {
-        self.shared.bell.hints()
+        self.shared.notifier.hints()
     }
 }
 
@@ -273,12 +273,12 @@ impl Shared {
         &self,
         database: &mut SqliteConnection,
         election: &ElectionName,
-    ) -> Result<Option<Observed>, Failure> {
+    ) -> Result<Option<Observed>, SqliteError> {
         let row = sqlx::query(SELECT).bind(election.as_str()).fetch_all(database).await?.pop();
         row.map(|row| self.decode(election, &row)).transpose()
     }
 
-    async fn select_all(&self, database: &mut SqliteConnection) -> Result<Listing, Failure> {
+    async fn select_all(&self, database: &mut SqliteConnection) -> Result<Listing, SqliteError> {
         let rows = sqlx::query(SELECT_ALL).fetch_all(database).await?;
         let decode = |name: &str, row: &SqliteRow| {
             let election = ElectionName::from_store(name)
@@ -291,7 +291,7 @@ impl Shared {
             let name: String = row.try_get("election")?;
             match decode(&name, row) {
                 Ok(record) => listing.records.push(record),
-                Err(Failure::Explained(why)) => listing.unreadable.push((name, why)),
+                Err(SqliteError::Explained(why)) => listing.unreadable.push((name, why)),
                 Err(failure) => return Err(failure),
             }
         }
@@ -302,7 +302,7 @@ impl Shared {
         &self,
         database: &mut SqliteConnection,
         write: &Write,
-    ) -> Result<Swapped, Failure> {
+    ) -> Result<Swapped, SqliteError> {
         let Write { election, expected, record } = write;
         let version = uuid::Uuid::new_v4().simple().to_string();
         // The reading is from after the elector's, so the lease ends later than the elector counts.
@@ -335,11 +335,11 @@ impl Shared {
     }
 
     /// `idle` if it is still on the file that the path names, or a new connection.
-    async fn connect(self: &Arc<Self>, idle: Option<Open>) -> Result<Open, Failure> {
+    async fn connect(self: &Arc<Self>, idle: Option<Open>) -> Result<Open, SqliteError> {
         let shared = Arc::clone(self);
         let file = blocking(move || {
             shared.look_at_host()?;
-            Ok::<_, Failure>(FileId::of(&shared.path))
+            Ok::<_, SqliteError>(FileId::of(&shared.path))
         });
         match (idle, file.await?) {
             // Writing to a file that was moved away would elect a leader that nobody sees.
@@ -348,7 +348,7 @@ impl Shared {
         }
     }
 
-    async fn open(self: &Arc<Self>) -> Result<Open, Failure> {
+    async fn open(self: &Arc<Self>) -> Result<Open, SqliteError> {
         let shared = Arc::clone(self);
         blocking(move || shared.prepare_folder()).await?;
         let options = SqliteConnectOptions::new()
@@ -368,29 +368,29 @@ impl Shared {
         add_origin(&mut database).await?;
         let path = self.path.clone();
         let file = blocking(move || FileId::of(&path)).await;
-        let file = file.map_err(|error| Failure::Io("look at the database file", error))?;
+        let file = file.map_err(|error| SqliteError::Io("look at the database file", error))?;
         self.watch_folder();
         Ok(Open { database, file })
     }
 
     /// Makes sure that the folder exists and is local, and that this host can be told from others.
-    fn prepare_folder(&self) -> Result<(), Failure> {
+    fn prepare_folder(&self) -> Result<(), SqliteError> {
         let folder = folder::of(&self.path);
         if self.create_folder {
-            folder::create(folder).map_err(|error| Failure::Io("create its folder", error))?;
+            folder::create(folder).map_err(|error| SqliteError::Io("create its folder", error))?;
         }
-        folder::check(&self.path, folder).map_err(Failure::Explained)
+        folder::check(&self.path, folder).map_err(SqliteError::Explained)
     }
 
     /// Checked each time: a process that is restored from a checkpoint continues in another time
     /// namespace, or on another boot.
-    fn look_at_host(&self) -> Result<(), Failure> {
+    fn look_at_host(&self) -> Result<(), SqliteError> {
         if self.known_host().pretended {
             return Ok(());
         }
-        let host = Host::this().map_err(|error| Failure::Io("read the boot id", error))?;
+        let host = Boot::this().map_err(|error| SqliteError::Io("read the boot id", error))?;
         let mut known = self.known_host();
-        if known.known.as_ref().is_none_or(Host::is_proven) && !host.is_proven() {
+        if known.known.as_ref().is_none_or(Boot::is_proven) && !host.is_proven() {
             tracing::info!(
                 clock = host.clock(),
                 "the boot id that is shown here is not proven to be the kernel's, or the time \
@@ -401,13 +401,13 @@ impl Shared {
         Ok(())
     }
 
-    fn known_host(&self) -> MutexGuard<'_, KnownHost> {
+    fn known_host(&self) -> MutexGuard<'_, KnownBoot> {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn host(&self) -> Result<Host, Failure> {
+    fn host(&self) -> Result<Boot, SqliteError> {
         let unknown = || StoreError::Unavailable(format!("{self}: the boot id is not known"));
-        self.known_host().known.clone().ok_or_else(|| Failure::Explained(unknown()))
+        self.known_host().known.clone().ok_or_else(|| SqliteError::Explained(unknown()))
     }
 
     /// Turns changes in the folder into hints, from the first successful open on.
@@ -418,9 +418,10 @@ impl Shared {
         let bell_file = self.bell_file();
         let names = [&self.path, &bell_file]
             .map(|path| path.file_name().unwrap_or_default().as_bytes().to_vec());
-        let (folder, bell) = (folder::of(&self.path).to_owned(), Arc::downgrade(&self.bell));
+        let (folder, notifier) =
+            (folder::of(&self.path).to_owned(), Arc::downgrade(&self.notifier));
         tokio::spawn(async move {
-            if let Err(error) = folder::watch(&folder, &names, &bell).await {
+            if let Err(error) = folder::watch(&folder, &names, &notifier).await {
                 tracing::warn!(
                     folder = %folder.display(), %error,
                     "cannot watch the folder of the store: hand-overs are noticed by polling only"
@@ -436,7 +437,7 @@ impl Shared {
     }
 
     /// Tells the other processes. Closing a file that was open for writing is what they wait for.
-    async fn ring(&self) {
+    async fn notify(&self) {
         let bell_file = self.bell_file();
         let rung = blocking(move || std::fs::File::create(bell_file)).await;
         if let Err(error) = rung {
@@ -444,10 +445,10 @@ impl Shared {
         }
     }
 
-    fn decode(&self, election: &ElectionName, row: &SqliteRow) -> Result<Observed, Failure> {
+    fn decode(&self, election: &ElectionName, row: &SqliteRow) -> Result<Observed, SqliteError> {
         let format: i64 = row.try_get("format")?;
         if format != FORMAT {
-            return Err(Failure::Explained(StoreError::Misconfigured(format!(
+            return Err(SqliteError::Explained(StoreError::Misconfigured(format!(
                 "{self}: the record of election '{election}' has format {format}, and this version \
                  of bellwether knows only format {FORMAT}: upgrade this instance"
             ))));
@@ -484,8 +485,8 @@ impl Shared {
         })
     }
 
-    fn unreadable(&self, election: &dyn fmt::Display, what: &dyn fmt::Display) -> Failure {
-        Failure::Explained(StoreError::Misconfigured(format!(
+    fn unreadable(&self, election: &dyn fmt::Display, what: &dyn fmt::Display) -> SqliteError {
+        SqliteError::Explained(StoreError::Misconfigured(format!(
             "{self}: the record of election '{election}' cannot be read: {what}. \
              Was it edited by hand?"
         )))
@@ -528,7 +529,7 @@ impl From<Panicked> for io::Error {
     }
 }
 
-impl From<Panicked> for Failure {
+impl From<Panicked> for SqliteError {
     fn from(_: Panicked) -> Self {
         Self::Io("finish a call", io::Error::other("shutting down"))
     }

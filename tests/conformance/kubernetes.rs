@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwether::election::clock::HostClock;
 use bellwether::election::lease::ElectionName;
+use bellwether::election::time::HostClock;
 use bellwether::store::Store;
 use bellwether::store::kubernetes::{KubernetesStore, Target};
 use serde_json::Value;

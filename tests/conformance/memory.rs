@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwether::election::clock::{BootTime, ManualClock};
 use bellwether::election::lease::ElectionName;
+use bellwether::election::time::{BootTime, ManualClock};
 use bellwether::store::Store;
 use bellwether::store::memory::MemoryStore;
 use bellwether::store::namespaced::Namespaced;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwether::election::clock::{BootTime, Clock, ManualClock, WallTime};
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
+use bellwether::election::time::{BootTime, Clock, ManualClock, WallTime};
 use bellwether::store::Store;
-use bellwether::store::sqlite::{Host, SqliteStore};
+use bellwether::store::sqlite::{Boot, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
@@ -29,8 +29,8 @@ impl Sqlite {
         self.folder.path().join("leases.db")
     }
 
-    fn open_on(&self, host: &Host) -> SqliteStore {
-        open(self.path(), &self.clock).on_host(host.clone())
+    fn open_on(&self, host: &Boot) -> SqliteStore {
+        open(self.path(), &self.clock).on_boot(host.clone())
     }
 
     async fn connection(&self) -> SqliteConnection {
@@ -119,15 +119,15 @@ async fn remaining(store: &SqliteStore) -> Option<Duration> {
 #[tokio::test]
 async fn a_lease_is_over_after_a_reboot() {
     let sqlite = sqlite().await;
-    acquire(&sqlite.open_on(&Host::proven("boot-1", "0.0"))).await;
-    let rebooted = sqlite.open_on(&Host::proven("boot-2", "0.0"));
+    acquire(&sqlite.open_on(&Boot::proven("boot-1", "0.0"))).await;
+    let rebooted = sqlite.open_on(&Boot::proven("boot-2", "0.0"));
     assert_eq!(remaining(&rebooted).await, Some(Duration::ZERO));
 }
 
 #[tokio::test]
 async fn a_changed_wall_clock_changes_nothing() {
     let sqlite = sqlite().await;
-    let store = sqlite.open_on(&Host::proven("boot-1", "0.0"));
+    let store = sqlite.open_on(&Boot::proven("boot-1", "0.0"));
     acquire(&store).await;
     for wall in ["1980-01-01T00:00:00Z", "2100-01-01T00:00:00Z"] {
         sqlite.clock.set_wall(WallTime::parse(wall).unwrap());

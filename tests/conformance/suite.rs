@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::election::clock::WallTime;
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Version,
 };
 use bellwether::election::outcome::Outcome;
+use bellwether::election::time::WallTime;
 use bellwether::store::{Store, StoreError};
 use tokio::task::JoinSet;
 

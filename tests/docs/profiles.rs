@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use bellwether::election::clock::{BootTime, Now, WallTime};
 use bellwether::election::elector::{Action, Call, CallFailed, Elector, Event, Swapped};
 use bellwether::election::lease::{Candidate, Observed, Version};
+use bellwether::election::time::{BootTime, Now, WallTime};
 use bellwether::election::timing::Timing;
 
 use crate::pages::project;

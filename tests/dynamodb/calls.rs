@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bellwether::election::clock::WallTime;
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Version};
+use bellwether::election::time::WallTime;
 use bellwether::store::dynamodb::DynamoDbStore;
 use bellwether::store::{Store, StoreError};
 use std::sync::Arc;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::candidate::{Handle, Health, Standing, stand};
-use bellwether::election::clock::HostClock;
+use bellwether::driver::{DriverConfig, Handle, Health, stand};
+use bellwether::election::time::HostClock;
 use bellwether::election::timing::Timing;
-use bellwether::identity;
 use bellwether::metrics::Metrics;
+use bellwether::platform::identity;
 use bellwether::store::Store;
 use tokio::task::JoinHandle;
 
@@ -32,7 +32,7 @@ fn timing() -> Timing {
 }
 
 fn join(name: String, proxy: &Proxy) -> Member {
-    let (handle, driver) = stand(Standing {
+    let (handle, driver) = stand(DriverConfig {
         election: default(),
         candidate: identity::candidate(name),
         origin: None,

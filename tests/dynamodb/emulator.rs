@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
     ScalarAttributeType,
 };
-use bellwether::election::clock::HostClock;
+use bellwether::election::time::HostClock;
 use bellwether::store::aws::http::Http;
 use bellwether::store::dynamodb::{DynamoDbStore, Target};
 

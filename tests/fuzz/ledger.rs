@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use bellwether::election::clock::BootTime;
+use bellwether::election::time::BootTime;
 use serde_json::Value;
 
 /// The yes of both sidecars.

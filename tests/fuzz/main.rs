@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use bellwether::election::clock::BootTime;
+use bellwether::election::time::BootTime;
 
 use ledger::Ledger;
 use request::{ELECTIONS, Request, Shape, TOKEN};

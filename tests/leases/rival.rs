@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use bellwether::election::clock::BootTime;
+use bellwether::election::time::BootTime;
 
 use crate::support::{Log, kill};
 

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use bellwether::election::clock::BootTime;
+use bellwether::election::time::BootTime;
 use serde_json::Value;
 
 use crate::rival::Rival;

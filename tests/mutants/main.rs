@@ -46,21 +46,22 @@ const fn edit(file: &'static str, original: &'static str, replacement: &'static 
 /// What is copied beside the folders.
 const PARTS: [&str; 7] = [
     "election.rs",
-    "candidate.rs",
-    "alarm.rs",
+    "driver.rs",
+    "time/alarm.rs",
     "gate.rs",
-    "hold.rs",
+    "api/hold.rs",
     "metrics.rs",
     "store/contract.rs",
 ];
 
 /// The crate, without what the simulation plays: commands, checks, HTTP, the stores.
-const LIB: &str = "pub mod alarm;\npub mod candidate;\npub mod election;\npub mod gate;\n\
-                   pub mod hold;\npub mod metrics;\npub mod store;\n\
-                   pub mod identity { pub fn incarnation() -> String { String::new() } }\n";
+const LIB: &str = "pub mod driver;\npub mod election;\npub mod gate;\npub mod metrics;\npub mod store;\n\
+                   pub mod api { pub mod hold; }\npub mod time { pub mod alarm; }\n\
+                   pub mod platform { pub mod identity {\n\
+                   pub fn incarnation() -> String { String::new() } } }\n";
 
 const STORE: &str =
-    "mod contract;\npub use contract::{Bell, Hint, Hints, Listing, Store, StoreError};\n";
+    "mod contract;\npub use contract::{Notifier, Hint, Hints, Listing, Store, StoreError};\n";
 
 /// The copy of what is simulated, and of the simulation.
 struct Copy {
@@ -74,12 +75,14 @@ impl Copy {
         for part in ["src", "tests"] {
             let _ = fs::remove_dir_all(root.join(part));
         }
-        for folder in ["src/election", "src/candidate", "tests/simulation"] {
+        for folder in ["src/election", "src/driver", "tests/simulation"] {
             copy(&home.join(folder), &root.join(folder));
         }
         fs::create_dir_all(root.join("src/store")).unwrap();
         for file in PARTS {
-            fs::copy(home.join("src").join(file), root.join("src").join(file)).unwrap();
+            let part = root.join("src").join(file);
+            fs::create_dir_all(part.parent().unwrap()).unwrap();
+            fs::copy(home.join("src").join(file), part).unwrap();
         }
         fs::write(root.join("src/lib.rs"), LIB).unwrap();
         fs::write(root.join("src/store.rs"), STORE).unwrap();

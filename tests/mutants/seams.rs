@@ -5,7 +5,7 @@ use super::{Mutant, edit};
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what meets the deadline of a call is dropped",
-        edits: &[edit("candidate.rs", "            // Whatever was taken is stepped, also what meets the deadline: it comes but once.
+        edits: &[edit("driver.rs", "            // Whatever was taken is stepped, also what meets the deadline: it comes but once.
 ", "            if self.clock.now().boot >= deadline {
                 break verb.timed_out(self.call_limit);
             }
@@ -14,16 +14,16 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "work is given up before its outcome is told",
-        edits: &[edit("candidate.rs", "self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await", "drop(work);
+        edits: &[edit("driver.rs", "self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await", "drop(work);
         self.request(Event::Finish { outcome: Box::new(outcome) }, None).await")],
         breaks: "I11 outcomes are kept",
     },
     Mutant {
         name: "work is looked at last",
-        edits: &[edit("candidate.rs", "            if let Poll::Ready(event) = work.as_mut().poll(context) {
+        edits: &[edit("driver.rs", "            if let Poll::Ready(event) = work.as_mut().poll(context) {
                 return Poll::Ready(Next::Event(event));
             }
-", ""), edit("candidate.rs", "ready.find(Poll::is_ready).unwrap_or(Poll::Pending)", "match ready.find(Poll::is_ready) {
+", ""), edit("driver.rs", "ready.find(Poll::is_ready).unwrap_or(Poll::Pending)", "match ready.find(Poll::is_ready) {
                 Some(ready) => ready,
                 None => work.as_mut().poll(context).map(Next::Event),
             }")],
@@ -31,68 +31,68 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a call has no deadline",
-        edits: &[edit("candidate.rs", "            if self.clock.now().boot >= deadline {", "            if self.clock.now().boot >= deadline + deadline.as_duration() {")],
+        edits: &[edit("driver.rs", "            if self.clock.now().boot >= deadline {", "            if self.clock.now().boot >= deadline + deadline.as_duration() {")],
         breaks: "I8 bounded waits",
     },
     Mutant {
         name: "readers see the step before",
-        edits: &[edit("candidate.rs", "        let Step { mut action, mut news } = self.elector.step(now, event);", "        let before = self.elector.leadership();
-        let Step { mut action, mut news } = self.elector.step(now, event);"), edit("candidate.rs", "self.view.send_replace(self.elector.leadership());", "self.view.send_replace(before);")],
+        edits: &[edit("driver.rs", "        let Step { mut action, mut news } = self.elector.step(now, event);", "        let before = self.elector.leadership();
+        let Step { mut action, mut news } = self.elector.step(now, event);"), edit("driver.rs", "self.view.send_replace(self.elector.leadership());", "self.view.send_replace(before);")],
         breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "readers see only what is news",
-        edits: &[edit("candidate.rs", "self.view.send_replace(self.elector.leadership());", "if !news.is_empty() {
+        edits: &[edit("driver.rs", "self.view.send_replace(self.elector.leadership());", "if !news.is_empty() {
             self.view.send_replace(self.elector.leadership());
         }")],
         breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "a time-out is taken for a refusal",
-        edits: &[edit("candidate.rs", "Self::Swap => Answer::Swapped(Err(error)),", "Self::Swap => {
+        edits: &[edit("driver.rs", "Self::Swap => CallResult::Swapped(Err(error)),", "Self::Swap => {
                 drop(error);
-                Answer::Swapped(Ok(Swapped::Lost(None)))
+                CallResult::Swapped(Ok(Swapped::Lost(None)))
             }")],
         breaks: "I4 no dead holder is named",
     },
     Mutant {
         name: "a process does not start behind its gate",
-        edits: &[edit("candidate.rs", "if gated { elector.behind_gate() }", "if gated && max_attempts.is_some() { elector.behind_gate() }")],
+        edits: &[edit("driver.rs", "if gated { elector.behind_gate() }", "if gated && max_attempts.is_some() { elector.behind_gate() }")],
         breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "work whose end was not seen is given up before the lease is over",
-        edits: &[edit("candidate/hold.rs", "if now < over_at {", "if now < overdue_at {")],
+        edits: &[edit("driver/hold.rs", "if now < over_at {", "if now < overdue_at {")],
         breaks: "I6 vacated last",
     },
     Mutant {
         name: "work whose end was not seen is waited for for ever",
-        edits: &[edit("candidate/hold.rs", "self.overdue_at.get_or_insert(now + self.grace.until_work_is_overdue());", "let _ = now + self.grace.until_work_is_overdue();")],
+        edits: &[edit("driver/hold.rs", "self.overdue_at.get_or_insert(now + self.grace.until_work_is_overdue());", "let _ = now + self.grace.until_work_is_overdue();")],
         breaks: "I3 a leader exists",
     },
     Mutant {
         name: "the election does not hear that work is overdue",
-        edits: &[edit("candidate/hold.rs", "self.election.work_is_overdue().await;", "")],
+        edits: &[edit("driver/hold.rs", "self.election.work_is_overdue().await;", "")],
         breaks: "I6 vacated last",
     },
     Mutant {
         name: "a hold is not work",
-        edits: &[edit("candidate/hold.rs", "let work = Some(election.begin_work());", "let work = None;")],
+        edits: &[edit("driver/hold.rs", "let work = Some(election.begin_work());", "let work = None;")],
         breaks: "I6 vacated last",
     },
     Mutant {
         name: "work that ends takes its grace beyond the lease",
-        edits: &[edit("election/order.rs", "patience.map_or(kill_at, |patience| patience.min(kill_at))", "patience.map_or(kill_at, |patience| patience.max(kill_at))")],
+        edits: &[edit("election/work.rs", "patience.map_or(kill_at, |patience| patience.min(kill_at))", "patience.map_or(kill_at, |patience| patience.max(kill_at))")],
         breaks: "I5 no old work",
     },
     Mutant {
         name: "the election does not hear that its gate closes",
-        edits: &[edit("candidate/gate.rs", "if open != told {", "if open && !told {")],
+        edits: &[edit("driver/gate.rs", "if open != told {", "if open && !told {")],
         breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "silence does not close the gate",
-        edits: &[edit("candidate/gate.rs", "gate.open_until().filter(|_| open);", "gate.open_until().filter(|_| !open);")],
+        edits: &[edit("driver/gate.rs", "gate.open_until().filter(|_| open);", "gate.open_until().filter(|_| !open);")],
         breaks: "I9 the gate is kept",
     },
     Mutant {

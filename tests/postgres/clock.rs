@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bellwether::election::clock::{BootTime, Clock as _, HostClock};
 use bellwether::election::continuity::{Continuity, ServiceTime};
+use bellwether::election::time::{BootTime, Clock as _, HostClock};
 use bellwether::election::timing::Timing;
 use bellwether::store::Store as _;
 

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::election::clock::{Clock as _, HostClock, WallTime};
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Version};
+use bellwether::election::time::{Clock as _, HostClock, WallTime};
 use bellwether::store::postgres::{PostgresStore, Target};
 use bellwether::store::{Hints, Store as _, StoreError};
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::alarm::Alarm;
-use bellwether::candidate::{Handle, Health, Standing, obey, stand};
-use bellwether::election::clock::HostClock;
+use bellwether::driver::{DriverConfig, Handle, Health, obey, stand};
 use bellwether::election::leadership::StandingDown;
+use bellwether::election::time::HostClock;
 use bellwether::election::timing::Timing;
-use bellwether::gate::{Heard, Keeper, Rules};
-use bellwether::identity;
+use bellwether::gate::{GateChange, GateState, Rules};
 use bellwether::metrics::Metrics;
+use bellwether::platform::identity;
 use bellwether::store::memory::MemoryStore;
+use bellwether::time::alarm::Alarm;
 
 use crate::support::{LIMIT, now};
 
@@ -25,9 +25,9 @@ const RULES: Rules = Rules {
 };
 
 /// An election behind a gate that is opened by hand.
-fn gated() -> (Handle, Keeper) {
+fn gated() -> (Handle, GateState) {
     let clock = Arc::new(HostClock);
-    let (handle, driver) = stand(Standing {
+    let (handle, driver) = stand(DriverConfig {
         election: "default".parse().unwrap(),
         candidate: identity::candidate("a".to_owned()),
         origin: None,
@@ -41,10 +41,10 @@ fn gated() -> (Handle, Keeper) {
         url: None,
     })
     .unwrap();
-    let (keeper, gate) = Keeper::new(RULES, now());
+    let (gate_state, gate) = GateState::new(RULES, now());
     tokio::spawn(obey(gate, handle.clone(), Alarm::new().unwrap()));
     tokio::spawn(driver.run());
-    (handle, keeper)
+    (handle, gate_state)
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -66,23 +66,23 @@ fn leads(election: &Handle) -> bool {
 
 #[tokio::test]
 async fn whoever_asks_and_never_hears_an_answer_keeps_no_gate_open() {
-    let (election, mut keeper) = gated();
+    let (election, mut gate_state) = gated();
     until("the store has answered", || election.leadership().store_silence(now()).is_some()).await;
     assert!(is_closed(&election), "from the start");
     let asked = now();
-    assert_eq!(keeper.hear(asked, now(), &Ok(())), Heard::Opened);
+    assert_eq!(gate_state.record(asked, now(), &Ok(())), GateChange::Opened);
     until("it leads", || leads(&election)).await;
     until("it is closed", || is_closed(&election)).await;
     assert!(now() >= asked + RULES.open_for(), "not before its time");
-    assert_eq!(keeper.hear(now(), now(), &Ok(())), Heard::Opened);
+    assert_eq!(gate_state.record(now(), now(), &Ok(())), GateChange::Opened);
     until("it leads again", || leads(&election)).await;
 }
 
 #[tokio::test]
 async fn whoever_is_gone_keeps_no_gate_open() {
-    let (election, mut keeper) = gated();
-    assert_eq!(keeper.hear(now(), now() + RULES.open_for() / 2, &Ok(())), Heard::Opened);
+    let (election, mut gate_state) = gated();
+    assert_eq!(gate_state.record(now(), now() + RULES.open_for() / 2, &Ok(())), GateChange::Opened);
     until("it leads", || leads(&election)).await;
-    drop(keeper);
+    drop(gate_state);
     until("it is closed", || is_closed(&election)).await;
 }

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use async_trait::async_trait;
-use bellwether::alarm::Timer;
-use bellwether::candidate::{Order, Source};
-use bellwether::election::clock::BootTime;
+use bellwether::driver::{EventSource, SourceOrder};
 use bellwether::election::continuity::ServiceTime;
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{ElectionName, LeaseRecord, Observed, Version};
-use bellwether::election::order::Deadlines;
-use bellwether::store::{Bell, Hints, Listing, Store, StoreError};
+use bellwether::election::time::BootTime;
+use bellwether::election::work::Deadlines;
+use bellwether::store::{Hints, Listing, Notifier, Store, StoreError};
+use bellwether::time::alarm::Timer;
 use fastrand::Rng;
 use tokio::sync::oneshot;
 
@@ -72,7 +72,7 @@ pub enum End {
 pub struct Host {
     pub time: HostTime,
     deeds: Arc<Mutex<Vec<Deed>>>,
-    bell: Arc<Bell>,
+    bell: Arc<Notifier>,
 }
 
 impl Host {
@@ -90,7 +90,7 @@ impl Host {
     }
 
     /// The hints that the store pushes.
-    pub fn bell(&self) -> &Bell {
+    pub fn bell(&self) -> &Notifier {
         &self.bell
     }
 
@@ -215,9 +215,10 @@ impl Timer for SimTimer {
 #[derive(Debug)]
 pub struct DrawnOrder(pub Rng);
 
-impl Order for DrawnOrder {
-    fn next(&mut self) -> [Source; 4] {
-        let mut order = [Source::Answer, Source::Request, Source::Hint, Source::Timer];
+impl SourceOrder for DrawnOrder {
+    fn next(&mut self) -> [EventSource; 4] {
+        let mut order =
+            [EventSource::Response, EventSource::Request, EventSource::Hint, EventSource::Timer];
         self.0.shuffle(&mut order);
         order
     }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use bellwether::candidate::Handle;
-use bellwether::election::order::{Charge, Deadlines, Order};
+use bellwether::driver::Handle;
 use bellwether::election::outcome::Outcome;
+use bellwether::election::work::{Deadlines, Directive, SupervisedWork};
 use tokio::sync::oneshot;
 
 use crate::host::{Deed, End, Host};
@@ -28,7 +28,7 @@ pub async fn supervise(election: Handle, host: Host, grace: Duration, ids: u64) 
         let (term, deadlines) = (tenure.term, Deadlines::of(&tenure));
         let (end, mut ended) = oneshot::channel();
         host.note(Deed::Starts { id, term, deadlines, end });
-        let mut charge = Charge::new(tenure, grace);
+        let mut supervised = SupervisedWork::new(tenure, grace);
         let end = loop {
             tokio::select! {
                 biased;
@@ -38,9 +38,9 @@ pub async fn supervise(election: Handle, host: Host, grace: Duration, ids: u64) 
                         break (&mut ended).await.unwrap_or(End::Stopped);
                     }
                     let seen = view.borrow_and_update().clone();
-                    host.note(match charge.order(&seen, election.now()) {
-                        Order::GoOn(deadlines) => Deed::Extends { id, deadlines },
-                        Order::End { kill_at } => Deed::Stops { id, kill_at },
+                    host.note(match supervised.directive(&seen, election.now()) {
+                        Directive::Continue(deadlines) => Deed::Extends { id, deadlines },
+                        Directive::End { kill_at } => Deed::Stops { id, kill_at },
                     });
                 }
             }

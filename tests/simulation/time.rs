@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bellwether::election::clock::{BootTime, Clock, Now, WallTime};
+use bellwether::election::time::{BootTime, Clock, Now, WallTime};
 
 /// Nanoseconds of true time since the start of the run.
 pub type TrueTime = u64;

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
-use bellwether::election::clock::BootTime;
+use bellwether::election::time::BootTime;
 use bellwether::store::Hint;
 use fastrand::Rng;
 
@@ -226,7 +226,7 @@ impl World {
                     if loses && matches!(hint, Hint::Vacated { .. }) {
                         process.seen.may_forget();
                     }
-                    process.host.bell().ring(hint);
+                    process.host.bell().notify(hint);
                 }
             }
             Happening::Resume { node, life } => {

@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use bellwether::election::clock::BootTime;
+use bellwether::election::time::BootTime;
 
 use super::{LIMIT, Log, eventually, kill, now};
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use bellwether::election::clock::{BootTime, Clock, HostClock};
+use bellwether::election::time::{BootTime, Clock, HostClock};
 use serde_json::Value;
 
 pub mod beats;

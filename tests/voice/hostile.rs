@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bellwether::election::clock::{HostClock, WallTime};
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
 use bellwether::election::outcome::Outcome;
+use bellwether::election::time::{HostClock, WallTime};
 use bellwether::store::{self, Store, StoreUrl};
 use serde_json::json;
 

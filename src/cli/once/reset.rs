@@ -4,20 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::Failure;
+use super::super::CommandError;
 use super::super::init::{PATIENCE, within};
 use crate::config::ElectionConfig;
-use crate::election::clock::{BootTime, Clock, HostClock};
 use crate::election::elector::Swapped;
 use crate::election::lease::{Candidate, LeaseRecord, Observed, Version};
+use crate::election::time::{BootTime, Clock, HostClock};
 use crate::election::watch::Watch;
-use crate::identity;
+use crate::platform::identity;
 use crate::store::Store;
 
 /// How often a reset that collides with other writes is tried.
 const TRIES: usize = 10;
 
-pub(super) async fn run(config: &ElectionConfig, timeout: Option<Duration>) -> Result<u8, Failure> {
+pub(super) async fn run(
+    config: &ElectionConfig,
+    timeout: Option<Duration>,
+) -> Result<u8, CommandError> {
     let mut reset = Reset {
         config,
         store: config.store.open(PATIENCE, Arc::new(HostClock)),
@@ -30,7 +33,7 @@ pub(super) async fn run(config: &ElectionConfig, timeout: Option<Duration>) -> R
         Ok(done) => done,
         Err(_) => {
             let after = humantime::format_duration(timeout);
-            Err(Failure::Undecided(format!("not reset within {after}; see bellwether status")))
+            Err(CommandError::Undecided(format!("not reset within {after}; see bellwether status")))
         }
     }
 }
@@ -46,7 +49,7 @@ struct Reset<'a> {
 }
 
 impl Reset<'_> {
-    async fn until_done(&mut self) -> Result<u8, Failure> {
+    async fn until_done(&mut self) -> Result<u8, CommandError> {
         for _ in 0..TRIES {
             let Some(found) = self.once_nobody_is_at_it().await? else {
                 tracing::info!("there is nothing to reset");
@@ -57,11 +60,11 @@ impl Reset<'_> {
                 return Ok(0);
             }
         }
-        Err(Failure::Undecided("the record keeps changing: try again".to_owned()))
+        Err(CommandError::Undecided("the record keeps changing: try again".to_owned()))
     }
 
     /// The record, when its lease is over; none if there is no record. Takes a lease at most.
-    async fn once_nobody_is_at_it(&mut self) -> Result<Option<Observed>, Failure> {
+    async fn once_nobody_is_at_it(&mut self) -> Result<Option<Observed>, CommandError> {
         loop {
             let (found, over_at) = self.look().await?;
             let Some(found) = found else { return Ok(None) };
@@ -83,7 +86,7 @@ impl Reset<'_> {
         }
     }
 
-    async fn look(&mut self) -> Result<(Option<Observed>, BootTime), Failure> {
+    async fn look(&mut self) -> Result<(Option<Observed>, BootTime), CommandError> {
         let (sent, observe) = (HostClock::boot(), self.store.observe(&self.config.election));
         let found = within(&self.config.store.url, PATIENCE, observe).await?;
         let received = HostClock::boot();
@@ -92,7 +95,7 @@ impl Reset<'_> {
     }
 
     /// Its store says so, or it was seen to renew.
-    fn refuse_if_alive(&self, found: &Observed, left: Duration) -> Result<(), Failure> {
+    fn refuse_if_alive(&self, found: &Observed, left: Duration) -> Result<(), CommandError> {
         let Some(holder) = &found.record.holder else { return Ok(()) };
         let renewed = self.watched.as_ref().is_some_and(|watched| *watched != found.version);
         if !renewed && (found.remaining.is_none() || found.outlived) {
@@ -101,14 +104,14 @@ impl Reset<'_> {
         let identity = &holder.identity;
         // Whole seconds, rounded up: for a person who waits.
         let left = humantime::format_duration(Duration::from_secs(left.as_secs() + 1));
-        Err(Failure::Undecided(format!(
+        Err(CommandError::Undecided(format!(
             "{identity} is at it now: wait until that attempt has ended. If {identity} died in it, \
              try again in {left}"
         )))
     }
 
     /// False if somebody else wrote in between.
-    async fn clear(&self, found: Observed) -> Result<bool, Failure> {
+    async fn clear(&self, found: Observed) -> Result<bool, CommandError> {
         let renew_time = HostClock.now().wall;
         let cleared = LeaseRecord { holder: None, outcome: None, renew_time, ..found.record };
         let swap = self.store.swap(&self.config.election, Some(&found.version), &cleared);

@@ -5,10 +5,10 @@ use std::convert::Infallible;
 
 use tokio::sync::watch;
 
-use crate::candidate::Handle;
-use crate::election::clock::{BootTime, HostClock};
+use crate::driver::Handle;
 use crate::election::leadership::Leadership;
 use crate::election::lease::Term;
+use crate::election::time::{BootTime, HostClock};
 
 /// How a command ended, until that is in the record.
 pub(super) struct Unwritten {

@@ -12,9 +12,9 @@
 //! docs/operations.md.
 
 use super::{Elector, LossReason, News};
-use crate::election::clock::BootTime;
 use crate::election::continuity::ServiceTime;
 use crate::election::lease::{Candidate, LeaseRecord, Observed};
+use crate::election::time::BootTime;
 
 use std::time::Duration;
 

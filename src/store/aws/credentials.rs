@@ -25,9 +25,9 @@ use aws_smithy_async::time::{SystemTimeSource, TimeSource as _};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::watch;
 
-use super::source::{self, Source, Stamp};
+use super::source::{self, CredentialsSource, Stamp};
 use super::{Choice, innermost, is_slow, process};
-use crate::election::clock::{BootTime, HostClock};
+use crate::election::time::{BootTime, HostClock};
 
 /// How long a fetch may take: a user's command that queries a slow service takes no longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ pub enum NoCredentials {
 
 /// Keeps credentials. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Keeper(Arc<Shared>);
+pub struct CredentialsCache(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -118,7 +118,7 @@ struct Kept {
     over_at: Option<BootTime>,
 }
 
-impl Keeper {
+impl CredentialsCache {
     /// Keeps the credentials of `chain`. A call waits for `wait` at most.
     pub fn new(chain: Chain, wait: Duration) -> Self {
         Self(Arc::new(Shared { chain, wait, state: watch::Sender::default() }))
@@ -172,7 +172,7 @@ async fn stamp(within: Duration) -> Option<Stamp> {
     tokio::time::timeout(within, tokio::task::spawn_blocking(source::stamp)).await.ok()?.ok()
 }
 
-impl ProvideCredentials for Keeper {
+impl ProvideCredentials for CredentialsCache {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
@@ -189,10 +189,10 @@ impl Shared {
         let source = source::find(self.chain.choice.profile.as_deref()).await;
         let from = source.to_string();
         self.state.send_modify(|state| {
-            state.files = files.filter(|_| matches!(source, Source::Profile { .. }));
+            state.files = files.filter(|_| matches!(source, CredentialsSource::Profile { .. }));
             state.from = Some(from.clone());
         });
-        let fetched = match tokio::time::timeout(LIMIT, self.chain.ask(&source)).await {
+        let fetched = match tokio::time::timeout(LIMIT, self.chain.request(&source)).await {
             Ok(Ok(credentials)) => Ok(credentials),
             Ok(Err(error)) => Err(explain(from, &error)),
             Err(_) => Err(NoCredentials::Failed {
@@ -207,12 +207,12 @@ impl Shared {
 
 impl Chain {
     /// Fetches once. It creates every provider again: the SDK's providers read files only once.
-    async fn ask(&self, source: &Source) -> Result<Credentials, CredentialsError> {
+    async fn request(&self, source: &CredentialsSource) -> Result<Credentials, CredentialsError> {
         let config = ProviderConfig::default()
             .with_http_client(self.http.clone())
             .with_region(Some(self.region.clone()));
         match source {
-            Source::Profile { name, process: Some(process) } => {
+            CredentialsSource::Profile { name, process: Some(process) } => {
                 let printed = process::credentials(&process.command).await;
                 let printed = printed.map_err(CredentialsError::provider_error)?;
                 let Some(assumed_by) = &process.assumed_by else { return Ok(printed) };
@@ -220,7 +220,7 @@ impl Chain {
                 let role = ProfileFileCredentialsProvider::builder().configure(&config);
                 role.profile_files(files).profile_name(name).build().provide_credentials().await
             }
-            Source::Instance => {
+            CredentialsSource::Instance => {
                 let instance = ImdsCredentialsProvider::builder().configure(&config);
                 instance.imds_client(self.imds.clone()).build().provide_credentials().await
             }

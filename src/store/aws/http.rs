@@ -75,7 +75,7 @@ const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
 /// An answer that is not what the service sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadAnswer {
+pub enum BadResponse {
     /// No service sends that much.
     #[error("it is longer than {LONGEST_BODY} bytes")]
     TooLong,
@@ -198,7 +198,7 @@ impl Http {
         let (mut head, body) = response.into_parts();
         let body = whole(body).await?;
         if !matches_checksum(&head.headers, &body) {
-            return Err(ConnectorError::other(BadAnswer::Checksum.into(), None));
+            return Err(ConnectorError::other(BadResponse::Checksum.into(), None));
         }
         keep_plausible(&mut head.headers);
         let response = hyper::Response::from_parts(head, SdkBody::from(body));
@@ -210,7 +210,7 @@ async fn whole(body: Incoming) -> Result<Bytes, ConnectorError> {
     match Limited::new(body, LONGEST_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(ConnectorError::other(BadAnswer::TooLong.into(), None))
+            Err(ConnectorError::other(BadResponse::TooLong.into(), None))
         }
         Err(error) => Err(ConnectorError::io(error)),
     }

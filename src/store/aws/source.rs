@@ -17,7 +17,7 @@ const PRINTED: &str = "bellwether-credential-process";
 
 /// The issuer of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum CredentialsSource {
     /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
     Environment,
     /// The shared files.
@@ -50,7 +50,7 @@ impl fmt::Debug for Process {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for CredentialsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment => f.write_str("the environment"),
@@ -70,9 +70,9 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Determines the issuer of the credentials. `profile` is the profile that the URL names.
-pub async fn find(profile: Option<&str>) -> Source {
+pub async fn find(profile: Option<&str>) -> CredentialsSource {
     if variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some() {
-        return Source::Environment;
+        return CredentialsSource::Environment;
     }
     let named = profile.map(str::to_owned).or_else(|| variable("AWS_PROFILE"));
     let name = named.clone().unwrap_or_else(|| "default".to_owned());
@@ -83,21 +83,21 @@ pub async fn find(profile: Option<&str>) -> Source {
             let has_credentials = profiles.get_profile(&name).is_some_and(has_credentials);
             if named.is_some() || has_credentials {
                 let process = process(&profiles, &name);
-                return Source::Profile { name, process };
+                return CredentialsSource::Profile { name, process };
             }
         }
         // The SDK reports the error in it.
-        Err(_) => return Source::Profile { name, process: None },
+        Err(_) => return CredentialsSource::Profile { name, process: None },
     }
     if variable("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
-        return Source::WebIdentity;
+        return CredentialsSource::WebIdentity;
     }
     let container =
         ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
     if container.iter().any(|name| variable(name).is_some()) {
-        return Source::Container;
+        return CredentialsSource::Container;
     }
-    Source::Instance
+    CredentialsSource::Instance
 }
 
 fn has_credentials(profile: &Profile) -> bool {

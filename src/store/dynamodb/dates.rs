@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-use crate::election::clock::{BootTime, Clock};
+use crate::election::time::{BootTime, Clock};
 use crate::store::service_clock::{ServiceClock, ServiceTime};
 
 /// Hands dates to the service clock.

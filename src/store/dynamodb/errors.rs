@@ -10,12 +10,12 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::Place;
-use super::answers::NoAnswer;
+use super::responses::NoResponse;
 use crate::election::text;
-use crate::store::StoreError;
 use crate::store::aws::credentials::NoCredentials;
-use crate::store::aws::http::BadAnswer;
+use crate::store::aws::http::BadResponse;
 use crate::store::aws::{cause, innermost};
+use crate::store::contract::StoreError;
 
 /// The codes that say "not now". Everything with a status of 500 and above is one of them, too.
 const PASSING: [&str; 13] = [
@@ -40,7 +40,7 @@ const PASSING: [&str; 13] = [
 
 /// Why a call failed, before it is explained.
 #[derive(Debug)]
-pub enum Failure {
+pub enum DynamoDbError {
     /// There is no such table, or not yet.
     NoTable,
     /// Everything else.
@@ -48,7 +48,7 @@ pub enum Failure {
 }
 
 /// What the service, or the way to it, said.
-pub fn failure<E>(place: &Place, error: &SdkError<E, HttpResponse>) -> Failure
+pub fn failure<E>(place: &Place, error: &SdkError<E, HttpResponse>) -> DynamoDbError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -57,13 +57,13 @@ where
             let status = service.raw().status().as_u16();
             let code = service.err().code().unwrap_or_default();
             if code == "ResourceNotFoundException" {
-                return Failure::NoTable;
+                return DynamoDbError::NoTable;
             }
             answer(place, status, code, service.err().message().unwrap_or_default())
         }
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
-            let why = match cause::<NoAnswer>(error) {
+            let why = match cause::<NoResponse>(error) {
                 Some(why) => format!("HTTP {status}: {why}"),
                 None => format!("HTTP {status}"),
             };
@@ -77,7 +77,7 @@ where
         other => credentials(place, other)
             .unwrap_or_else(|| place.unavailable("could not be asked: the request was not built")),
     };
-    Failure::Explained(explained)
+    DynamoDbError::Explained(explained)
 }
 
 /// An error that the service answered with.
@@ -189,7 +189,7 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
     if error.is_timeout() {
         return place.unavailable("did not answer in time");
     }
-    if let Some(bad) = cause::<BadAnswer>(error) {
+    if let Some(bad) = cause::<BadResponse>(error) {
         return no_answer(place, &bad.to_string());
     }
     let reason = certificate(error).unwrap_or_else(|| innermost(error));

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::election::clock::WallTime;
 use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Term, Version};
 use crate::election::outcome::Outcome;
+use crate::election::time::WallTime;
 use crate::store::service_clock::ServiceTime;
 
 /// The partition key of the table.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Target;
-use crate::store::StoreError;
+use crate::store::contract::StoreError;
 
 /// A table, its region and its endpoint, as a person knows them.
 #[derive(Clone, Debug)]

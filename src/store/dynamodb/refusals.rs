@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use serde::Deserialize;
 
-use crate::store::aws::credentials::Keeper;
+use crate::store::aws::credentials::CredentialsCache;
 
 /// The codes for credentials that have expired, were changed, or never had the rights. Includes
 /// `AccessDeniedException`, because rotated keys and changed policies look the same.
@@ -26,7 +26,7 @@ const CODES: [&str; 12] = [
 
 /// Notifies the keeper of the credentials.
 #[derive(Debug)]
-pub struct NotesRefusals(pub Keeper);
+pub struct NotesRefusals(pub CredentialsCache);
 
 #[derive(Deserialize)]
 struct Refusal {

@@ -9,9 +9,9 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType, TableDescription, TableStatus,
 };
 
-use super::errors::{self, Failure};
+use super::errors::{self, DynamoDbError};
 use super::{Place, item};
-use crate::store::StoreError;
+use crate::store::contract::StoreError;
 
 /// How often a table that is being created is looked at.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -39,8 +39,8 @@ pub async fn check(client: &Client, place: &Place) -> Result<Found, StoreError> 
             None => Err(place.unavailable("did not describe itself")),
         },
         Err(error) => match errors::failure(place, &error) {
-            Failure::NoTable => Ok(Found::Missing),
-            Failure::Explained(error) => Err(error),
+            DynamoDbError::NoTable => Ok(Found::Missing),
+            DynamoDbError::Explained(error) => Err(error),
         },
     }
 }
@@ -61,9 +61,9 @@ pub async fn create(client: &Client, place: &Place) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(match errors::failure(place, &error) {
-        Failure::NoTable => place.unavailable("could not be created"),
-        Failure::Explained(StoreError::Misconfigured(why)) => cannot_create(place, &why),
-        Failure::Explained(error) => error,
+        DynamoDbError::NoTable => place.unavailable("could not be created"),
+        DynamoDbError::Explained(StoreError::Misconfigured(why)) => cannot_create(place, &why),
+        DynamoDbError::Explained(error) => error,
     })
 }
 

@@ -18,8 +18,8 @@ use serde::Deserialize;
 use super::access::{Access, Credentials, NoAccess};
 use super::lease::Lease;
 use super::url::Target;
-use crate::election::clock::{BootTime, Clock};
-use crate::store::StoreError;
+use crate::election::time::{BootTime, Clock};
+use crate::store::contract::StoreError;
 use crate::store::service_clock::{ServiceClock, ServiceTime};
 
 /// The longest answer about one Lease: etcd takes no object of more than 1.5 MB.
@@ -44,7 +44,7 @@ pub struct Session {
 }
 
 /// A whole answer of the API server.
-pub struct Answer {
+pub struct ApiResponse {
     pub status: StatusCode,
     pub body: Bytes,
 }
@@ -115,7 +115,7 @@ impl Api {
         method: Method,
         path: &str,
         lease: Option<&Lease>,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<ApiResponse, StoreError> {
         let session = self.session()?;
         let body = match lease {
             Some(lease) => serde_json::to_vec(lease)
@@ -143,7 +143,7 @@ impl Api {
                 &format!("it does not accept the credentials from {}", session.from),
             ));
         }
-        Ok(Answer { status, body })
+        Ok(ApiResponse { status, body })
     }
 
     /// One request, and the head of its answer.
@@ -210,7 +210,7 @@ impl Credentials {
     }
 }
 
-impl Answer {
+impl ApiResponse {
     /// The Lease in it, if it is one.
     pub fn lease(&self) -> Option<Lease> {
         let lease: Lease = serde_json::from_slice(&self.body).ok()?;

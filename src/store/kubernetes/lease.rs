@@ -34,11 +34,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::url::is_label;
-use crate::election::clock::WallTime;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Term, Version,
 };
 use crate::election::outcome::Outcome;
+use crate::election::time::WallTime;
 use crate::store::service_clock::ServiceTime;
 
 /// The shape of the annotations that this version of bellwether writes and understands.

@@ -1,10 +1,10 @@
 //! The meaning of the API server's refusals, with what to do.
 
-use super::api::Answer;
+use super::api::ApiResponse;
 use super::lease::object_name;
 use crate::election::lease::ElectionName;
 use crate::election::text;
-use crate::store::StoreError;
+use crate::store::contract::StoreError;
 
 /// The requested operation, for the rule that grants it.
 pub enum Right<'a> {
@@ -35,7 +35,7 @@ impl Right<'_> {
 }
 
 /// The failure that an answer means.
-pub fn explain(namespace: &str, right: &Right<'_>, answer: &Answer) -> StoreError {
+pub fn explain(namespace: &str, right: &Right<'_>, answer: &ApiResponse) -> StoreError {
     let status = answer.failure();
     let code = answer.status;
     let message = text::message(&status.message);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::api::{Api, is_of_the_server};
 use super::lease::{Lease, object_name};
 use crate::election::lease::{Candidate, ElectionName, Term};
-use crate::store::{Bell, Hint, Hints};
+use crate::store::contract::{Hint, Hints, Notifier};
 
 /// How long one watch lasts. Within what API servers allow by default (at least 30 minutes), and
 /// short enough that a connection which is silently dead is left in time.
@@ -40,24 +40,24 @@ type Seen = Option<(Option<Candidate>, Term)>;
 
 /// Watches the Lease of an election for as long as the hints have a receiver.
 pub fn hints(api: Arc<Api>, election: ElectionName) -> Hints {
-    let bell = Bell::default();
-    let hints = bell.hints();
+    let notifier = Notifier::default();
+    let hints = notifier.hints();
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Hints::never() };
     runtime.spawn(async move {
-        let watching = watch_on(&api, &election, &bell);
+        let watching = watch_on(&api, &election, &notifier);
         tokio::select! {
             () = watching => {}
-            () = bell.unheard() => {}
+            () = notifier.no_receivers() => {}
         }
     });
     hints
 }
 
-async fn watch_on(api: &Arc<Api>, election: &ElectionName, bell: &Bell) {
+async fn watch_on(api: &Arc<Api>, election: &ElectionName, notifier: &Notifier) {
     let (mut pause, mut seen) = (FIRST_PAUSE, None);
     loop {
         let ended =
-            tokio::time::timeout(WATCH + SLACK, watch(api, election, bell, &mut seen)).await;
+            tokio::time::timeout(WATCH + SLACK, watch(api, election, notifier, &mut seen)).await;
         match ended {
             Ok(Some(())) | Err(_) => pause = FIRST_PAUSE,
             Ok(None) => pause = (pause * 2).min(LAST_PAUSE),
@@ -71,7 +71,7 @@ async fn watch_on(api: &Arc<Api>, election: &ElectionName, bell: &Bell) {
 async fn watch(
     api: &Arc<Api>,
     election: &ElectionName,
-    bell: &Bell,
+    notifier: &Notifier,
     seen: &mut Seen,
 ) -> Option<()> {
     let session = api.session().ok()?;
@@ -95,7 +95,7 @@ async fn watch(
         let now: Seen = kept.as_ref().map(|kept| (kept.record.holder.clone(), kept.record.term));
         if event.kind == "DELETED" || now.is_none() || now != *seen {
             *seen = now;
-            bell.ring(match kept {
+            notifier.notify(match kept {
                 Some(kept) if kept.record.holder.is_none() && kept.record.outcome.is_none() => {
                     Hint::Vacated { term: kept.record.term, version: kept.version }
                 }

@@ -29,9 +29,9 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::errors::Failure;
+use super::errors::PostgresError;
 use super::hosts::Host;
-use super::session::{ask, is_own};
+use super::session::{is_own, query};
 use super::statement::{self, Unusable};
 use super::target::Target;
 
@@ -55,7 +55,7 @@ pub struct Opened {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFacts {
     /// Whether it reports its WAL timeline.
-    pub tells_timeline: bool,
+    pub reports_timeline: bool,
     /// The server's process for this session; of no use behind a pooler.
     pub pid: Option<u32>,
 }
@@ -63,7 +63,11 @@ pub struct ServerFacts {
 /// Opens a connection to a server that accepts writes, within `limit`. All hosts are tried within
 /// `pace`, which is shorter if a call has less time, so that a host that hangs leaves enough time
 /// for the call.
-pub async fn open(target: &Target, pace: Duration, limit: Duration) -> Result<Opened, Failure> {
+pub async fn open(
+    target: &Target,
+    pace: Duration,
+    limit: Duration,
+) -> Result<Opened, PostgresError> {
     let settings = target.now(pace / 4).await;
     let mut hosts = settings.hosts.clone();
     if settings.balance {
@@ -73,9 +77,10 @@ pub async fn open(target: &Target, pace: Duration, limit: Duration) -> Result<Op
     let attempts = hosts.iter().cloned().map(|host| {
         let (target, settings) = (target.clone(), settings.clone());
         async move {
-            let options = target.options(&settings, &host).await.map_err(Failure::Explained)?;
+            let options =
+                target.options(&settings, &host).await.map_err(PostgresError::Explained)?;
             let opened = at_any_address(options, &host, share, limit).await;
-            if opened.as_ref().is_err_and(Failure::is_refused_login) {
+            if opened.as_ref().is_err_and(PostgresError::is_refused_login) {
                 target.refused();
             }
             opened
@@ -88,7 +93,7 @@ pub async fn open(target: &Target, pace: Duration, limit: Duration) -> Result<Op
     let mut named: Vec<_> = hosts.iter().map(ToString::to_string).zip(failures).collect();
     // In the user's order: a text that changes with the order would count as another problem.
     named.sort_by_key(|(name, _)| settings.hosts.iter().position(|h| h.to_string() == *name));
-    Err(Failure::of_hosts(named))
+    Err(PostgresError::of_hosts(named))
 }
 
 /// The share of the time of one attempt before the next begins in parallel: so that all have begun,
@@ -103,10 +108,10 @@ async fn first_good<T, F>(
     attempts: Vec<F>,
     share: Duration,
     limit: Duration,
-) -> Result<T, Vec<Failure>>
+) -> Result<T, Vec<PostgresError>>
 where
     T: Send + 'static,
-    F: Future<Output = Result<T, Failure>> + Send + 'static,
+    F: Future<Output = Result<T, PostgresError>> + Send + 'static,
 {
     let mut end = pin!(sleep(limit));
     let mut failures: Vec<_> = attempts.iter().map(|_| None).collect();
@@ -139,7 +144,10 @@ where
             },
         }
     }
-    Err(failures.into_iter().map(|failure| failure.unwrap_or(Failure::NoConnection)).collect())
+    Err(failures
+        .into_iter()
+        .map(|failure| failure.unwrap_or(PostgresError::NoConnection))
+        .collect())
 }
 
 /// Tries all addresses of a host. They begin within its share of the time, and may take it all.
@@ -148,12 +156,12 @@ async fn at_any_address(
     host: &Host,
     share_of_host: Duration,
     limit: Duration,
-) -> Result<Opened, Failure> {
+) -> Result<Opened, PostgresError> {
     if host.is_socket() || host.name.parse::<IpAddr>().is_ok() {
         return log_in(&options).await;
     }
     let found = tokio::net::lookup_host((host.name.as_str(), host.port)).await;
-    let found = found.map_err(|error| Failure::Unresolved(host.name.clone(), error))?;
+    let found = found.map_err(|error| PostgresError::Unresolved(host.name.clone(), error))?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in found {
         if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
@@ -172,10 +180,13 @@ async fn at_any_address(
     let mut named: Vec<_> = addresses.iter().map(ToString::to_string).zip(failures).collect();
     // Resolvers rotate the addresses of a name from one answer to the next.
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Err(Failure::of_hosts(named))
+    Err(PostgresError::of_hosts(named))
 }
 
-async fn at_address(options: PgConnectOptions, address: SocketAddr) -> Result<Opened, Failure> {
+async fn at_address(
+    options: PgConnectOptions,
+    address: SocketAddr,
+) -> Result<Opened, PostgresError> {
     if matches!(options.get_ssl_mode(), PgSslMode::Disable) {
         return log_in(&options.host(&address.ip().to_string())).await;
     }
@@ -185,9 +196,9 @@ async fn at_address(options: PgConnectOptions, address: SocketAddr) -> Result<Op
 }
 
 /// Logs in once, and queries the state of the server.
-async fn log_in(options: &PgConnectOptions) -> Result<Opened, Failure> {
+async fn log_in(options: &PgConnectOptions) -> Result<Opened, PostgresError> {
     let mut connection = PgConnection::connect_with(options).await?;
-    match ask_server(&mut connection).await {
+    match server_query(&mut connection).await {
         Ok(server) => Ok(Opened { connection, server }),
         Err(failure) => {
             // Without the goodbye the server would log an unexpected end; it changes nothing else.
@@ -200,30 +211,31 @@ async fn log_in(options: &PgConnectOptions) -> Result<Opened, Failure> {
 /// How long a goodbye may take. The kernel accepts it at once, or the connection hangs.
 const GOODBYE: Duration = Duration::from_millis(100);
 
-async fn ask_server(connection: &mut PgConnection) -> Result<ServerFacts, Failure> {
-    match ask(connection, &statement::ask_server(true)).await {
+async fn server_query(connection: &mut PgConnection) -> Result<ServerFacts, PostgresError> {
+    match query(connection, &statement::server_query(true)).await {
         Ok(rows) => read_server(&rows, true),
         Err(error) => {
-            let tells_none = Failure::code_of(&error).is_some_and(|c| TELLS_NONE.contains(&c));
+            let tells_none =
+                PostgresError::code_of(&error).is_some_and(|c| TELLS_NONE.contains(&c));
             if !tells_none {
                 return Err(error.into());
             }
-            read_server(&ask(connection, &statement::ask_server(false)).await?, false)
+            read_server(&query(connection, &statement::server_query(false)).await?, false)
         }
     }
 }
 
-fn read_server(rows: &[PgRow], tells_timeline: bool) -> Result<ServerFacts, Failure> {
+fn read_server(rows: &[PgRow], reports_timeline: bool) -> Result<ServerFacts, PostgresError> {
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let text = |column: &str| row.try_get::<Option<&str>, _>(column);
     if text("replica")? != Some("false") || text("read_only")? != Some("off") {
-        return Err(Failure::Answer(Unusable::Replica));
+        return Err(PostgresError::Answer(Unusable::Replica));
     }
-    if tells_timeline && text("timeline")?.is_none() {
-        return Err(Failure::Answer(Unusable::Replica));
+    if reports_timeline && text("timeline")?.is_none() {
+        return Err(PostgresError::Answer(Unusable::Replica));
     }
     let pid = text("pid")?.and_then(|pid| pid.parse().ok());
-    Ok(ServerFacts { tells_timeline, pid })
+    Ok(ServerFacts { reports_timeline, pid })
 }
 
 /// A path at which this process, once, finds the other end of `stream`.
@@ -268,15 +280,15 @@ async fn pass(
 mod tests {
     use super::*;
 
-    async fn ends(with: Result<u8, ()>) -> Result<u8, Failure> {
-        with.map_err(|()| Failure::NoConnection)
+    async fn ends(with: Result<u8, ()>) -> Result<u8, PostgresError> {
+        with.map_err(|()| PostgresError::NoConnection)
     }
 
-    async fn hangs() -> Result<u8, Failure> {
+    async fn hangs() -> Result<u8, PostgresError> {
         std::future::pending().await
     }
 
-    type Attempt = std::pin::Pin<Box<dyn Future<Output = Result<u8, Failure>> + Send>>;
+    type Attempt = std::pin::Pin<Box<dyn Future<Output = Result<u8, PostgresError>> + Send>>;
 
     #[tokio::test]
     async fn the_first_good_one_wins_and_one_that_hangs_costs_its_share() {

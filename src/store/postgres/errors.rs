@@ -5,14 +5,14 @@ use std::io;
 use rustls::CertificateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use super::super::StoreError;
 use super::schema;
 use super::statement::Unusable;
 use super::target::Target;
+use crate::store::contract::StoreError;
 
 /// Why a call failed, before it is explained to a person.
 #[derive(Debug)]
-pub enum Failure {
+pub enum PostgresError {
     /// The driver's or the server's error.
     Sql(sqlx::Error),
     /// An answer that cannot be used.
@@ -22,26 +22,26 @@ pub enum Failure {
     /// The host's name has no address now.
     Unresolved(String, io::Error),
     /// The failure of each of several servers, or addresses of one.
-    Several(Vec<(String, Failure)>),
+    Several(Vec<(String, PostgresError)>),
     /// Waited in vain for these sessions, if they are known.
     Blocked(Option<String>),
     /// In words already.
     Explained(StoreError),
 }
 
-impl From<sqlx::Error> for Failure {
+impl From<sqlx::Error> for PostgresError {
     fn from(error: sqlx::Error) -> Self {
         Self::Sql(error)
     }
 }
 
-impl From<Unusable> for Failure {
+impl From<Unusable> for PostgresError {
     fn from(unusable: Unusable) -> Self {
         Self::Answer(unusable)
     }
 }
 
-impl Failure {
+impl PostgresError {
     /// The failures of hosts or addresses.
     pub fn of_hosts(mut named: Vec<(String, Self)>) -> Self {
         if named.len() > 1 {
@@ -102,31 +102,35 @@ fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 
 /// What happened, on which server, and what to do. Never shows a password, nor text that changes
 /// from one attempt to the next: a log shows only what changed.
-pub fn explain(target: &Target, failure: Failure) -> StoreError {
+pub fn explain(target: &Target, failure: PostgresError) -> StoreError {
     explain_at(&target.place(), target, failure)
 }
 
-fn explain_at(place: &str, target: &Target, failure: Failure) -> StoreError {
+fn explain_at(place: &str, target: &Target, failure: PostgresError) -> StoreError {
     let unavailable = |what: &str| StoreError::Unavailable(format!("store {place}: {what}"));
     match failure {
-        Failure::Explained(error) => error,
-        Failure::Answer(unusable) => explain_answer(place, target, unusable),
-        Failure::NoConnection => unavailable("no connection could be made in time"),
-        Failure::Unresolved(name, error) => {
+        PostgresError::Explained(error) => error,
+        PostgresError::Answer(unusable) => explain_answer(place, target, unusable),
+        PostgresError::NoConnection => unavailable("no connection could be made in time"),
+        PostgresError::Unresolved(name, error) => {
             unavailable(&format!("the name {name} has no address now: {error}"))
         }
-        Failure::Several(failures) => explain_several(place, target, failures),
-        Failure::Blocked(pids) => unavailable(&blocked(pids.as_deref())),
-        Failure::Sql(error) => explain_sql(place, target, error),
+        PostgresError::Several(failures) => explain_several(place, target, failures),
+        PostgresError::Blocked(pids) => unavailable(&blocked(pids.as_deref())),
+        PostgresError::Sql(error) => explain_sql(place, target, error),
     }
 }
 
 /// It passes when one of them recovers: a fail-over looks like this while it lasts.
-fn explain_several(place: &str, target: &Target, failures: Vec<(String, Failure)>) -> StoreError {
+fn explain_several(
+    place: &str,
+    target: &Target,
+    failures: Vec<(String, PostgresError)>,
+) -> StoreError {
     let mut reasons: Vec<String> = Vec::new();
     let mut may_pass = false;
     for (name, failure) in failures {
-        may_pass |= matches!(failure, Failure::Answer(Unusable::Replica));
+        may_pass |= matches!(failure, PostgresError::Answer(Unusable::Replica));
         let error = explain_at(&name, target, failure);
         may_pass |= matches!(error, StoreError::Unavailable(_));
         let reason = error.to_string();
@@ -269,7 +273,7 @@ fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreE
             target.names().table()
         )),
         "25006" => StoreError::Misconfigured(replica(place)),
-        // A take-over; any other call that waited in vain is [`Failure::Blocked`].
+        // A take-over; any other call that waited in vain is [`PostgresError::Blocked`].
         "55P03" => unavailable(
             "waited in vain for a lock on the record; the likely cause is a transaction of the \
              application that called the fence and has not ended, which a take-over has to wait for",

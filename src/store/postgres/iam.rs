@@ -14,7 +14,7 @@ use aws_sigv4::sign::v4;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::super::aws::{self, Choice, Settled, Unsettled};
+use crate::store::aws::{self, Choice, Settled, Unsettled};
 
 /// How long a token is good for: the longest that RDS accepts.
 const VALID_FOR: Duration = Duration::from_secs(900);
@@ -51,13 +51,13 @@ impl Iam {
     pub async fn token(&self, login: Login<'_>) -> Result<String, String> {
         let choice = Choice { region: self.region.clone(), profile: None };
         let settled = self.settled.get_or_try_init(|| aws::settle(&choice, None, PATIENCE)).await;
-        let Settled { config, keeper } = settled.map_err(|error| match error {
+        let Settled { config, cache } = settled.map_err(|error| match error {
             Unsettled::NoRegion => format!("{error}: set AWS_REGION, or add ?region= to the URL"),
             Unsettled::NoMetadata | Unsettled::Bundle(_) => error.to_string(),
         })?;
         let region = config.region().ok_or("no AWS region is set")?.as_ref().to_owned();
-        let keeper = keeper.as_ref().ok_or("no AWS credentials are configured")?;
-        let credentials = keeper.credentials().await.map_err(|error| error.to_string())?;
+        let cache = cache.as_ref().ok_or("no AWS credentials are configured")?;
+        let credentials = cache.credentials().await.map_err(|error| error.to_string())?;
         let now = config.time_source().ok_or("the AWS SDK has no clock")?.now();
         signed(login, &region, credentials, now).map_err(|error| error.to_string())
     }
@@ -66,8 +66,8 @@ impl Iam {
 impl Iam {
     /// A server refused a token: the credentials behind it are fetched again.
     pub fn refused(&self) {
-        if let Some(Settled { keeper: Some(keeper), .. }) = self.settled.get() {
-            keeper.refused();
+        if let Some(Settled { cache: Some(cache), .. }) = self.settled.get() {
+            cache.refused();
         }
     }
 }

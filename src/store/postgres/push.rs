@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::connection::Shared;
+use super::connection_task::ConnectionTask;
 use super::dial::ServerFacts;
-use super::errors::{Failure, explain};
-use super::line::Shared;
-use super::operator::Operator;
+use super::errors::{PostgresError, explain};
 use super::statement::{self, literal};
 
 /// How long the self-test waits for its own notification. They arrive within a commit's time; this
@@ -46,18 +46,18 @@ pub enum Tested {
     Unsent,
 }
 
-impl Operator {
+impl ConnectionTask {
     /// Listens on the new connection, or starts to test whether that works.
     pub(super) async fn listen(&mut self) {
         match self.push {
             Push::Arrives => {
                 let channel = self.shared.dialect.names.channel();
-                self.say(format!("LISTEN \"{channel}\"")).await;
+                self.report(format!("LISTEN \"{channel}\"")).await;
                 let Some(session) = &self.session else { return };
-                let tells_timeline = session.server().tells_timeline;
-                self.say(statement::rehearsal(&self.shared.dialect, tells_timeline)).await;
+                let reports_timeline = session.server().reports_timeline;
+                self.report(statement::rehearsal(&self.shared.dialect, reports_timeline)).await;
                 // Notifications may have been missed without a listener.
-                self.shared.ring_all();
+                self.shared.notify_all();
             }
             Push::Untested => self.begin_test().await,
             Push::Absent => {}
@@ -72,28 +72,28 @@ impl Operator {
 
     async fn begin_test(&mut self) {
         let channel = format!("bellwether_test_{}", uuid::Uuid::new_v4().simple());
-        self.say(format!("LISTEN \"{channel}\"")).await;
+        self.report(format!("LISTEN \"{channel}\"")).await;
         if self.session.is_none() {
             return;
         }
         let test = tokio::spawn(test(Arc::clone(&self.shared), channel.clone(), self.test_pause));
         self.test = Some((channel, test));
-        self.test_heard = 0;
+        self.test_received = 0;
     }
 
-    pub(super) async fn hear(&mut self, channel: &str, payload: &str) {
+    pub(super) async fn receive(&mut self, channel: &str, payload: &str) {
         if self.test.as_ref().is_some_and(|(tested, _)| tested == channel) {
-            self.test_heard += 1;
-            if self.test_heard < TEST_NOTIFICATIONS {
+            self.test_received += 1;
+            if self.test_received < TEST_NOTIFICATIONS {
                 return;
             }
             self.stop_test();
             self.push = Push::Arrives;
             self.shared.pushes.store(true, Ordering::Relaxed);
-            self.say(format!("UNLISTEN \"{channel}\"")).await;
+            self.report(format!("UNLISTEN \"{channel}\"")).await;
             self.listen().await;
         } else {
-            self.shared.ring(payload);
+            self.shared.notify(payload);
         }
     }
 
@@ -107,7 +107,7 @@ impl Operator {
                     "notifications do not arrive, as behind a pooler that lends connections by the \
                      transaction: hand-overs are noticed by polling, every retry period"
                 );
-                self.say(format!("UNLISTEN \"{channel}\"")).await;
+                self.report(format!("UNLISTEN \"{channel}\"")).await;
             }
             Tested::Unsent => {
                 self.test_pause = TEST_AGAIN;
@@ -123,9 +123,9 @@ async fn test(shared: Arc<Shared>, channel: String, pause: Duration) -> Tested {
     let text = format!("SELECT pg_notify({}, '')::text", literal(&channel));
     let limit = shared.connect_limit() * 2 + TEST_GAP * TEST_NOTIFICATIONS;
     let text = |_: &ServerFacts| text.clone();
-    match timeout(limit, shared.ask_second(text, TEST_NOTIFICATIONS, TEST_GAP)).await {
+    match timeout(limit, shared.query_second(text, TEST_NOTIFICATIONS, TEST_GAP)).await {
         // Behind a pooler it may come back as an answer that sqlx does not expect here.
-        Ok(Ok(_) | Err(Failure::Sql(sqlx::Error::Protocol(_)))) => {
+        Ok(Ok(_) | Err(PostgresError::Sql(sqlx::Error::Protocol(_)))) => {
             sleep(TEST_PATIENCE).await;
             Tested::Unheard
         }

@@ -4,10 +4,10 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, raw_sql};
 
-use super::super::StoreError;
-use super::errors::Failure;
+use super::errors::PostgresError;
 use super::statement::{Unusable, literal};
 use super::target::Target;
+use crate::store::contract::StoreError;
 
 /// The version of the function of the fence: an older one is replaced, a newer one is left alone, so
 /// that instances of two versions do not take turns. Goes up with every change of its text.
@@ -26,7 +26,7 @@ struct Inspection {
 
 /// Creates what is missing, or checks the existing table. Safe when many do it at once. Returns
 /// whether the table has the column `origin`, which a table of an older version lacks.
-pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<bool, Failure> {
+pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<bool, PostgresError> {
     let mut found = inspect(target, connection).await?;
     if !(found.has_schema && found.has_table && found.has_index && found.has_fence) {
         match create_missing(target, connection, &found).await {
@@ -38,14 +38,14 @@ pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<bo
                 warn_of_parts(target, &found);
             }
             Err(failure) if failure.code() == Some("42501") => {
-                return Err(Failure::Explained(may_not_create(target, &failure)));
+                return Err(PostgresError::Explained(may_not_create(target, &failure)));
             }
             Err(failure) => return Err(failure),
         }
         found = inspect(target, connection).await?;
     }
     if found.has_table && !found.may_use {
-        return Err(Failure::Explained(StoreError::Misconfigured(format!(
+        return Err(PostgresError::Explained(StoreError::Misconfigured(format!(
             "store {}: user {} may not read and write the table. Let its owner run: {}",
             target.place(),
             target.user(),
@@ -71,9 +71,9 @@ async fn add_origin(target: &Target, connection: &mut PgConnection) -> bool {
     added.is_ok()
 }
 
-fn may_not_create(target: &Target, failure: &Failure) -> StoreError {
+fn may_not_create(target: &Target, failure: &PostgresError) -> StoreError {
     let reason = match failure {
-        Failure::Sql(error) => error.to_string(),
+        PostgresError::Sql(error) => error.to_string(),
         other => format!("{other:?}"),
     };
     StoreError::Misconfigured(format!(
@@ -96,11 +96,14 @@ fn warn_of_parts(target: &Target, found: &Inspection) {
     );
 }
 
-async fn inspect(target: &Target, connection: &mut PgConnection) -> Result<Inspection, Failure> {
+async fn inspect(
+    target: &Target,
+    connection: &mut PgConnection,
+) -> Result<Inspection, PostgresError> {
     let rows = raw_sql(AssertSqlSafe(inspection(target))).fetch_all(connection).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     if flag(row, "replica")? {
-        return Err(Failure::Answer(Unusable::Replica));
+        return Err(PostgresError::Answer(Unusable::Replica));
     }
     Ok(Inspection {
         has_schema: flag(row, "has_schema")?,
@@ -152,7 +155,7 @@ async fn create_missing(
     target: &Target,
     connection: &mut PgConnection,
     found: &Inspection,
-) -> Result<(), Failure> {
+) -> Result<(), PostgresError> {
     let mut parts = vec![
         // For this transaction only. Two first starts at once wait for each other here: `IF NOT
         // EXISTS` alone is not safe against itself.

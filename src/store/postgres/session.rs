@@ -72,16 +72,16 @@ impl Session {
     }
 
     /// Sends one message and reads its answer to the end: only then is its transaction over.
-    pub async fn ask(&mut self, text: String) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub async fn query(&mut self, text: String) -> Result<Vec<PgRow>, sqlx::Error> {
         let listener = self.listener.as_mut().ok_or(sqlx::Error::WorkerCrashed)?;
         raw_sql(AssertSqlSafe(text)).fetch_all(listener).await
     }
 
     /// Waits for a notification and gives its channel and payload; none when the connection is
     /// lost. Safe to cancel.
-    pub async fn heard(&mut self) -> Option<(String, String)> {
-        let heard = self.listener.as_mut()?.try_recv().await.ok()??;
-        Some((heard.channel().to_owned(), heard.payload().to_owned()))
+    pub async fn notification(&mut self) -> Option<(String, String)> {
+        let notification = self.listener.as_mut()?.try_recv().await.ok()??;
+        Some((notification.channel().to_owned(), notification.payload().to_owned()))
     }
 }
 
@@ -123,6 +123,6 @@ pub fn is_own(stream: &UnixStream) -> bool {
 }
 
 /// Sends a statement on a separate connection.
-pub async fn ask(connection: &mut PgConnection, text: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+pub async fn query(connection: &mut PgConnection, text: &str) -> Result<Vec<PgRow>, sqlx::Error> {
     raw_sql(AssertSqlSafe(text)).fetch_all(connection).await
 }

@@ -22,13 +22,13 @@ use std::time::Duration;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::super::Hint;
 use super::names::Names;
-use crate::election::clock::WallTime;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Term, Version,
 };
 use crate::election::outcome::Outcome;
+use crate::election::time::WallTime;
+use crate::store::contract::Hint;
 
 /// The shape of the rows that this version writes and understands.
 pub const FORMAT: i64 = 1;
@@ -50,7 +50,7 @@ const TAKE_OVER_PATIENCE: Duration = Duration::from_millis(100);
 const NO_TIMELINE: &str = "NULL::text";
 
 /// Queries the state of a server, first in each session: see [`super::dial`].
-pub fn ask_server(with_timeline: bool) -> String {
+pub fn server_query(with_timeline: bool) -> String {
     let timeline = timeline(with_timeline);
     format!(
         "SELECT 'server' AS kind, pg_is_in_recovery()::text AS replica, \
@@ -60,12 +60,12 @@ pub fn ask_server(with_timeline: bool) -> String {
 }
 
 /// Queries, in another session, which sessions that one waits for.
-pub fn ask_blockers(pid: u32) -> String {
+pub fn blockers_query(pid: u32) -> String {
     format!("SELECT array_to_string(pg_blocking_pids({pid}), ', ') AS pids")
 }
 
-fn timeline(tells_timeline: bool) -> &'static str {
-    if tells_timeline { TIMELINE } else { NO_TIMELINE }
+fn timeline(reports_timeline: bool) -> &'static str {
+    if reports_timeline { TIMELINE } else { NO_TIMELINE }
 }
 
 /// A call to the store.
@@ -91,7 +91,7 @@ pub enum Statement {
 /// A take-over that changes nothing. The server looks up tables, indexes and functions when a
 /// session first needs them, and a standby's first write is the one that everybody waits for: this
 /// is what it rehearses, once a connection.
-pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
+pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
     let nobody = LeaseRecord {
         holder: None,
         term: 0,
@@ -101,7 +101,7 @@ pub fn rehearsal(dialect: &Dialect, tells_timeline: bool) -> String {
         outcome: None,
         origin: None,
     };
-    let timeline = timeline(tells_timeline);
+    let timeline = timeline(reports_timeline);
     let columns = dialect.columns(&nobody, "", timeline);
     // Election names are never empty, so there is no such row.
     let write = dialect.update("", &Version::new(""), &nobody, &columns, timeline);
@@ -134,9 +134,9 @@ impl Statement {
         }
     }
 
-    /// The message. `tells_timeline` is the answer of the session's server to [`ask_server`].
-    pub fn text(&self, dialect: &Dialect, tells_timeline: bool) -> String {
-        let timeline = timeline(tells_timeline);
+    /// The message. `reports_timeline` is the answer of the session's server to [`server_query`].
+    pub fn text(&self, dialect: &Dialect, reports_timeline: bool) -> String {
+        let timeline = timeline(reports_timeline);
         let settings = match self {
             Self::Observe(_) | Self::List => dialect.settings(dialect.lock_timeout, false),
             Self::Swap { .. } if self.takes_over() => {

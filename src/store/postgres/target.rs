@@ -18,11 +18,11 @@ use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::time::timeout;
 
-use super::super::StoreError;
 use super::hosts::Host;
 use super::iam;
 use super::names::Names;
 use super::url::{Env, InvalidTarget, Login, Settings};
+use crate::store::contract::StoreError;
 use crate::store::small_file;
 
 /// Every variable that is read. They are kept, because the URL is read again.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::super::StoreError;
-use super::Failure;
+use super::SqliteError;
+use crate::store::contract::StoreError;
 
 /// SQLite's primary result code, the low byte of an extended one.
 fn primary_code(error: &sqlx::Error) -> Option<u32> {
@@ -25,14 +25,14 @@ pub fn locked(path: &Path) -> StoreError {
 }
 
 /// Says what happened, to which file, and what to do.
-pub fn explain(path: &Path, failure: Failure) -> StoreError {
+pub fn explain(path: &Path, failure: SqliteError) -> StoreError {
     let shown = path.display();
     let error = match failure {
-        Failure::Explained(error) => return error,
-        Failure::Io(what, error) => {
+        SqliteError::Explained(error) => return error,
+        SqliteError::Io(what, error) => {
             return StoreError::Misconfigured(format!("store {shown}: cannot {what}: {error}"));
         }
-        Failure::Sql(error) => error,
+        SqliteError::Sql(error) => error,
     };
     let unavailable = |what: &str| StoreError::Unavailable(format!("store {shown}: {what}"));
     let misconfigured = |what: &str| StoreError::Misconfigured(format!("store {shown}: {what}"));

@@ -13,7 +13,7 @@ use rustix::fs::{Access, StatFs};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
-use super::super::{Bell, Hint, StoreError};
+use crate::store::contract::{Hint, Notifier, StoreError};
 
 /// Magic numbers of `statfs(2)` for file systems that other hosts, or a user-space server, can
 /// change under the kernel: locks and shared memory, which SQLite's write-ahead log is built on,
@@ -121,13 +121,17 @@ fn network(magic: u64) -> Option<&'static str> {
     NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-/// Rings `bell` whenever one of the files called `names` changed hands in the folder, until nobody
+/// Notifies `notifier` whenever one of the files called `names` changed hands in the folder, until nobody
 /// can hear it any more.
 ///
 /// # Errors
 ///
 /// When the folder cannot be watched, at the start or from some moment on.
-pub async fn watch(folder: &Path, names: &[Vec<u8>; 2], bell: &Weak<Bell>) -> io::Result<()> {
+pub async fn watch(
+    folder: &Path,
+    names: &[Vec<u8>; 2],
+    notifier: &Weak<Notifier>,
+) -> io::Result<()> {
     let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
     let flags = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::DELETE;
     inotify::add_watch(&queue, folder, flags | WatchFlags::MOVE | WatchFlags::ONLYDIR)?;
@@ -137,9 +141,9 @@ pub async fn watch(folder: &Path, names: &[Vec<u8>; 2], bell: &Weak<Bell>) -> io
         let mut ready = queue.readable().await?;
         let concerned = drain(&queue, names)?;
         ready.clear_ready();
-        let Some(bell) = bell.upgrade() else { return Ok(()) };
+        let Some(notifier) = notifier.upgrade() else { return Ok(()) };
         if concerned {
-            bell.ring(Hint::Changed);
+            notifier.notify(Hint::Changed);
         }
     }
 }

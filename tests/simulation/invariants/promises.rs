@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bellwether::election::clock::BootTime;
 use bellwether::election::leadership::{Leadership, StandingDown};
 use bellwether::election::lease::Term;
+use bellwether::election::time::BootTime;
 
 use super::{PROMISES_KEPT, Violation};
 

@@ -12,7 +12,7 @@ impl World {
         let outcome = if process.healthy { Ok(()) } else { Err("unwell".to_owned()) };
         if let Some((keeper, gate)) = process.gate.as_mut().filter(|_| !paused) {
             let was_open = gate.is_open(local);
-            keeper.hear(local, local, &outcome);
+            keeper.record(local, local, &outcome);
             let is_open = gate.is_open(local);
             process.well =
                 if process.healthy { (local, 0) } else { (process.well.0, process.well.1 + 1) };

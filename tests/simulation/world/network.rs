@@ -157,7 +157,7 @@ impl World {
                     applied(before.as_ref(), &record)?;
                     self.attempts.applied((node, life), before.as_ref(), &record)?;
                     self.check_vacated(&record)?;
-                    self.ring(&record, version.clone());
+                    self.notify(&record, version.clone());
                 }
                 Answer::Swapped(swapped)
             }
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    fn ring(&mut self, record: &LeaseRecord, version: bellwether::election::lease::Version) {
+    fn notify(&mut self, record: &LeaseRecord, version: bellwether::election::lease::Version) {
         let vacates = record.holder.is_none() && record.outcome.is_none();
         let hint = match vacates {
             true => Hint::Vacated { term: record.term, version },

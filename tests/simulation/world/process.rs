@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::candidate::{Handle, Health, Standing, obey, stand_by};
-use bellwether::election::clock::BootTime;
+use bellwether::api::hold::HoldLine;
+use bellwether::driver::{DriverConfig, Handle, Health, obey, stand_by};
 use bellwether::election::leadership::Leadership;
 use bellwether::election::lease::{Candidate, Term};
-use bellwether::gate::{Gate, Keeper};
-use bellwether::hold::HoldLine;
+use bellwether::election::time::BootTime;
+use bellwether::gate::{Gate, GateState};
 use bellwether::metrics::Metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -35,7 +35,7 @@ pub(super) struct Process {
     pub(super) call: Option<Open>,
     /// The term that readers saw it lead in last.
     pub(super) believed: Option<Term>,
-    pub(super) gate: Option<(Keeper, Gate)>,
+    pub(super) gate: Option<(GateState, Gate)>,
     /// When the gate opened or closed last.
     pub(super) gate_turned: BootTime,
     pub(super) healthy: bool,
@@ -115,7 +115,7 @@ impl World {
         let host = Host::new(self.nodes[node].time.clone());
         let now = host.time.read();
         let once = self.plan.work == Work::Once;
-        let standing = Standing {
+        let standing = DriverConfig {
             election: "default".parse().unwrap(),
             candidate: Candidate { identity: format!("n{node}"), incarnation: life.to_string() },
             origin: None,
@@ -135,7 +135,7 @@ impl World {
         };
         let (handle, driver) = stand_by(standing, host.timer(), order);
         let mut tasks = vec![Task::new(What::Driver, driver.with_incarnations(reborn).run())];
-        let gate = self.plan.gate.map(|rules| Keeper::new(rules, now));
+        let gate = self.plan.gate.map(|rules| GateState::new(rules, now));
         if let Some((_, gate)) = &gate {
             tasks.push(Task::new(What::Gate, obey(gate.clone(), handle.clone(), host.timer())));
             self.tally.count("starts behind a closed gate");

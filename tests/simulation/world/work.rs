@@ -1,12 +1,12 @@
 //! Leader-only work, which outlives a process that is paused or crashes. Its guard ends it by the
 //! last deadlines that it received.
 
-use bellwether::candidate::Hold;
-use bellwether::election::clock::BootTime;
+use bellwether::api::hold::HoldLine;
+use bellwether::driver::Hold;
 use bellwether::election::grace::Grace;
 use bellwether::election::lease::Term;
-use bellwether::election::order::{Deadlines, Order};
-use bellwether::hold::HoldLine;
+use bellwether::election::time::BootTime;
+use bellwether::election::work::{Deadlines, Directive};
 use tokio::sync::{mpsc, oneshot};
 
 use super::process::What;
@@ -91,16 +91,16 @@ impl World {
         let Tells::Hold(lines) = &mut work.tells else { return };
         let (id, mut last) = (work.id, None);
         while let Ok(line) = lines.try_recv() {
-            last = Some(line.order());
+            last = Some(line.directive());
         }
         match last {
             None => {}
-            Some(Order::GoOn(deadlines)) if !begun && now >= deadlines.stop_at => {
+            Some(Directive::Continue(deadlines)) if !begun && now >= deadlines.stop_at => {
                 self.end_work(id, End::Stopped);
             }
-            Some(Order::GoOn(deadlines)) => self.extend_work(id, deadlines),
-            Some(Order::End { .. }) if !begun => self.end_work(id, End::Stopped),
-            Some(Order::End { kill_at }) => self.stop_work(id, kill_at),
+            Some(Directive::Continue(deadlines)) => self.extend_work(id, deadlines),
+            Some(Directive::End { .. }) if !begun => self.end_work(id, End::Stopped),
+            Some(Directive::End { kill_at }) => self.stop_work(id, kill_at),
         }
     }
 

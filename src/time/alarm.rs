@@ -9,7 +9,7 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
-use crate::election::clock::{BootTime, Clock, HostClock};
+use crate::election::time::{BootTime, Clock, HostClock};
 
 /// Waits for moments of the clock that an election uses.
 pub trait Timer: Send {

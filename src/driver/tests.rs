@@ -6,9 +6,9 @@ use std::task::{Context, Waker};
 use async_trait::async_trait;
 
 use super::*;
-use crate::election::clock::{ManualClock, WallTime};
 use crate::election::continuity::ServiceTime;
 use crate::election::lease::{LeaseRecord, Version};
+use crate::election::time::{ManualClock, WallTime};
 use crate::store::Listing;
 use crate::store::memory::MemoryStore;
 
@@ -88,7 +88,7 @@ impl Scene {
         let store = MemoryStore::new(Arc::new(clock.clone()));
         let store = Arc::new(Hanging { store, hangs: AtomicBool::new(false) });
         let timing = Timing::default();
-        let standing = Standing {
+        let standing = DriverConfig {
             election: "default".parse().unwrap(),
             candidate: Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() },
             origin: None,

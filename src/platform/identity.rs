@@ -38,12 +38,12 @@ pub struct Identity {
     /// As it stands in answers and records.
     pub name: String,
     /// Who gave it, if it was not a person.
-    pub from: Option<Source>,
+    pub from: Option<IdentitySource>,
 }
 
 /// Who gave an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum IdentitySource {
     /// The ECS task's ARN, and the task definition that it was made from.
     Ecs {
         /// `FAMILY:REVISION`, as far as ECS says.
@@ -74,14 +74,18 @@ impl Identity {
         let identity = &self.name;
         match &self.from {
             None => {}
-            Some(Source::Ecs { definition }) => {
+            Some(IdentitySource::Ecs { definition }) => {
                 tracing::info!(identity, from = "ECS task", definition, "identity found");
             }
-            Some(Source::Kubernetes { namespace }) => {
+            Some(IdentitySource::Kubernetes { namespace }) => {
                 tracing::info!(identity, from = "Kubernetes pod", namespace, "identity found");
             }
-            Some(Source::Ec2) => tracing::info!(identity, from = "EC2 instance", "identity found"),
-            Some(Source::Host) => tracing::info!(identity, from = "host name", "identity found"),
+            Some(IdentitySource::Ec2) => {
+                tracing::info!(identity, from = "EC2 instance", "identity found")
+            }
+            Some(IdentitySource::Host) => {
+                tracing::info!(identity, from = "host name", "identity found")
+            }
         }
     }
 }
@@ -89,7 +93,7 @@ impl Identity {
 /// Asks the first platform that this is. If it does not say who this is, the host's name has to do:
 /// what another platform says would be the name of something else, an ECS task's EC2 instance, say.
 async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
-    let said = tokio::time::timeout(LIMIT, ask(surroundings, hostname)).await;
+    let said = tokio::time::timeout(LIMIT, detect(surroundings, hostname)).await;
     let said = said.unwrap_or_else(|_| {
         let limit = humantime::format_duration(LIMIT);
         Some(Err(format!("its metadata service did not answer within {limit}")))
@@ -106,7 +110,7 @@ async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
             None
         }
     }
-    .unwrap_or_else(|| Identity { name: named_by_host(hostname), from: Some(Source::Host) })
+    .unwrap_or_else(|| Identity { name: named_by_host(hostname), from: Some(IdentitySource::Host) })
 }
 
 /// In containers and on phones, the name of a host can be any text, or empty.
@@ -130,13 +134,16 @@ fn warn(why: &str) {
 }
 
 /// What the platform says, if there is one.
-async fn ask(surroundings: Surroundings<'_>, hostname: &str) -> Option<Result<Identity, String>> {
+async fn detect(
+    surroundings: Surroundings<'_>,
+    hostname: &str,
+) -> Option<Result<Identity, String>> {
     if let Some(metadata) = ecs::Metadata::here(surroundings) {
         return Some(on_ecs(metadata).await.map_err(|why| format!("ECS: {why}")));
     }
     if let Some(Pod { name, namespace }) = kubernetes::pod(surroundings, hostname) {
         let namespace = namespace.as_deref().map(text::line);
-        return Some(Ok(Identity { name, from: Some(Source::Kubernetes { namespace }) }));
+        return Some(Ok(Identity { name, from: Some(IdentitySource::Kubernetes { namespace }) }));
     }
     let metadata = ec2::Metadata::here(surroundings)?;
     Some(on_ec2(metadata).await.map_err(|why| format!("EC2: {why}")))
@@ -147,11 +154,11 @@ async fn on_ecs(metadata: Result<ecs::Metadata, String>) -> Result<Identity, Str
     let name = task.task_arn.ok_or("it gives no TaskARN")?;
     let definition = [task.family, task.revision].into_iter().flatten().collect::<Vec<_>>();
     let definition = text::line(&definition.join(":"));
-    Ok(Identity { name, from: Some(Source::Ecs { definition }) })
+    Ok(Identity { name, from: Some(IdentitySource::Ecs { definition }) })
 }
 
 async fn on_ec2(metadata: Result<ec2::Metadata, String>) -> Result<Identity, String> {
-    Ok(Identity { name: metadata?.instance_id().await?, from: Some(Source::Ec2) })
+    Ok(Identity { name: metadata?.instance_id().await?, from: Some(IdentitySource::Ec2) })
 }
 
 /// The name of this host.

@@ -104,23 +104,23 @@ impl fmt::Display for HttpUrl {
 
 /// A whole answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct FullResponse {
     /// The status code.
     pub status: StatusCode,
     /// The body.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl FullResponse {
     /// What an `error` or a `reason` in it says, or else the beginning of it.
-    pub fn words(&self) -> String {
+    pub fn message(&self) -> String {
         #[derive(Deserialize)]
-        struct Words {
+        struct Message {
             #[serde(alias = "reason")]
             error: String,
         }
-        match serde_json::from_slice::<Words>(&self.body) {
-            Ok(words) => text::message(&words.error),
+        match serde_json::from_slice::<Message>(&self.body) {
+            Ok(message) => text::message(&message.error),
             Err(_) => {
                 let begin: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
                 format!("{} {}", self.status, text::message(begin.trim()))
@@ -131,7 +131,7 @@ impl Answer {
 
 /// The beginning of an answer. The rest comes for as long as this exists.
 #[derive(Debug)]
-pub struct Reply {
+pub struct StreamedResponse {
     /// The head, and what is still to come.
     pub response: Response<Incoming>,
     /// The connection that it comes on.
@@ -157,7 +157,7 @@ impl Connection {
 }
 
 /// A question for `target` at a server.
-pub fn question(method: Method, target: &str) -> request::Builder {
+pub fn request(method: Method, target: &str) -> request::Builder {
     Request::builder().method(method).uri(target)
 }
 
@@ -166,7 +166,11 @@ pub fn question(method: Method, target: &str) -> request::Builder {
 /// # Errors
 ///
 /// Why there is none, in words.
-pub async fn ask(url: &HttpUrl, question: request::Builder, body: String) -> Result<Reply, String> {
+pub async fn send(
+    url: &HttpUrl,
+    request: request::Builder,
+    body: String,
+) -> Result<StreamedResponse, String> {
     let target = (url.host.as_str(), url.port);
     let stream = TcpStream::connect(target).await.map_err(|error| in_short(&error))?;
     let _ = stream.set_nodelay(true);
@@ -178,13 +182,13 @@ pub async fn ask(url: &HttpUrl, question: request::Builder, body: String) -> Res
         .map_err(|error| with_cause(&error))?;
     // Ends with the last byte of the answer, or when both ends have lost interest.
     tokio::spawn(connection);
-    let question = question
+    let request = request
         .header(header::HOST, &url.authority)
         .header(header::USER_AGENT, concat!("bellwether/", env!("CARGO_PKG_VERSION")))
         .body(body)
         .map_err(|error| with_cause(&error))?;
-    let response = sender.send_request(question).await.map_err(|error| with_cause(&error))?;
-    Ok(Reply { response, connection: Connection { socket, _sender: sender } })
+    let response = sender.send_request(request).await.map_err(|error| with_cause(&error))?;
+    Ok(StreamedResponse { response, connection: Connection { socket, _sender: sender } })
 }
 
 /// Asks, and reads the whole answer, which may be `longest` bytes long.
@@ -194,11 +198,11 @@ pub async fn ask(url: &HttpUrl, question: request::Builder, body: String) -> Res
 /// Why there is none, in words.
 pub async fn fetch(
     url: &HttpUrl,
-    question: request::Builder,
+    request: request::Builder,
     body: String,
     longest: usize,
-) -> Result<Answer, String> {
-    let Reply { response, connection: _connection } = ask(url, question, body).await?;
+) -> Result<FullResponse, String> {
+    let StreamedResponse { response, connection: _connection } = send(url, request, body).await?;
     whole(response, longest).await
 }
 
@@ -207,14 +211,14 @@ pub async fn fetch(
 /// # Errors
 ///
 /// When it is longer, or broken off.
-pub async fn whole(response: Response<Incoming>, longest: usize) -> Result<Answer, String> {
+pub async fn whole(response: Response<Incoming>, longest: usize) -> Result<FullResponse, String> {
     let status = response.status();
     let body = Limited::new(response.into_body(), longest).collect().await;
     let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
         Some(_) => format!("its answer is longer than {longest} bytes"),
         None => with_cause(&*error),
     })?;
-    Ok(Answer { status, body: body.to_bytes().into() })
+    Ok(FullResponse { status, body: body.to_bytes().into() })
 }
 
 /// The next piece of a body; none at its end. Safe to cancel.

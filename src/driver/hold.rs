@@ -7,18 +7,18 @@
 use tokio::sync::{mpsc, watch};
 
 use super::{Handle, Work};
-use crate::alarm::Timer;
-use crate::election::clock::BootTime;
+use crate::api::hold::HoldLine;
 use crate::election::grace::Grace;
 use crate::election::leadership::Leadership;
-use crate::election::order::{Charge, Order};
-use crate::hold::HoldLine;
+use crate::election::time::BootTime;
+use crate::election::work::{Directive, SupervisedWork};
+use crate::time::alarm::Timer;
 
 /// One hold.
 pub struct Hold<T> {
     election: Handle,
     view: watch::Receiver<Leadership>,
-    charge: Charge,
+    supervised: SupervisedWork,
     clock: String,
     grace: Grace,
     /// Closed when the other end is gone.
@@ -45,7 +45,7 @@ impl<T: Timer> Hold<T> {
         clock: String,
         timer: T,
     ) -> Result<(Self, mpsc::Receiver<HoldLine>), Box<Leadership>> {
-        // First announce the work, then look: in this order the record cannot be vacated between
+        // First announce the work, then look: in this directive the record cannot be vacated between
         // the look and the start.
         let work = Some(election.begin_work());
         let mut view = election.watch();
@@ -54,16 +54,26 @@ impl<T: Timer> Hold<T> {
             return Err(Box::new(seen));
         };
         let (lines, heard) = mpsc::channel(1);
-        let charge = Charge::new(tenure, grace.of_work());
+        let supervised = SupervisedWork::new(tenure, grace.of_work());
         let (overdue_at, given_up) = (None, false);
-        let hold =
-            Self { election, view, charge, clock, grace, lines, timer, overdue_at, given_up, work };
+        let hold = Self {
+            election,
+            view,
+            supervised,
+            clock,
+            grace,
+            lines,
+            timer,
+            overdue_at,
+            given_up,
+            work,
+        };
         Ok((hold, heard))
     }
 
     /// The term in which the work began.
     pub fn term(&self) -> crate::election::lease::Term {
-        self.charge.tenure().term
+        self.supervised.tenure().term
     }
 
     /// Sends every change until the other end is gone. It never waits for the other end to read:
@@ -71,15 +81,15 @@ impl<T: Timer> Hold<T> {
     pub async fn run(mut self) {
         let mut told = None;
         loop {
-            let order = self.order();
+            let directive = self.directive();
             let look_at = self.see_to_the_end().await;
             tokio::select! {
                 biased;
                 () = self.lines.closed() => break,
-                room = self.lines.reserve(), if told != Some(order) => {
+                room = self.lines.reserve(), if told != Some(directive) => {
                     let Ok(room) = room else { break };
-                    room.send(self.line(order));
-                    told = Some(order);
+                    room.send(self.line(directive));
+                    told = Some(directive);
                 }
                 changed = self.view.changed() => if changed.is_err() {
                     // The election is over, and this process is about to end.
@@ -92,19 +102,19 @@ impl<T: Timer> Hold<T> {
     }
 
     /// What the work has to do now.
-    fn order(&mut self) -> Order {
+    fn directive(&mut self) -> Directive {
         let now = self.election.now();
-        let order = self.charge.order(&self.view.borrow_and_update(), now);
-        if let Order::End { .. } = order {
+        let directive = self.supervised.directive(&self.view.borrow_and_update(), now);
+        if let Directive::End { .. } = directive {
             self.overdue_at.get_or_insert(now + self.grace.until_work_is_overdue());
         }
-        order
+        directive
     }
 
-    fn line(&self, order: Order) -> HoldLine {
+    fn line(&self, directive: Directive) -> HoldLine {
         let clock = (self.clock.as_str(), self.election.now());
-        let (election, tenure) = (self.election.election(), self.charge.tenure());
-        HoldLine::new(election.as_str(), &tenure.identity, tenure.term, clock, order)
+        let (election, tenure) = (self.election.election(), self.supervised.tenure());
+        HoldLine::new(election.as_str(), &tenure.identity, tenure.term, clock, directive)
     }
 
     /// Handles work that had to end and has not, and returns when to do so again. First it stops

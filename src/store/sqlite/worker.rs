@@ -23,12 +23,12 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::oneshot;
 
-use super::super::StoreError;
-use super::{Failure, Open, Shared, errors};
-use crate::election::clock::{BootTime, HostClock};
+use super::{Open, Shared, SqliteError, errors};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
-use crate::store::Listing;
+use crate::election::time::{BootTime, HostClock};
+use crate::store::contract::Listing;
+use crate::store::contract::StoreError;
 
 /// Workers at once, those that were left behind included. One is the normal case.
 const MAX_WORKERS: usize = 4;
@@ -37,14 +37,14 @@ const MAX_WORKERS: usize = 4;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a call's answer goes.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(super) type ResponseSender<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What is asked of the file.
-pub(super) enum Ask {
-    Open(Reply<()>),
-    List(Reply<Listing>),
-    Look(ElectionName, Reply<Option<Observed>>),
-    Write(Write, Reply<Swapped>),
+pub(super) enum Request {
+    Open(ResponseSender<()>),
+    List(ResponseSender<Listing>),
+    Look(ElectionName, ResponseSender<Option<Observed>>),
+    Write(Write, ResponseSender<Swapped>),
 }
 
 /// A swap.
@@ -54,7 +54,7 @@ pub(super) struct Write {
     pub(super) record: LeaseRecord,
 }
 
-impl Ask {
+impl Request {
     fn refuse(self, error: StoreError) {
         // Whoever gave up in the meantime does not hear it.
         match self {
@@ -78,7 +78,7 @@ impl Ask {
 /// A call in line.
 struct Call {
     ticket: u64,
-    ask: Ask,
+    ask: Request,
     /// Until when it waits for another process's lock, by the host's clock: whatever clock judges
     /// the leases, this wait is a real one.
     patient_until: BootTime,
@@ -86,7 +86,7 @@ struct Call {
 
 /// Who waits, and who works.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct WorkQueue {
     waiting: Vec<Call>,
     tickets: u64,
     at_work: Option<AtWork>,
@@ -105,9 +105,9 @@ struct AtWork {
 
 impl Shared {
     /// Waits in line until the call is carried out. Cancelled by dropping.
-    pub(super) async fn ask<T>(
+    pub(super) async fn request<T>(
         self: &Arc<Self>,
-        ask: impl FnOnce(Reply<T>) -> Ask,
+        ask: impl FnOnce(ResponseSender<T>) -> Request,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let ticket = self.join_line(ask(reply))?;
@@ -119,54 +119,54 @@ impl Shared {
         })
     }
 
-    fn join_line(self: &Arc<Self>, ask: Ask) -> Result<u64, StoreError> {
+    fn join_line(self: &Arc<Self>, ask: Request) -> Result<u64, StoreError> {
         let patient_until = HostClock::boot() + self.patience;
-        let mut line = self.line();
-        if line.at_work.is_none() {
-            self.hire(&mut line)?;
+        let mut queue = self.line();
+        if queue.at_work.is_none() {
+            self.hire(&mut queue)?;
         }
-        line.tickets += 1;
-        let ticket = line.tickets;
-        line.waiting.push(Call { ticket, ask, patient_until });
+        queue.tickets += 1;
+        let ticket = queue.tickets;
+        queue.waiting.push(Call { ticket, ask, patient_until });
         Ok(ticket)
     }
 
-    fn hire(self: &Arc<Self>, line: &mut Line) -> Result<(), StoreError> {
-        if line.workers >= MAX_WORKERS {
+    fn hire(self: &Arc<Self>, queue: &mut WorkQueue) -> Result<(), StoreError> {
+        if queue.workers >= MAX_WORKERS {
             return Err(StoreError::Unavailable(format!(
                 "{self}: {MAX_WORKERS} earlier calls still hang: is the disk stuck?"
             )));
         }
-        line.workers += 1;
-        line.tickets += 1;
-        let number = line.tickets;
-        line.at_work = Some(AtWork { number, taken: Vec::new() });
+        queue.workers += 1;
+        queue.tickets += 1;
+        let number = queue.tickets;
+        queue.at_work = Some(AtWork { number, taken: Vec::new() });
         let worker = Worker { shared: Arc::clone(self), number };
-        tokio::spawn(worker.work(line.idle.take()));
+        tokio::spawn(worker.work(queue.idle.take()));
         Ok(())
     }
 
     /// A caller does not wait any longer.
     fn gave_up(self: &Arc<Self>, ticket: u64) {
-        let mut line = self.line();
-        line.waiting.retain(|call| call.ticket != ticket);
-        if line.at_work.as_ref().is_some_and(|at_work| at_work.taken.contains(&ticket)) {
-            self.leave_behind(&mut line);
+        let mut queue = self.line();
+        queue.waiting.retain(|call| call.ticket != ticket);
+        if queue.at_work.as_ref().is_some_and(|at_work| at_work.taken.contains(&ticket)) {
+            self.leave_behind(&mut queue);
         }
     }
 
     /// Gives what still waits to another worker.
-    fn leave_behind(self: &Arc<Self>, line: &mut Line) {
-        line.at_work = None;
-        if !line.waiting.is_empty()
-            && let Err(error) = self.hire(line)
+    fn leave_behind(self: &Arc<Self>, queue: &mut WorkQueue) {
+        queue.at_work = None;
+        if !queue.waiting.is_empty()
+            && let Err(error) = self.hire(queue)
         {
-            line.waiting.drain(..).for_each(|call| call.ask.refuse(error.clone()));
+            queue.waiting.drain(..).for_each(|call| call.ask.refuse(error.clone()));
         }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn line(&self) -> MutexGuard<'_, WorkQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -191,11 +191,11 @@ struct Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let mut line = self.shared.line();
-        line.workers = line.workers.saturating_sub(1);
-        if self.is_at_work(&line) {
+        let mut queue = self.shared.line();
+        queue.workers = queue.workers.saturating_sub(1);
+        if self.is_at_work(&queue) {
             // Only when it panicked, or the program ends.
-            line.at_work = None;
+            queue.at_work = None;
         }
     }
 }
@@ -211,25 +211,25 @@ impl Worker {
         }
     }
 
-    fn is_at_work(&self, line: &Line) -> bool {
-        line.at_work.as_ref().is_some_and(|at_work| at_work.number == self.number)
+    fn is_at_work(&self, queue: &WorkQueue) -> bool {
+        queue.at_work.as_ref().is_some_and(|at_work| at_work.number == self.number)
     }
 
     /// What waits; none if nothing does, or another worker has taken over. In the first case the
     /// connection is left for the next worker.
     fn take(&self, open: &mut Option<Open>) -> Option<Vec<Call>> {
-        let mut line = self.shared.line();
-        if !self.is_at_work(&line) {
+        let mut queue = self.shared.line();
+        if !self.is_at_work(&queue) {
             return None;
         }
-        if line.waiting.is_empty() {
-            line.at_work = None;
-            line.idle = open.take();
+        if queue.waiting.is_empty() {
+            queue.at_work = None;
+            queue.idle = open.take();
             return None;
         }
-        let calls = mem::take(&mut line.waiting);
+        let calls = mem::take(&mut queue.waiting);
         let taken = calls.iter().map(|call| call.ticket).collect();
-        line.at_work = Some(AtWork { number: self.number, taken });
+        queue.at_work = Some(AtWork { number: self.number, taken });
         Some(calls)
     }
 
@@ -241,12 +241,12 @@ impl Worker {
             calls.partition(|call| now < call.patient_until);
         let locked = errors::locked(&self.shared.path);
         impatient.into_iter().for_each(|call| call.ask.refuse(locked.clone()));
-        let mut line = self.shared.line();
-        line.waiting.splice(..0, patient);
-        match &mut line.at_work {
+        let mut queue = self.shared.line();
+        queue.waiting.splice(..0, patient);
+        match &mut queue.at_work {
             Some(at_work) if at_work.number == self.number => at_work.taken.clear(),
             Some(_) => {}
-            None => self.shared.leave_behind(&mut line),
+            None => self.shared.leave_behind(&mut queue),
         }
     }
 
@@ -256,7 +256,7 @@ impl Worker {
             Ok(connection) => connection,
             Err(failure) => return self.failed(failure, calls),
         };
-        let is_write = |call: &Call| matches!(call.ask, Ask::Write(..));
+        let is_write = |call: &Call| matches!(call.ask, Request::Write(..));
         let (writes, mut others): (Vec<_>, Vec<_>) = calls.into_iter().partition(is_write);
         others.reverse();
         while let Some(call) = others.pop() {
@@ -282,7 +282,7 @@ impl Worker {
 
     /// Gives back the calls if a lock was in the way, and answers them otherwise. The connection is
     /// not used again.
-    fn failed(&self, failure: Failure, calls: Vec<Call>) -> Vec<Call> {
+    fn failed(&self, failure: SqliteError, calls: Vec<Call>) -> Vec<Call> {
         if failure.is_lock() {
             return calls;
         }
@@ -296,22 +296,22 @@ impl Worker {
         &self,
         database: &mut SqliteConnection,
         call: Call,
-    ) -> Result<(), Box<(Failure, Call)>> {
+    ) -> Result<(), Box<(SqliteError, Call)>> {
         let Call { ticket, ask, patient_until } = call;
         let again = |failure, ask| Err(Box::new((failure, Call { ticket, ask, patient_until })));
         match ask {
-            Ask::Open(reply) => drop(reply.send(Ok(()))),
-            Ask::List(reply) => match self.own(self.shared.select_all(database).await) {
+            Request::Open(reply) => drop(reply.send(Ok(()))),
+            Request::List(reply) => match self.own(self.shared.select_all(database).await) {
                 Ok(told) => drop(reply.send(told)),
-                Err(failure) => return again(failure, Ask::List(reply)),
+                Err(failure) => return again(failure, Request::List(reply)),
             },
-            Ask::Look(election, reply) => {
+            Request::Look(election, reply) => {
                 match self.own(self.shared.select(database, &election).await) {
                     Ok(told) => drop(reply.send(told)),
-                    Err(failure) => return again(failure, Ask::Look(election, reply)),
+                    Err(failure) => return again(failure, Request::Look(election, reply)),
                 }
             }
-            Ask::Write(..) => return again(Failure::from(sqlx::Error::WorkerCrashed), ask),
+            Request::Write(..) => return again(SqliteError::from(sqlx::Error::WorkerCrashed), ask),
         }
         Ok(())
     }
@@ -321,7 +321,7 @@ impl Worker {
         &self,
         database: &mut SqliteConnection,
         calls: Vec<Call>,
-    ) -> Result<(), (Failure, Vec<Call>)> {
+    ) -> Result<(), (SqliteError, Vec<Call>)> {
         if calls.is_empty() {
             return Ok(());
         }
@@ -330,7 +330,7 @@ impl Worker {
             Err(failure) => return Err((failure, calls)),
         };
         for (call, told) in calls.into_iter().zip(told) {
-            if let Ask::Write(_, reply) = call.ask {
+            if let Request::Write(_, reply) = call.ask {
                 let _ = reply.send(told);
             }
         }
@@ -341,13 +341,13 @@ impl Worker {
         &self,
         database: &mut SqliteConnection,
         calls: &[Call],
-    ) -> Result<Vec<Result<Swapped, StoreError>>, Failure> {
+    ) -> Result<Vec<Result<Swapped, StoreError>>, SqliteError> {
         let mut told = Vec::with_capacity(calls.len());
         let mut changes_leader = false;
         // The lock is taken with the first word: a transaction that has read cannot wait for it.
         let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
         for call in calls {
-            let Ask::Write(write, _) = &call.ask else { continue };
+            let Request::Write(write, _) = &call.ask else { continue };
             if call.ask.is_given_up() {
                 told.push(Err(errors::locked(&self.shared.path)));
                 continue;
@@ -359,14 +359,14 @@ impl Worker {
         }
         transaction.commit().await?;
         if changes_leader {
-            self.shared.ring().await;
+            self.shared.notify().await;
         }
         Ok(told)
     }
 
     /// Tells what is wrong with one record from what is wrong with the file: the former is that
     /// call's answer, and no other call's business.
-    fn own<T>(&self, result: Result<T, Failure>) -> Result<Result<T, StoreError>, Failure> {
+    fn own<T>(&self, result: Result<T, SqliteError>) -> Result<Result<T, StoreError>, SqliteError> {
         match result {
             Ok(value) => Ok(Ok(value)),
             Err(failure) if failure.is_of_one_record() => {

@@ -91,7 +91,7 @@ pub fn format_in(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> LogForma
 }
 
 /// Reports to a user, or to a log collector, why the program ends.
-pub fn say(problem: &str) {
+pub fn print_problem(problem: &str) {
     if JSON.load(Ordering::Relaxed) {
         tracing::error!("{problem}");
     } else {
@@ -110,7 +110,7 @@ pub fn show(help: &str) {
 ///
 /// When another metric has the same name.
 pub fn count_in(metrics: &Metrics) -> prometheus::Result<()> {
-    metrics.tell_also(Lost(IntCounter::new(
+    metrics.register(Lost(IntCounter::new(
         "bellwether_log_lines_dropped_total",
         "Lines of the log that were lost, because standard error was not read in time or could not \
          be written.",

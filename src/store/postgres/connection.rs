@@ -25,14 +25,14 @@ use sqlx::postgres::PgRow;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::super::{Bell, Hint, Hints};
+use super::connection_task::ConnectionTask;
 use super::dial::{self, Opened, ServerFacts};
-use super::errors::Failure;
-use super::operator::Operator;
+use super::errors::PostgresError;
 use super::session;
 use super::statement::{self, Dialect, Statement};
 use super::target::Target;
 use crate::election::lease::ElectionName;
+use crate::store::contract::{Hint, Hints, Notifier};
 
 /// The least time given to opening a connection: with TLS, several round trips to another region.
 const MIN_CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -43,10 +43,10 @@ const MIN_CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const SESSION_LIFETIME: Duration = Duration::from_secs(300);
 
 /// The line, as the store holds it.
-pub struct Line {
+pub struct Connection {
     shared: Arc<Shared>,
     /// To the operator; it starts with the first call.
-    operator: OnceLock<mpsc::Sender<Question>>,
+    task: OnceLock<mpsc::Sender<Request>>,
     /// Held by the call that uses the first connection.
     first: tokio::sync::Mutex<()>,
 }
@@ -57,27 +57,27 @@ pub struct Shared {
     pub dialect: Dialect,
     pub session_lifetime: Duration,
     call_timeout: Duration,
-    bells: Mutex<BTreeMap<ElectionName, Bell>>,
+    notifiers: Mutex<BTreeMap<ElectionName, Notifier>>,
     /// Held by whoever uses the second connection.
     second: tokio::sync::Mutex<()>,
     /// Whether notifications were found to arrive.
     pub pushes: AtomicBool,
     /// Whether the log has reported that the server reports no timeline.
-    said_no_timeline: AtomicBool,
+    reported_no_timeline: AtomicBool,
     /// The sessions that hold the lock that reads (false) and writes (true) wait for in vain, until
     /// one does not.
     blockers: Mutex<BTreeMap<bool, String>>,
 }
 
 /// A call, on its way to the operator.
-pub struct Question {
+pub struct Request {
     /// None: only connect.
     pub statement: Option<Statement>,
     /// Where the answer goes.
-    pub reply: oneshot::Sender<Result<Vec<PgRow>, Failure>>,
+    pub reply: oneshot::Sender<Result<Vec<PgRow>, PostgresError>>,
 }
 
-impl Line {
+impl Connection {
     /// A line that is not opened yet. `call_timeout` is the deadline of a caller's calls.
     pub fn new(target: Target, dialect: Dialect, call_timeout: Duration) -> Self {
         let shared = Shared {
@@ -85,15 +85,15 @@ impl Line {
             dialect,
             session_lifetime: SESSION_LIFETIME,
             call_timeout,
-            bells: Mutex::default(),
+            notifiers: Mutex::default(),
             second: tokio::sync::Mutex::default(),
             pushes: AtomicBool::new(false),
-            said_no_timeline: AtomicBool::new(false),
+            reported_no_timeline: AtomicBool::new(false),
             blockers: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
-            operator: OnceLock::new(),
+            task: OnceLock::new(),
             first: tokio::sync::Mutex::default(),
         }
     }
@@ -101,19 +101,19 @@ impl Line {
     /// The same, for sessions that reach this age.
     pub fn with_session_lifetime(self, session_lifetime: Duration) -> Self {
         let Shared { target, dialect, call_timeout, .. } = &*self.shared;
-        let line = Self::new(target.clone(), dialect.clone(), *call_timeout);
+        let connection = Self::new(target.clone(), dialect.clone(), *call_timeout);
         let shared =
-            Arc::into_inner(line.shared).map(|shared| Shared { session_lifetime, ..shared });
-        Self { shared: shared.map_or(self.shared, Arc::new), ..line }
+            Arc::into_inner(connection.shared).map(|shared| Shared { session_lifetime, ..shared });
+        Self { shared: shared.map_or(self.shared, Arc::new), ..connection }
     }
 
     /// Asks the server. Cancelled by dropping.
-    pub async fn ask(&self, statement: Statement) -> Result<Vec<PgRow>, Failure> {
+    pub async fn query(&self, statement: Statement) -> Result<Vec<PgRow>, PostgresError> {
         // Another election's call may wait for a lock on the first connection; this one must not
         // wait for it as well.
         match timeout(self.shared.call_timeout / 4, self.first.lock()).await {
             Ok(_first) => self.put(Some(statement)).await,
-            Err(_busy) => self.shared.ask_aside(statement).await,
+            Err(_busy) => self.shared.query_aside(statement).await,
         }
     }
 
@@ -121,18 +121,18 @@ impl Line {
     pub fn open(&self) {
         let (reply, _) = oneshot::channel();
         // A full queue has questions in it, which open the connection too.
-        let _ = self.operator().try_send(Question { statement: None, reply });
+        let _ = self.task().try_send(Request { statement: None, reply });
     }
 
     /// Opens a second connection, which belongs to the caller until the guard is dropped.
-    pub async fn second(&self) -> Result<(Opened, tokio::sync::MutexGuard<'_, ()>), Failure> {
+    pub async fn second(&self) -> Result<(Opened, tokio::sync::MutexGuard<'_, ()>), PostgresError> {
         let guard = self.shared.second.lock().await;
         Ok((self.shared.open().await?, guard))
     }
 
     /// Hints for one election.
     pub fn hints(&self, election: &ElectionName) -> Hints {
-        self.shared.bells().entry(election.clone()).or_default().hints()
+        self.shared.notifiers().entry(election.clone()).or_default().hints()
     }
 
     /// Whether notifications were found to arrive.
@@ -140,48 +140,48 @@ impl Line {
         self.shared.pushes.load(Ordering::Relaxed)
     }
 
-    async fn put(&self, statement: Option<Statement>) -> Result<Vec<PgRow>, Failure> {
+    async fn put(&self, statement: Option<Statement>) -> Result<Vec<PgRow>, PostgresError> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Failure::Sql(sqlx::Error::WorkerCrashed);
-        self.operator().send(Question { statement, reply }).await.map_err(|_| gone())?;
+        let gone = || PostgresError::Sql(sqlx::Error::WorkerCrashed);
+        self.task().send(Request { statement, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
-    fn operator(&self) -> &mpsc::Sender<Question> {
-        self.operator.get_or_init(|| {
-            let (sender, questions) = mpsc::channel(4);
-            tokio::spawn(Operator::new(Arc::clone(&self.shared), questions).run());
+    fn task(&self) -> &mpsc::Sender<Request> {
+        self.task.get_or_init(|| {
+            let (sender, requests) = mpsc::channel(4);
+            tokio::spawn(ConnectionTask::new(Arc::clone(&self.shared), requests).run());
             sender
         })
     }
 }
 
 impl Shared {
-    fn bells(&self) -> std::sync::MutexGuard<'_, BTreeMap<ElectionName, Bell>> {
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    fn notifiers(&self) -> std::sync::MutexGuard<'_, BTreeMap<ElectionName, Notifier>> {
+        self.notifiers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands on what a notification said. It is no question of trust: a swap decides.
-    pub fn ring(&self, payload: &str) {
+    pub fn notify(&self, payload: &str) {
         let (election, hint) = statement::read_notification(payload);
-        for (name, bell) in self.bells().iter() {
+        for (name, notifier) in self.notifiers().iter() {
             if name.as_str() == election {
-                bell.ring(hint.clone());
+                notifier.notify(hint.clone());
             }
         }
     }
 
     /// Sends the hint that every record may have changed.
-    pub fn ring_all(&self) {
-        self.bells().values().for_each(|bell| bell.ring(Hint::Changed));
+    pub fn notify_all(&self) {
+        self.notifiers().values().for_each(|notifier| notifier.notify(Hint::Changed));
     }
 
     /// Opens a connection to a server that accepts writes, with the login as it is now. Every
     /// connection of this store is opened here.
-    pub async fn open(&self) -> Result<Opened, Failure> {
+    pub async fn open(&self) -> Result<Opened, PostgresError> {
         let opened = dial::open(&self.target, self.pace(), self.connect_limit()).await?;
-        let ServerFacts { tells_timeline, .. } = opened.server;
-        if !tells_timeline && !self.said_no_timeline.swap(true, Ordering::Relaxed) {
+        let ServerFacts { reports_timeline, .. } = opened.server;
+        if !reports_timeline && !self.reported_no_timeline.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 store = %self.target.place(),
                 "this server does not tell its WAL timeline: a fail-over that lost writes will not \
@@ -202,34 +202,34 @@ impl Shared {
     }
 
     /// Sends a statement on the second connection, which is opened and closed for it.
-    async fn ask_aside(&self, statement: Statement) -> Result<Vec<PgRow>, Failure> {
-        let text = |server: &ServerFacts| statement.text(&self.dialect, server.tells_timeline);
-        self.ask_second(text, 1, Duration::ZERO).await
+    async fn query_aside(&self, statement: Statement) -> Result<Vec<PgRow>, PostgresError> {
+        let text = |server: &ServerFacts| statement.text(&self.dialect, server.reports_timeline);
+        self.query_second(text, 1, Duration::ZERO).await
     }
 
     /// Opens a second connection, sends the same statement several times with a pause after each,
     /// and closes it again.
-    pub async fn ask_second(
+    pub async fn query_second(
         &self,
         text: impl Fn(&ServerFacts) -> String,
         times: u32,
         pause: Duration,
-    ) -> Result<Vec<PgRow>, Failure> {
+    ) -> Result<Vec<PgRow>, PostgresError> {
         let _second = self.second.lock().await;
         let Opened { mut connection, server } = self.open().await?;
         let text = text(&server);
-        let mut answer = session::ask(&mut connection, &text).await;
+        let mut answer = session::query(&mut connection, &text).await;
         for _ in 1..times {
             tokio::time::sleep(pause).await;
             if answer.is_ok() {
-                answer = session::ask(&mut connection, &text).await;
+                answer = session::query(&mut connection, &text).await;
             }
         }
         // Without the goodbye the server would log an unexpected end; it changes nothing else.
         let _ = connection.close().await;
         let answer = answer?;
         if statement::shows_replica(&answer) {
-            return Err(Failure::Answer(statement::Unusable::Replica));
+            return Err(PostgresError::Answer(statement::Unusable::Replica));
         }
         Ok(answer)
     }
@@ -239,8 +239,8 @@ impl Shared {
     pub async fn find_blockers(&self, pid: Option<u32>, of_write: bool) -> Infallible {
         let Some(pid) = pid else { return std::future::pending().await };
         tokio::time::sleep(self.dialect.lock_timeout / 2).await;
-        let text = |_: &ServerFacts| statement::ask_blockers(pid);
-        if let Ok(rows) = self.ask_second(text, 1, Duration::ZERO).await
+        let text = |_: &ServerFacts| statement::blockers_query(pid);
+        if let Ok(rows) = self.query_second(text, 1, Duration::ZERO).await
             && let Some(Ok(Some(pids))) = rows.first().map(|row| row.try_get::<Option<&str>, _>(0))
             && !pids.is_empty()
         {

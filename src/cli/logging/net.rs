@@ -1,6 +1,6 @@
 //! The last safety net: no fault makes the log too long to read.
 //!
-//! Each source of log lines has limits of its own: see [`crate::candidate::Health`]. But a
+//! Each source of log lines has limits of its own: see [`crate::driver::Health`]. But a
 //! leadership can come and go, an application can change its health again and again, a guard can be
 //! killed repeatedly. So the lines of one election share a budget. The first of each kind in an
 //! hour passes in any case.
@@ -16,7 +16,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::election::clock::{BootTime, HostClock};
+use crate::election::time::{BootTime, HostClock};
 
 /// The target of lines that are not about faults, and come as often as users cause them, such as
 /// one at each beginning of held work: they are never left out.
@@ -61,7 +61,7 @@ impl<S: Subscriber> Layer<S> for Net {
         let Election(election) = election;
         let (passes, left_out) = {
             let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            budgets.ask(HostClock::boot(), metadata.callsite(), &election)
+            budgets.admit(HostClock::boot(), metadata.callsite(), &election)
         };
         if let Some(left_out) = left_out {
             tracing::warn!(
@@ -76,7 +76,7 @@ impl<S: Subscriber> Layer<S> for Net {
 
 impl Budgets {
     /// Whether a line passes, and how many did not, when it is time to report it.
-    fn ask(&mut self, now: BootTime, kind: Identifier, election: &str) -> (bool, Option<u64>) {
+    fn admit(&mut self, now: BootTime, kind: Identifier, election: &str) -> (bool, Option<u64>) {
         let budget = self.of.entry(election.to_owned()).or_insert(Budget {
             left: BURST,
             next_at: None,
@@ -171,7 +171,7 @@ mod tests {
             for second in 0..3600 {
                 for (number, count) in kinds.iter_mut().enumerate() {
                     let now = at(hour * 3600 + second);
-                    let (passes, said) = budgets.ask(now, kind(number), "a");
+                    let (passes, said) = budgets.admit(now, kind(number), "a");
                     *count += usize::from(passes);
                     lines += usize::from(passes) + usize::from(said.is_some());
                 }
@@ -184,12 +184,12 @@ mod tests {
     #[test]
     fn elections_share_nothing_and_what_was_left_out_is_said() {
         let mut budgets = Budgets::default();
-        let passed = (0..100).filter(|_| budgets.ask(at(0), kind(0), "a").0).count();
+        let passed = (0..100).filter(|_| budgets.admit(at(0), kind(0), "a").0).count();
         assert_eq!(passed, usize::try_from(BURST).unwrap());
-        assert_eq!(budgets.ask(at(0), kind(0), "b"), (true, None));
-        assert_eq!(budgets.ask(at(300), kind(0), "a"), (true, Some(88)));
-        assert_eq!(budgets.ask(at(300), kind(0), "a"), (false, None));
-        assert_eq!(budgets.ask(at(600), kind(0), "a"), (true, None), "said once an hour");
-        assert_eq!(budgets.ask(at(3900), kind(0), "a"), (true, Some(1)));
+        assert_eq!(budgets.admit(at(0), kind(0), "b"), (true, None));
+        assert_eq!(budgets.admit(at(300), kind(0), "a"), (true, Some(88)));
+        assert_eq!(budgets.admit(at(300), kind(0), "a"), (false, None));
+        assert_eq!(budgets.admit(at(600), kind(0), "a"), (true, None), "said once an hour");
+        assert_eq!(budgets.admit(at(3900), kind(0), "a"), (true, Some(1)));
     }
 }

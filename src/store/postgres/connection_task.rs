@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::connection::{Request, Shared};
 use super::dial::Opened;
-use super::errors::{Failure, explain};
-use super::line::{Question, Shared};
+use super::errors::{PostgresError, explain};
 use super::push::{Push, Tested};
 use super::session::Session;
 use super::statement::{self, Statement, Unusable};
@@ -29,21 +29,21 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Keeps the session. Its part about notifications is in [`super::push`].
-pub struct Operator {
+pub struct ConnectionTask {
     pub(super) shared: Arc<Shared>,
-    questions: mpsc::Receiver<Question>,
+    requests: mpsc::Receiver<Request>,
     pub(super) session: Option<Session>,
     /// Ends when it is time for a fresh session.
     old: Pin<Box<Sleep>>,
     /// The attempt to get one.
-    fresh: Option<JoinHandle<Result<Opened, Failure>>>,
+    fresh: Option<JoinHandle<Result<Opened, PostgresError>>>,
     /// Why there was none; logged once.
     no_fresh: Option<String>,
     pub(super) push: Push,
     /// The self-test under way: its channel and its end.
     pub(super) test: Option<(String, JoinHandle<Tested>)>,
     /// Notifications that it has received.
-    pub(super) test_heard: u32,
+    pub(super) test_received: u32,
     pub(super) test_pause: Duration,
     /// Attempts to connect that failed in a row, and one for a session that was lost.
     failures: u32,
@@ -51,28 +51,28 @@ pub struct Operator {
 
 /// What woke the operator.
 enum Turn {
-    Asked(Option<Question>),
-    Heard(Option<(String, String)>),
+    Request(Option<Request>),
+    Notification(Option<(String, String)>),
     Tested(Tested),
     Reconnect,
     /// The session is old.
     Old,
-    Fresh(Result<Opened, Failure>),
+    Fresh(Result<Opened, PostgresError>),
 }
 
-impl Operator {
+impl ConnectionTask {
     /// An operator without a session.
-    pub fn new(shared: Arc<Shared>, questions: mpsc::Receiver<Question>) -> Self {
+    pub fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Request>) -> Self {
         Self {
             shared,
-            questions,
+            requests,
             session: None,
             old: Box::pin(sleep(Duration::ZERO)),
             fresh: None,
             no_fresh: None,
             push: Push::Untested,
             test: None,
-            test_heard: 0,
+            test_received: 0,
             test_pause: Duration::ZERO,
             failures: 0,
         }
@@ -82,10 +82,12 @@ impl Operator {
     pub async fn run(mut self) {
         loop {
             match self.turn().await {
-                Turn::Asked(Some(question)) => self.answer(question).await,
-                Turn::Asked(None) => return self.stop(),
-                Turn::Heard(Some((channel, payload))) => self.hear(&channel, &payload).await,
-                Turn::Heard(None) => self.lose("the connection was closed"),
+                Turn::Request(Some(request)) => self.answer(request).await,
+                Turn::Request(None) => return self.stop(),
+                Turn::Notification(Some((channel, payload))) => {
+                    self.receive(&channel, &payload).await
+                }
+                Turn::Notification(None) => self.lose("the connection was closed"),
                 Turn::Tested(tested) => self.end_test(tested).await,
                 Turn::Reconnect => drop(self.connect().await),
                 Turn::Old => {
@@ -105,9 +107,9 @@ impl Operator {
         let reconnects = !is_open && self.push != Push::Absent && self.failures > 0;
         let (session, test, fresh) =
             (self.session.as_mut(), self.test.as_mut(), self.fresh.as_mut());
-        let heard = async {
+        let notification = async {
             match session {
-                Some(session) => session.heard().await,
+                Some(session) => session.notification().await,
                 None => std::future::pending().await,
             }
         };
@@ -119,14 +121,14 @@ impl Operator {
         };
         let opened = async {
             match fresh {
-                Some(fresh) => fresh.await.unwrap_or(Err(Failure::NoConnection)),
+                Some(fresh) => fresh.await.unwrap_or(Err(PostgresError::NoConnection)),
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            question = self.questions.recv() => Turn::Asked(question),
-            heard = heard => Turn::Heard(heard),
+            request = self.requests.recv() => Turn::Request(request),
+            notification = notification => Turn::Notification(notification),
             tested = tested => Turn::Tested(tested),
             fresh = opened => Turn::Fresh(fresh),
             () = sleep(pause), if reconnects => Turn::Reconnect,
@@ -141,30 +143,30 @@ impl Operator {
         pause.mul_f64(1.0 + fastrand::f64())
     }
 
-    async fn answer(&mut self, mut question: Question) {
-        if question.reply.is_closed() && question.statement.is_some() {
+    async fn answer(&mut self, mut request: Request) {
+        if request.reply.is_closed() && request.statement.is_some() {
             return;
         }
         if let Err(failure) = self.connect().await {
-            let _ = question.reply.send(Err(failure));
+            let _ = request.reply.send(Err(failure));
             return;
         }
-        let Some(statement) = question.statement else { return };
+        let Some(statement) = request.statement else { return };
         // No caller waits any more, and the session that took so long is for the next call.
-        if question.reply.is_closed() {
+        if request.reply.is_closed() {
             return;
         }
         let Some(session) = &mut self.session else { return };
         let server = session.server().clone();
-        let text = statement.text(&self.shared.dialect, server.tells_timeline);
+        let text = statement.text(&self.shared.dialect, server.reports_timeline);
         // A take-over does not wait for long enough.
         let pid = server.pid.filter(|_| !statement.takes_over());
         let answer = tokio::select! {
-            answer = session.ask(text) => answer,
-            () = question.reply.closed() => return self.lose("a call on it was given up"),
+            answer = session.query(text) => answer,
+            () = request.reply.closed() => return self.lose("a call on it was given up"),
             never = self.shared.find_blockers(pid, statement.writes()) => match never {},
         };
-        let _ = question.reply.send(self.judge(&statement, answer));
+        let _ = request.reply.send(self.judge(&statement, answer));
     }
 
     /// Evaluates an answer, also for the session.
@@ -172,29 +174,29 @@ impl Operator {
         &mut self,
         statement: &Statement,
         answer: Result<Vec<PgRow>, sqlx::Error>,
-    ) -> Result<Vec<PgRow>, Failure> {
+    ) -> Result<Vec<PgRow>, PostgresError> {
         match answer {
             Ok(rows) if statement::shows_replica(&rows) => {
                 self.lose("its server is a replica");
-                Err(Failure::Answer(Unusable::Replica))
+                Err(PostgresError::Answer(Unusable::Replica))
             }
             Ok(rows) => {
                 self.shared.blockers().remove(&statement.writes());
                 Ok(rows)
             }
             Err(error) => {
-                if !Failure::leaves_session_usable(&error) {
+                if !PostgresError::leaves_session_usable(&error) {
                     self.lose("a call on it failed");
                 }
-                let failure = Failure::from(error);
+                let failure = PostgresError::from(error);
                 if statement.takes_over() {
                     return Err(failure);
                 }
                 let blockers = self.shared.blockers().get(&statement.writes()).cloned();
                 match failure.code() {
-                    Some("55P03") => Err(Failure::Blocked(blockers)),
+                    Some("55P03") => Err(PostgresError::Blocked(blockers)),
                     // The server's own limit was shorter.
-                    Some("57014") if blockers.is_some() => Err(Failure::Blocked(blockers)),
+                    Some("57014") if blockers.is_some() => Err(PostgresError::Blocked(blockers)),
                     _ => Err(failure),
                 }
             }
@@ -217,12 +219,12 @@ impl Operator {
     }
 
     /// Opens the session if it is not open.
-    async fn connect(&mut self) -> Result<(), Failure> {
+    async fn connect(&mut self) -> Result<(), PostgresError> {
         if self.session.is_some() {
             return Ok(());
         }
         let opened = match self.shared.open().await {
-            Ok(opened) => Session::adopt(opened).await.map_err(Failure::from),
+            Ok(opened) => Session::adopt(opened).await.map_err(PostgresError::from),
             Err(failure) => Err(failure),
         };
         match opened {
@@ -248,10 +250,10 @@ impl Operator {
     }
 
     /// Replaces the old session by a fresh one, and keeps the old one if that fails.
-    async fn replace(&mut self, fresh: Result<Opened, Failure>) {
+    async fn replace(&mut self, fresh: Result<Opened, PostgresError>) {
         self.fresh = None;
         let fresh = match fresh {
-            Ok(opened) => Session::adopt(opened).await.map_err(Failure::from),
+            Ok(opened) => Session::adopt(opened).await.map_err(PostgresError::from),
             Err(failure) => Err(failure),
         };
         match fresh {
@@ -274,12 +276,12 @@ impl Operator {
     }
 
     /// Sends a statement whose answer only matters for the state of the session.
-    pub(super) async fn say(&mut self, text: String) {
+    pub(super) async fn report(&mut self, text: String) {
         let Some(session) = &mut self.session else { return };
         let limit = self.shared.connect_limit();
-        let said = timeout(limit, session.ask(text)).await;
+        let said = timeout(limit, session.query(text)).await;
         if !matches!(said, Ok(Ok(_)))
-            && !matches!(said, Ok(Err(error)) if Failure::leaves_session_usable(&error))
+            && !matches!(said, Ok(Err(error)) if PostgresError::leaves_session_usable(&error))
         {
             self.lose("LISTEN failed");
         }

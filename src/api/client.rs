@@ -13,10 +13,10 @@ use hyper::body::Incoming;
 use hyper::{Method, StatusCode, header};
 use serde::Deserialize;
 
-use crate::election::clock::{BootTime, HostClock};
+use crate::api::hold::{HoldLine, MAX_LINE};
 use crate::election::text;
-use crate::fetch::{self, Answer, Connection, HttpUrl, InvalidUrl, Reply};
-use crate::hold::{HoldLine, MAX_LINE};
+use crate::election::time::{BootTime, HostClock};
+use crate::http_client::{self, Connection, FullResponse, HttpUrl, InvalidUrl, StreamedResponse};
 
 /// The longest answer that is read: many times the longest one of `/leader`.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -110,7 +110,7 @@ pub struct Client {
 
 /// The answer to a wish to hold.
 #[derive(Debug)]
-pub enum Hold {
+pub enum HoldResponse {
     /// This instance leads, and the sidecar knows of the work until the stream is closed.
     Granted(Box<HoldStream>),
     /// It does not.
@@ -139,8 +139,8 @@ impl Client {
     /// # Errors
     ///
     /// When there is no whole answer in time.
-    pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
-        self.within(self.limit, self.ask(Method::GET, path, String::new())).await
+    pub async fn get(&self, path: &str) -> Result<FullResponse, ClientError> {
+        self.within(self.limit, self.send(Method::GET, path, String::new())).await
     }
 
     /// `POST path` with `body`.
@@ -148,8 +148,8 @@ impl Client {
     /// # Errors
     ///
     /// When there is no whole answer in time.
-    pub async fn post(&self, path: &str, body: String) -> Result<Answer, ClientError> {
-        self.within(self.limit, self.ask(Method::POST, path, body)).await
+    pub async fn post(&self, path: &str, body: String) -> Result<FullResponse, ClientError> {
+        self.within(self.limit, self.send(Method::POST, path, body)).await
     }
 
     /// `GET /leader`, answered as soon as this instance leads, or after `wait`.
@@ -159,8 +159,8 @@ impl Client {
     /// When there is no answer in time, or it is no sidecar's.
     pub async fn leader(&self, wait: Duration) -> Result<Leader, ClientError> {
         let path = format!("/leader?wait={}ms", wait.as_millis());
-        let question = self.ask(Method::GET, &path, String::new());
-        let answer = self.within(wait + self.limit, question).await?;
+        let request = self.send(Method::GET, &path, String::new());
+        let answer = self.within(wait + self.limit, request).await?;
         self.read_leader(&answer)
     }
 
@@ -170,21 +170,21 @@ impl Client {
     ///
     /// When there is no answer in time, or the sidecar refuses for another reason than that
     /// this instance does not lead.
-    pub async fn hold(&self) -> Result<Hold, ClientError> {
-        let asked = HostClock::boot();
+    pub async fn hold(&self) -> Result<HoldResponse, ClientError> {
+        let sent_at = HostClock::boot();
         self.within(self.limit, async {
-            let Reply { response, connection } =
+            let StreamedResponse { response, connection } =
                 self.request(Method::POST, "/hold", String::new()).await?;
             if response.status() != StatusCode::OK {
-                return Ok(Err(fetch::whole(response, MAX_ANSWER).await?));
+                return Ok(Err(http_client::whole(response, MAX_ANSWER).await?));
             }
             let body = response.into_body();
-            Ok(Ok(HoldStream { asked, connection, body, read: Vec::new() }))
+            Ok(Ok(HoldStream { sent_at, connection, body, read: Vec::new() }))
         })
         .await
         .and_then(|granted| match granted {
-            Ok(stream) => Ok(Hold::Granted(Box::new(stream))),
-            Err(answer) => Ok(Hold::Refused(self.read_leader(&answer)?)),
+            Ok(stream) => Ok(HoldResponse::Granted(Box::new(stream))),
+            Err(answer) => Ok(HoldResponse::Refused(self.read_leader(&answer)?)),
         })
     }
 
@@ -199,15 +199,15 @@ impl Client {
     }
 
     /// The error that this sidecar has no room.
-    fn busy(&self, answer: &Answer) -> ClientError {
-        ClientError::Busy { url: self.url.clone(), why: answer.words() }
+    fn busy(&self, answer: &FullResponse) -> ClientError {
+        ClientError::Busy { url: self.url.clone(), why: answer.message() }
     }
 
-    fn read_leader(&self, answer: &Answer) -> Result<Leader, ClientError> {
+    fn read_leader(&self, answer: &FullResponse) -> Result<Leader, ClientError> {
         let leader = serde_json::from_slice(&answer.body);
         leader.map(Leader::checked).map_err(|_| match answer.status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => self.busy(answer),
-            _ => self.refused(answer.words()),
+            _ => self.refused(answer.message()),
         })
     }
 
@@ -223,18 +223,24 @@ impl Client {
         .map_err(|why| self.unreachable(why))
     }
 
-    async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, String> {
-        let Reply { response, connection: _connection } = self.request(method, path, body).await?;
-        fetch::whole(response, MAX_ANSWER).await
+    async fn send(&self, method: Method, path: &str, body: String) -> Result<FullResponse, String> {
+        let StreamedResponse { response, connection: _connection } =
+            self.request(method, path, body).await?;
+        http_client::whole(response, MAX_ANSWER).await
     }
 
-    async fn request(&self, method: Method, path: &str, body: String) -> Result<Reply, String> {
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<StreamedResponse, String> {
         let SidecarUrl(url) = &self.url;
-        let mut question = fetch::question(method, &url.below(path));
+        let mut request = http_client::request(method, &url.below(path));
         if let Some(token) = &self.token {
-            question = question.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        fetch::ask(url, question, body).await
+        http_client::send(url, request, body).await
     }
 }
 
@@ -242,7 +248,7 @@ impl Client {
 #[derive(Debug)]
 pub struct HoldStream {
     /// When it was requested.
-    pub asked: BootTime,
+    pub sent_at: BootTime,
     connection: Connection,
     body: Incoming,
     /// What has arrived beyond the last line.
@@ -261,7 +267,7 @@ impl HoldStream {
             if self.read.len() > MAX_LINE {
                 return None;
             }
-            let bytes = fetch::next_bytes(&mut self.body).await?.ok()?;
+            let bytes = http_client::next_bytes(&mut self.body).await?.ok()?;
             self.read.extend_from_slice(&bytes);
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, PROC_SUPER_MAGIC, StatxAttributes, StatxFlags, fstatfs, statx};
 use uuid::Uuid;
 
-use crate::election::clock::BootTime;
+use crate::election::time::BootTime;
 
 mod generation;
 
@@ -26,13 +26,13 @@ const UNPROVEN: &str = "?";
 
 /// The boot clock that this process reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
+pub struct Boot {
     /// `<boot id>/<offset>`, with the offset that the process's time namespace adds to the boot
     /// clock; after [`UNPROVEN`], the text that is shown in place of these.
     clock: String,
 }
 
-impl Host {
+impl Boot {
     /// Asks the kernel.
     ///
     /// # Errors
@@ -164,13 +164,13 @@ mod tests {
     }
 
     /// The rest of a lease until second 100, written by one clock and judged by the other at 90.
-    fn judged(by: &Host, of: &Host) -> Option<Duration> {
+    fn judged(by: &Boot, of: &Boot) -> Option<Duration> {
         by.remaining(of.clock(), at(100), at(90))
     }
 
     #[test]
     fn leases_of_this_boot_are_judged_by_the_boot_clock() {
-        let host = Host::proven("boot-1", "0.0");
+        let host = Boot::proven("boot-1", "0.0");
         let left = |now| host.remaining(host.clock(), at(100), at(now));
         assert_eq!(left(90), Some(Duration::from_secs(10)));
         assert_eq!(left(100), Some(Duration::ZERO));
@@ -179,13 +179,13 @@ mod tests {
 
     #[test]
     fn leases_of_an_earlier_boot_are_over_whatever_the_clock_says() {
-        let (before, after) = (Host::proven("boot-1", "0.0"), Host::proven("boot-2", "0.0"));
+        let (before, after) = (Boot::proven("boot-1", "0.0"), Boot::proven("boot-2", "0.0"));
         assert_eq!(after.remaining(before.clock(), at(1_000_000), at(5)), Some(Duration::ZERO));
     }
 
     #[test]
     fn leases_of_another_time_namespace_are_not_judged_but_those_of_the_same_offset_are() {
-        let (inside, outside) = (Host::proven("boot-1", "86400.0"), Host::proven("boot-1", "0.0"));
+        let (inside, outside) = (Boot::proven("boot-1", "86400.0"), Boot::proven("boot-1", "0.0"));
         assert_eq!(judged(&outside, &inside), None);
         assert_eq!(judged(&inside, &outside), None);
         assert_eq!(judged(&inside, &inside.clone()), Some(Duration::from_secs(10)));
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_masked_boot_id_proves_nothing_to_anybody() {
-        let (plain, masked) = (Host::proven("boot-1", "0.0"), Host::unproven("boot-2"));
+        let (plain, masked) = (Boot::proven("boot-1", "0.0"), Boot::unproven("boot-2"));
         assert_eq!(judged(&plain, &masked), None);
         assert_eq!(judged(&masked, &plain), None);
         assert_eq!(judged(&masked, &masked.clone()), None, "an image may show the same everywhere");
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_clock_of_another_shape_proves_nothing() {
-        let host = Host::proven("boot-1", "0.0");
+        let host = Boot::proven("boot-1", "0.0");
         for clock in ["", "/", "boot-2", "boot-2/", "boot-2/time:[4026531834]", "boot-2/a.b"] {
             assert_eq!(host.remaining(clock, at(100), at(90)), None, "{clock}");
         }
@@ -221,9 +221,9 @@ mod tests {
 
     #[test]
     fn this_host_knows_its_boot() {
-        let host = Host::this().unwrap();
+        let host = Boot::this().unwrap();
         assert!(host.clock().len() > 30, "{host:?}");
-        assert_eq!(host, Host::this().unwrap());
-        Host::check_children().unwrap();
+        assert_eq!(host, Boot::this().unwrap());
+        Boot::check_children().unwrap();
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::election::clock::BootTime;
 use crate::election::lease::{ElectionName, Version};
+use crate::election::time::BootTime;
 use crate::metrics::Verb;
 use crate::store::StoreError;
 
@@ -186,13 +186,13 @@ mod tests {
 
     /// Plays a store as elections see it, and counts the lines that it causes.
     #[derive(Default)]
-    struct Told {
+    struct Reported {
         state: State,
         troubles: usize,
         overs: usize,
     }
 
-    impl Told {
+    impl Reported {
         fn note(&mut self, now: u64, name: &str, verb: Verb, said: &Result<u32, StoreError>) {
             let election: ElectionName = name.parse().unwrap();
             let version = said.as_ref().ok().map(|version| Version::new(version.to_string()));
@@ -220,46 +220,46 @@ mod tests {
 
     #[test]
     fn writes_that_fail_between_looks_that_succeed_are_one_line() {
-        let mut told = Told::default();
+        let mut reported = Reported::default();
         for now in (0..600).step_by(2) {
-            told.look(now, &Ok(1));
-            told.write(now + 1, &failing("the disk is full"));
+            reported.look(now, &Ok(1));
+            reported.write(now + 1, &failing("the disk is full"));
         }
-        assert_eq!(told.lines(), (1, 0));
-        told.look(601, &Ok(1));
-        assert_eq!(told.lines(), (1, 0), "a look proves nothing of writes");
-        told.write(602, &Ok(2));
-        assert_eq!(told.lines(), (1, 1));
+        assert_eq!(reported.lines(), (1, 0));
+        reported.look(601, &Ok(1));
+        assert_eq!(reported.lines(), (1, 0), "a look proves nothing of writes");
+        reported.write(602, &Ok(2));
+        assert_eq!(reported.lines(), (1, 1));
     }
 
     #[test]
     fn an_outage_is_two_lines_for_a_leader_a_standby_and_many_elections() {
-        let mut told = Told::default();
+        let mut reported = Reported::default();
         let names: Vec<_> = (0..200).map(|number| format!("e{number}")).collect();
         for now in 0..100 {
             for name in &names {
-                told.note(now, name, Verb::Swap, &failing("refused"));
-                told.note(now, name, Verb::Observe, &failing("refused"));
+                reported.note(now, name, Verb::Swap, &failing("refused"));
+                reported.note(now, name, Verb::Observe, &failing("refused"));
             }
         }
         for name in &names {
-            told.note(100, name, Verb::Observe, &Ok(1));
+            reported.note(100, name, Verb::Observe, &Ok(1));
         }
-        assert_eq!(told.lines(), (1, 1));
+        assert_eq!(reported.lines(), (1, 1));
     }
 
     #[test]
     fn a_standby_learns_from_the_writes_of_others_that_the_store_can_be_written() {
-        let mut told = Told::default();
-        told.look(0, &Ok(1));
-        told.write(1, &failing("locked"));
-        told.look(2, &Ok(1));
-        assert_eq!(told.lines(), (1, 0));
-        told.look(3, &Ok(2));
-        assert_eq!(told.lines(), (1, 1));
-        told.write(4, &Err(StoreError::Misconfigured("not allowed".to_owned())));
-        told.look(5, &Ok(3));
-        assert_eq!(told.lines(), (2, 1), "others may be allowed what this instance is not");
+        let mut reported = Reported::default();
+        reported.look(0, &Ok(1));
+        reported.write(1, &failing("locked"));
+        reported.look(2, &Ok(1));
+        assert_eq!(reported.lines(), (1, 0));
+        reported.look(3, &Ok(2));
+        assert_eq!(reported.lines(), (1, 1));
+        reported.write(4, &Err(StoreError::Misconfigured("not allowed".to_owned())));
+        reported.look(5, &Ok(3));
+        assert_eq!(reported.lines(), (2, 1), "others may be allowed what this instance is not");
     }
 
     #[test]
@@ -274,15 +274,15 @@ mod tests {
             |now: u64| if now.is_multiple_of(3) { Ok(1) } else { failing(&now.to_string()) };
         let faults: [Fault; 4] = [comes_and_goes, never_the_same, two_by_turns, worst];
         for (number, fault) in faults.iter().enumerate() {
-            let mut told = Told::default();
+            let mut reported = Reported::default();
             for hour in 0..24 {
-                let before = told.troubles + told.overs;
+                let before = reported.troubles + reported.overs;
                 for second in 0..3600 {
                     let now = hour * 3600 + second;
-                    told.write(now, &fault(now));
-                    told.look(now, &fault(now + 1));
+                    reported.write(now, &fault(now));
+                    reported.look(now, &fault(now + 1));
                 }
-                let lines = told.troubles + told.overs - before;
+                let lines = reported.troubles + reported.overs - before;
                 assert!(lines <= 20, "fault {number}, hour {hour}: {lines}");
                 assert!(hour > 0 || lines > 0, "fault {number}: silence");
             }
@@ -291,12 +291,12 @@ mod tests {
 
     #[test]
     fn a_trouble_that_stays_is_repeated_with_growing_pauses() {
-        let mut told = Told::default();
+        let mut reported = Reported::default();
         for now in 0..24 * 3600 {
-            told.look(now, &failing("refused"));
+            reported.look(now, &failing("refused"));
         }
-        assert!((6..=12).contains(&told.troubles), "{}", told.troubles);
-        told.look(24 * 3600, &Ok(1));
-        assert_eq!(told.overs, 1);
+        assert!((6..=12).contains(&reported.troubles), "{}", reported.troubles);
+        reported.look(24 * 3600, &Ok(1));
+        assert_eq!(reported.overs, 1);
     }
 }

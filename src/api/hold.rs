@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::election::clock::BootTime;
 use crate::election::lease::Term;
-use crate::election::order::{Deadlines, Order};
 use crate::election::text;
+use crate::election::time::BootTime;
+use crate::election::work::{Deadlines, Directive};
 
 /// No line is longer, in bytes: the longest identity, election and clock fit many times.
 pub const MAX_LINE: usize = 8 * 1024;
@@ -24,7 +24,7 @@ pub struct HoldLine {
     pub leader: bool,
     /// The term that the work was begun in. It does not change.
     pub term: Term,
-    /// Which boot of which clock the times are readings of: [`crate::host::Host::clock`]. On any
+    /// Which boot of which clock the times are readings of: [`crate::time::boot::Boot::clock`]. On any
     /// other clock they mean nothing.
     pub clock: String,
     /// The reading of that clock when the line was written, because the clock's name may be made
@@ -37,17 +37,17 @@ pub struct HoldLine {
 }
 
 impl HoldLine {
-    /// Puts an order into a line.
+    /// Puts an directive into a line.
     pub fn new(
         election: &str,
         identity: &str,
         term: Term,
         (clock, now): (&str, BootTime),
-        order: Order,
+        directive: Directive,
     ) -> Self {
-        let (until, kill_at) = match order {
-            Order::GoOn(deadlines) => (Some(deadlines.stop_at), deadlines.kill_at),
-            Order::End { kill_at } => (None, kill_at),
+        let (until, kill_at) = match directive {
+            Directive::Continue(deadlines) => (Some(deadlines.stop_at), deadlines.kill_at),
+            Directive::End { kill_at } => (None, kill_at),
         };
         Self {
             election: election.to_owned(),
@@ -74,12 +74,12 @@ impl HoldLine {
         self.clock == clock && (millis(asked)..=millis(received)).contains(&self.boot_ms)
     }
 
-    /// The order that the line gives. A line that contradicts itself orders the end.
-    pub fn order(&self) -> Order {
+    /// The directive that the line gives. A line that contradicts itself orders the end.
+    pub fn directive(&self) -> Directive {
         let kill_at = time(self.kill_at_boot_ms);
         match self.until_boot_ms.filter(|_| self.leader) {
-            Some(until) => Order::GoOn(Deadlines { stop_at: time(until), kill_at }),
-            None => Order::End { kill_at },
+            Some(until) => Directive::Continue(Deadlines { stop_at: time(until), kill_at }),
+            None => Directive::End { kill_at },
         }
     }
 }
@@ -99,24 +99,25 @@ mod tests {
     #[test]
     fn orders_survive_being_written_and_read() {
         let deadlines = Deadlines { stop_at: time(10_000), kill_at: time(12_500) };
-        for order in [Order::GoOn(deadlines), Order::End { kill_at: time(7) }] {
-            let line = HoldLine::new("default", "a", 3, ("boot/0.0", time(5)), order);
+        for directive in [Directive::Continue(deadlines), Directive::End { kill_at: time(7) }] {
+            let line = HoldLine::new("default", "a", 3, ("boot/0.0", time(5)), directive);
             let text = serde_json::to_string(&line).unwrap();
             let read: HoldLine = serde_json::from_str(&text).unwrap();
-            assert_eq!((read.order(), read), (order, line), "{text}");
+            assert_eq!((read.directive(), read), (directive, line), "{text}");
         }
     }
 
     #[test]
     fn times_are_never_rounded_up() {
         let at = BootTime::from_duration(Duration::from_micros(1_999));
-        let line = HoldLine::new("e", "a", 1, ("c", at), Order::End { kill_at: at });
+        let line = HoldLine::new("e", "a", 1, ("c", at), Directive::End { kill_at: at });
         assert_eq!((line.kill_at_boot_ms, line.boot_ms), (1, 1));
     }
 
     #[test]
     fn a_clock_that_only_has_the_same_name_is_another_one() {
-        let line = HoldLine::new("e", "a", 1, ("c", time(70)), Order::End { kill_at: time(80) });
+        let line =
+            HoldLine::new("e", "a", 1, ("c", time(70)), Directive::End { kill_at: time(80) });
         assert!(line.is_of("c", time(70), time(70)));
         assert!(line.is_of("c", time(60), time(90)));
         assert!(!line.is_of("other", time(60), time(90)));

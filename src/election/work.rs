@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::clock::BootTime;
 use super::leadership::{Leadership, LossReason, Tenure};
+use super::time::BootTime;
 
 /// Until when leader-only work may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ impl Deadlines {
 
 /// What work in its term is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Directive {
     /// Go on, until then.
-    GoOn(Deadlines),
+    Continue(Deadlines),
     /// End, and be killed then.
     End {
         /// May move to a later time, as the lease is renewed for work that is ending.
@@ -35,7 +35,7 @@ pub enum Order {
 
 /// Leader-only work that was begun in one term.
 #[derive(Clone, Debug)]
-pub struct Charge {
+pub struct SupervisedWork {
     /// The leadership as it was last known to be renewed.
     tenure: Tenure,
     draining_since: Option<BootTime>,
@@ -44,7 +44,7 @@ pub struct Charge {
     grace: Duration,
 }
 
-impl Charge {
+impl SupervisedWork {
     /// Work that begins under `tenure`. It may take `grace` to end if this instance steps down on
     /// purpose, for as long as the lease is kept for it.
     pub fn new(tenure: Tenure, grace: Duration) -> Self {
@@ -57,12 +57,12 @@ impl Charge {
     }
 
     /// What to tell it. To be asked at every change of the view.
-    pub fn order(&mut self, view: &Leadership, now: BootTime) -> Order {
+    pub fn directive(&mut self, view: &Leadership, now: BootTime) -> Directive {
         let term = self.tenure.term;
         let same_term = |held: &&Tenure| held.term == term;
         if let Some(own) = view.leading(now).filter(same_term) {
             self.tenure = own.clone();
-            return Order::GoOn(Deadlines::of(own));
+            return Directive::Continue(Deadlines::of(own));
         }
         if let Some(held) = view.draining(now).filter(same_term) {
             self.tenure = held.clone();
@@ -72,20 +72,20 @@ impl Charge {
         {
             // Somebody else leads, or this instance under a new term: every moment is one too many.
             // A clock that stood still, or a copy of this process, makes that equally likely.
-            return Order::End { kill_at: *self.too_late_since.get_or_insert(now) };
+            return Directive::End { kill_at: *self.too_late_since.get_or_insert(now) };
         }
         let patience = self.draining_since.map(|since| since + self.grace);
         let kill_at = self.tenure.kills_at;
-        Order::End { kill_at: patience.map_or(kill_at, |patience| patience.min(kill_at)) }
+        Directive::End { kill_at: patience.map_or(kill_at, |patience| patience.min(kill_at)) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::election::clock::{Now, WallTime};
     use crate::election::elector::{Action, Call, Elector, Event, Sign, Swapped};
     use crate::election::lease::{Candidate, Version};
+    use crate::election::time::{Now, WallTime};
     use crate::election::timing::Timing;
 
     const GRACE: Duration = Duration::from_secs(20);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     /// An elector that was elected by a write sent at second 100, and work under it.
-    fn leading() -> (Elector, Charge) {
+    fn leading() -> (Elector, SupervisedWork) {
         let me = Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() };
         let mut elector = Elector::new(me, Timing::default(), 1);
         elector.step(at(100), Event::Wake);
@@ -104,7 +104,7 @@ mod tests {
         elector.step(at(100), Event::Swapped(Ok(Swapped::Won(Version::new("1")))));
         elector.step(at(100), Event::Work { under_way: true });
         let tenure = elector.leadership().leading(at(100).boot).unwrap().clone();
-        (elector, Charge::new(tenure, GRACE))
+        (elector, SupervisedWork::new(tenure, GRACE))
     }
 
     fn renew(elector: &mut Elector, seconds: u64) {
@@ -114,68 +114,68 @@ mod tests {
         elector.step(at(seconds), Event::Swapped(Ok(won)));
     }
 
-    fn ordered(elector: &Elector, charge: &mut Charge, seconds: u64) -> Order {
-        charge.order(&elector.leadership(), at(seconds).boot)
+    fn directed(elector: &Elector, supervised: &mut SupervisedWork, seconds: u64) -> Directive {
+        supervised.directive(&elector.leadership(), at(seconds).boot)
     }
 
-    fn go_on(stop: u64, kill_ms: u64) -> Order {
+    fn continues(stop: u64, kill_ms: u64) -> Directive {
         let kill_at = BootTime::from_duration(Duration::from_millis(kill_ms));
-        Order::GoOn(Deadlines { stop_at: at(stop).boot, kill_at })
+        Directive::Continue(Deadlines { stop_at: at(stop).boot, kill_at })
     }
 
-    fn end(kill_ms: u64) -> Order {
-        Order::End { kill_at: BootTime::from_duration(Duration::from_millis(kill_ms)) }
+    fn end(kill_ms: u64) -> Directive {
+        Directive::End { kill_at: BootTime::from_duration(Duration::from_millis(kill_ms)) }
     }
 
     #[test]
     fn a_renewal_moves_the_deadlines() {
-        let (mut elector, mut charge) = leading();
-        assert_eq!(ordered(&elector, &mut charge, 101), go_on(110, 112_500));
+        let (mut elector, mut supervised) = leading();
+        assert_eq!(directed(&elector, &mut supervised, 101), continues(110, 112_500));
         renew(&mut elector, 102);
-        assert_eq!(ordered(&elector, &mut charge, 103), go_on(112, 114_500));
+        assert_eq!(directed(&elector, &mut supervised, 103), continues(112, 114_500));
     }
 
     #[test]
     fn a_lapse_ends_it_within_the_lease() {
-        let (elector, mut charge) = leading();
-        assert_eq!(ordered(&elector, &mut charge, 111), end(112_500));
+        let (elector, mut supervised) = leading();
+        assert_eq!(directed(&elector, &mut supervised, 111), end(112_500));
     }
 
     #[test]
     fn stepping_down_keeps_the_lease_for_as_long_as_the_grace() {
-        let (mut elector, mut charge) = leading();
+        let (mut elector, mut supervised) = leading();
         elector.step(at(101), Event::Resign { cooldown: Duration::from_secs(60) });
-        assert_eq!(ordered(&elector, &mut charge, 101), end(112_500));
+        assert_eq!(directed(&elector, &mut supervised, 101), end(112_500));
         for seconds in (102..=112).step_by(2) {
             renew(&mut elector, seconds);
         }
-        assert_eq!(ordered(&elector, &mut charge, 112), end(121_000), "101 and the grace");
+        assert_eq!(directed(&elector, &mut supervised, 112), end(121_000), "101 and the grace");
     }
 
     #[test]
     fn a_lease_that_lapses_while_it_is_kept_still_ends_the_work_in_time() {
-        let (mut elector, mut charge) = leading();
+        let (mut elector, mut supervised) = leading();
         elector.step(at(101), Event::Resign { cooldown: Duration::from_secs(60) });
         renew(&mut elector, 102);
-        assert_eq!(ordered(&elector, &mut charge, 102), end(114_500));
+        assert_eq!(directed(&elector, &mut supervised, 102), end(114_500));
         elector.step(at(112), Event::Wake);
-        assert_eq!(ordered(&elector, &mut charge, 112), end(114_500), "by the last renewal");
+        assert_eq!(directed(&elector, &mut supervised, 112), end(114_500), "by the last renewal");
     }
 
     #[test]
     fn work_of_a_process_that_was_paused_or_copied_is_killed_at_once() {
-        let (mut elector, mut charge) = leading();
+        let (mut elector, mut supervised) = leading();
         renew(&mut elector, 102);
         elector.step(at(103), Event::Copied(Sign::VmGeneration));
-        assert_eq!(ordered(&elector, &mut charge, 103), end(103_000));
+        assert_eq!(directed(&elector, &mut supervised, 103), end(103_000));
         let (incarnation, seed) = ("2".to_owned(), 2);
         elector.step(at(103), Event::Reborn { incarnation, seed });
-        assert_eq!(ordered(&elector, &mut charge, 104), end(103_000), "nothing new to say");
+        assert_eq!(directed(&elector, &mut supervised, 104), end(103_000), "nothing new to say");
     }
 
     #[test]
     fn a_new_term_of_its_own_allows_nothing_to_the_old_work() {
-        let (mut elector, mut charge) = leading();
+        let (mut elector, mut supervised) = leading();
         let action = elector.step(at(111), Event::Wake).action;
         assert!(matches!(action, Action::Call(Call::Observe { .. })), "{action:?}");
         elector.step(at(111), Event::Observed(Ok(None)));
@@ -186,6 +186,6 @@ mod tests {
         elector.step(at(130), Event::Swapped(Ok(Swapped::Won(Version::new("2")))));
         let view = elector.leadership();
         assert_eq!(view.leading(at(130).boot).map(|own| own.term), Some(2));
-        assert_eq!(ordered(&elector, &mut charge, 130), end(130_000));
+        assert_eq!(directed(&elector, &mut supervised, 130), end(130_000));
     }
 }

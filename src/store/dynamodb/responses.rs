@@ -35,15 +35,15 @@ const OPERATIONS: [(&str, &[&str], &[&str]); 5] = [
 /// Why it is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NoAnswer(&'static str);
+pub struct NoResponse(&'static str);
 
 /// Lets only answers of DynamoDB through.
 #[derive(Debug)]
-pub struct ChecksAnswers;
+pub struct ChecksResponses;
 
-impl Intercept for ChecksAnswers {
+impl Intercept for ChecksResponses {
     fn name(&self) -> &'static str {
-        "ChecksAnswers"
+        "ChecksResponses"
     }
 
     fn read_before_deserialization(
@@ -58,32 +58,32 @@ impl Intercept for ChecksAnswers {
 }
 
 /// Refusals pass: their code identifies them, and none of them shows a success.
-fn check(operation: &str, response: &HttpResponse) -> Result<(), NoAnswer> {
+fn check(operation: &str, response: &HttpResponse) -> Result<(), NoResponse> {
     let status = response.status();
     if !status.is_success() {
         return Ok(());
     }
     if status.as_u16() != 200 {
-        return Err(NoAnswer("another status than 200"));
+        return Err(NoResponse("another status than 200"));
     }
     let headers = response.headers();
     let content_type = headers.get("content-type").unwrap_or_default();
     if content_type.split(';').next().unwrap_or_default().trim() != CONTENT_TYPE {
-        return Err(NoAnswer("another content type"));
+        return Err(NoResponse("another content type"));
     }
     if headers.get("x-amzn-requestid").is_none_or(str::is_empty) {
-        return Err(NoAnswer("no request id"));
+        return Err(NoResponse("no request id"));
     }
     let body = response.body().bytes().unwrap_or_default();
     let members: BTreeMap<String, IgnoredAny> =
-        serde_json::from_slice(body).map_err(|_| NoAnswer("no JSON object"))?;
+        serde_json::from_slice(body).map_err(|_| NoResponse("no JSON object"))?;
     let known = OPERATIONS.iter().find(|(name, ..)| *name == operation);
-    let Some((_, must, can)) = known else { return Err(NoAnswer("an unknown operation")) };
+    let Some((_, must, can)) = known else { return Err(NoResponse("an unknown operation")) };
     let complete = must.iter().all(|name| members.contains_key(*name));
     if complete && members.keys().all(|name| can.contains(&name.as_str())) {
         Ok(())
     } else {
-        Err(NoAnswer("the members of something else"))
+        Err(NoResponse("the members of something else"))
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         response
     }
 
-    fn verdict(operation: &str, body: &str) -> Result<(), NoAnswer> {
+    fn verdict(operation: &str, body: &str) -> Result<(), NoResponse> {
         check(operation, &answer(200, CONTENT_TYPE, body))
     }
 
@@ -147,6 +147,6 @@ mod tests {
         assert!(check("GetItem", &answer(200, "application/json", "{}")).is_err());
         let mut nameless = answer(200, CONTENT_TYPE, "{}");
         nameless.headers_mut().remove("x-amzn-requestid");
-        assert_eq!(check("GetItem", &nameless), Err(NoAnswer("no request id")));
+        assert_eq!(check("GetItem", &nameless), Err(NoResponse("no request id")));
     }
 }

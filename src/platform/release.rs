@@ -23,7 +23,7 @@ pub enum UnknownRelease {
     NoPlatform,
     /// The platform does not say.
     #[error("--key auto: {0}: name the release with --key instead")]
-    NoAnswer(String),
+    NoResponse(String),
 }
 
 /// Asks the platform.
@@ -33,12 +33,12 @@ pub enum UnknownRelease {
 /// When there is no platform to ask, or it does not say.
 pub async fn key(surroundings: Surroundings<'_>) -> Result<String, UnknownRelease> {
     if let Some(metadata) = Metadata::here(surroundings) {
-        return ecs(metadata)
-            .await
-            .map_err(|what| UnknownRelease::NoAnswer(format!("the ECS metadata service: {what}")));
+        return ecs(metadata).await.map_err(|what| {
+            UnknownRelease::NoResponse(format!("the ECS metadata service: {what}"))
+        });
     }
     let deployment = Deployment::here(surroundings).ok_or(UnknownRelease::NoPlatform)?;
-    beanstalk(&deployment).map_err(UnknownRelease::NoAnswer)
+    beanstalk(&deployment).map_err(UnknownRelease::NoResponse)
 }
 
 /// `ecs:CLUSTER/FAMILY:REVISION`.

@@ -11,18 +11,18 @@ use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
 
-use super::answers::ChecksAnswers;
 use super::dates::NotesDates;
 use super::refusals::NotesRefusals;
+use super::responses::ChecksResponses;
 use super::{Place, Target};
-use crate::election::clock::Clock;
-use crate::store::StoreError;
+use crate::election::time::Clock;
 use crate::store::aws::{self, Settled, Unsettled};
+use crate::store::contract::StoreError;
 use crate::store::service_clock::ServiceClock;
 
 /// The connection to the table, and its name in messages.
 #[derive(Debug)]
-pub struct Line {
+pub struct TableClient {
     /// Calls the service.
     pub client: Client,
     /// The name in messages.
@@ -31,13 +31,13 @@ pub struct Line {
 
 /// A line that is made when it is first needed.
 #[derive(Debug, Default)]
-pub struct LazyLine {
-    made: OnceCell<Line>,
-    making: Mutex<Option<JoinHandle<Result<Line, StoreError>>>>,
+pub struct LazyClient {
+    made: OnceCell<TableClient>,
+    making: Mutex<Option<JoinHandle<Result<TableClient, StoreError>>>>,
 }
 
 /// The inputs of a line.
-pub struct Ends {
+pub struct ClientConfig {
     /// The table.
     pub target: Target,
     /// How long a call may take.
@@ -50,13 +50,13 @@ pub struct Ends {
     pub service_clock: Arc<ServiceClock>,
 }
 
-impl LazyLine {
+impl LazyClient {
     /// The line; made now if there is none. Safe to cancel: the attempt continues.
-    pub async fn get(&self, ends: impl Fn() -> Ends) -> Result<&Line, StoreError> {
+    pub async fn get(&self, config: impl Fn() -> ClientConfig) -> Result<&TableClient, StoreError> {
         let make = || async {
             let mut making = self.making.lock().await;
-            let Ends { target, patience, .. } = ends();
-            let task = making.get_or_insert_with(|| tokio::spawn(connect(ends())));
+            let ClientConfig { target, patience, .. } = config();
+            let task = making.get_or_insert_with(|| tokio::spawn(connect(config())));
             let Ok(made) = tokio::time::timeout(aws::wait(patience), task).await else {
                 return Err(Place::new(&target).unavailable(
                     "cannot be asked yet: waiting for the instance metadata service to say which \
@@ -70,11 +70,11 @@ impl LazyLine {
     }
 }
 
-async fn connect(ends: Ends) -> Result<Line, StoreError> {
-    let Ends { target, patience, credentials, clock, service_clock } = ends;
+async fn connect(config: ClientConfig) -> Result<TableClient, StoreError> {
+    let ClientConfig { target, patience, credentials, clock, service_clock } = config;
     let mut place = Place::new(&target);
     let settled = aws::settle(target.choice(), credentials, patience).await;
-    let Settled { config: settled, keeper } = settled.map_err(|error| match error {
+    let Settled { config: settled, cache } = settled.map_err(|error| match error {
         Unsettled::NoRegion => place.misconfigured(
             "cannot be found: no AWS region is set. Add ?region=REGION to the store URL, or set \
              AWS_REGION",
@@ -95,11 +95,11 @@ async fn connect(ends: Ends) -> Result<Line, StoreError> {
         }
     }
     let notes = NotesDates::new(clock, service_clock);
-    config = config.interceptor(ChecksAnswers).interceptor(notes);
-    if let Some(keeper) = keeper {
-        config = config.interceptor(NotesRefusals(keeper));
+    config = config.interceptor(ChecksResponses).interceptor(notes);
+    if let Some(cache) = cache {
+        config = config.interceptor(NotesRefusals(cache));
     }
-    Ok(Line { client: Client::from_conf(config.build()), place })
+    Ok(TableClient { client: Client::from_conf(config.build()), place })
 }
 
 /// The SDK's endpoint if the URL names none: found in the same way as the SDK does.

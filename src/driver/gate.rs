@@ -2,9 +2,9 @@
 //! stuck delays no other election.
 
 use super::Handle;
-use crate::alarm::Timer;
-use crate::election::clock::BootTime;
+use crate::election::time::BootTime;
 use crate::gate::Gate;
+use crate::time::alarm::Timer;
 
 /// Forwards the state of the gate to one election, which starts with a closed gate.
 pub async fn obey(mut gate: Gate, election: Handle, mut timer: impl Timer) {
@@ -22,7 +22,7 @@ pub async fn obey(mut gate: Gate, election: Handle, mut timer: impl Timer) {
         let closes_at = gate.open_until().filter(|_| open);
         tokio::select! {
             biased;
-            heard = gate.changed() => kept = heard,
+            change = gate.changed() => kept = change,
             () = at(&mut timer, closes_at) => tracing::warn!(
                 election = %election.election(),
                 "the gate is closed: nothing was heard of the application's health in time"

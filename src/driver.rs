@@ -12,18 +12,18 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::alarm::{Alarm, Timer};
-use crate::election::clock::{BootTime, Clock};
 use crate::election::elector::{
     Action, Call, CallFailed, Elector, Event, News, Sign, Step, Swapped,
 };
 use crate::election::leadership::Leadership;
 use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
 use crate::election::outcome::Outcome;
+use crate::election::time::{BootTime, Clock};
 use crate::election::timing::Timing;
-use crate::identity;
 use crate::metrics::{Metrics, Verb};
+use crate::platform::identity;
 use crate::store::{Hint, Hints, Store, StoreError};
+use crate::time::alarm::{Alarm, Timer};
 
 mod gate;
 mod health;
@@ -38,7 +38,7 @@ pub use hold::Hold;
 const REQUESTS: usize = 16;
 
 /// What to run: one candidate in one election.
-pub struct Standing {
+pub struct DriverConfig {
     /// The election.
     pub election: ElectionName,
     /// Who stands.
@@ -183,9 +183,9 @@ impl Handle {
 /// because it comes first: if work begins and finds itself leading, another event of the same
 /// moment must not vacate the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum EventSource {
     /// The answer to the call under way.
-    Answer,
+    Response,
     /// The requests of a [`Handle`].
     Request,
     /// The store's hints.
@@ -195,18 +195,18 @@ pub enum Source {
 }
 
 /// The order in which a driver checks its sources when it starts to wait. No code may rely on it.
-pub trait Order: Send {
+pub trait SourceOrder: Send {
     /// The next order.
-    fn next(&mut self) -> [Source; 4];
+    fn next(&mut self) -> [EventSource; 4];
 }
 
 /// The awaited answer comes before the sources that may cause the next call.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedOrder;
 
-impl Order for FixedOrder {
-    fn next(&mut self) -> [Source; 4] {
-        [Source::Answer, Source::Request, Source::Hint, Source::Timer]
+impl SourceOrder for FixedOrder {
+    fn next(&mut self) -> [EventSource; 4] {
+        [EventSource::Response, EventSource::Request, EventSource::Hint, EventSource::Timer]
     }
 }
 
@@ -215,18 +215,18 @@ impl Order for FixedOrder {
 /// # Errors
 ///
 /// When the system has no timer to spare.
-pub fn stand(standing: Standing) -> std::io::Result<(Handle, Driver)> {
+pub fn stand(standing: DriverConfig) -> std::io::Result<(Handle, Driver)> {
     Ok(stand_by(standing, Alarm::new()?, FixedOrder))
 }
 
 /// The same with another timer and another order: both belong to the driver's environment.
-pub fn stand_by<T: Timer, O: Order>(
-    standing: Standing,
+pub fn stand_by<T: Timer, O: SourceOrder>(
+    standing: DriverConfig,
     timer: T,
     order: O,
 ) -> (Handle, Driver<T, O>) {
-    let Standing { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
-    let Standing { store, clock, metrics, health, url, .. } = standing;
+    let DriverConfig { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
+    let DriverConfig { store, clock, metrics, health, url, .. } = standing;
     let seed = seed(&candidate.incarnation, &election);
     let elector = Elector::new(candidate, timing, seed).running_in(origin).spreading_renewals();
     let elector = match max_attempts {
@@ -293,7 +293,7 @@ pub struct Driver<T = Alarm, O = FixedOrder> {
     url: Option<String>,
 }
 
-impl<T: Timer, O: Order> Driver<T, O> {
+impl<T: Timer, O: SourceOrder> Driver<T, O> {
     /// Replaces the source of the incarnations that a process takes after it was copied.
     #[must_use]
     pub fn with_incarnations(self, source: impl FnMut() -> String + Send + 'static) -> Self {
@@ -308,7 +308,7 @@ impl<T: Timer, O: Order> Driver<T, O> {
                 Action::Finished => return,
                 Action::Wait { until } => match self.next(None, until).await {
                     Next::Event(event) => event,
-                    Next::Answer(answer) => answer.into_event(),
+                    Next::Response(response) => response.into_event(),
                 },
                 Action::Call(call) => match self.call(call).await {
                     Some(event) => event,
@@ -351,10 +351,10 @@ impl<T: Timer, O: Order> Driver<T, O> {
 
     /// Waits for the next event, until `until` at most. The caller has to step the result, because
     /// it is removed from its source.
-    async fn next(&mut self, mut answer: Option<&mut Answering>, until: BootTime) -> Next {
+    async fn next(&mut self, mut response: Option<&mut PendingCall>, until: BootTime) -> Next {
         let order = self.order.next();
         let mut work = pin!(work_changed(&mut self.work));
-        let mut request = pin!(asked(&mut self.inbox));
+        let mut request = pin!(next_request(&mut self.inbox));
         let mut hint = pin!(self.hints.next());
         let mut timer = pin!(self.timer.until(until));
         let ended = &mut self.ended;
@@ -363,16 +363,22 @@ impl<T: Timer, O: Order> Driver<T, O> {
                 return Poll::Ready(Next::Event(event));
             }
             let mut ready = order.into_iter().map(|source| match source {
-                Source::Answer => match &mut answer {
-                    Some(answer) => answer.as_mut().poll(context).map(Next::Answer),
+                EventSource::Response => match &mut response {
+                    Some(response) => response.as_mut().poll(context).map(Next::Response),
                     None => Poll::Pending,
                 },
-                Source::Request => request.as_mut().poll(context).map(|Request { event, ends }| {
-                    *ended = ends;
-                    Next::Event(event)
-                }),
-                Source::Hint => hint.as_mut().poll(context).map(|hint| Next::Event(hint.into())),
-                Source::Timer => timer.as_mut().poll(context).map(|()| Next::Event(Event::Wake)),
+                EventSource::Request => {
+                    request.as_mut().poll(context).map(|Request { event, ends }| {
+                        *ended = ends;
+                        Next::Event(event)
+                    })
+                }
+                EventSource::Hint => {
+                    hint.as_mut().poll(context).map(|hint| Next::Event(hint.into()))
+                }
+                EventSource::Timer => {
+                    timer.as_mut().poll(context).map(|()| Next::Event(Event::Wake))
+                }
             });
             ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
         })
@@ -388,22 +394,22 @@ impl<T: Timer, O: Order> Driver<T, O> {
             Call::Swap { deadline, .. } => (*deadline, Verb::Swap),
         };
         let started = self.clock.now().boot;
-        let mut answer: Answering = Box::pin(async move {
+        let mut response: PendingCall = Box::pin(async move {
             match call {
-                Call::Observe { .. } => Answer::Observed(store.observe(&election).await),
+                Call::Observe { .. } => CallResult::Observed(store.observe(&election).await),
                 Call::Swap { expected, record, .. } => {
-                    let answer = store.swap(&election, expected.as_ref(), &record).await;
-                    Answer::Swapped(
-                        answer.and_then(|swapped| refused_for_a_reason(swapped, expected)),
+                    let response = store.swap(&election, expected.as_ref(), &record).await;
+                    CallResult::Swapped(
+                        response.and_then(|swapped| refused_for_a_reason(swapped, expected)),
                     )
                 }
             }
         });
         let mut wake_at = started;
-        let answer = loop {
-            let event = match self.next(Some(&mut answer), wake_at.min(deadline)).await {
+        let response = loop {
+            let event = match self.next(Some(&mut response), wake_at.min(deadline)).await {
                 Next::Event(event) => event,
-                Next::Answer(answer) => break answer,
+                Next::Response(response) => break response,
             };
             // Whatever was taken is stepped, also what meets the deadline: it comes but once.
             match self.step(event) {
@@ -417,12 +423,12 @@ impl<T: Timer, O: Order> Driver<T, O> {
             }
         };
         let took = self.clock.now().boot.since(started);
-        self.metrics.count_call(verb, took, answer.error());
+        self.metrics.count_call(verb, took, response.error());
         tracing::debug!(
-            election = %self.election, ?verb, ?took, failed = answer.error().is_some(),
+            election = %self.election, ?verb, ?took, failed = response.error().is_some(),
             "store call"
         );
-        let (error, version) = (answer.error(), answer.version());
+        let (error, version) = (response.error(), response.version());
         let ended = health::Call { election: &self.election, verb, error, version };
         self.health.note(self.clock.now().boot, &ended);
         if let Some(time) = self.store.service_time()
@@ -430,17 +436,17 @@ impl<T: Timer, O: Order> Driver<T, O> {
         {
             return None;
         }
-        Some(answer.into_event())
+        Some(response.into_event())
     }
 }
 
 /// A call under way.
-type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type PendingCall = Pin<Box<dyn Future<Output = CallResult> + Send>>;
 
 /// The next event.
 enum Next {
     Event(Event),
-    Answer(Answer),
+    Response(CallResult),
 }
 
 /// The incarnation is random. It is the seed, so that candidates that start together do not stay in
@@ -460,7 +466,7 @@ impl From<Hint> for Event {
 }
 
 /// The next request; never, when nobody can ask any more.
-async fn asked(inbox: &mut mpsc::Receiver<Request>) -> Request {
+async fn next_request(inbox: &mut mpsc::Receiver<Request>) -> Request {
     match inbox.recv().await {
         Some(event) => event,
         None => std::future::pending().await,
@@ -502,16 +508,16 @@ fn millis(at: BootTime) -> u64 {
 }
 
 /// What a store said.
-enum Answer {
+enum CallResult {
     Observed(Result<Option<Observed>, StoreError>),
     Swapped(Result<Swapped, StoreError>),
 }
 
-impl Answer {
+impl CallResult {
     fn error(&self) -> Option<&StoreError> {
         match self {
-            Self::Observed(answer) => answer.as_ref().err(),
-            Self::Swapped(answer) => answer.as_ref().err(),
+            Self::Observed(response) => response.as_ref().err(),
+            Self::Swapped(response) => response.as_ref().err(),
         }
     }
 
@@ -525,21 +531,21 @@ impl Answer {
 
     fn into_event(self) -> Event {
         match self {
-            Self::Observed(answer) => Event::Observed(answer.map_err(|_| CallFailed)),
-            Self::Swapped(answer) => Event::Swapped(answer.map_err(|_| CallFailed)),
+            Self::Observed(response) => Event::Observed(response.map_err(|_| CallFailed)),
+            Self::Swapped(response) => Event::Swapped(response.map_err(|_| CallFailed)),
         }
     }
 }
 
 impl Verb {
     /// Shows the limit, not the elapsed time: an unchanged text is one line in the log.
-    fn timed_out(self, limit: Duration) -> Answer {
+    fn timed_out(self, limit: Duration) -> CallResult {
         let limit = humantime::format_duration(limit);
         let error = format!("no answer from the store in time: a call may take {limit}");
         let error = StoreError::Unavailable(error);
         match self {
-            Self::Observe => Answer::Observed(Err(error)),
-            Self::Swap => Answer::Swapped(Err(error)),
+            Self::Observe => CallResult::Observed(Err(error)),
+            Self::Swap => CallResult::Swapped(Err(error)),
         }
     }
 }

@@ -1,0 +1,4 @@
+//! The JSON of a sidecar, and a client for it.
+
+pub mod client;
+pub mod hold;
