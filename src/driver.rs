@@ -346,7 +346,7 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
     fn log_what_is_left(&self) {
         let Some((term, why)) = self.elector.left_to_run_out() else { return };
         let election = &self.election;
-        tracing::warn!(%election, term, why, "left without freeing the lease: it runs out by itself");
+        tracing::warn!(%election, term = term.get(), why, "left without freeing the lease: it runs out by itself");
     }
 
     /// Waits for the next event, until `until` at most. The caller has to step the result, because
@@ -553,18 +553,18 @@ impl Verb {
 fn log(election: &ElectionName, url: Option<&str>, news: &News) {
     match news {
         News::Elected { term } => {
-            tracing::info!(%election, term, url, "elected: this instance leads");
+            tracing::info!(%election, term = term.get(), url, "elected: this instance leads");
         }
         News::Lost { term, reason } => {
             let reason = reason.as_str();
-            tracing::info!(%election, term, reason, "this instance no longer leads");
+            tracing::info!(%election, term = term.get(), reason, "this instance no longer leads");
         }
-        News::Vacated { term } => tracing::info!(%election, term, "lease vacated"),
+        News::Vacated { term } => tracing::info!(%election, term = term.get(), "lease vacated"),
         News::Following { holder, term } => {
-            tracing::info!(%election, term, holder, "another instance leads");
+            tracing::info!(%election, term = term.get(), holder, "another instance leads");
         }
         News::TermWentBackwards { seen, record } => tracing::warn!(
-            %election, seen, record,
+            %election, seen = seen.get(), record = record.get(),
             "the record's term went backwards: was a backup restored? \
              Waiting for a whole lease before standing again"
         ),

@@ -19,6 +19,7 @@ pub mod grace;
 pub mod leadership;
 pub mod lease;
 pub mod outcome;
+pub mod term;
 pub mod text;
 pub mod time;
 pub mod timing;

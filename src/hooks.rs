@@ -16,7 +16,7 @@ use crate::command::group::{CommandSpec, Ended, Group};
 use crate::driver::Handle;
 use crate::election::grace::HOOK_KILL_AFTER;
 use crate::election::leadership::{Leadership, LossReason, StandingDown};
-use crate::election::lease::Term;
+use crate::election::term::Term;
 use crate::election::time::{BootTime, HostClock};
 use crate::election::work::Deadlines;
 use crate::time::alarm::{Alarm, Timer};
@@ -202,7 +202,7 @@ impl ElectionHooks {
 fn report(election: &str, hook: &str, term: Term, ended: io::Result<Ended>) {
     let failed = match ended {
         Ok(Ended::Exited { exit, stopped: false }) if exit.code() == 0 => {
-            return tracing::info!(election, term, hook, "the hook has run");
+            return tracing::info!(election, term = term.get(), hook, "the hook has run");
         }
         Ok(Ended::Exited { exit, stopped: false }) => format!("it exited with {}", exit.code()),
         Ok(Ended::Exited { stopped: true, .. } | Ended::TooLate) => {
@@ -214,5 +214,5 @@ fn report(election: &str, hook: &str, term: Term, ended: io::Result<Ended>) {
         }
         Err(error) => format!("its guard cannot be started: {error}"),
     };
-    tracing::warn!(election, term, hook, failed, "the hook has failed");
+    tracing::warn!(election, term = term.get(), hook, failed, "the hook has failed");
 }

@@ -237,7 +237,7 @@ impl Metrics {
         let set = |gauge: &IntGaugeVec, value: i64| gauge.with_label_values(&name).set(value);
         set(&self.master, i64::from(view.is_leading(now)));
         set(&self.leading, i64::from(view.is_leading(now)));
-        set(&self.term, i64::try_from(view.term().unwrap_or(0)).unwrap_or(i64::MAX));
+        set(&self.term, i64::try_from(view.term().unwrap_or_default().get()).unwrap_or(i64::MAX));
         set(&self.decided, i64::from(view.decided(now).is_ok()));
         set(&self.standing, i64::from(view.standing_down(now).is_none()));
         set(&self.holds, i64::try_from(holds).unwrap_or(i64::MAX));
@@ -353,6 +353,7 @@ impl Registrar<'_> {
 mod tests {
     use super::*;
     use crate::election::lease::Candidate;
+    use crate::election::term::Term;
 
     fn metrics() -> (Metrics, ElectionName) {
         let started = BootTime::from_duration(Duration::from_secs(100));
@@ -373,11 +374,11 @@ mod tests {
         let (metrics, election) = metrics();
         let counted: [(News, &[&str]); 5] = [
             (
-                News::Elected { term: 3 },
+                News::Elected { term: Term::new(3) },
                 &[r#"bellwether_transitions_total{election="jobs",reason="elected",to="leading"}"#],
             ),
             (
-                News::Lost { term: 3, reason: LossReason::RenewDeadline },
+                News::Lost { term: Term::new(3), reason: LossReason::RenewDeadline },
                 &[
                     r#"bellwether_transitions_total{election="jobs",reason="renew_deadline",to="standby"}"#,
                 ],
@@ -394,7 +395,7 @@ mod tests {
                 ],
             ),
             (
-                News::TermWentBackwards { seen: 3, record: 1 },
+                News::TermWentBackwards { seen: Term::new(3), record: Term::new(1) },
                 &[r#"bellwether_term_regressions_total{election="jobs"}"#],
             ),
         ];

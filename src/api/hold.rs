@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::election::lease::Term;
+use crate::election::term::Term;
 use crate::election::text;
 use crate::election::time::BootTime;
 use crate::election::work::{Deadlines, Directive};
@@ -100,7 +100,8 @@ mod tests {
     fn orders_survive_being_written_and_read() {
         let deadlines = Deadlines { stop_at: time(10_000), kill_at: time(12_500) };
         for directive in [Directive::Continue(deadlines), Directive::End { kill_at: time(7) }] {
-            let line = HoldLine::new("default", "a", 3, ("boot/0.0", time(5)), directive);
+            let line =
+                HoldLine::new("default", "a", Term::new(3), ("boot/0.0", time(5)), directive);
             let text = serde_json::to_string(&line).unwrap();
             let read: HoldLine = serde_json::from_str(&text).unwrap();
             assert_eq!((read.directive(), read), (directive, line), "{text}");
@@ -110,14 +111,19 @@ mod tests {
     #[test]
     fn times_are_never_rounded_up() {
         let at = BootTime::from_duration(Duration::from_micros(1_999));
-        let line = HoldLine::new("e", "a", 1, ("c", at), Directive::End { kill_at: at });
+        let line = HoldLine::new("e", "a", Term::new(1), ("c", at), Directive::End { kill_at: at });
         assert_eq!((line.kill_at_boot_ms, line.boot_ms), (1, 1));
     }
 
     #[test]
     fn a_clock_that_only_has_the_same_name_is_another_one() {
-        let line =
-            HoldLine::new("e", "a", 1, ("c", time(70)), Directive::End { kill_at: time(80) });
+        let line = HoldLine::new(
+            "e",
+            "a",
+            Term::new(1),
+            ("c", time(70)),
+            Directive::End { kill_at: time(80) },
+        );
         assert!(line.is_of("c", time(70), time(70)));
         assert!(line.is_of("c", time(60), time(90)));
         assert!(!line.is_of("other", time(60), time(90)));

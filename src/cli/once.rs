@@ -23,8 +23,9 @@ use crate::driver::Handle;
 use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::leadership::Leadership;
-use crate::election::lease::{ElectionName, Term};
+use crate::election::lease::ElectionName;
 use crate::election::outcome::Outcome;
+use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, HostClock};
 use crate::platform;
 use crate::platform::release;
@@ -270,7 +271,7 @@ impl Once {
     async fn finish(&mut self, end: OwnEnd) {
         let OwnEnd { code, term, started, stderr, work } = end;
         if code != 0 {
-            tracing::warn!(key = self.key, term, code, "the attempt failed");
+            tracing::warn!(key = self.key, term = term.get(), code, "the attempt failed");
         }
         let outcome = Outcome {
             succeeded: code == 0,
@@ -315,13 +316,13 @@ impl Once {
 fn say_final(key: &str, outcome: Outcome) -> u8 {
     let Outcome { holder, term, finished, attempts, exit_code: code, stderr, .. } = outcome;
     if outcome.succeeded {
-        tracing::info!(key, holder, term, finished, "done");
+        tracing::info!(key, holder, term = term.get(), finished, "done");
         return 0;
     }
     tracing::error!(
         key,
         holder,
-        term,
+        term = term.get(),
         finished,
         attempts,
         code,
@@ -382,7 +383,7 @@ impl Waiting {
         match &self.line {
             Some(line) => line.clear(),
             None => {
-                tracing::info!(key, term, "running here");
+                tracing::info!(key, term = term.get(), "running here");
                 self.pace("running here");
             }
         }

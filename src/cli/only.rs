@@ -14,7 +14,7 @@ use crate::command::group::{CommandSpec, Ended, Group};
 use crate::config::SidecarArgs;
 use crate::election::duration;
 use crate::election::grace::Grace;
-use crate::election::lease::Term;
+use crate::election::term::Term;
 use crate::election::time::{BootTime, HostClock};
 use crate::election::work::{Deadlines, Directive};
 use crate::time::boot::Boot;
@@ -146,7 +146,11 @@ async fn lead(
     let command = command.leading(&line.election, &line.identity, line.term);
     let program = command.program().to_owned();
     let group = Group::start(&command, deadlines).map_err(cannot_guard)?;
-    tracing::info!(election = line.election, term = line.term, "leading: the command is started");
+    tracing::info!(
+        election = line.election,
+        term = line.term.get(),
+        "leading: the command is started"
+    );
     let mut held = Held::new(group, &stream, line.term, deadlines).map_err(cannot_guard)?;
     let mut stream = Some(stream);
     loop {
@@ -265,7 +269,7 @@ impl Held {
 
     fn lose(&mut self, why: &str) {
         if !self.lost {
-            tracing::warn!(term = self.term, "{why}");
+            tracing::warn!(term = self.term.get(), "{why}");
         }
         self.lost = true;
         self.stop();
@@ -291,15 +295,18 @@ impl Held {
         match own {
             _ if ended == Ended::GuardLost => {
                 tracing::warn!(
-                    term,
+                    term = term.get(),
                     "the command and everything it started is killed, after its guard"
                 );
             }
             _ if ended.was_killed() => {
-                tracing::warn!(term, "the command had not ended in time, and was killed");
+                tracing::warn!(
+                    term = term.get(),
+                    "the command had not ended in time, and was killed"
+                );
             }
-            Some(code) => tracing::info!(term, code, "the command ended"),
-            None => tracing::warn!(term, "the command was stopped: no longer leading"),
+            Some(code) => tracing::info!(term = term.get(), code, "the command ended"),
+            None => tracing::warn!(term = term.get(), "the command was stopped: no longer leading"),
         }
         own.unwrap_or(EXIT_UNDECIDED)
     }

@@ -13,6 +13,7 @@ use super::{CommandError, Reader, print, print_more, print_problem};
 use crate::config::{StoreArgs, StoreConfig};
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin};
 use crate::election::outcome::Outcome;
+use crate::election::term::Term;
 use crate::election::time::HostClock;
 use crate::store::{self, Listing, Store};
 
@@ -148,7 +149,7 @@ struct Row<'a> {
     state: State,
     holder_identity: Option<&'a str>,
     incarnation: Option<&'a str>,
-    term: u64,
+    term: Term,
     remaining_ms: Option<u64>,
     lease_duration_seconds: f64,
     acquire_time: String,
@@ -267,7 +268,7 @@ mod tests {
         let holder = Candidate { identity: "web-0".to_owned(), incarnation: "i".to_owned() };
         let record = LeaseRecord {
             holder: held.then_some(holder),
-            term: 7,
+            term: Term::new(7),
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::from_unix(Duration::from_secs(1)),
@@ -296,7 +297,7 @@ mod tests {
             succeeded: false,
             exit_code: 3,
             holder: "web-1".to_owned(),
-            term: 7,
+            term: Term::new(7),
             started: "t1".to_owned(),
             finished: "t2".to_owned(),
             attempts: 2,

@@ -15,7 +15,7 @@ use super::channel::{Channel, Received};
 use super::message::{Report, Request};
 use super::plan::{self, Deadlines, Exit, Plan};
 use super::{guard, processes};
-use crate::election::lease::Term;
+use crate::election::term::Term;
 use crate::election::time::{BootTime, HostClock};
 use crate::time::alarm::{Alarm, Timer};
 use crate::time::boot::Boot;

@@ -152,6 +152,7 @@ pub fn not_started_code(error: &std::io::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::election::term::Term;
     use crate::election::time::WallTime;
     use std::io;
 
@@ -166,7 +167,7 @@ mod tests {
     fn tenure() -> Tenure {
         Tenure {
             identity: "me".to_owned(),
-            term: 1,
+            term: Term::new(1),
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,

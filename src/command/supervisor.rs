@@ -9,7 +9,7 @@ use super::group::{CommandSpec, Ended, Group};
 use super::tail::Tail;
 use crate::driver::{Handle, Work};
 use crate::election::leadership::Leadership;
-use crate::election::lease::Term;
+use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, HostClock, WallTime};
 use crate::election::work::{Deadlines, Directive, SupervisedWork};
 
@@ -131,7 +131,7 @@ impl Supervisor {
             let program = self.command.program().display();
             tracing::error!(%error, %program, "cannot start the command");
         } else {
-            tracing::info!(term, code, "the command ended");
+            tracing::info!(term = term.get(), code, "the command ended");
         }
     }
 
@@ -158,7 +158,7 @@ impl Supervisor {
             stderr = Some(tail);
         }
         let group = Group::start(&command, Deadlines::of(&tenure))?;
-        tracing::info!(term = tenure.term, "leading: the command is started");
+        tracing::info!(term = tenure.term.get(), "leading: the command is started");
         let (started, supervised) = (HostClock.now().wall, SupervisedWork::new(tenure, self.grace));
         self.running = Some(Running { group, supervised, started, stderr, work });
         Ok(())
@@ -176,18 +176,20 @@ impl Running {
 
 fn log_end(ended: Ended, term: Term) {
     match ended {
-        Ended::TooLate => tracing::info!(term, "no longer leading: the command was not started"),
+        Ended::TooLate => {
+            tracing::info!(term = term.get(), "no longer leading: the command was not started")
+        }
         Ended::GuardLost => {
             tracing::warn!(
-                term,
+                term = term.get(),
                 "the command and everything it started is killed, after its guard"
             );
         }
         ended if ended.was_killed() => {
-            tracing::warn!(term, "the command had not ended in time, and was killed");
+            tracing::warn!(term = term.get(), "the command had not ended in time, and was killed");
         }
         Ended::Exited { .. } | Ended::NotStarted(_) => {
-            tracing::info!(term, "the command was stopped: no longer leading");
+            tracing::info!(term = term.get(), "the command was stopped: no longer leading");
         }
     }
 }

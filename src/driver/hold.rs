@@ -72,7 +72,7 @@ impl<T: Timer> Hold<T> {
     }
 
     /// The term in which the work began.
-    pub fn term(&self) -> crate::election::lease::Term {
+    pub fn term(&self) -> crate::election::term::Term {
         self.supervised.tenure().term
     }
 

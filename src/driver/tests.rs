@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::election::continuity::ServiceTime;
 use crate::election::lease::{LeaseRecord, Version};
+use crate::election::term::Term;
 use crate::election::time::{ManualClock, WallTime};
 use crate::store::Listing;
 use crate::store::memory::MemoryStore;
@@ -162,7 +163,7 @@ fn outcome() -> Outcome {
         succeeded: true,
         exit_code: 0,
         holder: "me".to_owned(),
-        term: 1,
+        term: Term::new(1),
         started: WallTime::EPOCH.to_string(),
         finished: WallTime::EPOCH.to_string(),
         attempts: 0,
@@ -268,7 +269,7 @@ fn a_swap_that_is_refused_although_nothing_changed_is_a_failed_call() {
     let record = || Observed {
         record: LeaseRecord {
             holder: None,
-            term: 1,
+            term: Term::new(1),
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,

@@ -23,8 +23,9 @@ use std::time::Duration;
 use super::continuity::{Continuity, ServiceTime};
 pub use super::leadership::LossReason;
 use super::leadership::{Leadership, Loss, StandingDown, Tenure};
-use super::lease::{Candidate, LeaseRecord, Observed, Origin, Term, Version};
+use super::lease::{Candidate, LeaseRecord, Observed, Origin, Version};
 use super::outcome::Outcome;
+use super::term::Term;
 use super::time::{BootTime, Now, WallTime};
 use super::timing::Timing;
 use super::watch::Watch;
@@ -609,7 +610,7 @@ impl Elector {
                 self.due_at = now;
             }
         }
-        let term = observed.as_ref().map_or(0, |o| o.record.term);
+        let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         if let Some(seen) = self.watch.saw(observed, sent_at, now) {
             self.news.push(News::TermWentBackwards { seen, record: term });
         }

@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use super::lease::{Candidate, Term};
+use super::lease::Candidate;
 use super::outcome::Outcome;
+use super::term::Term;
 use super::time::{BootTime, WallTime};
 use super::timing::Timing;
 
@@ -257,7 +258,7 @@ mod tests {
     fn tenure(identity: &str, until: BootTime) -> Tenure {
         Tenure {
             identity: identity.to_owned(),
-            term: 7,
+            term: Term::new(7),
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
@@ -303,15 +304,21 @@ mod tests {
     #[test]
     fn a_loss_has_a_reason_also_before_the_election_has_noticed_it() {
         let led = Leadership { own: Some(tenure("me", at(10_000))), ..view() };
-        assert_eq!(led.loss_of(7, at(9_999)), None);
-        assert_eq!(led.loss_of(7, at(10_000)), Some(LossReason::RenewDeadline));
-        let last_loss = Some(Loss { term: 7, reason: LossReason::GateClosed });
+        assert_eq!(led.loss_of(Term::new(7), at(9_999)), None);
+        assert_eq!(led.loss_of(Term::new(7), at(10_000)), Some(LossReason::RenewDeadline));
+        let last_loss = Some(Loss { term: Term::new(7), reason: LossReason::GateClosed });
         let lost = Leadership { last_loss, ..view() };
-        assert_eq!(lost.loss_of(7, at(0)), Some(LossReason::GateClosed));
-        let again =
-            Leadership { own: Some(Tenure { term: 9, ..tenure("me", at(10_000)) }), ..lost };
-        assert_eq!(again.loss_of(7, at(0)), Some(LossReason::GateClosed));
-        assert_eq!(again.loss_of(5, at(0)), Some(LossReason::Superseded), "a later term began");
+        assert_eq!(lost.loss_of(Term::new(7), at(0)), Some(LossReason::GateClosed));
+        let again = Leadership {
+            own: Some(Tenure { term: Term::new(9), ..tenure("me", at(10_000)) }),
+            ..lost
+        };
+        assert_eq!(again.loss_of(Term::new(7), at(0)), Some(LossReason::GateClosed));
+        assert_eq!(
+            again.loss_of(Term::new(5), at(0)),
+            Some(LossReason::Superseded),
+            "a later term began"
+        );
     }
 
     #[test]

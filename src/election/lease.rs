@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use super::term::Term;
 use super::text;
 use super::time::WallTime;
 
@@ -179,9 +180,6 @@ pub struct Candidate {
     pub incarnation: String,
 }
 
-/// The fencing token: larger by at least one on every acquisition, never on renewal, never reused.
-pub type Term = u64;
-
 /// A store's compare-and-swap handle for one state of one record. Equality is all it has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version(String);
@@ -355,7 +353,7 @@ mod tests {
         };
         let record = LeaseRecord {
             holder: Some(candidate("first start")),
-            term: 1,
+            term: Term::new(1),
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,

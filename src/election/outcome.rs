@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lease::Term;
+use super::term::Term;
 use super::text;
 
 /// How the last attempt at the work of a key ended.
@@ -76,7 +76,7 @@ mod tests {
             succeeded,
             exit_code: if succeeded { 0 } else { 3 },
             holder: "web-0".to_owned(),
-            term: 7,
+            term: Term::new(7),
             started: "2026-11-23T07:39:46.125Z".to_owned(),
             finished: "2026-11-23T07:39:48.250Z".to_owned(),
             attempts,

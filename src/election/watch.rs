@@ -19,7 +19,8 @@
 
 use std::time::Duration;
 
-use super::lease::{Candidate, LeaseRecord, Observed, Term, Version};
+use super::lease::{Candidate, LeaseRecord, Observed, Version};
+use super::term::Term;
 use super::time::BootTime;
 use super::timing::longest_belief;
 
@@ -28,7 +29,7 @@ use super::timing::longest_belief;
 /// More than can be handed out in the time that a replica lags behind: at one acquisition a
 /// millisecond, which no store reaches, 16 minutes. And little enough that terms stay exact in a
 /// 53-bit number, as JSON readers have them, for nine billion fail-overs.
-pub const TERM_JUMP: Term = 1_000_000;
+pub const TERM_JUMP: u64 = 1_000_000;
 
 /// What one candidate knows of the record from its own looks.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +65,7 @@ impl Sighting {
     }
 
     fn term(&self) -> Term {
-        self.observed.as_ref().map_or(0, |o| o.record.term)
+        self.observed.as_ref().map_or(Term::ZERO, |o| o.record.term)
     }
 
     /// Whether this state cannot follow from `last` unless the store lost writes: an acquisition
@@ -167,7 +168,7 @@ impl Watch {
     /// backwards or vanished, and than what a fail-over may have lost.
     pub fn next_term(&self) -> Term {
         let outlived = self.current.as_ref().is_some_and(Sighting::outlived);
-        self.highest_term.saturating_add(if outlived { TERM_JUMP } else { 1 })
+        self.highest_term.after(if outlived { TERM_JUMP } else { 1 })
     }
 
     /// When the lease is over for `me`, as far as is known; none before the first look.
@@ -212,12 +213,12 @@ mod tests {
         Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() }
     }
 
-    fn held(version: &str, term: Term, remaining: Option<u64>) -> Option<Observed> {
+    fn held(version: &str, term: u64, remaining: Option<u64>) -> Option<Observed> {
         let holder = Candidate { identity: "other".to_owned(), incarnation: "9".to_owned() };
         Some(Observed {
             record: LeaseRecord {
                 holder: Some(holder),
-                term,
+                term: Term::new(term),
                 lease_duration: LEASE,
                 acquire_time: WallTime::EPOCH,
                 renew_time: WallTime::EPOCH,
@@ -230,7 +231,7 @@ mod tests {
         })
     }
 
-    fn vacated(version: &str, term: Term) -> Option<Observed> {
+    fn vacated(version: &str, term: u64) -> Option<Observed> {
         let mut observed = held(version, term, None)?;
         observed.record.holder = None;
         Some(observed)
@@ -294,9 +295,9 @@ mod tests {
         for restored in [vacated("old", 3), held("old", 3, Some(0))] {
             let mut watch = Watch::default();
             watch.saw(held("a", 7, Some(15)), at(100), at(100));
-            assert_eq!(watch.saw(restored, at(102), at(103)), Some(7));
+            assert_eq!(watch.saw(restored, at(102), at(103)), Some(Term::new(7)));
             assert_eq!(watch.over_at(&me()), Some(at(118)));
-            assert_eq!(watch.next_term(), 8);
+            assert_eq!(watch.next_term(), Term::new(8));
         }
     }
 
@@ -318,9 +319,9 @@ mod tests {
                 watch.saw(outlived(record.clone()), at(100), at(101));
                 watch.saw(outlived(record.clone()), at(110), at(111));
                 assert_eq!(watch.over_at(&me()), Some(at(116)));
-                assert_eq!(watch.next_term(), 7 + TERM_JUMP);
+                assert_eq!(watch.next_term(), Term::new(7).after(TERM_JUMP));
                 watch.saw(held("b", 8, Some(15)), at(112), at(112));
-                assert_eq!(watch.next_term(), 9);
+                assert_eq!(watch.next_term(), Term::new(9));
             }
         }
     }
@@ -344,7 +345,7 @@ mod tests {
         watch.saw(held("a", 7, None), at(101), at(101));
         watch.saw(None, at(104), at(105));
         assert_eq!(watch.over_at(&me()), Some(at(105) + LEASE), "it may have renewed at 104");
-        assert_eq!(watch.next_term(), 8);
+        assert_eq!(watch.next_term(), Term::new(8));
     }
 
     #[test]
@@ -387,8 +388,8 @@ mod tests {
         assert_eq!(watch.over_at(&restarted), Some(at(115)));
     }
 
-    fn hear(watch: &mut Watch, term: Term) -> bool {
-        watch.vacated(term, Version::new("freed"), at(3))
+    fn hear(watch: &mut Watch, term: u64) -> bool {
+        watch.vacated(Term::new(term), Version::new("freed"), at(3))
     }
 
     #[test]

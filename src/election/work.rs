@@ -85,6 +85,7 @@ mod tests {
     use super::*;
     use crate::election::elector::{Action, Call, Elector, Event, Sign, Swapped};
     use crate::election::lease::{Candidate, Version};
+    use crate::election::term::Term;
     use crate::election::time::{Now, WallTime};
     use crate::election::timing::Timing;
 
@@ -185,7 +186,7 @@ mod tests {
         elector.step(at(130), Event::Observed(Ok(None)));
         elector.step(at(130), Event::Swapped(Ok(Swapped::Won(Version::new("2")))));
         let view = elector.leadership();
-        assert_eq!(view.leading(at(130).boot).map(|own| own.term), Some(2));
+        assert_eq!(view.leading(at(130).boot).map(|own| own.term), Some(Term::new(2)));
         assert_eq!(directed(&elector, &mut supervised, 130), end(130_000));
     }
 }

@@ -30,7 +30,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::query::FromQuery;
 use super::{App, ElectionState, Elections, busy, leader, problem};
 use crate::election::leadership::Leadership;
-use crate::election::lease::{ElectionName, Term};
+use crate::election::lease::ElectionName;
+use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, HostClock};
 use crate::time::alarm::{Alarm, Timer};
 

@@ -81,11 +81,11 @@ pub(super) async fn hold(
         }
     };
     let term = hold.term();
-    tracing::info!(target: "bellwether::ordinary", term, "a hold begins");
+    tracing::info!(target: "bellwether::ordinary", term = term.get(), "a hold begins");
     tokio::spawn(async move {
         hold.run().await;
         drop(permit);
-        tracing::info!(target: "bellwether::ordinary", term, "a hold has ended");
+        tracing::info!(target: "bellwether::ordinary", term = term.get(), "a hold has ended");
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),

@@ -11,6 +11,7 @@ use super::events::Name;
 use super::query::FromQuery;
 use super::{App, ElectionState, busy, json, problem};
 use crate::election::leadership::{Leadership, StandingDown};
+use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, HostClock};
 use crate::gate::Gate;
 
@@ -34,7 +35,7 @@ pub(super) struct LeaderBody<'a> {
     identity: &'a str,
     leader: bool,
     holder_identity: Option<&'a str>,
-    term: Option<u64>,
+    term: Option<Term>,
     valid_for_ms: u64,
     #[serde(serialize_with = "seconds")]
     lease_duration_seconds: Duration,
@@ -118,7 +119,7 @@ pub(super) fn answer(
     let status = if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut response = json(status, &body(app, state, view, now));
     if let Some(term) = view.term() {
-        response.headers_mut().insert(TERM, HeaderValue::from(term));
+        response.headers_mut().insert(TERM, HeaderValue::from(term.get()));
     }
     response
 }

@@ -7,7 +7,8 @@ use tokio::sync::watch;
 
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
-use crate::election::lease::{ElectionName, LeaseRecord, Observed, Term, Version};
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use crate::election::term::Term;
 use crate::election::text;
 
 /// Keeps lease records.

@@ -39,10 +39,9 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
-use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, Observed, Origin, Term, Version,
-};
+use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Origin, Version};
 use crate::election::outcome::Outcome;
+use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, WallTime};
 use crate::store::contract::{Hints, Listing, Notifier, Store, StoreError};
 
@@ -313,7 +312,7 @@ impl Shared {
         let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
             .bind(FORMAT)
             .bind(&version)
-            .bind(i64::try_from(record.term).unwrap_or(i64::MAX))
+            .bind(i64::try_from(record.term.get()).unwrap_or(i64::MAX))
             .bind(holder.map(|holder| holder.identity.as_str()))
             .bind(holder.map(|holder| holder.incarnation.as_str()))
             .bind(millis(record.lease_duration))
@@ -471,7 +470,7 @@ impl Shared {
         Ok(Observed {
             record: LeaseRecord {
                 holder,
-                term: Term::try_from(row.try_get::<i64, _>("term")?).unwrap_or(0),
+                term: Term::new(u64::try_from(row.try_get::<i64, _>("term")?).unwrap_or(0)),
                 lease_duration,
                 acquire_time: wall(row.try_get("acquire_time")?),
                 renew_time: wall(row.try_get("renew_time")?),

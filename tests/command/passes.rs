@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use bellwether::command::group::{Ended, Group};
 use bellwether::command::plan::Exit;
+use bellwether::election::term::Term;
 use rustix::process::Signal;
 
 use crate::scene::{Scene, comm, end_of, eventually_true, far, kill};
@@ -83,7 +84,7 @@ async fn arguments_arrive_untouched() {
 async fn the_command_knows_what_it_leads() {
     let scene = Scene::new();
     let script = "echo $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM > $DIR/env";
-    let spec = scene.script(script).leading("backup", "node-1", 42);
+    let spec = scene.script(script).leading("backup", "node-1", Term::new(42));
     end_of(&mut Group::start(&spec, far()).unwrap()).await;
     assert_eq!(scene.read("env"), "backup node-1 42\n");
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
+use bellwether::election::term::Term;
 use bellwether::election::time::{BootTime, Clock, ManualClock, WallTime};
 use bellwether::store::Store;
 use bellwether::store::sqlite::{Boot, SqliteStore};
@@ -98,7 +99,7 @@ fn default() -> ElectionName {
 fn held() -> LeaseRecord {
     LeaseRecord {
         holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
-        term: 1,
+        term: Term::new(1),
         lease_duration: LEASE,
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,

@@ -9,6 +9,7 @@ use bellwether::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Version,
 };
 use bellwether::election::outcome::Outcome;
+use bellwether::election::term::Term;
 use bellwether::election::time::WallTime;
 use bellwether::store::{Store, StoreError};
 use tokio::task::JoinSet;
@@ -26,7 +27,7 @@ fn candidate(name: &str) -> Candidate {
 fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord {
     LeaseRecord {
         holder: holder.map(candidate),
-        term,
+        term: Term::new(term),
         lease_duration: subject.lease_duration(),
         acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
         renew_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
@@ -45,7 +46,7 @@ fn outcome(holder: &str) -> Outcome {
         succeeded: false,
         exit_code: 137,
         holder: holder.to_owned(),
-        term: 3,
+        term: Term::new(3),
         started: "2026-11-23T07:39:46.125Z".to_owned(),
         finished: "2026-11-23T07:39:48.250Z".to_owned(),
         attempts: 2,
@@ -89,7 +90,7 @@ pub async fn first_acquire_creates_the_record(subject: &dyn Subject) {
     let found = observed(&*subject.from_another_process(), &name).await;
     assert_eq!(found.version, version);
     assert!(found.record.is_held_by(&candidate("a")));
-    assert_eq!(found.record.term, 1);
+    assert_eq!(found.record.term, Term::new(1));
 }
 
 pub async fn two_elections_do_not_touch_each_other(subject: &dyn Subject) {
@@ -99,7 +100,7 @@ pub async fn two_elections_do_not_touch_each_other(subject: &dyn Subject) {
     let version = won(&*store, &a, None, &record(subject, Some("one"), 1)).await;
     won(&*store, &b, None, &record(subject, Some("two"), 9)).await;
     assert_eq!(observed(&*store, &a).await.version, version);
-    assert_eq!(observed(&*store, &b).await.record.term, 9);
+    assert_eq!(observed(&*store, &b).await.record.term, Term::new(9));
 }
 
 pub async fn a_swap_against_another_version_is_refused_and_shows_the_record(subject: &dyn Subject) {
@@ -136,7 +137,7 @@ pub async fn a_renewal_keeps_the_term_and_changes_the_version(subject: &dyn Subj
         version = won(&*store, &name, Some(&version), &renewed(&held)).await;
     }
     let found = observed(&*store, &name).await;
-    assert_eq!((found.record.term, found.version), (7, version));
+    assert_eq!((found.record.term, found.version), (Term::new(7), version));
 }
 
 pub async fn vacating_keeps_the_term(subject: &dyn Subject) {
@@ -146,7 +147,7 @@ pub async fn vacating_keeps_the_term(subject: &dyn Subject) {
     won(&*store, &name, Some(&held), &record(subject, None, 7)).await;
     let found = observed(&*subject.from_another_process(), &name).await;
     assert!(found.record.holder.is_none());
-    assert_eq!(found.record.term, 7);
+    assert_eq!(found.record.term, Term::new(7));
 }
 
 pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
@@ -210,7 +211,7 @@ pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
     subject.forget_origins().await;
     let (looks, writes) = (subject.from_another_process(), subject.from_another_process());
     let found = observed(&*looks, &name).await;
-    assert_eq!((found.record.term, found.record.origin.as_ref()), (1, None));
+    assert_eq!((found.record.term, found.record.origin.as_ref()), (Term::new(1), None));
     writes.init().await.unwrap();
     let origin = Origin::new("ECS cluster prod");
     let next = LeaseRecord { origin: origin.clone(), ..record(subject, Some("b"), 2) };
@@ -289,7 +290,7 @@ pub async fn list_shows_every_record(subject: &dyn Subject) {
         listed.iter().map(|(name, found)| (name.to_string(), found.record.term)).collect();
     listed.sort();
     let expected = [("a", 1), ("b", 2), ("c", 3), (once.as_str(), 4)];
-    assert_eq!(listed, expected.map(|(name, term)| (name.to_owned(), term)));
+    assert_eq!(listed, expected.map(|(name, term)| (name.to_owned(), Term::new(term))));
 }
 
 pub async fn changes_of_leader_are_hinted(subject: &dyn Subject) {
@@ -350,7 +351,7 @@ pub async fn one_of_many_contenders_wins_each_round(subject: &dyn Subject) {
         }
         assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
         let found = observed(&*subject.store(), &name).await;
-        assert_eq!((&found.version, found.record.term), (&winners[0], round));
+        assert_eq!((&found.version, found.record.term), (&winners[0], Term::new(round)));
         version = winners.pop();
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Version};
+use bellwether::election::term::Term;
 use bellwether::election::time::WallTime;
 use bellwether::store::dynamodb::DynamoDbStore;
 use bellwether::store::{Store, StoreError};
@@ -27,7 +28,7 @@ pub fn candidate(name: &str) -> Candidate {
 pub fn held(name: &str, term: u64) -> LeaseRecord {
     LeaseRecord {
         holder: Some(candidate(name)),
-        term,
+        term: Term::new(term),
         lease_duration: Duration::from_secs(15),
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,

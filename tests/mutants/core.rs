@@ -124,14 +124,14 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a look at the own record grants belief",
         edits: &[edit(
             "election/elector.rs",
-            "let term = observed.as_ref().map_or(0, |o| o.record.term);
+            "let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         if let Some(seen)",
             "if let Some(own) = observed.as_ref().filter(|o| o.record.is_held_by(&self.me))
             && self.held.is_none()
         {
             self.held = Some(Held { term: own.record.term, sent_at, draining: false });
         }
-        let term = observed.as_ref().map_or(0, |o| o.record.term);
+        let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         if let Some(seen)",
         )],
         breaks: "I2 terms grow",
@@ -141,7 +141,7 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "election/elector.rs",
             "term: self.watch.next_term(),",
-            "term: self.watch.next_term() - u64::from(self.owns_record()),",
+            "term: Term::new(self.watch.next_term().get() - u64::from(self.owns_record())),",
         )],
         breaks: "I2 terms grow",
     },

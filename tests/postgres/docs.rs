@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use bellwether::election::term::Term;
 use bellwether::store::Store as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, raw_sql};
@@ -29,7 +30,7 @@ async fn the_least_privilege_is_enough_and_the_fence_examples_work() {
     store.init().await.unwrap();
     let version = won(&store, None, &acquired("a", 1)).await;
     won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
-    assert_eq!(observed(&store).await.record.term, 1);
+    assert_eq!(observed(&store).await.record.term, Term::new(1));
     assert_eq!(store.list().await.unwrap().records.len(), 1);
 
     let app = format!(

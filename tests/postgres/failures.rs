@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::Version;
+use bellwether::election::term::Term;
 use bellwether::store::postgres::PostgresStore;
 use bellwether::store::{Store as _, StoreError};
 use sqlx::raw_sql;
@@ -30,7 +31,7 @@ async fn a_server_that_crashes_keeps_every_term_and_is_found_again() {
         assert!(message.contains("postgres://postgres@127.0.0.1"), "{message}");
         server.start_again();
         let found = observed_again(&store).await;
-        assert_eq!((found.record.term, &found.version), (term, &version), "{stop:?}");
+        assert_eq!((found.record.term, &found.version), (Term::new(term), &version), "{stop:?}");
         assert!(!found.outlived, "{stop:?}: the same server, with all it ever said");
     }
 }
@@ -79,7 +80,7 @@ async fn a_write_whose_answer_was_lost_is_found_by_looking() {
         unavailable(swap(&store, version.as_ref(), &acquired("a", term)).await);
         proxy.set(Mode::Pass);
         let found = eventually("the write is applied", || async {
-            Some(observed_again(&store).await).filter(|found| found.record.term == term)
+            Some(observed_again(&store).await).filter(|found| found.record.term == Term::new(term))
         })
         .await;
         assert!(found.record.is_held_by(&candidate("a")));
@@ -293,7 +294,7 @@ async fn serializable_by_default_is_no_obstacle() {
     let outcomes = set.join_all().await;
     let winners = outcomes.iter().filter(|o| matches!(o, Ok(Swapped::Won(_)))).count();
     assert_eq!(winners, 1, "{outcomes:?}");
-    assert_eq!(observed(&store).await.record.term, 2);
+    assert_eq!(observed(&store).await.record.term, Term::new(2));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
+use bellwether::election::term::Term;
 use bellwether::store::Store as _;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, raw_sql};
@@ -67,7 +68,7 @@ async fn a_take_over_waits_for_a_fenced_transaction_and_a_renewal_does_not() {
     let hasty = open_with(&server.url(&database), Duration::from_millis(400));
     let message = unavailable(swap(&hasty, Some(&version), &acquired("b", 2)).await);
     assert!(message.contains("fence"), "{message}");
-    assert_eq!(observed(&store).await.record.term, 1, "not overtaken");
+    assert_eq!(observed(&store).await.record.term, Term::new(1), "not overtaken");
 
     let rival = open(&server.url(&database));
     let taking_over = tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! Fail-overs as they happen: the primary disappears, a standby is promoted, and the name follows
 //! late or there are several names. All without a restart.
 
+use bellwether::election::term::Term;
 use std::process::Command;
 use std::time::Duration;
 
@@ -214,10 +215,10 @@ async fn an_old_session_makes_room_for_one_where_the_name_leads_now() {
     }
     let proxy = Proxy::before(one.port()).await;
     let store = crate::stores::aging(&url(proxy.port(), "postgres", "postgres"));
-    assert_eq!(crate::stores::observed(&store).await.record.term, 1);
+    assert_eq!(crate::stores::observed(&store).await.record.term, Term::new(1));
     proxy.redirect(other.port());
     crate::stores::eventually("the other server is asked", || async {
-        (crate::stores::observed(&store).await.record.term == 2).then_some(())
+        (crate::stores::observed(&store).await.record.term == Term::new(2)).then_some(())
     })
     .await;
 }

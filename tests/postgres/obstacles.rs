@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use bellwether::election::term::Term;
 use bellwether::store::Store as _;
 use sqlx::{Row as _, raw_sql};
 
@@ -67,7 +68,7 @@ async fn a_trigger_that_returns_the_old_row_or_changes_the_new_one_wins_nothing(
         let message = misconfigured(swap(&store, Some(&version), &acquired("b", 2)).await);
         assert!(message.contains("trigger"), "{message}");
         let found = observed(&store).await;
-        assert_eq!((found.record.term, &found.version), (1, &version), "{answer}");
+        assert_eq!((found.record.term, &found.version), (Term::new(1), &version), "{answer}");
     }
     for change in ["term := 99", "version := ''mine''", "incarnation := ''other''"] {
         let server = Server::shared();

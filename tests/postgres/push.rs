@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwether::election::term::Term;
 use bellwether::store::Store as _;
 
 use crate::server::{Bouncer, Server};
@@ -100,5 +101,5 @@ async fn a_transaction_pooler_is_found_out() {
         store.observe(&default()).await.ok().flatten()
     })
     .await;
-    assert_eq!(found.record.term, 1);
+    assert_eq!(found.record.term, Term::new(1));
 }

@@ -1,5 +1,6 @@
 //! Who may do what, and what is said to those who may not.
 
+use bellwether::election::term::Term;
 use bellwether::store::Store as _;
 
 use crate::server::{PASSWORD, Server, url};
@@ -50,7 +51,7 @@ async fn lacking_a_right_prints_the_grant_that_is_needed() {
     server.run_sql(&database, message.split_once("run: ").unwrap().1).await;
     store.init().await.unwrap();
     won(&store, None, &acquired("a", 1)).await;
-    assert_eq!(observed(&store).await.record.term, 1);
+    assert_eq!(observed(&store).await.record.term, Term::new(1));
 }
 
 #[tokio::test]

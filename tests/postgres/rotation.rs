@@ -1,5 +1,6 @@
 //! Passwords that change while everything runs, as docs/rotation.md describes.
 
+use bellwether::election::term::Term;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -158,6 +159,6 @@ async fn a_session_that_cannot_be_replaced_is_kept() {
         (refused() > before + 5).then_some(())
     })
     .await;
-    assert_eq!(observed(&store).await.record.term, 1);
+    assert_eq!(observed(&store).await.record.term, Term::new(1));
     assert_eq!(server.ask("postgres", session).await, pid, "the same session");
 }

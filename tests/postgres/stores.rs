@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Version};
+use bellwether::election::term::Term;
 use bellwether::election::time::{Clock as _, HostClock, WallTime};
 use bellwether::store::postgres::{PostgresStore, Target};
 use bellwether::store::{Hints, Store as _, StoreError};
@@ -43,7 +44,7 @@ pub fn candidate(name: &str) -> Candidate {
 pub fn acquired(holder: &str, term: u64) -> LeaseRecord {
     LeaseRecord {
         holder: Some(candidate(holder)),
-        term,
+        term: Term::new(term),
         lease_duration: LEASE,
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
+use bellwether::election::term::Term;
 use bellwether::election::watch::TERM_JUMP;
 use bellwether::store::Store as _;
 
@@ -73,7 +74,7 @@ async fn after_a_fail_over_a_record_proves_nothing_until_it_is_written_again() {
         store.observe(&default()).await.ok().flatten()
     })
     .await;
-    assert_eq!(found.record.term, 7, "the later write is lost");
+    assert_eq!(found.record.term, Term::new(7), "the later write is lost");
     assert!(found.record.holder.is_none() && found.outlived, "so being vacated proves nothing");
     assert_eq!(found.remaining, None, "and the clock is not asked");
     // Meant for the old server, and too late.

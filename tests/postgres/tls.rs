@@ -1,5 +1,6 @@
 //! TLS, with an authority of the test's own.
 
+use bellwether::election::term::Term;
 use bellwether::store::Store as _;
 
 use crate::server::{PASSWORD, Server};
@@ -46,7 +47,7 @@ async fn a_lease_is_kept_and_pushed_over_tls() {
     );
     store.init().await.unwrap();
     won(&store, None, &acquired("a", 1)).await;
-    assert_eq!(observed(&store).await.record.term, 1);
+    assert_eq!(observed(&store).await.record.term, Term::new(1));
     let encrypted = "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
                      WHERE a.application_name = 'bellwether'";
     assert_eq!(signed.server.ask("postgres", encrypted).await, "true");

@@ -12,6 +12,7 @@ use bellwether::driver::{EventSource, SourceOrder};
 use bellwether::election::continuity::ServiceTime;
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 use bellwether::election::work::Deadlines;
 use bellwether::store::{Hints, Listing, Notifier, Store, StoreError};
@@ -34,7 +35,7 @@ pub enum Deed {
     /// It sets a timer at a time of its clock.
     Sets { at: BootTime, ring: Arc<Ring> },
     /// It started a command.
-    Starts { id: u64, term: u64, deadlines: Deadlines, end: oneshot::Sender<End> },
+    Starts { id: u64, term: Term, deadlines: Deadlines, end: oneshot::Sender<End> },
     /// It allows a command to run for longer.
     Extends { id: u64, deadlines: Deadlines },
     /// It stops a command.

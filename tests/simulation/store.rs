@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
-use bellwether::election::lease::{LeaseRecord, Observed, Term, Version};
+use bellwether::election::lease::{LeaseRecord, Observed, Version};
+use bellwether::election::term::Term;
 
 use crate::time::{SkewedClock, TrueTime};
 
@@ -90,7 +91,7 @@ impl SimStore {
     }
 
     pub fn term(&self) -> Term {
-        self.record.as_ref().map_or(0, |stored| stored.record.term)
+        self.record.as_ref().map_or(Term::new(0), |stored| stored.record.term)
     }
 
     pub fn step_clock(&mut self, by: i64) {

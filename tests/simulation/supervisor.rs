@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwether::driver::Handle;
 use bellwether::election::outcome::Outcome;
+use bellwether::election::term::Term;
 use bellwether::election::work::{Deadlines, Directive, SupervisedWork};
 use tokio::sync::oneshot;
 
@@ -60,7 +61,7 @@ fn outcome(id: u64, succeeded: bool) -> Outcome {
         succeeded,
         exit_code: if succeeded { 0 } else { 1 },
         holder: String::new(),
-        term: 0,
+        term: Term::new(0),
         started: id.to_string(),
         finished: String::new(),
         attempts: 0,

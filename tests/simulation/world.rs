@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
+use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 use bellwether::store::Hint;
 use fastrand::Rng;
@@ -66,7 +67,7 @@ enum Happening {
     WorkEnds { work: u64 },
     WorkIsKilled { work: u64 },
     WorkWrites { work: u64 },
-    Fenced { node: usize, life: u32, term: u64 },
+    Fenced { node: usize, life: u32, term: Term },
     HintsInPeace,
     Calm,
     Led,

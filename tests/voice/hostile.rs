@@ -11,6 +11,7 @@ use std::time::Duration;
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
 use bellwether::election::outcome::Outcome;
+use bellwether::election::term::Term;
 use bellwether::election::time::{HostClock, WallTime};
 use bellwether::store::{self, Store, StoreUrl};
 use serde_json::json;
@@ -55,7 +56,7 @@ fn record(held: bool, outcome: Option<Outcome>) -> LeaseRecord {
     let holder = Candidate { identity: HOSTILE.to_owned(), incarnation: HOSTILE.to_owned() };
     LeaseRecord {
         holder: held.then_some(holder),
-        term: 7,
+        term: Term::new(7),
         lease_duration: Duration::from_secs(3600),
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
@@ -70,7 +71,7 @@ fn outcome(succeeded: bool) -> Outcome {
         succeeded,
         exit_code: 3,
         holder: hostile(),
-        term: 7,
+        term: Term::new(7),
         started: hostile(),
         finished: hostile(),
         attempts: 9,

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::driver::Handle;
 use crate::election::leadership::Leadership;
-use crate::election::lease::Term;
+use crate::election::term::Term;
 use crate::election::time::{BootTime, HostClock};
 
 /// How a command ended, until that is in the record.
@@ -61,7 +61,7 @@ impl Unwritten {
         {
             tracing::warn!(
                 key,
-                term,
+                term = term.get(),
                 code,
                 "the command has ended, but the store does not take its end: trying until the lease ends"
             );
@@ -96,7 +96,7 @@ impl Unwritten {
         let key = &self.key;
         tracing::error!(
             key,
-            term,
+            term = term.get(),
             code,
             "the command has ended, but its end could not be recorded: it will be run again"
         );

@@ -251,10 +251,10 @@ impl World {
     }
 }
 
-fn held_by(holder: Candidate, term: Term) -> LeaseRecord {
+fn held_by(holder: Candidate, term: u64) -> LeaseRecord {
     LeaseRecord {
         holder: Some(holder),
-        term,
+        term: Term::new(term),
         lease_duration: Duration::from_secs(15),
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
@@ -263,15 +263,15 @@ fn held_by(holder: Candidate, term: Term) -> LeaseRecord {
     }
 }
 
-fn rival(term: Term) -> LeaseRecord {
+fn rival(term: u64) -> LeaseRecord {
     held_by(candidate("rival", "9"), term)
 }
 
-fn vacated(term: Term) -> LeaseRecord {
+fn vacated(term: u64) -> LeaseRecord {
     LeaseRecord { holder: None, ..rival(term) }
 }
 
-const LOST_BY_DEADLINE: News = News::Lost { term: 1, reason: LossReason::RenewDeadline };
+const LOST_BY_DEADLINE: News = News::Lost { term: Term::new(1), reason: LossReason::RenewDeadline };
 
 // --- Gaining leadership -------------------------------------------------------------------------
 
@@ -280,10 +280,10 @@ fn the_first_candidate_looks_then_acquires_term_one_and_leads() {
     let mut world = World::new();
     assert!(world.looks());
     world.store_answers();
-    assert_eq!((world.writes().term, world.leads()), (1, false));
+    assert_eq!((world.writes().term, world.leads()), (Term::new(1), false));
     world.store_answers();
     assert!(world.leads());
-    assert_eq!(world.take_news(), [News::Elected { term: 1 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(1) }]);
     assert!(world.elector.leadership().was_ever_decided());
 }
 
@@ -305,7 +305,7 @@ fn a_look_at_the_own_record_never_grants_belief() {
     world.run_until_asked();
     world.store_answers();
     assert!(!world.leads());
-    assert_eq!(world.writes().term, 5, "it leads again only under a new term");
+    assert_eq!(world.writes().term, Term::new(5), "it leads again only under a new term");
     assert_eq!(world.take_news(), []);
 }
 
@@ -316,7 +316,7 @@ fn a_restarted_process_does_not_take_itself_for_the_holder_it_was() {
     assert!(!world.leads());
     assert_eq!(world.elector.leadership().holder(world.now).unwrap().identity, "me");
     world.run_until(15_021);
-    assert_eq!(world.take_news().last(), Some(&News::Elected { term: 5 }));
+    assert_eq!(world.take_news().last(), Some(&News::Elected { term: Term::new(5) }));
 }
 
 #[test]
@@ -324,10 +324,10 @@ fn an_acquisition_that_was_applied_unheard_is_looked_up_and_claimed_under_a_new_
     let mut world = World::new();
     world.store_answers();
     world.answer_is_lost();
-    assert_eq!((world.stored().term, world.leads()), (1, false));
+    assert_eq!((world.stored().term, world.leads()), (Term::new(1), false));
     world.run_until(600);
     assert!(matches!(world.calls[2].1, Call::Observe { .. }), "a look comes first");
-    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn an_acquisition_that_was_not_applied_is_looked_up_and_tried_again() {
     world.request_is_lost();
     world.run_until(600);
     assert!(matches!(world.calls[2].1, Call::Observe { .. }), "a look comes first");
-    assert_eq!(world.take_news(), [News::Elected { term: 1 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(1) }]);
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn an_acquisition_answered_after_the_renew_deadline_means_nothing() {
     assert!(!world.leads());
     assert_eq!(world.take_news(), []);
     world.run_until(10_000);
-    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn a_lost_race_is_followed_not_fought() {
     world.somebody_writes(rival(4));
     world.store_answers();
     assert!(!world.leads());
-    let following = News::Following { holder: "rival".to_owned(), term: 4 };
+    let following = News::Following { holder: "rival".to_owned(), term: Term::new(4) };
     assert_eq!(world.take_news(), [following]);
     assert!(world.call.is_none());
 }
@@ -379,7 +379,7 @@ fn a_leader_renews_once_a_retry_period_and_keeps_term_and_acquire_time() {
         assert_eq!(*sent, at(k * 2_000));
         assert!(matches!(call, Call::Swap { .. }), "a leader in peace has no need to look");
     }
-    assert_eq!(world.stored().term, 1);
+    assert_eq!(world.stored().term, Term::new(1));
     assert_eq!(world.stored().acquire_time.to_string(), acquired);
     assert_ne!(world.stored().renew_time.to_string(), acquired);
 }
@@ -403,7 +403,7 @@ fn a_renewal_that_was_applied_unheard_is_renewed_from_there_without_losing_belie
     world.run_until(2_700);
     assert!(matches!(world.calls[3].1, Call::Observe { .. }), "a look comes first");
     let Call::Swap { expected, record, .. } = &world.calls[4].1 else { panic!("no renewal") };
-    assert_eq!((expected.as_ref().unwrap().as_str(), record.term), ("2", 1));
+    assert_eq!((expected.as_ref().unwrap().as_str(), record.term), ("2", Term::new(1)));
     assert!(world.leads_at(12_500));
     assert_eq!(world.take_news(), []);
 }
@@ -503,7 +503,7 @@ fn a_store_outage_demotes_by_the_deadline_and_the_candidate_rejoins_by_itself() 
     world.run_without_store_until(120_000);
     assert_eq!(world.take_news(), [LOST_BY_DEADLINE]);
     world.run_until(124_000);
-    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
 }
 
 #[test]
@@ -516,7 +516,7 @@ fn a_wake_that_comes_late_finds_the_answer_already_turned_to_no() {
     assert_eq!(world.take_news(), [LOST_BY_DEADLINE]);
     assert!(world.looks());
     world.run_until(47_000);
-    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
 }
 
 #[test]
@@ -527,7 +527,7 @@ fn a_renewal_answered_after_the_renew_deadline_does_not_revive_the_term() {
     world.store_answers();
     assert!(!world.leads());
     world.run_until(10_000);
-    assert_eq!(world.take_news(), [LOST_BY_DEADLINE, News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [LOST_BY_DEADLINE, News::Elected { term: Term::new(2) }]);
 }
 
 #[test]
@@ -538,7 +538,10 @@ fn whoever_is_superseded_stops_at_once() {
         world.wake_at(2_000);
         world.store_answers();
         assert!(!world.leads());
-        assert_eq!(world.news[0], News::Lost { term: 1, reason: LossReason::Superseded });
+        assert_eq!(
+            world.news[0],
+            News::Lost { term: Term::new(1), reason: LossReason::Superseded }
+        );
     }
 }
 
@@ -560,9 +563,12 @@ fn a_record_that_vanished_ends_belief_and_is_written_anew_with_a_higher_term() {
     world.wake_at(2_000);
     world.store_answers();
     assert!(!world.leads());
-    assert_eq!(world.take_news(), [News::Lost { term: 1, reason: LossReason::RecordGone }]);
+    assert_eq!(
+        world.take_news(),
+        [News::Lost { term: Term::new(1), reason: LossReason::RecordGone }]
+    );
     world.run_until(20_000);
-    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
 }
 
 #[test]
@@ -572,11 +578,14 @@ fn a_term_that_went_backwards_is_reported_and_nobody_is_trusted_for_a_lease() {
     world.now = at(1_000);
     world.send(Event::Changed);
     world.store_answers();
-    assert_eq!(world.take_news(), [News::TermWentBackwards { seen: 5, record: 2 }]);
+    assert_eq!(
+        world.take_news(),
+        [News::TermWentBackwards { seen: Term::new(5), record: Term::new(2) }]
+    );
     world.run_until(15_999);
     assert_eq!(world.take_news(), []);
     world.run_until(16_021);
-    assert_eq!(world.take_news(), [News::Elected { term: 6 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(6) }]);
 }
 
 // --- Standing by --------------------------------------------------------------------------------
@@ -585,11 +594,11 @@ fn a_term_that_went_backwards_is_reported_and_nobody_is_trusted_for_a_lease() {
 fn a_standby_takes_over_at_the_end_of_the_lease_and_not_before() {
     let mut world = World::standby();
     world.run_until(14_999);
-    assert_eq!(world.stored().term, 5);
+    assert_eq!(world.stored().term, Term::new(5));
     assert_eq!(world.elector.leadership().holder(at(14_999)).unwrap().identity, "rival");
     assert!(world.elector.leadership().holder(at(15_000)).is_none());
     world.run_until(15_021);
-    assert_eq!(world.take_news(), [News::Elected { term: 6 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(6) }]);
 }
 
 #[test]
@@ -598,7 +607,7 @@ fn a_standby_waits_for_the_lease_in_the_record_not_for_its_own() {
         let lease_duration = Duration::from_secs(seconds);
         let mut world = World::on(Some(LeaseRecord { lease_duration, ..rival(5) }));
         world.run_until(seconds * 1_000 - 1);
-        assert_eq!(world.stored().term, 5);
+        assert_eq!(world.stored().term, Term::new(5));
         world.run_until(seconds * 1_000 + 21);
         assert!(world.leads());
     }
@@ -620,7 +629,7 @@ fn a_lease_that_the_store_says_is_over_is_taken_at_once() {
     let mut world = World::on(Some(rival(5)));
     world.remaining = Some(Duration::ZERO);
     world.run_until(0);
-    assert_eq!(world.take_news().last(), Some(&News::Elected { term: 6 }));
+    assert_eq!(world.take_news().last(), Some(&News::Elected { term: Term::new(6) }));
 }
 
 #[test]
@@ -630,7 +639,7 @@ fn a_vacated_lease_is_taken_as_soon_as_a_hint_arrives() {
     world.now = at(500);
     world.send(Event::Changed);
     world.run_until(500);
-    assert_eq!(world.take_news(), [News::Elected { term: 6 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(6) }]);
 }
 
 #[test]
@@ -688,15 +697,15 @@ fn resigning_says_no_at_once_then_vacates_then_stays_down_for_the_cooldown() {
     world.now = at(1_000);
     world.send(Event::Resign { cooldown: Duration::from_secs(30) });
     assert!(!world.leads());
-    assert_eq!((&world.writes().holder, world.writes().term), (&None, 1));
+    assert_eq!((&world.writes().holder, world.writes().term), (&None, Term::new(1)));
     world.now = at(1_400);
     world.store_answers();
-    let lost = News::Lost { term: 1, reason: LossReason::Resigned };
-    assert_eq!(world.take_news(), [lost, News::Vacated { term: 1 }]);
+    let lost = News::Lost { term: Term::new(1), reason: LossReason::Resigned };
+    assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1) }]);
     world.run_until(31_399);
     assert_eq!(world.take_news(), [], "the cooldown counts from the vacating");
     world.run_until(31_421);
-    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
 }
 
 #[test]
@@ -706,10 +715,10 @@ fn resigning_without_a_cooldown_still_gives_up_the_term() {
     assert!(!world.leads());
     assert_eq!(world.writes().holder, None);
     world.run_until(21);
-    let lost = News::Lost { term: 1, reason: LossReason::Resigned };
+    let lost = News::Lost { term: Term::new(1), reason: LossReason::Resigned };
     assert_eq!(
         world.take_news(),
-        [lost, News::Vacated { term: 1 }, News::Elected { term: 2 }],
+        [lost, News::Vacated { term: Term::new(1) }, News::Elected { term: Term::new(2) }],
         "with nobody else there it leads again, under a new term"
     );
 }
@@ -728,7 +737,7 @@ fn resigning_waits_for_work_and_keeps_the_lease_meanwhile() {
     world.send(Event::Work { under_way: false });
     assert_eq!(world.writes().holder, None);
     world.store_answers();
-    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: 1 }));
+    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: Term::new(1) }));
     world.run_until(9_999);
     assert!(world.stored().holder.is_none());
 }
@@ -752,7 +761,7 @@ fn work_that_does_not_end_is_left_to_the_end_of_the_lease() {
     world.run_until(50_000);
     assert!(world.stored().is_held_by(&candidate("me", "1")), "it has run out: nothing to free");
     world.run_until(120_000);
-    assert_eq!(world.stored().term, 2, "it stands again, under a new term");
+    assert_eq!(world.stored().term, Term::new(2), "it stands again, under a new term");
 }
 
 #[test]
@@ -765,7 +774,7 @@ fn work_that_ends_late_but_within_the_lease_frees_it() {
     assert!(world.stored().is_held_by(&candidate("me", "1")));
     world.send(Event::Work { under_way: false });
     world.store_answers();
-    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: 1 }));
+    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: Term::new(1) }));
 }
 
 #[test]
@@ -787,7 +796,7 @@ fn a_vacate_that_was_not_applied_is_repeated() {
     world.request_is_lost();
     world.run_until(700);
     assert!(world.stored().holder.is_none());
-    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: 1 }));
+    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: Term::new(1) }));
 }
 
 #[test]
@@ -796,14 +805,14 @@ fn a_closed_gate_steps_down_and_an_open_one_stands_again_at_once() {
     world.send(Event::Gate { open: false });
     assert!(!world.leads());
     world.run_until(0);
-    let lost = News::Lost { term: 1, reason: LossReason::GateClosed };
-    assert_eq!(world.take_news(), [lost, News::Vacated { term: 1 }]);
+    let lost = News::Lost { term: Term::new(1), reason: LossReason::GateClosed };
+    assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1) }]);
     world.run_until(60_000);
     assert_eq!(world.take_news(), []);
     assert!(world.elector.leadership().standing_down(world.now).is_some());
     world.send(Event::Gate { open: true });
     world.run_until(60_000);
-    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
 }
 
 #[test]
@@ -816,7 +825,7 @@ fn behind_a_gate_that_never_opened_a_candidate_looks_and_does_not_stand() {
     assert_eq!(world.elector.leadership().standing_down(world.now), Some(StandingDown::GateClosed));
     world.send(Event::Gate { open: true });
     world.run_until(60_000);
-    assert_eq!(world.take_news(), [News::Elected { term: 1 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(1) }]);
 }
 
 #[test]
@@ -828,7 +837,7 @@ fn a_candidate_asked_to_step_down_while_it_acquires_frees_the_lease_and_never_le
     assert!(!world.leads());
     assert_eq!(world.writes().holder, None);
     world.store_answers();
-    assert_eq!(world.take_news(), [News::Vacated { term: 1 }]);
+    assert_eq!(world.take_news(), [News::Vacated { term: Term::new(1) }]);
 }
 
 // --- Shutting down ------------------------------------------------------------------------------
@@ -845,7 +854,7 @@ fn shutting_down_says_no_at_once_then_vacates_then_leaves() {
     assert_eq!(world.writes().holder, None);
     world.store_answers();
     assert!(world.finished);
-    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: 1 }));
+    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: Term::new(1) }));
 }
 
 #[test]
@@ -968,8 +977,8 @@ fn news_of_a_vacated_lease_is_acted_upon_without_a_look() {
     let mut world = World::standby();
     let freed = world.somebody_writes(vacated(5));
     world.now = at(1_000);
-    world.send(Event::Vacated { term: 5, version: freed.clone() });
-    assert_eq!(world.writes().term, 6);
+    world.send(Event::Vacated { term: Term::new(5), version: freed.clone() });
+    assert_eq!(world.writes().term, Term::new(6));
     let Some(Call::Swap { expected, .. }) = &world.call else { panic!("it claims") };
     assert_eq!(expected.as_ref(), Some(&freed));
     world.store_answers();
@@ -980,18 +989,21 @@ fn news_of_a_vacated_lease_is_acted_upon_without_a_look() {
 fn false_news_of_a_vacated_lease_costs_a_refused_swap() {
     let mut world = World::standby();
     world.now = at(1_000);
-    world.send(Event::Vacated { term: 5, version: Version::new("never") });
+    world.send(Event::Vacated { term: Term::new(5), version: Version::new("never") });
     world.store_answers();
     assert!(!world.leads());
-    assert_eq!(world.record.as_ref().map(|o| o.record.term), Some(5), "it is as it was");
+    assert_eq!(world.record.as_ref().map(|o| o.record.term), Some(Term::new(5)), "it is as it was");
     world.run_until(14_999);
-    assert_eq!(world.take_news(), [News::Following { holder: "rival".to_owned(), term: 5 }]);
+    assert_eq!(
+        world.take_news(),
+        [News::Following { holder: "rival".to_owned(), term: Term::new(5) }]
+    );
 }
 
 #[test]
 fn news_of_a_vacated_lease_is_looked_into_by_whoever_cannot_judge_it() {
     // A leader; a candidate whose call is under way; one that does not know what it last wrote.
-    let news = || Event::Vacated { term: 5, version: Version::new("freed") };
+    let news = || Event::Vacated { term: Term::new(5), version: Version::new("freed") };
     let mut leader = World::leading();
     leader.now = at(100);
     leader.send(news());
@@ -1009,7 +1021,7 @@ fn news_of_a_vacated_lease_is_looked_into_by_whoever_cannot_judge_it() {
     unsure.store_answers();
     unsure.answer_is_lost();
     unsure.wake_at(1_000);
-    unsure.send(Event::Vacated { term: 1, version: Version::new("freed") });
+    unsure.send(Event::Vacated { term: Term::new(1), version: Version::new("freed") });
     assert!(matches!(unsure.call, Some(Call::Observe { .. })), "{:?}", unsure.call);
 }
 
@@ -1039,7 +1051,8 @@ fn whatever_happens_it_never_spins_and_every_call_is_bounded() {
             match random.u32(0..16) {
                 0 if random.bool() => world.send(Event::Changed),
                 0 => {
-                    let (term, version) = (random.u64(1..9), random.u64(0..50).to_string());
+                    let (term, version) =
+                        (Term::new(random.u64(1..9)), random.u64(0..50).to_string());
                     world.send(Event::Vacated { term, version: Version::new(version) });
                 }
                 1 => world.send(Event::Gate { open: random.bool() }),
@@ -1081,7 +1094,7 @@ fn a_new_term_does_not_begin_beside_work_of_the_old_one() {
     assert!(!world.leads(), "the store is back, the work is not gone");
     world.send(Event::Work { under_way: false });
     world.run_until(30_050);
-    assert_eq!(world.take_news(), [News::Elected { term: 2 }]);
+    assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
 }
 
 // --- Work that is done once ---------------------------------------------------------------------
@@ -1091,7 +1104,7 @@ fn outcome(succeeded: bool, attempts: u32) -> Box<Outcome> {
         succeeded,
         exit_code: if succeeded { 0 } else { 9 },
         holder: "somebody".to_owned(),
-        term: 4,
+        term: Term::new(4),
         started: "then".to_owned(),
         finished: "now".to_owned(),
         attempts,
@@ -1122,7 +1135,7 @@ fn an_outcome_is_written_by_the_write_that_vacates_and_belief_ends_before() {
     let written = world.writes();
     assert!(written.holder.is_none());
     let outcome = written.outcome.as_ref().unwrap();
-    assert_eq!((outcome.succeeded, outcome.term, outcome.attempts), (true, 1, 1));
+    assert_eq!((outcome.succeeded, outcome.term, outcome.attempts), (true, Term::new(1), 1));
     world.store_answers();
     assert_eq!(world.elector.leadership().outcome.unwrap().attempts, 1);
 }
@@ -1149,7 +1162,7 @@ fn attempts_are_counted_through_the_terms() {
     );
     world.finish(false);
     let written = world.writes().outcome.clone().unwrap();
-    assert_eq!((written.attempts, written.term), (2, 5));
+    assert_eq!((written.attempts, written.term), (2, Term::new(5)));
 }
 
 #[test]
@@ -1169,7 +1182,7 @@ fn an_outcome_is_written_after_a_lapse_if_the_record_is_still_the_own_one() {
     world.finish(true);
     world.run_until(40_000);
     let outcome = world.stored().outcome.as_ref().unwrap();
-    assert_eq!((outcome.succeeded, outcome.term), (true, 1), "before it stood again");
+    assert_eq!((outcome.succeeded, outcome.term), (true, Term::new(1)), "before it stood again");
 }
 
 #[test]
@@ -1202,7 +1215,7 @@ fn an_outcome_that_the_store_does_not_take_is_tried_until_the_lease_ends() {
         } else {
             world.run_without_store_until(15_000);
             let (term, _) = world.elector.left_to_run_out().unwrap();
-            assert_eq!(term, 1);
+            assert_eq!(term, Term::new(1));
         }
         assert!(world.finished);
         let calls = world.calls.len();

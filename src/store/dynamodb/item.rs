@@ -22,8 +22,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Term, Version};
+use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Version};
 use crate::election::outcome::Outcome;
+use crate::election::term::Term;
 use crate::election::time::WallTime;
 use crate::store::service_clock::ServiceTime;
 
@@ -171,7 +172,7 @@ fn term(item: &Item) -> Result<Term, Unreadable> {
     if i64::try_from(term).is_err() {
         return Err(Unreadable::Attribute("term"));
     }
-    Ok(term)
+    Ok(Term::new(term))
 }
 
 fn lease_duration(item: &Item) -> Result<Duration, Unreadable> {
@@ -212,7 +213,7 @@ mod tests {
         Kept {
             record: LeaseRecord {
                 holder: Some(Candidate { identity: "web-0".into(), incarnation: "1".into() }),
-                term: 7,
+                term: Term::new(7),
                 lease_duration: Duration::from_secs(15),
                 acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
                 renew_time: WallTime::parse("2026-11-23T07:39:48.250Z").unwrap(),
@@ -232,7 +233,7 @@ mod tests {
         assert_eq!(read.expires, kept().expires);
         assert_eq!(read.record.holder, kept().record.holder);
         assert_eq!(read.record.origin, kept().record.origin);
-        assert_eq!((read.record.term, read.version), (7, kept().version));
+        assert_eq!((read.record.term, read.version), (Term::new(7), kept().version));
         assert_eq!(item["expires"].as_s().unwrap(), "2026-11-23T07:40:03.001Z");
     }
 

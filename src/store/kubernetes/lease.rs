@@ -35,9 +35,10 @@ use serde_json::{Map, Value};
 
 use super::url::is_label;
 use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Term, Version,
+    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Version,
 };
 use crate::election::outcome::Outcome;
+use crate::election::term::Term;
 use crate::election::time::WallTime;
 use crate::store::service_clock::ServiceTime;
 
@@ -302,14 +303,16 @@ impl Lease {
 
     fn term(&self) -> Result<Term, Unreadable> {
         let transitions = self.spec.transitions();
-        let Some(term) = self.annotation("term") else { return Ok(transitions.saturating_add(1)) };
+        let Some(term) = self.annotation("term") else {
+            return Ok(Term::new(transitions).after(1));
+        };
         let term: Term =
             term.parse().map_err(|_| Unreadable::Field("annotation bellwether/term"))?;
         let seal = self.annotation("spec").and_then(|seal| seal.split(' ').next());
         let sealed: u64 = seal
             .and_then(|count| count.parse().ok())
             .ok_or(Unreadable::Field("annotation bellwether/spec"))?;
-        Ok(term.saturating_add(transitions.saturating_sub(sealed)))
+        Ok(term.after(transitions.saturating_sub(sealed)))
     }
 
     fn lease_duration(&self, is_own: bool) -> Result<Duration, Unreadable> {
@@ -426,14 +429,14 @@ mod tests {
         "default".parse().unwrap()
     }
 
-    fn record(holder: Option<&str>, term: Term) -> LeaseRecord {
+    fn record(holder: Option<&str>, term: u64) -> LeaseRecord {
         let holder = holder.map(|identity| Candidate {
             identity: identity.to_owned(),
             incarnation: format!("{identity}'s"),
         });
         LeaseRecord {
             holder,
-            term,
+            term: Term::new(term),
             lease_duration: Duration::from_millis(2_500),
             acquire_time: WallTime::parse("2026-11-26T12:00:00.125Z").unwrap(),
             renew_time: WallTime::parse("2026-11-26T12:00:00.125Z").unwrap(),
@@ -479,7 +482,7 @@ mod tests {
         let ours = written(None, &record(Some("a"), 1));
         let theirs = by_client_go(&ours, "rival", true);
         let kept = read(&theirs);
-        assert_eq!(kept.record.term, 2);
+        assert_eq!(kept.record.term, Term::new(2));
         assert_eq!(kept.record.holder.as_ref().unwrap().identity, "rival");
         assert!(!kept.record.is_held_by(record(Some("rival"), 2).holder.as_ref().unwrap()));
         assert_eq!(
@@ -489,11 +492,14 @@ mod tests {
         );
         assert_eq!((kept.expires, kept.write), (None, None));
         let released = by_client_go(&theirs, "", false);
-        assert_eq!((read(&released).record.term, read(&released).record.holder), (2, None));
+        assert_eq!(
+            (read(&released).record.term, read(&released).record.holder),
+            (Term::new(2), None)
+        );
         let again = by_client_go(&released, "another", true);
-        assert_eq!(read(&again).record.term, 3);
+        assert_eq!(read(&again).record.term, Term::new(3));
         let back = written(Some(&again), &record(Some("a"), 4));
-        assert_eq!((back.spec.lease_transitions, read(&back).record.term), (Some(3), 4));
+        assert_eq!((back.spec.lease_transitions, read(&back).record.term), (Some(3), Term::new(4)));
     }
 
     #[test]
@@ -501,17 +507,17 @@ mod tests {
         let mut lease = Lease::new(&election());
         assert_eq!(read(&lease).record.holder, None, "an empty manifest");
         lease = by_client_go(&lease, "rival", false);
-        assert_eq!(read(&lease).record.term, 1);
+        assert_eq!(read(&lease).record.term, Term::new(1));
         let ours = written(Some(&lease), &record(Some("a"), 2));
         assert_eq!(ours.spec.lease_transitions, Some(1));
-        assert_eq!(read(&ours).record.term, 2);
+        assert_eq!(read(&ours).record.term, Term::new(2));
     }
 
     #[test]
     fn a_term_that_jumped_is_never_below_the_transitions() {
         let ours = written(None, &record(Some("a"), 1_000_000));
         let theirs = by_client_go(&by_client_go(&ours, "b", true), "c", true);
-        assert_eq!(read(&theirs).record.term, 1_000_002);
+        assert_eq!(read(&theirs).record.term, Term::new(1_000_002));
     }
 
     #[test]
@@ -538,7 +544,7 @@ mod tests {
         }
         lease.spec.lease_duration_seconds = Some(15);
         lease.spec.lease_transitions = Some(i64::MIN);
-        assert_eq!(read(&lease).record.term, 1);
+        assert_eq!(read(&lease).record.term, Term::new(1));
     }
 
     #[test]

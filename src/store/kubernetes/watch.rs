@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::api::{Api, is_of_the_server};
 use super::lease::{Lease, object_name};
-use crate::election::lease::{Candidate, ElectionName, Term};
+use crate::election::lease::{Candidate, ElectionName};
+use crate::election::term::Term;
 use crate::store::contract::{Hint, Hints, Notifier};
 
 /// How long one watch lasts. Within what API servers allow by default (at least 30 minutes), and

@@ -24,9 +24,10 @@ use sqlx::postgres::PgRow;
 
 use super::names::Names;
 use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Term, Version,
+    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Version,
 };
 use crate::election::outcome::Outcome;
+use crate::election::term::Term;
 use crate::election::time::WallTime;
 use crate::store::contract::Hint;
 
@@ -94,7 +95,7 @@ pub enum Statement {
 pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
     let nobody = LeaseRecord {
         holder: None,
-        term: 0,
+        term: Term::ZERO,
         lease_duration: MAX_LEASE_DURATION,
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
@@ -468,7 +469,7 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
     let wall = |text: Option<String>| {
         text.and_then(|text| WallTime::parse(&text)).unwrap_or(WallTime::EPOCH)
     };
-    let term: Term = number("term")?;
+    let term = Term::new(number("term")?);
     let outcome = text("outcome")?.as_deref().map(Outcome::decode).transpose();
     let outcome = outcome.map_err(|error| nonsense(error.to_string()))?;
     let outlived = text("outlived")?.as_deref() == Some("true");
@@ -505,7 +506,7 @@ mod tests {
 
     #[test]
     fn notifications_are_read_whatever_they_say() {
-        let vacated = Hint::Vacated { term: 7, version: Version::new("state@00000001") };
+        let vacated = Hint::Vacated { term: Term::new(7), version: Version::new("state@00000001") };
         assert_eq!(read_notification("default 7 state@00000001"), ("default", vacated));
         for (payload, election) in [
             ("default", "default"),
@@ -527,7 +528,7 @@ mod tests {
         };
         let acquired = LeaseRecord {
             holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
-            term: 1,
+            term: Term::new(1),
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::leadership::{Leadership, StandingDown};
-use bellwether::election::lease::Term;
+use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 
 use super::{PROMISES_KEPT, Violation};

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use bellwether::election::lease::{LeaseRecord, Term};
+use bellwether::election::lease::LeaseRecord;
 use bellwether::election::outcome::Outcome;
+use bellwether::election::term::Term;
 
 use super::{FENCED, OUTCOMES_KEPT, TERMS_RISE, Violation};
 
@@ -12,7 +13,7 @@ pub type Who = (usize, u32);
 
 /// [`TERMS_RISE`]: a write replaced a record.
 pub fn applied(before: Option<&LeaseRecord>, after: &LeaseRecord) -> Result<(), Violation> {
-    let (term, holder) = before.map_or((0, None), |old| (old.term, old.holder.as_ref()));
+    let (term, holder) = before.map_or((Term::ZERO, None), |old| (old.term, old.holder.as_ref()));
     if after.term < term {
         let what = format!("term {} replaces term {term}", after.term);
         return Violation::found(TERMS_RISE, what);

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bellwether::election::leadership::Leadership;
-use bellwether::election::lease::{Observed, Term, Version};
+use bellwether::election::lease::{Observed, Version};
+use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 
 use super::{BOUNDED_CALLS, NO_DEAD_HOLDER, TERMS_GROW, Violation};

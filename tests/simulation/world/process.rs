@@ -6,7 +6,8 @@ use std::time::Duration;
 use bellwether::api::hold::HoldLine;
 use bellwether::driver::{DriverConfig, Handle, Health, obey, stand_by};
 use bellwether::election::leadership::Leadership;
-use bellwether::election::lease::{Candidate, Term};
+use bellwether::election::lease::Candidate;
+use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 use bellwether::gate::{Gate, GateState};
 use bellwether::metrics::Metrics;
@@ -167,8 +168,8 @@ impl World {
             troubled: false,
             unseen: Vec::new(),
             kept_open: Vec::new(),
-            won: (0, 0),
-            highest: 0,
+            won: (Term::new(0), Term::new(0)),
+            highest: Term::new(0),
             seen: Seen::default(),
             calls: Calls::default(),
             swaps_since_led: 0,

@@ -2,6 +2,7 @@
 
 use bellwether::election::leadership::{Leadership, StandingDown};
 use bellwether::election::lease::LeaseRecord;
+use bellwether::election::term::Term;
 
 use super::{World, work::Work};
 use crate::host::Answer;
@@ -98,7 +99,7 @@ impl World {
         match answer {
             Answer::Observed(seen) | Answer::Swapped(Swapped::Lost(seen)) => {
                 process.seen.saw(seen.as_ref(), now);
-                let term = seen.as_ref().map_or(0, |seen| seen.record.term);
+                let term = seen.as_ref().map_or(Term::ZERO, |seen| seen.record.term);
                 if seen.is_some() && process.highest < term {
                     process.highest = term;
                 } else if seen.is_some() && term < process.highest {

@@ -4,7 +4,7 @@
 use bellwether::api::hold::HoldLine;
 use bellwether::driver::Hold;
 use bellwether::election::grace::Grace;
-use bellwether::election::lease::Term;
+use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 use bellwether::election::work::{Deadlines, Directive};
 use tokio::sync::{mpsc, oneshot};

@@ -2,11 +2,11 @@
 
 use super::*;
 
-const LOST: News = News::Lost { term: 1, reason: LossReason::Copied };
+const LOST: News = News::Lost { term: Term::new(1), reason: LossReason::Copied };
 
 /// The case of a candidate that was just elected and is copied: it follows its own old record.
 fn follows_itself(sign: Sign) -> [News; 3] {
-    [News::Copied(sign), LOST, News::Following { holder: "me".to_owned(), term: 1 }]
+    [News::Copied(sign), LOST, News::Following { holder: "me".to_owned(), term: Term::new(1) }]
 }
 
 fn stood_still(seconds: u64) -> Sign {
@@ -43,7 +43,7 @@ fn a_copy_that_is_told_says_no_at_once_and_waits_for_its_old_lease() {
     world.run_until(19_100);
     assert!(world.leads());
     assert_eq!(world.stored().holder, Some(candidate("me", "of life 1")));
-    assert_eq!(world.stored().term, 2);
+    assert_eq!(world.stored().term, Term::new(2));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn an_original_finds_its_copy_in_the_record() {
     let mut world = World::leading();
     // The copy wrote first, and even in a later term.
     for term in [1, 2] {
-        let copied = LeaseRecord { term, ..world.stored().clone() };
+        let copied = LeaseRecord { term: Term::new(term), ..world.stored().clone() };
         world.somebody_writes(copied);
         world.run_until(2_000);
         assert!(!world.leads());
