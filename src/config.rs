@@ -287,13 +287,6 @@ impl TokenArgs {
     }
 }
 
-/// A file as an error shows it: the text may be the secret itself instead of a path.
-fn shown(file: &Path) -> String {
-    let name = file.to_string_lossy();
-    let is_path = name.contains('/') && !text::may_hold_secret(&name);
-    if is_path || file.exists() { text::line(&name) } else { "the file that was named".to_owned() }
-}
-
 fn read_token(file: Option<&Path>) -> Result<Option<String>, InvalidConfig> {
     let Some(file) = file else { return Ok(None) };
     let token = secret_file::read(file)
@@ -406,7 +399,7 @@ pub enum InvalidConfig {
         error: InvalidStoreUrl,
     },
     /// The file of `--store-file`.
-    #[error("--store-file: cannot read the store URL from {}: {error}", shown(file))]
+    #[error("--store-file: cannot read the store URL from {}: {error}", secret_file::shown(file))]
     StoreFile {
         /// As given.
         file: PathBuf,
@@ -426,7 +419,7 @@ pub enum InvalidConfig {
     #[error("BELLWETHER_LISTEN: '{0}' is not an address and port such as 127.0.0.1:4040")]
     Listen(String),
     /// The file of `--token-file`.
-    #[error("--token-file: cannot read the token from {}: {error}", shown(file))]
+    #[error("--token-file: cannot read the token from {}: {error}", secret_file::shown(file))]
     TokenFile {
         /// As given.
         file: PathBuf,
@@ -436,7 +429,7 @@ pub enum InvalidConfig {
     /// What is in the file of `--token-file`. The text itself is not repeated.
     #[error(
         "--token-file: the text in {} cannot be a token: use at least {MIN_TOKEN} letters, \
-         digits or signs, without spaces", shown(.0)
+         digits or signs, without spaces", secret_file::shown(.0)
     )]
     Token(PathBuf),
     /// No store is named, and the default one would be each instance's own.

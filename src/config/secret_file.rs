@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::election::text;
+
 /// The longest, in bytes: a token or a URL is a line.
 const LONGEST: u64 = 64 * 1024;
 
@@ -25,10 +27,17 @@ pub(super) fn read(file: &Path) -> io::Result<String> {
 pub(super) fn warn_if_open(file: &Path) {
     let mode = std::fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
     if mode & BY_ANYBODY != 0 {
-        let file = super::shown(file);
+        let file = shown(file);
         tracing::warn!(
             file,
             "everybody on this host may read this file, which has a secret in it: set its mode to 0600"
         );
     }
+}
+
+/// A file as an error shows it: the text may be the secret itself instead of a path.
+pub(super) fn shown(file: &Path) -> String {
+    let name = file.to_string_lossy();
+    let is_path = name.contains('/') && !text::may_hold_secret(&name);
+    if is_path || file.exists() { text::line(&name) } else { "the file that was named".to_owned() }
 }

@@ -8,7 +8,6 @@
 //! - **Every wait has a deadline** that is derived from how long a call may take.
 //! - **HTTP is [`http`]**, whose connections are not used again after a call that was given up.
 
-use std::error::Error;
 use std::time::Duration;
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
@@ -23,16 +22,18 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::result::ConnectorError;
 
-use crate::election::text;
-
+mod causes;
+pub mod choice;
 pub mod credentials;
 pub mod http;
 mod process;
 mod route;
 mod source;
 
+use causes::is_slow;
+pub use causes::{cause, innermost};
+pub use choice::Choice;
 use credentials::{Chain, CredentialsCache};
 use http::{BadBundle, Http};
 
@@ -41,15 +42,6 @@ const METADATA_CONNECTS: Duration = Duration::from_secs(1);
 
 /// How long it may take to answer.
 const METADATA_ANSWERS: Duration = Duration::from_secs(9);
-
-/// What a URL says of region and credentials. The standard chain fills the gaps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
-    /// The region.
-    pub region: Option<String>,
-    /// The profile of the shared configuration files.
-    pub profile: Option<String>,
-}
 
 /// Why there are no settings to call AWS with.
 #[derive(Debug, thiserror::Error)]
@@ -167,32 +159,6 @@ async fn find_region(
         Err(error) if is_slow(&error) => Err(Unsettled::NoMetadata),
         Err(_) => Err(Unsettled::NoRegion),
     }
-}
-
-/// Whether a server accepted the connection and does not answer, as opposed to no server at all.
-fn is_slow(error: &(dyn Error + 'static)) -> bool {
-    cause::<ConnectorError>(error).is_some_and(ConnectorError::is_timeout)
-}
-
-/// The first error of a kind in the chain of causes.
-pub fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// The innermost reason, in one short line: the outer ones only name the parts of the chain.
-pub fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut reason = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    text::message(&reason.to_string())
 }
 
 fn timeouts(patience: Duration) -> TimeoutConfig {

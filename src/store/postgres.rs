@@ -36,27 +36,31 @@ use crate::store::contract::{Hints, Listing, Store, StoreError};
 
 mod connection;
 mod connection_task;
+mod definition;
 mod dial;
 mod errors;
 mod hosts;
 mod iam;
+mod invalid;
 mod names;
+mod opened;
 mod pgpass;
 mod push;
 mod schema;
 mod service;
 mod session;
+mod shared;
 mod statement;
 mod target;
 mod url;
 
 use connection::Connection;
-use dial::Opened;
 use errors::{PostgresError, explain};
+pub use invalid::{Env, InvalidTarget};
 pub use names::{InvalidName, Names};
+use opened::Opened;
 use statement::{Dialect, Statement, Unusable};
 pub use target::Target;
-pub use url::{Env, InvalidTarget};
 
 /// The store that keeps its records in a Postgres table.
 pub struct PostgresStore {

@@ -25,8 +25,10 @@ use aws_smithy_async::time::{SystemTimeSource, TimeSource as _};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::watch;
 
+use super::causes::{innermost, is_slow};
+use super::choice::Choice;
+use super::process;
 use super::source::{self, CredentialsSource, Stamp};
-use super::{Choice, innermost, is_slow, process};
 use crate::election::time::{BootTime, HostClock};
 
 /// How long a fetch may take: a user's command that queries a slow service takes no longer.

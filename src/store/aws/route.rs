@@ -78,7 +78,8 @@ async fn through(proxy: &Intercept, tcp: Tcp, target: Uri) -> Result<TokioIo<Tcp
         tunnel = tunnel.with_auth(login.clone());
     }
     let connected = tunnel.call(target).await;
-    connected.map_err(|error| no_way(format!("does not connect: {}", super::innermost(&error))))
+    connected
+        .map_err(|error| no_way(format!("does not connect: {}", super::causes::innermost(&error))))
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::task::JoinHandle;
 
 use super::dates::NotesDates;
+use super::place::Place;
 use super::refusals::NotesRefusals;
 use super::responses::ChecksResponses;
-use super::{Place, Target};
+use super::url::Target;
 use crate::election::time::Clock;
 use crate::store::aws::{self, Settled, Unsettled};
 use crate::store::contract::StoreError;

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
-use super::Place;
+use super::place::Place;
 use super::responses::NoResponse;
 use crate::election::text;
 use crate::store::aws::credentials::NoCredentials;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Target;
+use super::url::Target;
 use crate::store::contract::StoreError;
 
 /// A table, its region and its endpoint, as a person knows them.

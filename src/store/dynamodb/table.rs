@@ -10,7 +10,8 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::errors::{self, DynamoDbError};
-use super::{Place, item};
+use super::item;
+use super::place::Place;
 use crate::store::contract::StoreError;
 
 /// How often a table that is being created is looked at.

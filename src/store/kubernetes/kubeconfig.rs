@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::exec::{Exec, Plugin};
+use crate::store::small_file;
 
 /// A kubeconfig.
 #[derive(Debug, Deserialize)]
@@ -216,7 +217,9 @@ impl Chosen {
             return decoded.map(Some).ok_or_else(|| "a certificate in it is not base64".to_owned());
         }
         let Some(file) = file else { return Ok(None) };
-        super::access::read(&self.folder.join(file)).map(Some).map_err(|error| error.to_string())
+        let file = self.folder.join(file);
+        let wrong = |error| format!("cannot read {}: {error}", file.display());
+        small_file::read(&file).map(Some).map_err(wrong)
     }
 }
 

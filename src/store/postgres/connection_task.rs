@@ -1,4 +1,4 @@
-//! The operator: a task that opens the session, reopens it when it is lost, and forwards
+//! The task of a connection: it opens the session, reopens it when it is lost, and forwards
 //! notifications.
 //!
 //! # When a session ends
@@ -10,6 +10,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
@@ -17,39 +18,39 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep, timeout};
 
-use super::connection::{Request, Shared};
-use super::dial::Opened;
 use super::errors::{PostgresError, explain};
-use super::push::{Push, Tested};
+use super::opened::Opened;
+use super::push::{self, Push, TEST_AGAIN, TEST_NOTIFICATIONS, Tested};
 use super::session::Session;
+use super::shared::{Request, Shared};
 use super::statement::{self, Statement, Unusable};
 
 /// Bounds of the pause before a lost connection is opened again without a request.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Keeps the session. Its part about notifications is in [`super::push`].
+/// Keeps the session.
 pub struct ConnectionTask {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
-    pub(super) session: Option<Session>,
+    session: Option<Session>,
     /// Ends when it is time for a fresh session.
     old: Pin<Box<Sleep>>,
     /// The attempt to get one.
     fresh: Option<JoinHandle<Result<Opened, PostgresError>>>,
     /// Why there was none; logged once.
     no_fresh: Option<String>,
-    pub(super) push: Push,
+    push: Push,
     /// The self-test under way: its channel and its end.
-    pub(super) test: Option<(String, JoinHandle<Tested>)>,
+    test: Option<(String, JoinHandle<Tested>)>,
     /// Notifications that it has received.
-    pub(super) test_received: u32,
-    pub(super) test_pause: Duration,
+    test_received: u32,
+    test_pause: Duration,
     /// Attempts to connect that failed in a row, and one for a session that was lost.
     failures: u32,
 }
 
-/// What woke the operator.
+/// What woke the task.
 enum Turn {
     Request(Option<Request>),
     Notification(Option<(String, String)>),
@@ -61,7 +62,7 @@ enum Turn {
 }
 
 impl ConnectionTask {
-    /// An operator without a session.
+    /// A task without a session.
     pub fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Request>) -> Self {
         Self {
             shared,
@@ -203,7 +204,7 @@ impl ConnectionTask {
         }
     }
 
-    pub(super) fn lose(&mut self, why: &str) {
+    fn lose(&mut self, why: &str) {
         if self.session.take().is_some() {
             tracing::debug!(store = %self.shared.target.place(), why, "connection lost");
             self.failures = self.failures.max(1);
@@ -276,7 +277,7 @@ impl ConnectionTask {
     }
 
     /// Sends a statement whose answer only matters for the state of the session.
-    pub(super) async fn report(&mut self, text: String) {
+    async fn report(&mut self, text: String) {
         let Some(session) = &mut self.session else { return };
         let limit = self.shared.connect_limit();
         let said = timeout(limit, session.query(text)).await;
@@ -284,6 +285,79 @@ impl ConnectionTask {
             && !matches!(said, Ok(Err(error)) if PostgresError::leaves_session_usable(&error))
         {
             self.lose("LISTEN failed");
+        }
+    }
+}
+
+/// Its part about notifications.
+impl ConnectionTask {
+    /// Listens on the new connection, or starts to test whether that works.
+    async fn listen(&mut self) {
+        match self.push {
+            Push::Arrives => {
+                let channel = self.shared.dialect.names.channel();
+                self.report(format!("LISTEN \"{channel}\"")).await;
+                let Some(session) = &self.session else { return };
+                let reports_timeline = session.server().reports_timeline;
+                self.report(statement::rehearsal(&self.shared.dialect, reports_timeline)).await;
+                // Notifications may have been missed without a listener.
+                self.shared.notify_all();
+            }
+            Push::Untested => self.begin_test().await,
+            Push::Absent => {}
+        }
+    }
+
+    fn stop_test(&mut self) {
+        if let Some((_, test)) = self.test.take() {
+            test.abort();
+        }
+    }
+
+    async fn begin_test(&mut self) {
+        let channel = format!("bellwether_test_{}", uuid::Uuid::new_v4().simple());
+        self.report(format!("LISTEN \"{channel}\"")).await;
+        if self.session.is_none() {
+            return;
+        }
+        let test =
+            tokio::spawn(push::test(Arc::clone(&self.shared), channel.clone(), self.test_pause));
+        self.test = Some((channel, test));
+        self.test_received = 0;
+    }
+
+    async fn receive(&mut self, channel: &str, payload: &str) {
+        if self.test.as_ref().is_some_and(|(tested, _)| tested == channel) {
+            self.test_received += 1;
+            if self.test_received < TEST_NOTIFICATIONS {
+                return;
+            }
+            self.stop_test();
+            self.push = Push::Arrives;
+            self.shared.pushes.store(true, Ordering::Relaxed);
+            self.report(format!("UNLISTEN \"{channel}\"")).await;
+            self.listen().await;
+        } else {
+            self.shared.notify(payload);
+        }
+    }
+
+    async fn end_test(&mut self, tested: Tested) {
+        let Some((channel, _)) = self.test.take() else { return };
+        match tested {
+            Tested::Unheard => {
+                self.push = Push::Absent;
+                tracing::warn!(
+                    store = %self.shared.target.place(),
+                    "notifications do not arrive, as behind a pooler that lends connections by the \
+                     transaction: hand-overs are noticed by polling, every retry period"
+                );
+                self.report(format!("UNLISTEN \"{channel}\"")).await;
+            }
+            Tested::Unsent => {
+                self.test_pause = TEST_AGAIN;
+                self.begin_test().await;
+            }
         }
     }
 }

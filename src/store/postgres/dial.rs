@@ -31,6 +31,7 @@ use tokio::time::{sleep, timeout};
 
 use super::errors::PostgresError;
 use super::hosts::Host;
+use super::opened::{Opened, ServerFacts};
 use super::session::{is_own, query};
 use super::statement::{self, Unusable};
 use super::target::Target;
@@ -42,23 +43,6 @@ const MAX_ADDRESSES: usize = 8;
 /// Aurora's two, "not supported for Aurora" and "wal_level must be set to 'logical'". The last also
 /// means "recovery is in progress", which is ruled out before.
 const TELLS_NONE: [&str; 4] = ["42883", "42501", "0A000", "55000"];
-
-/// A connection, and the state that its server reported.
-pub struct Opened {
-    /// It was used for nothing else.
-    pub connection: PgConnection,
-    /// The reported state.
-    pub server: ServerFacts,
-}
-
-/// The state of a server that accepts writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerFacts {
-    /// Whether it reports its WAL timeline.
-    pub reports_timeline: bool,
-    /// The server's process for this session; of no use behind a pooler.
-    pub pid: Option<u32>,
-}
 
 /// Opens a connection to a server that accepts writes, within `limit`. All hosts are tried within
 /// `pace`, which is shorter if a call has less time, so that a host that hangs leaves enough time

@@ -5,7 +5,7 @@ use std::io;
 use rustls::CertificateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use super::schema;
+use super::definition;
 use super::statement::Unusable;
 use super::target::Target;
 use crate::store::contract::StoreError;
@@ -263,10 +263,10 @@ fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreE
             "Row-level security keeps this user from writing: add a policy for it, or switch \
              row-level security off for this table",
         ),
-        "42501" => misconfigured(&format!("Let an owner run: {}", schema::grants(target))),
+        "42501" => misconfigured(&format!("Let an owner run: {}", definition::grants(target))),
         "42P01" | "3F000" => misconfigured(&format!(
             "The table is missing: run `bellwether init` as a user who may create it, or this SQL: {}",
-            schema::create(target)
+            definition::create(target)
         )),
         "42703" | "42804" => misconfigured(&format!(
             "The table {} is not one that bellwether made: give another ?table= or ?schema=",

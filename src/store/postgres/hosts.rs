@@ -5,7 +5,7 @@ use std::path::Path;
 
 use percent_encoding::percent_decode_str;
 
-use super::url::{InvalidTarget, bad};
+use super::invalid::{InvalidTarget, bad};
 
 /// The most servers of one list. A fail-over cluster has three or five; each is one attempt to
 /// connect in the time for all.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::hosts::Host;
-use super::url::Env;
+use super::invalid::Env;
 use crate::store::small_file;
 
 /// The file is read for every connection, and a warning about its mode is logged once.

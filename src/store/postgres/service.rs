@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::url::{Env, InvalidTarget};
+use super::invalid::{Env, InvalidTarget};
 use crate::store::small_file;
 
 /// The folder of Debian's libpq if `PGSYSCONFDIR` is not set.

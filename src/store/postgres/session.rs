@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::dial::{Opened, ServerFacts};
+use super::opened::{Opened, ServerFacts};
 
 /// How long passing a connection to sqlx's listener may take: it stays within this process.
 const HANDING_OVER: Duration = Duration::from_secs(2);

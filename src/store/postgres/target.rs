@@ -20,8 +20,9 @@ use tokio::time::timeout;
 
 use super::hosts::Host;
 use super::iam;
+use super::invalid::{Env, InvalidTarget};
 use super::names::Names;
-use super::url::{Env, InvalidTarget, Login, Settings};
+use super::url::{Login, Settings};
 use crate::store::contract::StoreError;
 use crate::store::small_file;
 

@@ -9,12 +9,9 @@ use url::Url;
 
 use super::hosts::{self, Authority, Host};
 use super::iam::Iam;
-use super::names::{InvalidName, Names};
+use super::invalid::{Env, InvalidTarget, bad};
+use super::names::Names;
 use super::{pgpass, service};
-use crate::election::text;
-
-/// How a variable of the environment is looked up: the process's own, or a test's.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The settings of a URL, with the gaps filled.
 #[derive(Clone)]
@@ -49,50 +46,6 @@ pub enum Login {
     Passwords(Vec<String>),
     /// A token for each connection.
     Iam(Arc<Iam>),
-}
-
-/// What is wrong with a URL, for a person. Never contains the URL itself, which may hold a
-/// password.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidTarget {
-    /// Not a URL at all.
-    #[error(
-        "the store's postgres URL cannot be read ({0}): write it as \
-         postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?sslmode=verify-full, with special \
-         characters in the password written as %XX"
-    )]
-    Unreadable(String),
-    /// A parameter that nobody reads.
-    #[error(
-        "the store's postgres URL, or its service, has a parameter '{}' that bellwether does not \
-         know: remove it, or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, schema, \
-         table, auth, region, host, port, user, password, dbname, service, application_name, \
-         target_session_attrs, load_balance_hosts)",
-        text::given(.0)
-    )]
-    UnknownParameter(String),
-    /// A parameter or a variable with a value that means nothing.
-    #[error("{name} is '{}', but {expected}", text::given(value))]
-    BadValue {
-        /// The parameter of the URL, or the variable.
-        name: String,
-        /// As given.
-        value: String,
-        /// What it can be.
-        expected: &'static str,
-    },
-    /// A service that no file has.
-    #[error(
-        "there is no service '{0}' in a pg_service.conf: correct the name (service= or PGSERVICE), \
-         or name the file with PGSERVICEFILE"
-    )]
-    NoService(String),
-    /// A line of a service file that is invalid.
-    #[error("the service '{0}' in pg_service.conf has a line that is not NAME=VALUE: correct it")]
-    BadService(String),
-    /// A schema or a table that has to be quoted everywhere.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
 }
 
 /// Parameters of libpq without effect here: every call has a deadline of its own.
@@ -264,12 +217,6 @@ impl Found {
         }))
     }
 }
-
-/// A parameter with an invalid value.
-pub fn bad(name: &str, value: &str, expected: &'static str) -> InvalidTarget {
-    InvalidTarget::BadValue { name: name.to_owned(), value: value.to_owned(), expected }
-}
-
 fn decoded(text: &str) -> Result<String, InvalidTarget> {
     let utf8 = percent_decode_str(text).decode_utf8();
     utf8.map(String::from).map_err(|_| InvalidTarget::Unreadable("a %XX is not UTF-8".to_owned()))

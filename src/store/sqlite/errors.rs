@@ -1,9 +1,43 @@
 //! What SQLite's errors mean to a person and to the elector.
 
+use std::io;
 use std::path::Path;
 
-use super::SqliteError;
 use crate::store::contract::StoreError;
+
+/// Why a call failed, before it is explained to a person.
+#[derive(Debug)]
+pub enum SqliteError {
+    Sql(sqlx::Error),
+    Io(&'static str, io::Error),
+    Explained(StoreError),
+}
+
+impl From<sqlx::Error> for SqliteError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl SqliteError {
+    /// Whether another process's lock was in the way: nothing was changed.
+    pub fn is_lock(&self) -> bool {
+        matches!(self, Self::Sql(error) if is_locked(error))
+    }
+
+    /// Whether it is about the record that was asked for, and the connection can be used again.
+    pub fn is_of_one_record(&self) -> bool {
+        use sqlx::Error::{ColumnDecode, ColumnIndexOutOfBounds, ColumnNotFound, Decode};
+        match self {
+            Self::Explained(_) => true,
+            Self::Sql(error) => matches!(
+                error,
+                ColumnDecode { .. } | ColumnIndexOutOfBounds { .. } | ColumnNotFound(_) | Decode(_)
+            ),
+            Self::Io(..) => false,
+        }
+    }
+}
 
 /// SQLite's primary result code, the low byte of an extended one.
 fn primary_code(error: &sqlx::Error) -> Option<u32> {

@@ -1,4 +1,4 @@
-//! The line to the file: calls that wait, and the worker that carries them out.
+//! The calls that wait for the file, and the worker that carries them out.
 //!
 //! One worker with one connection takes all that waits: looks one after the other, and all writes
 //! in one transaction. Two hundred elections then cost the disk one commit where they would
@@ -16,16 +16,17 @@
 //! fail at once, so a disk that hangs for a day costs no more than one that hangs a minute.
 
 use std::mem;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::oneshot;
 
-use super::{Open, Shared, SqliteError, errors};
+use super::errors::{self, SqliteError};
+use super::file::{DatabaseFile, Open, Write};
 use crate::election::elector::Swapped;
-use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use crate::election::lease::{ElectionName, Observed};
 use crate::election::time::{BootTime, HostClock};
 use crate::store::contract::Listing;
 use crate::store::contract::StoreError;
@@ -45,13 +46,6 @@ pub(super) enum Request {
     List(ResponseSender<Listing>),
     Look(ElectionName, ResponseSender<Option<Observed>>),
     Write(Write, ResponseSender<Swapped>),
-}
-
-/// A swap.
-pub(super) struct Write {
-    pub(super) election: ElectionName,
-    pub(super) expected: Option<Version>,
-    pub(super) record: LeaseRecord,
 }
 
 impl Request {
@@ -86,7 +80,7 @@ struct Call {
 
 /// Who waits, and who works.
 #[derive(Default)]
-pub(super) struct WorkQueue {
+struct WorkQueue {
     waiting: Vec<Call>,
     tickets: u64,
     at_work: Option<AtWork>,
@@ -103,25 +97,36 @@ struct AtWork {
     taken: Vec<u64>,
 }
 
-impl Shared {
+/// The file, and the calls that wait for it.
+pub(super) struct Workers {
+    pub(super) file: Arc<DatabaseFile>,
+    queue: Mutex<WorkQueue>,
+}
+
+impl Workers {
+    /// Nobody works yet.
+    pub(super) fn of(file: DatabaseFile) -> Self {
+        Self { file: Arc::new(file), queue: Mutex::default() }
+    }
+
     /// Waits in line until the call is carried out. Cancelled by dropping.
     pub(super) async fn request<T>(
         self: &Arc<Self>,
         ask: impl FnOnce(ResponseSender<T>) -> Request,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let ticket = self.join_line(ask(reply))?;
-        let mut caller = Caller { shared: self, ticket: Some(ticket) };
+        let ticket = self.enqueue(ask(reply))?;
+        let mut caller = Caller { workers: self, ticket: Some(ticket) };
         let answer = answer.await;
         caller.ticket = None;
         answer.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable(format!("{self}: the call ended early")))
+            Err(StoreError::Unavailable(format!("{}: the call ended early", self.file)))
         })
     }
 
-    fn join_line(self: &Arc<Self>, ask: Request) -> Result<u64, StoreError> {
-        let patient_until = HostClock::boot() + self.patience;
-        let mut queue = self.line();
+    fn enqueue(self: &Arc<Self>, ask: Request) -> Result<u64, StoreError> {
+        let patient_until = HostClock::boot() + self.file.patience;
+        let mut queue = self.queue();
         if queue.at_work.is_none() {
             self.hire(&mut queue)?;
         }
@@ -134,21 +139,22 @@ impl Shared {
     fn hire(self: &Arc<Self>, queue: &mut WorkQueue) -> Result<(), StoreError> {
         if queue.workers >= MAX_WORKERS {
             return Err(StoreError::Unavailable(format!(
-                "{self}: {MAX_WORKERS} earlier calls still hang: is the disk stuck?"
+                "{}: {MAX_WORKERS} earlier calls still hang: is the disk stuck?",
+                self.file
             )));
         }
         queue.workers += 1;
         queue.tickets += 1;
         let number = queue.tickets;
         queue.at_work = Some(AtWork { number, taken: Vec::new() });
-        let worker = Worker { shared: Arc::clone(self), number };
+        let worker = Worker { workers: Arc::clone(self), number };
         tokio::spawn(worker.work(queue.idle.take()));
         Ok(())
     }
 
     /// A caller does not wait any longer.
     fn gave_up(self: &Arc<Self>, ticket: u64) {
-        let mut queue = self.line();
+        let mut queue = self.queue();
         queue.waiting.retain(|call| call.ticket != ticket);
         if queue.at_work.as_ref().is_some_and(|at_work| at_work.taken.contains(&ticket)) {
             self.leave_behind(&mut queue);
@@ -165,33 +171,33 @@ impl Shared {
         }
     }
 
-    fn line(&self) -> MutexGuard<'_, WorkQueue> {
+    fn queue(&self) -> MutexGuard<'_, WorkQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Gives the call up when it is dropped before its answer came.
 struct Caller<'a> {
-    shared: &'a Arc<Shared>,
+    workers: &'a Arc<Workers>,
     ticket: Option<u64>,
 }
 
 impl Drop for Caller<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
-            self.shared.gave_up(ticket);
+            self.workers.gave_up(ticket);
         }
     }
 }
 
 struct Worker {
-    shared: Arc<Shared>,
+    workers: Arc<Workers>,
     number: u64,
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let mut queue = self.shared.line();
+        let mut queue = self.workers.queue();
         queue.workers = queue.workers.saturating_sub(1);
         if self.is_at_work(&queue) {
             // Only when it panicked, or the program ends.
@@ -218,7 +224,7 @@ impl Worker {
     /// What waits; none if nothing does, or another worker has taken over. In the first case the
     /// connection is left for the next worker.
     fn take(&self, open: &mut Option<Open>) -> Option<Vec<Call>> {
-        let mut queue = self.shared.line();
+        let mut queue = self.workers.queue();
         if !self.is_at_work(&queue) {
             return None;
         }
@@ -239,20 +245,20 @@ impl Worker {
         let calls = calls.into_iter().filter(|call| !call.ask.is_given_up());
         let (patient, impatient): (Vec<_>, Vec<_>) =
             calls.partition(|call| now < call.patient_until);
-        let locked = errors::locked(&self.shared.path);
+        let locked = errors::locked(&self.workers.file.path);
         impatient.into_iter().for_each(|call| call.ask.refuse(locked.clone()));
-        let mut queue = self.shared.line();
+        let mut queue = self.workers.queue();
         queue.waiting.splice(..0, patient);
         match &mut queue.at_work {
             Some(at_work) if at_work.number == self.number => at_work.taken.clear(),
             Some(_) => {}
-            None => self.shared.leave_behind(&mut queue),
+            None => self.workers.leave_behind(&mut queue),
         }
     }
 
     /// Carries out what it can, and gives back what met a lock.
     async fn carry_out(&self, open: &mut Option<Open>, calls: Vec<Call>) -> Vec<Call> {
-        let mut connection = match self.shared.connect(open.take()).await {
+        let mut connection = match self.workers.file.connect(open.take()).await {
             Ok(connection) => connection,
             Err(failure) => return self.failed(failure, calls),
         };
@@ -286,7 +292,7 @@ impl Worker {
         if failure.is_lock() {
             return calls;
         }
-        let error = errors::explain(&self.shared.path, failure);
+        let error = errors::explain(&self.workers.file.path, failure);
         calls.into_iter().for_each(|call| call.ask.refuse(error.clone()));
         Vec::new()
     }
@@ -301,12 +307,12 @@ impl Worker {
         let again = |failure, ask| Err(Box::new((failure, Call { ticket, ask, patient_until })));
         match ask {
             Request::Open(reply) => drop(reply.send(Ok(()))),
-            Request::List(reply) => match self.own(self.shared.select_all(database).await) {
+            Request::List(reply) => match self.own(self.workers.file.select_all(database).await) {
                 Ok(told) => drop(reply.send(told)),
                 Err(failure) => return again(failure, Request::List(reply)),
             },
             Request::Look(election, reply) => {
-                match self.own(self.shared.select(database, &election).await) {
+                match self.own(self.workers.file.select(database, &election).await) {
                     Ok(told) => drop(reply.send(told)),
                     Err(failure) => return again(failure, Request::Look(election, reply)),
                 }
@@ -349,17 +355,17 @@ impl Worker {
         for call in calls {
             let Request::Write(write, _) = &call.ask else { continue };
             if call.ask.is_given_up() {
-                told.push(Err(errors::locked(&self.shared.path)));
+                told.push(Err(errors::locked(&self.workers.file.path)));
                 continue;
             }
-            let swapped = self.own(self.shared.swap(&mut transaction, write).await)?;
+            let swapped = self.own(self.workers.file.swap(&mut transaction, write).await)?;
             let won = matches!(swapped, Ok(Swapped::Won(_)));
             changes_leader |= won && write.record.changes_leader();
             told.push(swapped);
         }
         transaction.commit().await?;
         if changes_leader {
-            self.shared.notify().await;
+            self.workers.file.notify().await;
         }
         Ok(told)
     }
@@ -370,7 +376,7 @@ impl Worker {
         match result {
             Ok(value) => Ok(Ok(value)),
             Err(failure) if failure.is_of_one_record() => {
-                Ok(Err(errors::explain(&self.shared.path, failure)))
+                Ok(Err(errors::explain(&self.workers.file.path, failure)))
             }
             Err(failure) => Err(failure),
         }

@@ -1,0 +1,439 @@
+//! The database file: how it is opened and checked, and what one call does to it.
+
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Row};
+
+use super::errors::SqliteError;
+use super::folder;
+use crate::election::elector::Swapped;
+use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Origin, Version};
+use crate::election::outcome::Outcome;
+use crate::election::term::Term;
+use crate::election::time::{BootTime, Clock, WallTime};
+use crate::store::contract::{Listing, Notifier, StoreError};
+use crate::time::boot::Boot;
+
+/// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
+/// commit. It is short, so that looks can go on: the [`mod@worker`] waits for the rest.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(5);
+
+/// The shape of the rows that this version writes and understands.
+const FORMAT: i64 = 1;
+
+const CREATE: &str = "
+    CREATE TABLE IF NOT EXISTS leases (
+        election          TEXT PRIMARY KEY NOT NULL,
+        format            INTEGER NOT NULL,
+        version           TEXT NOT NULL,
+        term              INTEGER NOT NULL,
+        holder            TEXT,
+        incarnation       TEXT,
+        lease_duration_ms INTEGER NOT NULL,
+        acquire_time      TEXT NOT NULL,
+        renew_time        TEXT NOT NULL,
+        outcome           TEXT,
+        boot_id           TEXT NOT NULL,
+        expires_boot_ms   INTEGER NOT NULL,
+        origin            TEXT
+    ) STRICT";
+
+/// The column that a table of an older version lacks.
+const LACKS_ORIGIN: &str = "
+    SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('leases') WHERE name = 'origin')";
+const ADD_ORIGIN: &str = "ALTER TABLE leases ADD COLUMN origin TEXT";
+
+// Columns by name, never `*`: a newer version may add some while this one runs, and sqlx panics
+// when a statement that it has cached returns more columns than it was prepared with.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT election, format, version, term, holder, incarnation, lease_duration_ms, \
+             acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin FROM leases ",
+            $which
+        )
+    };
+}
+const SELECT: &str = select!("WHERE election = ?");
+const SELECT_ALL: &str = select!("ORDER BY election");
+
+const INSERT: &str = "
+    INSERT INTO leases (format, version, term, holder, incarnation, lease_duration_ms,
+                        acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin,
+                        election)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (election) DO NOTHING";
+
+const UPDATE: &str = "
+    UPDATE leases
+    SET format = ?, version = ?, term = ?, holder = ?, incarnation = ?, lease_duration_ms = ?,
+        acquire_time = ?, renew_time = ?, outcome = ?, boot_id = ?, expires_boot_ms = ?,
+        origin = ?
+    WHERE election = ? AND version = ? AND format = 1";
+
+/// The file, and what this process knows of it.
+pub struct DatabaseFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether a missing folder is created: only the default one is.
+    pub create_folder: bool,
+    /// How long a call waits for another process's lock.
+    pub patience: Duration,
+    clock: Arc<dyn Clock>,
+    host: Mutex<KnownBoot>,
+    /// Sends the hints.
+    pub notifier: Arc<Notifier>,
+    watching: OnceLock<()>,
+}
+
+impl DatabaseFile {
+    /// The file at `path`, which is not opened yet.
+    pub fn new(path: PathBuf, patience: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            path,
+            create_folder: false,
+            patience,
+            clock,
+            host: Mutex::default(),
+            notifier: Arc::new(Notifier::default()),
+            watching: OnceLock::new(),
+        }
+    }
+
+    /// Pretends that this process runs on another host or after another boot.
+    pub fn pretend(&self, boot: Boot) {
+        *self.known_host() = KnownBoot { known: Some(boot), pretended: true };
+    }
+}
+
+/// The boot clock that this process reads.
+#[derive(Default)]
+struct KnownBoot {
+    known: Option<Boot>,
+    /// It is simulated, and not checked again.
+    pretended: bool,
+}
+
+/// A connection, and the file that it is open on.
+pub struct Open {
+    /// The connection.
+    pub database: SqliteConnection,
+    file: FileId,
+}
+
+/// Tells a file from another that was put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// A swap.
+pub struct Write {
+    /// The election.
+    pub election: ElectionName,
+    /// The version to replace.
+    pub expected: Option<Version>,
+    /// The new record.
+    pub record: LeaseRecord,
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn from_millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+impl DatabaseFile {
+    pub async fn select(
+        &self,
+        database: &mut SqliteConnection,
+        election: &ElectionName,
+    ) -> Result<Option<Observed>, SqliteError> {
+        let row = sqlx::query(SELECT).bind(election.as_str()).fetch_all(database).await?.pop();
+        row.map(|row| self.decode(election, &row)).transpose()
+    }
+
+    pub async fn select_all(
+        &self,
+        database: &mut SqliteConnection,
+    ) -> Result<Listing, SqliteError> {
+        let rows = sqlx::query(SELECT_ALL).fetch_all(database).await?;
+        let decode = |name: &str, row: &SqliteRow| {
+            let election = ElectionName::from_store(name)
+                .ok_or_else(|| self.unreadable(&name, &"it is not the name of an election"))?;
+            let observed = self.decode(&election, row)?;
+            Ok((election, observed))
+        };
+        let mut listing = Listing::default();
+        for row in &rows {
+            let name: String = row.try_get("election")?;
+            match decode(&name, row) {
+                Ok(record) => listing.records.push(record),
+                Err(SqliteError::Explained(why)) => listing.unreadable.push((name, why)),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(listing)
+    }
+
+    pub async fn swap(
+        &self,
+        database: &mut SqliteConnection,
+        write: &Write,
+    ) -> Result<Swapped, SqliteError> {
+        let Write { election, expected, record } = write;
+        let version = uuid::Uuid::new_v4().simple().to_string();
+        // The reading is from after the elector's, so the lease ends later than the elector counts.
+        let expires = self.clock.now().boot + record.lease_duration;
+        let (host, holder) = (self.host()?, record.holder.as_ref());
+        let outcome = record.outcome.as_deref().map(Outcome::encode).transpose();
+        let outcome = outcome.map_err(|error| self.unreadable(election, &error))?;
+        let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
+            .bind(FORMAT)
+            .bind(&version)
+            .bind(i64::try_from(record.term.get()).unwrap_or(i64::MAX))
+            .bind(holder.map(|holder| holder.identity.as_str()))
+            .bind(holder.map(|holder| holder.incarnation.as_str()))
+            .bind(millis(record.lease_duration))
+            .bind(record.acquire_time.to_string())
+            .bind(record.renew_time.to_string())
+            .bind(outcome)
+            .bind(host.clock().to_owned())
+            .bind(millis(expires.as_duration()))
+            .bind(record.origin.as_ref().map(Origin::as_str))
+            .bind(election.as_str());
+        if let Some(expected) = expected {
+            query = query.bind(expected.as_str());
+        }
+        let written = query.execute(&mut *database).await?.rows_affected();
+        if written == 0 {
+            return Ok(Swapped::Lost(self.select(database, election).await?));
+        }
+        Ok(Swapped::Won(Version::new(version)))
+    }
+
+    /// `idle` if it is still on the file that the path names, or a new connection.
+    pub async fn connect(self: &Arc<Self>, idle: Option<Open>) -> Result<Open, SqliteError> {
+        let shared = Arc::clone(self);
+        let file = blocking(move || {
+            shared.look_at_host()?;
+            Ok::<_, SqliteError>(FileId::of(&shared.path))
+        });
+        match (idle, file.await?) {
+            // Writing to a file that was moved away would elect a leader that nobody sees.
+            (Some(open), Ok(file)) if open.file == file => Ok(open),
+            _ => self.open().await,
+        }
+    }
+
+    async fn open(self: &Arc<Self>) -> Result<Open, SqliteError> {
+        let shared = Arc::clone(self);
+        blocking(move || shared.prepare_folder()).await?;
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            // A quarter of a megabyte of log, not SQLite's four: there is one small row.
+            .pragma("wal_autocheckpoint", "64")
+            .statement_cache_capacity(4)
+            .row_buffer_size(4)
+            .command_buffer_size(4)
+            .disable_statement_logging();
+        let mut database = SqliteConnection::connect_with(&options).await?;
+        sqlx::query(CREATE).execute(&mut database).await?;
+        add_origin(&mut database).await?;
+        let path = self.path.clone();
+        let file = blocking(move || FileId::of(&path)).await;
+        let file = file.map_err(|error| SqliteError::Io("look at the database file", error))?;
+        self.watch_folder();
+        Ok(Open { database, file })
+    }
+
+    /// Makes sure that the folder exists and is local, and that this host can be told from others.
+    fn prepare_folder(&self) -> Result<(), SqliteError> {
+        let folder = folder::of(&self.path);
+        if self.create_folder {
+            folder::create(folder).map_err(|error| SqliteError::Io("create its folder", error))?;
+        }
+        folder::check(&self.path, folder).map_err(SqliteError::Explained)
+    }
+
+    /// Checked each time: a process that is restored from a checkpoint continues in another time
+    /// namespace, or on another boot.
+    fn look_at_host(&self) -> Result<(), SqliteError> {
+        if self.known_host().pretended {
+            return Ok(());
+        }
+        let host = Boot::this().map_err(|error| SqliteError::Io("read the boot id", error))?;
+        let mut known = self.known_host();
+        if known.known.as_ref().is_none_or(Boot::is_proven) && !host.is_proven() {
+            tracing::info!(
+                clock = host.clock(),
+                "the boot id that is shown here is not proven to be the kernel's, or the time \
+                 namespace not known: a lease is watched for its whole length before it is taken"
+            );
+        }
+        known.known = Some(host);
+        Ok(())
+    }
+
+    fn known_host(&self) -> MutexGuard<'_, KnownBoot> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn host(&self) -> Result<Boot, SqliteError> {
+        let unknown = || StoreError::Unavailable(format!("{self}: the boot id is not known"));
+        self.known_host().known.clone().ok_or_else(|| SqliteError::Explained(unknown()))
+    }
+
+    /// Turns changes in the folder into hints, from the first successful open on.
+    fn watch_folder(&self) {
+        if self.watching.set(()).is_err() {
+            return;
+        }
+        let bell_file = self.bell_file();
+        let names = [&self.path, &bell_file]
+            .map(|path| path.file_name().unwrap_or_default().as_bytes().to_vec());
+        let (folder, notifier) =
+            (folder::of(&self.path).to_owned(), Arc::downgrade(&self.notifier));
+        tokio::spawn(async move {
+            if let Err(error) = folder::watch(&folder, &names, &notifier).await {
+                tracing::warn!(
+                    folder = %folder.display(), %error,
+                    "cannot watch the folder of the store: hand-overs are noticed by polling only"
+                );
+            }
+        });
+    }
+
+    fn bell_file(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".bell");
+        PathBuf::from(name)
+    }
+
+    /// Tells the other processes. Closing a file that was open for writing is what they wait for.
+    pub async fn notify(&self) {
+        let bell_file = self.bell_file();
+        let rung = blocking(move || std::fs::File::create(bell_file)).await;
+        if let Err(error) = rung {
+            tracing::debug!(%error, "cannot touch the bell file: others notice by polling");
+        }
+    }
+
+    fn decode(&self, election: &ElectionName, row: &SqliteRow) -> Result<Observed, SqliteError> {
+        let format: i64 = row.try_get("format")?;
+        if format != FORMAT {
+            return Err(SqliteError::Explained(StoreError::Misconfigured(format!(
+                "{self}: the record of election '{election}' has format {format}, and this version \
+                 of bellwether knows only format {FORMAT}: upgrade this instance"
+            ))));
+        }
+        let lease_duration = from_millis(row.try_get("lease_duration_ms")?);
+        if lease_duration.is_zero() || lease_duration > crate::election::lease::MAX_LEASE_DURATION {
+            return Err(self.unreadable(election, &format!("lease duration {lease_duration:?}")));
+        }
+        let holder: Option<String> = row.try_get("holder")?;
+        let incarnation: Option<String> = row.try_get("incarnation")?;
+        let holder = holder
+            .map(|identity| Candidate { identity, incarnation: incarnation.unwrap_or_default() });
+        let wall = |text: String| WallTime::parse(&text).unwrap_or(WallTime::EPOCH);
+        let expires = BootTime::from_duration(from_millis(row.try_get("expires_boot_ms")?));
+        let outcome: Option<String> = row.try_get("outcome")?;
+        let outcome = outcome.as_deref().map(Outcome::decode).transpose();
+        let outcome = outcome.map_err(|error| self.unreadable(election, &error))?;
+        let boot_id: String = row.try_get("boot_id")?;
+        let now = self.clock.now().boot;
+        Ok(Observed {
+            record: LeaseRecord {
+                holder,
+                term: Term::new(u64::try_from(row.try_get::<i64, _>("term")?).unwrap_or(0)),
+                lease_duration,
+                acquire_time: wall(row.try_get("acquire_time")?),
+                renew_time: wall(row.try_get("renew_time")?),
+                outcome: outcome.map(Box::new),
+                origin: row.try_get::<Option<String>, _>("origin")?.and_then(Origin::new),
+            }
+            .checked(),
+            version: Version::new(row.try_get::<String, _>("version")?),
+            remaining: self.host()?.remaining(&boot_id, expires, now),
+            outlived: false,
+        })
+    }
+
+    fn unreadable(&self, election: &dyn fmt::Display, what: &dyn fmt::Display) -> SqliteError {
+        SqliteError::Explained(StoreError::Misconfigured(format!(
+            "{self}: the record of election '{election}' cannot be read: {what}. \
+             Was it edited by hand?"
+        )))
+    }
+}
+
+/// Adds the missing column to the table of an older version. Running processes of that version name
+/// the columns that they know, and continue.
+async fn add_origin(database: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    // The lock first: of two that find it missing, the second checks again.
+    if !sqlx::query_scalar::<_, bool>(LACKS_ORIGIN).fetch_one(&mut *database).await? {
+        return Ok(());
+    }
+    let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
+    if sqlx::query_scalar::<_, bool>(LACKS_ORIGIN).fetch_one(&mut *transaction).await? {
+        sqlx::query(ADD_ORIGIN).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+/// Runs a system call that may hang away from the thread that answers.
+async fn blocking<T: Send + 'static, E>(
+    operation: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    E: Send + 'static + From<Panicked>,
+{
+    match tokio::task::spawn_blocking(operation).await {
+        Ok(result) => result,
+        Err(_) => Err(E::from(Panicked)),
+    }
+}
+
+/// The thread of a blocking call is gone: only when the runtime shuts down.
+struct Panicked;
+
+impl From<Panicked> for io::Error {
+    fn from(_: Panicked) -> Self {
+        io::Error::other("shutting down")
+    }
+}
+
+impl From<Panicked> for SqliteError {
+    fn from(_: Panicked) -> Self {
+        Self::Io("finish a call", io::Error::other("shutting down"))
+    }
+}
+
+impl fmt::Display for DatabaseFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store {}", self.path.display())
+    }
+}
