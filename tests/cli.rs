@@ -103,6 +103,30 @@ fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
     assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
 }
 
+#[test]
+fn serve_check_says_whether_serve_would_start_and_neither_stands_nor_listens() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let away = "postgres://u@127.0.0.1:1/db?sslmode=disable";
+    let none = format!("sqlite://{}/not/there/leases.db", pasture.folder().display());
+    for (store, more, expected) in [
+        (store.as_str(), "--retry-period=1s", 0),
+        (away, "--retry-period=1s", 0),
+        (&none, "--retry-period=1s", 69),
+        (&store, "--retry-period=1h", 64),
+        (&store, "--gate-url=https://localhost", 64),
+    ] {
+        let mut command = bellwether();
+        command.args(["serve", "--check", "--store", store, "--listen", &listen, more]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{store} {more}: {output:?}");
+    }
+    let status = bellwether().args(["status", "--store", &store]).output().unwrap();
+    assert!(String::from_utf8_lossy(&status.stdout).contains("nobody has stood"), "{status:?}");
+}
+
 /// The output of `bellwether ARGS`, with a command line as a user types it.
 fn plain(args: &[&str], format: Option<&str>) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));

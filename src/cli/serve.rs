@@ -39,6 +39,11 @@ pub(super) struct Args {
     gate: GateArgs,
     #[command(flatten)]
     hooks: HookArgs,
+
+    /// Check the settings and the store, and exit: with 0 also if the store is away, with 64 or 69 if `serve` would
+    /// exit with that. It neither stands nor listens, so it can run beside the sidecar that it is to replace
+    #[arg(long)]
+    check: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
@@ -46,6 +51,10 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let token = args.token.check()?;
     let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
     let of_hooks = if hooks.is_some() { hooks::FILES } else { 0 };
+    if args.check {
+        let (store, patience) = open_store(&config, Arc::new(HostClock));
+        return check_store(&*store, patience).await.map(|()| 0);
+    }
     let listen = Listen { address: args.listen.listen, token, of_hooks };
     let mut signals = Signals::new()?;
     let mut sidecar = match Sidecar::start(&config, Some(listen), gate, &mut signals).await? {
@@ -224,8 +233,7 @@ impl<'a> Candidates<'a> {
         gate: Option<(Checks, Rules)>,
     ) -> Result<Self, CommandError> {
         let clock: Arc<dyn Clock> = Arc::new(HostClock);
-        let patience = config.timing.call_timeout();
-        let store = config.store.open(patience, Arc::clone(&clock));
+        let (store, patience) = open_store(config, Arc::clone(&clock));
         let identity = Identity::settle(config.identity.clone(), platform::here());
         let (identity, origin, checked) =
             tokio::join!(identity, origin::find(platform::here()), check_store(&*store, patience));
@@ -274,6 +282,12 @@ impl<'a> Candidates<'a> {
         beside::obey(self.gate.as_ref(), &stands.0)?;
         Ok(stands)
     }
+}
+
+/// The store, and how long a call to it may take.
+fn open_store(config: &ElectionConfig, clock: Arc<dyn Clock>) -> (Arc<dyn Store>, Duration) {
+    let patience = config.timing.call_timeout();
+    (config.store.open(patience, clock), patience)
 }
 
 /// What only a person can put right is said at once, and ends the program. A store that is not

@@ -1,6 +1,6 @@
 //! The files of deploy/beanstalk, deployed to machines in the order in which the platform does it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,21 +15,26 @@ use crate::support::containers::loopback;
 use crate::support::{eventually, now};
 use crate::tools::{must, root, said, text, yaml};
 
+/// What a user copies into the root of the application.
+const BUNDLE: &str = "deploy/beanstalk";
+
 /// An environment: its table, and the application that its instances are given.
-struct Environment {
-    field: Field,
-    _emulator: Emulator,
+pub struct Environment {
+    pub field: Field,
+    /// None when it is away.
+    pub emulator: Option<Emulator>,
     store: String,
-    app: PathBuf,
+    pub app: PathBuf,
 }
 
 impl Environment {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (field, emulator) = (Field::new(), Emulator::start());
+        // The jobs of cron write there as the user of the application.
+        fs::set_permissions(field.folder(), fs::Permissions::from_mode(0o777)).unwrap();
         let app = field.folder().join("app");
-        for folder in ["bin", ".platform/bellwether"] {
-            fs::create_dir_all(app.join(folder)).unwrap();
-        }
+        must(Command::new("cp").arg("-a").arg(root().join(BUNDLE)).arg(&app));
+        fs::create_dir(app.join("bin")).unwrap();
         let program = app.join(".platform/bellwether/bellwether");
         fs::copy(stripped(), &program).unwrap();
         // As a zip file may have it.
@@ -48,28 +53,31 @@ impl Environment {
         script("every-five-minutes", &note("cron", "$BELLWETHER_IDENTITY"));
         let web = field.app("/usr/local/bin/bellwether");
         script("web", &fs::read_to_string(&web[1]).unwrap());
-        Self { store: emulator.url(), _emulator: emulator, field, app }
+        Self { store: emulator.url(), emulator: Some(emulator), field, app }
     }
 
-    fn launch(&self, name: &str) -> Instance {
+    pub fn launch(&self, name: &str) -> Instance {
+        Instance::launch(self.field.folder().join(name), self.properties())
+    }
+
+    /// What its configuration says, for the next instance.
+    pub fn properties(&self) -> BTreeMap<String, String> {
         let address = loopback();
-        Instance::launch(
-            self.field.folder().join(name),
-            &[
-                ("BELLWETHER_STORE", &self.store),
-                // In place of the instance profile, and of a network of each machine's own.
-                ("AWS_ACCESS_KEY_ID", "test"),
-                ("AWS_SECRET_ACCESS_KEY", "test"),
-                ("AWS_EC2_METADATA_DISABLED", "true"),
-                ("BELLWETHER_LISTEN", &format!("{address}:4040")),
-                ("BELLWETHER_SIDECAR", &format!("http://{address}:4040")),
-            ],
-        )
+        let properties = [
+            ("BELLWETHER_STORE", self.store.clone()),
+            // In place of the instance profile, and of a network of each machine's own.
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("BELLWETHER_LISTEN", format!("{address}:4040")),
+            ("BELLWETHER_SIDECAR", format!("http://{address}:4040")),
+        ];
+        properties.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     /// Launches an instance, which the platform then brings to a version.
     #[track_caller]
-    fn add(&self, name: &str, version: &str) -> Instance {
+    pub fn add(&self, name: &str, version: &str) -> Instance {
         let instance = self.launch(name);
         instance.deploy(version, &self.app).unwrap_or_else(|said| panic!("{said}"));
         instance
@@ -108,8 +116,10 @@ fn a_version_is_migrated_once_and_what_is_for_the_leader_runs_there() {
 
     // The minute has come.
     for instance in &instances {
-        let output = instance.run("/", &cron_job(instance));
-        assert!(output.status.success(), "{}", said(&output));
+        for job in instance.cron_jobs() {
+            let output = instance.run_job(&job);
+            assert!(output.status.success(), "{}", said(&output));
+        }
     }
     assert_eq!(field.lines("cron"), [leader]);
     never_overlapped(&field.0);
@@ -125,13 +135,6 @@ fn stripped() -> &'static Path {
         );
         stripped
     })
-}
-
-/// The command of the line for cron, whatever its user.
-fn cron_job(instance: &Instance) -> String {
-    let table = fs::read_to_string(instance.root.join("etc/cron.d/on-the-leader")).unwrap();
-    let line = table.lines().find(|line| !line.starts_with('#')).unwrap();
-    line.splitn(7, ' ').last().unwrap().to_owned()
 }
 
 /// The end of one unit.
@@ -235,18 +238,66 @@ fn a_store_that_is_away_keeps_no_instance_out_of_service() {
     assert!(instance.run("/", "bellwether healthcheck --path /livez").status.success());
 }
 
+/// Whether its sidecar is still the one that was started first.
+fn undisturbed(instance: &Instance) -> bool {
+    instance.log("bellwether.service").matches("\"standing\"").count() == 1
+}
+
+#[test]
+fn settings_that_do_not_work_leave_a_sidecar_alone_that_does() {
+    let environment = Environment::new();
+    let mut a = environment.add("a", "v1");
+    let term = environment.field.worked_in(0);
+    let settings = fs::read(a.root.join("etc/bellwether/environment")).unwrap();
+    for (property, value, expected) in [
+        ("BELLWETHER_STORE", "dynamodb:/leases", "these settings do not work"),
+        ("BELLWETHER_STORE", "dynamodb://leases", "no AWS region is set"),
+        ("BELLWETHER_LEASE_DURATION", "1 fortnight", "these settings do not work"),
+    ] {
+        let before = a.properties.clone();
+        let failed = a.configure(property, value).unwrap_err();
+        assert!(failed.contains(expected), "{property}={value}: {failed}");
+        assert!(undisturbed(&a), "{property}={value}");
+        assert_eq!(fs::read(a.root.join("etc/bellwether/environment")).unwrap(), settings);
+        a.properties = before;
+    }
+    a.deploy("v2", &environment.app).unwrap();
+    assert!(undisturbed(&a), "what is repaired is what was there");
+    assert_eq!(beats(&environment.field.0).last().unwrap().term, term);
+}
+
+/// What only a start can show.
+#[test]
+fn a_sidecar_that_does_not_stay_up_makes_room_for_the_one_before() {
+    let environment = Environment::new();
+    let mut a = environment.add("a", "v1");
+    let (properties, address) = (a.properties.clone(), a.properties["BELLWETHER_LISTEN"].clone());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let failed = a.configure("BELLWETHER_LISTEN", &taken).unwrap_err();
+    assert!(failed.contains("is in use by another process"), "{failed}");
+    assert!(failed.contains("it is as it was before"), "{failed}");
+    let ask = format!("bellwether is-leader --sidecar http://{address}");
+    eventually("it leads as before", || {
+        (said(&a.run("/", &ask)).trim() == "yes: i-a leads").then_some(())
+    });
+    a.properties = properties;
+    a.deploy("v2", &environment.app).unwrap();
+}
+
 const UNIT: &str = "deploy/beanstalk/.platform/bellwether/bellwether.service";
-const HOOKS: [&str; 2] = [
+const SCRIPTS: [&str; 3] = [
     "deploy/beanstalk/.platform/hooks/prebuild/10_bellwether.sh",
     "deploy/beanstalk/.platform/confighooks/prebuild/10_bellwether.sh",
+    "deploy/beanstalk/.platform/bellwether/with_properties",
 ];
 
 #[test]
-fn shellcheck_has_nothing_to_say_about_the_hooks() {
-    must(Command::new("shellcheck").args(HOOKS).current_dir(root()));
-    for hook in HOOKS {
-        let mode = fs::metadata(root().join(hook)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o111, 0o111, "{hook} is executable");
+fn shellcheck_has_nothing_to_say_about_the_scripts() {
+    must(Command::new("shellcheck").args(SCRIPTS).current_dir(root()));
+    for script in SCRIPTS {
+        let mode = fs::metadata(root().join(script)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} is executable");
     }
 }
 

@@ -19,9 +19,14 @@ fn commands(page: &str) -> String {
     let mut found = String::new();
     for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == RUN) {
         assert_eq!(lines[at + 1], "```console");
+        let mut goes_on = false;
         for line in lines[at + 2..].iter().take_while(|line| **line != "```") {
-            found += line.trim_start_matches("$ ");
-            found.push('\n');
+            // The rest is what a command prints.
+            if goes_on || line.starts_with("$ ") {
+                found += line.trim_start_matches("$ ");
+                found.push('\n');
+                goes_on = line.ends_with('\\');
+            }
         }
     }
     assert!(!found.is_empty());
@@ -116,13 +121,17 @@ fn beanstalk() {
     let (moto, folder) = (Moto::start(), checkout());
     fs::create_dir(folder.path().join("my-app")).unwrap();
     // Of `docker run --rm --user 0 --volume FOLDER:/out IMAGE install /out`, what the container does.
-    let before = "aws iam create-role --role-name aws-elasticbeanstalk-ec2-role \
+    // The application is in git, which ignores its programs.
+    let before = "git -C my-app init --quiet && echo '*/bellwether' > my-app/.gitignore\n\
+                  git config --global user.name A && git config --global user.email a@b\n\
+                  aws iam create-role --role-name aws-elasticbeanstalk-ec2-role \
                   --assume-role-policy-document '{}' > /dev/null\n\
                   BELLWETHER_IMAGE=bellwether\n\
                   docker() { test \"$1 $2 $3 $5\" = 'run --rm --user --volume'; \
                   \"$7\" \"$8\" \"${6%%:*}\"; }\n";
     let after = "aws iam list-attached-role-policies --role-name aws-elasticbeanstalk-ec2-role --query 'length(AttachedPolicies)'\n\
-                 my-app/.platform/bellwether/bellwether --version\n";
+                 mkdir shipped && git -C my-app archive HEAD | tar -x -C shipped\n\
+                 shipped/.platform/bellwether/bellwether --version\n";
     let said = must(
         moto.shell(folder.path()).arg(before.to_owned() + &commands("docs/beanstalk.md") + after),
     );

@@ -1,6 +1,7 @@
 //! An instance of Elastic Beanstalk: a machine with an init and a file system of its own, and the
 //! platform's engine, which deploys application versions to it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,17 +15,19 @@ use crate::support::containers::{Container, Pod};
 use crate::support::eventually;
 use crate::tools::{must, root, yaml};
 
-/// What a user copies into the root of the application.
-const BUNDLE: &str = "deploy/beanstalk";
-
 /// Folders of the machine that are its own. The rest is this host's.
 const OWN: [&str; 4] = ["etc", "opt", "usr/local/bin", "var"];
+
+/// The user of the application, as the platform has it.
+const USER: [(&str, &str); 2] =
+    [("passwd", "webapp:x:900:900::/home/webapp:/sbin/nologin\n"), ("group", "webapp:x:900:\n")];
 
 /// A machine that runs, killed when dropped.
 pub struct Instance {
     pub root: PathBuf,
     pod: Pod,
     pub properties: BTreeMap<String, String>,
+    deployments: Cell<u64>,
 }
 
 /// How a unit ended when the machine was shut down.
@@ -39,7 +42,7 @@ pub struct UnitEnd {
 
 impl Instance {
     /// Launches one, with the properties that its environment has.
-    pub fn launch(root: PathBuf, properties: &[(&str, &str)]) -> Self {
+    pub fn launch(root: PathBuf, properties: BTreeMap<String, String>) -> Self {
         for folder in OWN {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
@@ -49,6 +52,13 @@ impl Instance {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         must(Command::new("cp").args(["-a", "/etc/.", &root.join("etc").display().to_string()]));
+        fs::remove_dir_all(root.join("etc/cron.d")).unwrap();
+        fs::create_dir(root.join("etc/cron.d")).unwrap();
+        for (file, line) in USER {
+            let path = root.join("etc").join(file);
+            let known = fs::read_to_string(&path).unwrap();
+            fs::write(path, known + line).unwrap();
+        }
         let id = format!("i-{}", root.file_name().unwrap().display());
         fs::write(root.join("var/lib/cloud/data/instance-id"), id).unwrap();
         for name in ["systemctl", "journalctl"] {
@@ -56,8 +66,7 @@ impl Instance {
         }
         platform(&root);
         let pod = Pod::start(vec![machine(&root)]).unwrap_or_else(|_| panic!("it starts"));
-        let properties = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        let instance = Self { properties: properties.collect(), root, pod };
+        let instance = Self { properties, root, pod, deployments: Cell::new(0) };
         eventually("its init runs", || instance.root.join("notes/socket").exists().then_some(()));
         instance
     }
@@ -69,7 +78,7 @@ impl Instance {
     /// What the step said that failed, which ends the deployment.
     pub fn deploy(&self, version: &str, app: &Path) -> Result<String, String> {
         let mut said = self.prebuild(version, app)?;
-        for extension in extensions() {
+        for extension in extensions(&self.root.join("var/app/staging")) {
             said += &self.container_commands(&extension)?;
         }
         let current = self.root.join("var/app/current");
@@ -89,20 +98,18 @@ impl Instance {
     /// What the step said that failed.
     pub fn prebuild(&self, version: &str, app: &Path) -> Result<String, String> {
         let deployment = self.root.join("opt/elasticbeanstalk/deployment");
-        let manifest = json!({ "VersionLabel": version, "Serial": 1 });
+        self.deployments.set(self.deployments.get() + 1);
+        let manifest = json!({
+            "VersionLabel": version, "Serial": 1, "DeploymentId": self.deployments.get(),
+        });
         fs::write(deployment.join("app_version_manifest.json"), manifest.to_string()).unwrap();
         let staging = self.root.join("var/app/staging");
         let _ = fs::remove_dir_all(&staging);
-        must(
-            Command::new("cp")
-                .args(["-a", &format!("{BUNDLE}/.")])
-                .arg(&staging)
-                .current_dir(root()),
-        );
+        fs::create_dir(&staging).unwrap();
         must(Command::new("cp").arg("-a").arg(app.join(".")).arg(&staging));
 
         let mut said = String::new();
-        for extension in extensions() {
+        for extension in extensions(&staging) {
             said += &self.pre_build(&extension)?;
         }
         said += &self.hooks("hooks/prebuild")?;
@@ -122,7 +129,13 @@ impl Instance {
     fn pre_build(&self, extension: &Value) -> Result<String, String> {
         for (path, file) in extension["files"].as_object().into_iter().flatten() {
             let target = self.root.join(path.trim_start_matches('/'));
-            fs::write(&target, file["content"].as_str().unwrap()).unwrap();
+            let content = file["content"].as_str().unwrap();
+            // What is replaced stays beside it, as cfn-init leaves it.
+            if fs::read_to_string(&target).is_ok_and(|there| there != content) {
+                let backup = format!("{}.bak", target.display());
+                fs::rename(&target, backup).unwrap();
+            }
+            fs::write(&target, content).unwrap();
             let mode = u32::from_str_radix(file["mode"].as_str().unwrap(), 8).unwrap();
             fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
         }
@@ -159,16 +172,46 @@ impl Instance {
 
     /// Runs a command in the machine as the platform does: as root, with the properties.
     pub fn run(&self, folder: &str, command: &str) -> Output {
+        let mut enter = self.enter();
+        enter.args(["sh", "-c", &format!("cd {folder} && {command}")]).env_clear();
+        enter.envs(self.environment()).output().expect("nsenter runs: these tests run as root")
+    }
+
+    fn enter(&self) -> Command {
         let mut enter = Command::new("nsenter");
         enter.args(["--target", &self.pod.pid("machine").to_string(), "--mount", "--pid", "--"]);
-        enter.args(["sh", "-c", &format!("cd {folder} && {command}")]).env_clear();
-        enter.envs(self.environment()).stdin(Stdio::null());
+        enter.stdin(Stdio::null());
+        enter
+    }
+
+    /// The lines of every table that cronie takes for one, in any order.
+    pub fn cron_jobs(&self) -> Vec<CronJob> {
+        let tables = fs::read_dir(self.root.join("etc/cron.d")).unwrap().flatten();
+        let tables = tables.filter(|table| is_crontab(&table.file_name().display().to_string()));
+        let lines = tables.flat_map(|table| {
+            let text = fs::read_to_string(table.path()).unwrap();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        });
+        let jobs = lines.filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| {
+            let words: Vec<_> = line.splitn(7, ' ').collect();
+            CronJob { user: words[5].to_owned(), command: words[6].to_owned() }
+        });
+        jobs.collect()
+    }
+
+    /// Runs a job as crond does: as its user, with an environment of cron's own.
+    pub fn run_job(&self, job: &CronJob) -> Output {
+        let mut enter = self.enter();
+        enter.args(["setpriv", "--reuid", &job.user, "--regid", &job.user, "--init-groups"]);
+        enter.args(["/bin/sh", "-c", &job.command]).env_clear();
+        enter.env("SHELL", "/bin/sh").env("HOME", "/").env("LOGNAME", &job.user);
+        enter.env("USER", &job.user).env("PATH", "/usr/bin:/bin");
         enter.output().expect("nsenter runs: these tests run as root")
     }
 
     fn environment(&self) -> Vec<(String, String)> {
         let mut properties: BTreeMap<_, _> = BTreeMap::new();
-        for extension in extensions() {
+        for extension in extensions(&root().join("deploy/beanstalk")) {
             let own = &extension["option_settings"]["aws:elasticbeanstalk:application:environment"];
             for (name, value) in own.as_object().into_iter().flatten() {
                 properties.insert(name.clone(), text(value).to_owned());
@@ -205,12 +248,26 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("a text, not {value}"))
 }
 
-/// Every file of .ebextensions, in the order of their names.
-fn extensions() -> Vec<Value> {
-    let names = ["bellwether", "cron", "nights"];
-    let files = fs::read_dir(root().join(BUNDLE).join(".ebextensions")).unwrap();
-    assert_eq!(files.count(), names.len(), "every one is read here");
-    names.map(|name| yaml(&format!("{BUNDLE}/.ebextensions/{name}.config"))).into()
+/// Every file of an application's .ebextensions, in the order of their names.
+fn extensions(application: &Path) -> Vec<Value> {
+    let folder = application.join(".ebextensions");
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| yaml(&file.display().to_string())).collect()
+}
+
+/// A line of a table of cron.
+#[derive(Debug)]
+pub struct CronJob {
+    pub user: String,
+    pub command: String,
+}
+
+/// Whether cronie reads a file of /etc/cron.d, by its name (`not_a_crontab` in its database.c).
+fn is_crontab(name: &str) -> bool {
+    let ignored = [".rpmsave", ".rpmorig", ".rpmnew", "~"];
+    !name.starts_with(['.', '#']) && !ignored.iter().any(|end| name.ends_with(end))
 }
 
 fn step(name: &str, output: &Output) -> Result<String, String> {

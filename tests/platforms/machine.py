@@ -167,10 +167,17 @@ class Machine:
             return 0, f"{unit.restarts}\n"
         if verb == "is-failed":
             return (0 if unit.failed else 1), ""
-        if verb in ("restart", "stop") and (unit.pid or unit.restart_at):
+        # As systemd 252 counts: a unit that has ended for good, or was stopped while it ran, begins
+        # its restarts at zero. One that waits for its next restart goes on counting, also after
+        # `restart`.
+        waits = unit.restart_at is not None
+        if verb in ("restart", "stop") and (unit.pid or waits):
             self.stop(unit)
         if verb == "restart" or (verb == "start" or "--now" in options) and not unit.pid:
-            unit.restarts = 0
+            if not waits:
+                unit.restarts = 0
+            elif verb == "start":
+                unit.restarts += 1
             unit.start()
         return 0, ""
 

@@ -19,11 +19,14 @@ mod support;
 
 mod field;
 mod instance;
+mod podman;
 mod template;
 mod tools;
 
 mod beanstalk;
 mod compose;
+mod cron;
 mod docs;
 mod ecs;
 mod ecs_files;
+mod systemd;

@@ -10,7 +10,20 @@ mkdir -p "$tools/bin"
 
 . tests/install.sh
 
-install_missing shellcheck:shellcheck systemd-analyze:systemd go:golang-go strace:strace
+install_missing shellcheck:shellcheck systemd-analyze:systemd go:golang-go strace:strace \
+    podman:podman mmdebstrap:mmdebstrap
+# The networks of podman, which nothing in PATH shows.
+[ -x /usr/lib/podman/netavark ] || install_packages netavark aardvark-dns iptables
+
+# A machine with a real systemd, as the files of a container: from Debian's packages, because no
+# registry is asked here. Amazon Linux 2023 has the same version as Debian 12, 252.
+if [ ! -e "$tools/machine/installed" ]; then
+    echo "unpacking: a machine with systemd"
+    as_root rm -rf "$tools/machine"
+    as_root mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,busybox-static \
+        "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$tools/machine"
+    as_root touch "$tools/machine/installed"
+fi
 python=$tools/platforms
 python_tools platforms "$here/requirements.txt"
 

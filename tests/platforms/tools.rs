@@ -25,9 +25,10 @@ pub fn tool(program: &str) -> Command {
 
 /// A YAML file, with CloudFormation's short tags spelled out.
 pub fn yaml(path: &str) -> Value {
+    // By its text: the same path may hold another one later.
     static READ: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
-    let read = read.entry(path.to_owned()).or_insert_with(|| {
+    let read = read.entry(text(path)).or_insert_with(|| {
         let script = "import json, sys; from cfnlint.decode import cfn_yaml; \
                       print(json.dumps(cfn_yaml.load(sys.argv[1])))";
         let text = must(python("python").args(["-c", script]).arg(root().join(path)));

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# Installs bellwether and starts it, before any command of the new version runs. Started anew only
-# if something about it has changed, because that hands the leadership over.
+# Installs bellwether and starts it, before any command of the new version runs. Restarted only if
+# something about it has changed, because that hands the leadership over. What does not work does
+# not replace what does.
 #
 # What this prints is in /var/log/eb-hooks.log.
 set -euo pipefail
 
-bundle=$(cd "$(dirname "$0")/../../bellwether" && pwd)
-programs=/usr/local/bin
+application=$(cd "$(dirname "$0")/../../.." && pwd)
+bundle=$application/.platform/bellwether
+program=/usr/local/bin/bellwether
+wrapper=/usr/local/bin/with_properties
 unit=/etc/systemd/system/bellwether.service
 settings=/etc/bellwether/environment
+properties=/etc/bellwether/properties
 
 say() { echo "bellwether: $*"; }
 
@@ -17,13 +21,25 @@ give_up() {
     exit 1
 }
 
-# Beanstalk gives its hooks the environment properties. The sidecar gets those that concern it.
+# Beanstalk gives its hooks the environment properties. Here without what a shell adds for itself,
+# and without names that no shell takes: systemd does not give those to the application either.
+print_properties() {
+    local pair
+    while IFS= read -r -d '' pair; do
+        case ${pair%%=*} in
+            _ | PATH | HOME | USER | LOGNAME | SHELL | PWD | OLDPWD | SHLVL | TERM) ;;
+            [!A-Za-z_]* | *[!A-Za-z0-9_]*) ;;
+            *) printf '%s\0' "$pair" ;;
+        esac
+    done < <(env -0 | sort -z)
+}
+
+# Those that concern the sidecar, as systemd unquotes them.
 print_settings() {
     local pair value
     while IFS= read -r -d '' pair; do
         case ${pair%%=*} in
             BELLWETHER_* | AWS_* | PG*)
-                # As systemd unquotes it.
                 value=${pair#*=}
                 value=${value//\\/\\\\}
                 value=${value//\"/\\\"}
@@ -32,7 +48,7 @@ print_settings() {
                 printf '%s="%s"\n' "${pair%%=*}" "$value"
                 ;;
         esac
-    done < <(env -0 | sort -z)
+    done < <(print_properties)
 }
 
 if [ -z "${BELLWETHER_STORE:-}${BELLWETHER_STORE_FILE:-}" ]; then
@@ -50,27 +66,94 @@ if [ -z "${BELLWETHER_IDENTITY:-}" ] && [ -r /var/lib/cloud/data/instance-id ]; 
 fi
 
 # A zip file may have lost the mode.
-chmod +x "$bundle/bellwether" || give_up "put the program into .platform/bellwether/bellwether"
+chmod +x "$bundle/bellwether" \
+    || give_up "put the program into .platform/bellwether/bellwether, and into git: \`eb deploy\`" \
+        "ships what is committed, and nothing else, unless there is an .ebignore"
 "$bundle/bellwether" --version \
     || give_up ".platform/bellwether/bellwether does not run here: it has to be for $(uname -m)"
 
+# There may be passwords in what follows.
+umask 077
+draft=$(mktemp -d)
+trap 'rm -rf "$draft"' EXIT
+print_settings >"$draft/environment"
+print_properties >"$draft/properties"
+
+# The settings, and whether the store takes them. A store that is away is not a fault of theirs.
+"$bundle/bellwether" serve --check \
+    || give_up "these settings do not work, see the line above; nothing was changed"
+
+# replace MODE[:GROUP] SOURCE TARGET: unless it is the same already. Keeps what was there.
+replaced=()
+replace() {
+    if cmp -s "$2" "$3"; then return 1; fi
+    if [ -e "$3" ]; then cp -p "$3" "$draft/before-${3##*/}"; fi
+    install -m "${1%:*}" "$2" "$3.new"
+    case $1 in *:*) chgrp "${1#*:}" "$3.new" ;; esac
+    mv -f "$3.new" "$3"
+    replaced+=("$3")
+}
+
+# Puts back what was replaced.
+take_back() {
+    local target before
+    for target in "${replaced[@]}"; do
+        before=$draft/before-${target##*/}
+        if [ -e "$before" ]; then mv -f "$before" "$target"; else rm -f "$target"; fi
+    done
+}
+
+restarts() { systemctl show --property NRestarts --value bellwether.service; }
+
+# Waits until the election is decided, for 20 s. Fails if the sidecar does not stay up meanwhile.
+decided=no
+stays_up() {
+    # systemd counts on from earlier ones: what counts here is one more.
+    local before
+    before=$(restarts)
+    for _ in {1..10}; do
+        if "$program" wait --timeout 2s 2>/dev/null; then
+            decided=yes
+            return 0
+        fi
+        if [ "$(restarts)" != "$before" ] || systemctl is-failed --quiet bellwether.service; then
+            return 1
+        fi
+    done
+}
+
+# The application's jobs are run by its user, if there is one.
+install -d -m 755 /etc/bellwether
+readers=600
+if getent group webapp >/dev/null; then readers=640:webapp; fi
+replace "$readers" "$draft/properties" "$properties" || true
+replace 755 "$bundle/with_properties" "$wrapper" || true
+ln -sfn with_properties /usr/local/bin/leader_only
+
 changed=no
-if ! cmp -s "$bundle/bellwether" "$programs/bellwether"; then
-    "$bundle/bellwether" install "$programs"
-    changed=yes
-fi
-ln -sfn bellwether "$programs/leader_only"
-if ! cmp -s "$bundle/bellwether.service" "$unit"; then
-    install -m 644 "$bundle/bellwether.service" "$unit"
+if replace 755 "$bundle/bellwether" "$program"; then changed=yes; fi
+if replace 600 "$draft/environment" "$settings"; then changed=yes; fi
+if replace 644 "$bundle/bellwether.service" "$unit"; then
     systemctl daemon-reload
     changed=yes
 fi
-if ! print_settings | cmp -s - "$settings"; then
-    # There may be a password in it.
-    install -d -m 700 "$(dirname "$settings")"
-    (umask 077 && print_settings >"$settings")
-    changed=yes
-fi
+
+# When `files:` of .ebextensions replaces a table of cron, it leaves the old one beside it as a
+# backup, and when a table leaves the application it leaves that where it is. cron runs both.
+for backup in /etc/cron.d/*.bak /etc/cron.hourly/*.bak /etc/cron.daily/*.bak; do
+    if [ -f "$backup" ] && grep -qE 'leader_only|bellwether' "$backup"; then
+        say "removed the backup $backup"
+        rm -f "$backup"
+    fi
+done
+for table in /etc/cron.d/*; do
+    if [ -f "$table" ] && [ -d "$application/.ebextensions" ] \
+        && grep -q '^# Of \.ebextensions: removed when it leaves the application\.$' "$table" \
+        && ! grep -rqF "$table:" "$application/.ebextensions"; then
+        say "removed $table, which has left the application"
+        rm -f "$table"
+    fi
+done
 
 systemctl enable --quiet bellwether.service
 if [ "$changed" = yes ]; then
@@ -80,16 +163,20 @@ else
 fi
 
 # What follows may ask who leads.
-for _ in {1..10}; do
-    if "$programs/bellwether" wait --timeout 2s 2>/dev/null; then
-        say "the election is decided"
-        exit 0
+if ! stays_up; then
+    journalctl --unit bellwether.service --lines 5 --output cat --no-pager >&2 || true
+    if [ -e "$draft/before-bellwether" ] || [ -e "$draft/before-environment" ] \
+        || [ -e "$draft/before-bellwether.service" ]; then
+        take_back
+        systemctl daemon-reload
+        systemctl restart bellwether.service
+        give_up "the sidecar does not stay up, see the lines above; it is as it was before"
     fi
-    restarts=$(systemctl show --property NRestarts --value bellwether.service)
-    if [ "$restarts" != 0 ] || systemctl is-failed --quiet bellwether.service; then
-        journalctl --unit bellwether.service --lines 5 --output cat --no-pager >&2 || true
-        give_up "the sidecar does not stay up: see the lines above"
-    fi
-done
-# A store that is away must not keep an instance out of service.
-say "warning: the election is still undecided, journalctl --unit bellwether says why; going on"
+    give_up "the sidecar does not stay up: see the lines above"
+fi
+if [ "$decided" = yes ]; then
+    say "the election is decided"
+else
+    # A store that is away must not keep an instance out of service.
+    say "warning: the election is still undecided, journalctl --unit bellwether says why; going on"
+fi
