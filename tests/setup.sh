@@ -32,20 +32,8 @@ fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
-# Prometheus and promtool, unpacked beside the build. Installed as a package they would bring a
-# service that starts by itself.
-prometheus=target/tools/prometheus
-if ! "$prometheus/promtool" --version >/dev/null 2>&1; then
-    echo "unpacking: prometheus"
-    as_root apt-get update -q
-    folder=$(mktemp -d)
-    # apt drops its rights to a user who cannot write there.
-    (cd "$folder" && as_root apt-get download -q -o APT::Sandbox::User=root prometheus)
-    mkdir -p "$prometheus"
-    dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb |
-        tar -x -C "$prometheus" --strip-components=3 ./usr/bin
-    as_root rm -r "$folder"
-fi
+# Prometheus and promtool. Installed as a package they would bring a service that starts by itself.
+unpack_program prometheus promtool prometheus
 
 # The Django project of examples/django-once.
 python_tools django examples/django-once/requirements.txt --no-deps

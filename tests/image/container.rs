@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::build::Image;
+use crate::support::image::Image;
 use crate::support::{Answer, Log, eventually, get, kill};
 
 /// The image's user.

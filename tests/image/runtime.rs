@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::build::Image;
 use crate::render::{example, with};
+use crate::support::image::Image;
 use crate::support::tools::{must, said, yaml};
 use crate::support::{Killed, Log, eventually};
 

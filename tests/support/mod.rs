@@ -16,6 +16,7 @@ pub mod beats;
 pub mod containers;
 pub mod crowd;
 pub mod eight;
+pub mod image;
 pub mod jam;
 pub mod lock;
 pub mod process;
