@@ -1,4 +1,4 @@
-//! `bellwether wait`: until the election is decided, or this instance leads.
+//! `bellwether wait`: until the sidecar has started, the election is decided, or this instance leads.
 
 use std::time::Duration;
 
@@ -30,6 +30,15 @@ pub(super) struct Args {
     #[arg(long, env = "BELLWETHER_LEADING", value_parser = BoolishValueParser::new())]
     leading: bool,
 
+    /// Wait only until /started is 200: for a container that starts after the sidecar, also behind a gate.
+    #[arg(
+        long,
+        env = "BELLWETHER_STARTED",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with = "leading"
+    )]
+    started: bool,
+
     /// How long to wait.
     #[arg(
         long,
@@ -47,7 +56,11 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     loop {
         let left = give_up.since(HostClock::boot());
         let asking = async {
-            if args.leading { leads(&client, left).await } else { is_decided(&client).await }
+            match (args.leading, args.started) {
+                (true, _) => leads(&client, left).await,
+                (false, true) => is_ok(&client, "/started").await,
+                (false, false) => is_ok(&client, "/ready").await,
+            }
         };
         let request = tokio::time::timeout(left.max(SHORTEST_QUESTION), asking).await;
         let why =
@@ -79,9 +92,9 @@ async fn leads(client: &Client, left: Duration) -> Result<Option<String>, Client
     }))
 }
 
-/// Why the election is not decided, if it is not.
-async fn is_decided(client: &Client) -> Result<Option<String>, ClientError> {
-    let answer = client.get("/ready").await?;
+/// Why a path is not answered with 200, if it is not.
+async fn is_ok(client: &Client, path: &str) -> Result<Option<String>, ClientError> {
+    let answer = client.get(path).await?;
     match answer.status {
         StatusCode::OK => Ok(None),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {

@@ -52,8 +52,8 @@ impl Pod {
         self.spec[list].as_array().cloned().unwrap_or_default()
     }
 
-    /// Starts the init containers in order, as the kubelet does: it waits for a sidecar until its
-    /// start-up probe succeeds, and for any other container until it has succeeded.
+    /// Starts the init containers in order, as the kubelet does: it goes on when a sidecar runs, and when any
+    /// other container has succeeded.
     fn init(&mut self) {
         for container in self.containers("initContainers") {
             if container["restartPolicy"] == "Always" {
@@ -69,11 +69,11 @@ impl Pod {
         let id = self.id(container);
         let mut child = self.runc_run(container).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
-        eventually("the start-up probe succeeds", || {
+        eventually("the liveness probe succeeds", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("{id} exited with {status}: {}", log.text());
             }
-            self.probe(container, "startupProbe").then_some(())
+            self.probe(container, "livenessProbe").then_some(())
         });
         self.sidecars.push((id, child, log));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -39,7 +40,8 @@ fn both_helms_accept_it_and_agree() {
 #[test]
 fn kubernetes_knows_every_field_of_it() {
     let folder = tempfile::tempdir().unwrap();
-    let mut files = vec![project().join("deploy/kubernetes/postgres-to-try.yaml")];
+    let mut files =
+        ["postgres-to-try", "plain"].map(|name| deployed(&format!("{name}.yaml"))).to_vec();
     for rendered in everything() {
         for (at, document) in rendered.documents.iter().enumerate() {
             // The validator has no schemas of what an operator adds.
@@ -56,6 +58,10 @@ fn kubernetes_knows_every_field_of_it() {
         let mut command = tool("kubernetes/bin/kubernetes-validate");
         must(command.args(["--strict", "--quiet", "-k", version]).args(&files));
     }
+}
+
+fn deployed(name: &str) -> PathBuf {
+    project().join("deploy/kubernetes").join(name)
 }
 
 #[test]

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::pods::sidecar;
+use crate::pods::{init_container, sidecar};
 use crate::render::with;
 use crate::server::{PASSWORD, Server, Stop};
+use crate::support::tools::must;
 use crate::support::{Answer, Log, bellwether, eventually, get, kill, now};
 
 /// The chart does not set `--lease-duration`: this is its default.
@@ -50,9 +51,7 @@ impl Pod {
         let mut sidecar = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(sidecar.stderr.take().unwrap());
         let url = eventually("the sidecar says where it answers", || log.address());
-        eventually("the start-up probe succeeds", || {
-            probe(container, "startupProbe", &url).then_some(())
-        });
+        wait(&url);
         // Only now does the kubelet start the application.
         let app = Command::new("sh")
             .args(["-c", APP])
@@ -126,6 +125,15 @@ fn started(container: &Value, pod: &str, store: &str) -> Command {
     // Pods have an address each; these processes share one.
     command.args(["--listen", "127.0.0.1:0"]);
     command
+}
+
+/// Runs the container between the sidecar and the application.
+fn wait(sidecar: &str) {
+    let documents = with(&["app.image=a", "store.secret.name=s"]);
+    let container = init_container(&documents, "bellwether-wait");
+    let mut command = bellwether();
+    command.args(container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
+    must(command.env("BELLWETHER_SIDECAR", sidecar));
 }
 
 /// Whether a probe of the container succeeds, as the kubelet would run it.
@@ -245,7 +253,6 @@ async fn a_store_that_is_away_fails_no_probe_of_a_pod_in_service() {
     server.stop(Stop::Immediate);
     eventually("it leads no more", || (!pod.leader().leads()).then_some(()));
     assert!(probe(&pod.container, "livenessProbe", &pod.url));
-    assert!(probe(&pod.container, "startupProbe", &pod.url));
     server.start_again();
     eventually("it leads again", || pod.leader().leads().then_some(()));
 }

@@ -17,5 +17,6 @@ mod server;
 mod chart;
 mod docs;
 mod ends;
+mod kustomize;
 mod pods;
 mod render;

@@ -42,8 +42,13 @@ fn all_pods<'a>() -> impl Iterator<Item = Pod<'a>> {
 
 /// The sidecar of the first workload that has one.
 pub fn sidecar(documents: &[Value]) -> Value {
+    init_container(documents, "bellwether")
+}
+
+/// The first init container of a name.
+pub fn init_container(documents: &[Value], name: &str) -> Value {
     let mut containers = pods("", documents).flat_map(|pod| pod.init_containers());
-    containers.find(|container| container["name"] == "bellwether").unwrap().clone()
+    containers.find(|container| container["name"] == name).unwrap().clone()
 }
 
 #[test]
@@ -62,9 +67,15 @@ fn a_sidecar_starts_first_ends_last_and_never_takes_its_pod_out_of_service() {
         // This makes it end after the main containers: see `ends`.
         assert_eq!(sidecar["restartPolicy"], "Always", "{from} {kind}");
         assert_eq!(sidecar["args"], json!(["serve"]), "{from} {kind}");
-        assert!(sidecar["startupProbe"].is_object(), "{from} {kind}");
         assert!(sidecar["livenessProbe"].is_object(), "{from} {kind}");
+        assert!(
+            sidecar["startupProbe"].is_null(),
+            "{from} {kind}: it may restart while the store is away"
+        );
         assert!(sidecar["readinessProbe"].is_null(), "{from} {kind}");
+        // The application starts after the first decision, at the start of its pod only.
+        let waits = containers.iter().skip(1).any(|c| c["name"] == "bellwether-wait");
+        assert_eq!(waits, from != "undecided-values", "{from} {kind}");
         // A hook at its end would only delay the hand-over.
         assert!(sidecar["lifecycle"].is_null(), "{from} {kind}");
         assert!(sidecar["resources"]["limits"]["cpu"].is_null(), "{from} {kind}");
@@ -89,9 +100,12 @@ fn is_restricted(container: &Value) -> bool {
 #[test]
 fn the_restricted_profile_admits_every_pod_of_the_chart() {
     let mut seen = 0;
-    let to_try = fs::read_to_string(project().join("deploy/kubernetes/postgres-to-try.yaml"));
-    let to_try = yaml(&to_try.unwrap());
-    for pod in all_pods().chain(pods("postgres-to-try", &to_try)) {
+    let plain = ["postgres-to-try", "plain"].map(|name| {
+        let file = project().join("deploy/kubernetes").join(format!("{name}.yaml"));
+        (name, yaml(&fs::read_to_string(file).unwrap()))
+    });
+    let plain = plain.iter().flat_map(|(name, documents)| pods(name, documents));
+    for pod in all_pods().chain(plain) {
         let (from, kind) = (pod.from, pod.kind);
         for container in pod.containers() {
             seen += 1;
@@ -103,7 +117,7 @@ fn the_restricted_profile_admits_every_pod_of_the_chart() {
         for host in ["hostNetwork", "hostPID", "hostIPC"] {
             assert!(pod.spec[host].is_null(), "{from} {kind}");
         }
-        if from != "example" {
+        if !["example", "plain"].contains(&from) {
             let needs_token = ["leases-values", "try-values"].contains(&pod.from);
             assert_eq!(pod.spec["automountServiceAccountToken"], needs_token, "{from} {kind}");
         }
@@ -139,7 +153,12 @@ fn no_template_sets_what_the_program_does_not_know() {
     let mut seen = 0;
     for pod in all_pods() {
         for container in pod.containers() {
-            let known = reference(if container["name"] == "once" { "once" } else { "serve" });
+            let command = match container["name"].as_str() {
+                Some(name @ "once") => name,
+                Some("bellwether-wait") => "wait",
+                _ => "serve",
+            };
+            let known = reference(command);
             let env = container["env"].as_array().map_or(&[][..], Vec::as_slice);
             let names = env.iter().map(|entry| entry["name"].as_str().unwrap());
             for name in names.filter(|name| name.starts_with("BELLWETHER_")) {

@@ -44,11 +44,14 @@ fn the_api_server_accepts_every_object_without_a_warning() {
         // So that `apply` takes it for its own.
         must(command.arg("--save-config"));
     }
-    let to_try = fs::read_to_string(project().join("deploy/kubernetes/postgres-to-try.yaml"));
-    let to_try = yaml(&to_try.unwrap());
+    let plain = ["postgres-to-try", "plain"].map(|name| {
+        let file = project().join("deploy/kubernetes").join(format!("{name}.yaml"));
+        let text = fs::read_to_string(file).unwrap();
+        (name, yaml(&text.replace("namespace: default", &format!("namespace: {NAMESPACE}"))))
+    });
     let rendered = everything().iter().map(|one| (one.name.as_str(), &one.documents));
     let mut seen = 0;
-    for (name, documents) in rendered.chain([("postgres-to-try", &to_try)]) {
+    for (name, documents) in rendered.chain(plain.iter().map(|(name, all)| (*name, all))) {
         fs::write(&file, list(documents)).unwrap();
         let mut command = server.kubectl();
         command.args(["apply", "--dry-run=server", "--namespace", NAMESPACE, "-f"]).arg(&file);

@@ -1,5 +1,5 @@
 {{/*
-The sidecar: one entry for `initContainers` of a pod. In the chart of your own application, which
+The sidecar: entries for `initContainers` of a pod. In the chart of your own application, which
 names this one as a dependency:
 
       initContainers:
@@ -7,15 +7,17 @@ names this one as a dependency:
 
 A native sidecar is an init container with `restartPolicy: Always`:
 
-- It starts before the application, which waits for its start-up probe.
+- It starts before the application.
 - It ends after the application: the kubelet first ends all main containers, and only then sends
   SIGTERM to this one. That order is the point. The application's leader-only work ends first, then
   the lease is vacated, then the sidecar exits; the other way round, another pod would lead while
   this one still works. As an ordinary container it would be sent SIGTERM together with the application.
 - Its death does not end the pod, and a Job is complete without it.
 
-It has no readiness probe. The readiness of a sidecar is part of the pod's: with one, an election
-that is lost or a store that is away would take the application out of its Service.
+It has no readiness probe and no start-up probe. The readiness of a sidecar is part of the pod's: with
+them, an election that is lost, or a sidecar that is started again while the store is away, would take
+the application out of its Service. What waits for the first decision is an ordinary init container
+after it: the kubelet runs that at the start of a pod only, never again after it.
 */}}
 {{- define "bellwether.sidecar" -}}
 {{- $scope := include "bellwether.scope" . | fromYaml -}}
@@ -49,12 +51,6 @@ that is lost or a store that is away would take the application out of its Servi
     - name: bellwether
       containerPort: 4040
   {{- end }}
-  # Five minutes, then the sidecar alone is started again; the application has not started yet.
-  startupProbe:
-    {{- include "bellwether.probe" (dict "expose" $values.expose "path" (ternary "/started" "/livez" $values.startAfterDecision)) | nindent 4 }}
-    periodSeconds: 1
-    timeoutSeconds: 5
-    failureThreshold: 300
   # Fails only when the election loop has stopped: not for a lost election, and not for a lost store.
   livenessProbe:
     {{- include "bellwether.probe" (dict "expose" $values.expose "path" "/livez") | nindent 4 }}
@@ -68,6 +64,15 @@ that is lost or a store that is away would take the application out of its Servi
   volumeMounts:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- if $values.startAfterDecision }}
+- name: bellwether-wait
+  image: {{ $scope.image | quote }}
+  # As long as it takes: the kubelet would start it again later and later.
+  args: [wait, --started, --timeout, 30days]
+  resources:
+    {{- toYaml $values.resources | nindent 4 }}
+  {{- include "bellwether.securityContext" . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/*
