@@ -4,25 +4,21 @@
 //! here knows a store.
 
 use std::io;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
-use hyper::body::Bytes;
-use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::files::Files;
-use crate::gate::Gate;
-use crate::metrics::Metrics;
-use connections::{Connections, InRequest};
-use events::Events;
+use reply::problem;
 
 mod access;
+mod app;
+mod body;
+mod changes;
 mod connections;
+mod election_state;
 mod elections;
 mod events;
 mod hold;
@@ -31,63 +27,27 @@ mod openapi;
 mod page;
 mod probes;
 mod query;
+mod reply;
 mod resign;
 mod server;
 mod starting;
 
 pub use access::Access;
+pub use app::App;
 pub use connections::MAX_CONNECTIONS;
-pub use elections::{ElectionState, Elections};
-pub use hold::Holds;
+pub use election_state::{ElectionState, Elections, Holds};
 pub use server::bind;
 pub use starting::answer_meanwhile;
 
-/// How large the body of a request may be, in bytes, and how long it may take.
-const MAX_BODY: usize = 4 * 1024;
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a client that was refused for lack of room may wait before it tries again, in seconds.
-const RETRY_AFTER: &str = "5";
-
-/// What the answers are made from.
-#[derive(Clone)]
-pub struct App {
-    /// The elections.
-    pub elections: Elections,
-    /// The counters.
-    pub metrics: Metrics,
-    /// None if there is no gate.
-    pub gate: Option<Gate>,
-    /// Who may change something.
-    pub access: Access,
-    events: Events,
-    connections: Connections,
-    files: Files,
-}
-
-impl App {
-    /// Without a gate. `files` says how many clients there is room for.
-    pub fn new(elections: Elections, metrics: Metrics, access: Access, files: Files) -> Self {
-        let events = Events::of(&elections);
-        let connections = Connections::new(files);
-        Self { elections, metrics, gate: None, access, events, connections, files }
-    }
-
-    /// Behind this gate, if there is one.
-    #[must_use]
-    pub fn behind(self, gate: Option<Gate>) -> Self {
-        Self { gate, ..self }
-    }
-}
-
-/// Answers from now on.
+/// Answers from now on. No client gets a file descriptor at or above `ceiling`.
 ///
 /// # Errors
 ///
 /// When the system has no timer to spare.
-pub fn start(listener: TcpListener, app: App) -> io::Result<()> {
+pub fn start(listener: TcpListener, app: App, ceiling: usize) -> io::Result<()> {
     events::record(&app)?;
-    tokio::spawn(server::serve(listener, app));
+    let connections = app.connections.clone();
+    tokio::spawn(server::serve(listener, router(app), connections, ceiling));
     Ok(())
 }
 
@@ -135,51 +95,4 @@ async fn no_such_method() -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         "not with this method: hold and resign answer POST, all other paths GET and HEAD",
     )
-}
-
-/// The whole body of a request.
-async fn read_body(request: Request) -> Result<Bytes, Response> {
-    let in_request = request.extensions().get::<InRequest>().cloned();
-    let _waiting = in_request.map(InRequest::waits);
-    let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => {
-            let words = format!("the body is longer than {MAX_BODY} bytes, or broken off");
-            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &words))
-        }
-        Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body takes too long to arrive")),
-    }
-}
-
-#[derive(Serialize)]
-struct Problem<'a> {
-    error: &'a str,
-}
-
-/// A refusal, in words for whoever wrote the request.
-fn problem(status: StatusCode, error: &str) -> Response {
-    json(status, &Problem { error })
-}
-
-/// A refusal for lack of room.
-fn busy(error: &str) -> Response {
-    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, error);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
-    response
-}
-
-/// A JSON answer that nobody may keep: it is true now.
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(mut body) => {
-            body.push(b'\n');
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            ];
-            (status, headers, body).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
 }

@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, StatusCode, header};
-use serde::Deserialize;
 
 use crate::api::hold::{HoldLine, MAX_LINE};
-use crate::election::text;
+use crate::api::leader::Leader;
 use crate::election::time::{BootTime, HostClock};
 use crate::http_client::{self, Connection, FullResponse, HttpUrl, InvalidUrl, StreamedResponse};
 
@@ -77,29 +76,6 @@ pub enum ClientError {
     },
 }
 
-/// What `/leader` says, as far as commands need it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Leader {
-    /// Which election.
-    pub election: String,
-    /// The sidecar's own name.
-    pub identity: String,
-    /// Whether its instance leads.
-    pub leader: bool,
-    /// Who does, if anybody is known to.
-    pub holder_identity: Option<String>,
-}
-
-impl Leader {
-    /// The form that is safe to show, whatever program answers there.
-    fn checked(self) -> Self {
-        let holder_identity = self.holder_identity.as_deref().map(text::name);
-        let (election, identity) = (text::line(&self.election), text::name(&self.identity));
-        Self { election, identity, holder_identity, ..self }
-    }
-}
-
 /// A sidecar to ask.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -114,7 +90,7 @@ pub enum HoldResponse {
     /// This instance leads, and the sidecar knows of the work until the stream is closed.
     Granted(Box<HoldStream>),
     /// It does not.
-    Refused(Leader),
+    Refused(Leader<'static>),
 }
 
 impl Client {
@@ -157,7 +133,7 @@ impl Client {
     /// # Errors
     ///
     /// When there is no answer in time, or it is no sidecar's.
-    pub async fn leader(&self, wait: Duration) -> Result<Leader, ClientError> {
+    pub async fn leader(&self, wait: Duration) -> Result<Leader<'static>, ClientError> {
         let path = format!("/leader?wait={}ms", wait.as_millis());
         let request = self.send(Method::GET, &path, String::new());
         let answer = self.within(wait + self.limit, request).await?;
@@ -203,7 +179,7 @@ impl Client {
         ClientError::Busy { url: self.url.clone(), why: answer.message() }
     }
 
-    fn read_leader(&self, answer: &FullResponse) -> Result<Leader, ClientError> {
+    fn read_leader(&self, answer: &FullResponse) -> Result<Leader<'static>, ClientError> {
         let leader = serde_json::from_slice(&answer.body);
         leader.map(Leader::checked).map_err(|_| match answer.status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => self.busy(answer),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::run::cannot_guard;
 use super::signals::{SignalRequest, Signals};
 use super::{CommandError, EXIT_UNDECIDED};
-use crate::api::client::{Client, ClientError, HoldResponse, HoldStream, Leader};
+use crate::api::client::{Client, ClientError, HoldResponse, HoldStream};
 use crate::api::hold::HoldLine;
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::config::SidecarArgs;
@@ -74,7 +74,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     };
     match hold {
         HoldResponse::Refused(leader) => {
-            let Leader { election, identity, holder_identity: holder, .. } = leader;
+            let (election, identity) = (&*leader.election, &*leader.identity);
+            let holder = leader.holder_identity.as_deref();
             tracing::info!(election, identity, holder, "skipped: another instance leads");
             Ok(args.skip_code)
         }

@@ -154,9 +154,9 @@ impl Sidecar {
             };
             let elections = Elections::new(state(&election), others.iter().map(state).collect());
             let access = Access::new(address.ip(), token);
-            let app = App::new(elections, candidates.metrics, access, files);
+            let app = App::new(elections, candidates.metrics, access, files.clients());
             let app = app.behind(candidates.gate);
-            http::start(listener, app).map_err(|error| no_timer(&error))?;
+            http::start(listener, app, files.ceiling()).map_err(|error| no_timer(&error))?;
         }
         let mut watches = JoinSet::new();
         let elections = std::iter::once(&election).chain(&others).cloned().collect();

@@ -7,13 +7,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
 
-use super::{App, problem};
+use super::reply::problem;
 
 /// Headers that proxies add. The client of a proxy on this host may be on any other host.
 const FORWARDED: [&str; 9] = [
@@ -113,12 +113,15 @@ impl Refusal {
 #[derive(Debug)]
 pub(super) struct Permitted;
 
-impl FromRequestParts<App> for Permitted {
+impl<S: Send + Sync> FromRequestParts<S> for Permitted
+where
+    Access: FromRef<S>,
+{
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, app: &S) -> Result<Self, Response> {
         let peer = parts.extensions.get::<Peer>().map(|Peer(address)| address.ip());
-        match app.access.check(peer, &parts.headers) {
+        match Access::from_ref(app).check(peer, &parts.headers) {
             Ok(()) => Ok(Self),
             Err(refusal) => Err(refusal.answer()),
         }

@@ -16,8 +16,6 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::files::Files;
-
 /// Event streams at once. An application has one, a browser one for each tab.
 const MAX_STREAMS: usize = 1024;
 
@@ -48,12 +46,8 @@ struct Open {
 }
 
 impl Connections {
-    /// As many as the limit of open files leaves room for.
-    pub(super) fn new(files: Files) -> Self {
-        Self::limited_to(files.clients())
-    }
-
-    fn limited_to(limit: usize) -> Self {
+    /// At most `limit` at once.
+    pub(super) fn new(limit: usize) -> Self {
         if limit < MAX_CONNECTIONS {
             tracing::warn!(
                 connections = limit,
@@ -240,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_longest_quiet_makes_room() {
-        let all = Connections::limited_to(3);
+        let all = Connections::new(3);
         let [a, b, c] = [(); 3].map(|()| all.enter().unwrap());
         drop(a.in_response());
         let d = all.enter().unwrap();
@@ -254,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_is_being_answered_stays() {
-        let all = Connections::limited_to(2);
+        let all = Connections::new(2);
         let [a, b] = [(); 2].map(|()| all.enter().unwrap());
         let answers = [a.in_response(), b.in_response()];
         assert!(all.enter().is_none(), "both are busy");
@@ -265,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_is_slow_to_send_a_body_makes_room() {
-        let all = Connections::limited_to(2);
+        let all = Connections::new(2);
         let [slow, busy] = [(); 2].map(|()| all.enter().unwrap());
         let _answers = [slow.in_response(), busy.in_response()];
         let waiting = slow.in_request().waits();
@@ -277,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_outlives_its_connection_leaves_nothing_behind() {
-        let all = Connections::limited_to(2);
+        let all = Connections::new(2);
         let connection = all.enter().unwrap();
         let in_response = connection.in_response();
         drop(connection);
@@ -288,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_waits_leaves_room_for_what_does_not() {
-        let all = Connections::limited_to(100);
+        let all = Connections::new(100);
         let mut kept = Vec::new();
         while let Some(permit) = all.stream().or_else(|| all.wait()) {
             kept.push(permit);

@@ -8,16 +8,9 @@
 //! A stream is a place in the log of changes, and not a queue: whoever reads slowly costs no
 //! memory, and misses what is no longer remembered when its turn comes. The last change of an
 //! election always is.
-//!
-//! # Ids
-//!
-//! `EPOCH-NUMBER`: the epoch is random and new for each process start, the numbers count the
-//! changes of all elections together. So an id of one stream can be resumed from on any other.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -27,176 +20,42 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::app::App;
+use super::changes::{Notification, Seen};
+use super::election_state::ElectionState;
+use super::leader;
 use super::query::FromQuery;
-use super::{App, ElectionState, Elections, busy, leader, problem};
+use super::reply::{busy, problem};
+use crate::api::leader::{Leader, Name};
 use crate::election::leadership::Leadership;
-use crate::election::lease::ElectionName;
-use crate::election::term::Term;
-use crate::election::time::{BootTime, Clock, HostClock};
+use crate::election::time::BootTime;
 use crate::time::alarm::{Alarm, Timer};
-
-/// Changes remembered of one election: at the default lease of 15 s an hour of nothing but crashes.
-const REMEMBERED: usize = 256;
-
-/// Changes remembered in all. At half a kilobyte each they fill four megabytes, and with many
-/// elections fewer are remembered of each.
-const REMEMBERED_IN_ALL: usize = 8 * 1024;
 
 /// How often something is sent on a stream at least: proxies cut what is silent for 30 s or more,
 /// and a reader that is gone is found out by it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The changes that are remembered. Clones share them.
-#[derive(Clone)]
-pub(super) struct Events(Arc<Log>);
-
-struct Log {
-    epoch: String,
-    past: Mutex<Past>,
-    /// The number of the last change, to wait for the next.
-    last: watch::Sender<u64>,
-}
-
-struct Past {
-    last: u64,
-    /// How many changes are remembered of each election.
-    room: usize,
-    elections: BTreeMap<ElectionName, VecDeque<Change>>,
-}
-
-struct Change {
-    number: u64,
-    /// When it was noted, by the wall clock. For people.
-    noted: String,
-    state: Seen,
-    /// What `/leader` said then, with `name` and `last_update`.
-    text: Box<str>,
-}
-
-/// What a change is a change of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    holder: Option<String>,
-    term: Option<Term>,
-    leader: bool,
-}
-
-impl Seen {
-    fn at(view: &Leadership, now: BootTime) -> Self {
-        Self {
-            holder: view.holder(now).map(|holder| holder.identity.clone()),
-            term: view.term(),
-            leader: view.is_leading(now),
-        }
-    }
-
-    fn name(&self) -> &str {
-        self.holder.as_deref().unwrap_or_default()
-    }
-}
-
-/// `{"name", "last_update"}`, as the sidecars that came before answer.
-#[derive(Serialize)]
-pub(super) struct Name<'a> {
-    pub(super) name: &'a str,
-    pub(super) last_update: &'a str,
-}
-
-/// The same, with everything that `/leader` says.
+/// `{"name", "last_update"}`, with everything that `/leader` says.
 #[derive(Serialize)]
 struct Message<'a> {
     #[serde(flatten)]
     name: Name<'a>,
     #[serde(flatten)]
-    answer: leader::LeaderBody<'a>,
+    answer: &'a Leader<'a>,
 }
 
-impl Events {
-    /// Nothing noted yet.
-    pub(super) fn of(elections: &Elections) -> Self {
-        let count = elections.iter().count();
-        let past = Past {
-            last: 0,
-            room: REMEMBERED.min(REMEMBERED_IN_ALL / count.max(1)),
-            elections: BTreeMap::new(),
-        };
-        let epoch = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
-        Self(Arc::new(Log { epoch, past: Mutex::new(past), last: watch::Sender::new(0) }))
-    }
+/// Notes the state of an election at `now`, if that is a change.
+fn note(app: &App, election_state: &ElectionState, view: &Leadership, now: BootTime) {
+    let text = |noted: &str| message(app, election_state, view, now, noted);
+    app.events.note(election_state.election.election(), Seen::at(view, now), text);
+}
 
-    /// Notes what is true of an election at `now`, if that is a change.
-    fn note(&self, app: &App, election_state: &ElectionState, view: &Leadership, now: BootTime) {
-        let (election, state) = (election_state.election.election(), Seen::at(view, now));
-        let mut past = self.past();
-        let known = past.elections.get(election).and_then(VecDeque::back);
-        if known.is_some_and(|change| change.state == state) {
-            return;
-        }
-        let noted = HostClock.now().wall.to_string();
-        let Some(text) = message(app, election_state, view, now, &noted) else { return };
-        past.last += 1;
-        let (number, room) = (past.last, past.room);
-        let changes = past.elections.entry(election.clone()).or_default();
-        if changes.len() >= room {
-            changes.pop_front();
-        }
-        changes.push_back(Change { number, noted, state, text: text.into() });
-        drop(past);
-        self.0.last.send_replace(number);
-    }
-
-    /// What was noted last of an election, with what is true of it now.
-    fn present(&self, app: &App, election_state: &ElectionState) -> Option<(u64, Notification)> {
-        let (view, now) = (election_state.election.leadership(), election_state.election.now());
-        self.note(app, election_state, &view, now);
-        let past = self.past();
-        let change = past.elections.get(election_state.election.election())?.back()?;
-        let text = message(app, election_state, &view, now, &change.noted)?;
-        let notification = Notification {
-            text,
-            name: change.state.name().to_owned(),
-            noted: change.noted.clone(),
-        };
-        Some((change.number, notification))
-    }
-
-    /// The first change after `number`, of one election or of all.
-    fn after(&self, election: Option<&ElectionName>, number: u64) -> Option<(u64, Notification)> {
-        let past = self.past();
-        let next = |changes: &'_ VecDeque<Change>| {
-            changes.partition_point(|change| change.number <= number)
-        };
-        let change = match election {
-            Some(election) => {
-                let changes = past.elections.get(election)?;
-                changes.get(next(changes))
-            }
-            None => {
-                let of_each = past.elections.values();
-                let nexts = of_each.filter_map(|changes| changes.get(next(changes)));
-                nexts.min_by_key(|change| change.number)
-            }
-        }?;
-        let name = change.state.name().to_owned();
-        let notification =
-            Notification { text: change.text.to_string(), name, noted: change.noted.clone() };
-        Some((change.number, notification))
-    }
-
-    /// The number that an id means, if it is of this process.
-    fn number_of(&self, id: &str) -> Option<u64> {
-        let (epoch, number) = id.rsplit_once('-')?;
-        let number = number.parse().ok()?;
-        (epoch == self.0.epoch && number <= self.past().last).then_some(number)
-    }
-
-    fn id_of(&self, number: u64) -> String {
-        format!("{}-{number}", self.0.epoch)
-    }
-
-    fn past(&self) -> MutexGuard<'_, Past> {
-        self.0.past.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The last change of an election, with what is true of it now.
+fn latest(app: &App, election_state: &ElectionState) -> Option<(u64, Notification)> {
+    let (view, now) = (election_state.election.leadership(), election_state.election.now());
+    note(app, election_state, &view, now);
+    let text = |noted: &str| message(app, election_state, &view, now, noted);
+    app.events.latest(election_state.election.election(), text)
 }
 
 fn message(
@@ -207,8 +66,9 @@ fn message(
     noted: &str,
 ) -> Option<String> {
     let answer = leader::body(app, election_state, view, now);
-    let name = Name { name: answer.holder().unwrap_or_default(), last_update: noted };
-    serde_json::to_string(&Message { name, answer }).ok()
+    let name =
+        Name { name: answer.holder_identity.as_deref().unwrap_or_default(), last_update: noted };
+    serde_json::to_string(&Message { name, answer: &answer }).ok()
 }
 
 /// Notes the changes of every election from now on, each in a task of its own.
@@ -231,7 +91,7 @@ async fn watch_over(app: App, election_state: ElectionState, mut alarm: Alarm) {
         let now = election_state.election.now();
         let decays_at = {
             let view = views.borrow_and_update();
-            app.events.note(&app, &election_state, &view, now);
+            note(&app, &election_state, &view, now);
             view.decays_at(now)
         };
         let decay = async {
@@ -315,7 +175,7 @@ fn stream(
         Some(number) => (number, Vec::new()),
         None => present(&app, which.as_ref()),
     };
-    let news = events.0.last.subscribe();
+    let news = events.subscribe();
     let stream = Stream { app, which, form, after, present, news, _permit: permit };
     let stream = futures_util::stream::unfold(stream, Stream::next);
     let stream = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
@@ -334,15 +194,10 @@ fn present(app: &App, which: Option<&ElectionState>) -> (u64, Vec<ElectionState>
     };
     let mut numbered: Vec<_> = states
         .into_iter()
-        .filter_map(|election_state| {
-            Some((app.events.present(app, &election_state)?.0, election_state))
-        })
+        .filter_map(|election_state| Some((latest(app, &election_state)?.0, election_state)))
         .collect();
     numbered.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-    (
-        app.events.past().last,
-        numbered.into_iter().map(|(_, election_state)| election_state).collect(),
-    )
+    (app.events.last(), numbered.into_iter().map(|(_, election_state)| election_state).collect())
 }
 
 /// How a change is told.
@@ -350,13 +205,6 @@ fn present(app: &App, which: Option<&ElectionState>) -> (u64, Vec<ElectionState>
 enum Form {
     Whole,
     Name,
-}
-
-/// What there is to tell of a change.
-struct Notification {
-    text: String,
-    name: String,
-    noted: String,
 }
 
 /// One reader's place in the log.
@@ -387,7 +235,7 @@ impl Stream {
 
     fn next_present(&mut self) -> Option<(u64, Notification)> {
         while let Some(election_state) = self.present.pop() {
-            let found = self.app.events.present(&self.app, &election_state);
+            let found = latest(&self.app, &election_state);
             // What has changed in the meantime comes in its turn.
             if let Some((number, notification)) = found.filter(|(number, _)| *number <= self.after)
             {

@@ -4,7 +4,6 @@
 //! connection.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,37 +12,18 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Bytes, Frame};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::access::Permitted;
-use super::{App, ElectionState, leader, problem, read_body};
+use super::app::App;
+use super::body::read_body;
+use super::election_state::{ElectionState, MAX_HOLDS};
+use super::leader;
+use super::reply::problem;
 use crate::api::hold::HoldLine;
 use crate::driver::Hold;
-use crate::election::grace::Grace;
 use crate::time::alarm::Sleep;
 use crate::time::boot::Boot;
-
-/// Holds at once. Each is a cron job or a hook that runs now: more than this many is a mistake.
-const MAX_HOLDS: usize = 64;
-
-/// The holds of one election.
-#[derive(Clone, Debug)]
-pub struct Holds {
-    free: Arc<Semaphore>,
-    grace: Grace,
-}
-
-impl Holds {
-    /// None yet. When stepping down on purpose, held work has `grace` to end.
-    pub fn new(grace: Grace) -> Self {
-        Self { free: Arc::new(Semaphore::new(MAX_HOLDS)), grace }
-    }
-
-    /// How many there are now.
-    pub(super) fn count(&self) -> usize {
-        MAX_HOLDS - self.free.available_permits()
-    }
-}
 
 /// A stream of [`HoldLine`]s while this instance leads, else the answer of `/leader`.
 pub(super) async fn hold(
@@ -61,7 +41,7 @@ pub(super) async fn hold(
     if !seen.is_leading(now) {
         return leader::answer(&app, &state, &seen, now, Duration::ZERO);
     }
-    let Ok(permit) = Arc::clone(&state.holds.free).try_acquire_owned() else {
+    let Some(permit) = state.holds.room() else {
         let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
         return problem(StatusCode::TOO_MANY_REQUESTS, &words);
     };
@@ -73,7 +53,8 @@ pub(super) async fn hold(
         }
     };
     let clock = host.clock().to_owned();
-    let (hold, lines) = match Hold::begin(state.election.clone(), state.holds.grace, clock, Sleep) {
+    let (hold, lines) = match Hold::begin(state.election.clone(), state.holds.grace(), clock, Sleep)
+    {
         Ok(begun) => begun,
         Err(seen) => {
             drop(permit);

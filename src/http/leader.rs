@@ -5,13 +5,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 
-use super::events::Name;
+use super::app::App;
+use super::election_state::ElectionState;
 use super::query::FromQuery;
-use super::{App, ElectionState, busy, json, problem};
+use super::reply::{busy, json, problem};
+use crate::api::leader::{Leader, Name};
 use crate::election::leadership::{Leadership, StandingDown};
-use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, HostClock};
 use crate::gate::Gate;
 
@@ -26,33 +27,6 @@ pub(super) struct LeaderQuery {
     wait: Option<String>,
     #[serde(rename = "min-valid")]
     min_valid: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct LeaderBody<'a> {
-    election: &'a str,
-    identity: &'a str,
-    leader: bool,
-    holder_identity: Option<&'a str>,
-    term: Option<Term>,
-    valid_for_ms: u64,
-    #[serde(serialize_with = "seconds")]
-    lease_duration_seconds: Duration,
-    acquire_time: Option<String>,
-    renew_time: Option<String>,
-    holds: usize,
-    gate: Option<&'static str>,
-    store_answered_ms_ago: Option<u64>,
-    standing: bool,
-    reason: Option<String>,
-}
-
-impl<'a> LeaderBody<'a> {
-    /// Who leads, if anybody is known to.
-    pub(super) fn holder(&self) -> Option<&'a str> {
-        self.holder_identity
-    }
 }
 
 /// 200 while this instance leads, else 503.
@@ -130,14 +104,14 @@ pub(super) fn body<'a>(
     state: &'a ElectionState,
     view: &'a Leadership,
     now: BootTime,
-) -> LeaderBody<'a> {
+) -> Leader<'a> {
     let holder = view.holder(now);
     let standing_down = view.standing_down(now);
-    LeaderBody {
-        election: state.election.election().as_str(),
-        identity: &view.candidate.identity,
+    Leader {
+        election: state.election.election().as_str().into(),
+        identity: view.candidate.identity.as_str().into(),
         leader: view.is_leading(now),
-        holder_identity: holder.map(|holder| holder.identity.as_str()),
+        holder_identity: holder.map(|holder| holder.identity.as_str().into()),
         term: view.term(),
         valid_for_ms: millis(view.valid_for(now)),
         lease_duration_seconds: holder
@@ -145,7 +119,7 @@ pub(super) fn body<'a>(
         acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
         renew_time: holder.map(|holder| holder.renew_time.to_string()),
         holds: state.holds.count(),
-        gate: shown(app.gate.as_ref(), now),
+        gate: shown(app.gate.as_ref(), now).map(Into::into),
         store_answered_ms_ago: view.store_silence(now).map(millis),
         standing: standing_down.is_none(),
         reason: standing_down.map(|reason| in_words(reason, app.gate.as_ref(), now)),
@@ -191,14 +165,5 @@ fn duration(name: &str, text: Option<&str>, longest: Duration) -> Result<Duratio
             let refusal = format!("'{name}' is not a duration such as 5s or 500ms: {error}");
             Err(problem(StatusCode::BAD_REQUEST, &refusal))
         }
-    }
-}
-
-/// Whole seconds as Kubernetes writes them, fractions only where there are some.
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    if duration.subsec_nanos() == 0 {
-        serializer.serialize_u64(duration.as_secs())
-    } else {
-        serializer.serialize_f64(duration.as_secs_f64())
     }
 }

@@ -10,7 +10,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::{App, ElectionState, leader};
+use super::app::App;
+use super::election_state::ElectionState;
+use super::leader;
 
 /// Nothing but the page's own files and answers; no markup from text; nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \

@@ -5,8 +5,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::app::App;
+use super::election_state::ElectionState;
 use super::leader::{in_words, shown};
-use super::{App, ElectionState, json, problem};
+use super::reply::{json, problem};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

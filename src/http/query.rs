@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde::de::DeserializeOwned;
 
-use super::{App, problem};
+use super::reply::problem;
 
 /// How much of an unknown name the error repeats.
 const SHOWN: usize = 64;
@@ -16,10 +16,10 @@ const SHOWN: usize = 64;
 /// The query of a request. One that cannot be read is refused as every other mistake is, in JSON.
 pub(super) struct FromQuery<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequestParts<App> for FromQuery<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for FromQuery<T> {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(question)) => Ok(Self(question)),
             Err(rejection) => Err(problem(StatusCode::BAD_REQUEST, &rejection.body_text())),

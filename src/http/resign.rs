@@ -8,7 +8,11 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::access::Permitted;
-use super::{App, ElectionState, json, leader, problem, read_body};
+use super::app::App;
+use super::body::read_body;
+use super::election_state::ElectionState;
+use super::leader;
+use super::reply::{json, problem};
 use crate::driver::Left;
 use crate::election::leadership::Leadership;
 

@@ -20,8 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::access::Peer;
-use super::connections::{Connection, ResponseBody};
-use super::{App, busy, router};
+use super::connections::{Connection, Connections, ResponseBody};
+use super::reply::busy;
 
 /// How long a client may take to send the head of its first request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,15 +52,18 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Answers for ever.
-pub(super) async fn serve(listener: TcpListener, app: App) {
-    let (connections, files) = (app.connections.clone(), app.files);
-    let router = router(app);
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections: Connections,
+    ceiling: usize,
+) {
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     loop {
         match listener.accept().await {
             // It got one of the last descriptors, which are for the store's connection.
             Ok((stream, _))
-                if usize::try_from(stream.as_raw_fd()).is_ok_and(|fd| fd >= files.ceiling()) =>
+                if usize::try_from(stream.as_raw_fd()).is_ok_and(|fd| fd >= ceiling) =>
             {
                 drop(stream);
                 connections.put_one_out();

@@ -12,8 +12,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::busy;
 use super::probes::probe;
+use super::reply::busy;
 use super::server::{ACCEPT_PAUSE, HEAD_TIMEOUT, MAX_HEAD};
 
 /// Connections at once. Each gets one answer, and has [`HEAD_TIMEOUT`] for it.

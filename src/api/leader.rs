@@ -1,0 +1,131 @@
+//! What `/leader` answers, and so do `/events`, `/elections` and a refused `/hold`: written by the
+//! sidecar, read by the commands beside an application.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::election::term::Term;
+use crate::election::text;
+
+/// Who leads, as one sidecar knows it now. A reader needs only the first four fields.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leader<'a> {
+    /// Which election.
+    pub election: Cow<'a, str>,
+    /// The sidecar's own name.
+    pub identity: Cow<'a, str>,
+    /// Whether its instance leads.
+    pub leader: bool,
+    /// The instance that leads, if one is known to.
+    pub holder_identity: Option<Cow<'a, str>>,
+    /// The highest term that is known.
+    #[serde(default)]
+    pub term: Option<Term>,
+    /// For how long the answer stays true without another renewal, in milliseconds.
+    #[serde(default)]
+    pub valid_for_ms: u64,
+    /// The holder's lease duration, or without one the own.
+    #[serde(default, serialize_with = "seconds", deserialize_with = "from_seconds")]
+    pub lease_duration_seconds: Duration,
+    /// When the holder acquired the lease, by its wall clock.
+    #[serde(default)]
+    pub acquire_time: Option<String>,
+    /// When it renewed the lease last, by its wall clock.
+    #[serde(default)]
+    pub renew_time: Option<String>,
+    /// How many holds there are.
+    #[serde(default)]
+    pub holds: usize,
+    /// `open` or `closed`; none if there is no gate.
+    #[serde(default)]
+    pub gate: Option<Cow<'a, str>>,
+    /// How long ago the store answered last, in milliseconds.
+    #[serde(default)]
+    pub store_answered_ms_ago: Option<u64>,
+    /// Whether the instance stands in the election.
+    #[serde(default)]
+    pub standing: bool,
+    /// Why it does not stand.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+impl Leader<'_> {
+    /// The form that is safe to show, whatever program answered.
+    #[must_use]
+    pub fn checked(self) -> Self {
+        let holder_identity = self.holder_identity.as_deref().map(text::name).map(Cow::Owned);
+        let election = text::line(&self.election).into();
+        let identity = text::name(&self.identity).into();
+        Self { election, identity, holder_identity, ..self }
+    }
+}
+
+/// `{"name", "last_update"}`, as the sidecars that came before answer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Name<'a> {
+    /// The leader, or nothing.
+    pub name: &'a str,
+    /// When that was noted.
+    pub last_update: &'a str,
+}
+
+/// Whole seconds as Kubernetes writes them, fractions only where there are some.
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    if duration.subsec_nanos() == 0 {
+        serializer.serialize_u64(duration.as_secs())
+    } else {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+}
+
+fn from_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_fields_are_enough_for_a_reader_and_all_come_back() {
+        let short =
+            r#"{"election":"a","identity":"b","leader":false,"holderIdentity":null,"new":1}"#;
+        let read: Leader<'static> = serde_json::from_str(short).unwrap();
+        assert_eq!((read.leader, read.holder_identity, read.term), (false, None, None));
+        let whole = Leader {
+            election: "a".into(),
+            identity: "b".into(),
+            leader: true,
+            holder_identity: Some("b".into()),
+            term: Some(Term::new(3)),
+            valid_for_ms: 900,
+            lease_duration_seconds: Duration::from_millis(1500),
+            acquire_time: None,
+            renew_time: None,
+            holds: 1,
+            gate: Some("open".into()),
+            store_answered_ms_ago: Some(5),
+            standing: true,
+            reason: None,
+        };
+        let text = serde_json::to_string(&whole).unwrap();
+        let read: Leader<'static> = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        assert_eq!(read.lease_duration_seconds, whole.lease_duration_seconds);
+    }
+
+    #[test]
+    fn nothing_of_a_response_reaches_a_terminal_unchecked() {
+        let text = r#"{"election":"a\u001b[2J","identity":"b\n","leader":false,"holderIdentity":"c\u0007"}"#;
+        let read: Leader<'static> = serde_json::from_str(text).unwrap();
+        let read = read.checked();
+        for shown in [read.election, read.identity, read.holder_identity.unwrap()] {
+            assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What the responses are made from, as every handler gets it.
+
+use axum::extract::FromRef;
+
+use super::access::Access;
+use super::changes::Events;
+use super::connections::Connections;
+use super::election_state::Elections;
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+
+/// What the answers are made from.
+#[derive(Clone)]
+pub struct App {
+    /// The elections.
+    pub elections: Elections,
+    /// The counters.
+    pub metrics: Metrics,
+    /// None if there is no gate.
+    pub gate: Option<Gate>,
+    /// Who may change something.
+    pub access: Access,
+    pub(super) events: Events,
+    pub(super) connections: Connections,
+}
+
+impl App {
+    /// Without a gate, for at most `clients` at once.
+    pub fn new(elections: Elections, metrics: Metrics, access: Access, clients: usize) -> Self {
+        let events = Events::of(elections.iter().count());
+        let connections = Connections::new(clients);
+        Self { elections, metrics, gate: None, access, events, connections }
+    }
+
+    /// Behind this gate, if there is one.
+    #[must_use]
+    pub fn behind(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
+    }
+}
+
+impl FromRef<App> for Access {
+    fn from_ref(app: &App) -> Self {
+        app.access.clone()
+    }
+}
+
+impl FromRef<App> for Elections {
+    fn from_ref(app: &App) -> Self {
+        app.elections.clone()
+    }
+}

@@ -1,0 +1,40 @@
+//! The forms of a response: JSON, a refusal in words, a refusal for lack of room.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// What a client that was refused for lack of room may wait before it tries again, in seconds.
+const RETRY_AFTER: &str = "5";
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    error: &'a str,
+}
+
+/// A refusal, in words for whoever wrote the request.
+pub(super) fn problem(status: StatusCode, error: &str) -> Response {
+    json(status, &Problem { error })
+}
+
+/// A refusal for lack of room.
+pub(super) fn busy(error: &str) -> Response {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, error);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response
+}
+
+/// A JSON answer that nobody may keep: it is true now.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            (status, headers, body).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
