@@ -12,9 +12,9 @@ fn a_browser_on_the_host_cannot_resign_the_leader() {
     for headers in [
         "Origin: https://evil.example\r\n".to_owned(),
         "Origin: null\r\n".to_owned(),
-        "Boot: evil.example\r\n".to_owned(),
-        "Boot: evil.example\r\nOrigin: http://evil.example\r\n".to_owned(),
-        format!("Boot: {authority}\r\nOrigin: http://localhost:1\r\n"),
+        "Host: evil.example\r\n".to_owned(),
+        "Host: evil.example\r\nOrigin: http://evil.example\r\n".to_owned(),
+        format!("Host: {authority}\r\nOrigin: http://localhost:1\r\n"),
     ] {
         for path in ["/resign", "/hold"] {
             let (status, body) = post(&sidecar, path, &headers, "");
@@ -23,7 +23,7 @@ fn a_browser_on_the_host_cannot_resign_the_leader() {
         }
     }
     assert!(sidecar.leader().leads());
-    let own = format!("Boot: {authority}\r\nOrigin: {}\r\n", sidecar.url);
+    let own = format!("Host: {authority}\r\nOrigin: {}\r\n", sidecar.url);
     assert_eq!(post(&sidecar, "/resign", &own, "").0, 200, "its own page may");
 }
 
@@ -34,7 +34,7 @@ fn a_token_opens_what_the_name_does_not() {
     std::fs::write(&file, "0123456789abcdef\n").unwrap();
     let sidecar = leader(&pasture, &["--token-file", file.to_str().unwrap()]);
     let with = |token: &str| {
-        let headers = format!("Boot: web-0.web\r\nAuthorization: Bearer {token}\r\n");
+        let headers = format!("Host: web-0.web\r\nAuthorization: Bearer {token}\r\n");
         post(&sidecar, "/resign", &headers, r#"{"cooldown":"1ms"}"#).0
     };
     assert_eq!(with("0123456789abcdeX"), 403);
