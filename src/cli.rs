@@ -1,45 +1,41 @@
 //! The command line: one file per command.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::logging::print_problem;
 use crate::command::group;
-use crate::config::{InvalidConfig, LogArgs, LogLevel};
-use signals::Signals;
+use crate::config::{LogArgs, LogLevel};
+use crate::sidecar::Signals;
+use exit::{CommandError, EXIT_USAGE};
+use logging::print_problem;
+use output::print;
 use variables::Sources;
 
-mod beside;
 mod complaint;
-mod copies;
+mod endings;
+mod exit;
 mod healthcheck;
 mod init;
 mod install;
 mod is_leader;
 mod logging;
+mod metrics;
 mod once;
 mod only;
+mod output;
 mod pages;
 pub mod reference;
 mod resign;
 mod run;
 mod serve;
-mod signals;
 mod status;
+mod store_call;
 mod variables;
 mod wait;
-
-/// Usage or configuration: `EX_USAGE` of sysexits.h.
-const EXIT_USAGE: u8 = 64;
-/// Something that is needed is not there: `EX_UNAVAILABLE`.
-const EXIT_UNAVAILABLE: u8 = 69;
-/// Not decided in time: `EX_TEMPFAIL`.
-const EXIT_UNDECIDED: u8 = 75;
 
 /// Leader election sidecar: tells the application beside it, truthfully and at once, whether it may
 /// do leader-only work.
@@ -81,33 +77,6 @@ enum Command {
     Completions(pages::CompletionsArgs),
     /// Write the manual pages into a folder.
     Man(pages::ManArgs),
-}
-
-/// Why a command could not do its work, in words for a person.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    /// Something was asked for that makes no sense.
-    #[error(transparent)]
-    Config(#[from] InvalidConfig),
-    /// The same, found out by somebody else.
-    #[error("{0}")]
-    Usage(String),
-    /// The world is not as it has to be.
-    #[error("{0}")]
-    Unavailable(String),
-    /// It took too long.
-    #[error("{0}")]
-    Undecided(String),
-}
-
-impl CommandError {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) | Self::Usage(_) => EXIT_USAGE,
-            Self::Unavailable(_) => EXIT_UNAVAILABLE,
-            Self::Undecided(_) => EXIT_UNDECIDED,
-        }
-    }
 }
 
 /// Reads the command line, does what it says, and returns the exit code.
@@ -216,8 +185,8 @@ fn run(command: Command) -> Result<u8, CommandError> {
         Command::Init(args) => block_on(or_signal(init::run(args))),
         Command::Healthcheck(args) => block_on(or_signal(healthcheck::run(args))),
         Command::Install(args) => install::run(&args),
-        Command::Completions(args) => pages::completions(&args),
-        Command::Man(args) => pages::man(&args),
+        Command::Completions(args) => pages::completions(&args, Cli::command()),
+        Command::Man(args) => pages::man(&args, Cli::command()),
     }
 }
 
@@ -252,30 +221,6 @@ fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
         words.splice(1..1, std::iter::once("only".into()).chain(begins));
     }
     words
-}
-
-/// Prints the requested text. A text that cannot be printed is an error.
-fn print(text: &str) -> Result<(), CommandError> {
-    print_more(text).map(|_| ())
-}
-
-/// The same; returns whether the reader wants more. A reader that is done closes the pipe.
-fn print_more(text: &str) -> Result<Reader, CommandError> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(Reader::Reads),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::HasLeft),
-        Err(error) => {
-            Err(CommandError::Unavailable(format!("cannot write to standard output: {error}")))
-        }
-    }
-}
-
-/// The reader of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reader {
-    Reads,
-    HasLeft,
 }
 
 /// Lets a signal end a command at once, also as the first process of a container: the kernel

@@ -19,8 +19,8 @@ use crate::election::time::Clock;
 use crate::election::timing::{InvalidTiming, Timing};
 use crate::platform::identity;
 use crate::platform::release::UnknownRelease;
-use crate::platform::{self, Shared};
-use crate::store::{self, InvalidStoreUrl, Store, StoreUrl};
+use crate::platform::{self, Shared, surroundings};
+use crate::store::{self, InvalidStoreUrl, Store, StoreOptions, StoreUrl};
 
 mod gate;
 mod hooks;
@@ -78,6 +78,8 @@ pub struct StoreConfig {
     pub url: StoreUrl,
     /// The namespace, if there is one.
     pub namespace: Option<Namespace>,
+    /// How far the clock in a service's answers may be off.
+    pub max_clock_skew: Option<Duration>,
 }
 
 /// How far a service's clock may be off; none: leases are not judged by it.
@@ -96,7 +98,16 @@ fn parse_skew(text: &str) -> Result<MaxClockSkew, String> {
 impl StoreConfig {
     /// The records, in a store that is not open yet: see [`store::open`].
     pub fn open(&self, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
-        store::open_namespace(&self.url, self.namespace.clone(), patience, clock)
+        store::open_namespace(&self.url, self.namespace.clone(), self.options(patience), clock)
+    }
+
+    /// The records of every namespace.
+    pub fn open_all(&self, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+        store::open(&self.url, self.options(patience), clock)
+    }
+
+    fn options(&self, patience: Duration) -> StoreOptions {
+        StoreOptions { patience, max_clock_skew: self.max_clock_skew }
     }
 }
 
@@ -529,11 +540,12 @@ impl StoreArgs {
     pub fn check(self) -> Result<StoreConfig, InvalidConfig> {
         let namespace = self.namespace.as_deref().map(str::parse).transpose()?;
         let invalid = |flag| move |error| InvalidConfig::Store { flag, error };
-        let url: StoreUrl = match (self.store, self.store_file) {
-            (Some(url), _) => url.parse().map_err(invalid("--store"))?,
+        let env = |name: &str| std::env::var(name).ok();
+        let url = match (self.store, self.store_file) {
+            (Some(url), _) => StoreUrl::parse(&url, &env).map_err(invalid("--store"))?,
             (None, Some(file)) => match secret_file::read(&file) {
                 Ok(text) => {
-                    let url: StoreUrl = text.parse().map_err(invalid("--store-file"))?;
+                    let url = StoreUrl::parse(&text, &env).map_err(invalid("--store-file"))?;
                     if text::may_hold_password(&text) {
                         secret_file::warn_if_open(&file);
                     }
@@ -541,12 +553,12 @@ impl StoreArgs {
                 }
                 Err(error) => return Err(InvalidConfig::StoreFile { file, error }),
             },
-            (None, None) => match platform::shared(platform::here()) {
+            (None, None) => match platform::shared(surroundings::here()) {
                 Some(shared) => return Err(InvalidConfig::NoSharedStore(shared)),
                 None => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
             },
         };
-        Ok(StoreConfig { url: url.judged_within(self.max_clock_skew.0), namespace })
+        Ok(StoreConfig { url, namespace, max_clock_skew: self.max_clock_skew.0 })
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::io;
 
-use crate::election::time::HostClock;
 use crate::gate::{CheckOutcome, Gate, GateChange, GateState, Rules};
 use crate::metrics::Metrics;
 use crate::time::alarm::{Alarm, Timer};
+use crate::time::clock::HostClock;
 use metrics::Failures;
 
 mod command;
@@ -60,6 +60,15 @@ impl Checks {
     }
 }
 
+/// What the gate is kept by.
+#[derive(Clone, Debug)]
+pub struct GateConfig {
+    /// What to ask.
+    pub checks: Checks,
+    /// When it opens and closes.
+    pub rules: Rules,
+}
+
 /// What is wrong with the application, as one check sees it.
 #[derive(Debug)]
 struct CheckFailure {
@@ -81,8 +90,7 @@ impl CheckFailure {
 ///
 /// When the system has no timer to spare.
 pub fn watch(
-    checks: Checks,
-    rules: Rules,
+    GateConfig { checks, rules }: GateConfig,
     metrics: &Metrics,
 ) -> io::Result<(impl Future<Output = ()> + use<>, Gate)> {
     let mut alarm = Alarm::new()?;

@@ -17,9 +17,10 @@ use crate::driver::Handle;
 use crate::election::grace::HOOK_KILL_AFTER;
 use crate::election::leadership::{Leadership, LossReason, StandingDown};
 use crate::election::term::Term;
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
 use crate::election::work::Deadlines;
 use crate::time::alarm::{Alarm, Timer};
+use crate::time::clock::HostClock;
 
 /// Hooks at once, of all elections: an outage of the store ends them all in one moment.
 const AT_ONCE: usize = 16;

@@ -1,9 +1,12 @@
 //! bellwether: a leader-election sidecar.
 //!
 //! The floors, from the ground up: [`election`] is the pure core; [`store`] keeps lease records;
-//! [`candidate`] drives one election; [`http`] and [`command`] read its
-//! [`election::leadership::Leadership`]; [`client`] asks the answers of another process; [`config`]
-//! and [`cli`] put them together. A lower floor never imports an upper one (`tests/layers.rs`).
+//! [`driver`] drives one election; [`http`] and [`command`] read its
+//! [`election::leadership::Leadership`]; [`api`] is the JSON between sidecar and commands; [`config`] checks
+//! the settings, [`sidecar`] puts the parts together, [`cli`] is the commands. A lower floor never imports
+//! an upper one, and no two files import each other (`tests/layers.rs`).
+//!
+//! This is no API: the library exists for the program and its tests.
 
 pub mod api;
 pub mod cli;
@@ -11,7 +14,6 @@ pub mod command;
 pub mod config;
 pub mod driver;
 pub mod election;
-pub mod files;
 pub mod gate;
 pub mod health;
 pub mod hooks;
@@ -19,5 +21,6 @@ pub mod http;
 pub mod http_client;
 pub mod metrics;
 pub mod platform;
+pub mod sidecar;
 pub mod store;
 pub mod time;

@@ -10,6 +10,9 @@ pub mod identity;
 pub mod kubernetes;
 pub mod origin;
 pub mod release;
+pub mod surroundings;
+
+use surroundings::Surroundings;
 
 /// A place where every instance has its own file system, which is gone at its next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,27 +55,6 @@ pub fn shared(surroundings: Surroundings<'_>) -> Option<Shared> {
         Shared::File(_, path) => surroundings.root.join(path).exists(),
     };
     SHARED.into_iter().find(is_here)
-}
-
-/// The environment and the root of the file system that a platform is recognised by.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// The value of a variable.
-    pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// `/`, but in tests.
-    pub root: &'a std::path::Path,
-}
-
-impl Surroundings<'_> {
-    /// A variable that is set to something.
-    pub fn var(&self, name: &str) -> Option<String> {
-        (self.env)(name).filter(|value| !value.is_empty())
-    }
-}
-
-/// Those of this process.
-pub fn here() -> Surroundings<'static> {
-    Surroundings { env: &|name| std::env::var(name).ok(), root: std::path::Path::new("/") }
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,11 +80,16 @@ pub enum InvalidStoreUrl {
     NoPath,
 }
 
-impl FromStr for StoreUrl {
-    type Err = InvalidStoreUrl;
-
-    /// What a Postgres URL leaves open comes from the `PG*` variables of the environment.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+impl StoreUrl {
+    /// Reads a URL. What a Postgres URL leaves open comes from the `PG*` variables in `env`.
+    ///
+    /// # Errors
+    ///
+    /// See [`InvalidStoreUrl`].
+    pub fn parse(
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidStoreUrl> {
         if text.starts_with("dynamodb:") {
             return Ok(Self::DynamoDb(Box::new(dynamodb::Target::parse(text)?)));
         }
@@ -96,7 +100,7 @@ impl FromStr for StoreUrl {
             if has_broken_login(text) {
                 return Err(InvalidStoreUrl::BrokenLogin);
             }
-            let target = postgres::Target::parse(text, &|name| std::env::var(name).ok())?;
+            let target = postgres::Target::parse(text, env)?;
             return Ok(Self::Postgres(Box::new(target)));
         }
         let path = text.strip_prefix("sqlite:").ok_or(InvalidStoreUrl::UnknownScheme)?;
@@ -124,21 +128,6 @@ fn has_broken_login(text: &str) -> bool {
 }
 
 impl StoreUrl {
-    /// How far the clock in a service's answers may be off for leases to be judged by it; none:
-    /// they are not. Stores with a clock of their own do not ask.
-    #[must_use]
-    pub fn judged_within(self, max_clock_skew: Option<Duration>) -> Self {
-        match self {
-            Self::DynamoDb(target) => {
-                Self::DynamoDb(Box::new(target.judged_within(max_clock_skew)))
-            }
-            Self::Kubernetes(target) => {
-                Self::Kubernetes(Box::new(target.judged_within(max_clock_skew)))
-            }
-            Self::Postgres(_) | Self::Sqlite { .. } => self,
-        }
-    }
-
     /// The same, for a URL that was read from this file: a login that changes there is noticed.
     #[must_use]
     pub fn kept_in(self, file: &Path) -> Self {
@@ -186,25 +175,37 @@ impl fmt::Display for StoreUrl {
     }
 }
 
+/// How a store is used.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// How long a call may take: a little less is spent on waiting for others inside the store.
+    pub patience: Duration,
+    /// How far the clock in a service's answers may be off for leases to be judged by it; none: they
+    /// are not. Stores with a clock of their own do not need it.
+    pub max_clock_skew: Option<Duration>,
+}
+
 /// The records of `namespace`, or those without one, in the store that `url` names. See [`open`].
 pub fn open_namespace(
     url: &StoreUrl,
     namespace: Option<Namespace>,
-    patience: Duration,
+    options: StoreOptions,
     clock: Arc<dyn Clock>,
 ) -> Arc<dyn Store> {
-    Arc::new(Namespaced::new(open(url, patience, clock), namespace))
+    Arc::new(Namespaced::new(open(url, options, clock), namespace))
 }
 
-/// The store that `url` names, which is not opened yet. `patience` is how long a call may take:
-/// a little less is spent on waiting for others inside the store.
-pub fn open(url: &StoreUrl, patience: Duration, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+/// The store that `url` names, which is not opened yet.
+pub fn open(url: &StoreUrl, options: StoreOptions, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+    let StoreOptions { patience, max_clock_skew } = options;
     match url {
         StoreUrl::DynamoDb(target) => {
-            Arc::new(DynamoDbStore::new(target.as_ref().clone(), patience, clock))
+            let store = DynamoDbStore::new(target.as_ref().clone(), patience, clock);
+            Arc::new(store.judged_within(max_clock_skew))
         }
         StoreUrl::Kubernetes(target) => {
-            Arc::new(KubernetesStore::new(target.as_ref().clone(), clock))
+            let store = KubernetesStore::new(target.as_ref().clone(), clock);
+            Arc::new(store.judged_within(max_clock_skew))
         }
         StoreUrl::Postgres(target) => {
             Arc::new(PostgresStore::new(target.as_ref().clone(), patience))
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn store_urls_are_checked_without_repeating_them() {
-        let parsed = |text: &str| text.parse::<StoreUrl>().map(|url| url.to_string());
+        let parsed = |text: &str| StoreUrl::parse(text, &|_| None).map(|url| url.to_string());
         assert_eq!(parsed("sqlite:///var/lib/leases.db").unwrap(), "sqlite:///var/lib/leases.db");
         let here = std::env::current_dir().unwrap();
         let whole = format!("sqlite://{}/leases.db", here.display());

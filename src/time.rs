@@ -1,4 +1,6 @@
-//! What reads the time of the host: which boot of which clock this is, and a timer that survives suspend.
+//! What reads the time of the host: its clock, which boot that clock belongs to, and a timer that survives
+//! suspend.
 
 pub mod alarm;
 pub mod boot;
+pub mod clock;

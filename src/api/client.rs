@@ -14,8 +14,9 @@ use hyper::{Method, StatusCode, header};
 
 use crate::api::hold::{HoldLine, MAX_LINE};
 use crate::api::leader::Leader;
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
 use crate::http_client::{self, Connection, FullResponse, HttpUrl, InvalidUrl, StreamedResponse};
+use crate::time::clock::HostClock;
 
 /// The longest answer that is read: many times the longest one of `/leader`.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -90,7 +91,7 @@ pub enum HoldResponse {
     /// This instance leads, and the sidecar knows of the work until the stream is closed.
     Granted(Box<HoldStream>),
     /// It does not.
-    Refused(Leader<'static>),
+    Refused(Box<Leader<'static>>),
 }
 
 impl Client {
@@ -160,7 +161,7 @@ impl Client {
         .await
         .and_then(|granted| match granted {
             Ok(stream) => Ok(HoldResponse::Granted(Box::new(stream))),
-            Err(answer) => Ok(HoldResponse::Refused(self.read_leader(&answer)?)),
+            Err(answer) => Ok(HoldResponse::Refused(Box::new(self.read_leader(&answer)?))),
         })
     }
 

@@ -2,7 +2,8 @@
 
 use hyper::StatusCode;
 
-use super::{CommandError, print_problem};
+use super::exit::CommandError;
+use super::logging::print_problem;
 use crate::config::SidecarArgs;
 
 /// Docker reserves every other code than this one and 0.

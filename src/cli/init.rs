@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CommandError, print};
+use super::exit::CommandError;
+use super::output::print;
+use super::store_call::{PATIENCE, within};
 use crate::config::StoreArgs;
-use crate::election::time::HostClock;
-use crate::store::{self, StoreUrl};
-
-/// How long a store may take: a person waits for it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+use crate::time::clock::HostClock;
 
 /// How long a store may take to create what is missing: DynamoDB takes several seconds.
 const CREATION: Duration = Duration::from_secs(60);
@@ -27,21 +25,4 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     within(url, CREATION, store.init()).await?;
     print(&format!("ready: {url}\n"))?;
     Ok(0)
-}
-
-/// The store's answer, or why there is none within the limit.
-pub(super) async fn within<T>(
-    url: &StoreUrl,
-    limit: Duration,
-    call: impl Future<Output = Result<T, store::StoreError>>,
-) -> Result<T, CommandError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(answer) => answer.map_err(|error| CommandError::Unavailable(error.to_string())),
-        Err(_) => {
-            let after = humantime::format_duration(limit);
-            Err(CommandError::Unavailable(format!(
-                "{url}: no answer from the store within {after}"
-            )))
-        }
-    }
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{CommandError, print};
+use super::exit::CommandError;
+use super::output::print;
 
 /// Everybody may run it, as everybody may run what lies in /usr/bin.
 const MODE: u32 = 0o755;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
-use super::{CommandError, EXIT_UNDECIDED, print, print_problem};
+use super::exit::{CommandError, EXIT_UNDECIDED};
+use super::logging::print_problem;
+use super::output::print;
 use crate::config::SidecarArgs;
 
 #[derive(Debug, clap::Args)]

@@ -10,12 +10,12 @@ use clap::builder::BoolishValueParser;
 use tokio::sync::watch;
 
 use self::unwritten::Unwritten;
-use super::CommandError;
-use super::init::within;
+use super::endings::second_signal;
+use super::exit::CommandError;
+use super::exit::cannot_guard;
 use super::logging::ProgressLine;
-use super::run::cannot_guard;
-use super::serve::{self, Sidecar, Start};
-use super::signals::{Ending, SignalRequest, Signals};
+use super::metrics;
+use super::store_call::within;
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::{OwnEnd, Supervisor};
 use crate::config::{CandidateArgs, ElectionConfig, InvalidConfig, StoreArgs};
@@ -26,9 +26,11 @@ use crate::election::leadership::Leadership;
 use crate::election::lease::ElectionName;
 use crate::election::outcome::Outcome;
 use crate::election::term::Term;
-use crate::election::time::{BootTime, Clock, HostClock};
-use crate::platform;
+use crate::election::time::{BootTime, Clock};
 use crate::platform::release;
+use crate::platform::surroundings;
+use crate::sidecar::{Ending, Sidecar, SignalRequest, Signals, Start};
+use crate::time::clock::HostClock;
 
 mod reset;
 mod unwritten;
@@ -116,9 +118,10 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     if args.timeout == Some(Duration::ZERO) {
         return say_what_is_decided(&key, &config, args.max_attempts).await;
     }
+    let metrics = metrics::of(&config)?;
     let started = tokio::select! {
         biased;
-        started = Sidecar::start(&config, None, None, &mut signals) => started?,
+        started = Sidecar::start(&config, None, None, metrics, &mut signals) => started?,
         () = &mut timed_out => return Err(not_in_time(&key)),
     };
     let sidecar = match started {
@@ -148,7 +151,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
 
 async fn find_key(key: &str) -> Result<String, InvalidConfig> {
     match key {
-        "auto" => Ok(release::key(platform::here()).await?),
+        "auto" => Ok(release::key(surroundings::here()).await?),
         key => Ok(key.to_owned()),
     }
 }
@@ -242,7 +245,7 @@ impl Once {
                 never = self.unwritten.follow() => match never {},
                 signal = signals.second() => {
                     self.unwritten.give_up();
-                    return Ok(serve::second_signal(signal));
+                    return Ok(second_signal(signal));
                 }
             }
         }

@@ -5,9 +5,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::run::cannot_guard;
-use super::signals::{SignalRequest, Signals};
-use super::{CommandError, EXIT_UNDECIDED};
+use super::exit::cannot_guard;
+use super::exit::{CommandError, EXIT_UNDECIDED};
 use crate::api::client::{Client, ClientError, HoldResponse, HoldStream};
 use crate::api::hold::HoldLine;
 use crate::command::group::{CommandSpec, Ended, Group};
@@ -15,9 +14,11 @@ use crate::config::SidecarArgs;
 use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::term::Term;
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
 use crate::election::work::{Deadlines, Directive};
+use crate::sidecar::{SignalRequest, Signals};
 use crate::time::boot::Boot;
+use crate::time::clock::HostClock;
 
 /// How often to ask a sidecar that does not know yet, or is not there yet. It is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);

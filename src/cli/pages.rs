@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, CommandError, print};
+use super::exit::CommandError;
+use super::output::print;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CompletionsArgs {
@@ -21,16 +21,19 @@ pub(super) struct ManArgs {
     folder: PathBuf,
 }
 
-pub(super) fn completions(args: &CompletionsArgs) -> Result<u8, CommandError> {
+pub(super) fn completions(
+    args: &CompletionsArgs,
+    mut program: clap::Command,
+) -> Result<u8, CommandError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "bellwether", &mut script);
+    clap_complete::generate(args.shell, &mut program, "bellwether", &mut script);
     print(&String::from_utf8_lossy(&script))?;
     Ok(0)
 }
 
-pub(super) fn man(args: &ManArgs) -> Result<u8, CommandError> {
+pub(super) fn man(args: &ManArgs, program: clap::Command) -> Result<u8, CommandError> {
     let shown = args.folder.display();
-    clap_mangen::generate_to(Cli::command(), &args.folder).map_err(|error| {
+    clap_mangen::generate_to(program, &args.folder).map_err(|error| {
         CommandError::Unavailable(format!("cannot write the manual pages into {shown}: {error}"))
     })?;
     Ok(0)

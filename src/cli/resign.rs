@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::{CommandError, print};
+use super::exit::CommandError;
+use super::output::print;
 use crate::config::SidecarArgs;
 use crate::election::duration;
 

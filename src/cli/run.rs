@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
-use super::CommandError;
-use super::serve::{self, Listen, Sidecar, Start};
-use super::signals::{Ending, SignalRequest, Signals};
+use super::endings::{ended_while_starting, second_signal};
+use super::exit::{CommandError, cannot_guard};
+use super::metrics;
 use crate::command::group::CommandSpec;
 use crate::command::supervisor::Supervisor;
 use crate::config::{ElectionArgs, GateArgs, TokenArgs};
 use crate::election::grace::Grace;
+use crate::sidecar::{Ending, Listen, Sidecar, SignalRequest, Signals, Start};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,10 +41,11 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let listen = args.listen.map(|address| Listen { address, token, of_hooks: 0 });
     let mut signals = Signals::new()?;
     let grace = config.shutdown_grace;
-    let mut sidecar = match Sidecar::start(&config, listen, gate, &mut signals).await? {
-        Start::Stands(sidecar) => *sidecar,
-        Start::Ends(signal) => return Ok(serve::ended_while_starting(signal)),
-    };
+    let mut sidecar =
+        match Sidecar::start(&config, listen, gate, metrics::of(&config)?, &mut signals).await? {
+            Start::Stands(sidecar) => *sidecar,
+            Start::Ends(signal) => return Ok(ended_while_starting(signal)),
+        };
     let mut words = args.command.into_iter();
     let program = words.next().unwrap_or_default();
     let mut command = CommandSpec::new(program, words);
@@ -58,7 +60,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             biased;
             end = supervisor.until_ended() => break end.map(|end| end.code).map_err(cannot_guard),
             request = signals.next() => match request {
-                SignalRequest::End(second) if ending.is_some() => return Ok(serve::second_signal(second)),
+                SignalRequest::End(second) if ending.is_some() => return Ok(second_signal(second)),
                 SignalRequest::End(first) => ending = Some(begin_to_end(&sidecar, first, grace).await),
                 SignalRequest::PassOn(number) if supervisor.running_in().is_some() => {
                     supervisor.signal(number);
@@ -77,7 +79,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     sidecar.shut_down(grace).await;
     tokio::select! {
         () = sidecar.left() => code,
-        signal = signals.second() => code.map(|_| serve::second_signal(signal)),
+        signal = signals.second() => code.map(|_| second_signal(signal)),
     }
 }
 
@@ -85,8 +87,4 @@ async fn begin_to_end(sidecar: &Sidecar, signal: Ending, grace: Grace) -> Ending
     tracing::info!(signal = signal.name, "shutting down");
     sidecar.shut_down(grace).await;
     signal
-}
-
-pub(super) fn cannot_guard(error: std::io::Error) -> CommandError {
-    CommandError::Unavailable(format!("cannot start the command's guard: {error}"))
 }

@@ -8,14 +8,16 @@ use clap::builder::BoolishValueParser;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::init::{PATIENCE, within};
-use super::{CommandError, Reader, print, print_more, print_problem};
+use super::exit::CommandError;
+use super::logging::print_problem;
+use super::output::{Reader, print, print_more};
+use super::store_call::{PATIENCE, within};
 use crate::config::{StoreArgs, StoreConfig};
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin};
 use crate::election::outcome::Outcome;
 use crate::election::term::Term;
-use crate::election::time::HostClock;
-use crate::store::{self, Listing, Store};
+use crate::store::{Listing, Store};
+use crate::time::clock::HostClock;
 
 /// How often `--watch` looks: as often as a person can read.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -56,7 +58,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     }
     let clock = Arc::new(HostClock);
     let store = match args.all_namespaces {
-        true => store::open(&url, PATIENCE, clock),
+        true => config.open_all(PATIENCE, clock),
         false => config.open(PATIENCE, clock),
     };
     let view = View { json: args.json, all: args.all_namespaces, config, store };

@@ -5,11 +5,11 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use hyper::StatusCode;
 
-use super::CommandError;
+use super::exit::CommandError;
 use crate::api::client::{Client, ClientError};
 use crate::config::SidecarArgs;
 use crate::election::duration;
-use crate::election::time::HostClock;
+use crate::time::clock::HostClock;
 
 /// How often to ask. The sidecar is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);

@@ -16,9 +16,10 @@ use super::message::{Report, Request};
 use super::plan::{self, Deadlines, Exit, Plan};
 use super::{guard, processes};
 use crate::election::term::Term;
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
 use crate::time::alarm::{Alarm, Timer};
 use crate::time::boot::Boot;
+use crate::time::clock::HostClock;
 
 /// The variable that marks a command's processes as those of one guard.
 pub const MARK: &str = "BELLWETHER_GUARD";

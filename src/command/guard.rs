@@ -22,8 +22,9 @@ use super::message::{Report, Request};
 use super::plan::{Action, Deadlines, Exit, LEFTOVER_GRACE, ORPHAN_GRACE, Plan};
 use super::processes::{self, IgnoredSignals, Reaped};
 use super::start::Starting;
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
 use crate::time::alarm::{Alarm, Timer};
+use crate::time::clock::HostClock;
 
 /// The first argument by which the program knows that it is to be the guard. Hidden from people.
 pub const SUBCOMMAND: &str = "guard";

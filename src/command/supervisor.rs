@@ -10,8 +10,9 @@ use super::tail::Tail;
 use crate::driver::{Handle, Work};
 use crate::election::leadership::Leadership;
 use crate::election::term::Term;
-use crate::election::time::{BootTime, Clock, HostClock, WallTime};
+use crate::election::time::{BootTime, Clock, WallTime};
 use crate::election::work::{Deadlines, Directive, SupervisedWork};
+use crate::time::clock::HostClock;
 
 /// After a guard was killed: whoever did that may do it again.
 const GUARD_LOST_PAUSE: Duration = Duration::from_secs(1);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
+use crate::time::clock::HostClock;
 
 /// How much is kept, in bytes: a traceback, and little enough for any store's record.
 const KEPT: usize = 4096;

@@ -9,10 +9,10 @@ use crate::command::InvalidCommand;
 use crate::command::group::CommandSpec;
 use crate::election::duration;
 use crate::gate::Rules;
-use crate::health::{Checks, CommandCheck, ContainerCheck};
+use crate::health::{Checks, CommandCheck, ContainerCheck, GateConfig};
 use crate::http_client::InvalidUrl;
-use crate::platform;
 use crate::platform::ecs::{self, Metadata};
+use crate::platform::surroundings;
 
 /// Oftener than this, checks would be a load on the application and on this host.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
@@ -122,7 +122,7 @@ impl GateArgs {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub fn check(self) -> Result<Option<(Checks, Rules)>, InvalidConfig> {
+    pub fn check(self) -> Result<Option<GateConfig>, InvalidConfig> {
         let checks = self.checks()?;
         if checks.is_empty() {
             return Ok(None);
@@ -137,7 +137,7 @@ impl GateArgs {
             successes: self.gate_successes,
             grace: self.gate_grace,
         };
-        Ok(Some((checks, rules)))
+        Ok(Some(GateConfig { checks, rules }))
     }
 
     fn checks(&self) -> Result<Checks, InvalidGate> {
@@ -148,7 +148,7 @@ impl GateArgs {
             None => None,
             Some(name) if name.is_empty() => return Err(InvalidGate::NoName),
             Some(name) => {
-                let metadata = Metadata::here(platform::here()).ok_or(InvalidGate::NotOnEcs)?;
+                let metadata = Metadata::here(surroundings::here()).ok_or(InvalidGate::NotOnEcs)?;
                 Some(ContainerCheck::new(name, metadata.map_err(InvalidGate::Ecs)?))
             }
         };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::CheckFailure;
 use crate::command::group::{CommandSpec, Ended, Group};
 use crate::command::tail::Tail;
-use crate::election::time::HostClock;
 use crate::election::work::Deadlines;
+use crate::time::clock::HostClock;
 
 /// How long what was asked to end has until it is killed: a shell needs a few milliseconds to heed
 /// SIGTERM, and the next check waits for it.

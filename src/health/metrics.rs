@@ -4,9 +4,9 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
-use crate::election::time::HostClock;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+use crate::time::clock::HostClock;
 
 /// The counters of failed checks.
 #[derive(Clone, Debug)]

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use crate::election::leadership::Leadership;
 use crate::election::lease::ElectionName;
 use crate::election::term::Term;
-use crate::election::time::{BootTime, Clock, HostClock};
+use crate::election::time::{BootTime, Clock};
+use crate::time::clock::HostClock;
 
 /// Changes remembered of one election: at the default lease of 15 s an hour of nothing but crashes.
 const REMEMBERED: usize = 256;

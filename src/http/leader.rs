@@ -13,8 +13,9 @@ use super::query::FromQuery;
 use super::reply::{busy, json, problem};
 use crate::api::leader::{Leader, Name};
 use crate::election::leadership::{Leadership, StandingDown};
-use crate::election::time::{BootTime, Clock, HostClock};
+use crate::election::time::{BootTime, Clock};
 use crate::gate::Gate;
+use crate::time::clock::HostClock;
 
 /// The longest `?wait=`: beyond it a client had better ask again, to learn that its connection is
 /// dead.

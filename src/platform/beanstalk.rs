@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::Surroundings;
+use super::surroundings::Surroundings;
 
 /// Where Elastic Beanstalk keeps what it deployed, from the root of the file system.
 pub const DEPLOYMENT: &str = "opt/elasticbeanstalk/deployment";

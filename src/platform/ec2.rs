@@ -7,7 +7,7 @@ use std::fs;
 
 use hyper::Method;
 
-use super::Surroundings;
+use super::surroundings::Surroundings;
 use crate::http_client::{self, FullResponse, HttpUrl};
 
 /// The service's address on every instance; the AWS SDKs' variables name another.

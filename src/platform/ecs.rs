@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde::Deserialize;
 
-use super::Surroundings;
+use super::surroundings::Surroundings;
 use crate::http_client::{self, HttpUrl};
 
 /// Set by ECS in every container, to a URL of that container's own.

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::election::lease::Candidate;
 use crate::election::text::{self, MAX_LINE};
 use crate::platform::kubernetes::{self, Pod};
-use crate::platform::{Surroundings, ec2, ecs};
+use crate::platform::surroundings::Surroundings;
+use crate::platform::{ec2, ecs};
 
 /// How long the platform may take to say who this is. Its metadata services are on the same host
 /// and answer in milliseconds; a start is never held up for two seconds by a name.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::Surroundings;
+use super::surroundings::Surroundings;
 
 /// By the downward API, as most manifests name them.
 const POD_NAME: &str = "POD_NAME";

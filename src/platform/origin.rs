@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Surroundings, beanstalk, ecs, kubernetes};
+use super::surroundings::Surroundings;
+use super::{beanstalk, ecs, kubernetes};
 use crate::election::lease::Origin;
 
 /// How long the platform may take to answer: its services are on the same host, and a start waits

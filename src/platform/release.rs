@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::platform::Surroundings;
 use crate::platform::beanstalk::Deployment;
 use crate::platform::ecs::Metadata;
+use crate::platform::surroundings::Surroundings;
 
 /// The metadata service is on the same host. Slower than this, it is broken.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);

@@ -65,6 +65,7 @@ pub struct DynamoDbStore {
     patience: Duration,
     /// In the place of what the standard chain finds.
     credentials: Option<SharedCredentialsProvider>,
+    max_clock_skew: Option<Duration>,
     clock: Arc<dyn Clock>,
     service_clock: Arc<ServiceClock>,
     client: LazyClient,
@@ -81,12 +82,21 @@ impl DynamoDbStore {
             target,
             patience,
             credentials: None,
+            max_clock_skew: None,
             clock,
             service_clock: Arc::default(),
             client: LazyClient::default(),
             checked: AtomicBool::new(false),
             creates: AtomicBool::new(false),
         }
+    }
+
+    /// Judges leases by the Date of the service's answers, which may be off by this much; none, as
+    /// at first: not at all.
+    #[must_use]
+    pub fn judged_within(mut self, max_clock_skew: Option<Duration>) -> Self {
+        self.max_clock_skew = max_clock_skew;
+        self
     }
 
     /// Signs with these instead of what the standard chain finds.
@@ -214,7 +224,7 @@ impl DynamoDbStore {
 
     /// The service's judgement, read early: see [`service_clock`](super::service_clock).
     fn remaining(&self, kept: &Kept) -> Option<Duration> {
-        let (now, skew) = (self.clock.now().boot, self.target.max_clock_skew());
+        let (now, skew) = (self.clock.now().boot, self.max_clock_skew);
         self.service_clock.remaining(now, kept.expires, kept.record.lease_duration, skew)
     }
 
@@ -222,7 +232,7 @@ impl DynamoDbStore {
     fn keep(&self, record: &LeaseRecord) -> Kept {
         // From after the elector's reading, so the lease ends later than the elector counts.
         let now = self.clock.now().boot;
-        let skew = self.target.max_clock_skew();
+        let skew = self.max_clock_skew;
         Kept {
             record: record.clone(),
             version: Version::new(uuid::Uuid::new_v4().simple().to_string()),

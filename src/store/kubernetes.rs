@@ -52,6 +52,7 @@ pub use url::{InvalidTarget, Target};
 /// The store that keeps its records in Leases.
 pub struct KubernetesStore {
     api: Arc<Api>,
+    max_clock_skew: Option<Duration>,
     /// The last state of each Lease: a write keeps the data that other programs have put into it.
     seen: Mutex<HashMap<ElectionName, Lease>>,
 }
@@ -62,7 +63,15 @@ const PAGE: u32 = 500;
 impl KubernetesStore {
     /// A store at `target`. Nothing is opened yet.
     pub fn new(target: Target, clock: Arc<dyn Clock>) -> Self {
-        Self { api: Arc::new(Api::new(target, clock)), seen: Mutex::default() }
+        let api = Arc::new(Api::new(target, clock));
+        Self { api, max_clock_skew: None, seen: Mutex::default() }
+    }
+
+    /// Judges leases by the Date of the server's answers, which may be off by this much; none, as at
+    /// first: not at all.
+    #[must_use]
+    pub fn judged_within(self, max_clock_skew: Option<Duration>) -> Self {
+        Self { max_clock_skew, ..self }
     }
 
     async fn get(&self, election: &ElectionName) -> Result<Option<Lease>, StoreError> {
@@ -101,7 +110,7 @@ impl KubernetesStore {
 
     /// The API server's judgement, read early, of a lease that was written from here.
     fn remaining(&self, kept: &Kept) -> Option<Duration> {
-        let (now, skew) = (self.api.now(), self.api.target().max_clock_skew());
+        let (now, skew) = (self.api.now(), self.max_clock_skew);
         let lease = kept.record.lease_duration;
         self.api.service_clock().remaining(now, kept.expires, lease, skew)
     }
@@ -188,7 +197,7 @@ impl Store for KubernetesStore {
         };
         let write = Uuid::new_v4().simple().to_string();
         // Read after the elector's clock, so the lease ends later than the elector counts.
-        let (now, skew) = (self.api.now(), self.api.target().max_clock_skew());
+        let (now, skew) = (self.api.now(), self.max_clock_skew);
         let expires = self.api.service_clock().expires(now, record.lease_duration, skew);
         let draft = Draft { election, record, expires, write: &write };
         let lease = Lease::write(before.as_ref(), &draft);

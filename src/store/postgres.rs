@@ -31,8 +31,8 @@ use sqlx::postgres::PgRow;
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
-use crate::election::time::HostClock;
 use crate::store::contract::{Hints, Listing, Store, StoreError};
+use crate::time::clock::HostClock;
 
 mod connection;
 mod connection_task;

@@ -9,7 +9,8 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
-use crate::election::time::{BootTime, Clock, HostClock};
+use crate::election::time::{BootTime, Clock};
+use crate::time::clock::HostClock;
 
 /// Waits for moments of the clock that an election uses.
 pub trait Timer: Send {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bellwether::command::group::{CommandSpec, Ended, Group};
 use bellwether::command::plan::Deadlines;
-use bellwether::election::time::{BootTime, Clock, HostClock};
+use bellwether::election::time::{BootTime, Clock};
+use bellwether::time::clock::HostClock;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 

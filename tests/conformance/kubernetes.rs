@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether::election::lease::ElectionName;
-use bellwether::election::time::HostClock;
 use bellwether::store::Store;
 use bellwether::store::kubernetes::{KubernetesStore, Target};
+use bellwether::time::clock::HostClock;
 use serde_json::Value;
 
 use crate::api_server::{ApiServer, must};
@@ -57,7 +57,7 @@ impl Subject for Kubernetes {
 
     fn from_another_process(&self) -> Arc<dyn Store> {
         let target = Target::parse(&self.server.url(&self.namespace)).unwrap();
-        Arc::new(KubernetesStore::new(target.judged_within(self.skew), Arc::new(HostClock)))
+        Arc::new(KubernetesStore::new(target, Arc::new(HostClock)).judged_within(self.skew))
     }
 
     fn has_a_clock(&self) -> bool {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::driver::{DriverConfig, Handle, Health, stand};
-use bellwether::election::time::HostClock;
 use bellwether::election::timing::Timing;
 use bellwether::metrics::Metrics;
 use bellwether::platform::identity;
 use bellwether::store::Store;
+use bellwether::time::clock::HostClock;
 use tokio::task::JoinHandle;
 
 use crate::calls::default;

@@ -18,9 +18,9 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
     ScalarAttributeType,
 };
-use bellwether::election::time::HostClock;
 use bellwether::store::aws::http::Http;
 use bellwether::store::dynamodb::{DynamoDbStore, Target};
+use bellwether::time::clock::HostClock;
 
 /// Long enough for a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -135,7 +135,7 @@ pub fn credentials() -> SharedCredentialsProvider {
 
 /// A store as one process has it.
 pub fn open(url: &str, patience: Duration, skew: Option<Duration>) -> Arc<DynamoDbStore> {
-    let target = Target::parse(url).unwrap().judged_within(skew);
-    let store = DynamoDbStore::new(target, patience, Arc::new(HostClock));
+    let target = Target::parse(url).unwrap();
+    let store = DynamoDbStore::new(target, patience, Arc::new(HostClock)).judged_within(skew);
     Arc::new(store.with_credentials(credentials()))
 }

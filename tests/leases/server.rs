@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use bellwether::election::time::HostClock;
+use bellwether::time::clock::HostClock;
 
 /// May do anything.
 const ADMIN: &str = "token-of-the-administrator";

@@ -44,10 +44,11 @@ const fn edit(file: &'static str, original: &'static str, replacement: &'static 
 }
 
 /// What is copied beside the folders.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     "election.rs",
     "driver.rs",
     "time/alarm.rs",
+    "time/clock.rs",
     "gate.rs",
     "api/hold.rs",
     "metrics.rs",
@@ -56,7 +57,7 @@ const PARTS: [&str; 7] = [
 
 /// The crate, without what the simulation plays: commands, checks, HTTP, the stores.
 const LIB: &str = "pub mod driver;\npub mod election;\npub mod gate;\npub mod metrics;\npub mod store;\n\
-                   pub mod api { pub mod hold; }\npub mod time { pub mod alarm; }\n\
+                   pub mod api { pub mod hold; }\npub mod time { pub mod alarm; pub mod clock; }\n\
                    pub mod platform { pub mod identity {\n\
                    pub fn incarnation() -> String { String::new() } } }\n";
 

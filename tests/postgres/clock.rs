@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bellwether::election::continuity::{Continuity, ServiceTime};
-use bellwether::election::time::{BootTime, Clock as _, HostClock};
+use bellwether::election::time::{BootTime, Clock as _};
 use bellwether::election::timing::Timing;
 use bellwether::store::Store as _;
+use bellwether::time::clock::HostClock;
 
 use crate::server::Server;
 use crate::stores::{acquired, default, open, renewed, won};

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Version};
 use bellwether::election::term::Term;
-use bellwether::election::time::{Clock as _, HostClock, WallTime};
+use bellwether::election::time::{Clock as _, WallTime};
 use bellwether::store::postgres::{PostgresStore, Target};
 use bellwether::store::{Hints, Store as _, StoreError};
+use bellwether::time::clock::HostClock;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(60);

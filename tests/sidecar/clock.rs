@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bellwether::driver::{DriverConfig, Handle, Health, obey, stand};
 use bellwether::election::leadership::StandingDown;
-use bellwether::election::time::HostClock;
 use bellwether::election::timing::Timing;
 use bellwether::gate::{GateChange, GateState, Rules};
 use bellwether::metrics::Metrics;
 use bellwether::platform::identity;
 use bellwether::store::memory::MemoryStore;
 use bellwether::time::alarm::Alarm;
+use bellwether::time::clock::HostClock;
 
 use crate::support::{LIMIT, now};
 

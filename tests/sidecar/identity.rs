@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use bellwether::platform::Surroundings;
 use bellwether::platform::identity::{self, Identity};
+use bellwether::platform::surroundings::Surroundings;
 use serde_json::Value;
 
 use crate::service::{Reply, Service, TOKEN};

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use bellwether::election::time::{BootTime, Clock, HostClock};
+use bellwether::election::time::{BootTime, Clock};
+use bellwether::time::clock::HostClock;
 use serde_json::Value;
 
 pub mod beats;

@@ -12,8 +12,9 @@ use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
 use bellwether::election::outcome::Outcome;
 use bellwether::election::term::Term;
-use bellwether::election::time::{HostClock, WallTime};
-use bellwether::store::{self, Store, StoreUrl};
+use bellwether::election::time::WallTime;
+use bellwether::store::{self, Store, StoreOptions, StoreUrl};
+use bellwether::time::clock::HostClock;
 use serde_json::json;
 
 use crate::emulator::{self, Emulator};
@@ -139,8 +140,9 @@ fn every_command_is_harmless(url: &str, program: fn() -> Command) {
 }
 
 async fn planted(url: &str) {
-    let target: StoreUrl = url.parse().unwrap();
-    plant(&*store::open(&target, Duration::from_secs(20), Arc::new(HostClock))).await;
+    let options = StoreOptions { patience: Duration::from_secs(20), max_clock_skew: None };
+    let target = StoreUrl::parse(url, &|_| None).unwrap();
+    plant(&*store::open(&target, options, Arc::new(HostClock))).await;
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
+use crate::time::clock::HostClock;
 
 /// The target of lines that are not about faults, and come as often as users cause them, such as
 /// one at each beginning of held work: they are never left out.

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-use crate::election::time::HostClock;
+use crate::time::clock::HostClock;
 
 /// Lines that can wait: those of a start with 256 elections, and some more. About a third of a
 /// megabyte, in use only while standard error is not read.

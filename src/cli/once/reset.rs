@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::CommandError;
-use super::super::init::{PATIENCE, within};
+use crate::cli::exit::CommandError;
+use crate::cli::store_call::{PATIENCE, within};
 use crate::config::ElectionConfig;
 use crate::election::elector::Swapped;
 use crate::election::lease::{Candidate, LeaseRecord, Observed, Version};
-use crate::election::time::{BootTime, Clock, HostClock};
+use crate::election::time::{BootTime, Clock};
 use crate::election::watch::Watch;
 use crate::platform::identity;
 use crate::store::Store;
+use crate::time::clock::HostClock;
 
 /// How often a reset that collides with other writes is tried.
 const TRIES: usize = 10;

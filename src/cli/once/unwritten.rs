@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use crate::driver::Handle;
 use crate::election::leadership::Leadership;
 use crate::election::term::Term;
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
+use crate::time::clock::HostClock;
 
 /// How a command ended, until that is in the record.
 pub(super) struct Unwritten {

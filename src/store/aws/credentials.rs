@@ -29,7 +29,8 @@ use super::causes::{innermost, is_slow};
 use super::choice::Choice;
 use super::process;
 use super::source::{self, CredentialsSource, Stamp};
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
+use crate::time::clock::HostClock;
 
 /// How long a fetch may take: a user's command that queries a slow service takes no longer.
 const LIMIT: Duration = Duration::from_secs(60);

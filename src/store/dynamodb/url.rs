@@ -1,7 +1,6 @@
 //! What a `dynamodb://` URL says.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::election::lease::ElectionName;
 use crate::election::text;
@@ -17,7 +16,6 @@ pub struct Target {
     prefix: Option<String>,
     endpoint: Option<String>,
     choice: Choice,
-    max_clock_skew: Option<Duration>,
 }
 
 /// Why a text is not a `dynamodb://` URL. The text itself is not repeated.
@@ -78,13 +76,7 @@ impl Target {
         if !(3..=255).contains(&table.len()) || !is_plain(&table) {
             return Err(InvalidTarget::Table);
         }
-        let mut target = Self {
-            table,
-            prefix: None,
-            endpoint: None,
-            choice: Choice::default(),
-            max_clock_skew: None,
-        };
+        let mut target = Self { table, prefix: None, endpoint: None, choice: Choice::default() };
         for (name, value) in url.query_pairs() {
             target.set(&name, value.into_owned())?;
         }
@@ -126,18 +118,6 @@ impl Target {
     /// What the URL says of region and credentials.
     pub fn choice(&self) -> &Choice {
         &self.choice
-    }
-
-    /// How far the service's clock may be off; none, as at first: leases are not judged by it.
-    pub fn max_clock_skew(&self) -> Option<Duration> {
-        self.max_clock_skew
-    }
-
-    /// See [`Target::max_clock_skew`].
-    #[must_use]
-    pub fn judged_within(mut self, max_clock_skew: Option<Duration>) -> Self {
-        self.max_clock_skew = max_clock_skew;
-        self
     }
 
     /// The partition key of an election: its name, or `PREFIX/NAME`.

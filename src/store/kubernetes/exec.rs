@@ -8,7 +8,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
+use crate::time::clock::HostClock;
 
 /// How long it may take: cloud providers' programs start an interpreter and call a service.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Where the Leases are. The server is determined at the first request.
 #[derive(Clone, Debug)]
@@ -10,7 +9,6 @@ pub struct Target {
     namespace: Option<String>,
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
-    max_clock_skew: Option<Duration>,
 }
 
 /// Why a text does not name a namespace.
@@ -48,7 +46,7 @@ impl Target {
             return Err(InvalidTarget::Namespace);
         }
         let namespace = namespace.map(str::to_owned);
-        let mut target = Self { namespace, kubeconfig: None, context: None, max_clock_skew: None };
+        let mut target = Self { namespace, kubeconfig: None, context: None };
         for (name, value) in url.query_pairs() {
             match &*name {
                 "kubeconfig" => target.kubeconfig = Some(PathBuf::from(&*value)),
@@ -59,17 +57,6 @@ impl Target {
             }
         }
         Ok(target)
-    }
-
-    /// See [`StoreUrl::judged_within`](crate::store::StoreUrl::judged_within).
-    #[must_use]
-    pub fn judged_within(self, max_clock_skew: Option<Duration>) -> Self {
-        Self { max_clock_skew, ..self }
-    }
-
-    /// How far the API server's clock may be off; none: leases are not judged by it.
-    pub fn max_clock_skew(&self) -> Option<Duration> {
-        self.max_clock_skew
     }
 
     /// The namespace that the URL names, if it names one.

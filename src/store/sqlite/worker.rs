@@ -27,9 +27,10 @@ use super::errors::{self, SqliteError};
 use super::file::{DatabaseFile, Open, Write};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, Observed};
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
 use crate::store::contract::Listing;
 use crate::store::contract::StoreError;
+use crate::time::clock::HostClock;
 
 /// Workers at once, those that were left behind included. One is the normal case.
 const MAX_WORKERS: usize = 4;

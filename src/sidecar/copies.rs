@@ -10,7 +10,7 @@ use crate::time::boot::{Boot, Generation};
 
 /// Watches for as long as it is polled. Checks each `period`, and reacts at once to the kernel's
 /// events.
-pub(super) async fn watch(elections: Vec<Handle>, period: Duration) {
+pub async fn watch(elections: Vec<Handle>, period: Duration) {
     let mut generation = Generation::listen()
         .inspect_err(|error| tracing::debug!(%error, "cannot hear of resumed snapshots"))
         .ok();

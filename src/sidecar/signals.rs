@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::CommandError;
+use super::error::StartError;
 use crate::command::group;
 use crate::command::processes::{IgnoredSignals, Strays};
-use crate::election::time::{BootTime, HostClock};
+use crate::election::time::BootTime;
+use crate::time::clock::HostClock;
 
 /// How long a repeated signal counts as the same request.
 ///
@@ -18,7 +19,7 @@ const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SignalRequest {
+pub enum SignalRequest {
     /// To end.
     End(Ending),
     /// A signal for the command, by its number. Without a command it may be a request to end: see
@@ -28,9 +29,9 @@ pub(super) enum SignalRequest {
 
 /// A signal that requests the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ending {
+pub struct Ending {
     /// Its name.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     number: i32,
 }
 
@@ -41,13 +42,13 @@ impl Ending {
     const QUIT: Self = Self { name: "SIGQUIT", number: 3 };
 
     /// The exit code that stands for it, as shells have it.
-    pub(super) fn code(self) -> u8 {
+    pub fn code(self) -> u8 {
         u8::try_from(self.number).unwrap_or_default().saturating_add(128)
     }
 }
 
 /// Every signal that is handled, and the children that end meanwhile.
-pub(super) struct Signals {
+pub struct Signals {
     /// None for a signal that was ignored when the process was started: it stays so, as under
     /// `nohup`, and for the command as well.
     terminate: Option<Signal>,
@@ -65,13 +66,16 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new() -> Result<Self, CommandError> {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the system delivers no signals.
+    pub fn new() -> Result<Self, StartError> {
         let ignored = IgnoredSignals::now();
-        let cannot =
-            |error| CommandError::Unavailable(format!("cannot listen for signals: {error}"));
         let listen = |kind: SignalKind| match ignored.contain(kind.as_raw_value()) {
             true => Ok(None),
-            false => signal(kind).map(Some).map_err(cannot),
+            false => signal(kind).map(Some).map_err(StartError::Signals),
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -82,7 +86,7 @@ impl Signals {
             user2: listen(SignalKind::user_defined2())?,
             window: listen(SignalKind::window_change())?,
             // SIGCHLD may be ignored around this process, but this process needs it.
-            child: signal(SignalKind::child()).map_err(cannot)?,
+            child: signal(SignalKind::child()).map_err(StartError::Signals)?,
             strays: Strays::default(),
             at_terminal: std::fs::File::open("/dev/tty").is_ok(),
             request: None,
@@ -91,7 +95,7 @@ impl Signals {
 
     /// The next signal that counts. A repeated request to end within a second does not. Reaps
     /// orphans meanwhile. Safe to cancel.
-    pub(super) async fn next(&mut self) -> SignalRequest {
+    pub async fn next(&mut self) -> SignalRequest {
         loop {
             let passed_on = |kind: SignalKind| SignalRequest::PassOn(kind.as_raw_value());
             let look = self.strays.look_again_at();
@@ -120,7 +124,7 @@ impl Signals {
     }
 
     /// The next request to end, for a process that runs no command at the moment.
-    pub(super) async fn end(&mut self) -> Ending {
+    pub async fn end(&mut self) -> Ending {
         loop {
             match self.next().await {
                 SignalRequest::End(ending) => return ending,
@@ -135,7 +139,7 @@ impl Signals {
 
     /// The next request to end for a process that is ending already: it ends at once, without an
     /// orderly shutdown. A terminal that closes meanwhile is no such request.
-    pub(super) async fn second(&mut self) -> Ending {
+    pub async fn second(&mut self) -> Ending {
         loop {
             if let SignalRequest::End(ending) = self.next().await {
                 return ending;
@@ -145,7 +149,7 @@ impl Signals {
 
     /// Whether a signal for the command is a request to end when no command runs. SIGHUP and
     /// SIGQUIT are: a terminal that closes, and Ctrl-\.
-    pub(super) fn unclaimed(&mut self, number: i32) -> Option<Ending> {
+    pub fn unclaimed(&mut self, number: i32) -> Option<Ending> {
         let ending = [Ending::HANGUP, Ending::QUIT].into_iter().find(|it| it.number == number)?;
         self.request.get_or_insert((ending, HostClock::boot()));
         Some(ending)
@@ -154,7 +158,7 @@ impl Signals {
     /// The same for a process that waits for its turn to run a command. Such signals may be meant
     /// for the command wherever it runs: many commands read their settings again at SIGHUP. So this
     /// process has to have a terminal.
-    pub(super) fn unclaimed_at_terminal(&mut self, number: i32) -> Option<Ending> {
+    pub fn unclaimed_at_terminal(&mut self, number: i32) -> Option<Ending> {
         self.at_terminal.then(|| self.unclaimed(number)).flatten()
     }
 

@@ -1,0 +1,29 @@
+//! What a person or a script asked for, on standard output.
+
+use std::io::{self, Write as _};
+
+use super::exit::CommandError;
+
+/// Prints the requested text. A text that cannot be printed is an error.
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
+    print_more(text).map(|_| ())
+}
+
+/// The same; returns whether the reader wants more. A reader that is done closes the pipe.
+pub(super) fn print_more(text: &str) -> Result<Reader, CommandError> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::HasLeft),
+        Err(error) => {
+            Err(CommandError::Unavailable(format!("cannot write to standard output: {error}")))
+        }
+    }
+}
+
+/// The reader of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Reads,
+    HasLeft,
+}

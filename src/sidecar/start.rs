@@ -1,0 +1,256 @@
+//! Opens the store, stands in every election and answers over HTTP.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::error::StartError;
+use super::limits::{Files, Needs};
+use super::signals::{Ending, Signals};
+use super::{copies, gate};
+use crate::config::ElectionConfig;
+use crate::driver::{self, Driver, DriverConfig, Handle, Health};
+use crate::election::grace::Grace;
+use crate::election::lease::{Candidate, ElectionName, Origin};
+use crate::election::time::Clock;
+use crate::gate::Gate;
+use crate::health::GateConfig;
+use crate::http::{self, Access, App, ElectionState, Elections, Holds};
+use crate::metrics::Metrics;
+use crate::platform::identity::{self, Identity};
+use crate::platform::{origin, surroundings};
+use crate::store::{Store, StoreError};
+use crate::time::clock::HostClock;
+
+/// Where to answer, and to whom.
+pub struct Listen {
+    /// The address and port.
+    pub address: SocketAddr,
+    /// What other hosts have to bring to change something.
+    pub token: Option<String>,
+    /// How many files hooks have open at once.
+    pub of_hooks: usize,
+}
+
+/// The result of a start.
+pub enum Start {
+    /// It stands.
+    Stands(Box<Sidecar>),
+    /// A signal ended it before it stood: there is nothing to free.
+    Ends(Ending),
+}
+
+/// Who stands, in one election or several, and the answers of it.
+pub struct Sidecar {
+    /// The election that was named first, of `run` and `once` the only one.
+    pub election: Handle,
+    others: Vec<Handle>,
+    /// Where it answers, if it does.
+    pub url: Option<String>,
+    drivers: JoinSet<()>,
+    /// The task that watches whether this process was copied, for as long as this exists.
+    _copies: JoinSet<()>,
+}
+
+impl Sidecar {
+    /// Takes the address, opens the store and stands. Nothing is opened if the address is taken.
+    /// Meanwhile it answers that it is starting, and reacts to signals.
+    pub async fn start(
+        config: &ElectionConfig,
+        listen: Option<Listen>,
+        gate: Option<GateConfig>,
+        metrics: Metrics,
+        signals: &mut Signals,
+    ) -> Result<Start, StartError> {
+        let files = set_files_aside(config, listen.as_ref(), gate.is_some())?;
+        let (address, token) = match listen {
+            Some(Listen { address, token, .. }) => (Some(address), token),
+            None => (None, None),
+        };
+        let listener = match address {
+            Some(address) => Some(listen_on(address).await?),
+            None => None,
+        };
+        let url = listener.as_ref().map(|(_, address)| format!("http://{address}"));
+        let candidates = tokio::select! {
+            biased;
+            signal = signals.end() => return Ok(Start::Ends(signal)),
+            candidates = Candidates::prepare(config, gate, metrics) => candidates?,
+            never = answer_meanwhile(listener.as_ref()) => match never {},
+        };
+        let (election, driver) = candidates.stand(&config.election, url.clone())?;
+        let mut drivers = JoinSet::new();
+        drivers.spawn(driver.run());
+        let mut others = Vec::with_capacity(config.others.len());
+        for name in &config.others {
+            let url = url.as_ref().map(|url| format!("{url}/elections/{name}"));
+            let (other, driver) = candidates.stand(name, url)?;
+            others.push(other);
+            drivers.spawn(driver.run());
+        }
+        if let Some((listener, address)) = listener {
+            let state = |election: &Handle| ElectionState {
+                election: election.clone(),
+                holds: Holds::new(config.shutdown_grace),
+            };
+            let elections = Elections::new(state(&election), others.iter().map(state).collect());
+            let access = Access::new(address.ip(), token);
+            let app = App::new(elections, candidates.metrics, access, files.clients());
+            let app = app.behind(candidates.gate);
+            http::start(listener, app, files.ceiling()).map_err(StartError::Timer)?;
+        }
+        let mut watches = JoinSet::new();
+        let elections = std::iter::once(&election).chain(&others).cloned().collect();
+        watches.spawn(copies::watch(elections, config.timing.retry_period()));
+        Ok(Start::Stands(Box::new(Self { election, others, url, drivers, _copies: watches })))
+    }
+
+    /// All elections, in the order in which they were named.
+    pub fn elections(&self) -> impl Iterator<Item = &Handle> {
+        std::iter::once(&self.election).chain(&self.others)
+    }
+
+    /// Begins to leave the elections.
+    pub async fn shut_down(&self, grace: Grace) {
+        for election in self.elections() {
+            election.shut_down(grace.until_left(&election.leadership().timing)).await;
+        }
+    }
+
+    /// Waits until the candidate has left every election. Safe to cancel.
+    pub async fn left(&mut self) {
+        // A driver that panicked has left as well; with `panic = "abort"` there is none.
+        while self.drivers.join_next().await.is_some() {}
+    }
+}
+
+async fn answer_meanwhile(listener: Option<&(TcpListener, SocketAddr)>) -> Infallible {
+    match listener {
+        Some((listener, _)) => http::answer_meanwhile(listener).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens nothing if the elections alone would run out of files.
+fn set_files_aside(
+    config: &ElectionConfig,
+    listen: Option<&Listen>,
+    gated: bool,
+) -> Result<Files, StartError> {
+    let hooks = listen.map_or(0, |listen| listen.of_hooks);
+    // The timers of the election, of its events, of its gate and of its hooks.
+    let timers = 1 + [listen.is_some(), gated, hooks > 0].iter().filter(|one| **one).count();
+    let needs = Needs {
+        elections: 1 + config.others.len(),
+        of_each: timers + config.store.url.files_of_an_election(),
+        of_hooks: hooks,
+        clients: listen.map_or(0, |_| http::MAX_CONNECTIONS),
+    };
+    Ok(Files::set_aside(needs)?)
+}
+
+async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener =
+        http::bind(address).await.map_err(|error| StartError::Listen { address, error })?;
+    let address = listener.local_addr().unwrap_or(address);
+    Ok((listener, address))
+}
+
+/// What the candidates of all elections have in common.
+struct Candidates<'a> {
+    config: &'a ElectionConfig,
+    candidate: Candidate,
+    origin: Option<Origin>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    health: Health,
+    gate: Option<Gate>,
+}
+
+impl<'a> Candidates<'a> {
+    /// Finds out who stands, opens the store, and begins to ask the application how it is.
+    async fn prepare(
+        config: &'a ElectionConfig,
+        gate: Option<GateConfig>,
+        metrics: Metrics,
+    ) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(HostClock);
+        let (store, patience) = open_store(config, Arc::clone(&clock));
+        let identity = Identity::settle(config.identity.clone(), surroundings::here());
+        let (identity, origin, checked) = tokio::join!(
+            identity,
+            origin::find(surroundings::here()),
+            check_store(&*store, patience)
+        );
+        checked?;
+        identity.announce();
+        let gate = gate::watch(gate, &metrics)?;
+        let candidate = identity::candidate(identity.name);
+        let health = Health::default();
+        Ok(Self { config, candidate, origin, store, clock, metrics, health, gate })
+    }
+
+    /// Stands in one election, whose answers are below `url`.
+    fn stand(
+        &self,
+        election: &ElectionName,
+        url: Option<String>,
+    ) -> Result<(Handle, Driver), StartError> {
+        let url = url.map(|url| format!("{url}/leader"));
+        let config = self.config;
+        tracing::info!(
+            %election,
+            identity = self.candidate.identity,
+            store = %config.store.url,
+            namespace = config.store.namespace.as_ref().map(tracing::field::display),
+            url,
+            "standing"
+        );
+        let stands = driver::stand(DriverConfig {
+            election: election.clone(),
+            candidate: self.candidate.clone(),
+            origin: self.origin.clone(),
+            timing: config.timing,
+            max_attempts: config.max_attempts,
+            gated: self.gate.is_some(),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+            url,
+        })
+        .map_err(StartError::Timer)?;
+        gate::obey(self.gate.as_ref(), &stands.0)?;
+        Ok(stands)
+    }
+}
+
+/// The store, and how long a call to it may take.
+fn open_store(config: &ElectionConfig, clock: Arc<dyn Clock>) -> (Arc<dyn Store>, Duration) {
+    let patience = config.timing.call_timeout();
+    (config.store.open(patience, clock), patience)
+}
+
+/// Checks the store as a start does; neither stands nor listens.
+///
+/// # Errors
+///
+/// What only a person can put right.
+pub async fn check(config: &ElectionConfig) -> Result<(), StartError> {
+    let (store, patience) = open_store(config, Arc::new(HostClock));
+    check_store(&*store, patience).await
+}
+
+/// What only a person can put right is said at once, and ends the program. A store that is not
+/// reachable now may be so later: the election begins without it, undecided.
+async fn check_store(store: &dyn Store, patience: Duration) -> Result<(), StartError> {
+    match tokio::time::timeout(patience, store.init()).await {
+        Ok(Err(error @ StoreError::Misconfigured(_))) => Err(StartError::Store(error)),
+        Ok(Err(StoreError::Unavailable(_)) | Ok(())) | Err(_) => Ok(()),
+    }
+}
