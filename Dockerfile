@@ -13,6 +13,8 @@ COPY benches benches
 COPY build build
 COPY image image
 COPY src src
+# Cargo reads the manifest of what the tests share because Cargo.toml names it.
+COPY tests/support tests/support
 # What was downloaded and compiled is kept from one build to the next, for each platform apart.
 ARG TARGETARCH
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -18,7 +18,7 @@ setup:
 
 # A million requests from a new seed. Takes about five minutes.
 fuzz: setup
-	BELLWETHER_FUZZ=1000000 BELLWETHER_SEED=$$(date +%s) cargo test --locked --test fuzz -- --nocapture
+	BELLWETHER_FUZZ=1000000 BELLWETHER_SEED=$$(date +%s) cargo test --locked --test program fuzz:: -- --nocapture
 
 # The figures of the README, measured here. Takes about seven minutes.
 figures: setup

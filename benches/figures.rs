@@ -10,8 +10,6 @@
 )]
 
 mod shown;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::time::Duration;
 use std::{fs, thread};

@@ -11,16 +11,11 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
-#[path = "../tests/postgres/server.rs"]
-mod server;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use std::thread;
 use std::time::Duration;
 
-use server::Server;
 use support::crowd::{Crowd, room_for};
+use support::postgres::Server;
 use support::process::{cpu_ticks, resident};
 use support::{Pasture, Sidecar, eventually, now};
 

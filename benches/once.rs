@@ -15,13 +15,7 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
-#[path = "../tests/dynamodb/emulator.rs"]
-mod emulator;
-#[path = "../tests/postgres/server.rs"]
-mod server;
 mod shown;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::fs;
 use std::io::Write as _;
@@ -30,9 +24,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use emulator::Emulator;
-use server::Server;
 use shown::{print, spread};
+use support::dynamodb::Emulator;
+use support::postgres::Server;
 use support::{Pasture, bellwether, now, with_credentials};
 
 const INSTANCES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];

@@ -12,20 +12,16 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
-#[path = "../tests/postgres/server.rs"]
-mod server;
 mod shown;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use bellwether::election::time::BootTime;
-use server::Server;
 use shown::{print, spread};
 use sqlx::postgres::{PgConnection, PgListener};
+use support::postgres::Server;
 use support::{QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, eventually, get, now};
 
 const DEFAULT_TIMING: [&str; 6] =

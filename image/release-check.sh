@@ -11,5 +11,5 @@ if [ -n "$(git status --porcelain)" ]; then
 fi
 BELLWETHER_STATIC_BINARY=$(image/build.sh)
 export BELLWETHER_STATIC_BINARY
-BELLWETHER_RELEASE=1 cargo test --locked --test release --test image --test kubernetes
+BELLWETHER_RELEASE=1 cargo test --locked --test repo --test deploy -- release:: image:: kubernetes::
 echo "ready to be tagged as v$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)"

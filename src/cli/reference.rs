@@ -13,7 +13,7 @@ pub fn markdown() -> String {
     let about = text(program.get_about());
     let mut page = format!(
         "# The command line\n\n\
-         <!-- Made from src/cli and src/config.rs: see tests/reference.rs. -->\n\n{about}\n\n\
+         <!-- Made from src/cli and src/config.rs: see tests/repo/reference.rs. -->\n\n{about}\n\n\
          Every flag can be set by the environment variable beside it; the flag wins, and a variable \
          that is empty is not set. Times are \
          written like `500ms`, `15s` or `1m 30s`.\n\n\

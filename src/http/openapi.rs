@@ -25,7 +25,7 @@ mod tests {
 
     use super::*;
 
-    /// The paths as the code writes them: `tests/openapi` looks at what they answer.
+    /// The paths as the code writes them: `tests/program/openapi` looks at what they answer.
     fn routed() -> BTreeSet<String> {
         let quoted = |text: &str| -> Vec<String> {
             let calls = text.split("#[cfg(test)]").next().unwrap().split(".route(").skip(1);

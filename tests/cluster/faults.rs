@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::node::patiently;
 use crate::place::{Place, Pod};
-use crate::support::now;
-use crate::support::tools::must;
+use support::now;
+use support::tools::must;
 
 /// Longer than the lease of the chart's default values.
 const LONG: Duration = Duration::from_secs(40);

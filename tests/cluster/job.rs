@@ -1,7 +1,7 @@
 //! The job form: once per release, before anything else of it.
 
 use crate::place::Place;
-use crate::support::tools::{must, must_fail};
+use support::tools::{must, must_fail};
 
 /// Values of a job that reports its run, and of no application.
 fn values(place: &Place) -> Vec<String> {

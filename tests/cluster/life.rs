@@ -2,8 +2,8 @@
 
 use crate::node::patiently;
 use crate::place::{Place, Pod};
-use crate::support::now;
-use crate::support::tools::must;
+use support::now;
+use support::tools::must;
 
 /// Longer than any wait of a test: a leader that comes before its end was handed the lease.
 const LONG_LEASE: [&str; 3] = ["leaseDuration=600s", "renewDeadline=400s", "retryPeriod=2s"];

@@ -11,9 +11,6 @@
     reason = "tests fail by panicking"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod node;
 mod place;
 mod world;

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::support::image::Image;
-use crate::support::now;
-use crate::support::tools::{must, project, tool, tool_path};
+use support::image::Image;
+use support::now;
+use support::tools::{must, project, tool, tool_path};
 
 /// A limit for what takes long on a busy machine, such as a rollout, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(240);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::node::patiently;
 use crate::place::Place;
-use crate::support::tools::{must, project, tool_path};
+use support::tools::{must, project, tool_path};
 
 /// The commands of a part of the page.
 fn commands(title: &str) -> Vec<String> {
@@ -61,5 +61,5 @@ fn an_application_without_helm() {
         let logs = must(&mut place.kubectl(&["logs", "--prefix", "--selector=app=shop"]));
         logs.contains(" works").then_some(())
     });
-    must(&mut place.kubectl(&["delete", "-f"]).arg(project().join("deploy/kubernetes/plain.yaml")));
+    must(place.kubectl(&["delete", "-f"]).arg(project().join("deploy/kubernetes/plain.yaml")));
 }

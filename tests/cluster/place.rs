@@ -7,9 +7,9 @@ use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use serde_json::Value;
 
 use crate::node::{API, Node, patiently};
-use crate::support::tools::{must, project};
-use crate::support::{Answer, get};
 use crate::world::World;
+use support::tools::{must, project};
+use support::{Answer, get};
 
 pub struct Place {
     pub node: &'static Node,

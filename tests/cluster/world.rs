@@ -10,7 +10,7 @@ use std::time::Duration;
 use bellwether::election::time::BootTime;
 
 use crate::node::{ADDRESS, patiently};
-use crate::support::now;
+use support::now;
 
 /// A report of an application.
 #[derive(Clone, Debug)]

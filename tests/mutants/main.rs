@@ -76,9 +76,12 @@ impl Copy {
         for part in ["src", "tests"] {
             let _ = fs::remove_dir_all(root.join(part));
         }
-        for folder in ["src/election", "src/driver", "tests/simulation"] {
+        for folder in ["src/election", "src/driver", "tests/core/simulation"] {
             copy(&home.join(folder), &root.join(folder));
         }
+        let simulation = "tests/core/simulation.rs";
+        fs::copy(home.join(simulation), root.join(simulation)).unwrap();
+        fs::write(root.join("tests/core/main.rs"), "mod simulation;\n").unwrap();
         fs::create_dir_all(root.join("src/store")).unwrap();
         for file in PARTS {
             let part = root.join("src").join(file);
@@ -107,7 +110,7 @@ impl Copy {
 
     fn cargo(&self, argument: &str, environment: [(&str, &str); 2]) -> (bool, String) {
         let output = Command::new(env!("CARGO"))
-            .args(["test", "--offline", "--quiet", "--test", "simulation", argument])
+            .args(["test", "--offline", "--quiet", "--test", "core", argument])
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", self.root.join("target"))
             .envs(environment)

@@ -53,8 +53,8 @@ impl Crowd {
         self.slow.clear();
         sidecar.signal("TERM");
         for stream in &mut self.streams {
-            assert!(stream.next().leads());
-            assert!(!stream.next().leads());
+            assert!(stream.receive().leads());
+            assert!(!stream.receive().leads());
         }
     }
 }

@@ -7,8 +7,9 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::static_binary::static_binary;
-use super::tools::{must, project};
+use crate::static_binary::static_binary;
+use crate::target;
+use crate::tools::{must, project};
 
 /// An image, in a place of its own.
 pub struct Image {
@@ -90,7 +91,7 @@ impl Image {
 
 /// A folder that outlives the tests, because they share it: the next run removes it.
 fn place_of_this_process() -> PathBuf {
-    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+    let all = target().join("tmp/images");
     fs::create_dir_all(&all).unwrap();
     for old in fs::read_dir(&all).unwrap().map(|entry| entry.unwrap()) {
         if !Path::new("/proc").join(old.file_name()).exists() {

@@ -108,7 +108,7 @@ impl Events {
 
     /// The next event.
     #[track_caller]
-    pub fn next(&mut self) -> Message {
+    pub fn receive(&mut self) -> Message {
         let mut id = String::new();
         loop {
             let line = self.line().expect("the stream goes on");
@@ -128,7 +128,7 @@ impl Events {
     #[track_caller]
     pub fn until(&mut self, wanted: impl Fn(&Message) -> bool) -> Message {
         loop {
-            let message = self.next();
+            let message = self.receive();
             if wanted(&message) {
                 return message;
             }

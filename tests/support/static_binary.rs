@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::program;
 use super::tools::{must, project};
 
 /// The static binary of what is under test.
@@ -29,7 +30,7 @@ fn named() -> Option<PathBuf> {
 }
 
 fn linked() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_bellwether"));
+    let program = program();
     let compiled = program.parent().unwrap();
     let folder = compiled.parent().unwrap().join("static");
     fs::create_dir_all(&folder).unwrap();

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 /// The folder of this project.
 pub fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    // This crate is in tests/support.
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the project")
 }
 
 /// A program in target/tools.
@@ -23,7 +24,7 @@ pub fn tool_path(path: &str) -> PathBuf {
     project().join("target/tools").join(path)
 }
 
-/// Python with the packages of tests/kubernetes/requirements.txt.
+/// Python with the packages of tests/deploy/kubernetes/requirements.txt.
 pub fn python(script: &str) -> Command {
     let mut command = tool("kubernetes/bin/python");
     command.args(["-c", script]);
@@ -82,7 +83,7 @@ pub fn golden(path: &Path, text: &str) {
     assert!(
         written == text,
         "{} is not what is rendered now (first difference: {differs:?}). If that is meant, run \
-         `BELLWETHER_WRITE_GOLDEN=1 cargo test --test kubernetes`, and read the difference in git",
+         `BELLWETHER_WRITE_GOLDEN=1 cargo test --test deploy kubernetes::`, and read the difference in git",
         path.display()
     );
 }

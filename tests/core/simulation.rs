@@ -1,0 +1,171 @@
+//! The seeded simulation of whole elections.
+//!
+//! Each run is drawn from its seed alone and replays from it:
+//!
+//! ```text
+//! BELLWETHER_SEED=123 cargo test --test core simulation:: -- --nocapture     one run, with a trace
+//! BELLWETHER_RUNS=1000000 cargo test --test core simulation::                more runs
+//! BELLWETHER_HUNT=I1 cargo test --test core simulation::                     for one invariant only
+//! ```
+
+mod host;
+mod invariants;
+mod plan;
+mod store;
+mod supervisor;
+mod tally;
+mod time;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use invariants::{ONE_BELIEVER, Violation};
+use plan::{Plan, Rates};
+use tally::Tally;
+use world::{Outcome, World};
+
+/// Runs that are enough for every invariant's planted bug (`tests/mutants`) many times over.
+const RUNS: u64 = 20_000;
+
+fn run(seed: u64, rates: Rates, trace: bool) -> Outcome {
+    World::new(Plan::new(seed, rates), seed, trace).run()
+}
+
+/// Runs the seeds below `runs` on all cores, until one breaks an invariant whose name begins with
+/// `hunted`. Gives back what happened, and the lowest of the seeds that did: all seeds below it
+/// were run.
+fn run_all(runs: u64, rates: Rates, hunted: &str) -> (Tally, Option<(u64, Violation)>) {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let (mut tally, mut failure) = (Tally::default(), None);
+        while failure.is_none() {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= runs {
+                break;
+            }
+            let outcome = run(seed, rates, false);
+            tally.add(&outcome.tally);
+            let hunted = outcome.violation.filter(|v| v.invariant.starts_with(hunted));
+            failure = hunted.map(|violation| (seed, violation));
+            if failure.is_some() {
+                next.store(runs, Ordering::Relaxed);
+            }
+        }
+        (tally, failure)
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let results: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let mut all = Tally::default();
+    results.iter().for_each(|(tally, _)| all.add(tally));
+    (all, results.into_iter().filter_map(|(_, failure)| failure).min_by_key(|(seed, _)| *seed))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} has to be a number, not '{text}'")))
+}
+
+#[test]
+fn every_invariant_holds_in_every_run() {
+    if let Some(seed) = number("BELLWETHER_SEED") {
+        let outcome = run(seed, Rates::WithinMargin, true);
+        println!("{}", outcome.tally);
+        if let Some(Violation { invariant, what }) = outcome.violation {
+            panic!("{invariant}: {what} (seed {seed})");
+        }
+        return;
+    }
+    let runs = number("BELLWETHER_RUNS").unwrap_or(RUNS);
+    let hunted = std::env::var("BELLWETHER_HUNT").unwrap_or_default();
+    let (tally, failure) = run_all(runs, Rates::WithinMargin, &hunted);
+    if let Some((seed, Violation { invariant, what })) = failure {
+        panic!(
+            "{invariant}: {what}\n\
+             replay: BELLWETHER_SEED={seed} cargo test --test core simulation:: -- --nocapture"
+        );
+    }
+    println!("{runs} runs:\n{tally}");
+    if runs >= RUNS {
+        assert_much_happened(&tally);
+    }
+}
+
+/// The simulation cannot pass because nothing went wrong in it.
+fn assert_much_happened(tally: &Tally) {
+    for (what, at_least) in [
+        ("elected", 50_000),
+        ("elected after another", 20_000),
+        ("lost by the renew deadline", 10_000),
+        ("lost: resigned", 5_000),
+        ("lost: finished", 4_000),
+        ("lost: gate closed", 800),
+        ("starts behind a closed gate", 10_000),
+        ("gates closed", 1_200),
+        ("lost: shutting down", 4_000),
+        ("lost: superseded", 200),
+        ("lost: record gone", 50),
+        ("vacated", 10_000),
+        ("left", 8_000),
+        ("left in peace", 500),
+        ("crashes", 8_000),
+        ("clocks that stood still", 3_000),
+        ("stalls of a leader", 3_000),
+        ("pauses between two polls", 5_000),
+        ("pauses before a request is sent", 10_000),
+        ("cuts", 40_000),
+        ("calls refused", 40_000),
+        ("requests lost", 80_000),
+        ("requests repeated", 30_000),
+        ("answers lost", 70_000),
+        ("looks timed out", 100_000),
+        ("swaps timed out", 40_000),
+        ("swaps refused", 10_000),
+        ("swaps refused for no reason", 10_000),
+        ("swaps applied unheard", 10_000),
+        ("swaps applied after the caller gave up", 3_000),
+        ("works", 30_000),
+        ("works killed", 3_000),
+        ("works not seen to end", 1_000),
+        ("works that outlived their process", 1_000),
+        ("attempts that ended", 3_000),
+        ("attempts that ended as they had to", 100),
+        ("holds that ended", 30_000),
+        ("fenced writes refused", 500),
+        ("hint floods", 8_000),
+        ("floods of hints in peace", 400),
+        ("hints that a lease was vacated", 10_000),
+        ("store can tell more or less", 8_000),
+        ("store clock stepped", 1_200),
+        ("writes lost by the store", 1_500),
+        ("writes lost by the store, which says so", 200),
+        ("seen going backwards", 1_500),
+    ] {
+        let times = tally.of(what);
+        assert!(times >= at_least, "only {times} times: {what}; expected {at_least} at least");
+    }
+}
+
+/// What shows that two believers would be noticed: clocks that differ by more than the timing
+/// promises to bear do make two.
+#[test]
+fn clocks_beyond_the_margin_make_two_believers() {
+    let (_, failure) = run_all(2_000, Rates::BeyondMargin, ONE_BELIEVER);
+    let (seed, _) = failure.expect("two believers");
+    println!("two believers first with seed {seed}");
+}
+
+#[test]
+fn a_run_replays_from_its_seed() {
+    for seed in 0..20 {
+        let (one, other) =
+            (run(seed, Rates::WithinMargin, false), run(seed, Rates::WithinMargin, false));
+        assert_eq!(one.fingerprint, other.fingerprint);
+        assert_eq!(one.tally, other.tally);
+    }
+    let (one, other) = (run(1, Rates::WithinMargin, false), run(2, Rates::WithinMargin, false));
+    assert_ne!(one.fingerprint, other.fingerprint);
+}

@@ -1,0 +1,117 @@
+//! The faults of a run.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::Theme;
+use crate::simulation::time::{MS, TrueTime};
+
+/// What the network path to the store does to calls while it is broken.
+#[derive(Clone, Copy, Debug)]
+pub enum Broken {
+    /// They vanish.
+    Hangs,
+    /// They fail at once.
+    Refuses,
+    /// They are carried out, and the answers vanish.
+    Deaf,
+    /// Looks are answered; swaps vanish.
+    ReadOnly,
+    /// Looks are answered; swaps are refused, and the record has not changed.
+    Contrary,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    Stall {
+        lasts: TrueTime,
+    },
+    /// Its machine is paused, and the boot clock with it.
+    StandStill {
+        lasts: TrueTime,
+    },
+    Crash {
+        down_for: Option<TrueTime>,
+    },
+    Shutdown {
+        grace: Duration,
+        down_for: Option<TrueTime>,
+    },
+    Resign {
+        cooldown: Duration,
+    },
+    CloseGate {
+        lasts: TrueTime,
+    },
+    Cut {
+        how: Broken,
+        lasts: TrueTime,
+    },
+    Outage {
+        how: Broken,
+        lasts: TrueTime,
+    },
+    HintFlood {
+        hints: u64,
+    },
+    StepClock {
+        by: i64,
+    },
+    LoseWrites,
+    /// The store can no longer report what it could, or can report it again.
+    Hide {
+        clock: bool,
+        losses: bool,
+    },
+}
+
+pub(super) fn draw(
+    rng: &mut Rng,
+    theme: Theme,
+    lease: TrueTime,
+    started: TrueTime,
+    calm_at: TrueTime,
+) -> Vec<(TrueTime, Fault)> {
+    let kinds: Vec<u8> = (0..10).filter(|_| rng.u8(0..10) < 4).collect();
+    let restarts = matches!(theme, Theme::Faults | Theme::Outlived);
+    let mut faults = Vec::new();
+    for kind in kinds {
+        for _ in 0..rng.u8(1..=4) {
+            let lasts = rng.u64(MS..lease * 3 / 2);
+            let down_for = (restarts && rng.u8(0..10) < 7).then_some(lasts);
+            let how =
+                [Broken::Hangs, Broken::Refuses, Broken::Deaf, Broken::ReadOnly, Broken::Contrary]
+                    [rng.usize(0..5)];
+            let fault = match kind {
+                0 => Fault::Stall { lasts },
+                1 => Fault::Crash { down_for },
+                2 => Fault::Shutdown { grace: Duration::from_nanos(rng.u64(0..lease)), down_for },
+                3 => Fault::Resign { cooldown: Duration::from_nanos(rng.u64(0..lease)) },
+                4 => Fault::CloseGate { lasts },
+                5 => Fault::Cut { how, lasts },
+                6 => Fault::Outage { how, lasts },
+                7 => Fault::StandStill { lasts },
+                // A store that cannot report lost writes is safe only if all candidates know.
+                8 => Fault::Hide { clock: rng.bool(), losses: theme == Theme::LostWrites },
+                _ => Fault::HintFlood { hints: rng.u64(1..100) },
+            };
+            faults.push((rng.u64(started..calm_at), fault));
+        }
+    }
+    for _ in 0..rng.u8(1..=3) {
+        match theme {
+            Theme::Faults => {}
+            Theme::SteppedClock => {
+                let far = i64::try_from(lease * 3).unwrap();
+                let fault = Fault::StepClock { by: rng.i64(-far..far) };
+                faults.push((rng.u64(started..calm_at), fault));
+            }
+            Theme::LostWrites | Theme::Outlived => {
+                faults.push((rng.u64(started..calm_at), Fault::LoseWrites))
+            }
+        }
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}

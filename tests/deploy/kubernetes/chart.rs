@@ -1,0 +1,237 @@
+//! The chart against Helm, the schemas of Kubernetes, and files of what it should become.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::kubernetes::pods::sidecar;
+use support::chart::{
+    HELMS, chart, everything, example, example_with, matrix, refused, rendered, with,
+};
+use support::tools::{golden, must, project, tool, yaml};
+
+/// The oldest Kubernetes that the chart says it is for, and the newest that the validator knows.
+const VERSIONS: [&str; 2] = ["1.29.0", "1.37.0"];
+
+#[test]
+fn it_becomes_what_is_written_down() {
+    let folder = project().join("tests/deploy/kubernetes/golden");
+    for rendered in everything() {
+        golden(&folder.join(format!("{}.yaml", rendered.name)), &rendered.text);
+    }
+}
+
+#[test]
+fn both_helms_accept_it_and_agree() {
+    for values in matrix() {
+        for helm in HELMS {
+            must(tool(helm).args(["lint", "--strict"]).arg(chart()).arg("--values").arg(&values));
+        }
+        let [old, new] = HELMS.map(|helm| rendered(helm, &values));
+        assert_eq!(old, new, "{}", values.display());
+    }
+    let [old, new] = HELMS.map(example);
+    assert_eq!(old, new);
+}
+
+#[test]
+fn kubernetes_knows_every_field_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files =
+        ["postgres-to-try", "plain"].map(|name| deployed(&format!("{name}.yaml"))).to_vec();
+    for rendered in everything() {
+        for (at, document) in rendered.documents.iter().enumerate() {
+            // The validator has no schemas of what an operator adds.
+            if document["apiVersion"] == "monitoring.coreos.com/v1" {
+                continue;
+            }
+            let file = folder.path().join(format!("{}-{at}.yaml", rendered.name));
+            fs::write(&file, document.to_string()).unwrap();
+            files.push(file);
+        }
+    }
+    assert!(files.len() > 10, "{files:?}");
+    for version in VERSIONS {
+        let mut command = tool("kubernetes/bin/kubernetes-validate");
+        must(command.args(["--strict", "--quiet", "-k", version]).args(&files));
+    }
+}
+
+fn deployed(name: &str) -> PathBuf {
+    project().join("deploy/kubernetes").join(name)
+}
+
+#[test]
+fn usual_mistakes_are_refused_in_words() {
+    for (sets, words) in [
+        (&["app.image=a", "store.url=dynamodb://t", "store.secret.name=s"][..], "not both"),
+        (&["app.image=a", "store.url=sqlite:///leases.db"], "a SQLite file is for one host"),
+        (&["app.image=a", "store.url=postgres://u:secret@h/d"], "put the URL into a Secret"),
+        (&["app.image=a", "store.url=postgres://h/d?user=u&password=secret@"], "put the URL into"),
+        (&["app.image=a", "store.secret.name=s", "election=a", "elections={a}"], "twice"),
+        (&["app.image=a", "store.secret.name=s", "elections={B}"], "elections"),
+        (&["podMonitor.enabled=true", "selector.app=web"], "needs 'expose: true'"),
+        (&["podDisruptionBudget.enabled=true"], "name the labels of the pods"),
+        (&["job.image=a", "store.secret.name=s"], "say what is to be done once"),
+        (&["election=Shop"], "election"),
+        (&["leaseDuration=15"], "leaseDuration"),
+        (&["app.replicas=two"], "replicas"),
+        (&["podDisruptionBudget.maxUnavailable=0"], "maxUnavailable"),
+        (&["store.secret.nmae=s"], "nmae"),
+    ] {
+        let said = refused(sets);
+        assert!(said.contains(words), "{sets:?}: {said}");
+        assert!(!said.contains("secret@"), "{said}");
+    }
+}
+
+#[test]
+fn by_itself_it_deploys_nothing() {
+    assert_eq!(with(&[]), Vec::<Value>::new());
+}
+
+/// Objects of two aliases once had one name, and Helm dropped the second without a message.
+#[test]
+fn dependencies_with_aliases_do_not_overwrite_each_other() {
+    let mut sets = Vec::new();
+    for alias in ["bellwether", "queue", "import"] {
+        for value in [
+            "podDisruptionBudget.enabled=true",
+            "networkPolicy.enabled=true",
+            "podMonitor.enabled=true",
+            "expose=true",
+            "selector.app=any",
+        ] {
+            sets.push(format!("{alias}.{value}"));
+        }
+    }
+    let sets: Vec<_> = sets.iter().map(String::as_str).collect();
+    let documents = yaml(&example_with("helm4/helm", &sets));
+    let mut names = BTreeSet::new();
+    for document in &documents {
+        let name = (document["kind"].to_string(), document["metadata"]["name"].to_string());
+        assert!(names.insert(name), "twice: {} {}", document["kind"], document["metadata"]["name"]);
+    }
+    for kind in ["PodDisruptionBudget", "NetworkPolicy", "PodMonitor"] {
+        let of_kind = documents.iter().filter(|document| document["kind"] == kind);
+        assert_eq!(of_kind.count(), 3, "{kind}");
+    }
+}
+
+/// With a number, an upgrade fights an autoscaler, and fails under Helm 4.
+#[test]
+fn replicas_that_are_null_are_left_to_others() {
+    let of = |replicas: &str| {
+        let sets = ["app.image=a", "store.secret.name=s", replicas];
+        let documents = with(&sets);
+        let found = documents.iter().find(|document| document["kind"] == "Deployment");
+        found.unwrap()["spec"]["replicas"].clone()
+    };
+    assert_eq!(of("app.replicas=null"), Value::Null);
+    assert_eq!(of("app.replicas=0"), 0);
+}
+
+/// Helm allows build metadata in versions, Kubernetes no '+' in labels and registries none in tags.
+#[test]
+fn build_metadata_in_a_version_makes_valid_labels_and_tags() {
+    let folder = tempfile::tempdir().unwrap();
+    must(Command::new("cp").arg("-r").arg(chart()).arg(folder.path()));
+    let copy = folder.path().join("bellwether");
+    let file = copy.join("Chart.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let built = text.replace(&format!("ersion: {version}"), &format!("ersion: {version}+build.7"));
+    assert_ne!(built, text);
+    fs::write(&file, built).unwrap();
+    let mut command = tool("helm4/helm");
+    command.args(["template", "demo"]).arg(&copy);
+    let documents = yaml(&must(command.args(["--set", "app.image=a,store.secret.name=s"])));
+    assert!(!documents.is_empty());
+    for document in &documents {
+        let labels = document["metadata"]["labels"].as_object().unwrap();
+        for value in labels.values().map(|value| value.as_str().unwrap()) {
+            assert!(!value.contains('+'), "{value}");
+        }
+    }
+    assert_eq!(sidecar(&documents)["image"], format!("bellwether:{version}-build.7"));
+}
+
+#[test]
+fn a_sidecar_stands_in_several_elections() {
+    let sets = ["app.image=a", "store.secret.name=s", "elections={cron,billing}"];
+    let sidecar = sidecar(&with(&sets));
+    let env = sidecar["env"].as_array().unwrap();
+    let election = env.iter().find(|entry| entry["name"] == "BELLWETHER_ELECTION").unwrap();
+    assert_eq!(election["value"], "shop.demo,cron,billing");
+}
+
+/// A pod that failed for good would otherwise be followed by three that fail for good.
+#[test]
+fn a_job_that_failed_for_good_starts_no_further_pod() {
+    let sets = ["job.image=a", "job.command={b}", "store.secret.name=s", "job.annotations.a=b"];
+    let documents = with(&sets);
+    let job = documents.iter().find(|document| document["kind"] == "Job").unwrap();
+    assert_eq!(job["metadata"]["annotations"]["a"], "b");
+    let rules = job["spec"]["podFailurePolicy"]["rules"].as_array().unwrap();
+    let fails = rules.iter().find(|rule| rule["action"] == "FailJob").unwrap();
+    assert_eq!(fails["onExitCodes"]["operator"], "NotIn");
+    let spared = fails["onExitCodes"]["values"].as_array().unwrap();
+    let spares = |code: u64| spared.iter().any(|value| value == code);
+    assert!(spares(69) && spares(75), "worth another try");
+    assert!(!spares(1) && !spares(64), "the same again");
+}
+
+#[test]
+fn the_schema_knows_the_keys_of_the_values_and_no_others() {
+    let values = yaml(&fs::read_to_string(chart().join("values.yaml")).unwrap());
+    let schema = fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    compare("", &values[0], &schema);
+}
+
+fn compare(at: &str, values: &Value, schema: &Value) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    assert_eq!(schema["additionalProperties"], false, "{at}");
+    let mut known: Vec<_> = properties.keys().filter(|key| *key != "global").collect();
+    let mut given: Vec<_> = values.as_object().unwrap().keys().collect();
+    known.sort();
+    given.sort();
+    assert_eq!(known, given, "{at}");
+    for (key, value) in values.as_object().unwrap() {
+        compare(&format!("{at}.{key}"), value, &properties[key]);
+    }
+}
+
+/// Each key stands below words that explain it, or shares those of the key above it.
+#[test]
+fn every_value_is_explained() {
+    let text = fs::read_to_string(chart().join("values.yaml")).unwrap();
+    let is_key = |line: &str| line.contains(':') && !line.trim_start().starts_with(['#', '-']);
+    let mut above = "";
+    for line in text.lines() {
+        if is_key(line) {
+            let shares = is_key(above) && above.starts_with(' ') == line.starts_with(' ');
+            let explained = above.trim_start().starts_with('#');
+            // A group whose keys are explained one by one, or the inside of an explained default.
+            let group = line.ends_with(':') || above.ends_with(':') || line.starts_with("    ");
+            assert!(explained || shares || group, "not explained: {line}");
+        }
+        above = line;
+    }
+    assert!(text.matches("# Risk").count() >= 20, "keys without their risks");
+}
+
+#[test]
+fn the_notes_say_how_to_see_who_leads() {
+    let mut command = tool("helm4/helm");
+    command.args(["install", "demo", "--namespace", "shop", "--dry-run=client"]).arg(chart());
+    // No cluster, whatever the user of this machine has.
+    command.env("KUBECONFIG", "/dev/null");
+    let said = must(command.args(["--set", "app.image=a,store.secret.name=s,app.replicas=1"]));
+    let notes = said.split("NOTES:").nth(1).unwrap_or_else(|| panic!("no notes: {said}"));
+    assert!(notes.contains("shop.demo"), "{notes}");
+    assert!(notes.contains("With one replica nobody stands by"), "{notes}");
+}

@@ -1,0 +1,171 @@
+//! What is in every pod that a chart makes, and what is not.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use support::chart::{everything, with};
+use support::tools::{project, yaml};
+
+/// A pod, with the kind of what it stands in.
+pub struct Pod<'a> {
+    from: &'a str,
+    kind: &'a str,
+    spec: &'a Value,
+}
+
+impl<'a> Pod<'a> {
+    fn init_containers(&self) -> &'a [Value] {
+        self.spec["initContainers"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    fn containers(&self) -> impl Iterator<Item = &'a Value> {
+        self.init_containers().iter().chain(self.spec["containers"].as_array().unwrap())
+    }
+}
+
+fn pods<'a>(from: &'a str, documents: &'a [Value]) -> impl Iterator<Item = Pod<'a>> {
+    documents.iter().filter_map(move |document| {
+        let kind = document["kind"].as_str().unwrap();
+        let spec = match kind {
+            "Pod" => &document["spec"],
+            "CronJob" => &document["spec"]["jobTemplate"]["spec"]["template"]["spec"],
+            _ => &document["spec"]["template"]["spec"],
+        };
+        spec["containers"].is_array().then_some(Pod { from, kind, spec })
+    })
+}
+
+fn all_pods<'a>() -> impl Iterator<Item = Pod<'a>> {
+    everything().iter().flat_map(|rendered| pods(&rendered.name, &rendered.documents))
+}
+
+/// The sidecar of the first workload that has one.
+pub fn sidecar(documents: &[Value]) -> Value {
+    init_container(documents, "bellwether")
+}
+
+/// The first init container of a name.
+pub fn init_container(documents: &[Value], name: &str) -> Value {
+    let mut containers = pods("", documents).flat_map(|pod| pod.init_containers());
+    containers.find(|container| container["name"] == name).unwrap().clone()
+}
+
+#[test]
+fn a_sidecar_starts_first_ends_last_and_never_takes_its_pod_out_of_service() {
+    let mut kinds = Vec::new();
+    for pod in all_pods() {
+        let (from, kind) = (pod.from, pod.kind);
+        let containers = pod.init_containers();
+        let Some(first) = containers.iter().position(|c| c["name"] == "bellwether") else {
+            assert_eq!(kind, "Job", "{from}: only `once` goes without");
+            continue;
+        };
+        kinds.push(kind);
+        assert_eq!(first, 0, "{from} {kind}: what starts before it cannot ask it");
+        let sidecar = &containers[0];
+        // This makes it end after the main containers: see `ends`.
+        assert_eq!(sidecar["restartPolicy"], "Always", "{from} {kind}");
+        assert_eq!(sidecar["args"], json!(["serve"]), "{from} {kind}");
+        assert!(sidecar["livenessProbe"].is_object(), "{from} {kind}");
+        assert!(
+            sidecar["startupProbe"].is_null(),
+            "{from} {kind}: it may restart while the store is away"
+        );
+        assert!(sidecar["readinessProbe"].is_null(), "{from} {kind}");
+        // The application starts after the first decision, at the start of its pod only.
+        let waits = containers.iter().skip(1).any(|c| c["name"] == "bellwether-wait");
+        assert_eq!(waits, from != "undecided-values", "{from} {kind}");
+        // A hook at its end would only delay the hand-over.
+        assert!(sidecar["lifecycle"].is_null(), "{from} {kind}");
+        assert!(sidecar["resources"]["limits"]["cpu"].is_null(), "{from} {kind}");
+    }
+    for kind in ["Deployment", "StatefulSet", "CronJob", "Pod"] {
+        assert!(kinds.contains(&kind), "no {kind} was looked at");
+    }
+}
+
+/// What the `restricted` profile of the Pod Security Standards demands of a container.
+fn is_restricted(container: &Value) -> bool {
+    let context = &container["securityContext"];
+    context["runAsNonRoot"] == true
+        && context["allowPrivilegeEscalation"] == false
+        && context["capabilities"]["drop"] == json!(["ALL"])
+        && context["capabilities"]["add"].is_null()
+        && context["seccompProfile"]["type"] == "RuntimeDefault"
+        && context["privileged"].is_null()
+        && context["runAsUser"] != 0
+}
+
+#[test]
+fn the_restricted_profile_admits_every_pod_of_the_chart() {
+    let mut seen = 0;
+    let plain = ["postgres-to-try", "plain"].map(|name| {
+        let file = project().join("deploy/kubernetes").join(format!("{name}.yaml"));
+        (name, yaml(&fs::read_to_string(file).unwrap()))
+    });
+    let plain = plain.iter().flat_map(|(name, documents)| pods(name, documents));
+    for pod in all_pods().chain(plain) {
+        let (from, kind) = (pod.from, pod.kind);
+        for container in pod.containers() {
+            seen += 1;
+            // A setting of the pod holds for its containers.
+            let not_root = |user: &Value| user.as_u64().is_none_or(|user| user != 0);
+            assert!(not_root(&pod.spec["securityContext"]["runAsUser"]), "{from} {kind}");
+            assert!(is_restricted(container), "{from} {kind}: {container}");
+        }
+        for host in ["hostNetwork", "hostPID", "hostIPC"] {
+            assert!(pod.spec[host].is_null(), "{from} {kind}");
+        }
+        if !["example", "plain"].contains(&from) {
+            let needs_token = ["leases-values", "try-values"].contains(&pod.from);
+            assert_eq!(pod.spec["automountServiceAccountToken"], needs_token, "{from} {kind}");
+        }
+    }
+    assert!(seen > 8, "{seen}");
+}
+
+#[test]
+fn whoever_stands_is_named_after_its_pod_and_reads_the_store_from_a_secret() {
+    let documents = with(&["app.image=a", "store.secret.name=s", "job.image=a", "job.command={b}"]);
+    let once = documents.iter().find(|document| document["kind"] == "Job").unwrap();
+    let once = &once["spec"]["template"]["spec"]["containers"][0];
+    for container in [&sidecar(&documents), once] {
+        let env = container["env"].as_array().unwrap();
+        let of = |name: &str| &env.iter().find(|entry| entry["name"] == name).unwrap()["valueFrom"];
+        assert_eq!(of("BELLWETHER_IDENTITY")["fieldRef"]["fieldPath"], "metadata.name");
+        assert_eq!(of("BELLWETHER_STORE")["secretKeyRef"]["name"], "s");
+    }
+}
+
+/// The part of the reference about a command, with what is for all of them.
+fn reference(command: &str) -> String {
+    let whole = bellwether::cli::reference::markdown();
+    let part = |title: &str| {
+        let after = whole.split(&format!("\n## {title}\n")).nth(1).unwrap();
+        after.split("\n## ").next().unwrap().to_owned()
+    };
+    part("For all commands") + &part(&format!("bellwether {command}"))
+}
+
+#[test]
+fn no_template_sets_what_the_program_does_not_know() {
+    let mut seen = 0;
+    for pod in all_pods() {
+        for container in pod.containers() {
+            let command = match container["name"].as_str() {
+                Some(name @ "once") => name,
+                Some("bellwether-wait") => "wait",
+                _ => "serve",
+            };
+            let known = reference(command);
+            let env = container["env"].as_array().map_or(&[][..], Vec::as_slice);
+            let names = env.iter().map(|entry| entry["name"].as_str().unwrap());
+            for name in names.filter(|name| name.starts_with("BELLWETHER_")) {
+                seen += 1;
+                assert!(known.contains(&format!("`{name}`")), "{}: {name}", pod.from);
+            }
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}

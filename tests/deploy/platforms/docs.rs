@@ -1,0 +1,232 @@
+//! The pages about the platforms: every command in them is run, and every message is a real one.
+//!
+//! What needs an engine is run as far as it goes without: Compose checks the file and the flags, and
+//! of a `docker run` the command in the container is run.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::platforms::tools::{must, python, root, said, text, tool};
+use support::{bellwether, eventually};
+
+const RUN: &str = "<!-- run by tests/deploy/platforms/docs.rs -->";
+
+/// The commands of a page, one a line, without their prompts.
+fn commands(page: &str) -> String {
+    let page = text(page);
+    let lines: Vec<_> = page.lines().map(str::trim_start).collect();
+    let mut found = String::new();
+    for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == RUN) {
+        assert_eq!(lines[at + 1], "```console");
+        let mut goes_on = false;
+        for line in lines[at + 2..].iter().take_while(|line| **line != "```") {
+            // The rest is what a command prints.
+            if goes_on || line.starts_with("$ ") {
+                found += line.trim_start_matches("$ ");
+                found.push('\n');
+                goes_on = line.ends_with('\\');
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+/// AWS, as far as templates and their resources go.
+struct Moto(Child, u16);
+
+impl Moto {
+    fn start() -> Self {
+        let port = support::postgres::free_port();
+        let mut command = python("moto_server");
+        command.args(["--port", &port.to_string()]).stdin(Stdio::null());
+        let moto = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), port);
+        eventually("moto answers", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        moto
+    }
+
+    /// A shell with the real command line of AWS, which asks this one.
+    fn shell(&self, folder: &Path) -> Command {
+        let mut shell = Command::new("bash");
+        let path = std::env::var("PATH").unwrap();
+        let aws = root().join("target/tools/platforms/bin");
+        let program = Path::new(env!("CARGO_BIN_EXE_bellwether")).parent().unwrap();
+        shell.env("PATH", format!("{}:{}:{path}", aws.display(), program.display()));
+        shell.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.1));
+        shell.env("AWS_DEFAULT_REGION", "eu-west-1").env("AWS_PAGER", "");
+        shell.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        shell.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", folder);
+        shell.args(["-euo", "pipefail", "-c"]).current_dir(folder);
+        shell
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A copy of what the commands read and write.
+fn checkout() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    must(Command::new("cp").arg("-a").arg(root().join("deploy")).arg(folder.path()));
+    let _ = fs::remove_dir_all(folder.path().join("deploy/compose/secrets"));
+    folder
+}
+
+#[test]
+fn ecs() {
+    let (moto, folder) = (Moto::start(), checkout());
+    let network = "VPC=$(aws ec2 describe-vpcs --query 'Vpcs[0].VpcId' --output text)\n\
+                   SUBNETS=$(aws ec2 describe-subnets --query 'Subnets[].SubnetId' --output text | tr '\\t' ,)\n";
+    let commands = commands("docs/ecs.md")
+        .replace("VPC=vpc-1 SUBNETS=subnet-1,subnet-2", &format!("\n{network}"));
+    assert!(commands.contains(network), "the example's names are replaced");
+    // The stand-in creates stacks with lists in their parameters, but fails to update them.
+    let night = "ScheduleTimezone=Europe/Berlin";
+    let commands = commands.replace(night, &format!("{night} --no-execute-changeset"));
+    assert!(commands.contains("--no-execute-changeset"));
+    let look = "aws ecs describe-services --cluster \"$(part Cluster)\" --services web --query 'services[0].desiredCount'\n\
+                aws ecs describe-task-definition --task-definition web --query 'taskDefinition.revision'\n";
+    let said = must(moto.shell(folder.path()).arg(commands + look));
+    assert!(said.contains("nobody has stood"), "the table that was created is asked: {said}");
+    assert!(
+        said.ends_with("2\n2\n"),
+        "two tasks; the task definition alone is a second revision: {said}"
+    );
+    terraform();
+}
+
+/// The module as the page calls it.
+fn terraform() {
+    let page = text("docs/ecs.md");
+    let (_, call) = page.split_once("```hcl\n").unwrap();
+    let (call, _) = call.split_once("```").unwrap();
+    let folder = checkout();
+    fs::write(folder.path().join("main.tf"), call).unwrap();
+    must(
+        tool("hclfmt").args(["-check", "-require-no-change", "main.tf"]).current_dir(folder.path()),
+    );
+    let script = "import tfparse; d = tfparse.load_from_path('.', stop_on_hcl_error=True); \
+                  print(d['aws_ecs_task_definition'][0]['container_definitions'])";
+    let containers = must(python("python").args(["-c", script]).current_dir(folder.path()));
+    assert!(containers.contains("dynamodb://web-leases?region=eu-west-1"), "{containers}");
+}
+
+#[test]
+fn beanstalk() {
+    let (moto, folder) = (Moto::start(), checkout());
+    fs::create_dir(folder.path().join("my-app")).unwrap();
+    // Of `docker run --rm --user 0 --volume FOLDER:/out IMAGE install /out`, what the container does.
+    // The application is in git, which ignores its programs.
+    let before = "git -C my-app init --quiet && echo '*/bellwether' > my-app/.gitignore\n\
+                  git config --global user.name A && git config --global user.email a@b\n\
+                  aws iam create-role --role-name aws-elasticbeanstalk-ec2-role \
+                  --assume-role-policy-document '{}' > /dev/null\n\
+                  BELLWETHER_IMAGE=bellwether\n\
+                  docker() { test \"$1 $2 $3 $5\" = 'run --rm --user --volume'; \
+                  \"$7\" \"$8\" \"${6%%:*}\"; }\n";
+    let after = "aws iam list-attached-role-policies --role-name aws-elasticbeanstalk-ec2-role --query 'length(AttachedPolicies)'\n\
+                 mkdir shipped && git -C my-app archive HEAD | tar -x -C shipped\n\
+                 shipped/.platform/bellwether/bellwether --version\n";
+    let said = must(
+        moto.shell(folder.path()).arg(before.to_owned() + &commands("docs/beanstalk.md") + after),
+    );
+    assert!(said.contains("\n1\nbellwether "), "{said}");
+    for file in [".platform/hooks/prebuild/10_bellwether.sh", ".ebextensions/bellwether.config"] {
+        assert!(folder.path().join("my-app").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn compose() {
+    let (folder, commands) = (checkout(), commands("docs/compose.md"));
+    // `docker compose -f FILE VERB FLAGS SERVICES`
+    let docker = format!(
+        "docker() {{ test \"$1 $2\" = 'compose -f'; {compose} -f \"$3\" config --quiet\n\
+         file=$3 verb=$4; shift 4\n\
+         for word; do case $word in\n\
+         -*) {compose} \"$verb\" --help | grep -e \"$word\" > /dev/null ;;\n\
+         *) {compose} -f \"$file\" config --services | grep -x \"$word\" > /dev/null ;; esac; done; }}\n",
+        compose = root().join("target/tools/bin/docker-compose").display()
+    );
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", &(docker + &commands)]).current_dir(folder.path());
+    must(&mut shell);
+    assert_eq!(commands.matches("docker compose").count(), 6);
+    // The store's URL that these commands wrote is one; nobody is there.
+    let store = folder.path().join("deploy/compose/secrets/store");
+    let url = fs::read_to_string(&store).unwrap();
+    let url = url.replace("@postgres/", "@127.0.0.1:1/");
+    fs::write(&store, url).unwrap();
+    let output = bellwether().args(["status", "--store-file"]).arg(store).output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+}
+
+/// What a sidecar says that cannot begin.
+fn refused(change: impl FnOnce(&mut Command)) -> String {
+    let mut command = bellwether();
+    command.args(["serve", "--listen", "127.0.0.1:0"]).stdin(Stdio::null());
+    change(&mut command);
+    let output = command.output().unwrap();
+    assert!([Some(64), Some(69)].contains(&output.status.code()), "{}", said(&output));
+    said(&output)
+}
+
+#[test]
+fn what_the_pages_quote_is_what_the_sidecar_says() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let store = ["--store", "dynamodb://leases?region=eu-west-1&endpoint=http://127.0.0.1:1"];
+    let pages = ["docs/ecs.md", "docs/beanstalk.md", "docs/compose.md"].map(text);
+    for (quoted, said) in [
+        (
+            "is in use by another process: stop it, or choose another with --listen",
+            refused(|command| {
+                command.args(store).args(["--listen", &taken]);
+            }),
+        ),
+        (
+            "no store is named, and this is ECS",
+            refused(|command| {
+                command.env("ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:1/v4");
+            }),
+        ),
+        (
+            "no store is named, and this is a container",
+            refused(|command| {
+                command.env("container", "oci");
+            }),
+        ),
+        (
+            "cannot read the store URL from",
+            refused(|command| {
+                command.args(["--store-file", "/run/secrets/none"]);
+            }),
+        ),
+        (
+            "there are no AWS credentials",
+            refused(|command| {
+                command
+                    .args(store)
+                    .env("AWS_EC2_METADATA_DISABLED", "true")
+                    .env("HOME", "/nonexistent");
+            }),
+        ),
+    ] {
+        assert!(said.contains(quoted), "{quoted}: {said}");
+        assert!(pages.iter().any(|page| page.contains(quoted)), "no page quotes: {quoted}");
+    }
+    // These are checked where the store can be made to say them.
+    for (quoted, source) in [
+        ("denied the request:", "src/store/dynamodb/errors.rs"),
+        ("does not exist, and cannot be created from here", "src/store/dynamodb/table.rs"),
+        ("is on a network file system", "src/store/sqlite/folder.rs"),
+    ] {
+        assert!(text(source).contains(quoted), "{quoted}");
+        assert!(pages.iter().any(|page| page.contains(quoted)), "no page quotes: {quoted}");
+    }
+}

@@ -1,0 +1,546 @@
+//! What a person meets on the command line: wrong input is refused in one line that says what to
+//! do, before anything is opened or written.
+
+use std::fs;
+use std::io::BufRead as _;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::{Pasture, bellwether, without_settings};
+
+/// Runs `bellwether ARGS`, which has to be refused; its exit code and its one line.
+fn refused(args: &[&str], change: impl FnOnce(&mut Command)) -> (i32, String) {
+    let mut command = bellwether();
+    command.args(args);
+    change(&mut command);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.stdout.is_empty(), "complaints go to standard error");
+    assert_eq!(said.lines().count(), 1, "one line: {said}");
+    let line: Value = serde_json::from_str(&said).expect("the log is JSON, whatever is in it");
+    assert_eq!(line["level"], "ERROR", "{said}");
+    (output.status.code().expect("it exits"), line["message"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn wrong_settings_exit_64_and_write_nothing() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let cases: [(&[&str], &str); 14] = [
+        (&["--lease-duration", "5s"], "at most four fifths of the lease duration"),
+        (&["--renew-deadline", "3s"], "at least twice the retry period"),
+        (&["--retry-period", "1ms"], "at least 10ms"),
+        (&["--lease-duration", "2h"], "at most 1h"),
+        (&["--lease-duration", "soon"], "--lease-duration"),
+        (&["--lease-duration", "15"], "--lease-duration"),
+        (&["--store", "mysql://u:hunter2@h/d"], "no known scheme: use sqlite:///"),
+        (&["--store", "sqlite://"], "names no file"),
+        (&["--election", "Not A Name"], "is not an election name: use 1 to 63 lower-case"),
+        (&["--election", ""], "is not an election name"),
+        (&["--identity", ""], "1 to 256 printable characters"),
+        (&["--listen", "4040"], "--listen"),
+        (&["--lease-durations", "5s"], "a similar argument exists: '--lease-duration'"),
+        (&["--log-level", "loud"], "possible values: error, warn, info, debug, trace"),
+    ];
+    for (wrong, expected) in cases {
+        for command in ["serve", "run"] {
+            let mut args = vec![command, "--store", &store, "--listen", "127.0.0.1:0"];
+            args.extend(wrong);
+            if command == "run" {
+                args.extend(["--", "true"]);
+            }
+            let (code, said) = refused(&args, |_| {});
+            assert_eq!(code, 64, "{wrong:?}: {said}");
+            assert!(said.contains(expected), "{wrong:?}: {said}");
+            assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+        }
+    }
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let cases: [(&str, &str, &str); 16] = [
+        ("--gate-url", "https://localhost/healthz", "for https a --gate-command"),
+        ("--gate-url", "localhost:8080/healthz", "use one like http://127.0.0.1:8080/healthz"),
+        ("--gate-url", "http://u:hunter2@localhost/", "--gate-url: '…@localhost/'"),
+        ("--gate-url", "", "--gate-url: ''"),
+        ("--gate-command", "", "--gate-command: cannot make a command of the text"),
+        ("--gate-command", r#"["hunter2", 1]"#, "a line for sh, or a JSON array of words"),
+        ("--gate-ecs-container", "app", "ECS_CONTAINER_METADATA_URI_V4 is not set"),
+        ("--gate-ecs-container", "", "no container has an empty name"),
+        ("--gate-period", "99ms", "100ms at the least"),
+        ("--gate-timeout", "0s", "--gate-timeout more than zero"),
+        ("--gate-failures", "0", "0 is not in 1..=1000"),
+        ("--gate-successes", "1001", "1001 is not in 1..=1000"),
+        ("--gate-grace", "long", "--gate-grace"),
+        ("--on-elected", " ", "--on-elected: cannot make a command of the text"),
+        ("--on-lost", r#"["hunter2""#, "--on-lost: cannot make a command of the text"),
+        ("--hook-timeout", "0s", "--hook-timeout has to be more than zero"),
+    ];
+    for (flag, value, expected) in cases {
+        let gate = if flag.contains("url") { "--gate-grace=1s" } else { "--gate-url=http://h/" };
+        let args = ["serve", "--store", &store, "--listen", "127.0.0.1:0", gate, flag, value];
+        let (code, said) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{flag} {value}: {said}");
+        assert!(said.contains(expected), "{flag} {value}: {said}");
+        assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+    }
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn serve_check_says_whether_serve_would_start_and_neither_stands_nor_listens() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let away = "postgres://u@127.0.0.1:1/db?sslmode=disable";
+    let none = format!("sqlite://{}/not/there/leases.db", pasture.folder().display());
+    for (store, more, expected) in [
+        (store.as_str(), "--retry-period=1s", 0),
+        (away, "--retry-period=1s", 0),
+        (&none, "--retry-period=1s", 69),
+        (&store, "--retry-period=1h", 64),
+        (&store, "--gate-url=https://localhost", 64),
+    ] {
+        let mut command = bellwether();
+        command.args(["serve", "--check", "--store", store, "--listen", &listen, more]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{store} {more}: {output:?}");
+    }
+    let status = bellwether().args(["status", "--store", &store]).output().unwrap();
+    assert!(String::from_utf8_lossy(&status.stdout).contains("nobody has stood"), "{status:?}");
+}
+
+/// The output of `bellwether ARGS`, with a command line as a user types it.
+fn plain(args: &[&str], format: Option<&str>) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+    without_settings(&mut command);
+    if let Some(format) = format {
+        command.env("BELLWETHER_LOG_FORMAT", format);
+    }
+    String::from_utf8(command.args(args).output().unwrap().stderr).unwrap()
+}
+
+#[test]
+fn what_is_wrong_with_the_settings_is_json_where_the_log_is() {
+    let wrong: [&[&str]; 3] =
+        [&["serve", "--lease-duration", "1s"], &["serve", "--nonsense"], &["serv"]];
+    for args in wrong {
+        for format in ["json", "JSON", "Json"] {
+            let with_flag = [&["--log-format", format], args].concat();
+            let joined = format!("--log-format={format}");
+            let with_joined = [args, &[joined.as_str()]].concat();
+            let lines =
+                [plain(&with_flag, None), plain(&with_joined, None), plain(args, Some(format))];
+            for line in lines {
+                let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+                assert_eq!(line["level"], "ERROR");
+                assert!(line["message"].as_str().is_some_and(|text| !text.is_empty()), "{line}");
+            }
+        }
+        let line = plain(&[&["--log-format", "TEXT"], args].concat(), Some("json"));
+        assert!(line.starts_with("bellwether: "), "{line}");
+    }
+    let line = plain(&["serve", "--log-format", "xml"], None);
+    assert!(line.contains("possible values: auto, text, json"), "{line}");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_named_once() {
+    let pasture = Pasture::new();
+    let output = bellwether()
+        .args(["run", "--store", &pasture.store(), "--", "/nowhere/a \"program\""])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let line = said.lines().find(|line| line.contains("cannot start the command")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["program"], "/nowhere/a \"program\"");
+}
+
+#[test]
+fn no_duration_is_so_long_that_a_sum_of_two_overflows() {
+    const LONGEST: &str = "18446744073709551615s";
+    let beside = |flag| [flag, LONGEST, "--sidecar", "http://127.0.0.1:1"];
+    let stand = |flag| [flag, LONGEST, "--store", "sqlite:///nowhere/leases.db"];
+    let mut cases = Vec::new();
+    for flag in [
+        "--lease-duration",
+        "--renew-deadline",
+        "--retry-period",
+        "--shutdown-grace",
+        "--max-clock-skew",
+        "--hook-timeout",
+        "--gate-period",
+        "--gate-timeout",
+        "--gate-grace",
+    ] {
+        cases.push([&["serve"][..], &stand(flag)].concat());
+    }
+    for flag in ["--timeout", "--shutdown-grace", "--lease-duration"] {
+        cases.push([&["once", "--key", "k"][..], &stand(flag), &["--", "true"]].concat());
+    }
+    cases.push([&["run"][..], &stand("--shutdown-grace"), &["--", "true"]].concat());
+    for flag in ["--timeout", "--request-timeout"] {
+        cases.push([&["wait"][..], &beside(flag)].concat());
+    }
+    for flag in ["--wait", "--request-timeout", "--shutdown-grace"] {
+        cases.push([&["only"][..], &beside(flag), &["--", "true"]].concat());
+    }
+    cases.push([&["resign"][..], &beside("--cooldown")].concat());
+    cases.push([&["is-leader"][..], &beside("--request-timeout")].concat());
+    for args in cases {
+        let (code, said) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{args:?}: {said}");
+        assert!(said.contains("30days at most, for example 15s"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn the_environment_is_checked_like_the_flags() {
+    let (code, said) = refused(&["serve"], |command| {
+        command.env("BELLWETHER_LEASE_DURATION", "1s");
+    });
+    assert_eq!(code, 64);
+    assert!(said.contains("four fifths"), "{said}");
+}
+
+#[test]
+fn a_command_line_without_a_command_to_run_exits_64() {
+    let (code, said) = refused(&["run"], |_| {});
+    assert_eq!(code, 64);
+    assert!(said.contains("<CMD>"), "{said}");
+}
+
+#[test]
+fn a_list_of_elections_is_checked_whole() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let many: Vec<_> = (0..257).map(|number| number.to_string()).collect();
+    let many = many.join(",");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--election", "a", "--election", "a"], "election 'a' is named twice"),
+        (&["--election", "a,b,a"], "election 'a' is named twice"),
+        (&["--election", "a,,b"], "'' is not an election name"),
+        (&["--election", &many], "257 elections are too many for one sidecar: name at most 256"),
+    ];
+    for (wrong, expected) in cases {
+        let args = [&["serve", "--store", &store, "--listen", "127.0.0.1:0"], wrong].concat();
+        let (code, said) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(expected), "{said}");
+        assert!(!pasture.path().exists(), "nothing is opened");
+    }
+}
+
+#[test]
+fn a_busy_port_exits_69_before_the_store_is_touched() {
+    let pasture = Pasture::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let args = ["serve", "--store", &pasture.store(), "--listen", &address];
+    let (code, said) = refused(&args, |_| {});
+    assert_eq!(code, 69);
+    assert!(said.contains(&format!("{address} is in use by another process")), "{said}");
+    assert!(said.contains("--listen"), "{said}");
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn a_store_that_cannot_be_used_exits_69_with_what_to_do() {
+    let pasture = Pasture::new();
+    let junk = pasture.folder().join("junk.db");
+    fs::write(&junk, vec![b'x'; 8192]).unwrap();
+    let junk = format!("sqlite://{}", junk.display());
+    for (store, expected) in [
+        ("sqlite:///nowhere/leases.db", "/nowhere does not exist: create it"),
+        ("sqlite:///proc/leases.db", "cannot be opened: check its folder"),
+        (junk.as_str(), "no SQLite database: stop every instance that uses it, move it away"),
+    ] {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--store", store];
+        let (code, said) = refused(&args, |_| {});
+        assert_eq!(code, 69, "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn without_a_place_for_the_default_store_it_says_so() {
+    let (code, said) = refused(&["serve", "--listen", "127.0.0.1:0"], |command| {
+        command.env_clear();
+    });
+    assert_eq!(code, 64);
+    // In a container, where these tests may run, there is no default at all.
+    assert!(said.contains("sqlite:///PATH/leases.db"), "{said}");
+}
+
+/// `bellwether ARGS` with these variables; its exit code and its output.
+fn with_variables(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let output = bellwether().args(args).envs(variables.iter().copied()).output().unwrap();
+    let said = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();
+    (output.status.code().expect("it exits"), said)
+}
+
+#[test]
+fn without_a_store_nobody_leads_alone_where_instances_share_none() {
+    let pasture = Pasture::new();
+    let home = pasture.folder().to_str().unwrap();
+    let commands: [&[&str]; 6] = [
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["run", "--", "true"],
+        &["once", "--key", "k", "--", "true"],
+        &["once", "--key", "k", "--reset"],
+        &["status"],
+        &["init"],
+    ];
+    for (variable, value, place) in [
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1", "Kubernetes"),
+        ("ECS_CONTAINER_METADATA_URI_V4", "http://127.0.0.1:1/v4", "ECS"),
+    ] {
+        let here = [(variable, value), ("HOME", home), ("BELLWETHER_STORE", "")];
+        for args in commands {
+            let (code, said) = with_variables(args, &here);
+            assert_eq!(code, 64, "{args:?}: {said}");
+            for words in [&format!("this is {place} ({variable} is set)"), "BELLWETHER_STORE"] {
+                assert!(said.contains(words), "{args:?}: {said}");
+            }
+        }
+    }
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+    let store = pasture.store();
+    let here = [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("BELLWETHER_STORE", store.as_str())];
+    let (code, said) = with_variables(&["run", "--", "true"], &here);
+    assert_eq!(code, 0, "a file that was chosen is fine: {said}");
+}
+
+#[test]
+fn a_variable_whose_name_is_nearly_a_setting_exits_64() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let run = ["run", "--store", &store, "--", "true"];
+    for (name, meant) in [
+        ("BELLWETHER_LEASE_DURATON", "BELLWETHER_LEASE_DURATION"),
+        ("BELLWETHER_ELECTIONS", "BELLWETHER_ELECTION"),
+        ("BELLWEATHER_IDENTITY", "BELLWETHER_IDENTITY"),
+    ] {
+        let (code, said) = with_variables(&run, &[(name, "6s")]);
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(name) && said.contains(&format!("did you mean {meant}?")), "{said}");
+        let (code, said) = with_variables(&run, &[(name, "")]);
+        assert_eq!(code, 0, "an empty one is not set: {said}");
+    }
+    assert!(with_variables(&["--help"], &[("BELLWETHER_STROE", "x")]).1.contains("Usage"));
+}
+
+#[test]
+fn other_unknown_variables_are_warned_of_and_links_of_kubernetes_are_not() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let (code, said) = with_variables(
+        &["run", "--store", &store, "--", "true"],
+        &[
+            ("BELLWETHER_WOOL_COLOUR", "black"),
+            ("BELLWETHER_SERVICE_HOST", "10.0.0.7"),
+            ("BELLWETHER_SERVICE_PORT", "4040"),
+            ("BELLWETHER_SERVICE_PORT_HTTP", "4040"),
+            ("BELLWETHER_PORT", "tcp://10.0.0.7:4040"),
+            ("BELLWETHER_PORT_4040_TCP", "tcp://10.0.0.7:4040"),
+            ("BELLWETHER_PORT_4040_TCP_ADDR", "10.0.0.7"),
+        ],
+    );
+    assert_eq!(code, 0, "{said}");
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("is no setting")).collect();
+    let [warning] = warnings[..] else { panic!("one warning: {said}") };
+    assert!(warning.contains("\"variable\":\"BELLWETHER_WOOL_COLOUR\""), "{warning}");
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let empty = [
+        "BELLWETHER_ELECTION",
+        "BELLWETHER_IDENTITY",
+        "BELLWETHER_LEASE_DURATION",
+        "BELLWETHER_LISTEN",
+        "BELLWETHER_LOG_LEVEL",
+        "BELLWETHER_GATE_URL",
+        "BELLWETHER_NAMESPACE",
+        "BELLWETHER_STORE_FILE",
+        "BELLWETHER_TOKEN_FILE",
+    ];
+    let empty = empty.map(|name| (name, ""));
+    let (code, said) = with_variables(&["run", "--store", &store, "--", "true"], &empty);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("\"election\":\"default\""), "{said}");
+    let (code, said) = with_variables(&["status", "--store", &store], &[("BELLWETHER_JSON", "")]);
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_that_it_contradicts() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let file = [("BELLWETHER_STORE_FILE", "/nowhere")];
+    let (code, said) = with_variables(&["run", "--store", &store, "--", "true"], &file);
+    assert_eq!(code, 0, "{said}");
+    let both = [("BELLWETHER_STORE_FILE", "/nowhere"), ("BELLWETHER_STORE", &store)];
+    let (code, said) = with_variables(&["run", "--", "true"], &both);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("cannot be used with"), "{said}");
+}
+
+#[test]
+fn a_complaint_names_the_variable_where_the_value_came_from_one() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let cases: [(&str, &str, &str); 8] = [
+        ("--lease-duration", "BELLWETHER_LEASE_DURATION", "soon"),
+        ("--lease-duration", "BELLWETHER_LEASE_DURATION", "2h"),
+        ("--retry-period", "BELLWETHER_RETRY_PERIOD", "1ms"),
+        ("--election", "BELLWETHER_ELECTION", "Not A Name"),
+        ("--identity", "BELLWETHER_IDENTITY", "a\nb"),
+        ("--namespace", "BELLWETHER_NAMESPACE", "a/b"),
+        ("--token-file", "BELLWETHER_TOKEN_FILE", "/nowhere"),
+        ("--gate-url", "BELLWETHER_GATE_URL", "https://h/"),
+    ];
+    for (flag, variable, wrong) in cases {
+        let serve = ["serve", "--store", &store, "--listen", "127.0.0.1:0"];
+        let (code, said) = with_variables(&[&serve[..], &[flag, wrong]].concat(), &[]);
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(flag) && !said.contains(variable), "{said}");
+        let (code, said) = with_variables(&serve, &[(variable, wrong)]);
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(variable) && !said.contains(&format!("{flag}:")), "{said}");
+    }
+    let (code, said) = with_variables(&["status"], &[("BELLWETHER_STORE", "mysql://u:hunter2@h")]);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("BELLWETHER_STORE: the store URL has no known scheme"), "{said}");
+    assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+}
+
+#[test]
+fn the_store_url_can_come_from_a_file() {
+    let pasture = Pasture::new();
+    let file = pasture.folder().join("url");
+    let args = |file: &str| ["run", "--store-file", file, "--", "true"].map(str::to_owned);
+    let missing = args(file.to_str().unwrap());
+    let (code, said) = refused(&missing.each_ref().map(String::as_str), |_| {});
+    assert_eq!(code, 64);
+    assert!(said.contains("cannot read the store URL from"), "{said}");
+    fs::write(&file, format!("{}\n", pasture.store())).unwrap();
+    assert!(bellwether().args(missing).output().unwrap().status.success());
+    assert!(pasture.path().exists());
+}
+
+#[test]
+fn the_commands_beside_a_sidecar_refuse_what_makes_no_sense() {
+    let pasture = Pasture::new();
+    let folder = pasture.folder().to_str().unwrap();
+    let short = pasture.folder().join("short");
+    fs::write(&short, "tooshort\n").unwrap();
+    let short = short.to_str().unwrap();
+    let cases: [(&[&str], &str); 18] = [
+        (&["only"], "<CMD>"),
+        (&["only", "true"], "unexpected argument 'true'"),
+        (&["only", "--sidecar", "https://h", "--", "true"], "use one like http://127.0.0.1:4040"),
+        (&["only", "--wait", "soon", "--", "true"], "--wait"),
+        (&["only", "--skip-code", "256", "--", "true"], "--skip-code"),
+        (&["only", "--token-file", short, "--", "true"], "use at least 16 letters"),
+        (&["is-leader", "--sidecar", "127.0.0.1:4040"], "is not the URL of a sidecar"),
+        (&["is-leader", "--sidecar", "http://u:hunter2@h"], "is not the URL of a sidecar"),
+        (&["wait", "--timeout", "5"], "--timeout"),
+        (&["resign", "--cooldown", "long"], "--cooldown"),
+        (&["resign", "--token-file", "/nowhere"], "cannot read the token from /nowhere"),
+        (&["healthcheck", "--path", "ready"], "use one like /ready"),
+        (&["serve", "--token-file", short, "--store", "sqlite:///nowhere/db"], "at least 16"),
+        (&["status", "--store", "mysql://h/d"], "no known scheme: use sqlite:///"),
+        (&["init", "--store", "sqlite://"], "names no file"),
+        (&["install"], "<DIR>"),
+        (&["completions", "tcsh"], "possible values: bash"),
+        (&["man"], "<DIR>"),
+    ];
+    for (args, expected) in cases {
+        let (code, said) = refused(args, |_| {});
+        assert_eq!(code, 64, "{args:?}: {said}");
+        assert!(said.contains(expected), "{args:?}: {said}");
+        assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+    }
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing was written");
+}
+
+#[test]
+fn a_switch_in_the_environment_can_be_a_1() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let once = ["once", "--key", "k", "--store", &store, "--", "true"];
+    for (args, variable) in
+        [(&once[..], "BELLWETHER_NO_STDERR"), (&["status", "--store", &store], "BELLWETHER_JSON")]
+    {
+        for on in ["1", "true", "yes"] {
+            let output = bellwether().args(args).env(variable, on).output().unwrap();
+            assert!(output.status.success(), "{variable}={on}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn help_and_version_exit_zero() {
+    for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["run", "--help"]] {
+        let output = bellwether().args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}");
+        assert!(!output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn without_a_command_it_prints_the_commands() {
+    let output = bellwether().output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for command in ["Commands:", "serve", "once", "is-leader", "Usage:"] {
+        assert!(said.contains(command), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_command_to_run_without_dashes_is_hinted_at() {
+    for args in [&["run", "echo", "hi"][..], &["only", "echo"], &["once", "--key", "k", "echo"]] {
+        let (code, said) = refused(args, |_| {});
+        assert_eq!(code, 64, "{said}");
+        let hint = format!("put -- before the command, as in `{} -- echo`", args[0]);
+        assert!(said.contains(&hint), "{said}");
+    }
+    let (_, said) = refused(&["serve", "echo"], |_| {});
+    assert!(!said.contains("put --"), "serve runs none: {said}");
+}
+
+#[test]
+fn output_that_cannot_be_written_ends_a_command() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    assert!(bellwether().args(["init", "--store", &store]).output().unwrap().status.success());
+    let status = ["status", "--store", &store];
+    let watch = ["status", "--store", &store, "--watch"];
+    for args in [&status[..], &watch, &["completions", "bash"], &["--help"], &["--version"]] {
+        let mut command = bellwether();
+        command.args(args).stdout(fs::File::create("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{args:?}: {said}");
+        assert!(said.contains("cannot write to standard output: No space left"), "{said}");
+    }
+    // `status --watch | head -1`
+    let mut command = bellwether();
+    let mut watching = command.args(watch).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    let reader = watching.stdout.take().unwrap();
+    std::io::BufReader::new(reader).read_line(&mut first).unwrap();
+    let ended = support::eventually("it ends with its reader", || watching.try_wait().unwrap());
+    assert!(ended.success(), "{ended}");
+}

@@ -1,0 +1,168 @@
+//! Bounds: each is kept, says so, and keeps nobody else from an answer.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+use support::raw::{Events, open, post, raw, whole};
+use support::{Pasture, Sidecar, bellwether, eventually};
+
+/// With 224 files, after 128 for other things and the two timers of an election.
+const CONNECTIONS: usize = 94;
+
+/// A sidecar that may open 224 files.
+fn with_few_files(pasture: &Pasture, name: &str) -> Sidecar {
+    let program = bellwether();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 224; exec \"$0\" \"$@\""]);
+    command.arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Sidecar::start_as(name, &pasture.store(), &[], command)
+}
+
+fn leader(pasture: &Pasture) -> Sidecar {
+    let sidecar = Sidecar::start("a", &pasture.store());
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    sidecar
+}
+
+#[test]
+fn a_head_that_does_not_come_is_not_waited_for() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture);
+    for begun in ["", "GET /leader HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] {
+        let mut stream = open(&sidecar, begun);
+        let mut said = String::new();
+        stream.read_to_string(&mut said).expect("it is closed before the test's limit");
+        assert!(!said.contains("200 OK"), "{said}");
+    }
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture);
+    let fill = "x".repeat(9000);
+    let request = format!("GET /leader HTTP/1.1\r\nHost: localhost\r\nX-Fill: {fill}\r\n\r\n");
+    // It may close before all was sent.
+    let mut stream = TcpStream::connect(sidecar.url.trim_start_matches("http://")).unwrap();
+    let _ = stream.write_all(request.as_bytes());
+    let mut said = String::new();
+    let _ = stream.read_to_string(&mut said);
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    assert!(sidecar.leader().leads());
+}
+
+#[test]
+fn a_body_that_is_too_large_or_too_slow_is_refused() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture);
+    let (status, body) = post(&sidecar, "/resign", "", &" ".repeat(4097));
+    assert_eq!(status, 413, "{body}");
+    let slow = "POST /resign HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                Content-Length: 10\r\n\r\n{";
+    let (status, body) = raw(&sidecar, slow);
+    assert_eq!(status, 408, "{body}");
+    assert!(sidecar.leader().leads(), "nothing was done");
+}
+
+#[test]
+fn quiet_connections_make_room_for_a_question() {
+    let pasture = Pasture::new();
+    let sidecar = with_few_files(&pasture, "a");
+    assert_eq!(sidecar.log().count("the limit of open files is low"), 1);
+    let mut quiet = Vec::new();
+    for begun in ["", "GET /leader HTTP/1.1\r\n", "", "GET /leader HTTP/1.1\r\n"] {
+        quiet.extend((0..CONNECTIONS).map(|_| open(&sidecar, begun)));
+        eventually("it answers, and leads", || sidecar.leader().leads().then_some(()));
+    }
+    for stream in quiet.iter_mut().take(CONNECTIONS) {
+        // Closed, or reset: the first to come are the first to go.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(sidecar.log().count("cannot accept"), 0, "it did not run out of files");
+}
+
+#[test]
+fn streams_and_waiting_questions_have_bounds_of_their_own() {
+    let pasture = Pasture::new();
+    let first = leader(&pasture);
+    let sidecar = with_few_files(&pasture, "b");
+    eventually("it knows", || sidecar.leader().holder().map(drop));
+    let streams: Vec<_> = (0..CONNECTIONS / 2).map(|_| Events::of(&sidecar, "/events")).collect();
+    assert!(streams.iter().all(Events::is_open));
+    let (head, body) = whole(&sidecar, "GET /events HTTP/1.0\r\n\r\n");
+    assert!(head.starts_with("http/1.0 503") && head.contains("retry-after: "), "{head}");
+    assert!(body.contains("too many event streams"), "{body}");
+    let wait = "GET /leader?wait=60s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut waiting: Vec<_> = (0..CONNECTIONS / 4).map(|_| open(&sidecar, wait)).collect();
+    let (head, body) = eventually("one more is refused", || {
+        let answer = whole(&sidecar, &wait.replace("60s", "1ms"));
+        Some(answer).filter(|(_, body)| body.contains("too many questions wait"))
+    });
+    assert!(head.starts_with("http/1.1 503") && head.contains("retry-after: "), "{head} {body}");
+    assert_eq!(sidecar.leader().holder(), Some("a"), "whoever does not wait is answered");
+    let metrics = sidecar.get("/metrics").unwrap().body;
+    let counted = format!("bellwether_http_connections{{kind=\"stream\"}} {}", streams.len());
+    assert!(metrics.as_str().unwrap().contains(&counted), "{metrics}");
+    drop(streams);
+    eventually("there is room again", || Events::of(&sidecar, "/events").is_open().then_some(()));
+    assert_eq!(post(&first, "/resign", "", r#"{"cooldown":"1h"}"#).0, 200);
+    for stream in &mut waiting {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "every one of them: {answer}");
+    }
+}
+
+#[test]
+fn when_all_are_busy_the_next_is_told_so() {
+    let pasture = Pasture::new();
+    let sidecar = with_few_files(&pasture, "a");
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    let streams: Vec<_> = (0..CONNECTIONS / 2).map(|_| Events::of(&sidecar, "/events")).collect();
+    let hold = "POST /hold HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let holds: Vec<_> = (0..CONNECTIONS / 2).map(|_| open(&sidecar, hold)).collect();
+    let (head, body) = eventually("it is told", || {
+        let question = "GET /leader HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let answer = whole(&sidecar, question);
+        answer.0.starts_with("http/1.1 503").then_some(answer)
+    });
+    assert!(head.contains("retry-after: ") && body.contains("too many connections"), "{body}");
+    drop((streams, holds));
+    eventually("it answers again", || sidecar.get("/leader").filter(|a| a.status == 200));
+}
+
+#[test]
+fn bodies_that_do_not_come_keep_nobody_from_an_answer() {
+    let pasture = Pasture::new();
+    let sidecar = with_few_files(&pasture, "a");
+    let head = "POST /resign HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
+    let _slow: Vec<_> = (0..2 * CONNECTIONS).map(|_| open(&sidecar, head)).collect();
+    for _ in 0..20 {
+        assert_eq!(sidecar.status("/livez"), 200);
+    }
+}
+
+#[test]
+fn a_connection_is_kept_for_longer_than_between_two_questions() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture);
+    let ask = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = open(&sidecar, ask);
+    let answered = |stream: &mut TcpStream| {
+        let mut said = [0; 1024];
+        let read = stream.read(&mut said).unwrap();
+        assert!(said[..read].starts_with(b"HTTP/1.1 200"), "{}", read);
+    };
+    answered(&mut stream);
+    // Longer than the time for a first head.
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    stream.write_all(ask.as_bytes()).unwrap();
+    answered(&mut stream);
+}

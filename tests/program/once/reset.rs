@@ -1,0 +1,43 @@
+//! `once --reset`. Where the store cannot tell who is alive: `tests/store/dynamodb/once.rs`.
+
+use crate::once::scene::{lines, once, runner};
+use support::{Pasture, bellwether, eventually};
+
+/// The exit code, and what was said.
+fn reset(pasture: &Pasture) -> (Option<i32>, String) {
+    let args = ["once", "--store", &pasture.store(), "--reset", "--key", "k"];
+    let output = bellwether().args(args).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_reset_allows_it_again_and_the_term_goes_on() {
+    let pasture = Pasture::new();
+    let script = "echo $BELLWETHER_TERM >> runs; exit 1";
+    let args = ["--key", "k", "--max-attempts", "1"];
+    for _ in 0..2 {
+        assert_eq!(once(&pasture, "a", &args, script).exit_code(), Some(1));
+    }
+    assert_eq!(reset(&pasture).0, Some(0));
+    assert_eq!(once(&pasture, "a", &args, script).exit_code(), Some(1));
+    assert_eq!(lines(&pasture, "runs"), ["1", "2"], "each attempt has a term of its own");
+}
+
+#[test]
+fn a_reset_is_refused_while_somebody_is_at_it() {
+    let pasture = Pasture::new();
+    let mut runner = runner(&pasture, &["--key", "k"]);
+    let (code, said) = reset(&pasture);
+    assert_eq!(code, Some(75));
+    assert!(said.contains("a is at it now") && said.contains("If a died in it"), "{said}");
+    runner.kill();
+    eventually("its lease is over", || (reset(&pasture).0 == Some(0)).then_some(()));
+}
+
+#[test]
+fn of_what_was_never_done_there_is_nothing_to_reset() {
+    let pasture = Pasture::new();
+    let (code, said) = reset(&pasture);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("there is nothing to reset"), "{said}");
+}

@@ -1,0 +1,63 @@
+//! Who may change something. The rules themselves are tested beside the code; here, that they are
+//! in force.
+
+use crate::only::scene::{ask, leader, post};
+use support::{Pasture, eventually};
+
+#[test]
+fn a_browser_on_the_host_cannot_resign_the_leader() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture, &[]);
+    let authority = sidecar.url.trim_start_matches("http://").to_owned();
+    for headers in [
+        "Origin: https://evil.example\r\n".to_owned(),
+        "Origin: null\r\n".to_owned(),
+        "Host: evil.example\r\n".to_owned(),
+        "Host: evil.example\r\nOrigin: http://evil.example\r\n".to_owned(),
+        format!("Host: {authority}\r\nOrigin: http://localhost:1\r\n"),
+    ] {
+        for path in ["/resign", "/hold"] {
+            let (status, body) = post(&sidecar, path, &headers, "");
+            assert_eq!(status, 403, "{path} {headers}: {body}");
+            assert!(body["error"].is_string(), "{body}");
+        }
+    }
+    assert!(sidecar.leader().leads());
+    let own = format!("Host: {authority}\r\nOrigin: {}\r\n", sidecar.url);
+    assert_eq!(post(&sidecar, "/resign", &own, "").0, 200, "its own page may");
+}
+
+#[test]
+fn a_token_opens_what_the_name_does_not() {
+    let pasture = Pasture::new();
+    let file = pasture.folder().join("token");
+    std::fs::write(&file, "0123456789abcdef\n").unwrap();
+    let sidecar = leader(&pasture, &["--token-file", file.to_str().unwrap()]);
+    let with = |token: &str| {
+        let headers = format!("Host: web-0.web\r\nAuthorization: Bearer {token}\r\n");
+        post(&sidecar, "/resign", &headers, r#"{"cooldown":"1ms"}"#).0
+    };
+    assert_eq!(with("0123456789abcdeX"), 403);
+    assert_eq!(with("0123456789abcdef"), 200);
+    eventually("it leads again", || sidecar.leader().leads().then_some(()));
+    // Whoever is on the same host needs none, and may bring one.
+    let (code, _) = ask(&sidecar, &["resign", "--token-file", file.to_str().unwrap()]);
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn wrong_wishes_are_refused_in_words() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture, &[]);
+    for (body, words) in [
+        ("nonsense", "the body is not like {\"cooldown\":\"30s\"}"),
+        (r#"{"cooldown":"soon"}"#, "not a duration such as 30s"),
+        (r#"{"cooldown":"30days"}"#, "at most 7days"),
+        (r#"{"cool":"30s"}"#, "unknown field"),
+    ] {
+        let (status, answer) = post(&sidecar, "/resign", "", body);
+        assert_eq!(status, 400, "{body}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(words), "{body}: {answer}");
+    }
+    assert!(sidecar.leader().leads());
+}

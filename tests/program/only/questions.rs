@@ -1,0 +1,80 @@
+//! `is-leader`, `wait`, `healthcheck`, `resign`: what scripts rely on is the exit code.
+
+use std::thread;
+
+use crate::only::scene::{ask, beside, leader, standby};
+use support::lock::Lock;
+use support::{Pasture, Sidecar, bellwether, eventually};
+
+fn codes(sidecar: &Sidecar, commands: &[&[&str]]) -> Vec<Option<i32>> {
+    commands.iter().map(|args| ask(sidecar, args).0).collect()
+}
+
+#[test]
+fn on_the_leader_and_on_a_standby() {
+    let pasture = Pasture::new();
+    let (leader, standby) = (leader(&pasture, &[]), standby(&pasture));
+    let questions: [&[&str]; 6] = [
+        &["is-leader"],
+        &["wait"],
+        &["wait", "--leading", "--timeout", "300ms"],
+        &["healthcheck"],
+        &["healthcheck", "--path", "/leader"],
+        &["healthcheck", "--path", "/nowhere"],
+    ];
+    let yes = [0, 0, 0, 0, 0, 1].map(Some);
+    assert_eq!(codes(&leader, &questions), yes);
+    assert_eq!(codes(&standby, &questions), [1, 0, 75, 0, 1, 1].map(Some));
+
+    let (_, said) = ask(&standby, &["is-leader"]);
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "no: a leads\n");
+    let (code, said) = ask(&standby, &["is-leader", "--quiet"]);
+    assert_eq!((code, said.stdout.len(), said.stderr.len()), (Some(1), 0, 0));
+    let quiet = beside(&leader, &pasture, &["is-leader"]).env("BELLWETHER_QUIET", "1").output();
+    assert_eq!(quiet.unwrap().stdout.len(), 0);
+}
+
+#[test]
+fn undecided_and_unreachable() {
+    let pasture = Pasture::new();
+    assert!(
+        bellwether().args(["init", "--store", &pasture.store()]).output().unwrap().status.success()
+    );
+    let lock = Lock::take(&pasture);
+    let mut sidecar = Sidecar::start("a", &pasture.store());
+    let questions: [&[&str]; 5] = [
+        &["is-leader"],
+        &["wait", "--timeout", "300ms"],
+        &["wait", "--leading", "--timeout", "300ms"],
+        &["healthcheck"],
+        &["healthcheck", "--path", "/livez"],
+    ];
+    assert_eq!(codes(&sidecar, &questions), [75, 75, 75, 1, 0].map(Some));
+    let waiting = {
+        let mut wait = beside(&sidecar, &pasture, &["wait", "--leading"]);
+        thread::spawn(move || wait.output().unwrap())
+    };
+    drop(lock);
+    assert!(waiting.join().unwrap().status.success(), "it waits until it is decided");
+    sidecar.kill();
+    assert_eq!(codes(&sidecar, &questions), [75, 75, 75, 1, 1].map(Some));
+    assert_eq!(ask(&sidecar, &["resign"]).0, Some(69));
+    let (_, said) = ask(&sidecar, &["healthcheck"]);
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("no sidecar answers at http://127.0.0.1:"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn resigning_hands_over_and_stays_down() {
+    let pasture = Pasture::new();
+    let (leader, standby) = (leader(&pasture, &[]), standby(&pasture));
+    let (code, said) = ask(&leader, &["resign", "--cooldown", "1h"]);
+    assert_eq!(code, Some(0));
+    assert!(String::from_utf8_lossy(&said.stdout).contains("stays down for 1h"));
+    let next = eventually("the other leads", || Some(standby.leader()).filter(|a| a.leads()));
+    assert_eq!(next.term(), 2, "handed over, not run out");
+    assert_eq!(ask(&leader, &["is-leader"]).0, Some(1));
+    let (code, said) = ask(&leader, &["resign", "--cooldown", "8days"]);
+    assert_eq!(code, Some(64), "{}", String::from_utf8_lossy(&said.stderr));
+}

@@ -1,0 +1,206 @@
+//! What the page shows.
+
+use serde_json::json;
+
+use crate::page::browser::Browser;
+use support::{Flock, Pasture, Sidecar, eventually};
+
+/// The only election, as cards show it.
+const STATE: &str = ".election .state";
+const HOLDER: &str = ".election .holder";
+
+fn leading(pasture: &Pasture, name: &str, more: &[&str]) -> Sidecar {
+    let sidecar = Sidecar::start_with(name, &pasture.store(), more);
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    sidecar
+}
+
+#[test]
+fn the_page_shows_the_leader_and_changes_by_itself_at_a_hand_over() {
+    let pasture = Pasture::new();
+    let flock = Flock::start(&["alice", "bob"], &pasture.store());
+    let browser = Browser::start();
+    let leads = flock.settled();
+    let (old, new) = (&flock.members[leads], &flock.members[1 - leads]);
+    browser.open(&format!("{}/", new.url));
+    browser.reads(STATE, "stands by");
+    browser.reads(HOLDER, &old.name);
+    browser.reads("#contact", "live");
+    browser.reads("#timeline", &format!("{} leads", old.name));
+    let loaded = browser.eval("performance.timeOrigin");
+
+    old.signal("TERM");
+    browser.reads(HOLDER, &new.name);
+    browser.reads(STATE, "leads");
+    let told = format!("{} leads", new.name);
+    browser.reads("#timeline .change:first-child", &told);
+    browser.reads("#spoken", &told);
+    let meter = || browser.eval("Number(document.querySelector('[role=meter]').ariaValueNow)");
+    eventually("the validity is shown", || (meter().as_f64() > Some(0.0)).then_some(()));
+    assert_eq!(browser.eval("performance.timeOrigin"), loaded, "the page was not loaded again");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_page_claims_nothing_of_a_sidecar_that_does_not_answer() {
+    let pasture = Pasture::new();
+    let mut sidecar = leading(&pasture, "alice", &[]);
+    let browser = Browser::start();
+    browser.open(&format!("{}/", sidecar.url));
+    browser.reads(STATE, "leads");
+
+    // A frozen process keeps its connections: only the page's own patience ends this claim.
+    sidecar.signal("STOP");
+    browser.reads(STATE, "unknown");
+    browser.reads("#alarm", "No contact with the sidecar");
+    assert_eq!(browser.text(".election .meter"), "");
+    assert_eq!(browser.eval("document.querySelector('.meter').checkVisibility()"), false);
+    sidecar.signal("CONT");
+    browser.reads("#contact", "live");
+    browser.reads(STATE, "leads");
+    assert_eq!(browser.text("#alarm"), "");
+
+    // A page that is not looked at does not ask: it must not claim anything when it is seen again.
+    let title = || browser.eval("document.title").as_str().unwrap().to_owned();
+    eventually("the title says it", || title().starts_with("leads · alice").then_some(()));
+    let look = |state: &str| {
+        browser.eval(&format!(
+            "Object.defineProperty(document, 'visibilityState', {{ value: '{state}', configurable: true }});
+             document.dispatchEvent(new Event('visibilitychange'))"
+        ));
+    };
+    look("hidden");
+    assert_eq!(browser.text(STATE), "unknown");
+    assert_eq!(title(), "alice · bellwether");
+    look("visible");
+    browser.reads(STATE, "leads");
+
+    sidecar.kill();
+    browser.reads(STATE, "unknown");
+    browser.reads("#contact", "no contact");
+}
+
+#[test]
+fn a_browser_gets_a_page_that_may_do_little_and_a_program_gets_json() {
+    let pasture = Pasture::new();
+    let sidecar = leading(&pasture, "alice", &[]);
+    assert_eq!(sidecar.get("/").unwrap().body["name"], "alice");
+    let browser = Browser::start();
+    browser.open(&format!("{}/", sidecar.url));
+    browser.reads(STATE, "leads");
+    let policy = browser.eval(
+        "fetch('', {headers: {accept: 'text/html'}}).then(r => r.headers.get('content-security-policy'))",
+    );
+    let policy = policy.as_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    // The policy is in force: what it forbids fails, and the page complains.
+    let refused = browser
+        .eval("try { document.querySelector('#me').innerHTML = '<b>x</b>'; false } catch { true }");
+    assert_eq!(refused, true);
+    assert_ne!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn names_are_shown_as_they_are_and_never_become_markup() {
+    let pasture = Pasture::new();
+    let name = "<img src=x onerror=alert(1)>&amp;";
+    let sidecar = leading(&pasture, name, &[]);
+    let browser = Browser::start();
+    browser.open(&format!("{}/", sidecar.url));
+    browser.reads(HOLDER, name);
+    browser.reads("#timeline", name);
+    assert_eq!(browser.eval("document.querySelectorAll('main img').length"), 0);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn two_hundred_elections_can_be_filtered() {
+    let pasture = Pasture::new();
+    let names: Vec<_> = (0..200).map(|n| format!("tenant-{n:03}")).collect();
+    let more: Vec<_> = names.iter().flat_map(|name| ["--election", name]).collect();
+    let sidecar = leading(&pasture, "alice", &more);
+    let browser = Browser::start();
+    browser.call(
+        "Emulation.setDeviceMetricsOverride",
+        json!({"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true}),
+    );
+    browser.open(&format!("{}/", sidecar.url));
+    let shown = || browser.eval("document.querySelectorAll('.election:not([hidden])').length");
+    eventually("all are shown", || (shown() == 200).then_some(()));
+    browser.reads("#kinds", "leading here");
+    browser.eval("document.querySelector('#filter').focus()");
+    browser.call("Input.insertText", json!({"text": "Tenant-12"}));
+    eventually("ten are left", || (shown() == 10).then_some(()));
+    assert_eq!(browser.text(".election:not([hidden]) h3"), "tenant-120");
+    browser.call("Input.insertText", json!({"text": "x"}));
+    browser.reads("#none", "No election is like that");
+    let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    assert_eq!(browser.eval(overflow), 0, "nothing is wider than a phone");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// Words whose contrast to what is behind them is less than the 4.5 to 1 that WCAG asks for (AA).
+///
+/// Colours are drawn one over the other, from the root to the words, and read back: whatever way a
+/// style sheet has to name or mix them.
+const FAINT_WORDS: &str = "(() => {
+    const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+    const drawn = colors => {
+        for (const [color, alpha] of [['white', 1], ...colors]) {
+            canvas.globalAlpha = alpha;
+            canvas.fillStyle = color;
+            canvas.fillRect(0, 0, 1, 1);
+        }
+        const linear = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map(byte => {
+            const part = byte / 255;
+            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    };
+    const faint = [];
+    const visit = (element, behind, alpha) => {
+        const style = getComputedStyle(element);
+        alpha *= Number(style.opacity);
+        behind = [...behind, [style.backgroundColor, alpha]];
+        const words = [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE)
+            .map(node => node.data.trim()).join('');
+        if (words && element.checkVisibility()) {
+            const [dark, light] = [drawn(behind), drawn([...behind, [style.color, alpha]])].sort((a, b) => a - b);
+            const ratio = (light + 0.05) / (dark + 0.05);
+            seen++;
+            if (ratio < 4.5) faint.push(`${words}: ${ratio.toFixed(2)}`);
+        }
+        for (const child of element.children) visit(child, behind, alpha);
+    };
+    let seen = 0;
+    visit(document.documentElement, [['Canvas', 1]], 1);
+    return { seen, faint };
+})()";
+
+#[test]
+fn every_word_can_be_read_by_day_and_by_night_in_every_state() {
+    let pasture = Pasture::new();
+    let mut leader = leading(&pasture, "alice", &["--election", "a", "--election", "b"]);
+    let standby = Sidecar::start_with("bob", &pasture.store(), &["--election", "a"]);
+    let browser = Browser::start();
+    let by_day_and_night = |state: &str| {
+        for scheme in ["light", "dark"] {
+            let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+            browser.call("Emulation.setEmulatedMedia", json!({"features": features}));
+            let found = browser.eval(FAINT_WORDS);
+            assert!(found["seen"].as_u64() > Some(10), "{state}, {scheme}: {found}");
+            assert_eq!(found["faint"], json!([]), "{state}, {scheme}");
+        }
+    };
+    browser.open(&format!("{}/", standby.url));
+    browser.reads(STATE, "stands by");
+    by_day_and_night("a standby");
+    browser.open(&format!("{}/", leader.url));
+    browser.reads(STATE, "leads");
+    by_day_and_night("a leader");
+    leader.kill();
+    browser.reads(STATE, "unknown");
+    by_day_and_night("nobody answers");
+}

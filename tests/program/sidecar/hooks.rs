@@ -1,0 +1,223 @@
+//! `--on-elected` and `--on-lost`.
+
+use std::fs;
+
+use crate::sidecar::gate_command::running;
+use crate::sidecar::gate_url::{PATIENT, leads, leads_not};
+use support::lock::Lock;
+use support::{Pasture, Sidecar, bellwether, eventually};
+
+const ELECTED: &str =
+    "echo elected $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM >> told";
+const LOST: &str = "echo lost $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM $BELLWETHER_REASON >> told";
+
+/// Something that goes on, with children in and out of its group that do not heed SIGTERM.
+const HANG: &str = "trap '' TERM; (setsid sleep $LONG) & sleep $LONG & sleep $LONG";
+
+fn hooked(pasture: &Pasture, more: &[&str]) -> Sidecar {
+    let mut command = bellwether();
+    command.current_dir(pasture.folder());
+    Sidecar::start_as("a", &pasture.store(), more, command)
+}
+
+fn told(pasture: &Pasture) -> Vec<String> {
+    let text = fs::read_to_string(pasture.folder().join("told")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Waits until this was told, and nothing else.
+#[track_caller]
+fn expect(pasture: &Pasture, lines: &[&str]) {
+    eventually(&format!("told: {lines:?}"), || (told(pasture) == lines).then_some(()));
+}
+
+fn resign(sidecar: &Sidecar, cooldown: &str) {
+    let body = format!(r#"{{"cooldown":"{cooldown}"}}"#);
+    ureq::post(format!("{}/resign", sidecar.url)).send(&body).unwrap();
+}
+
+/// Has the sidecar lead in `term`, the one after the present.
+fn lead_anew(sidecar: &Sidecar, term: u64) {
+    resign(sidecar, "0s");
+    eventually("it leads in a new term", || {
+        let answer = sidecar.leader();
+        (answer.leads() && answer.term() == term).then_some(())
+    });
+}
+
+#[test]
+fn they_are_told_of_every_change_with_its_term_and_reason() {
+    let pasture = Pasture::new();
+    let mut sidecar = hooked(&pasture, &["--on-elected", ELECTED, "--on-lost", LOST]);
+    expect(&pasture, &["elected default a 1"]);
+    lead_anew(&sidecar, 2);
+    let first = ["elected default a 1", "lost default a 1 resigned", "elected default a 2"];
+    expect(&pasture, &first);
+    sidecar.signal("TERM");
+    assert!(sidecar.wait().success());
+    let all = [&first[..], &["lost default a 2 shutting_down"]].concat();
+    assert_eq!(told(&pasture), all, "the last is waited for");
+}
+
+#[test]
+fn the_end_of_validity_is_told_when_the_store_hangs() {
+    let pasture = Pasture::new();
+    let sidecar = hooked(&pasture, &["--on-elected", ELECTED, "--on-lost", LOST]);
+    expect(&pasture, &["elected default a 1"]);
+    let lock = Lock::take(&pasture);
+    expect(&pasture, &["elected default a 1", "lost default a 1 renew_deadline"]);
+    leads_not(&sidecar);
+    drop(lock);
+    eventually("it leads again, and tells", || (told(&pasture).len() == 3).then_some(()));
+}
+
+#[test]
+fn one_of_the_two_is_enough() {
+    let pasture = Pasture::new();
+    let sidecar = hooked(&pasture, &["--on-lost", LOST]);
+    leads(&sidecar);
+    resign(&sidecar, "1h");
+    expect(&pasture, &["lost default a 1 resigned"]);
+}
+
+#[test]
+fn each_election_has_its_own() {
+    let pasture = Pasture::new();
+    let flags = ["--election", "one", "--election", "two", "--on-elected", ELECTED];
+    let mut sidecar = hooked(&pasture, &[&flags[..], &["--on-lost", LOST]].concat());
+    let both = |said: &str, more: &str| {
+        eventually(said, || {
+            let told = told(&pasture);
+            let line = |election: &str| format!("{said} {election} a 1{more}");
+            ["one", "two"].iter().all(|name| told.contains(&line(name))).then_some(())
+        });
+    };
+    both("elected", "");
+    sidecar.signal("TERM");
+    assert!(sidecar.wait().success());
+    both("lost", " shutting_down");
+    assert_eq!(told(&pasture).len(), 4);
+}
+
+#[test]
+fn those_of_many_elections_run_a_few_at_a_time_and_none_is_forgotten() {
+    const ELECTIONS: usize = 40;
+    let pasture = Pasture::new();
+    let names: Vec<_> = (0..ELECTIONS).map(|number| format!("e{number}")).collect();
+    let busy = "mkdir busy.$$; ls -d busy.* | wc -l >> busy; sleep 0.1; rmdir busy.$$";
+    let (elected, lost) = (format!("{busy}; {ELECTED}"), format!("{busy}; {LOST}"));
+    let mut command = bellwether();
+    command.current_dir(pasture.folder()).env("BELLWETHER_ELECTION", names.join(","));
+    // So many processes at once can keep two cores busy for longer than a quick lease bears.
+    let patient = ["--lease-duration", "60s", "--renew-deadline", "40s", "--shutdown-grace", "60s"];
+    let flags = [&["--on-elected", &elected, "--on-lost", &lost][..], &patient].concat();
+    let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
+    eventually("all are told", || (told(&pasture).len() == ELECTIONS).then_some(()));
+    sidecar.signal("TERM");
+    assert!(sidecar.wait().success());
+    let told = told(&pasture);
+    for name in &names {
+        assert!(told.contains(&format!("elected {name} a 1")), "{name}: {told:?}");
+        assert!(told.contains(&format!("lost {name} a 1 shutting_down")), "{name}: {told:?}");
+    }
+    assert_eq!(told.len(), 2 * ELECTIONS);
+    let busy = fs::read_to_string(pasture.folder().join("busy")).unwrap();
+    let most = busy.lines().map(|count| count.trim().parse::<usize>().unwrap()).max().unwrap();
+    assert!((2..=16).contains(&most), "{most} at once");
+}
+
+#[test]
+fn a_hook_that_hangs_holds_up_nothing_but_the_next_and_is_killed_with_all_it_started() {
+    let pasture = Pasture::new();
+    // A duration that nobody else sleeps for.
+    let mark = format!("62{}.5", std::process::id());
+    let mut command = bellwether();
+    command.current_dir(pasture.folder()).env("LONG", &mark);
+    let flags = ["--on-elected", HANG, "--on-lost", LOST, "--hook-timeout", "4s"];
+    let flags = [&flags[..], &PATIENT].concat();
+    let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
+    eventually("it hangs", || (running(&mark) > 0).then_some(()));
+    let renewed = sidecar.get("/leader?wait=30s&min-valid=11s").unwrap();
+    assert!(renewed.leads() && renewed.term() == 1, "renewals go on: {renewed:?}");
+    eventually("it is stopped", || (running(&mark) == 0).then_some(()));
+    let failed = "it did not end in time, and was stopped";
+    eventually("and the log says so", || (sidecar.log().count(failed) == 1).then_some(()));
+    assert_eq!(leads(&sidecar), 1, "nothing was lost by it");
+    lead_anew(&sidecar, 2);
+    expect(&pasture, &["lost default a 1 resigned"]);
+    // The next one hangs as well. A shutdown does not wait for it, and tells the end.
+    eventually("the next hangs", || (running(&mark) > 0).then_some(()));
+    sidecar.signal("TERM");
+    assert!(sidecar.wait().success());
+    assert_eq!(running(&mark), 0);
+    assert_eq!(told(&pasture), ["lost default a 1 resigned", "lost default a 2 shutting_down"]);
+}
+
+#[test]
+fn a_shutdown_waits_for_the_last_hook_no_longer_than_its_grace() {
+    let pasture = Pasture::new();
+    let flags = ["--on-lost", "touch begun; sleep 600", "--shutdown-grace", "1s"];
+    let mut sidecar = hooked(&pasture, &flags);
+    leads(&sidecar);
+    sidecar.signal("TERM");
+    assert!(sidecar.wait().success());
+    assert!(pasture.folder().join("begun").exists());
+    assert_eq!(sidecar.log().count("it did not end in time"), 1, "{}", sidecar.log().text());
+}
+
+#[test]
+fn a_sidecar_that_is_killed_leaves_no_hook_behind() {
+    let pasture = Pasture::new();
+    let mark = format!("63{}.5", std::process::id());
+    let mut command = bellwether();
+    command.env("LONG", &mark);
+    let mut sidecar = Sidecar::start_as("a", &pasture.store(), &["--on-elected", HANG], command);
+    eventually("it hangs", || (running(&mark) > 0).then_some(()));
+    sidecar.kill();
+    eventually("nothing is left", || (running(&mark) == 0).then_some(()));
+}
+
+#[test]
+fn what_came_and_went_while_a_hook_ran_is_skipped_and_the_last_is_told() {
+    let pasture = Pasture::new();
+    let slow = format!("{ELECTED}; until [ -f go ]; do sleep 0.05; done");
+    let sidecar = hooked(&pasture, &["--on-elected", &slow, "--on-lost", LOST]);
+    expect(&pasture, &["elected default a 1"]);
+    (2..=4).for_each(|term| lead_anew(&sidecar, term));
+    assert_eq!(told(&pasture), ["elected default a 1"], "one at a time");
+    fs::write(pasture.folder().join("go"), "").unwrap();
+    let lost = "lost default a 1 resigned";
+    expect(&pasture, &["elected default a 1", lost, "elected default a 4"]);
+}
+
+#[test]
+fn what_they_write_is_in_the_log_and_so_is_their_failure() {
+    let pasture = Pasture::new();
+    let mut command = bellwether();
+    command.stdout(fs::File::create(pasture.folder().join("out")).unwrap());
+    let flags = ["--on-elected", "echo to stdout; echo to stderr >&2; exit 3", "--on-lost"];
+    let flags = [&flags[..], &[r#"["/no/such/program", "x"]"#]].concat();
+    let sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
+    let says = |words: &str| {
+        eventually(words, || (sidecar.log().count(words) == 1).then_some(()));
+    };
+    says("to stdout");
+    says("to stderr");
+    says("it exited with 3");
+    assert_eq!(leads(&sidecar), 1);
+    resign(&sidecar, "1h");
+    says("it cannot be started: No such file or directory");
+    assert_eq!(fs::read_to_string(pasture.folder().join("out")).unwrap(), "");
+}
+
+#[test]
+fn a_closed_gate_is_a_reason() {
+    let pasture = Pasture::new();
+    let up = pasture.folder().join("up");
+    fs::write(&up, "").unwrap();
+    let flags = ["--gate-command", "test -f up", "--gate-period", "200ms", "--gate-timeout", "2s"];
+    let sidecar = hooked(&pasture, &[&flags[..], &["--on-lost", LOST]].concat());
+    leads(&sidecar);
+    fs::remove_file(&up).unwrap();
+    expect(&pasture, &["lost default a 1 gate_closed"]);
+}

@@ -1,0 +1,6 @@
+//! Output that cannot block, be forged, or reveal secrets.
+
+mod hostile;
+mod jammed;
+mod reasons;
+mod secrets;

@@ -1,0 +1,12 @@
+//! The pages say what is: every link leads somewhere, every command line is one that the program
+//! reads, every file and variable that is named is there, and every message of the log is explained.
+
+mod changeover;
+mod commands;
+mod fence;
+mod links;
+mod log;
+mod names;
+mod pages;
+mod profiles;
+mod shell;

@@ -1,0 +1,267 @@
+//! The SQLite store, on a file in a temporary folder.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bellwether::election::elector::Swapped;
+use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
+use bellwether::election::term::Term;
+use bellwether::election::time::{BootTime, Clock, ManualClock, WallTime};
+use bellwether::store::Store;
+use bellwether::store::sqlite::{Boot, SqliteStore};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+
+use crate::conformance::conformance;
+use crate::conformance::subject::Subject;
+
+struct Sqlite {
+    clock: ManualClock,
+    folder: tempfile::TempDir,
+    store: Arc<SqliteStore>,
+}
+
+impl Sqlite {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("leases.db")
+    }
+
+    fn open_on(&self, host: &Boot) -> SqliteStore {
+        open(self.path(), &self.clock).on_boot(host.clone())
+    }
+
+    async fn connection(&self) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.path()).connect().await.unwrap()
+    }
+}
+
+fn open(path: PathBuf, clock: &ManualClock) -> SqliteStore {
+    SqliteStore::new(path, Duration::from_secs(60), Arc::new(clock.clone()))
+}
+
+async fn sqlite() -> Sqlite {
+    let clock = ManualClock::at(BootTime::from_duration(Duration::from_secs(100)));
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(folder.path().join("leases.db"), &clock));
+    Sqlite { clock, folder, store }
+}
+
+#[async_trait]
+impl Subject for Sqlite {
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    fn from_another_process(&self) -> Arc<dyn Store> {
+        Arc::new(open(self.path(), &self.clock))
+    }
+
+    async fn let_pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    async fn write_future_shape(&self, election: &ElectionName) -> Option<String> {
+        let change = "ALTER TABLE leases ADD COLUMN more TEXT; \
+                      UPDATE leases SET format = 2, more = 'of the future'";
+        sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
+        Some(self.raw(election).await)
+    }
+
+    async fn forget_origins(&self) {
+        let change = "ALTER TABLE leases DROP COLUMN origin";
+        sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
+    }
+
+    async fn raw(&self, election: &ElectionName) -> String {
+        let query = format!(
+            "SELECT json_group_array(json_array(election, format, version, term, holder, \
+             incarnation, lease_duration_ms, acquire_time, renew_time, outcome, boot_id, expires_boot_ms, \
+             more)) FROM leases WHERE election = '{election}'"
+        );
+        let mut connection = self.connection().await;
+        let row = sqlx::query(AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap();
+        row.get(0)
+    }
+}
+
+conformance!(sqlite());
+
+const LEASE: Duration = Duration::from_secs(15);
+
+fn default() -> ElectionName {
+    "default".parse().unwrap()
+}
+
+fn held() -> LeaseRecord {
+    LeaseRecord {
+        holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
+        term: Term::new(1),
+        lease_duration: LEASE,
+        acquire_time: WallTime::EPOCH,
+        renew_time: WallTime::EPOCH,
+        outcome: None,
+        origin: None,
+    }
+}
+
+async fn acquire(store: &SqliteStore) {
+    let outcome = store.swap(&default(), None, &held()).await.unwrap();
+    assert!(matches!(outcome, Swapped::Won(_)), "{outcome:?}");
+}
+
+async fn remaining(store: &SqliteStore) -> Option<Duration> {
+    store.observe(&default()).await.unwrap().unwrap().remaining
+}
+
+#[tokio::test]
+async fn a_lease_is_over_after_a_reboot() {
+    let sqlite = sqlite().await;
+    acquire(&sqlite.open_on(&Boot::proven("boot-1", "0.0"))).await;
+    let rebooted = sqlite.open_on(&Boot::proven("boot-2", "0.0"));
+    assert_eq!(remaining(&rebooted).await, Some(Duration::ZERO));
+}
+
+#[tokio::test]
+async fn a_changed_wall_clock_changes_nothing() {
+    let sqlite = sqlite().await;
+    let store = sqlite.open_on(&Boot::proven("boot-1", "0.0"));
+    acquire(&store).await;
+    for wall in ["1980-01-01T00:00:00Z", "2100-01-01T00:00:00Z"] {
+        sqlite.clock.set_wall(WallTime::parse(wall).unwrap());
+        assert_eq!(remaining(&store).await, Some(LEASE));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_is_noticed_before_the_next_write() {
+    let sqlite = sqlite().await;
+    acquire(&sqlite.store).await;
+    let before = sqlite.store.observe(&default()).await.unwrap().unwrap();
+    for file in ["leases.db", "leases.db-wal", "leases.db-shm"] {
+        let _ = std::fs::rename(sqlite.folder.path().join(file), sqlite.folder.path().join("away"));
+    }
+    let outcome = sqlite.store.swap(&default(), Some(&before.version), &held()).await.unwrap();
+    assert!(matches!(outcome, Swapped::Lost(None)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_lock_held_by_another_process_is_unavailable_and_passes() {
+    let sqlite = sqlite().await;
+    let patience = Duration::from_millis(50);
+    let clock: Arc<dyn Clock> = Arc::new(sqlite.clock.clone());
+    let store = SqliteStore::new(sqlite.path(), patience, clock);
+    acquire(&store).await;
+    let seen = store.observe(&default()).await.unwrap().unwrap();
+    let mut locker = sqlite.connection().await;
+    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut locker).await.unwrap();
+    let error = store.swap(&default(), Some(&seen.version), &held()).await.unwrap_err();
+    assert!(error.to_string().contains("keeps the file locked"), "{error}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
+    let outcome = store.swap(&default(), Some(&seen.version), &held()).await.unwrap();
+    assert!(matches!(outcome, Swapped::Won(_)), "{outcome:?}");
+}
+
+/// A process that keeps everybody else who opens the file waiting in the kernel, as a disk that
+/// hangs does, until it is dropped.
+struct Hang(std::process::Child);
+
+impl Hang {
+    fn at(file: &std::path::Path) -> Self {
+        const LEASE: &str = "import fcntl, os, signal, sys\n\
+            signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+            file = os.open(sys.argv[1], os.O_RDWR)\n\
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+            print(flush=True)\n\
+            sys.stdin.read()";
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-c", LEASE]).arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("python3 is installed (make setup)");
+        let mut ready = [0];
+        child.stdout.take().unwrap().read_exact(&mut ready).expect("the file system has leases");
+        Self(child)
+    }
+}
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        self.0.stdin = None;
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_does_not_block_the_next_ones_for_ever() {
+    let mut sqlite = sqlite().await;
+    acquire(&sqlite.store).await;
+    let seen = sqlite.store.observe(&default()).await.unwrap().unwrap();
+    // Without a connection, so that the next call has to open the file.
+    sqlite.store = Arc::new(open(sqlite.path(), &sqlite.clock));
+    let hang = eventually_hangs(&sqlite).await;
+    let mut refused = None;
+    for _ in 0..8 {
+        let (election, record) = (default(), held());
+        let hung = sqlite.store.swap(&election, Some(&seen.version), &record);
+        let given_up = tokio::time::timeout(Duration::from_millis(50), hung).await;
+        refused = given_up.ok().or(refused);
+    }
+    let error = refused.expect("calls beyond the bound fail at once").unwrap_err();
+    assert!(error.to_string().contains("earlier calls still hang"), "{error}");
+    drop(hang);
+    let found = loop {
+        match sqlite.store.observe(&default()).await {
+            Ok(found) => break found.unwrap(),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let swapped = sqlite.store.swap(&default(), Some(&found.version), &held()).await.unwrap();
+    assert!(matches!(swapped, Swapped::Won(_)), "it works as before: {swapped:?}");
+}
+
+/// The connection of the store that was dropped is closed by a thread of its own.
+async fn eventually_hangs(sqlite: &Sqlite) -> Hang {
+    let is_open = |fd: std::io::Result<std::fs::DirEntry>| {
+        fd.ok().and_then(|fd| std::fs::read_link(fd.path()).ok()) == Some(sqlite.path())
+    };
+    while std::fs::read_dir("/proc/self/fd").unwrap().any(is_open) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Hang::at(&sqlite.path())
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_a_lock_holds_up_no_look_and_can_be_withdrawn() {
+    let sqlite = sqlite().await;
+    acquire(&sqlite.store).await;
+    let seen = sqlite.store.observe(&default()).await.unwrap().unwrap();
+    let mut locker = sqlite.connection().await;
+    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut locker).await.unwrap();
+    for _ in 0..8 {
+        let (election, record) = (default(), held());
+        let waiting = sqlite.store.swap(&election, Some(&seen.version), &record);
+        let looking = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            sqlite.store.observe(&election).await
+        };
+        tokio::select! {
+            swapped = waiting => panic!("it did not wait for the lock: {swapped:?}"),
+            looked = looking => assert_eq!(looked.unwrap().unwrap().version, seen.version),
+        }
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
+    let swapped = sqlite.store.swap(&default(), Some(&seen.version), &held()).await.unwrap();
+    assert!(matches!(swapped, Swapped::Won(_)), "none was made that was given up: {swapped:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_says_what_to_do() {
+    let sqlite = sqlite().await;
+    std::fs::write(sqlite.path(), vec![b'x'; 8192]).unwrap();
+    let error = sqlite.store.init().await.unwrap_err();
+    assert!(error.to_string().contains("move it away"), "{error}");
+    std::fs::remove_file(sqlite.path()).unwrap();
+    sqlite.store.init().await.unwrap();
+}

@@ -1,0 +1,357 @@
+//! What every store promises.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether::election::elector::Swapped;
+use bellwether::election::lease::{
+    Candidate, ElectionName, LeaseRecord, Observed, Origin, Version,
+};
+use bellwether::election::outcome::Outcome;
+use bellwether::election::term::Term;
+use bellwether::election::time::WallTime;
+use bellwether::store::{Store, StoreError};
+use tokio::task::JoinSet;
+
+use crate::conformance::subject::Subject;
+
+fn election(name: &str) -> ElectionName {
+    name.parse().unwrap()
+}
+
+fn candidate(name: &str) -> Candidate {
+    Candidate { identity: name.to_owned(), incarnation: format!("incarnation of {name}") }
+}
+
+fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord {
+    LeaseRecord {
+        holder: holder.map(candidate),
+        term: Term::new(term),
+        lease_duration: subject.lease_duration(),
+        acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
+        renew_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
+        outcome: None,
+        origin: None,
+    }
+}
+
+fn renewed(record: &LeaseRecord) -> LeaseRecord {
+    let renew_time = WallTime::parse("2026-11-23T07:39:48.250Z").unwrap();
+    LeaseRecord { renew_time, ..record.clone() }
+}
+
+fn outcome(holder: &str) -> Outcome {
+    Outcome {
+        succeeded: false,
+        exit_code: 137,
+        holder: holder.to_owned(),
+        term: Term::new(3),
+        started: "2026-11-23T07:39:46.125Z".to_owned(),
+        finished: "2026-11-23T07:39:48.250Z".to_owned(),
+        attempts: 2,
+        stderr: Some("it's \"broken\"\n\u{1F411} 100 %\n".to_owned()),
+    }
+}
+
+async fn won(
+    store: &dyn Store,
+    name: &ElectionName,
+    expected: Option<&Version>,
+    record: &LeaseRecord,
+) -> Version {
+    match store.swap(name, expected, record).await.unwrap() {
+        Swapped::Won(version) => version,
+        Swapped::Lost(found) => panic!("lost against {found:?}"),
+    }
+}
+
+async fn lost(
+    store: &dyn Store,
+    name: &ElectionName,
+    expected: Option<&Version>,
+    record: &LeaseRecord,
+) -> Option<Observed> {
+    match store.swap(name, expected, record).await.unwrap() {
+        Swapped::Lost(found) => found,
+        Swapped::Won(version) => panic!("won as {version:?}"),
+    }
+}
+
+async fn observed(store: &dyn Store, name: &ElectionName) -> Observed {
+    store.observe(name).await.unwrap().expect("there is a record")
+}
+
+pub async fn first_acquire_creates_the_record(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    assert!(store.observe(&name).await.unwrap().is_none());
+    let version = won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    let found = observed(&*subject.from_another_process(), &name).await;
+    assert_eq!(found.version, version);
+    assert!(found.record.is_held_by(&candidate("a")));
+    assert_eq!(found.record.term, Term::new(1));
+}
+
+pub async fn two_elections_do_not_touch_each_other(subject: &dyn Subject) {
+    let store = subject.store();
+    store.init().await.unwrap();
+    let (a, b) = (election("a"), election("a.b"));
+    let version = won(&*store, &a, None, &record(subject, Some("one"), 1)).await;
+    won(&*store, &b, None, &record(subject, Some("two"), 9)).await;
+    assert_eq!(observed(&*store, &a).await.version, version);
+    assert_eq!(observed(&*store, &b).await.record.term, Term::new(9));
+}
+
+pub async fn a_swap_against_another_version_is_refused_and_shows_the_record(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let first = won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    let second = won(&*store, &name, Some(&first), &record(subject, Some("b"), 2)).await;
+    let found = lost(&*store, &name, Some(&first), &record(subject, Some("c"), 3)).await;
+    let found = found.expect("the record comes back with the refusal");
+    assert_eq!(found.version, second);
+    assert!(found.record.is_held_by(&candidate("b")));
+    assert_eq!(observed(&*store, &name).await.version, second, "nothing was written");
+}
+
+pub async fn a_swap_for_no_record_is_refused_when_there_is_one(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let stale = Version::new("never seen");
+    let found = lost(&*store, &name, Some(&stale), &record(subject, Some("a"), 1)).await;
+    assert!(found.is_none(), "there is no record to replace: {found:?}");
+    let version = won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    let found = lost(&*store, &name, None, &record(subject, Some("b"), 1)).await;
+    assert_eq!(found.unwrap().version, version);
+}
+
+pub async fn a_renewal_keeps_the_term_and_changes_the_version(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let held = record(subject, Some("a"), 7);
+    let mut versions = HashSet::new();
+    let mut version = won(&*store, &name, None, &held).await;
+    for _ in 0..5 {
+        assert!(versions.insert(version.clone()), "a version came twice");
+        version = won(&*store, &name, Some(&version), &renewed(&held)).await;
+    }
+    let found = observed(&*store, &name).await;
+    assert_eq!((found.record.term, found.version), (Term::new(7), version));
+}
+
+pub async fn vacating_keeps_the_term(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let held = won(&*store, &name, None, &record(subject, Some("a"), 7)).await;
+    won(&*store, &name, Some(&held), &record(subject, None, 7)).await;
+    let found = observed(&*subject.from_another_process(), &name).await;
+    assert!(found.record.holder.is_none());
+    assert_eq!(found.record.term, Term::new(7));
+}
+
+pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let identity = "pod/web-0 'quoted' \"twice\" \\ % ; ü $1 {}";
+    let written = renewed(&record(subject, Some(identity), u64::from(u32::MAX) * 4));
+    let outcome = Some(Box::new(outcome(identity)));
+    let written = LeaseRecord { outcome, origin: Origin::new(identity), ..written };
+    won(&*store, &name, None, &written).await;
+    let found = observed(&*subject.from_another_process(), &name).await.record;
+    assert_eq!(found.holder, written.holder);
+    assert_eq!(found.term, written.term);
+    assert_eq!(found.lease_duration, written.lease_duration);
+    assert_eq!(found.acquire_time.to_string(), written.acquire_time.to_string());
+    assert_eq!(found.renew_time.to_string(), written.renew_time.to_string());
+    assert_eq!(found.outcome, written.outcome);
+    assert_eq!(found.origin, written.origin);
+}
+
+/// Written before records contained where their holder runs.
+pub async fn what_a_terminal_would_obey_does_not_come_back(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let hostile = "a\u{1b}[2J\r\nb\u{9b}\u{202e}".to_owned();
+    let shown = "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}\u{fffd}";
+    let outcome = Outcome {
+        started: hostile.clone(),
+        finished: hostile.clone(),
+        stderr: Some(format!("one\n{hostile}\n")),
+        ..outcome(&hostile)
+    };
+    let written = LeaseRecord {
+        holder: Some(Candidate { identity: hostile.clone(), incarnation: hostile.clone() }),
+        outcome: Some(Box::new(outcome)),
+        ..record(subject, None, 1)
+    };
+    let version = won(&*store, &name, None, &written).await;
+    let found = observed(&*store, &name).await;
+    let refused = lost(&*store, &name, None, &written).await.unwrap();
+    let listing = store.list().await.unwrap();
+    let [(_, listed)] = &listing.records[..] else { panic!("one record") };
+    assert_eq!(found.version, version);
+    for LeaseRecord { holder, outcome, .. } in [&found.record, &refused.record, &listed.record] {
+        let (holder, outcome) = (holder.clone().unwrap(), outcome.clone().unwrap());
+        for text in [holder.identity, holder.incarnation, outcome.holder] {
+            assert_eq!(text, shown);
+        }
+        assert_eq!((outcome.started.as_str(), outcome.finished.as_str()), (shown, shown));
+        assert_eq!(
+            outcome.stderr.unwrap(),
+            format!("one\n{}\n", shown.replacen("\u{fffd}b", "\nb", 1))
+        );
+    }
+}
+
+pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    subject.forget_origins().await;
+    let (looks, writes) = (subject.from_another_process(), subject.from_another_process());
+    let found = observed(&*looks, &name).await;
+    assert_eq!((found.record.term, found.record.origin.as_ref()), (Term::new(1), None));
+    writes.init().await.unwrap();
+    let origin = Origin::new("ECS cluster prod");
+    let next = LeaseRecord { origin: origin.clone(), ..record(subject, Some("b"), 2) };
+    won(&*writes, &name, Some(&found.version), &next).await;
+    assert_eq!(observed(&*looks, &name).await.record.origin, origin);
+}
+
+pub async fn expiry_is_judged_by_the_store(subject: &dyn Subject) {
+    let (store, name, lease) = (subject.store(), election("default"), subject.lease_duration());
+    store.init().await.unwrap();
+    won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    let other = subject.from_another_process();
+    let fresh = observed(&*other, &name).await.remaining;
+    if !subject.has_a_clock() {
+        assert_eq!(fresh, None, "a store without a clock must not pretend to have one");
+        return;
+    }
+    let lease = lease + subject.judges_late_by();
+    assert!(fresh.is_some_and(|left| !left.is_zero() && left <= lease), "{fresh:?}");
+    subject.let_pass(lease + Duration::from_millis(1)).await;
+    let over = observed(&*other, &name).await;
+    assert_eq!(over.remaining, Some(Duration::ZERO));
+    won(&*store, &name, Some(&over.version), &record(subject, Some("a"), 1)).await;
+    let renewed = observed(&*other, &name).await.remaining;
+    assert!(renewed.is_some_and(|left| !left.is_zero()), "a renewal begins a new lease");
+}
+
+pub async fn a_record_of_unknown_shape_is_refused_without_damage(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let version = won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    let Some(before) = subject.write_future_shape(&name).await else { return };
+    let refused = |result: Result<(), StoreError>| {
+        let error = result.unwrap_err();
+        assert!(matches!(error, StoreError::Misconfigured(_)), "{error:?}");
+        assert!(error.to_string().contains("upgrade"), "{error}");
+    };
+    let rival = record(subject, Some("b"), 2);
+    refused(store.observe(&name).await.map(drop));
+    refused(store.swap(&name, None, &rival).await.map(drop));
+    refused(store.swap(&name, Some(&version), &rival).await.map(drop));
+    // The others are shown, and the unreadable one is named.
+    won(&*store, &election("other"), None, &record(subject, Some("a"), 1)).await;
+    let listing = store.list().await.unwrap();
+    let listed: Vec<_> = listing.records.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(listed, ["other"]);
+    let [(unreadable, why)] = &listing.unreadable[..] else { panic!("{listing:?}") };
+    assert_eq!(unreadable, "default");
+    assert!(why.to_string().contains("'default'"), "{why}");
+    assert_eq!(subject.raw(&name).await, before, "the record is as it was");
+}
+
+pub async fn init_by_many_at_once_is_fine(subject: &dyn Subject) {
+    let mut starts = JoinSet::new();
+    for _ in 0..8 {
+        let store = subject.from_another_process();
+        starts.spawn(async move { store.init().await });
+    }
+    for result in starts.join_all().await {
+        result.unwrap();
+    }
+    subject.store().init().await.unwrap();
+}
+
+pub async fn list_shows_every_record(subject: &dyn Subject) {
+    let store = subject.store();
+    store.init().await.unwrap();
+    assert!(store.list().await.unwrap().records.is_empty());
+    for (name, term) in [("b", 2), ("a", 1), ("c", 3)] {
+        won(&*store, &election(name), None, &record(subject, Some("x"), term)).await;
+    }
+    let once = ElectionName::once("sha256:00ff/web@1").unwrap();
+    won(&*store, &once, None, &record(subject, None, 4)).await;
+    let listed = subject.from_another_process().list().await.unwrap().records;
+    let mut listed: Vec<_> =
+        listed.iter().map(|(name, found)| (name.to_string(), found.record.term)).collect();
+    listed.sort();
+    let expected = [("a", 1), ("b", 2), ("c", 3), (once.as_str(), 4)];
+    assert_eq!(listed, expected.map(|(name, term)| (name.to_owned(), Term::new(term))));
+}
+
+pub async fn changes_of_leader_are_hinted(subject: &dyn Subject) {
+    if !subject.pushes_hints() {
+        return;
+    }
+    let (store, other, name) =
+        (subject.store(), subject.from_another_process(), election("default"));
+    store.init().await.unwrap();
+    other.init().await.unwrap();
+    let mut hints = other.hints(&name);
+    let held = won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
+    assert!(hinted(&mut hints).await, "no hint of an acquisition");
+    while hinted_within(&mut hints, Duration::from_millis(50)).await {}
+    won(&*store, &name, Some(&held), &record(subject, None, 1)).await;
+    assert!(hinted(&mut hints).await, "no hint of a vacated lease");
+}
+
+async fn hinted(hints: &mut bellwether::store::Hints) -> bool {
+    hinted_within(hints, Duration::from_secs(20)).await
+}
+
+async fn hinted_within(hints: &mut bellwether::store::Hints, limit: Duration) -> bool {
+    tokio::time::timeout(limit, hints.next()).await.is_ok()
+}
+
+/// 64 candidates, 200 rounds: in each, everybody looks and swaps, and exactly one wins.
+pub async fn one_of_many_contenders_wins_each_round(subject: &dyn Subject) {
+    const CONTENDERS: usize = 64;
+    const ROUNDS: u64 = 200;
+    /// Processes share a connection each; tasks of one process take turns.
+    const PROCESSES: usize = 4;
+
+    let name = election("default");
+    let stores: Vec<Arc<dyn Store>> =
+        (0..PROCESSES).map(|_| subject.from_another_process()).collect();
+    subject.store().init().await.unwrap();
+    let turns: Vec<_> = (0..PROCESSES).map(|_| Arc::new(tokio::sync::Mutex::new(()))).collect();
+    let mut version: Option<Version> = None;
+    for round in 1..=ROUNDS {
+        let mut contenders = JoinSet::new();
+        for contender in 0..CONTENDERS {
+            let (store, turn) =
+                (stores[contender % PROCESSES].clone(), turns[contender % PROCESSES].clone());
+            let record = record(subject, Some(&format!("candidate-{contender}")), round);
+            let (name, expected) = (name.clone(), version.clone());
+            contenders.spawn(async move {
+                let _turn = turn.lock().await;
+                store.swap(&name, expected.as_ref(), &record).await
+            });
+        }
+        let outcomes = contenders.join_all().await;
+        let mut winners = Vec::new();
+        for outcome in outcomes {
+            if let Swapped::Won(version) = outcome.unwrap() {
+                winners.push(version);
+            }
+        }
+        assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
+        let found = observed(&*subject.store(), &name).await;
+        assert_eq!((&found.version, found.record.term), (&winners[0], Term::new(round)));
+        version = winners.pop();
+    }
+}

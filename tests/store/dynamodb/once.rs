@@ -1,0 +1,44 @@
+//! `bellwether once` on a store that has no clock to judge by.
+
+use std::fs;
+use std::process::{Output, Stdio};
+
+use support::dynamodb::Emulator;
+use support::{Killed, QUICK, eventually, with_credentials};
+
+const KEY: [&str; 4] = ["--key", "k", "--max-clock-skew", "off"];
+
+fn runner(store: &str, folder: &std::path::Path) -> Killed {
+    let mut command = with_credentials();
+    command.args(["once", "--identity", "a", "--store", store]).args(KEY).args(QUICK);
+    command.args(["--", "sh", "-c", "echo run >> runs; sleep 60"]).current_dir(folder);
+    let runner = Killed(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    eventually("it runs", || folder.join("runs").exists().then_some(()));
+    runner
+}
+
+fn reset(store: &str) -> (Option<i32>, String) {
+    let mut command = with_credentials();
+    command.args(["once", "--reset", "--store", store]).args(KEY);
+    let Output { status, stderr, .. } = command.output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_reset_that_cannot_be_judged_by_a_clock_watches_for_a_lease() {
+    let (emulator, folder) = (Emulator::start(), tempfile::tempdir().unwrap());
+    let store = emulator.url();
+    let living = runner(&store, folder.path());
+    let (code, said) = reset(&store);
+    assert_eq!(code, Some(75), "it was seen to renew: {said}");
+    assert!(said.contains("watching for one lease") && said.contains("a is at it now"), "{said}");
+    drop(living);
+    let (code, said) = reset(&store);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("watching for one lease") && said.contains("can be done again"),
+        "{said}"
+    );
+    fs::remove_file(folder.path().join("runs")).unwrap();
+    let _again = runner(&store, folder.path());
+}

@@ -1,0 +1,8 @@
+//! The Kubernetes store on a real API server, alone and in one election with candidates of client-go.
+
+mod chart;
+mod drill;
+mod faults;
+mod rights;
+mod rival;
+mod rivals;

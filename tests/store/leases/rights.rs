@@ -1,0 +1,109 @@
+//! What a sidecar may do, how it reports a missing right, and how it authenticates.
+
+use std::fs;
+use std::process::Stdio;
+
+use support::kubernetes::{ApiServer, USER_NAME, url};
+use support::tools::must;
+use support::{Sidecar, bellwether, eventually};
+
+/// The least rights: those that the documents name.
+fn grant(server: &ApiServer, namespace: &str, verbs: &str, create: bool) {
+    let create = if create {
+        "- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}\n"
+    } else {
+        ""
+    };
+    server.apply(&format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: bellwether, \
+         namespace: {namespace}}}\nrules:\n- {{apiGroups: [coordination.k8s.io], resources: \
+         [leases], resourceNames: [default], verbs: [{verbs}]}}\n{create}---\napiVersion: \
+         rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: bellwether, namespace: \
+         {namespace}}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: \
+         bellwether}}\nsubjects:\n- {{kind: User, name: {USER_NAME}, apiGroup: \
+         rbac.authorization.k8s.io}}\n"
+    ));
+}
+
+#[test]
+fn the_least_rights_are_enough() {
+    let server = ApiServer::shared();
+    let namespace = server.namespace();
+    grant(&server, &namespace, "get, update, watch", true);
+    let sidecar = Sidecar::start("a", &url(&namespace, &server.user()));
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+}
+
+#[test]
+fn a_missing_right_is_named_with_the_rule_that_grants_it() {
+    let server = ApiServer::shared();
+    let namespace = server.namespace();
+    let sidecar = Sidecar::start("a", &url(&namespace, &server.user()));
+    let rule = "resources: [leases], resourceNames: ['default'], verbs: [get, update, watch]}";
+    eventually("it says what is missing", || (sidecar.log().count(rule) > 0).then_some(()));
+    grant(&server, &namespace, "get, update, watch", false);
+    let rule = "resources: [leases], verbs: [create]}";
+    eventually("it says what is still missing", || (sidecar.log().count(rule) > 0).then_some(()));
+    grant(&server, &namespace, "get, update, watch", true);
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+}
+
+/// Projected tokens are replaced in their file from time to time.
+#[test]
+fn a_token_that_was_rotated_is_read_again() {
+    let server = ApiServer::shared();
+    let namespace = server.namespace();
+    must(server.kubectl().args(["create", "serviceaccount", "app", "-n", &namespace]));
+    let account = format!("--serviceaccount={namespace}:app");
+    let bound = ["create", "rolebinding", "app", "--clusterrole=admin", &account, "-n", &namespace];
+    must(server.kubectl().args(bound));
+    grant(&server, &namespace, "get", false);
+    let more = "- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: ['*']}";
+    server.apply(&format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: app, namespace: \
+         {namespace}}}\nrules:\n{more}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: \
+         RoleBinding\nmetadata: {{name: leases, namespace: {namespace}}}\nroleRef: {{apiGroup: \
+         rbac.authorization.k8s.io, kind: Role, name: app}}\nsubjects:\n- {{kind: ServiceAccount, \
+         name: app, namespace: {namespace}}}\n"
+    ));
+    let token = || must(server.kubectl().args(["create", "token", "app", "-n", &namespace]));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, token()).unwrap();
+    let user = format!("tokenFile: {}", file.display());
+    let kubeconfig = server.kubeconfig_for(&format!("{namespace}-token"), server.port(), &user);
+    let sidecar = Sidecar::start("a", &url(&namespace, &kubeconfig));
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    fs::write(&file, "a token that nobody knows").unwrap();
+    eventually("it leads no more", || (!sidecar.leader().leads()).then_some(()));
+    fs::write(&file, token()).unwrap();
+    eventually("it leads again", || sidecar.leader().leads().then_some(()));
+}
+
+#[test]
+fn a_program_of_the_kubeconfig_gives_the_token() {
+    let server = ApiServer::shared();
+    let namespace = server.namespace();
+    let token = r#"echo '{"status":{"token":"token-of-the-administrator"}}'"#;
+    let user = format!(
+        "exec:\n      apiVersion: client.authentication.k8s.io/v1\n      command: sh\n      args: \
+         [-c, {}]\n      interactiveMode: Never",
+        serde_json::to_string(token).unwrap()
+    );
+    let kubeconfig = server.kubeconfig_for(&format!("{namespace}-exec"), server.port(), &user);
+    let sidecar = Sidecar::start("a", &url(&namespace, &kubeconfig));
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+}
+
+#[test]
+fn outside_of_a_cluster_the_way_to_one_is_asked_for() {
+    let mut status = bellwether();
+    status
+        .args(["status", "--store", "kubernetes://shop"])
+        .env_remove("HOME")
+        .env_remove("KUBECONFIG");
+    let output = status.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Set KUBECONFIG"), "{said}");
+}

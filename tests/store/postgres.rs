@@ -1,0 +1,20 @@
+//! The Postgres store against real servers: what every store promises is in `tests/store/conformance`.
+
+mod hosts;
+mod stores;
+
+mod clock;
+mod docs;
+mod drill;
+mod durability;
+mod failures;
+mod fence;
+mod logins;
+mod moves;
+mod obstacles;
+mod promoted;
+mod push;
+mod rights;
+mod rotation;
+mod timelines;
+mod tls;

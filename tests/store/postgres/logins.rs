@@ -1,0 +1,62 @@
+//! What a session costs the server.
+
+use bellwether::store::Store as _;
+
+use crate::postgres::stores::{acquired, eventually, observed_again, open, won};
+use support::postgres::Server;
+
+fn logins(server: &Server) -> usize {
+    let log = server.log();
+    let ours = |line: &&str| {
+        line.contains("connection authorized") && line.contains("application_name=bellwether")
+    };
+    log.lines().filter(ours).count()
+}
+
+#[tokio::test]
+async fn a_session_that_is_replaced_logs_in_once() {
+    let server = Server::start(&["log_connections = on"]);
+    let store = open(&server.url("postgres"));
+    store.init().await.unwrap();
+    won(&store, None, &acquired("a", 1)).await;
+    eventually("the self-test passes", || async { store.pushes().then_some(()) }).await;
+    for _ in 0..3 {
+        let before = logins(&server);
+        let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                         WHERE application_name = 'bellwether'";
+        eventually("one session", || async {
+            (server.ask("postgres", terminate).await == "1").then_some(())
+        })
+        .await;
+        observed_again(&store).await;
+        eventually("the login is in the log", || async {
+            (logins(&server) > before).then_some(())
+        })
+        .await;
+        assert_eq!(logins(&server), before + 1);
+    }
+}
+
+/// What is counted is what a renewal and a look cost when nothing happens.
+#[tokio::test]
+async fn a_renewal_and_a_look_are_one_message_each() {
+    let server = Server::start(&["log_statement = all"]);
+    let store = open(&server.url("postgres"));
+    store.init().await.unwrap();
+    let mut version = won(&store, None, &acquired("a", 1)).await;
+    eventually("the self-test passes", || async { store.pushes().then_some(()) }).await;
+    observed_again(&store).await;
+    let messages = || server.log().matches("LOG:  statement:").count();
+    let settled = eventually("it is quiet", || async {
+        let before = messages();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        (messages() == before).then_some(before)
+    })
+    .await;
+    for _ in 0..10 {
+        let renewed = crate::postgres::stores::renewed(&acquired("a", 1));
+        version = won(&store, Some(&version), &renewed).await;
+        crate::postgres::stores::observed(&store).await;
+    }
+    assert_eq!(messages(), settled + 20);
+}

@@ -1,0 +1,105 @@
+//! Hand-overs are pushed where that works, and nobody is fooled where it does not.
+
+use std::time::Duration;
+
+use bellwether::election::term::Term;
+use bellwether::store::Store as _;
+
+use crate::postgres::stores::{
+    LIMIT, acquired, default, eventually, hinted_within, open, quiet, renewed, vacated, won,
+};
+use support::postgres::{Bouncer, Server};
+
+async fn sessions(server: &Server, database: &str) -> u32 {
+    let count = format!(
+        "SELECT count(*) FROM pg_stat_activity \
+         WHERE datname = '{database}' AND application_name = 'bellwether'"
+    );
+    server.ask("postgres", &count).await.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_change_of_leader_is_pushed_and_a_renewal_is_not() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let (store, other) = (open(&server.url(&database)), open(&server.url(&database)));
+    store.init().await.unwrap();
+    other.init().await.unwrap();
+    let mut hints = other.hints(&default());
+    let mut elsewhere = other.hints(&"other".parse().unwrap());
+    eventually("the self-test passes", || async { other.pushes().then_some(()) }).await;
+    quiet(&mut hints).await;
+    quiet(&mut elsewhere).await;
+    let record = acquired("a", 1);
+    let version = won(&store, None, &record).await;
+    assert!(hinted_within(&mut hints, LIMIT).await, "of the acquisition");
+    let version = won(&store, Some(&version), &renewed(&record)).await;
+    assert!(!hinted_within(&mut hints, Duration::from_millis(300)).await, "of a renewal");
+    won(&store, Some(&version), &vacated(&record)).await;
+    assert!(hinted_within(&mut hints, LIMIT).await, "of the vacating");
+    assert!(!hinted_within(&mut elsewhere, Duration::from_millis(1)).await);
+}
+
+#[tokio::test]
+async fn there_is_one_connection_at_rest() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let store = open(&server.url(&database));
+    store.init().await.unwrap();
+    won(&store, None, &acquired("a", 1)).await;
+    eventually("the self-test passes", || async { store.pushes().then_some(()) }).await;
+    eventually("one session is left", || async {
+        (sessions(&server, &database).await == 1).then_some(())
+    })
+    .await;
+    drop(store);
+    eventually("none is left", || async {
+        (sessions(&server, &database).await == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_listener_that_was_cut_off_listens_again_and_looks() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let (store, other) = (open(&server.url(&database)), open(&server.url(&database)));
+    store.init().await.unwrap();
+    other.init().await.unwrap();
+    let mut hints = other.hints(&default());
+    eventually("the self-test passes", || async { other.pushes().then_some(()) }).await;
+    let version = won(&store, None, &acquired("a", 1)).await;
+    quiet(&mut hints).await;
+    let terminate = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE datname = '{database}' AND application_name = 'bellwether'"
+    );
+    server.ask("postgres", &terminate).await;
+    // Nobody calls: it comes back by itself, and hints at whatever it missed.
+    assert!(hinted_within(&mut hints, LIMIT).await, "of what may have been missed");
+    quiet(&mut hints).await;
+    let version = eventually("the store answers again", || async {
+        Some(store.observe(&default()).await.ok()??.version).filter(|v| *v == version)
+    })
+    .await;
+    won(&store, Some(&version), &vacated(&acquired("a", 1))).await;
+    assert!(hinted_within(&mut hints, LIMIT).await, "of the vacating");
+}
+
+#[tokio::test]
+async fn a_transaction_pooler_is_found_out() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let bouncer = Bouncer::before(&server);
+    let store = open(&bouncer.url(&database));
+    store.init().await.unwrap();
+    won(&store, None, &acquired("a", 1)).await;
+    // Longer than the self-test's patience.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(!store.pushes());
+    let found = eventually("the store answers", || async {
+        store.observe(&default()).await.ok().flatten()
+    })
+    .await;
+    assert_eq!(found.record.term, Term::new(1));
+}

@@ -1,0 +1,76 @@
+//! Who may do what, and what is said to those who may not.
+
+use bellwether::election::term::Term;
+use bellwether::store::Store as _;
+
+use crate::postgres::stores::{acquired, default, misconfigured, observed, open, renewed, won};
+use support::postgres::{PASSWORD, Server, url};
+
+/// A role that may log in with a password, and nothing else.
+async fn role(server: &Server, name: &str) {
+    let sql = format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'");
+    server.run_sql("postgres", &sql).await;
+}
+
+#[tokio::test]
+async fn lacking_the_right_to_create_prints_sql_that_works() {
+    let server = Server::start(&[]);
+    let database = server.database().await;
+    role(&server, "least").await;
+    let store = open(&url(server.port(), "least", &database));
+    let message = misconfigured(store.init().await);
+    let sql = message.split_once("may run:\n").expect("the SQL").1;
+    assert!(sql.starts_with("CREATE SCHEMA"), "{message}");
+    server.run_sql(&database, sql).await;
+    store.init().await.unwrap();
+    let version = won(&store, None, &acquired("a", 1)).await;
+    won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
+    assert_eq!(store.list().await.unwrap().records.len(), 1);
+    let may = "has_table_privilege('least', 'bellwether.leases', 'DELETE')";
+    assert_eq!(server.ask(&database, may).await, "false");
+}
+
+#[tokio::test]
+async fn lacking_a_right_prints_the_grant_that_is_needed() {
+    let server = Server::start(&[]);
+    let database = server.database().await;
+    open(&server.url(&database)).init().await.unwrap();
+    role(&server, "reader").await;
+    server.run_sql(&database, "GRANT USAGE ON SCHEMA bellwether TO reader").await;
+    server.run_sql(&database, "GRANT SELECT ON bellwether.leases TO reader").await;
+    let store = open(&url(server.port(), "reader", &database));
+    for message in [
+        misconfigured(store.init().await),
+        misconfigured(store.swap(&default(), None, &acquired("a", 1)).await),
+    ] {
+        let (_, sql) = message.split_once("run: ").expect("the SQL");
+        assert!(sql.contains("GRANT SELECT, INSERT, UPDATE"), "{message}");
+        assert!(sql.contains("\"reader\""), "{message}");
+    }
+    let message = misconfigured(store.init().await);
+    server.run_sql(&database, message.split_once("run: ").unwrap().1).await;
+    store.init().await.unwrap();
+    won(&store, None, &acquired("a", 1)).await;
+    assert_eq!(observed(&store).await.record.term, Term::new(1));
+}
+
+#[tokio::test]
+async fn scram_lets_the_right_password_in_and_names_a_wrong_one() {
+    let server = Server::start(&["password_encryption = 'scram-sha-256'"]);
+    role(&server, "app").await;
+    server.run_sql("postgres", "CREATE DATABASE app OWNER app").await;
+    server.let_in("host all app 127.0.0.1/32 scram-sha-256");
+    open(&url(server.port(), "app", "app")).init().await.unwrap();
+    let wrong = url(server.port(), "app", "app").replace(PASSWORD, "hunter2");
+    let store = open(&wrong);
+    for message in [
+        misconfigured(store.init().await),
+        misconfigured(store.observe(&default()).await),
+        format!("{store:?}"),
+    ] {
+        assert!(!message.contains("hunter2"), "{message}");
+        assert!(message.contains("app"), "{message}");
+    }
+    let message = misconfigured(store.init().await);
+    assert!(message.contains("check user, password"), "{message}");
+}
