@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::command::group;
+use crate::command::{group, spec};
 use crate::config::{LogArgs, LogLevel};
 use crate::sidecar::Signals;
 use exit::{CommandError, EXIT_USAGE};
@@ -113,7 +113,7 @@ fn run_command_line() -> ExitCode {
     logging::init(&cli.log);
     // Includes those that are not set.
     let settings = Cli::command();
-    group::hide_from_commands(variables::hidden(&settings));
+    spec::hide_from_commands(variables::hidden(&settings));
     let checked = check_variables(&settings).and_then(|()| check_nesting(&cli.command, &sources));
     match checked.and_then(|()| run(cli.command)) {
         Ok(code) => ExitCode::from(code),

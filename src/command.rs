@@ -27,12 +27,10 @@
 mod channel;
 pub mod group;
 pub mod guard;
-mod line;
 mod message;
 pub mod plan;
 pub mod processes;
+pub mod spec;
 pub mod start;
 pub mod supervisor;
 pub mod tail;
-
-pub use line::InvalidCommand;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::command::group::{CommandSpec, Ended, Group};
+use crate::command::group::{Ended, Group};
+use crate::command::spec::CommandSpec;
 use crate::driver::Handle;
 use crate::election::grace::HOOK_KILL_AFTER;
 use crate::election::leadership::{Leadership, LossReason, StandingDown};

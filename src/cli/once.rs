@@ -16,7 +16,7 @@ use super::exit::cannot_guard;
 use super::logging::ProgressLine;
 use super::metrics;
 use super::store_call::within;
-use crate::command::group::CommandSpec;
+use crate::command::spec::CommandSpec;
 use crate::command::supervisor::{OwnEnd, Supervisor};
 use crate::config::{CandidateArgs, ElectionConfig, InvalidConfig, StoreArgs};
 use crate::driver::Handle;

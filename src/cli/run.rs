@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::endings::{ended_while_starting, second_signal};
 use super::exit::{CommandError, cannot_guard};
 use super::metrics;
-use crate::command::group::CommandSpec;
+use crate::command::spec::CommandSpec;
 use crate::command::supervisor::Supervisor;
 use crate::config::{ElectionArgs, GateArgs, TokenArgs};
 use crate::election::grace::Grace;

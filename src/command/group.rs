@@ -1,11 +1,10 @@
 //! A running command as main sees it.
 
-use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal, PipeWriter};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, set_child_subreaper};
@@ -14,8 +13,8 @@ use tokio::process::{Child, Command};
 use super::channel::{Channel, Received};
 use super::message::{Report, Request};
 use super::plan::{self, Deadlines, Exit, Plan};
+use super::spec::CommandSpec;
 use super::{guard, processes};
-use crate::election::term::Term;
 use crate::election::time::BootTime;
 use crate::time::alarm::{Alarm, Timer};
 use crate::time::boot::Boot;
@@ -23,15 +22,6 @@ use crate::time::clock::HostClock;
 
 /// The variable that marks a command's processes as those of one guard.
 pub const MARK: &str = "BELLWETHER_GUARD";
-
-/// The variables that commands do not inherit: settings of this process.
-static HIDDEN: OnceLock<Vec<String>> = OnceLock::new();
-
-/// Hides variables from all commands that are started from now on.
-pub fn hide_from_commands(names: Vec<String>) {
-    // Set once, at the start of the program.
-    let _ = HIDDEN.set(names);
-}
 
 /// How long a guard that was late and was continued has to do its work before it is killed, if it
 /// is stopped again.
@@ -46,108 +36,6 @@ const QUIET_ROUNDS: u32 = 3;
 
 /// The guards that nobody but their [`Group`] may reap.
 static GUARDS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
-
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct CommandSpec {
-    program: OsString,
-    args: Vec<OsString>,
-    env: Vec<(String, OsString)>,
-    guard: PathBuf,
-    stderr: Option<Arc<PipeWriter>>,
-    aside: bool,
-}
-
-impl CommandSpec {
-    /// A program, found in PATH unless it has a slash, and its arguments.
-    pub fn new(
-        program: impl Into<OsString>,
-        args: impl IntoIterator<Item = impl Into<OsString>>,
-    ) -> Self {
-        Self {
-            program: program.into(),
-            args: args.into_iter().map(Into::into).collect(),
-            env: Vec::new(),
-            // Stays the running program when an upgrade replaces the file.
-            guard: PathBuf::from("/proc/self/exe"),
-            stderr: None,
-            aside: false,
-        }
-    }
-
-    /// The program. Not shown in logs are its arguments: they may hold secrets.
-    pub fn program(&self) -> &OsStr {
-        &self.program
-    }
-
-    /// The program and its arguments.
-    #[cfg(test)]
-    pub(super) fn words(&self) -> Vec<&OsStr> {
-        std::iter::once(&self.program).chain(&self.args).map(OsString::as_os_str).collect()
-    }
-
-    fn stderr_of_guard(&self) -> io::Result<Stdio> {
-        Ok(match &self.stderr {
-            Some(pipe) => Stdio::from(pipe.try_clone()?),
-            None => Stdio::inherit(),
-        })
-    }
-
-    fn stdout_of_guard(&self) -> io::Result<Stdio> {
-        Ok(match &self.stderr {
-            _ if !self.aside => Stdio::inherit(),
-            Some(pipe) => Stdio::from(pipe.try_clone()?),
-            None => Stdio::from(io::stderr().as_fd().try_clone_to_owned()?),
-        })
-    }
-
-    fn stdin(&self) -> io::Result<OwnedFd> {
-        let stdin = io::stdin();
-        // It would take input that is typed for others: nothing shows which program it is for.
-        if self.aside || stdin.is_terminal() {
-            return Ok(std::fs::File::open("/dev/null")?.into());
-        }
-        stdin.as_fd().try_clone_to_owned()
-    }
-
-    /// Adds a variable to the command's environment.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.env.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// Tells the command for which election, as whom and in which term it leads.
-    #[must_use]
-    pub fn leading(self, election: &str, identity: &str, term: Term) -> Self {
-        self.env("BELLWETHER_ELECTION", election)
-            .env("BELLWETHER_IDENTITY", identity)
-            .env("BELLWETHER_TERM", term.to_string())
-    }
-
-    /// Has the command write its standard error there, instead of where this process writes.
-    #[must_use]
-    pub fn stderr(mut self, to: PipeWriter) -> Self {
-        self.stderr = Some(Arc::new(to));
-        self
-    }
-
-    /// Has the command read nothing, and write its standard output where its standard error goes:
-    /// for one that runs on the side, and not in this process's place.
-    #[must_use]
-    pub fn aside(mut self) -> Self {
-        self.aside = true;
-        self
-    }
-
-    /// Takes the guard from another program than the running one: for tests.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn guarded_by(mut self, program: impl Into<PathBuf>) -> Self {
-        self.guard = program.into();
-        self
-    }
-}
 
 /// How it all ended. By then nothing of the command is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,21 +127,8 @@ impl Group {
         let mark = uuid::Uuid::new_v4().simple().to_string();
         // This process adopts what a killed guard leaves. Any number switches it on.
         set_child_subreaper(Some(getpid()))?;
-        let mut command = Command::new(&spec.guard);
-        command
-            .arg0(guard::NAME)
-            .args([guard::SUBCOMMAND, "--"])
-            .arg(&spec.program)
-            .args(&spec.args);
-        for name in HIDDEN.get().into_iter().flatten() {
-            command.env_remove(name);
-        }
-        command
-            .envs(spec.env.iter().map(|(name, value)| (name, value)))
-            .env(MARK, &mark)
-            .stdin(Stdio::from(theirs))
-            .stdout(spec.stdout_of_guard()?)
-            .stderr(spec.stderr_of_guard()?);
+        let mut command = spec.under_guard(guard::NAME, guard::SUBCOMMAND)?;
+        command.env(MARK, &mark).stdin(Stdio::from(theirs));
         let (child, guard) = Guard::spawn(&mut command)?;
         drop(command);
         channel.send(&Request::Start(deadlines).encode(), Some(spec.stdin()?.as_fd()))?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::group::{CommandSpec, Ended, Group};
+use super::group::{Ended, Group};
+use super::spec::CommandSpec;
 use super::tail::Tail;
 use crate::driver::{Handle, Work};
 use crate::election::leadership::Leadership;

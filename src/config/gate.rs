@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::InvalidConfig;
-use crate::command::InvalidCommand;
-use crate::command::group::CommandSpec;
+use crate::command::spec::CommandSpec;
+use crate::command::spec::InvalidCommand;
 use crate::election::duration;
 use crate::gate::Rules;
 use crate::health::{Checks, CommandCheck, ContainerCheck, GateConfig};

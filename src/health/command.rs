@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::CheckFailure;
-use crate::command::group::{CommandSpec, Ended, Group};
+use crate::command::group::{Ended, Group};
+use crate::command::spec::CommandSpec;
 use crate::command::tail::Tail;
 use crate::election::work::Deadlines;
 use crate::time::clock::HostClock;

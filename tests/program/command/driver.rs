@@ -5,7 +5,8 @@
 use std::fs;
 use std::process::Command;
 
-use bellwether::command::group::{CommandSpec, Group};
+use bellwether::command::group::Group;
+use bellwether::command::spec::CommandSpec;
 use bellwether::command::plan::Deadlines;
 
 use crate::command::scene::{ms, now};

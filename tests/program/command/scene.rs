@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use bellwether::command::group::{CommandSpec, Ended, Group};
+use bellwether::command::group::{Ended, Group};
 use bellwether::command::plan::Deadlines;
+use bellwether::command::spec::CommandSpec;
 use bellwether::election::time::{BootTime, Clock};
 use bellwether::time::clock::HostClock;
 use rustix::process::{Pid, Signal, kill_process};
