@@ -37,7 +37,7 @@ pub use app::App;
 pub use connections::MAX_CONNECTIONS;
 pub use election_state::{ElectionState, Elections, Holds};
 pub use server::bind;
-pub use starting::answer_meanwhile;
+pub use starting::serve_meanwhile;
 
 /// Answers from now on. No client gets a file descriptor at or above `ceiling`.
 ///

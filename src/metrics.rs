@@ -64,7 +64,7 @@ pub struct Metrics {
     validity: GaugeVec,
     decided: IntGaugeVec,
     standing: IntGaugeVec,
-    answer_age: GaugeVec,
+    response_age: GaugeVec,
     holds: IntGaugeVec,
     connections: IntGaugeVec,
     transitions: IntCounterVec,
@@ -129,7 +129,7 @@ impl Metrics {
                  down, its gate is closed, or it resigned.",
                 ELECTION,
             )?,
-            answer_age: to.seconds(
+            response_age: to.seconds(
                 "bellwether_store_answer_age_seconds",
                 "How long ago the last call that the store answered was sent; the time since the \
                  start if it has not answered yet.",
@@ -242,7 +242,7 @@ impl Metrics {
         set(&self.standing, i64::from(view.standing_down(now).is_none()));
         set(&self.holds, i64::try_from(holds).unwrap_or(i64::MAX));
         let silence = view.store_silence(now).unwrap_or_else(|| now.since(self.started));
-        self.answer_age.with_label_values(&name).set(silence.as_secs_f64());
+        self.response_age.with_label_values(&name).set(silence.as_secs_f64());
         self.validity.with_label_values(&name).set(view.valid_for(now).as_secs_f64());
     }
 
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn says(metrics: &Metrics, line: &str) {
+    fn shows(metrics: &Metrics, line: &str) {
         let text = metrics.render().unwrap();
         assert!(text.lines().any(|other| other == line), "{line}\nis not in\n{text}");
     }
@@ -400,9 +400,9 @@ mod tests {
             ),
         ];
         for (news, series) in counted {
-            series.iter().for_each(|series| says(&metrics, &format!("{series} 0")));
+            series.iter().for_each(|series| shows(&metrics, &format!("{series} 0")));
             metrics.count_news(&election, &news);
-            series.iter().for_each(|series| says(&metrics, &format!("{series} 1")));
+            series.iter().for_each(|series| shows(&metrics, &format!("{series} 1")));
         }
     }
 
@@ -413,8 +413,8 @@ mod tests {
         let view = Leadership::unknown(me, Timing::default());
         let now = BootTime::from_duration(Duration::from_secs(142));
         metrics.show(&election, &view, 0, now);
-        says(&metrics, r#"bellwether_store_answer_age_seconds{election="jobs"} 42"#);
-        says(&metrics, r#"bellwether_decided{election="jobs"} 0"#);
-        says(&metrics, r#"bellwether_standing{election="jobs"} 1"#);
+        shows(&metrics, r#"bellwether_store_answer_age_seconds{election="jobs"} 42"#);
+        shows(&metrics, r#"bellwether_decided{election="jobs"} 0"#);
+        shows(&metrics, r#"bellwether_standing{election="jobs"} 1"#);
     }
 }

@@ -137,8 +137,8 @@ impl Client {
     pub async fn leader(&self, wait: Duration) -> Result<Leader<'static>, ClientError> {
         let path = format!("/leader?wait={}ms", wait.as_millis());
         let request = self.send(Method::GET, &path, String::new());
-        let answer = self.within(wait + self.limit, request).await?;
-        self.read_leader(&answer)
+        let response = self.within(wait + self.limit, request).await?;
+        self.read_leader(&response)
     }
 
     /// Asks to hold.
@@ -161,7 +161,7 @@ impl Client {
         .await
         .and_then(|granted| match granted {
             Ok(stream) => Ok(HoldResponse::Granted(Box::new(stream))),
-            Err(answer) => Ok(HoldResponse::Refused(Box::new(self.read_leader(&answer)?))),
+            Err(response) => Ok(HoldResponse::Refused(Box::new(self.read_leader(&response)?))),
         })
     }
 
@@ -176,15 +176,15 @@ impl Client {
     }
 
     /// The error that this sidecar has no room.
-    fn busy(&self, answer: &FullResponse) -> ClientError {
-        ClientError::Busy { url: self.url.clone(), why: answer.message() }
+    fn busy(&self, response: &FullResponse) -> ClientError {
+        ClientError::Busy { url: self.url.clone(), why: response.message() }
     }
 
-    fn read_leader(&self, answer: &FullResponse) -> Result<Leader<'static>, ClientError> {
-        let leader = serde_json::from_slice(&answer.body);
-        leader.map(Leader::checked).map_err(|_| match answer.status {
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => self.busy(answer),
-            _ => self.refused(answer.message()),
+    fn read_leader(&self, response: &FullResponse) -> Result<Leader<'static>, ClientError> {
+        let leader = serde_json::from_slice(&response.body);
+        leader.map(Leader::checked).map_err(|_| match response.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => self.busy(response),
+            _ => self.refused(response.message()),
         })
     }
 

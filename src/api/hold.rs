@@ -70,8 +70,8 @@ impl HoldLine {
 
     /// Whether the line was written between two readings of this process's own clock, whose name is
     /// `clock`: then its times belong to the same clock.
-    pub fn is_of(&self, clock: &str, asked: BootTime, received: BootTime) -> bool {
-        self.clock == clock && (millis(asked)..=millis(received)).contains(&self.boot_ms)
+    pub fn is_of(&self, clock: &str, sent_at: BootTime, received: BootTime) -> bool {
+        self.clock == clock && (millis(sent_at)..=millis(received)).contains(&self.boot_ms)
     }
 
     /// The directive that the line gives. A line that contradicts itself orders the end.
@@ -127,8 +127,8 @@ mod tests {
         assert!(line.is_of("c", time(70), time(70)));
         assert!(line.is_of("c", time(60), time(90)));
         assert!(!line.is_of("other", time(60), time(90)));
-        for (asked, received) in [(71, 90), (10, 69), (1_000_000, 1_000_001)] {
-            assert!(!line.is_of("c", time(asked), time(received)), "{asked} {received}");
+        for (sent_at, received) in [(71, 90), (10, 69), (1_000_000, 1_000_001)] {
+            assert!(!line.is_of("c", time(sent_at), time(received)), "{sent_at} {received}");
         }
     }
 }

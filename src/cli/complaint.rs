@@ -11,8 +11,8 @@ use crate::election::text;
 /// is the command that was called, as far as it is known.
 pub(super) fn of(error: Error, called: Option<&Command>) -> String {
     let hint = hint(&error, called);
-    let said = error.apply::<OneLine>().render();
-    format!("{said}{} (see --help)", hint.unwrap_or_default())
+    let message = error.apply::<OneLine>().render();
+    format!("{message}{} (see --help)", hint.unwrap_or_default())
 }
 
 /// The words of a command to run come after `--`. A user who forgets it does not mean an argument
@@ -32,9 +32,9 @@ struct OneLine;
 impl ErrorFormatter for OneLine {
     fn format_error(error: &Error<Self>) -> clap::builder::StyledStr {
         let words = Words(error);
-        let mut said = words.what();
+        let mut message = words.what();
         if let Some(values) = words.all(ContextKind::ValidValue) {
-            said += &format!(" [possible values: {values}]");
+            message += &format!(" [possible values: {values}]");
         }
         for (kind, what) in [
             (ContextKind::SuggestedSubcommand, "subcommand"),
@@ -42,10 +42,10 @@ impl ErrorFormatter for OneLine {
             (ContextKind::SuggestedValue, "value"),
         ] {
             if let Some(similar) = words.all(kind) {
-                said += &format!(": a similar {what} exists: '{similar}'");
+                message += &format!(": a similar {what} exists: '{similar}'");
             }
         }
-        said.into()
+        message.into()
     }
 }
 

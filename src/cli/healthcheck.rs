@@ -36,8 +36,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     };
     for path in paths {
         let why = match client.get(path).await {
-            Ok(answer) if answer.status == StatusCode::OK => continue,
-            Ok(answer) => format!("{path}: {}", answer.message()),
+            Ok(response) if response.status == StatusCode::OK => continue,
+            Ok(response) => format!("{path}: {}", response.message()),
             Err(error) => error.to_string(),
         };
         print_problem(&why);

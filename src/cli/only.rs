@@ -93,7 +93,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
 /// The sidecar's word, once it is known whether this instance leads or another one.
 async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, CommandError> {
     let give_up = HostClock::boot() + wait;
-    let mut told = false;
+    let mut received = false;
     loop {
         let left = give_up.since(HostClock::boot()).max(SHORTEST_QUESTION);
         let Ok(request) = tokio::time::timeout(left, client.hold()).await else {
@@ -121,11 +121,11 @@ async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, Comman
         if left.is_zero() {
             return Err(undecided);
         }
-        if !told {
+        if !received {
             let at_most = humantime::format_duration(wait).to_string();
             let sidecar = client.url();
             tracing::info!(%sidecar, at_most, "waiting for the election to be decided");
-            told = true;
+            received = true;
         }
         tokio::time::sleep(ASK_AGAIN.min(left)).await;
     }

@@ -31,14 +31,14 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let body = serde_json::json!({ "cooldown": cooldown }).to_string();
     let unavailable =
         |error: crate::api::client::ClientError| CommandError::Unavailable(error.to_string());
-    let answer = client.post("/resign", body).await.map_err(unavailable)?;
-    match answer.status {
+    let response = client.post("/resign", body).await.map_err(unavailable)?;
+    match response.status {
         StatusCode::OK => {
             let cooldown = cooldown.as_deref().unwrap_or("one lease duration");
             print(&format!("resigned: this instance stays down for {cooldown}\n"))?;
             Ok(0)
         }
-        StatusCode::BAD_REQUEST => Err(CommandError::Usage(answer.message())),
-        _ => Err(unavailable(client.refused(answer.message()))),
+        StatusCode::BAD_REQUEST => Err(CommandError::Usage(response.message())),
+        _ => Err(unavailable(client.refused(response.message()))),
     }
 }

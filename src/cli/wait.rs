@@ -55,14 +55,14 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let give_up = HostClock::boot() + args.timeout;
     loop {
         let left = give_up.since(HostClock::boot());
-        let asking = async {
+        let request = async {
             match (args.leading, args.started) {
                 (true, _) => leads(&client, left).await,
                 (false, true) => is_ok(&client, "/started").await,
                 (false, false) => is_ok(&client, "/ready").await,
             }
         };
-        let request = tokio::time::timeout(left.max(SHORTEST_QUESTION), asking).await;
+        let request = tokio::time::timeout(left.max(SHORTEST_QUESTION), request).await;
         let why =
             match request.unwrap_or_else(|_| Ok(Some("the sidecar does not answer".to_owned()))) {
                 Ok(None) => return Ok(0),
@@ -94,12 +94,12 @@ async fn leads(client: &Client, left: Duration) -> Result<Option<String>, Client
 
 /// Why a path is not answered with 200, if it is not.
 async fn is_ok(client: &Client, path: &str) -> Result<Option<String>, ClientError> {
-    let answer = client.get(path).await?;
-    match answer.status {
+    let response = client.get(path).await?;
+    match response.status {
         StatusCode::OK => Ok(None),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-            Ok(Some(answer.message()))
+            Ok(Some(response.message()))
         }
-        _ => Err(client.refused(answer.message())),
+        _ => Err(client.refused(response.message())),
     }
 }

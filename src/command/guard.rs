@@ -148,10 +148,10 @@ struct Guard {
     /// The result of its start.
     command: Starting,
     /// The group, once it was asked to end.
-    asked_group: Option<Pid>,
+    requested_group: Option<Pid>,
     /// The processes that were asked to end one by one. Many programs take a second SIGTERM for
     /// an order to drop everything, so each gets one.
-    asked: HashSet<Pid>,
+    requested: HashSet<Pid>,
     kill_period: Duration,
     /// Closed when this process ends, which is when nothing is left.
     kept: Option<OwnedFd>,
@@ -173,8 +173,8 @@ impl Guard {
             plan,
             leader: Some(command.pid),
             command,
-            asked_group: None,
-            asked: HashSet::new(),
+            requested_group: None,
+            requested: HashSet::new(),
             kill_period: KILL_PERIOD,
             kept: None,
         }
@@ -235,7 +235,7 @@ impl Guard {
             match processes::reap_any() {
                 Reaped::One(pid, exit) if self.leader == Some(pid) => self.leader_ended(exit),
                 Reaped::One(pid, _) => {
-                    self.asked.remove(&pid);
+                    self.requested.remove(&pid);
                 }
                 Reaped::Stopped(pid, by) if self.leader == Some(pid) => {
                     report(&self.channel, Report::Stopped(by));
@@ -271,8 +271,8 @@ impl Guard {
     /// As long as the command lives, what left its group is the command's to end in its own order.
     fn terminate(&mut self) {
         match self.leader {
-            Some(leader) if self.asked_group.is_none() => {
-                self.asked_group = Some(leader);
+            Some(leader) if self.requested_group.is_none() => {
+                self.requested_group = Some(leader);
                 signal_group(leader, Signal::TERM);
                 // A command may move itself to another group of its session.
                 if getpgid(Some(leader)) != Ok(leader) {
@@ -287,8 +287,8 @@ impl Guard {
     fn terminate_leftovers(&mut self) {
         for child in processes::children() {
             let group = getpgid(Some(child)).ok();
-            let asked_with_group = group.is_some() && group == self.asked_group;
-            if !asked_with_group && self.asked.insert(child) {
+            let requested_with_group = group.is_some() && group == self.requested_group;
+            if !requested_with_group && self.requested.insert(child) {
                 processes::signal_child(child, Signal::TERM);
             }
         }

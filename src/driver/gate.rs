@@ -8,13 +8,13 @@ use crate::time::alarm::Timer;
 
 /// Forwards the state of the gate to one election, which starts with a closed gate.
 pub async fn obey(mut gate: Gate, election: Handle, mut timer: impl Timer) {
-    let (mut told, mut kept) = (false, true);
+    let (mut sent, mut kept) = (false, true);
     loop {
         // A prober that is gone keeps no gate open, whatever its last result was.
         let open = kept && gate.is_open(election.now());
-        if open != told {
+        if open != sent {
             election.set_gate(open).await;
-            told = open;
+            sent = open;
         }
         if !kept {
             return;

@@ -105,7 +105,7 @@ impl State {
     fn note(&mut self, now: BootTime, call: &Call<'_>) -> Option<Line> {
         match call.error {
             Some(error) => self.failed(now, call, error),
-            None => self.answered(call),
+            None => self.responded(call),
         }
     }
 
@@ -127,7 +127,7 @@ impl State {
         Some(Line::Trouble { left_out: std::mem::take(&mut self.left_out) })
     }
 
-    fn answered(&mut self, call: &Call<'_>) -> Option<Line> {
+    fn responded(&mut self, call: &Call<'_>) -> Option<Line> {
         let cleared = self.troubles.remove(&(call.election.clone(), call.verb));
         if call.verb == Verb::Observe {
             self.clear_writes(call, cleared.as_ref());

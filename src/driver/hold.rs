@@ -79,17 +79,17 @@ impl<T: Timer> Hold<T> {
     /// Sends every change until the other end is gone. It never waits for the other end to read:
     /// the current state replaces a line that is still unread.
     pub async fn run(mut self) {
-        let mut told = None;
+        let mut sent = None;
         loop {
             let directive = self.directive();
             let look_at = self.see_to_the_end().await;
             tokio::select! {
                 biased;
                 () = self.lines.closed() => break,
-                room = self.lines.reserve(), if told != Some(directive) => {
+                room = self.lines.reserve(), if sent != Some(directive) => {
                     let Ok(room) = room else { break };
                     room.send(self.line(directive));
-                    told = Some(directive);
+                    sent = Some(directive);
                 }
                 changed = self.view.changed() => if changed.is_err() {
                     // The election is over, and this process is about to end.

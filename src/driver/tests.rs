@@ -21,7 +21,7 @@ struct Hanging {
 }
 
 impl Hanging {
-    async fn answers(&self) {
+    async fn responses(&self) {
         while self.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -35,7 +35,7 @@ impl Store for Hanging {
     }
 
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
-        self.answers().await;
+        self.responses().await;
         self.store.observe(election).await
     }
 
@@ -45,7 +45,7 @@ impl Store for Hanging {
         expected: Option<&Version>,
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError> {
-        self.answers().await;
+        self.responses().await;
         self.store.swap(election, expected, record).await
     }
 
@@ -139,7 +139,7 @@ impl Scene {
         }
     }
 
-    fn ask(&self, request: impl Future) {
+    fn request(&self, request: impl Future) {
         let mut context = Context::from_waker(Waker::noop());
         assert!(pin!(request).poll(&mut context).is_ready(), "there is room");
     }
@@ -176,7 +176,7 @@ fn work_that_begins_as_a_call_times_out_is_never_vacated_under() {
     let mut scene = Scene::at_the_deadline();
     let work = scene.handle.begin_work();
     scene.turn();
-    scene.ask(scene.handle.resign(Duration::from_secs(60)));
+    scene.request(scene.handle.resign(Duration::from_secs(60)));
     scene.mends();
     assert!(!scene.leads());
     assert!(scene.record().holder.is_some(), "the work goes on");
@@ -193,7 +193,7 @@ fn work_that_ends_as_a_call_times_out_does_not_keep_the_lease() {
     scene.clock.advance(Timing::default().call_timeout());
     drop(work);
     scene.turn();
-    scene.ask(scene.handle.resign(Duration::from_secs(60)));
+    scene.request(scene.handle.resign(Duration::from_secs(60)));
     scene.mends();
     assert!(scene.record().holder.is_none());
 }
@@ -201,7 +201,7 @@ fn work_that_ends_as_a_call_times_out_does_not_keep_the_lease() {
 #[test]
 fn a_resignation_as_a_call_times_out_is_not_forgotten() {
     let mut scene = Scene::at_the_deadline();
-    scene.ask(scene.handle.resign(Duration::from_secs(60)));
+    scene.request(scene.handle.resign(Duration::from_secs(60)));
     scene.mends();
     assert!(!scene.leads());
     assert!(scene.record().holder.is_none());
@@ -210,7 +210,7 @@ fn a_resignation_as_a_call_times_out_is_not_forgotten() {
 #[test]
 fn a_gate_that_closes_as_a_call_times_out_is_closed() {
     let mut scene = Scene::at_the_deadline();
-    scene.ask(scene.handle.set_gate(false));
+    scene.request(scene.handle.set_gate(false));
     scene.mends();
     assert!(!scene.leads());
 }
@@ -218,7 +218,7 @@ fn a_gate_that_closes_as_a_call_times_out_is_closed() {
 #[test]
 fn a_shutdown_as_a_call_times_out_is_carried_out() {
     let mut scene = Scene::at_the_deadline();
-    scene.ask(scene.handle.shut_down(Duration::from_secs(30)));
+    scene.request(scene.handle.shut_down(Duration::from_secs(30)));
     scene.mends();
     assert!(scene.left && scene.record().holder.is_none());
 }
@@ -229,7 +229,7 @@ fn an_outcome_as_a_call_times_out_is_written() {
     let work = scene.handle.begin_work();
     scene.passes(Timing::default().retry_period());
     scene.clock.advance(Timing::default().call_timeout());
-    scene.ask(scene.handle.finish(outcome(), work));
+    scene.request(scene.handle.finish(outcome(), work));
     scene.mends();
     assert!(scene.record().outcome.is_some_and(|outcome| outcome.succeeded));
 }
@@ -240,10 +240,10 @@ fn an_outcome_is_not_lost_to_the_vacating_that_waited_for_the_work() {
     scene.store.hangs.store(false, Ordering::Relaxed);
     let work = scene.handle.begin_work();
     scene.turn();
-    scene.ask(scene.handle.shut_down(Duration::from_secs(30)));
+    scene.request(scene.handle.shut_down(Duration::from_secs(30)));
     scene.turn();
     assert!(!scene.left && scene.record().holder.is_some(), "the work goes on");
-    scene.ask(scene.handle.finish(outcome(), work));
+    scene.request(scene.handle.finish(outcome(), work));
     scene.mends();
     assert!(scene.left && scene.record().holder.is_none());
     assert!(scene.record().outcome.is_some_and(|outcome| outcome.succeeded));
@@ -253,7 +253,7 @@ fn an_outcome_is_not_lost_to_the_vacating_that_waited_for_the_work() {
 fn who_has_left_accepts_nothing() {
     let mut scene = Scene::leading();
     scene.store.hangs.store(false, Ordering::Relaxed);
-    scene.ask(scene.handle.shut_down(Duration::from_secs(30)));
+    scene.request(scene.handle.shut_down(Duration::from_secs(30)));
     scene.turn();
     assert!(scene.left);
     drop(std::mem::replace(&mut scene.driver, Box::pin(async {})));

@@ -36,7 +36,7 @@ impl CommandCheck {
         let stop_at = HostClock::boot() + within;
         let deadlines = Deadlines { stop_at, kill_at: stop_at + KILL_AFTER };
         let mut group = Group::start(&self.0.clone().stderr(pipe), deadlines).map_err(cannot)?;
-        let said = match group.ended().await {
+        let found = match group.ended().await {
             Ended::Exited { stopped: true, .. } | Ended::TooLate => {
                 format!("it did not end within {}", humantime::format_duration(within))
             }
@@ -50,7 +50,7 @@ impl CommandCheck {
             },
         };
         let wrote = tail.text().await.and_then(|text| last_words(&text));
-        Err(CheckFailure { why: format!("the gate's command: {said}"), wrote })
+        Err(CheckFailure { why: format!("the gate's command: {found}"), wrote })
     }
 }
 

@@ -27,7 +27,7 @@ impl UrlCheck {
         let Self(url) = self;
         let request = http_client::request(Method::GET, url.target());
         let response = http_client::send(url, request, String::new());
-        let said = match tokio::time::timeout(within, response).await {
+        let found = match tokio::time::timeout(within, response).await {
             Err(_) => format!("no answer within {}", humantime::format_duration(within)),
             Ok(Err(why)) => why,
             Ok(Ok(reply)) => match reply.response.status() {
@@ -38,6 +38,6 @@ impl UrlCheck {
                 status => format!("status {status}"),
             },
         };
-        Err(CheckFailure::new(format!("{url}: {said}")))
+        Err(CheckFailure::new(format!("{url}: {found}")))
     }
 }

@@ -83,7 +83,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn answer(self) -> Response {
+    fn response(self) -> Response {
         let (status, words) = match self {
             Self::Origin => (StatusCode::FORBIDDEN, "a page of another origin may not do this"),
             Self::Host => (
@@ -123,7 +123,7 @@ where
         let peer = parts.extensions.get::<Peer>().map(|Peer(address)| address.ip());
         match Access::from_ref(app).check(peer, &parts.headers) {
             Ok(()) => Ok(Self),
-            Err(refusal) => Err(refusal.answer()),
+            Err(refusal) => Err(refusal.response()),
         }
     }
 }

@@ -250,9 +250,9 @@ mod tests {
     async fn whoever_is_being_answered_stays() {
         let all = Connections::new(2);
         let [a, b] = [(); 2].map(|()| all.enter().unwrap());
-        let answers = [a.in_response(), b.in_response()];
+        let responses = [a.in_response(), b.in_response()];
         assert!(all.enter().is_none(), "both are busy");
-        drop(answers);
+        drop(responses);
         assert!(all.enter().is_some());
         assert!(is_put_out(&a).await);
     }

@@ -41,7 +41,7 @@ struct Message<'a> {
     #[serde(flatten)]
     name: Name<'a>,
     #[serde(flatten)]
-    answer: &'a Leader<'a>,
+    leader: &'a Leader<'a>,
 }
 
 /// Notes the state of an election at `now`, if that is a change.
@@ -65,10 +65,10 @@ fn message(
     now: BootTime,
     noted: &str,
 ) -> Option<String> {
-    let answer = leader::body(app, election_state, view, now);
+    let leader = leader::body(app, election_state, view, now);
     let name =
-        Name { name: answer.holder_identity.as_deref().unwrap_or_default(), last_update: noted };
-    serde_json::to_string(&Message { name, answer: &answer }).ok()
+        Name { name: leader.holder_identity.as_deref().unwrap_or_default(), last_update: noted };
+    serde_json::to_string(&Message { name, leader: &leader }).ok()
 }
 
 /// Notes the changes of every election from now on, each in a task of its own.

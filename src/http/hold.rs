@@ -39,7 +39,7 @@ pub(super) async fn hold(
     // Most who ask are standbys: their question must not look like work to the election.
     let (seen, now) = (state.election.leadership(), state.election.now());
     if !seen.is_leading(now) {
-        return leader::answer(&app, &state, &seen, now, Duration::ZERO);
+        return leader::respond(&app, &state, &seen, now, Duration::ZERO);
     }
     let Some(permit) = state.holds.room() else {
         let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
@@ -58,7 +58,7 @@ pub(super) async fn hold(
         Ok(begun) => begun,
         Err(seen) => {
             drop(permit);
-            return leader::answer(&app, &state, &seen, state.election.now(), Duration::ZERO);
+            return leader::respond(&app, &state, &seen, state.election.now(), Duration::ZERO);
         }
     };
     let term = hold.term();

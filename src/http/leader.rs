@@ -52,7 +52,7 @@ pub(super) async fn leader(
         None => return busy("too many questions wait already: ask again without 'wait'"),
     };
     let view = leading_within(&state, wait, min_valid).await;
-    answer(&app, &state, &view, state.election.now(), min_valid)
+    respond(&app, &state, &view, state.election.now(), min_valid)
 }
 
 /// `{"name", "last_update"}`, as the sidecars that came before answer.
@@ -83,7 +83,7 @@ fn leads(view: &Leadership, state: &ElectionState, min_valid: Duration) -> bool 
 }
 
 /// 200 if this instance leads for `min_valid` more, else 503.
-pub(super) fn answer(
+pub(super) fn respond(
     app: &App,
     state: &ElectionState,
     view: &Leadership,

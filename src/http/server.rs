@@ -72,7 +72,7 @@ pub(super) async fn serve(
             Ok((stream, peer)) => match connections.enter() {
                 Some(connection) => {
                     let router = router.clone();
-                    tokio::spawn(answer(stream, Peer(peer), router, connection));
+                    tokio::spawn(serve_connection(stream, Peer(peer), router, connection));
                     // Whoever was put out for this one goes before the next comes.
                     tokio::task::yield_now().await;
                 }
@@ -87,7 +87,7 @@ pub(super) async fn serve(
     }
 }
 
-async fn answer(stream: TcpStream, peer: Peer, router: Router, connection: Connection) {
+async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, connection: Connection) {
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
     let has_request = AtomicBool::new(false);

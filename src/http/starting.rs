@@ -24,7 +24,7 @@ const REASON: &str = "starting: the store has not answered yet, or the platform 
                       this is";
 
 /// Answers requests until it is dropped.
-pub async fn answer_meanwhile(listener: &TcpListener) -> Infallible {
+pub async fn serve_meanwhile(listener: &TcpListener) -> Infallible {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -33,7 +33,7 @@ pub async fn answer_meanwhile(listener: &TcpListener) -> Infallible {
         };
         if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(HEAD_TIMEOUT, answer(stream)).await;
+                let _ = tokio::time::timeout(HEAD_TIMEOUT, serve(stream)).await;
                 drop(permit);
             });
         }
@@ -41,7 +41,7 @@ pub async fn answer_meanwhile(listener: &TcpListener) -> Infallible {
 }
 
 /// One answer per connection: the next answer comes from a sidecar that has started.
-async fn answer(stream: TcpStream) -> Result<(), hyper::Error> {
+async fn serve(stream: TcpStream) -> Result<(), hyper::Error> {
     let service = service_fn(|request: hyper::Request<_>| {
         let response = response(request.uri().path());
         drop::<hyper::Request<hyper::body::Incoming>>(request);

@@ -80,8 +80,8 @@ impl Metadata {
     }
 
     async fn send(&self, request: hyper::http::request::Builder) -> Result<String, String> {
-        let answer = http_client::fetch(&self.0, request, String::new(), MAX_ANSWER).await?;
-        let FullResponse { status, body } = answer;
+        let response = http_client::fetch(&self.0, request, String::new(), MAX_ANSWER).await?;
+        let FullResponse { status, body } = response;
         if !status.is_success() {
             return Err(format!("status {status}"));
         }

@@ -78,11 +78,11 @@ impl Metadata {
     /// Why there is no answer, in words.
     pub async fn task(&self) -> Result<Task, String> {
         let request = http_client::request(Method::GET, &self.0.below("/task"));
-        let answer = http_client::fetch(&self.0, request, String::new(), MAX_TASK).await?;
-        if !answer.status.is_success() {
-            return Err(format!("status {}", answer.status));
+        let response = http_client::fetch(&self.0, request, String::new(), MAX_TASK).await?;
+        if !response.status.is_success() {
+            return Err(format!("status {}", response.status));
         }
-        serde_json::from_slice(&answer.body)
+        serde_json::from_slice(&response.body)
             .map_err(|error| format!("it does not make sense: {error}"))
     }
 }

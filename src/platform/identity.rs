@@ -94,12 +94,12 @@ impl Identity {
 /// Asks the first platform that this is. If it does not say who this is, the host's name has to do:
 /// what another platform says would be the name of something else, an ECS task's EC2 instance, say.
 async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
-    let said = tokio::time::timeout(LIMIT, detect(surroundings, hostname)).await;
-    let said = said.unwrap_or_else(|_| {
+    let found = tokio::time::timeout(LIMIT, detect(surroundings, hostname)).await;
+    let found = found.unwrap_or_else(|_| {
         let limit = humantime::format_duration(LIMIT);
         Some(Err(format!("its metadata service did not answer within {limit}")))
     });
-    match said {
+    match found {
         None => None,
         Some(Ok(found)) if parse(&found.name).is_ok() => Some(found),
         Some(Ok(_)) => {

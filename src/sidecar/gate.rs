@@ -10,8 +10,8 @@ use crate::time::alarm::Alarm;
 /// Begins to ask the application how it is.
 pub fn watch(gate: Option<GateConfig>, metrics: &Metrics) -> Result<Option<Gate>, StartError> {
     let Some(gate) = gate else { return Ok(None) };
-    let (asking, gate) = health::watch(gate, metrics).map_err(StartError::Timer)?;
-    tokio::spawn(asking);
+    let (checks, gate) = health::watch(gate, metrics).map_err(StartError::Timer)?;
+    tokio::spawn(checks);
     Ok(Some(gate))
 }
 

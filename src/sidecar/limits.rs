@@ -140,12 +140,12 @@ mod tests {
     #[test]
     fn a_limit_that_is_too_low_is_refused_with_what_is_needed() {
         let refused = |limit, needs| Files::within(limit, needs).unwrap_err().to_string();
-        let said = refused(48, needs(1, 2304));
-        assert!(said.contains("may open 48 files, and needs 56 for 1 election:"), "{said}");
-        assert!(said.contains("ulimit -n, LimitNOFILE"), "{said}");
-        let said = refused(1024, needs(256, 2304));
-        assert!(said.contains("needs 1076 for 256 elections"), "{said}");
-        assert!(said.ends_with("or name fewer elections"), "{said}");
+        let message = refused(48, needs(1, 2304));
+        assert!(message.contains("may open 48 files, and needs 56 for 1 election:"), "{message}");
+        assert!(message.contains("ulimit -n, LimitNOFILE"), "{message}");
+        let message = refused(1024, needs(256, 2304));
+        assert!(message.contains("needs 1076 for 256 elections"), "{message}");
+        assert!(message.ends_with("or name fewer elections"), "{message}");
         assert!(Files::within(1076, needs(256, 2304)).is_ok());
         assert!(Files::within(48, needs(1, 0)).is_ok(), "without clients");
     }

@@ -80,7 +80,7 @@ impl Sidecar {
             biased;
             signal = signals.end() => return Ok(Start::Ends(signal)),
             candidates = Candidates::prepare(config, gate, metrics) => candidates?,
-            never = answer_meanwhile(listener.as_ref()) => match never {},
+            never = serve_meanwhile(listener.as_ref()) => match never {},
         };
         let (election, driver) = candidates.stand(&config.election, url.clone())?;
         let mut drivers = JoinSet::new();
@@ -128,9 +128,9 @@ impl Sidecar {
     }
 }
 
-async fn answer_meanwhile(listener: Option<&(TcpListener, SocketAddr)>) -> Infallible {
+async fn serve_meanwhile(listener: Option<&(TcpListener, SocketAddr)>) -> Infallible {
     match listener {
-        Some((listener, _)) => http::answer_meanwhile(listener).await,
+        Some((listener, _)) => http::serve_meanwhile(listener).await,
         None => std::future::pending().await,
     }
 }

@@ -76,11 +76,11 @@ impl KubernetesStore {
 
     async fn get(&self, election: &ElectionName) -> Result<Option<Lease>, StoreError> {
         let path = format!("{}/{}", self.api.session()?.leases(), object_name(election));
-        let answer = self.api.send(Method::GET, &path, None).await?;
-        let found = match answer.status {
-            StatusCode::OK => Some(self.shown(&answer)?),
-            StatusCode::NOT_FOUND if answer.failure().details.kind == "leases" => None,
-            _ => return Err(self.refused(Right::Use(election), &answer)),
+        let response = self.api.send(Method::GET, &path, None).await?;
+        let found = match response.status {
+            StatusCode::OK => Some(self.shown(&response)?),
+            StatusCode::NOT_FOUND if response.failure().details.kind == "leases" => None,
+            _ => return Err(self.refused(Right::Use(election), &response)),
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match &found {
@@ -96,8 +96,8 @@ impl KubernetesStore {
         seen.get(election).filter(|lease| lease.version() == *expected).cloned()
     }
 
-    fn shown(&self, answer: &ApiResponse) -> Result<Lease, StoreError> {
-        answer.lease().ok_or_else(|| self.unavailable("its answer is not a Lease"))
+    fn shown(&self, response: &ApiResponse) -> Result<Lease, StoreError> {
+        response.lease().ok_or_else(|| self.unavailable("its answer is not a Lease"))
     }
 
     fn show(&self, election: &ElectionName, lease: &Lease) -> Result<Observed, StoreError> {
@@ -123,21 +123,21 @@ impl KubernetesStore {
         lease: &Lease,
     ) -> Result<Option<Lease>, StoreError> {
         let leases = self.api.session()?.leases();
-        let answer = match before {
+        let response = match before {
             None => self.api.send(Method::POST, &leases, Some(lease)).await?,
             Some(_) => {
                 let path = format!("{leases}/{}", object_name(election));
                 self.api.send(Method::PUT, &path, Some(lease)).await?
             }
         };
-        match answer.status {
-            StatusCode::OK | StatusCode::CREATED => Ok(Some(self.shown(&answer)?)),
+        match response.status {
+            StatusCode::OK | StatusCode::CREATED => Ok(Some(self.shown(&response)?)),
             // Another write came first, or the object is gone.
             StatusCode::CONFLICT => Ok(None),
-            StatusCode::NOT_FOUND if answer.failure().details.kind == "leases" => Ok(None),
+            StatusCode::NOT_FOUND if response.failure().details.kind == "leases" => Ok(None),
             _ => {
                 let right = if before.is_some() { Right::Use(election) } else { Right::Create };
-                Err(self.refused(right, &answer))
+                Err(self.refused(right, &response))
             }
         }
     }
@@ -155,9 +155,9 @@ impl KubernetesStore {
         StoreError::Misconfigured(format!("{}: the Lease '{name}' {why}", self.api.target()))
     }
 
-    fn refused(&self, right: Right<'_>, answer: &ApiResponse) -> StoreError {
+    fn refused(&self, right: Right<'_>, response: &ApiResponse) -> StoreError {
         let namespace = self.api.session().map(|session| session.namespace.clone());
-        refusal::explain(namespace.as_deref().unwrap_or("?"), &right, answer)
+        refusal::explain(namespace.as_deref().unwrap_or("?"), &right, response)
     }
 }
 
@@ -165,10 +165,10 @@ impl KubernetesStore {
 impl Store for KubernetesStore {
     /// Leases need no table: the only check is whether this is a Kubernetes API that has them.
     async fn init(&self) -> Result<(), StoreError> {
-        let answer = self.api.send(Method::GET, "/apis/coordination.k8s.io/v1", None).await?;
-        match answer.status {
+        let response = self.api.send(Method::GET, "/apis/coordination.k8s.io/v1", None).await?;
+        match response.status {
             StatusCode::OK => Ok(()),
-            _ => Err(self.refused(Right::Discover, &answer)),
+            _ => Err(self.refused(Right::Discover, &response)),
         }
     }
 
@@ -229,9 +229,10 @@ impl Store for KubernetesStore {
                 "" => format!("{leases}?limit={PAGE}"),
                 next => format!("{leases}?limit={PAGE}&continue={}", encoded(next)),
             };
-            let answer = self.api.send(Method::GET, &path, None).await?;
-            let page = (answer.status == StatusCode::OK).then(|| lease::Page::parse(&answer.body));
-            let Some(page) = page else { return Err(self.refused(Right::List, &answer)) };
+            let response = self.api.send(Method::GET, &path, None).await?;
+            let page =
+                (response.status == StatusCode::OK).then(|| lease::Page::parse(&response.body));
+            let Some(page) = page else { return Err(self.refused(Right::List, &response)) };
             let page =
                 page.ok_or_else(|| self.unavailable("its answer is not a list of Leases"))?;
             for lease in &page.items {

@@ -69,7 +69,7 @@ pub struct PostgresStore {
     /// See [`Dialect`].
     keeps_origin: Arc<AtomicBool>,
     /// The server's time, as last received.
-    told: Mutex<Option<ServiceTime>>,
+    reported: Mutex<Option<ServiceTime>>,
 }
 
 impl PostgresStore {
@@ -87,7 +87,7 @@ impl PostgresStore {
             keeps_origin: Arc::clone(&keeps_origin),
         };
         let connection = Connection::new(target.clone(), dialect, call_timeout);
-        Self { connection, target, keeps_origin, told: Mutex::default() }
+        Self { connection, target, keeps_origin, reported: Mutex::default() }
     }
 
     /// The same, with sessions that are replaced by fresh ones when they reach this age.
@@ -116,8 +116,8 @@ impl PostgresStore {
         let rows = self.connection.query(statement).await?;
         if let Some(since_epoch) = statement::read_time(&rows) {
             let (step, received) = (Duration::from_micros(1), HostClock::boot());
-            let told = ServiceTime { since_epoch, step, sent, received };
-            *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+            let reported = ServiceTime { since_epoch, step, sent, received };
+            *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(reported);
         }
         Ok(rows)
     }
@@ -186,8 +186,8 @@ impl Store for PostgresStore {
     }
 
     async fn list(&self) -> Result<Listing, StoreError> {
-        let asked = self.connection.query(Statement::List).await;
-        let read = asked.and_then(|rows| Ok(statement::read_all(&rows)?));
+        let requested = self.connection.query(Statement::List).await;
+        let read = requested.and_then(|rows| Ok(statement::read_all(&rows)?));
         let mut listing = Listing::default();
         for (name, read) in read.map_err(|failure| self.explain(failure))? {
             match read {
@@ -202,7 +202,7 @@ impl Store for PostgresStore {
     }
 
     fn service_time(&self) -> Option<ServiceTime> {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hints(&self, election: &ElectionName) -> Hints {

@@ -82,7 +82,7 @@ impl Store for SqliteStore {
     }
 
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
-        self.workers.request(|reply| Request::Look(election.clone(), reply)).await
+        self.workers.request(|sender| Request::Look(election.clone(), sender)).await
     }
 
     async fn swap(
@@ -93,7 +93,7 @@ impl Store for SqliteStore {
     ) -> Result<Swapped, StoreError> {
         let (election, expected, record) = (election.clone(), expected.cloned(), record.clone());
         let write = Write { election, expected, record };
-        self.workers.request(|reply| Request::Write(write, reply)).await
+        self.workers.request(|sender| Request::Write(write, sender)).await
     }
 
     async fn list(&self) -> Result<Listing, StoreError> {

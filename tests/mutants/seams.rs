@@ -87,7 +87,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the election does not hear that its gate closes",
-        edits: &[edit("driver/gate.rs", "if open != told {", "if open && !told {")],
+        edits: &[edit("driver/gate.rs", "if open != sent {", "if open && !sent {")],
         breaks: "I9 the gate is kept",
     },
     Mutant {

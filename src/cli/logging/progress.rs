@@ -70,8 +70,8 @@ impl Terminal {
 
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
-        let told = tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
-        if told == 0 { USUAL_WIDTH } else { told }
+        let shown = tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
+        if shown == 0 { USUAL_WIDTH } else { shown }
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {

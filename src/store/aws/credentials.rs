@@ -143,7 +143,7 @@ impl CredentialsCache {
         let mut states = self.0.state.subscribe();
         let settled = states.wait_for(|state| state.is_settled(HostClock::boot()));
         let settled = tokio::time::timeout(self.0.wait, settled).await.is_ok();
-        self.0.state.borrow().answer(HostClock::boot(), settled)
+        self.0.state.borrow().response(HostClock::boot(), settled)
     }
 
     fn begin_if_due(&self) {
@@ -314,7 +314,7 @@ impl State {
     }
 
     /// The result of a call that has waited.
-    fn answer(&self, now: BootTime, settled: bool) -> Result<Credentials, NoCredentials> {
+    fn response(&self, now: BootTime, settled: bool) -> Result<Credentials, NoCredentials> {
         match self.usable(now) {
             Some(credentials) if settled || !self.outdated => Ok(credentials.clone()),
             _ => Err(self.failure.clone().unwrap_or_else(|| {
@@ -386,10 +386,10 @@ mod tests {
         let mut state = fetched(credentials("a", Some(3600)));
         assert!(!state.begins(at(3399)) && state.begins(at(3400)), "five minutes before");
         assert!(state.is_settled(at(3400)), "nobody waits for it");
-        assert_eq!(state.answer(at(3400), true).unwrap().access_key_id(), "a");
+        assert_eq!(state.response(at(3400), true).unwrap().access_key_id(), "a");
         assert!(!state.is_settled(at(3700)), "they have ended");
         assert_eq!(
-            state.answer(at(3700), false),
+            state.response(at(3700), false),
             Err(NoCredentials::Waiting("the standard chain".to_owned()))
         );
         let mut brief = fetched(credentials("a", Some(10)));
@@ -402,9 +402,9 @@ mod tests {
         assert!(state.begins(at(110)));
         state.take_in(Err(failed("no answer")), at(111), wall());
         assert!(!state.begins(at(112)) && state.begins(at(113)), "after a pause");
-        assert_eq!(state.answer(at(113), true).unwrap().access_key_id(), "a");
+        assert_eq!(state.response(at(113), true).unwrap().access_key_id(), "a");
         state.take_in(Err(failed("no answer")), at(121), wall());
-        assert_eq!(state.answer(at(121), true), Err(failed("no answer")));
+        assert_eq!(state.response(at(121), true), Err(failed("no answer")));
     }
 
     #[test]
@@ -418,7 +418,7 @@ mod tests {
         assert!(!state.begins(at(102)), "the same again: a longer pause");
         assert!(state.begins(at(103)));
         state.take_in(Ok(credentials("b", None)), at(103), wall());
-        assert_eq!(state.answer(at(103), true).unwrap().access_key_id(), "b");
+        assert_eq!(state.response(at(103), true).unwrap().access_key_id(), "b");
         assert_eq!(state.futile, 0);
     }
 

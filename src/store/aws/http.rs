@@ -179,11 +179,11 @@ impl HttpConnector for Calls {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (http, within) = (self.http.clone(), self.within);
         HttpConnectorFuture::new(async move {
-            let answer = http.send(request);
-            let Some(within) = within else { return answer.await };
+            let response = http.send(request);
+            let Some(within) = within else { return response.await };
             let timed_out =
                 |error: tokio::time::error::Elapsed| ConnectorError::timeout(error.into());
-            tokio::time::timeout(within, answer).await.map_err(timed_out)?
+            tokio::time::timeout(within, response).await.map_err(timed_out)?
         })
     }
 }

@@ -59,7 +59,7 @@ where
             if code == "ResourceNotFoundException" {
                 return DynamoDbError::NoTable;
             }
-            answer(place, status, code, service.err().message().unwrap_or_default())
+            response_error(place, status, code, service.err().message().unwrap_or_default())
         }
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
@@ -81,7 +81,7 @@ where
 }
 
 /// An error that the service answered with.
-fn answer(place: &Place, status: u16, code: &str, message: &str) -> StoreError {
+fn response_error(place: &Place, status: u16, code: &str, message: &str) -> StoreError {
     match code {
         _ if PASSING.contains(&code) || status >= 500 || status == 429 => {
             let code = if code.is_empty() { "no code" } else { code };
@@ -176,8 +176,8 @@ pub fn wrong_key(place: &Place) -> StoreError {
 
 fn no_answer(place: &Place, why: &str) -> StoreError {
     place.unavailable(format!(
-        "answered with something that is no answer of DynamoDB ({why}). Does something between \
-         here and DynamoDB answer in its place?"
+        "answered with something that is no response_error of DynamoDB ({why}). Does something between \
+         here and DynamoDB response_error in its place?"
     ))
 }
 
@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn explained(status: u16, code: &str, message: &str) -> StoreError {
-        answer(&place(), status, code, message)
+        response_error(&place(), status, code, message)
     }
 
     #[test]

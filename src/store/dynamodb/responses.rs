@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, content_type: &str, body: &str) -> HttpResponse {
+    fn response(status: u16, content_type: &str, body: &str) -> HttpResponse {
         let status = StatusCode::try_from(status).unwrap();
         let mut response = HttpResponse::new(status, SdkBody::from(body));
         response.headers_mut().insert("content-type", content_type.to_owned());
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn verdict(operation: &str, body: &str) -> Result<(), NoResponse> {
-        check(operation, &answer(200, CONTENT_TYPE, body))
+        check(operation, &response(200, CONTENT_TYPE, body))
     }
 
     #[test]
@@ -119,9 +119,9 @@ mod tests {
         ] {
             assert_eq!(verdict(operation, body), Ok(()), "{operation}: {body}");
         }
-        let charset = answer(200, "application/x-amz-json-1.0; charset=utf-8", "{}");
+        let charset = response(200, "application/x-amz-json-1.0; charset=utf-8", "{}");
         assert_eq!(check("GetItem", &charset), Ok(()));
-        assert_eq!(check("PutItem", &answer(503, "text/html", "")), Ok(()), "a refusal");
+        assert_eq!(check("PutItem", &response(503, "text/html", "")), Ok(()), "a refusal");
     }
 
     #[test]
@@ -142,10 +142,10 @@ mod tests {
         ] {
             assert!(verdict(operation, body).is_err(), "{operation}: {body}");
         }
-        assert!(check("PutItem", &answer(204, CONTENT_TYPE, "")).is_err());
-        assert!(check("PutItem", &answer(202, CONTENT_TYPE, "{}")).is_err());
-        assert!(check("GetItem", &answer(200, "application/json", "{}")).is_err());
-        let mut nameless = answer(200, CONTENT_TYPE, "{}");
+        assert!(check("PutItem", &response(204, CONTENT_TYPE, "")).is_err());
+        assert!(check("PutItem", &response(202, CONTENT_TYPE, "{}")).is_err());
+        assert!(check("GetItem", &response(200, "application/json", "{}")).is_err());
+        let mut nameless = response(200, CONTENT_TYPE, "{}");
         nameless.headers_mut().remove("x-amzn-requestid");
         assert_eq!(check("GetItem", &nameless), Err(NoResponse("no request id")));
     }

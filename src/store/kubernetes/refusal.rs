@@ -35,9 +35,9 @@ impl Right<'_> {
 }
 
 /// The failure that an answer means.
-pub fn explain(namespace: &str, right: &Right<'_>, answer: &ApiResponse) -> StoreError {
-    let status = answer.failure();
-    let code = answer.status;
+pub fn explain(namespace: &str, right: &Right<'_>, response: &ApiResponse) -> StoreError {
+    let status = response.failure();
+    let code = response.status;
     let message = text::message(&status.message);
     match (code.as_u16(), status.reason.as_str()) {
         (403, _) if status.message.contains("being terminated") => StoreError::Misconfigured(

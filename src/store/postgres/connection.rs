@@ -86,9 +86,9 @@ impl Connection {
 
     /// Opens the first connection if it is not open, without waiting for it.
     pub fn open(&self) {
-        let (reply, _) = oneshot::channel();
+        let (sender, _) = oneshot::channel();
         // A full queue has requests in it, which open the connection too.
-        let _ = self.task().try_send(Request { statement: None, reply });
+        let _ = self.task().try_send(Request { statement: None, sender });
     }
 
     /// Opens a second connection, which belongs to the caller until the guard is dropped.
@@ -108,10 +108,10 @@ impl Connection {
     }
 
     async fn put(&self, statement: Option<Statement>) -> Result<Vec<PgRow>, PostgresError> {
-        let (reply, answer) = oneshot::channel();
+        let (sender, response) = oneshot::channel();
         let gone = || PostgresError::Sql(sqlx::Error::WorkerCrashed);
-        self.task().send(Request { statement, reply }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.task().send(Request { statement, sender }).await.map_err(|_| gone())?;
+        response.await.map_err(|_| gone())?
     }
 
     fn task(&self) -> &mpsc::Sender<Request> {

@@ -83,7 +83,7 @@ impl ConnectionTask {
     pub async fn run(mut self) {
         loop {
             match self.turn().await {
-                Turn::Request(Some(request)) => self.answer(request).await,
+                Turn::Request(Some(request)) => self.response(request).await,
                 Turn::Request(None) => return self.stop(),
                 Turn::Notification(Some((channel, payload))) => {
                     self.receive(&channel, &payload).await
@@ -144,17 +144,17 @@ impl ConnectionTask {
         pause.mul_f64(1.0 + fastrand::f64())
     }
 
-    async fn answer(&mut self, mut request: Request) {
-        if request.reply.is_closed() && request.statement.is_some() {
+    async fn response(&mut self, mut request: Request) {
+        if request.sender.is_closed() && request.statement.is_some() {
             return;
         }
         if let Err(failure) = self.connect().await {
-            let _ = request.reply.send(Err(failure));
+            let _ = request.sender.send(Err(failure));
             return;
         }
         let Some(statement) = request.statement else { return };
         // No caller waits any more, and the session that took so long is for the next call.
-        if request.reply.is_closed() {
+        if request.sender.is_closed() {
             return;
         }
         let Some(session) = &mut self.session else { return };
@@ -162,21 +162,21 @@ impl ConnectionTask {
         let text = statement.text(&self.shared.dialect, server.reports_timeline);
         // A take-over does not wait for long enough.
         let pid = server.pid.filter(|_| !statement.takes_over());
-        let answer = tokio::select! {
-            answer = session.query(text) => answer,
-            () = request.reply.closed() => return self.lose("a call on it was given up"),
+        let response = tokio::select! {
+            response = session.query(text) => response,
+            () = request.sender.closed() => return self.lose("a call on it was given up"),
             never = self.shared.find_blockers(pid, statement.writes()) => match never {},
         };
-        let _ = request.reply.send(self.judge(&statement, answer));
+        let _ = request.sender.send(self.judge(&statement, response));
     }
 
     /// Evaluates an answer, also for the session.
     fn judge(
         &mut self,
         statement: &Statement,
-        answer: Result<Vec<PgRow>, sqlx::Error>,
+        response: Result<Vec<PgRow>, sqlx::Error>,
     ) -> Result<Vec<PgRow>, PostgresError> {
-        match answer {
+        match response {
             Ok(rows) if statement::shows_replica(&rows) => {
                 self.lose("its server is a replica");
                 Err(PostgresError::Answer(Unusable::Replica))
@@ -280,9 +280,9 @@ impl ConnectionTask {
     async fn report(&mut self, text: String) {
         let Some(session) = &mut self.session else { return };
         let limit = self.shared.connect_limit();
-        let said = timeout(limit, session.query(text)).await;
-        if !matches!(said, Ok(Ok(_)))
-            && !matches!(said, Ok(Err(error)) if PostgresError::leaves_session_usable(&error))
+        let logged = timeout(limit, session.query(text)).await;
+        if !matches!(logged, Ok(Ok(_)))
+            && !matches!(logged, Ok(Err(error)) if PostgresError::leaves_session_usable(&error))
         {
             self.lose("LISTEN failed");
         }

@@ -199,9 +199,9 @@ async fn server_query(connection: &mut PgConnection) -> Result<ServerFacts, Post
     match query(connection, &statement::server_query(true)).await {
         Ok(rows) => read_server(&rows, true),
         Err(error) => {
-            let tells_none =
+            let reports_none =
                 PostgresError::code_of(&error).is_some_and(|c| TELLS_NONE.contains(&c));
-            if !tells_none {
+            if !reports_none {
                 return Err(error.into());
             }
             read_server(&query(connection, &statement::server_query(false)).await?, false)

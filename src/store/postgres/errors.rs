@@ -246,11 +246,11 @@ fn replica(place: &str) -> String {
 }
 
 fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreError {
-    let said = format!("{} (SQLSTATE {})", checked(error.message()), error.code());
+    let message = format!("{} (SQLSTATE {})", checked(error.message()), error.code());
     let unavailable =
-        |what: &str| StoreError::Unavailable(format!("store {place}: {what}: {said}"));
+        |what: &str| StoreError::Unavailable(format!("store {place}: {what}: {message}"));
     let misconfigured =
-        |what: &str| StoreError::Misconfigured(format!("store {place}: {said}. {what}"));
+        |what: &str| StoreError::Misconfigured(format!("store {place}: {message}. {what}"));
     match error.code() {
         "28P01" | "28000" => misconfigured(
             "The server refused the login: check user, password and pg_hba.conf (a server that \

@@ -46,7 +46,7 @@ pub struct Request {
     /// None: only connect.
     pub statement: Option<Statement>,
     /// Where the answer goes.
-    pub reply: oneshot::Sender<Result<Vec<PgRow>, PostgresError>>,
+    pub sender: oneshot::Sender<Result<Vec<PgRow>, PostgresError>>,
 }
 
 impl Shared {
@@ -111,20 +111,20 @@ impl Shared {
         let _second = self.second.lock().await;
         let Opened { mut connection, server } = self.open().await?;
         let text = text(&server);
-        let mut answer = session::query(&mut connection, &text).await;
+        let mut response = session::query(&mut connection, &text).await;
         for _ in 1..times {
             tokio::time::sleep(pause).await;
-            if answer.is_ok() {
-                answer = session::query(&mut connection, &text).await;
+            if response.is_ok() {
+                response = session::query(&mut connection, &text).await;
             }
         }
         // Without the goodbye the server would log an unexpected end; it changes nothing else.
         let _ = connection.close().await;
-        let answer = answer?;
-        if statement::shows_replica(&answer) {
+        let response = response?;
+        if statement::shows_replica(&response) {
             return Err(PostgresError::Answer(statement::Unusable::Replica));
         }
-        Ok(answer)
+        Ok(response)
     }
 
     /// Finds out which sessions the session of this server process waits for, after it has waited

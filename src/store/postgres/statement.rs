@@ -294,8 +294,8 @@ impl Dialect {
 fn notification(election: &str, record: &LeaseRecord) -> String {
     match record {
         LeaseRecord { holder: None, outcome: None, term, .. } => {
-            let said = literal(&format!("{election} {term} "));
-            format!("{said} || version || '@' || coalesce(timeline, '')")
+            let reported = literal(&format!("{election} {term} "));
+            format!("{reported} || version || '@' || coalesce(timeline, '')")
         }
         _ => literal(election),
     }

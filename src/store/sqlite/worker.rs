@@ -53,19 +53,19 @@ impl Request {
     fn refuse(self, error: StoreError) {
         // Whoever gave up in the meantime does not hear it.
         match self {
-            Self::Open(reply) => drop(reply.send(Err(error))),
-            Self::List(reply) => drop(reply.send(Err(error))),
-            Self::Look(_, reply) => drop(reply.send(Err(error))),
-            Self::Write(_, reply) => drop(reply.send(Err(error))),
+            Self::Open(sender) => drop(sender.send(Err(error))),
+            Self::List(sender) => drop(sender.send(Err(error))),
+            Self::Look(_, sender) => drop(sender.send(Err(error))),
+            Self::Write(_, sender) => drop(sender.send(Err(error))),
         }
     }
 
     fn is_given_up(&self) -> bool {
         match self {
-            Self::Open(reply) => reply.is_closed(),
-            Self::List(reply) => reply.is_closed(),
-            Self::Look(_, reply) => reply.is_closed(),
-            Self::Write(_, reply) => reply.is_closed(),
+            Self::Open(sender) => sender.is_closed(),
+            Self::List(sender) => sender.is_closed(),
+            Self::Look(_, sender) => sender.is_closed(),
+            Self::Write(_, sender) => sender.is_closed(),
         }
     }
 }
@@ -115,12 +115,12 @@ impl Workers {
         self: &Arc<Self>,
         ask: impl FnOnce(ResponseSender<T>) -> Request,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let ticket = self.enqueue(ask(reply))?;
+        let (sender, response) = oneshot::channel();
+        let ticket = self.enqueue(ask(sender))?;
         let mut caller = Caller { workers: self, ticket: Some(ticket) };
-        let answer = answer.await;
+        let response = response.await;
         caller.ticket = None;
-        answer.unwrap_or_else(|_| {
+        response.unwrap_or_else(|_| {
             Err(StoreError::Unavailable(format!("{}: the call ended early", self.file)))
         })
     }
@@ -267,7 +267,7 @@ impl Worker {
         let (writes, mut others): (Vec<_>, Vec<_>) = calls.into_iter().partition(is_write);
         others.reverse();
         while let Some(call) = others.pop() {
-            if let Err(failed) = self.answer(&mut connection.database, call).await {
+            if let Err(failed) = self.response(&mut connection.database, call).await {
                 let (failure, call) = *failed;
                 others.push(call);
                 others.extend(writes);
@@ -299,7 +299,7 @@ impl Worker {
     }
 
     /// Answers a call that writes nothing.
-    async fn answer(
+    async fn response(
         &self,
         database: &mut SqliteConnection,
         call: Call,
@@ -307,15 +307,15 @@ impl Worker {
         let Call { ticket, ask, patient_until } = call;
         let again = |failure, ask| Err(Box::new((failure, Call { ticket, ask, patient_until })));
         match ask {
-            Request::Open(reply) => drop(reply.send(Ok(()))),
-            Request::List(reply) => match self.own(self.workers.file.select_all(database).await) {
-                Ok(told) => drop(reply.send(told)),
-                Err(failure) => return again(failure, Request::List(reply)),
+            Request::Open(sender) => drop(sender.send(Ok(()))),
+            Request::List(sender) => match self.own(self.workers.file.select_all(database).await) {
+                Ok(outcomes) => drop(sender.send(outcomes)),
+                Err(failure) => return again(failure, Request::List(sender)),
             },
-            Request::Look(election, reply) => {
+            Request::Look(election, sender) => {
                 match self.own(self.workers.file.select(database, &election).await) {
-                    Ok(told) => drop(reply.send(told)),
-                    Err(failure) => return again(failure, Request::Look(election, reply)),
+                    Ok(outcomes) => drop(sender.send(outcomes)),
+                    Err(failure) => return again(failure, Request::Look(election, sender)),
                 }
             }
             Request::Write(..) => return again(SqliteError::from(sqlx::Error::WorkerCrashed), ask),
@@ -332,13 +332,13 @@ impl Worker {
         if calls.is_empty() {
             return Ok(());
         }
-        let told = match self.write_all(database, &calls).await {
-            Ok(told) => told,
+        let outcomes = match self.write_all(database, &calls).await {
+            Ok(outcomes) => outcomes,
             Err(failure) => return Err((failure, calls)),
         };
-        for (call, told) in calls.into_iter().zip(told) {
-            if let Request::Write(_, reply) = call.ask {
-                let _ = reply.send(told);
+        for (call, outcomes) in calls.into_iter().zip(outcomes) {
+            if let Request::Write(_, sender) = call.ask {
+                let _ = sender.send(outcomes);
             }
         }
         Ok(())
@@ -349,26 +349,26 @@ impl Worker {
         database: &mut SqliteConnection,
         calls: &[Call],
     ) -> Result<Vec<Result<Swapped, StoreError>>, SqliteError> {
-        let mut told = Vec::with_capacity(calls.len());
+        let mut outcomes = Vec::with_capacity(calls.len());
         let mut changes_leader = false;
         // The lock is taken with the first word: a transaction that has read cannot wait for it.
         let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
         for call in calls {
             let Request::Write(write, _) = &call.ask else { continue };
             if call.ask.is_given_up() {
-                told.push(Err(errors::locked(&self.workers.file.path)));
+                outcomes.push(Err(errors::locked(&self.workers.file.path)));
                 continue;
             }
             let swapped = self.own(self.workers.file.swap(&mut transaction, write).await)?;
             let won = matches!(swapped, Ok(Swapped::Won(_)));
             changes_leader |= won && write.record.changes_leader();
-            told.push(swapped);
+            outcomes.push(swapped);
         }
         transaction.commit().await?;
         if changes_leader {
             self.workers.file.notify().await;
         }
-        Ok(told)
+        Ok(outcomes)
     }
 
     /// Tells what is wrong with one record from what is wrong with the file: the former is that

@@ -51,7 +51,7 @@ impl Generation {
                 Ok((length, _, from)) => {
                     let sender = from.and_then(|from| SocketAddrNetlink::try_from(from).ok());
                     let of_the_kernel = sender.is_some_and(|sender| sender.pid() == 0);
-                    if of_the_kernel && tells_of_a_generation(buffer.get(..length).unwrap_or(&[])) {
+                    if of_the_kernel && reports_a_generation(buffer.get(..length).unwrap_or(&[])) {
                         return Ok(());
                     }
                 }
@@ -66,7 +66,7 @@ impl Generation {
 
 /// Whether an event (`change@/devices/…`, then `KEY=VALUE`s, with zeros between them) comes from
 /// the driver. Text that a user writes into a device's `uevent` file arrives as `SYNTH_ARG_…`.
-fn tells_of_a_generation(event: &[u8]) -> bool {
+fn reports_a_generation(event: &[u8]) -> bool {
     event.split(|byte| *byte == 0).any(|part| part == b"NEW_VMGENID=1")
 }
 
@@ -79,14 +79,14 @@ mod tests {
         let event = b"change@/devices/LNXSYSTM:00/VMGENCTR:00\0ACTION=change\0\
                       DEVPATH=/devices/LNXSYSTM:00/VMGENCTR:00\0SUBSYSTEM=acpi\0\
                       MODALIAS=acpi:QEMUVGID:VM_GEN_COUNTER:\0NEW_VMGENID=1\0SEQNUM=4711\0";
-        assert!(tells_of_a_generation(event));
+        assert!(reports_a_generation(event));
         for other in [
             &b"change@/devices/virtual/net/lo\0ACTION=change\0SYNTH_ARG_NEW_VMGENID=1\0"[..],
             b"add@/devices/NEW_VMGENID=1/x\0ACTION=add\0",
             b"libudev\0NEW_VMGENID=10\0",
             b"",
         ] {
-            assert!(!tells_of_a_generation(other));
+            assert!(!reports_a_generation(other));
         }
     }
 
@@ -94,8 +94,8 @@ mod tests {
     async fn it_listens_where_it_may() {
         // Some containers forbid it: then no event arrives, without other effects.
         if let Ok(mut generation) = Generation::listen() {
-            let heard = generation.changed();
-            let waited = tokio::time::timeout(std::time::Duration::from_millis(50), heard).await;
+            let received = generation.changed();
+            let waited = tokio::time::timeout(std::time::Duration::from_millis(50), received).await;
             assert!(waited.is_err(), "this machine was not resumed just now: {waited:?}");
         }
     }
