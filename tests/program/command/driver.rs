@@ -6,8 +6,8 @@ use std::fs;
 use std::process::Command;
 
 use bellwether::command::group::Group;
-use bellwether::command::spec::CommandSpec;
 use bellwether::command::plan::Deadlines;
+use bellwether::command::spec::CommandSpec;
 
 use crate::command::scene::{ms, now};
 
