@@ -152,7 +152,11 @@ fn check_variables(command: &clap::Command) -> Result<(), CommandError> {
         )));
     }
     for variable in unknown {
-        tracing::warn!(variable, "this variable is no setting of bellwether: it is ignored");
+        tracing::warn!(
+            variable,
+            event = "unknown_variable",
+            "this variable is no setting of bellwether: it is ignored"
+        );
     }
     Ok(())
 }

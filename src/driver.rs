@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::election::elector::{
-    Action, Call, CallFailed, Elector, Event, News, Sign, Step, Swapped,
-};
+use crate::election::elector::{Action, Call, CallFailed, Elector, Event, Sign, Step, Swapped};
 use crate::election::leadership::Leadership;
 use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
 use crate::election::outcome::Outcome;
@@ -28,6 +26,7 @@ use crate::time::alarm::{Alarm, Timer};
 mod gate;
 mod health;
 mod hold;
+mod news;
 
 pub use gate::obey;
 pub use health::Health;
@@ -334,7 +333,7 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
         self.view.send_replace(self.elector.leadership());
         for item in &news {
             self.metrics.count_news(&self.election, item);
-            log(&self.election, self.url.as_deref(), item);
+            news::log(&self.election, self.url.as_deref(), item);
         }
         if let Action::Finished = action {
             self.log_what_is_left();
@@ -346,7 +345,10 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
     fn log_what_is_left(&self) {
         let Some((term, why)) = self.elector.left_to_run_out() else { return };
         let election = &self.election;
-        tracing::warn!(%election, term = term.get(), why, "left without freeing the lease: it runs out by itself");
+        tracing::warn!(
+            %election, term = term.get(), why, event = "lease_not_freed",
+            "left without freeing the lease: it runs out by itself"
+        );
     }
 
     /// Waits for the next event, until `until` at most. The caller has to step the result, because
@@ -547,39 +549,6 @@ impl Verb {
             Self::Observe => CallResult::Observed(Err(error)),
             Self::Swap => CallResult::Swapped(Err(error)),
         }
-    }
-}
-
-fn log(election: &ElectionName, url: Option<&str>, news: &News) {
-    match news {
-        News::Elected { term } => {
-            tracing::info!(%election, term = term.get(), url, "elected: this instance leads");
-        }
-        News::Lost { term, reason } => {
-            let reason = reason.as_str();
-            tracing::info!(%election, term = term.get(), reason, "this instance no longer leads");
-        }
-        News::Vacated { term } => tracing::info!(%election, term = term.get(), "lease vacated"),
-        News::Following { holder, term } => {
-            tracing::info!(%election, term = term.get(), holder, "another instance leads");
-        }
-        News::TermWentBackwards { seen, record } => tracing::warn!(
-            %election, seen = seen.get(), record = record.get(),
-            "the record's term went backwards: was a backup restored? \
-             Waiting for a whole lease before standing again"
-        ),
-        News::Stranger { origin, own } => tracing::warn!(
-            %election, %origin, %own,
-            "the record of this election was written in another environment, and both elect one \
-             leader together: if that is not meant, give each its own --namespace or store"
-        ),
-        News::Copied(sign) => tracing::warn!(
-            %election, sign = sign.as_str(), gap = ?sign.gap(),
-            "this process was paused or copied, and may not be the only one of its name: \
-             going on under another, after its old lease"
-        ),
-        // Counted, and seen in the log as the store's trouble.
-        News::Renewal(_) => {}
     }
 }
 

@@ -96,7 +96,10 @@ pub fn watch(
     let mut alarm = Alarm::new()?;
     let (mut gate_state, gate) = GateState::new(rules, HostClock::boot());
     let counted = Failures::new(metrics, gate.clone(), checks.names()).map_err(io::Error::other)?;
-    tracing::info!("the gate is closed until the application is healthy");
+    tracing::info!(
+        event = "gate_closed_at_start",
+        "the gate is closed until the application is healthy"
+    );
     let checking = async move {
         loop {
             let sent_at = HostClock::boot();
@@ -123,9 +126,16 @@ fn report(change: GateChange, outcome: &CheckOutcome, wrote: Option<&str>) {
         GateChange::Nothing => {}
         GateChange::Failure => tracing::debug!(why, wrote, "the application is not healthy"),
         GateChange::NotUpYet => tracing::debug!(why, wrote, "the application is not up yet"),
-        GateChange::Opened => tracing::info!("the gate is open: the application is healthy"),
+        GateChange::Opened => {
+            tracing::info!(event = "gate_opened", "the gate is open: the application is healthy")
+        }
         GateChange::Closed => {
-            tracing::warn!(why, wrote, "the gate is closed: the application is not healthy");
+            tracing::warn!(
+                why,
+                wrote,
+                event = "gate_closed",
+                "the gate is closed: the application is not healthy"
+            );
         }
     }
 }

@@ -204,7 +204,13 @@ impl ElectionHooks {
 fn report(election: &str, hook: &str, term: Term, ended: io::Result<Ended>) {
     let failed = match ended {
         Ok(Ended::Exited { exit, stopped: false }) if exit.code() == 0 => {
-            return tracing::info!(election, term = term.get(), hook, "the hook has run");
+            return tracing::info!(
+                election,
+                term = term.get(),
+                hook,
+                event = "hook_succeeded",
+                "the hook has run"
+            );
         }
         Ok(Ended::Exited { exit, stopped: false }) => format!("it exited with {}", exit.code()),
         Ok(Ended::Exited { stopped: true, .. } | Ended::TooLate) => {
@@ -216,5 +222,12 @@ fn report(election: &str, hook: &str, term: Term, ended: io::Result<Ended>) {
         }
         Err(error) => format!("its guard cannot be started: {error}"),
     };
-    tracing::warn!(election, term = term.get(), hook, failed, "the hook has failed");
+    tracing::warn!(
+        election,
+        term = term.get(),
+        hook,
+        failed,
+        event = "hook_failed",
+        "the hook has failed"
+    );
 }

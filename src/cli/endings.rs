@@ -4,7 +4,7 @@ use crate::sidecar::Ending;
 
 /// There is no election to leave in order.
 pub(super) fn ended_while_starting(signal: Ending) -> u8 {
-    tracing::info!(signal = signal.name, "shutting down");
+    tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
     0
 }
 
@@ -12,6 +12,7 @@ pub(super) fn ended_while_starting(signal: Ending) -> u8 {
 pub(super) fn second_signal(signal: Ending) -> u8 {
     tracing::warn!(
         signal = signal.name,
+        event = "forced_exit",
         "second signal: exiting now, the lease runs out by itself"
     );
     1

@@ -93,7 +93,7 @@ pub fn format_in(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> LogForma
 /// Reports to a user, or to a log collector, why the program ends.
 pub fn print_problem(problem: &str) {
     if JSON.load(Ordering::Relaxed) {
-        tracing::error!("{problem}");
+        tracing::error!(event = "fatal", "{problem}");
     } else {
         progress::above(format!("bellwether: {}\n", text::unbroken(problem)).as_bytes());
     }
@@ -134,7 +134,12 @@ impl Collector for Lost {
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let what = panic.payload_as_str().map(text::line);
     let place = panic.location().map(ToString::to_string);
-    tracing::error!(what, place, "this is a bug of bellwether: please report it");
+    tracing::error!(
+        what,
+        place,
+        event = "panicked",
+        "this is a bug of bellwether: please report it"
+    );
     flush();
 }
 

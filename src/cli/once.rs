@@ -127,7 +127,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let sidecar = match started {
         Start::Stands(sidecar) => *sidecar,
         Start::Ends(signal) => {
-            tracing::info!(signal = signal.name, "shutting down");
+            tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
             return Ok(signal.code());
         }
     };
@@ -229,7 +229,7 @@ impl Once {
         };
         self.waiting.end();
         if let End::SignalRequest(signal) = end {
-            tracing::info!(signal = signal.name, "shutting down");
+            tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
         }
         self.unwritten.complain();
         sidecar.shut_down(grace).await;
@@ -274,7 +274,13 @@ impl Once {
     async fn finish(&mut self, end: OwnEnd) {
         let OwnEnd { code, term, started, stderr, work } = end;
         if code != 0 {
-            tracing::warn!(key = self.key, term = term.get(), code, "the attempt failed");
+            tracing::warn!(
+                key = self.key,
+                term = term.get(),
+                code,
+                event = "attempt_failed",
+                "the attempt failed"
+            );
         }
         let outcome = Outcome {
             succeeded: code == 0,
@@ -319,7 +325,7 @@ impl Once {
 fn say_final(key: &str, outcome: Outcome) -> u8 {
     let Outcome { holder, term, finished, attempts, exit_code: code, stderr, .. } = outcome;
     if outcome.succeeded {
-        tracing::info!(key, holder, term = term.get(), finished, "done");
+        tracing::info!(key, holder, term = term.get(), finished, event = "done", "done");
         return 0;
     }
     tracing::error!(
@@ -330,6 +336,7 @@ fn say_final(key: &str, outcome: Outcome) -> u8 {
         attempts,
         code,
         stderr,
+        event = "failed_for_good",
         "failed for good; once --reset --key KEY allows it to be tried again"
     );
     code
@@ -375,7 +382,7 @@ impl Waiting {
         match &self.line {
             Some(line) => line.show(format!("{key}: {what}")),
             None => {
-                tracing::info!(key, "{what}");
+                tracing::info!(key, event = "waiting", "{what}");
                 self.pace(what);
             }
         }
@@ -386,7 +393,7 @@ impl Waiting {
         match &self.line {
             Some(line) => line.clear(),
             None => {
-                tracing::info!(key, term = term.get(), "running here");
+                tracing::info!(key, term = term.get(), event = "running", "running here");
                 self.pace("running here");
             }
         }

@@ -78,7 +78,13 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         HoldResponse::Refused(leader) => {
             let (election, identity) = (&*leader.election, &*leader.identity);
             let holder = leader.holder_identity.as_deref();
-            tracing::info!(election, identity, holder, "skipped: another instance leads");
+            tracing::info!(
+                election,
+                identity,
+                holder,
+                event = "skipped",
+                "skipped: another instance leads"
+            );
             Ok(args.skip_code)
         }
         HoldResponse::Granted(stream) => {
@@ -124,7 +130,10 @@ async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, Comman
         if !received {
             let at_most = humantime::format_duration(wait).to_string();
             let sidecar = client.url();
-            tracing::info!(%sidecar, at_most, "waiting for the election to be decided");
+            tracing::info!(
+                %sidecar, at_most, event = "undecided",
+                "waiting for the election to be decided"
+            );
             received = true;
         }
         tokio::time::sleep(ASK_AGAIN.min(left)).await;
@@ -152,6 +161,7 @@ async fn lead(
     tracing::info!(
         election = line.election,
         term = line.term.get(),
+        event = "command_started",
         "leading: the command is started"
     );
     let mut held = Held::new(group, &stream, line.term, deadlines).map_err(cannot_guard)?;
@@ -163,7 +173,10 @@ async fn lead(
                 if let Ended::NotStarted(errno) = ended {
                     let error = io::Error::from_raw_os_error(errno);
                     let program = program.display();
-                    tracing::error!(%error, %program, "cannot start the command");
+                    tracing::error!(
+                        %error, %program, event = "command_start_failed",
+                        "cannot start the command"
+                    );
                 }
                 return Ok(held.exit_code(ended));
             }
@@ -176,11 +189,17 @@ async fn lead(
             },
             request = signals.next() => match request {
                 SignalRequest::End(signal) if held.patience.is_some() => {
-                    tracing::warn!(signal = signal.name, "second signal: exiting now, the guard ends the command");
+                    tracing::warn!(
+                        signal = signal.name, event = "command_abandoned",
+                        "second signal: exiting now, the guard ends the command"
+                    );
                     return Ok(1);
                 }
                 SignalRequest::End(signal) => {
-                    tracing::info!(signal = signal.name, "asked to end: stopping the command");
+                    tracing::info!(
+                        signal = signal.name, event = "command_stopping",
+                        "asked to end: stopping the command"
+                    );
                     held.end_within(grace.of_work());
                 }
                 SignalRequest::PassOn(number) => held.group.signal(number),
@@ -236,6 +255,36 @@ struct Held {
     lost: bool,
 }
 
+/// Why a command has to end before its own end.
+#[derive(Clone, Copy)]
+enum Loss {
+    Leadership,
+    Sidecar,
+    Contradiction,
+}
+
+impl Loss {
+    fn report(self, term: Term) {
+        match self {
+            Self::Leadership => tracing::warn!(
+                term = term.get(),
+                event = "leadership_lost",
+                "no longer leading: stopping the command"
+            ),
+            Self::Sidecar => tracing::warn!(
+                term = term.get(),
+                event = "sidecar_lost",
+                "the connection to the sidecar is lost: stopping the command"
+            ),
+            Self::Contradiction => tracing::warn!(
+                term = term.get(),
+                event = "sidecar_contradicts",
+                "the sidecar contradicts itself: stopping the command"
+            ),
+        }
+    }
+}
+
 impl Held {
     /// The guard keeps the connection open, so that the sidecar learns of the end of the command
     /// and not of the end of this process.
@@ -257,22 +306,22 @@ impl Held {
             // A term ends only once: whatever contradicts that orders the end.
             Directive::Continue(_) => {
                 self.kill_at = HostClock::boot();
-                self.lose("the sidecar contradicts itself: stopping the command");
+                self.lose(Loss::Contradiction);
             }
             Directive::End { kill_at } => {
                 self.kill_at = kill_at;
-                self.lose("no longer leading: stopping the command");
+                self.lose(Loss::Leadership);
             }
         }
     }
 
     fn lost_sidecar(&mut self) {
-        self.lose("the connection to the sidecar is lost: stopping the command");
+        self.lose(Loss::Sidecar);
     }
 
-    fn lose(&mut self, why: &str) {
+    fn lose(&mut self, loss: Loss) {
         if !self.lost {
-            tracing::warn!(term = self.term.get(), "{why}");
+            loss.report(self.term);
         }
         self.lost = true;
         self.stop();
@@ -299,17 +348,28 @@ impl Held {
             _ if ended == Ended::GuardLost => {
                 tracing::warn!(
                     term = term.get(),
+                    event = "command_gone_after_guard",
                     "the command and everything it started is killed, after its guard"
                 );
             }
             _ if ended.was_killed() => {
                 tracing::warn!(
                     term = term.get(),
+                    event = "command_killed",
                     "the command had not ended in time, and was killed"
                 );
             }
-            Some(code) => tracing::info!(term = term.get(), code, "the command ended"),
-            None => tracing::warn!(term = term.get(), "the command was stopped: no longer leading"),
+            Some(code) => tracing::info!(
+                term = term.get(),
+                code,
+                event = "command_ended",
+                "the command ended"
+            ),
+            None => tracing::warn!(
+                term = term.get(),
+                event = "command_stopped",
+                "the command was stopped: no longer leading"
+            ),
         }
         own.unwrap_or(EXIT_UNDECIDED)
     }

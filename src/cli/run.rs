@@ -84,7 +84,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
 }
 
 async fn begin_to_end(sidecar: &Sidecar, signal: Ending, grace: Grace) -> Ending {
-    tracing::info!(signal = signal.name, "shutting down");
+    tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
     sidecar.shut_down(grace).await;
     signal
 }

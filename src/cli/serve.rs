@@ -48,7 +48,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     sidecar.elections().try_for_each(|election| hooks.follow(election))?;
 
     let signal = signals.end().await;
-    tracing::info!(signal = signal.name, "shutting down");
+    tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
     let hooks_end_at = HostClock::boot() + config.shutdown_grace.until_hooks_are_left();
     sidecar.shut_down(config.shutdown_grace).await;
     let left = async {

@@ -237,9 +237,13 @@ impl Group {
             }
             Some(Report::Stopped(signal)) => tracing::warn!(
                 signal,
+                event = "command_suspended",
                 "the command is stopped by a signal, and does nothing until it is continued"
             ),
-            Some(Report::Continued) => tracing::info!("the command goes on after it was stopped"),
+            Some(Report::Continued) => tracing::info!(
+                event = "command_continued",
+                "the command goes on after it was stopped"
+            ),
             Some(Report::NotStarted(errno)) => {
                 self.watch = GuardWatch::Done(Ended::NotStarted(errno))
             }
@@ -261,6 +265,7 @@ impl Group {
         if self.watch == GuardWatch::Trusting {
             tracing::warn!(
                 guard = self.guard.0.as_raw_pid(),
+                event = "guard_late",
                 "the guard is late: killing the command"
             );
         }
@@ -272,6 +277,7 @@ impl Group {
     fn guard_is_lost(&mut self) {
         tracing::error!(
             guard = self.guard.0.as_raw_pid(),
+            event = "guard_killed",
             "the guard was killed: killing the command and everything it started"
         );
         let _ = self.child.start_kill();

@@ -131,9 +131,12 @@ impl Supervisor {
         if let Ended::NotStarted(errno) = ended {
             let error = io::Error::from_raw_os_error(errno);
             let program = self.command.program().display();
-            tracing::error!(%error, %program, "cannot start the command");
+            tracing::error!(
+                %error, %program, event = "command_start_failed",
+                "cannot start the command"
+            );
         } else {
-            tracing::info!(term = term.get(), code, "the command ended");
+            tracing::info!(term = term.get(), code, event = "command_ended", "the command ended");
         }
     }
 
@@ -160,7 +163,11 @@ impl Supervisor {
             stderr = Some(tail);
         }
         let group = Group::start(&command, Deadlines::of(&tenure))?;
-        tracing::info!(term = tenure.term.get(), "leading: the command is started");
+        tracing::info!(
+            term = tenure.term.get(),
+            event = "command_started",
+            "leading: the command is started"
+        );
         let (started, supervised) = (HostClock.now().wall, SupervisedWork::new(tenure, self.grace));
         self.running = Some(Running { group, supervised, started, stderr, work });
         Ok(())
@@ -179,19 +186,32 @@ impl Running {
 fn log_end(ended: Ended, term: Term) {
     match ended {
         Ended::TooLate => {
-            tracing::info!(term = term.get(), "no longer leading: the command was not started")
+            tracing::info!(
+                term = term.get(),
+                event = "command_not_started",
+                "no longer leading: the command was not started"
+            )
         }
         Ended::GuardLost => {
             tracing::warn!(
                 term = term.get(),
+                event = "command_gone_after_guard",
                 "the command and everything it started is killed, after its guard"
             );
         }
         ended if ended.was_killed() => {
-            tracing::warn!(term = term.get(), "the command had not ended in time, and was killed");
+            tracing::warn!(
+                term = term.get(),
+                event = "command_killed",
+                "the command had not ended in time, and was killed"
+            );
         }
         Ended::Exited { .. } | Ended::NotStarted(_) => {
-            tracing::info!(term = term.get(), "the command was stopped: no longer leading");
+            tracing::info!(
+                term = term.get(),
+                event = "command_stopped",
+                "the command was stopped: no longer leading"
+            );
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn warn_if_open(file: &Path) {
         let file = shown(file);
         tracing::warn!(
             file,
+            event = "secret_readable",
             "everybody on this host may read this file, which has a secret in it: set its mode to 0600"
         );
     }

@@ -87,15 +87,19 @@ impl Health {
         match (line, call.error) {
             (Some(Line::Trouble { left_out }), Some(error @ StoreError::Unavailable(_))) => {
                 tracing::warn!(
-                    %election, verb, %error, left_out, "the store is unavailable; trying again"
+                    %election, verb, %error, left_out, event = "store_unreachable",
+                    "the store is unavailable; trying again"
                 );
             }
             (Some(Line::Trouble { left_out }), Some(error @ StoreError::Misconfigured(_))) => {
                 tracing::error!(
-                    %election, verb, %error, left_out, "the store needs attention; trying again"
+                    %election, verb, %error, left_out, event = "store_needs_attention",
+                    "the store needs attention; trying again"
                 );
             }
-            (Some(Line::Over), _) => tracing::info!(%election, verb, "the store answers again"),
+            (Some(Line::Over), _) => {
+                tracing::info!(%election, verb, event = "store_answers", "the store answers again")
+            }
             (Some(Line::Trouble { .. }) | None, _) => {}
         }
     }

@@ -126,7 +126,10 @@ impl<T: Timer> Hold<T> {
             return Some(overdue_at);
         }
         if !std::mem::replace(&mut self.given_up, true) {
-            tracing::warn!("a hold has not ended in time: the lease runs out by itself");
+            tracing::warn!(
+                event = "hold_overdue",
+                "a hold has not ended in time: the lease runs out by itself"
+            );
             self.election.work_is_overdue().await;
         }
         let over_at = overdue_at + self.election.leadership().timing.lease_duration();

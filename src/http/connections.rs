@@ -52,6 +52,7 @@ impl Connections {
             tracing::warn!(
                 connections = limit,
                 wanted = MAX_CONNECTIONS,
+                event = "few_connections",
                 "the limit of open files is low: serving fewer connections at once"
             );
         }

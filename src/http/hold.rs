@@ -62,11 +62,17 @@ pub(super) async fn hold(
         }
     };
     let term = hold.term();
-    tracing::info!(target: "bellwether::ordinary", term = term.get(), "a hold begins");
+    tracing::info!(
+        target: "bellwether::ordinary", term = term.get(), event = "hold_started",
+        "a hold begins"
+    );
     tokio::spawn(async move {
         hold.run().await;
         drop(permit);
-        tracing::info!(target: "bellwether::ordinary", term = term.get(), "a hold has ended");
+        tracing::info!(
+            target: "bellwether::ordinary", term = term.get(), event = "hold_ended",
+            "a hold has ended"
+        );
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),

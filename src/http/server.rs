@@ -79,7 +79,7 @@ pub(super) async fn serve(
                 None => refuse(stream, &refusals),
             },
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(%error, event = "accept_failed", "cannot accept a connection");
                 connections.put_one_out();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

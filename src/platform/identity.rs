@@ -72,22 +72,23 @@ impl Identity {
 
     /// Logs where it was found. Texts of a platform are printable: see [`find`].
     pub fn announce(&self) {
-        let identity = &self.name;
-        match &self.from {
-            None => {}
-            Some(IdentitySource::Ecs { definition }) => {
-                tracing::info!(identity, from = "ECS task", definition, "identity found");
+        let Some(source) = &self.from else { return };
+        let (from, definition, namespace) = match source {
+            IdentitySource::Ecs { definition } => ("ECS task", Some(definition.as_str()), None),
+            IdentitySource::Kubernetes { namespace } => {
+                ("Kubernetes pod", None, namespace.as_deref())
             }
-            Some(IdentitySource::Kubernetes { namespace }) => {
-                tracing::info!(identity, from = "Kubernetes pod", namespace, "identity found");
-            }
-            Some(IdentitySource::Ec2) => {
-                tracing::info!(identity, from = "EC2 instance", "identity found")
-            }
-            Some(IdentitySource::Host) => {
-                tracing::info!(identity, from = "host name", "identity found")
-            }
-        }
+            IdentitySource::Ec2 => ("EC2 instance", None, None),
+            IdentitySource::Host => ("host name", None, None),
+        };
+        tracing::info!(
+            identity = self.name,
+            from,
+            definition,
+            namespace,
+            event = "identity_found",
+            "identity found"
+        );
     }
 }
 
@@ -120,6 +121,7 @@ fn named_by_host(hostname: &str) -> String {
         let name = format!("host-{:08x}", fastrand::u32(..));
         tracing::warn!(
             name,
+            event = "identity_random",
             "the name of this host cannot be an identity: using a random one. --identity chooses \
              another"
         );
@@ -130,6 +132,7 @@ fn named_by_host(hostname: &str) -> String {
 fn warn(why: &str) {
     tracing::warn!(
         why,
+        event = "identity_fallback",
         "the platform does not say who this is: using the host's name. --identity chooses another"
     );
 }

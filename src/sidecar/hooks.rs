@@ -33,7 +33,10 @@ impl RunningHooks {
         let left = give_up_at.since(HostClock::boot());
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(left, all).await.is_err() {
-            tracing::warn!("hooks have not ended in time: they are stopped");
+            tracing::warn!(
+                event = "hooks_stopped",
+                "hooks have not ended in time: they are stopped"
+            );
         }
     }
 }

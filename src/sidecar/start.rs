@@ -209,6 +209,7 @@ impl<'a> Candidates<'a> {
             store = %config.store.url,
             namespace = config.store.namespace.as_ref().map(tracing::field::display),
             url,
+            event = "standing",
             "standing"
         );
         let stands = driver::stand(DriverConfig {

@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -40,7 +39,7 @@ pub(super) struct Net(Mutex<Budgets>);
 struct Budgets {
     of: HashMap<String, Budget>,
     /// When the last line of each kind passed.
-    passed: HashMap<(Identifier, String), BootTime>,
+    passed: HashMap<(String, String), BootTime>,
 }
 
 struct Budget {
@@ -57,17 +56,20 @@ impl<S: Subscriber> Layer<S> for Net {
         if *metadata.level() > Level::INFO || metadata.target() == ORDINARY {
             return true;
         }
-        let mut election = Election::default();
-        event.record(&mut election);
-        let Election(election) = election;
+        let mut about = About::default();
+        event.record(&mut about);
+        let About { election, event } = about;
+        // A library's message has no event: its kind is the place in its code.
+        let kind = event.unwrap_or_else(|| metadata.name().to_owned());
         let (passes, left_out) = {
             let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            budgets.admit(HostClock::boot(), metadata.callsite(), &election)
+            budgets.admit(HostClock::boot(), &kind, &election)
         };
         if let Some(left_out) = left_out {
             tracing::warn!(
                 target: ORDINARY,
                 election, left_out,
+                event = "log_lines_left_out",
                 "too many lines in a short time: some were left out, see --log-level debug"
             );
         }
@@ -77,22 +79,22 @@ impl<S: Subscriber> Layer<S> for Net {
 
 impl Budgets {
     /// Whether a line passes, and how many did not, when it is time to report it.
-    fn admit(&mut self, now: BootTime, kind: Identifier, election: &str) -> (bool, Option<u64>) {
+    fn admit(&mut self, now: BootTime, kind: &str, election: &str) -> (bool, Option<u64>) {
         let budget = self.of.entry(election.to_owned()).or_insert(Budget {
             left: BURST,
             next_at: None,
             left_out: 0,
             report_at: now,
         });
-        let last = self.passed.get(&(kind.clone(), election.to_owned()));
-        let is_first = last.is_none_or(|last| now.since(*last) >= RESERVED);
+        let kind = (kind.to_owned(), election.to_owned());
+        let is_first = self.passed.get(&kind).is_none_or(|last| now.since(*last) >= RESERVED);
         // A line that passes as the first of its kind uses the budget as far as there is one.
         let passes = budget.take(now) || is_first;
         if !passes {
             budget.left_out = budget.left_out.saturating_add(1);
             return (false, None);
         }
-        self.passed.insert((kind, election.to_owned()), now);
+        self.passed.insert(kind, now);
         let due = budget.left_out > 0 && now >= budget.report_at;
         (true, due.then(|| budget.report(now)))
     }
@@ -118,20 +120,26 @@ impl Budget {
     }
 }
 
-/// The election that a line is about; empty if it names none.
+/// What a line is about.
 #[derive(Default)]
-struct Election(String);
+struct About {
+    /// Empty if the line names none.
+    election: String,
+    event: Option<String>,
+}
 
-impl Visit for Election {
+impl Visit for About {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "election" {
-            value.clone_into(&mut self.0);
+        match field.name() {
+            "election" => value.clone_into(&mut self.election),
+            "event" => self.event = Some(value.to_owned()),
+            _ => {}
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "election" {
-            self.0 = format!("{value:?}");
+            self.election = format!("{value:?}");
         }
     }
 }
@@ -139,26 +147,9 @@ impl Visit for Election {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tracing::callsite::Callsite;
-    use tracing::{Metadata, subscriber::Interest};
 
-    struct Kind;
-
-    impl Callsite for Kind {
-        fn set_interest(&self, _: Interest) {}
-
-        fn metadata(&self) -> &Metadata<'_> {
-            unreachable!("nobody asks")
-        }
-    }
-
-    /// Two kinds of lines: their address tells them apart, so they must have one.
-    static KINDS: [(Kind, u8); 6] =
-        [(Kind, 0), (Kind, 1), (Kind, 2), (Kind, 3), (Kind, 4), (Kind, 5)];
-
-    fn kind(number: usize) -> Identifier {
-        Identifier(&KINDS[number].0)
-    }
+    const KINDS: [&str; 6] =
+        ["elected", "lost", "vacated", "following", "gate_opened", "gate_closed"];
 
     fn at(seconds: u64) -> BootTime {
         BootTime::from_duration(Duration::from_secs(seconds))
@@ -170,9 +161,9 @@ mod tests {
         for hour in 0..24 {
             let (mut lines, mut kinds) = (0, [0; 6]);
             for second in 0..3600 {
-                for (number, count) in kinds.iter_mut().enumerate() {
+                for (kind, count) in KINDS.iter().zip(&mut kinds) {
                     let now = at(hour * 3600 + second);
-                    let (passes, said) = budgets.admit(now, kind(number), "a");
+                    let (passes, said) = budgets.admit(now, kind, "a");
                     *count += usize::from(passes);
                     lines += usize::from(passes) + usize::from(said.is_some());
                 }
@@ -185,12 +176,12 @@ mod tests {
     #[test]
     fn elections_share_nothing_and_what_was_left_out_is_said() {
         let mut budgets = Budgets::default();
-        let passed = (0..100).filter(|_| budgets.admit(at(0), kind(0), "a").0).count();
+        let passed = (0..100).filter(|_| budgets.admit(at(0), KINDS[0], "a").0).count();
         assert_eq!(passed, usize::try_from(BURST).unwrap());
-        assert_eq!(budgets.admit(at(0), kind(0), "b"), (true, None));
-        assert_eq!(budgets.admit(at(300), kind(0), "a"), (true, Some(88)));
-        assert_eq!(budgets.admit(at(300), kind(0), "a"), (false, None));
-        assert_eq!(budgets.admit(at(600), kind(0), "a"), (true, None), "said once an hour");
-        assert_eq!(budgets.admit(at(3900), kind(0), "a"), (true, Some(1)));
+        assert_eq!(budgets.admit(at(0), KINDS[0], "b"), (true, None));
+        assert_eq!(budgets.admit(at(300), KINDS[0], "a"), (true, Some(88)));
+        assert_eq!(budgets.admit(at(300), KINDS[0], "a"), (false, None));
+        assert_eq!(budgets.admit(at(600), KINDS[0], "a"), (true, None), "said once an hour");
+        assert_eq!(budgets.admit(at(3900), KINDS[0], "a"), (true, Some(1)));
     }
 }

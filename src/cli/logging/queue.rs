@@ -121,6 +121,7 @@ impl Write for StandardError {
             // It comes after the lines that already wait.
             tracing::warn!(
                 lines,
+                event = "log_lines_lost",
                 "lines of this log were lost: standard error was not read in time"
             );
         }

@@ -53,11 +53,11 @@ impl Reset<'_> {
     async fn until_done(&mut self) -> Result<u8, CommandError> {
         for _ in 0..TRIES {
             let Some(found) = self.once_nobody_is_at_it().await? else {
-                tracing::info!("there is nothing to reset");
+                tracing::info!(event = "nothing_to_reset", "there is nothing to reset");
                 return Ok(0);
             };
             if self.clear(found).await? {
-                tracing::info!("reset: the work can be done again");
+                tracing::info!(event = "reset", "reset: the work can be done again");
                 return Ok(0);
             }
         }
@@ -80,6 +80,7 @@ impl Reset<'_> {
                 tracing::info!(
                     holder,
                     lease,
+                    event = "reset_watching",
                     "the store cannot tell whether an attempt is under way: watching for one lease"
                 );
             }

@@ -64,6 +64,7 @@ impl Unwritten {
                 key,
                 term = term.get(),
                 code,
+                event = "outcome_delayed",
                 "the command has ended, but the store does not take its end: trying until the lease ends"
             );
         }
@@ -99,6 +100,7 @@ impl Unwritten {
             key,
             term = term.get(),
             code,
+            event = "outcome_lost",
             "the command has ended, but its end could not be recorded: it will be run again"
         );
     }

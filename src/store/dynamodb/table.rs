@@ -55,7 +55,10 @@ pub async fn create(client: &Client, place: &Place) -> Result<(), StoreError> {
         .set_attribute_definitions(Some(attributes(place)?))
         .set_key_schema(Some(keys(place)?));
     let Err(error) = request.send().await else {
-        tracing::info!(table = %place, "the table did not exist: created it, billed by request");
+        tracing::info!(
+            table = %place, event = "dynamodb_table_created",
+            "the table did not exist: created it, billed by request"
+        );
         return Ok(());
     };
     if error.code() == Some("ResourceInUseException") {

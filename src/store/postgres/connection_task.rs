@@ -268,6 +268,7 @@ impl ConnectionTask {
                 if self.session.is_some() && self.no_fresh.as_ref() != Some(&why) {
                     tracing::warn!(
                         error = why,
+                        event = "no_new_session",
                         "no new session can be opened; the one that is open is kept as long as it lasts"
                     );
                     self.no_fresh = Some(why);
@@ -349,6 +350,7 @@ impl ConnectionTask {
                 self.push = Push::Absent;
                 tracing::warn!(
                     store = %self.shared.target.place(),
+                    event = "no_notifications",
                     "notifications do not arrive, as behind a pooler that lends connections by the \
                      transaction: hand-overs are noticed by polling, every retry period"
                 );

@@ -21,7 +21,10 @@ pub fn look_up(env: Env<'_>, host: &Host, database: &str, user: &str) -> Option<
     if mode & 0o077 != 0 {
         if !COMPLAINED.swap(true, Ordering::Relaxed) {
             let path = path.display();
-            tracing::warn!(%path, "password file ignored: others can read it, set its mode to 0600");
+            tracing::warn!(
+                %path, event = "pgpass_ignored",
+                "password file ignored: others can read it, set its mode to 0600"
+            );
         }
         return None;
     }

@@ -90,6 +90,7 @@ fn warn_of_parts(target: &Target, found: &Inspection) {
         index = found.has_index,
         fence = found.has_fence,
         sql = %create(target),
+        event = "fence_missing",
         "elections work, but applications cannot fence with SQL: a part of the schema is missing \
          and this user may not create it; let the owner of the table run the SQL"
     );
@@ -176,6 +177,9 @@ async fn create_missing(
         parts.extend(create_fence(target));
     }
     raw_sql(AssertSqlSafe(parts.join(";\n"))).execute(connection).await?;
-    tracing::info!(store = %target.place(), table = %target.names().table(), "created the table");
+    tracing::info!(
+        store = %target.place(), table = %target.names().table(), event = "table_created",
+        "created the table"
+    );
     Ok(())
 }

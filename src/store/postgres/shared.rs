@@ -77,6 +77,7 @@ impl Shared {
         if !reports_timeline && !self.reported_no_timeline.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 store = %self.target.place(),
+                event = "no_wal_timeline",
                 "this server does not tell its WAL timeline: a fail-over that lost writes will not \
                  be recognised as one"
             );

@@ -88,6 +88,7 @@ impl Target {
         let settings = Settings::read(url, env)?;
         if settings.names.schema() == "public" {
             tracing::warn!(
+                event = "table_in_public_schema",
                 "the lease's table lies in the schema 'public', among the application's: was \
                  ?schema=public meant for another program? Without it the schema is 'bellwether'"
             );
@@ -171,6 +172,7 @@ impl Target {
             if let Some(why) = &trouble {
                 tracing::warn!(
                     store = %self.place(), why,
+                    event = "settings_kept",
                     "the store's settings have changed and cannot be used: those before are kept"
                 );
             }

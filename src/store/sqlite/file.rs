@@ -290,6 +290,7 @@ impl DatabaseFile {
         if known.known.as_ref().is_none_or(Boot::is_proven) && !host.is_proven() {
             tracing::info!(
                 clock = host.clock(),
+                event = "boot_id_unproven",
                 "the boot id that is shown here is not proven to be the kernel's, or the time \
                  namespace not known: a lease is watched for its whole length before it is taken"
             );
@@ -321,6 +322,7 @@ impl DatabaseFile {
             if let Err(error) = folder::watch(&folder, &names, &notifier).await {
                 tracing::warn!(
                     folder = %folder.display(), %error,
+                    event = "folder_not_watched",
                     "cannot watch the folder of the store: hand-overs are noticed by polling only"
                 );
             }

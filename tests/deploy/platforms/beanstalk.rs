@@ -103,7 +103,7 @@ fn a_version_is_migrated_once_and_what_is_for_the_leader_runs_there() {
     let term = field.worked_in(0);
     for instance in &instances {
         instance.deploy("v2", &environment.app).unwrap();
-        assert_eq!(instance.log("bellwether.service").matches("\"standing\"").count(), 1);
+        assert_eq!(instance.log("bellwether.service").matches("\"event\":\"standing\"").count(), 1);
     }
     let migrated = field.lines("migrated");
     assert_eq!(migrated, ["beanstalk:Web-Prod/v_1", "beanstalk:Web-Prod/v2"]);
@@ -188,7 +188,7 @@ fn changed_properties_reach_the_sidecar_as_they_are_and_others_leave_it_alone() 
     let mut a = environment.add("a", "v1");
     let odd = r#"two words, "quotes", a \ and `ticks` and $HOME"#;
     a.configure("SOME_OTHER", "x").unwrap();
-    assert_eq!(a.log("bellwether.service").matches("\"standing\"").count(), 1);
+    assert_eq!(a.log("bellwether.service").matches("\"event\":\"standing\"").count(), 1);
     a.configure("BELLWETHER_IDENTITY", odd).unwrap();
     let answer = a.run("/", "bellwether is-leader");
     assert_eq!(said(&answer).trim(), format!("yes: {odd} leads"));
@@ -240,7 +240,7 @@ fn a_store_that_is_away_keeps_no_instance_out_of_service() {
 
 /// Whether its sidecar is still the one that was started first.
 fn undisturbed(instance: &Instance) -> bool {
-    instance.log("bellwether.service").matches("\"standing\"").count() == 1
+    instance.log("bellwether.service").matches("\"event\":\"standing\"").count() == 1
 }
 
 #[test]

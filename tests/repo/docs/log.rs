@@ -1,6 +1,6 @@
 //! docs/operations.md explains every message of the log, and no other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -8,21 +8,81 @@ use crate::docs::pages::{Page, files, project};
 
 const LEVELS: [&str; 3] = ["info", "warn", "error"];
 
+/// A message as a source file logs it, or as the page explains it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Message {
+    event: String,
+    level: &'static str,
+    /// With `…` for each value in it.
+    text: String,
+}
+
 #[test]
 fn every_message_is_explained() {
-    let (page, sources) = (Page::read(Path::new("docs/operations.md")).text, sources());
-    let explained = explained(&page);
-    let mut messages: BTreeSet<_> = sources.iter().flat_map(|text| messages(text)).collect();
-    messages.extend(reasons_of_only());
-    assert!(messages.len() >= 45, "{messages:?}");
-    let missing: Vec<_> = messages.difference(&explained).collect();
+    let page = Page::read(Path::new("docs/operations.md")).text;
+    let of = |messages: BTreeSet<Message>| {
+        let key = |message: Message| (message.event, message.level);
+        messages.into_iter().map(key).collect::<BTreeSet<_>>()
+    };
+    let (logged, explained) = (of(logged()), of(explained(&page)));
+    assert!(logged.len() >= 65, "{logged:?}");
+    let missing: Vec<_> = logged.difference(&explained).collect();
     assert!(missing.is_empty(), "docs/operations.md does not explain {missing:#?}");
-    // What is put together when it is said is no message of its own, but a text of the program.
-    let literals: BTreeSet<_> = sources.iter().flat_map(|text| literals(text)).collect();
-    let nobodys =
-        explained.difference(&messages).filter(|(message, _)| !literals.contains(message));
-    let nobodys: Vec<_> = nobodys.collect();
-    assert!(nobodys.is_empty(), "docs/operations.md explains what nobody says: {nobodys:#?}");
+    let unknown: Vec<_> = explained.difference(&logged).collect();
+    assert!(unknown.is_empty(), "docs/operations.md explains what is not logged: {unknown:#?}");
+}
+
+/// Writes the texts anew when `BELLWETHER_WRITE_DOCS` is set.
+#[test]
+fn the_page_shows_the_messages_as_they_are() {
+    let path = project().join("docs/operations.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let texts: BTreeMap<_, _> = logged().into_iter().map(|m| (m.event, m.text)).collect();
+    let renewed = |line: &str| {
+        let row = row(line).filter(|row| row.text != shown(&texts, row));
+        row.map_or(line.to_owned(), |row| {
+            line.replacen(&format!("| {} |", row.text), &format!("| {} |", shown(&texts, &row)), 1)
+        })
+    };
+    let made: String = page.lines().map(|line| renewed(line) + "\n").collect();
+    if std::env::var_os("BELLWETHER_WRITE_DOCS").is_some() {
+        fs::write(&path, &made).unwrap();
+    } else {
+        assert!(
+            page == made,
+            "docs/operations.md shows other messages than the log: run \
+             `BELLWETHER_WRITE_DOCS=1 cargo test --test repo messages`, and commit what it wrote"
+        );
+    }
+}
+
+/// What is put together when it is logged is described by hand.
+fn shown(texts: &BTreeMap<String, String>, row: &Message) -> String {
+    let text = texts.get(&row.event).filter(|text| *text != "…");
+    text.unwrap_or(&row.text).clone()
+}
+
+/// Filters and alerts name an event, and the page has one row for it.
+#[test]
+fn an_event_names_one_kind_of_message() {
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut events: BTreeMap<String, String> = BTreeMap::new();
+    for Message { event, text, .. } in logged() {
+        let is_snake_case =
+            |event: &str| event.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        assert!(is_snake_case(&event) && (3..=24).contains(&event.len()), "{event}");
+        let of_event = texts.entry(event.clone()).or_insert(text.clone());
+        assert_eq!(*of_event, text, "two messages of {event}");
+        if text != "…" {
+            let of_text = events.entry(text.clone()).or_insert(event.clone());
+            assert_eq!(*of_text, event, "two events for '{text}'");
+        }
+    }
+}
+
+/// What the program logs.
+fn logged() -> BTreeSet<Message> {
+    sources().iter().flat_map(|text| messages(text)).collect()
 }
 
 /// The texts of the source files, without comments and tests.
@@ -39,49 +99,48 @@ fn sources() -> Vec<String> {
     production.collect()
 }
 
-/// The rows `| level | message | …` of the page.
-fn explained(page: &str) -> BTreeSet<(String, &'static str)> {
-    let rows = page.lines().filter_map(|line| {
-        let mut cells = line.strip_prefix("| ")?.split(" | ");
-        let level = cells.next()?;
-        let level = LEVELS.iter().find(|known| **known == level)?;
-        let message = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
-        Some((message.to_owned(), *level))
-    });
-    rows.collect()
+/// The rows `| level | event | message | …` of the page.
+fn explained(page: &str) -> BTreeSet<Message> {
+    page.lines().filter_map(row).collect()
 }
 
-/// What a source file logs, with its level.
-fn messages(text: &str) -> Vec<(String, &'static str)> {
+fn row(line: &str) -> Option<Message> {
+    let mut cells = line.strip_prefix("| ")?.split(" | ");
+    let level = cells.next()?;
+    let level = LEVELS.iter().find(|known| **known == level)?;
+    let event = cells.next()?.strip_prefix('`')?.strip_suffix('`')?.to_owned();
+    Some(Message { event, level, text: cells.next()?.to_owned() })
+}
+
+/// What a source file logs. The event stands last among the fields, so that a line for people begins
+/// with the message and its values.
+fn messages(text: &str) -> Vec<Message> {
     let mut found = Vec::new();
     for level in LEVELS {
         for call in text.split(&format!("tracing::{level}!(")).skip(1) {
-            let message = message(call).unwrap_or_else(|| panic!("no message: {call}"));
-            // Nothing but a value: what it can be is a text elsewhere.
-            if !message.starts_with('…') {
-                found.push((message, level));
-            }
+            let (before, text) = message(call).unwrap_or_else(|| panic!("no message: {call}"));
+            let event = before.trim_end().strip_suffix("\",").and_then(|before| {
+                let (before, event) = before.rsplit_once('"')?;
+                before.ends_with("event = ").then(|| event.to_owned())
+            });
+            let event = event.unwrap_or_else(|| {
+                panic!("'{text}' has no event: put `event = \"…\"` before the message")
+            });
+            found.push(Message { event, level, text });
         }
     }
     found
 }
 
-/// `Held::lose` of `only` warns of what it is called with.
-fn reasons_of_only() -> Vec<(String, &'static str)> {
-    let text = fs::read_to_string(project().join("src/cli/only.rs")).unwrap();
-    let reasons: Vec<_> = text.split("self.lose(").skip(1).filter_map(message).collect();
-    assert!(reasons.len() >= 3, "{reasons:?}");
-    reasons.into_iter().map(|reason| (reason, "warn")).collect()
-}
-
-/// The last text among the arguments of a call.
-fn message(call: &str) -> Option<String> {
+/// The last text among the arguments of a call, and what stands before it.
+fn message(call: &str) -> Option<(&str, String)> {
     let (mut depth, mut last, mut rest) = (0, None, call);
     while let Some(c) = rest.chars().next() {
         match c {
             '"' => {
                 let (text, after) = literal(&rest[1..]);
-                last = if depth == 0 { Some(text) } else { last };
+                last =
+                    if depth == 0 { Some((&call[..call.len() - rest.len()], text)) } else { last };
                 rest = after;
                 continue;
             }
@@ -93,21 +152,6 @@ fn message(call: &str) -> Option<String> {
         rest = &rest[c.len_utf8()..];
     }
     None
-}
-
-fn literals(text: &str) -> Vec<String> {
-    let (mut found, mut rest) = (Vec::new(), text);
-    while let Some((before, after)) = rest.split_once('"') {
-        // A character, not the begin of a text.
-        if before.ends_with('\'') && after.starts_with('\'') {
-            rest = after;
-            continue;
-        }
-        let (text, after) = literal(after);
-        found.push(text);
-        rest = after;
-    }
-    found
 }
 
 /// A text up to its closing quote, with `…` for each value in it; and what follows.
@@ -143,11 +187,22 @@ fn without_values(text: &str) -> String {
 }
 
 #[test]
-fn messages_are_found_as_they_are_said() {
-    let code = r#"tracing::warn!(why = %f("x"), from = "a", "b is {c}: \
-                  d", ); tracing::info!(key, "{what}")"#;
+fn messages_are_found_as_they_are_logged() {
+    let message = |event: &str, level, text: &str| {
+        let (event, text) = (event.to_owned(), text.to_owned());
+        Message { event, level, text }
+    };
+    let code = r#"tracing::warn!(why = %f("x"), from = "a", event = "e", "b is {c}: \
+                  d", ); tracing::info!(key, event = "k", "{what}")"#;
     let found = messages(code);
-    assert_eq!(found, [("b is …: d".to_owned(), "warn")]);
-    let page = "| level | message | then |\n| --- | --- | --- |\n| warn | `b` | c |\n";
-    assert_eq!(explained(page), BTreeSet::from([("b".to_owned(), "warn")]));
+    assert_eq!(found, [message("k", "info", "…"), message("e", "warn", "b is …: d")]);
+    let page = "| level | event | message | then |\n| --- | --- | --- | --- |\n\
+                | warn | `b` | c | d |\n";
+    assert_eq!(explained(page), BTreeSet::from([message("b", "warn", "c")]));
+}
+
+#[test]
+#[should_panic(expected = "'b' has no event")]
+fn a_message_without_an_event_is_found() {
+    messages(r#"tracing::warn!(event = "a", why, "b")"#);
 }
