@@ -20,6 +20,15 @@ locals {
     }
   }
 
+  # For the application and its migration.
+  variables = [for name, value in var.environment : { name = name, value = value }]
+  secrets   = [for name, arn in var.secrets : { name = name, valueFrom = arn }]
+  files     = [for arn in var.environment_files : { type = "s3", value = arn }]
+  given = merge(
+    length(local.secrets) > 0 ? { secrets = local.secrets } : {},
+    length(local.files) > 0 ? { environmentFiles = local.files } : {},
+  )
+
   # Puts the program where the application finds it, as /opt/bellwether/bellwether.
   install = {
     name       = "install"
@@ -71,24 +80,35 @@ locals {
     logConfiguration = local.logs
   }
 
-  migrate = {
-    name  = "migrate"
-    image = var.app_image
-    # Each revision once, in whichever task comes first. The others wait for it.
-    entryPoint = ["/opt/bellwether/bellwether", "once", "--key", "auto", "--timeout", var.migrate_timeout, "--"]
-    command    = var.migrate_command
-    # It ends, and the task goes on.
-    essential = false
-    dependsOn = [{ containerName = "install", condition = "SUCCESS" }]
-    environment = [
-      { name = "BELLWETHER_STORE", value = local.store },
-      { name = "BELLWETHER_SHUTDOWN_GRACE", value = "20s" },
-    ]
-    # As for the sidecar: the command has the grace to end, then the lease is vacated.
-    stopTimeout      = 30
-    mountPoints      = [{ sourceVolume = "bellwether", containerPath = "/opt/bellwether", readOnly = true }]
-    logConfiguration = local.logs
-  }
+  once = ["once", "--key", "auto", "--timeout", var.migrate_timeout, "--"]
+
+  migrate = merge(
+    {
+      name  = "migrate"
+      image = var.app_image
+      # Each image once, in whichever task comes first. The others wait for it.
+      command = concat(
+        var.migrate_keeps_entrypoint ? ["/opt/bellwether/bellwether"] : [], local.once, var.migrate_command,
+      )
+      # It ends, and the task goes on.
+      essential = false
+      dependsOn = [{ containerName = "install", condition = "SUCCESS" }]
+      environment = concat(
+        [
+          { name = "BELLWETHER_STORE", value = local.store },
+          { name = "BELLWETHER_SHUTDOWN_GRACE", value = "20s" },
+        ],
+        local.variables,
+      )
+      # As for the sidecar: the command has the grace to end, then the lease is vacated.
+      stopTimeout      = 30
+      mountPoints      = [{ sourceVolume = "bellwether", containerPath = "/opt/bellwether", readOnly = true }]
+      logConfiguration = local.logs
+    },
+    # The image's own entrypoint runs first, and with it what it sets up.
+    var.migrate_keeps_entrypoint ? {} : { entryPoint = ["/opt/bellwether/bellwether"] },
+    local.given,
+  )
 
   app = merge(
     {
@@ -109,6 +129,9 @@ locals {
       logConfiguration = local.logs
     },
     length(var.app_command) > 0 ? { command = var.app_command } : {},
+    length(local.variables) > 0 ? { environment = local.variables } : {},
+    var.app_port != null ? { portMappings = [{ containerPort = var.app_port, protocol = "tcp" }] } : {},
+    local.given,
   )
 
   # By JSON, because the containers are of different types.
@@ -168,18 +191,45 @@ data "aws_iam_policy_document" "stand_in_elections" {
 
 # What the containers may do. The application's own rights come here, too.
 resource "aws_iam_role" "task" {
+  count = var.task_role_arn == "" ? 1 : 0
+
   name_prefix        = "${substr(var.service_name, 0, 31)}-task-"
   assume_role_policy = data.aws_iam_policy_document.for_tasks.json
 }
 
 resource "aws_iam_role_policy" "stand_in_elections" {
+  count = var.task_role_arn == "" ? 1 : 0
+
   name   = "stand-in-elections"
-  role   = aws_iam_role.task.id
+  role   = aws_iam_role.task[0].id
   policy = data.aws_iam_policy_document.stand_in_elections.json
 }
 
-# What ECS itself may do to start the containers: fetch images and write logs.
+# A shell in a task, by "aws ecs execute-command".
+data "aws_iam_policy_document" "open_shells" {
+  statement {
+    actions = [
+      "ssmmessages:CreateControlChannel",
+      "ssmmessages:CreateDataChannel",
+      "ssmmessages:OpenControlChannel",
+      "ssmmessages:OpenDataChannel",
+    ]
+    resources = ["*"]
+  }
+}
+
+resource "aws_iam_role_policy" "open_shells" {
+  count = var.task_role_arn == "" && var.enable_execute_command ? 1 : 0
+
+  name   = "open-shells"
+  role   = aws_iam_role.task[0].id
+  policy = data.aws_iam_policy_document.open_shells.json
+}
+
+# What ECS itself may do to start the containers: fetch images, read secrets and write logs.
 resource "aws_iam_role" "execution" {
+  count = var.execution_role_arn == "" ? 1 : 0
+
   name_prefix        = "${substr(var.service_name, 0, 31)}-exec-"
   assume_role_policy = data.aws_iam_policy_document.for_tasks.json
 }
@@ -187,8 +237,57 @@ resource "aws_iam_role" "execution" {
 data "aws_partition" "current" {}
 
 resource "aws_iam_role_policy_attachment" "execution" {
-  role       = aws_iam_role.execution.name
+  count = var.execution_role_arn == "" ? 1 : 0
+
+  role       = aws_iam_role.execution[0].name
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+}
+
+data "aws_iam_policy_document" "read_what_is_given" {
+  # The ARN of a secret, without the key in its JSON.
+  dynamic "statement" {
+    for_each = length(var.secrets) > 0 ? [1] : []
+
+    content {
+      actions   = ["secretsmanager:GetSecretValue", "ssm:GetParameters"]
+      resources = distinct([for arn in values(var.secrets) : join(":", slice(split(":", arn), 0, min(7, length(split(":", arn)))))])
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.kms_key_arns) > 0 ? [1] : []
+
+    content {
+      actions   = ["kms:Decrypt"]
+      resources = var.kms_key_arns
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.environment_files) > 0 ? [1] : []
+
+    content {
+      actions   = ["s3:GetObject"]
+      resources = var.environment_files
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.environment_files) > 0 ? [1] : []
+
+    content {
+      actions   = ["s3:GetBucketLocation"]
+      resources = distinct([for arn in var.environment_files : split("/", arn)[0]])
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "read_what_is_given" {
+  count = var.execution_role_arn == "" && length(var.secrets) + length(var.environment_files) > 0 ? 1 : 0
+
+  name   = "read-what-is-given"
+  role   = aws_iam_role.execution[0].id
+  policy = data.aws_iam_policy_document.read_what_is_given.json
 }
 
 resource "aws_cloudwatch_log_group" "logs" {
@@ -202,8 +301,8 @@ resource "aws_ecs_task_definition" "task" {
   network_mode             = "awsvpc"
   cpu                      = var.cpu
   memory                   = var.memory
-  task_role_arn            = aws_iam_role.task.arn
-  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = var.task_role_arn == "" ? aws_iam_role.task[0].arn : var.task_role_arn
+  execution_role_arn       = var.execution_role_arn == "" ? aws_iam_role.execution[0].arn : var.execution_role_arn
   container_definitions    = local.containers
 
   runtime_platform {
@@ -216,17 +315,36 @@ resource "aws_ecs_task_definition" "task" {
   }
 }
 
-# Lets nobody in. Add what your application listens on.
+# Lets in the load balancer, and nobody else.
 resource "aws_security_group" "tasks" {
+  count = length(var.security_group_ids) == 0 ? 1 : 0
+
   name_prefix = "${var.service_name}-"
   description = "The tasks of ${var.service_name}"
   vpc_id      = var.vpc_id
+
+  # A group that is in use cannot be destroyed before the next one is there.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_vpc_security_group_egress_rule" "out" {
-  security_group_id = aws_security_group.tasks.id
+  count = length(var.security_group_ids) == 0 ? 1 : 0
+
+  security_group_id = aws_security_group.tasks[0].id
   ip_protocol       = "-1"
   cidr_ipv4         = "0.0.0.0/0"
+}
+
+resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
+  count = length(var.security_group_ids) == 0 && var.load_balancer_security_group_id != "" && var.app_port != null ? 1 : 0
+
+  security_group_id            = aws_security_group.tasks[0].id
+  ip_protocol                  = "tcp"
+  from_port                    = var.app_port
+  to_port                      = var.app_port
+  referenced_security_group_id = var.load_balancer_security_group_id
 }
 
 data "aws_ecs_cluster" "cluster" {
@@ -239,6 +357,31 @@ resource "aws_ecs_service" "service" {
   task_definition = aws_ecs_task_definition.task.arn
   launch_type     = "FARGATE"
   desired_count   = var.tasks
+
+  enable_execute_command = var.enable_execute_command
+
+  # So that "apply" fails when the deployment does. Without it "apply" ends well before that, and a
+  # roll-back shows nowhere.
+  wait_for_steady_state = var.wait_for_steady_state
+
+  # Of the application alone. While a migration runs the task is PENDING, and nothing counts yet; a long
+  # grace would only hide a broken release from the circuit breaker.
+  health_check_grace_period_seconds = var.target_group_arn == "" ? null : var.health_check_grace_seconds
+
+  dynamic "load_balancer" {
+    for_each = var.target_group_arn == "" ? [] : [var.target_group_arn]
+
+    content {
+      container_name   = "app"
+      container_port   = var.app_port
+      target_group_arn = load_balancer.value
+    }
+  }
+
+  timeouts {
+    create = var.steady_state_timeout
+    update = var.steady_state_timeout
+  }
 
   # New tasks start beside the old ones and stand by. When the old leader is stopped, one of them leads
   # at once.
@@ -253,7 +396,7 @@ resource "aws_ecs_service" "service" {
 
   network_configuration {
     subnets          = var.subnet_ids
-    security_groups  = [aws_security_group.tasks.id]
+    security_groups  = length(var.security_group_ids) > 0 ? var.security_group_ids : aws_security_group.tasks[*].id
     assign_public_ip = var.assign_public_ip
   }
 
@@ -265,6 +408,7 @@ resource "aws_ecs_service" "service" {
   # A task that starts before it has its rights ends at once.
   depends_on = [
     aws_iam_role_policy.stand_in_elections,
+    aws_iam_role_policy.read_what_is_given,
     aws_iam_role_policy_attachment.execution,
   ]
 }

@@ -9,6 +9,11 @@ output "log_group" {
 }
 
 output "task_role_name" {
-  description = "The role for your application's own rights."
-  value       = aws_iam_role.task.name
+  description = "The created role, for your application's own rights. Null if you named one."
+  value       = one(aws_iam_role.task[*].name)
+}
+
+output "security_group_id" {
+  description = "The created security group of the tasks, for what they connect to. Null if you named others."
+  value       = one(aws_security_group.tasks[*].id)
 }

@@ -41,14 +41,50 @@ variable "app_stop_seconds" {
   }
 }
 
-variable "migrate_command" {
-  description = "A command that runs once for each revision of the task definition, in one task, before your application starts in any task of that revision, such as [\"manage.py\", \"migrate\"]. Empty for none."
+variable "app_port" {
+  description = "The port on which your application listens. Null for none."
+  type        = number
+  default     = null
+}
+
+variable "environment" {
+  description = "Variables of your application and its migration, such as { DJANGO_SETTINGS_MODULE = \"shop.settings\" }."
+  type        = map(string)
+  default     = {}
+}
+
+variable "environment_files" {
+  description = "The ARNs of files of variables in S3, which end in .env, for both of them."
   type        = list(string)
   default     = []
 }
 
+variable "secrets" {
+  description = "Secrets of both of them: the ARN in Secrets Manager or Parameter Store for each variable. ARN:KEY:: is one key of a secret in JSON."
+  type        = map(string)
+  default     = {}
+}
+
+variable "kms_key_arns" {
+  description = "Keys of your own with which the secrets are encrypted."
+  type        = list(string)
+  default     = []
+}
+
+variable "migrate_command" {
+  description = "A command that runs once for each image of your application, in one task, before your application starts in any task with that image, such as [\"python\", \"manage.py\", \"migrate\"]. Empty for none."
+  type        = list(string)
+  default     = []
+}
+
+variable "migrate_keeps_entrypoint" {
+  description = "True if the entrypoint of your image runs the command that it is given, as docker-entrypoint.sh does: what it sets up is there for the migration, too. False if it does not, and the command is to run without it."
+  type        = bool
+  default     = true
+}
+
 variable "migrate_timeout" {
-  description = "How long a task waits for that command in all, whether it runs here or in another task."
+  description = "How long a task waits for that command in another task. A command that runs here is not cut off."
   type        = string
   default     = "30m"
 }
@@ -64,6 +100,60 @@ variable "cluster_name" {
   type        = string
 }
 
+variable "task_role_arn" {
+  description = "A role of your application that is there already, with the rights of deploy/iam/dynamodb-policy.json beside its own. Empty to create one."
+  type        = string
+  default     = ""
+}
+
+variable "execution_role_arn" {
+  description = "A role of ECS itself that is there already, which may fetch the images and read the secrets. Empty to create one."
+  type        = string
+  default     = ""
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the tasks that are there already. Empty to create one, which lets in the load balancer, if there is one, and nobody else."
+  type        = list(string)
+  default     = []
+}
+
+variable "target_group_arn" {
+  description = "The target group of a load balancer, of target type ip, for app_port. Empty for no load balancer."
+  type        = string
+  default     = ""
+}
+
+variable "load_balancer_security_group_id" {
+  description = "The security group of the load balancer, which the created group lets in."
+  type        = string
+  default     = ""
+}
+
+variable "health_check_grace_seconds" {
+  description = "How long your application may take from its own start until the load balancer finds it healthy. Not for a migration: while that runs, the task has not started."
+  type        = number
+  default     = 60
+}
+
+variable "enable_execute_command" {
+  description = "Whether \"aws ecs execute-command\" may open a shell in the tasks."
+  type        = bool
+  default     = false
+}
+
+variable "wait_for_steady_state" {
+  description = "Whether \"apply\" waits for the deployment, and fails with it."
+  type        = bool
+  default     = true
+}
+
+variable "steady_state_timeout" {
+  description = "How long it waits: longer than a migration and the stop of the old tasks take."
+  type        = string
+  default     = "60m"
+}
+
 variable "vpc_id" {
   description = "Where the tasks run."
   type        = string
@@ -75,7 +165,7 @@ variable "subnet_ids" {
 }
 
 variable "assign_public_ip" {
-  description = "True in public subnets, which have no NAT gateway. Nothing may connect to the tasks either way."
+  description = "True in public subnets, which have no NAT gateway. It lets nobody in."
   type        = bool
   default     = false
 }
@@ -87,13 +177,13 @@ variable "tasks" {
 }
 
 variable "cpu" {
-  description = "CPU units of a task, for your application and about 1 in 1,000 of it for the sidecar."
+  description = "CPU units of a task, for the migration, then for your application, and about 1 in 1,000 of it for the sidecar."
   type        = number
   default     = 256
 }
 
 variable "memory" {
-  description = "MiB of a task, of which the sidecar may take 64 and takes about 8."
+  description = "MiB of a task, for the migration, then for your application. The sidecar may take 64 of it and takes about 8."
   type        = number
   default     = 512
 }

@@ -21,7 +21,7 @@ pub fn template(more: &[(&str, Value)]) -> Template {
     let given = [
         ("BellwetherImage", json!("BELLWETHER_IMAGE")),
         ("AppImage", json!("APP_IMAGE")),
-        ("MigrateCommand", json!("manage.py,migrate")),
+        ("MigrateCommand", json!("python,manage.py,migrate")),
         ("VpcId", json!("VPC")),
         ("SubnetIds", json!(["SUBNET"])),
     ];
@@ -87,7 +87,7 @@ fn the_terraform_module_makes_the_same_containers() {
         "region": "REGION",
         "bellwether_image": "BELLWETHER_IMAGE",
         "app_image": "APP_IMAGE",
-        "migrate_command": ["manage.py", "migrate"],
+        "migrate_command": ["python", "manage.py", "migrate"],
         "table_name": "TABLE",
         "cluster_name": "CLUSTER",
         "vpc_id": "VPC",
@@ -101,7 +101,11 @@ fn the_terraform_module_makes_the_same_containers() {
         serde_json::from_str(&containers.replace("/ecs/web", "LOG_GROUP")).unwrap();
     let template = template(&[("SleepAtNight", json!("yes"))]);
     assert_eq!(containers, task_definition(&template)["containerDefinitions"]);
-    assert_eq!(module["aws_iam_policy_document"][1]["statement"]["actions"], actions(&template));
+    let policies = module["aws_iam_policy_document"].as_array().unwrap();
+    let policy = policies
+        .iter()
+        .find(|policy| policy["__tfmeta"]["path"].to_string().contains("stand_in_elections"));
+    assert_eq!(policy.unwrap()["statement"]["actions"], actions(&template));
     let service = &module["aws_ecs_service"][0];
     assert_eq!(service["deployment_minimum_healthy_percent"], 100);
     let capacities = module["aws_appautoscaling_scheduled_action"].as_array().unwrap();
@@ -113,6 +117,134 @@ fn the_terraform_module_makes_the_same_containers() {
     assert!(module.get("aws_dynamodb_table").is_some_and(|tables| {
         tables.as_array().unwrap().iter().all(|table| table.get("hash_key").is_none())
     }));
+}
+
+const SECRET: &str = "arn:aws:secretsmanager:REGION:ACCOUNT:secret:web-AbCdEf";
+const FILE: &str = "arn:aws:s3:::settings/web.env";
+const BALANCER: &str = "arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/web/0123";
+
+/// What a web application with a database asks for.
+fn real_application() -> Vec<(&'static str, Value)> {
+    vec![
+        ("AppCommand", json!("gunicorn,shop.wsgi")),
+        ("AppPort", json!(8000)),
+        ("Environment", json!("DJANGO_SETTINGS_MODULE=shop.settings,WEB_CONCURRENCY=2")),
+        ("EnvironmentFile", json!(FILE)),
+        ("Secrets", json!(format!("DATABASE_URL={SECRET}:url::,SECRET_KEY={SECRET}:key::"))),
+        ("ReadableArns", json!(SECRET)),
+        ("TargetGroupArn", json!(BALANCER)),
+        ("LoadBalancerSecurityGroupId", json!("sg-balancer")),
+        ("EnableExecuteCommand", json!("true")),
+    ]
+}
+
+#[test]
+fn a_real_application_fits_the_template_as_it_is() {
+    let template = template(&real_application());
+    let task = task_definition(&template);
+    let variables = [
+        json!({ "name": "DJANGO_SETTINGS_MODULE", "value": "shop.settings" }),
+        json!({ "name": "WEB_CONCURRENCY", "value": "2" }),
+    ];
+    for name in ["app", "migrate"] {
+        let container = container(&task, name);
+        let environment = container["environment"].as_array().unwrap();
+        assert!(environment.ends_with(&variables), "{name}: {environment:?}");
+        assert_eq!(container["environmentFiles"], json!([{ "type": "s3", "value": FILE }]));
+        let secrets = json!([
+            { "name": "DATABASE_URL", "valueFrom": format!("{SECRET}:url::") },
+            { "name": "SECRET_KEY", "valueFrom": format!("{SECRET}:key::") },
+        ]);
+        assert_eq!(container["secrets"], secrets, "{name}");
+    }
+    assert!(container(&task, "bellwether").get("secrets").is_none(), "they are not the sidecar's");
+    let ports = json!([{ "containerPort": 8000, "protocol": "tcp" }]);
+    assert_eq!(container(&task, "app")["portMappings"], ports);
+    let service = template.properties("Service");
+    let balancer =
+        json!([{ "ContainerName": "app", "ContainerPort": 8000, "TargetGroupArn": BALANCER }]);
+    assert_eq!(service["LoadBalancers"], balancer);
+    assert_eq!(service["EnableExecuteCommand"], "true");
+    let ingress = template.properties("SecurityGroup")["SecurityGroupIngress"].clone();
+    assert_eq!(ingress[0]["SourceSecurityGroupId"], "sg-balancer");
+    assert_eq!(ingress.as_array().unwrap().len(), 1, "and nobody else");
+    let policies = template.properties("ExecutionRole")["Policies"].to_string();
+    assert!(
+        policies.contains(SECRET) && policies.contains("arn:aws:s3:::settings\""),
+        "{policies}"
+    );
+
+    let module = evaluated(&json!({
+        "region": "REGION", "bellwether_image": "BELLWETHER_IMAGE", "app_image": "APP_IMAGE",
+        "app_command": ["gunicorn", "shop.wsgi"], "app_port": 8000,
+        "environment": { "DJANGO_SETTINGS_MODULE": "shop.settings", "WEB_CONCURRENCY": "2" },
+        "environment_files": [FILE],
+        "secrets": { "DATABASE_URL": format!("{SECRET}:url::"), "SECRET_KEY": format!("{SECRET}:key::") },
+        "migrate_command": ["python", "manage.py", "migrate"], "table_name": "TABLE",
+        "cluster_name": "CLUSTER", "vpc_id": "VPC", "subnet_ids": ["SUBNET"],
+        "target_group_arn": BALANCER, "load_balancer_security_group_id": "sg-balancer",
+    }));
+    let containers =
+        module["aws_ecs_task_definition"][0]["container_definitions"].as_str().unwrap();
+    let containers: Value =
+        serde_json::from_str(&containers.replace("/ecs/web", "LOG_GROUP")).unwrap();
+    assert_eq!(containers, task["containerDefinitions"]);
+    let service = &module["aws_ecs_service"][0];
+    // What reads the module here does not expand the block of the load balancer.
+    assert_eq!(service["health_check_grace_period_seconds"], 60);
+    assert_eq!(service["wait_for_steady_state"], true);
+    let rule = &module["aws_vpc_security_group_ingress_rule"][0];
+    assert_eq!(rule["referenced_security_group_id"], "sg-balancer");
+}
+
+#[test]
+fn what_is_there_already_is_used_and_not_created() {
+    let role = |name: &str| json!(format!("arn:aws:iam::ACCOUNT:role/{name}"));
+    let template = template(&[
+        ("TaskRoleArn", role("mine")),
+        ("ExecutionRoleArn", role("ours")),
+        ("SecurityGroupIds", json!("sg-1,sg-2")),
+        ("ClusterName", json!("prod")),
+        ("TableName", json!("leases")),
+    ]);
+    let task = task_definition(&template);
+    assert_eq!((&task["taskRoleArn"], &task["executionRoleArn"]), (&role("mine"), &role("ours")));
+    let service = template.properties("Service");
+    let groups = &service["NetworkConfiguration"]["AwsvpcConfiguration"]["SecurityGroups"];
+    assert_eq!(*groups, json!(["sg-1", "sg-2"]));
+    assert_eq!(service["Cluster"], "prod");
+    for resource in ["TaskRole", "ExecutionRole", "SecurityGroup", "Cluster", "Leases"] {
+        assert!(!template.creates(resource), "{resource}");
+    }
+    let module = evaluated(&json!({
+        "region": "REGION", "bellwether_image": "B", "app_image": "A", "cluster_name": "C",
+        "vpc_id": "V", "subnet_ids": ["S"], "table_name": "T", "security_group_ids": ["sg-1"],
+        "task_role_arn": role("mine"), "execution_role_arn": role("ours"),
+    }));
+    for resource in ["aws_iam_role", "aws_security_group", "aws_dynamodb_table"] {
+        let created = module
+            .get(resource)
+            .and_then(Value::as_array)
+            .map_or(0, |all| all.iter().filter(|one| !one.to_string().contains("data.")).count());
+        let expected = usize::from(resource == "aws_dynamodb_table");
+        assert!(created <= expected, "{resource}: {:?}", module.get(resource));
+    }
+    assert_eq!(module["aws_ecs_task_definition"][0]["task_role_arn"], role("mine"));
+}
+
+/// What the image's entrypoint sets up is there for the migration, unless it is to be replaced.
+#[test]
+fn the_migration_runs_by_the_entrypoint_of_the_image() {
+    let once =
+        ["once", "--key", "auto", "--timeout", "30m", "--", "python", "manage.py", "migrate"];
+    let task = task_definition(&template(&[]));
+    let kept = container(&task, "migrate");
+    assert!(kept.get("entryPoint").is_none());
+    assert_eq!(kept["command"], json!([["/opt/bellwether/bellwether"].as_slice(), &once].concat()));
+    let task = task_definition(&template(&[("MigrateEntryPoint", json!("replace"))]));
+    let replaced = container(&task, "migrate");
+    assert_eq!(replaced["entryPoint"], json!(["/opt/bellwether/bellwether"]));
+    assert_eq!(replaced["command"], json!(once));
 }
 
 /// What Terraform makes of the module with these variables.

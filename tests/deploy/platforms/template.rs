@@ -34,6 +34,12 @@ impl Template {
         self.filled(&self.template["Resources"][resource]["Properties"]).unwrap()
     }
 
+    /// Whether a resource is created, or left out by its condition.
+    pub fn creates(&self, resource: &str) -> bool {
+        let condition = &self.template["Resources"][resource]["Condition"];
+        condition.as_str().is_none_or(|condition| self.holds(condition))
+    }
+
     /// As it stands there.
     pub fn raw(&self) -> &Value {
         &self.template
@@ -74,6 +80,23 @@ impl Template {
                 let parts = self.filled(&argument[1]).unwrap();
                 let parts: Vec<_> = parts.as_array().unwrap().iter().map(plain).collect();
                 Some(json!(parts.join(argument[0].as_str().unwrap())))
+            }
+            "Fn::Split" => {
+                let text = plain(&self.filled(&argument[1]).unwrap());
+                Some(text.split(argument[0].as_str().unwrap()).collect())
+            }
+            "Fn::Select" => {
+                let at = usize::try_from(argument[0].as_u64().unwrap()).unwrap();
+                Some(self.filled(&argument[1]).unwrap()[at].clone())
+            }
+            "Condition" => Some(json!(self.holds(argument.as_str().unwrap()))),
+            "Fn::And" => {
+                let mut all = argument.as_array().unwrap().iter();
+                Some(json!(all.all(|one| self.filled(one) == Some(json!(true)))))
+            }
+            "Fn::Or" => {
+                let mut all = argument.as_array().unwrap().iter();
+                Some(json!(all.any(|one| self.filled(one) == Some(json!(true)))))
             }
             "Fn::Equals" => Some(json!(self.filled(&argument[0]) == self.filled(&argument[1]))),
             "Fn::Not" => Some(json!(self.filled(&argument[0]) != Some(json!(true)))),
@@ -131,7 +154,9 @@ fn attribute(name: &str) -> String {
 
 fn function(fields: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, argument) = fields.iter().next()?;
-    let is_function = fields.len() == 1 && (name == "Ref" || name.starts_with("Fn::"));
+    let is_condition = name == "Condition" && argument.is_string();
+    let is_function =
+        fields.len() == 1 && (name == "Ref" || name.starts_with("Fn::") || is_condition);
     is_function.then_some((name.as_str(), argument))
 }
 
