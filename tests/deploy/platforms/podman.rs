@@ -1,10 +1,15 @@
 //! Podman, with everything that it keeps in a folder of the test's own. Containers end with it.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use support::eventually;
 
 pub struct Podman {
     folder: tempfile::TempDir,
+    /// What answers on its socket, if that was asked for.
+    service: Option<Child>,
 }
 
 impl Podman {
@@ -16,16 +21,44 @@ impl Podman {
             "[containers]\ndefault_ulimits = [\"nofile={files}:{files}\", \"nproc={processes}:{processes}\"]\n"
         );
         fs::write(folder.path().join("containers.conf"), settings).unwrap();
-        Self { folder }
+        // Names as Docker completes them.
+        let names = "unqualified-search-registries = [\"docker.io\"]\n";
+        fs::write(folder.path().join("registries.conf"), names).unwrap();
+        Self { folder, service: None }
     }
 
     pub fn command(&self) -> Command {
         let at = |name: &str| self.folder.path().join(name);
         let mut podman = Command::new("podman");
-        podman.env("CONTAINERS_CONF", at("containers.conf")).stdin(Stdio::null());
+        podman.env("CONTAINERS_CONF", self.settings()).stdin(Stdio::null());
+        podman.env("CONTAINERS_REGISTRIES_CONF", at("registries.conf"));
         podman.arg("--root").arg(at("root")).arg("--runroot").arg(at("run"));
         podman.arg("--tmpdir").arg(at("tmp")).args(["--storage-driver", "overlay"]);
         podman
+    }
+
+    /// The program and its flags, as a line for a shell that has `settings` in its environment.
+    pub fn line(&self) -> String {
+        let command = self.command();
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The value of `CONTAINERS_CONF`.
+    pub fn settings(&self) -> PathBuf {
+        self.folder.path().join("containers.conf")
+    }
+
+    /// The address at which it answers as a Docker engine does.
+    pub fn serve(&mut self) -> String {
+        let socket = self.folder.path().join("socket");
+        let address = format!("unix://{}", socket.display());
+        let mut service = self.command();
+        service.args(["system", "service", "--time", "0", &address]);
+        service.stdout(Stdio::null()).stderr(Stdio::null());
+        self.service = Some(service.spawn().unwrap());
+        eventually("podman answers", || socket.exists().then_some(()));
+        address
     }
 }
 
@@ -49,5 +82,9 @@ impl Drop for Podman {
             }
         }
         let _ = self.command().args(["rm", "--force", "--all", "--time", "0"]).output();
+        if let Some(service) = &mut self.service {
+            let _ = service.kill();
+            let _ = service.wait();
+        }
     }
 }

@@ -1,0 +1,126 @@
+//! Images for a real engine, without a registry: the names that the files of deploy/ give them, and in
+//! them the static program and a static shell.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::platforms::podman::Podman;
+use crate::platforms::tools::{must, root, tool};
+use support::eventually;
+use support::static_binary::static_binary;
+
+/// An engine that has the images of bellwether and of busybox, and answers to Docker Compose.
+pub struct Engine {
+    pub podman: Podman,
+    address: String,
+    folder: tempfile::TempDir,
+    projects: AtomicU8,
+}
+
+impl Engine {
+    pub fn new() -> Self {
+        let mut podman = Podman::new();
+        let address = podman.serve();
+        let engine = Self {
+            podman,
+            address,
+            folder: tempfile::tempdir().unwrap(),
+            projects: AtomicU8::new(0),
+        };
+        let context = |name: &str| {
+            let context = engine.folder.path().join(name);
+            fs::create_dir(&context).unwrap();
+            context
+        };
+        let (shell, program) = (context("busybox"), context("bellwether"));
+        fs::copy(root().join("target/tools/machine/bin/busybox"), shell.join("busybox")).unwrap();
+        let text = "FROM scratch\nCOPY busybox /bin/busybox\n\
+                    RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n\
+                    RUN [\"/bin/busybox\", \"mkdir\", \"-m\", \"1777\", \"/tmp\"]\n";
+        fs::write(shell.join("Dockerfile"), text).unwrap();
+        engine.build("busybox:1.37", &shell, &[]);
+        fs::copy(static_binary(), engine.program()).unwrap();
+        // As the last stage of the Dockerfile has it, which tests/image builds.
+        let text = "FROM scratch\nCOPY --chmod=755 bellwether /bellwether\nENV container=oci\n\
+                    USER 65532:65532\nENTRYPOINT [\"/bellwether\"]\nCMD [\"serve\"]\n";
+        fs::write(program.join("Dockerfile"), text).unwrap();
+        engine.build("bellwether:0.1.0", &program, &[]);
+        engine
+    }
+
+    /// The program that is in the image.
+    pub fn program(&self) -> PathBuf {
+        self.folder.path().join("bellwether/bellwether")
+    }
+
+    /// `docker build`, with the name as an engine completes it.
+    pub fn build(&self, name: &str, context: &Path, args: &[&str]) {
+        let mut build = self.podman.command();
+        build.args(["build", "--quiet", "--isolation", "chroot", "--pull=never"]);
+        build.args(["--tag", &format!("docker.io/library/{name}")]);
+        for arg in args {
+            build.args(["--build-arg", arg]);
+        }
+        must(build.arg(context));
+    }
+
+    /// A project of Compose, as Compose itself writes it in full: the engine does not know the short
+    /// way of writing a volume.
+    pub fn project(&self, file: &Path, env: &[(&str, &str)]) -> Project<'_> {
+        let mut config = self.compose();
+        config.arg("-f").arg(file).arg("config").envs(env.iter().copied());
+        let number = self.projects.fetch_add(1, Ordering::Relaxed);
+        let whole = self.folder.path().join(format!("project-{number}.yaml"));
+        fs::write(&whole, must(&mut config)).unwrap();
+        Project { engine: self, file: whole.display().to_string() }
+    }
+
+    fn check_healths(&self) {
+        let running = must(self.podman.command().args(["ps", "--quiet"]));
+        for container in running.lines() {
+            // An error where there is none to check.
+            let _ = self.podman.command().args(["healthcheck", "run", container]).output();
+        }
+    }
+
+    fn compose(&self) -> Command {
+        let mut compose = tool("docker-compose");
+        compose.env("DOCKER_HOST", &self.address);
+        compose
+    }
+}
+
+pub struct Project<'a> {
+    engine: &'a Engine,
+    file: String,
+}
+
+impl Project<'_> {
+    /// `docker compose WORDS`.
+    pub fn compose(&self, words: &[&str]) -> Command {
+        let mut compose = self.engine.compose();
+        compose.args(["-f", &self.file]).args(words);
+        compose
+    }
+
+    /// `docker compose up --detach WORDS`. The engine leaves the health checks to timers of systemd,
+    /// which are not here.
+    pub fn up(&self, words: &[&str]) {
+        let mut up = self.compose(&[&["up", "--detach"], words].concat());
+        let log = self.engine.folder.path().join("up.log");
+        up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        let mut up = up.spawn().unwrap();
+        let status = eventually("the project is up", || {
+            self.engine.check_healths();
+            up.try_wait().unwrap()
+        });
+        assert!(status.success(), "{}", fs::read_to_string(log).unwrap());
+    }
+
+    /// What all containers of a service have printed.
+    pub fn logs(&self, service: &str) -> String {
+        must(&mut self.compose(&["logs", "--no-color", "--no-log-prefix", service]))
+    }
+}
