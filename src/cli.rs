@@ -17,6 +17,7 @@ use variables::Sources;
 
 mod complaint;
 mod endings;
+mod examples;
 mod exit;
 mod healthcheck;
 mod init;
@@ -40,7 +41,13 @@ mod wait;
 /// Leader election sidecar: tells the application beside it, truthfully and at once, whether it may
 /// do leader-only work.
 #[derive(Debug, Parser)]
-#[command(name = "bellwether", version, max_term_width = 100, args_override_self = true)]
+#[command(
+    name = "bellwether",
+    version,
+    max_term_width = 100,
+    args_override_self = true,
+    after_help = examples::PROGRAM
+)]
 struct Cli {
     #[command(flatten)]
     log: LogArgs,
@@ -51,31 +58,44 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Stand in an election and answer over HTTP who leads.
+    #[command(after_help = examples::SERVE)]
     Serve(serve::Args),
     /// Stand in an election and run a command while leading: never longer, and never orphaned.
+    #[command(after_help = examples::RUN)]
     Run(run::Args),
     /// Run a command to success once per key, across all instances; the others wait for it.
+    #[command(after_help = examples::ONCE)]
     Once(once::Args),
     /// Run a command only if this instance leads, as the sidecar beside it says, and stop it if the
     /// leadership is lost.
+    #[command(after_help = examples::ONLY)]
     Only(only::Args),
     /// Ask the sidecar whether this instance leads: exit code 0 is yes, 1 no, 75 not known.
+    #[command(after_help = examples::IS_LEADER)]
     IsLeader(is_leader::Args),
     /// Wait until the election is decided, or until this instance leads.
+    #[command(after_help = examples::WAIT)]
     Wait(wait::Args),
     /// Show every election and all work done once, as the store has them.
+    #[command(after_help = examples::STATUS)]
     Status(status::Args),
     /// Ask the sidecar to step down and stay down for a while.
+    #[command(after_help = examples::RESIGN)]
     Resign(resign::Args),
     /// Create what the store needs, or check it.
+    #[command(after_help = examples::INIT)]
     Init(init::Args),
     /// Ask whether the sidecar has started and lives: exit code 0 is yes, 1 no.
+    #[command(after_help = examples::HEALTHCHECK)]
     Healthcheck(healthcheck::Args),
     /// Copy this program into a folder, such as a volume shared with the application.
+    #[command(after_help = examples::INSTALL)]
     Install(install::Args),
     /// Print the completions for a shell.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(pages::CompletionsArgs),
     /// Write the manual pages into a folder.
+    #[command(after_help = examples::MAN)]
     Man(pages::ManArgs),
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::api::client::{Client, InvalidSidecarUrl};
 use crate::election::duration;
@@ -24,10 +24,12 @@ use crate::store::{self, InvalidStoreUrl, Store, StoreOptions, StoreUrl};
 
 mod gate;
 mod hooks;
+mod log;
 mod secret_file;
 
 pub use gate::{GateArgs, InvalidGate};
 pub use hooks::{HookArgs, InvalidHook};
+pub use log::{LogArgs, LogFormat, LogLevel};
 
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
 const MIN_TOKEN: usize = 16;
@@ -38,6 +40,7 @@ const MAX_ELECTIONS: usize = 256;
 
 /// Which store.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Store")]
 pub struct StoreArgs {
     /// Where the lease lives: sqlite:///PATH/leases.db, postgres://USER:PASSWORD@HOST/DATABASE or
     /// dynamodb://TABLE?region=REGION or kubernetes://NAMESPACE.
@@ -113,6 +116,7 @@ impl StoreConfig {
 
 /// Who stands, and how.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Election")]
 pub struct CandidateArgs {
     /// How this instance is called in answers and logs.
     ///
@@ -170,6 +174,7 @@ pub struct CandidateArgs {
 
 /// How an instance stands in an election that has a name.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Election")]
 pub struct ElectionArgs {
     #[command(flatten)]
     store: StoreArgs,
@@ -184,6 +189,7 @@ pub struct ElectionArgs {
 
 /// How an instance stands in several elections at once.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Election")]
 pub struct ElectionsArgs {
     #[command(flatten)]
     store: StoreArgs,
@@ -208,6 +214,7 @@ pub struct ElectionsArgs {
 
 /// Where the sidecar listens.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sidecar")]
 pub struct ListenArgs {
     /// The address and port to answer on.
     #[arg(
@@ -221,6 +228,7 @@ pub struct ListenArgs {
 
 /// Who else may ask a sidecar to change something.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sidecar")]
 pub struct TokenArgs {
     /// A file with a token of at least 16 characters. With it, other hosts too may ask this sidecar
     /// to resign.
@@ -232,6 +240,7 @@ pub struct TokenArgs {
 
 /// Which sidecar to ask.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sidecar")]
 pub struct SidecarArgs {
     /// The sidecar to ask: its http:// URL. Without this, the one that BELLWETHER_LISTEN is set for,
     /// as in its own container, or else http://127.0.0.1:4040.
@@ -307,52 +316,6 @@ fn read_token(file: Option<&Path>) -> Result<Option<String>, InvalidConfig> {
     }
     secret_file::warn_if_open(file);
     Ok(Some(token))
-}
-
-/// What is logged, and how.
-#[derive(Args, Clone, Debug)]
-pub struct LogArgs {
-    /// Text for people or JSON for machines; auto is text on a terminal and JSON elsewhere.
-    #[arg(
-        long,
-        env = "BELLWETHER_LOG_FORMAT",
-        global = true,
-        default_value = "auto",
-        ignore_case = true
-    )]
-    pub log_format: LogFormat,
-
-    /// The least important messages to log.
-    #[arg(
-        long,
-        env = "BELLWETHER_LOG_LEVEL",
-        global = true,
-        default_value = "info",
-        ignore_case = true
-    )]
-    pub log_level: LogLevel,
-}
-
-/// See [`LogArgs`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// By whether standard error is a terminal.
-    Auto,
-    /// A line for people.
-    Text,
-    /// A JSON object a line.
-    Json,
-}
-
-/// See [`LogArgs`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the field's own words")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
 }
 
 /// Checked settings of an election.

@@ -15,7 +15,7 @@ pub(super) struct Args {
     sidecar: SidecarArgs,
 
     /// Ask this path, such as /ready, instead of /started and /livez.
-    #[arg(long, env = "BELLWETHER_PATH", value_name = "PATH", value_parser = path)]
+    #[arg(long, value_name = "PATH", value_parser = path)]
     path: Option<String>,
 }
 

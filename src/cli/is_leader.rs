@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-
 use super::exit::{CommandError, EXIT_UNDECIDED};
 use super::logging::print_problem;
 use super::output::print;
@@ -15,7 +13,7 @@ pub(super) struct Args {
     sidecar: SidecarArgs,
 
     /// Print nothing: the exit code says it.
-    #[arg(long, short, env = "BELLWETHER_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(long, short)]
     quiet: bool,
 }
 

@@ -35,7 +35,6 @@ pub(super) struct Args {
     /// How long to wait for the election to be decided, and for a sidecar that is not there yet.
     #[arg(
         long,
-        env = "BELLWETHER_WAIT",
         value_name = "TIME",
         value_parser = duration::parse,
         default_value = "60s"

@@ -14,8 +14,8 @@ pub fn markdown() -> String {
     let mut page = format!(
         "# The command line\n\n\
          <!-- Made from src/cli and src/config.rs: see tests/repo/reference.rs. -->\n\n{about}\n\n\
-         Every flag can be set by the environment variable beside it; the flag wins, and a variable \
-         that is empty is not set. Times are \
+         A flag can be set by the environment variable beside it; the flag wins, and a variable that \
+         is empty is not set. Flags of a single question, as `--quiet`, have none. Times are \
          written like `500ms`, `15s` or `1m 30s`.\n\n\
          | exit code | meaning |\n| --- | --- |\n\
          | 0 | done, or for `only`: skipped, because another instance leads |\n\
@@ -43,10 +43,29 @@ fn section(command: &Command) -> String {
     let about = text(command.get_long_about().or(command.get_about()));
     let mut section =
         format!("\n## bellwether {}\n\n{about}\n\n```text\n{usage}\n```\n\n", command.get_name());
-    for arg in command.get_arguments().filter(|arg| !arg.is_global_set() && !is_help(arg)) {
+    let own = |arg: &&Arg| !arg.is_global_set() && !is_help(arg);
+    let mut heading = None;
+    for arg in command.get_arguments().filter(own) {
+        if arg.get_help_heading() != heading {
+            heading = arg.get_help_heading();
+            let gap = if section.ends_with("\n\n") { "" } else { "\n" };
+            section.push_str(&format!("{gap}*{}*\n\n", heading.unwrap_or("Options")));
+        }
         section.push_str(&flag(arg));
     }
+    section.push_str(&examples(command));
     section
+}
+
+/// The lines that the help calls examples, and what follows them.
+fn examples(command: &Command) -> String {
+    let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let Some(text) = text.strip_prefix("Examples:\n") else { return String::new() };
+    let (examples, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+    let examples: String =
+        examples.lines().map(|line| format!("{}\n", line.trim_start())).collect();
+    let rest = if rest.is_empty() { String::new() } else { format!("\n```text\n{rest}\n```\n") };
+    format!("\nExamples:\n\n```sh\n{examples}```\n{rest}")
 }
 
 fn is_help(arg: &Arg) -> bool {

@@ -18,7 +18,6 @@ pub(super) struct Args {
     /// Without this, one lease duration.
     #[arg(
         long,
-        env = "BELLWETHER_COOLDOWN",
         value_name = "TIME",
         value_parser = duration::parse
     )]

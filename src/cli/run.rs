@@ -18,7 +18,7 @@ pub(super) struct Args {
     election: ElectionArgs,
 
     /// Answer over HTTP as well, on this address and port.
-    #[arg(long, env = "BELLWETHER_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "BELLWETHER_LISTEN", value_name = "ADDRESS:PORT", help_heading = "Sidecar")]
     listen: Option<SocketAddr>,
 
     #[command(flatten)]

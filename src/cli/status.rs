@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
@@ -31,20 +30,15 @@ pub(super) struct Args {
     store: StoreArgs,
 
     /// Print one JSON array, for programs.
-    #[arg(long, env = "BELLWETHER_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     json: bool,
 
     /// Look again every second, until stopped. With --json, one array a line.
-    #[arg(long, env = "BELLWETHER_WATCH", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     watch: bool,
 
     /// Show the records of all namespaces, not only those of --namespace.
-    #[arg(
-        long,
-        env = "BELLWETHER_ALL_NAMESPACES",
-        value_parser = BoolishValueParser::new(),
-        conflicts_with = "namespace"
-    )]
+    #[arg(long, conflicts_with = "namespace")]
     all_namespaces: bool,
 }
 

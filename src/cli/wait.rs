@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use hyper::StatusCode;
 
 use super::exit::CommandError;
@@ -27,22 +26,16 @@ pub(super) struct Args {
     sidecar: SidecarArgs,
 
     /// Wait until this instance leads, not only until anybody does.
-    #[arg(long, env = "BELLWETHER_LEADING", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     leading: bool,
 
     /// Wait only until /started is 200: for a container that starts after the sidecar, also behind a gate.
-    #[arg(
-        long,
-        env = "BELLWETHER_STARTED",
-        value_parser = BoolishValueParser::new(),
-        conflicts_with = "leading"
-    )]
+    #[arg(long, conflicts_with = "leading")]
     started: bool,
 
     /// How long to wait.
     #[arg(
         long,
-        env = "BELLWETHER_TIMEOUT",
         value_name = "TIME",
         value_parser = duration::parse,
         default_value = "60s"

@@ -20,6 +20,7 @@ const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
 /// What the application's health is judged by. With more than one of the checks all have to succeed;
 /// with none there is no gate.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Gate")]
 pub struct GateArgs {
     /// Stand only while this http:// URL of the application answers with a status from 200 to 299.
     ///

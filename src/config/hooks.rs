@@ -13,6 +13,7 @@ use crate::hooks::Hooks;
 
 /// What to run at changes.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Hooks")]
 pub struct HookArgs {
     /// Run this command when this instance begins to lead: a line for sh, or a JSON array of words.
     ///

@@ -158,7 +158,8 @@ fn a_program_that_cannot_be_started_is_named_once() {
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    let line = said.lines().find(|line| line.contains("cannot start the command")).unwrap();
+    let line =
+        said.lines().find(|line| line.contains("\"event\":\"command_start_failed\"")).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["program"], "/nowhere/a \"program\"");
 }
@@ -354,7 +355,8 @@ fn other_unknown_variables_are_warned_of_and_links_of_kubernetes_are_not() {
         ],
     );
     assert_eq!(code, 0, "{said}");
-    let warnings: Vec<_> = said.lines().filter(|line| line.contains("is no setting")).collect();
+    let warnings: Vec<_> =
+        said.lines().filter(|line| line.contains("\"event\":\"unknown_variable\"")).collect();
     let [warning] = warnings[..] else { panic!("one warning: {said}") };
     assert!(warning.contains("\"variable\":\"BELLWETHER_WOOL_COLOUR\""), "{warning}");
 }
@@ -378,7 +380,8 @@ fn an_empty_variable_is_not_set() {
     let (code, said) = with_variables(&["run", "--store", &store, "--", "true"], &empty);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("\"election\":\"default\""), "{said}");
-    let (code, said) = with_variables(&["status", "--store", &store], &[("BELLWETHER_JSON", "")]);
+    let once = ["once", "--key", "k", "--store", &store, "--", "true"];
+    let (code, said) = with_variables(&once, &[("BELLWETHER_NO_STDERR", "")]);
     assert_eq!(code, 0, "{said}");
 }
 
@@ -479,13 +482,9 @@ fn a_switch_in_the_environment_can_be_a_1() {
     let pasture = Pasture::new();
     let store = pasture.store();
     let once = ["once", "--key", "k", "--store", &store, "--", "true"];
-    for (args, variable) in
-        [(&once[..], "BELLWETHER_NO_STDERR"), (&["status", "--store", &store], "BELLWETHER_JSON")]
-    {
-        for on in ["1", "true", "yes"] {
-            let output = bellwether().args(args).env(variable, on).output().unwrap();
-            assert!(output.status.success(), "{variable}={on}: {output:?}");
-        }
+    for on in ["1", "true", "yes"] {
+        let output = bellwether().args(once).env("BELLWETHER_NO_STDERR", on).output().unwrap();
+        assert!(output.status.success(), "{on}: {output:?}");
     }
 }
 
@@ -495,6 +494,109 @@ fn help_and_version_exit_zero() {
         let output = bellwether().args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}");
         assert!(!output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+/// The headings of a command's help, and the first flag below each.
+fn headings(args: &[&str]) -> Vec<(String, String)> {
+    let output = bellwether().args(args).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let (mut found, mut heading) = (Vec::new(), None);
+    for line in help.lines() {
+        match (line.strip_suffix(':'), line.trim_start().split(&[' ', ',', '=']).next()) {
+            (Some(name), _) if !name.starts_with(' ') => heading = Some(name.to_owned()),
+            (_, Some(flag)) if flag.starts_with('-') => {
+                found.extend(heading.take().map(|name| (name, flag.to_owned())));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_help_has_headings_and_what_is_for_all_commands_comes_last() {
+    let of = |args: &[&str]| headings(args).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let serve = ["Options", "Store", "Election", "Sidecar", "Gate", "Hooks", "Logging"];
+    assert_eq!(of(&["serve", "--help"]), serve);
+    assert_eq!(of(&["serve", "-h"]), serve);
+    let run = ["Options", "Store", "Election", "Sidecar", "Gate", "Logging"];
+    assert_eq!(of(&["run", "--help"]), run);
+    for command in COMMANDS {
+        let headings = headings(&[command, "--help"]);
+        let last = ("Logging".to_owned(), "--log-format".to_owned());
+        assert_eq!(headings.last(), Some(&last), "{command}");
+        let sidecar = ["only", "is-leader", "wait", "resign", "healthcheck"].contains(&command);
+        assert_eq!(
+            of(&[command, "-h"]).contains(&"Sidecar".to_owned()),
+            sidecar || ["serve", "run"].contains(&command),
+            "{command}"
+        );
+    }
+}
+
+const COMMANDS: [&str; 13] = [
+    "serve",
+    "run",
+    "once",
+    "only",
+    "is-leader",
+    "wait",
+    "status",
+    "resign",
+    "init",
+    "healthcheck",
+    "install",
+    "completions",
+    "man",
+];
+
+#[test]
+fn the_help_of_each_command_ends_with_an_example_of_it() {
+    for command in COMMANDS {
+        for help in ["-h", "--help"] {
+            let output = bellwether().args([command, help]).output().unwrap();
+            let help = String::from_utf8(output.stdout).unwrap();
+            let (_, examples) = help.split_once("\nExamples:\n").expect(command);
+            let example = format!("bellwether {command}");
+            assert!(examples.lines().next().unwrap().contains(&example), "{help}");
+        }
+    }
+    let output = bellwether().arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("docs/README.md"), "{help}");
+}
+
+#[test]
+fn completions_are_understood_by_their_shell() {
+    let program = env!("CARGO_BIN_EXE_bellwether");
+    for (shell, check, expected) in [
+        ("bash", "source <(\"$0\" completions bash) && complete -p bellwether", "_bellwether"),
+        (
+            "zsh",
+            "autoload -U compinit && compinit -D && source <(\"$0\" completions zsh) && \
+             echo ${_comps[bellwether]}",
+            "_bellwether",
+        ),
+        ("fish", "$PROGRAM completions fish | source; complete -C 'bellwether is-l'", "is-leader"),
+    ] {
+        let mut command = Command::new(shell);
+        let output = command.args(["-c", check, program]).env("PROGRAM", program).output();
+        let output = output.expect(shell);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(expected), "{shell}: {output:?}");
+    }
+}
+
+#[test]
+fn a_flag_of_one_question_has_no_variable() {
+    let variables =
+        ["TIMEOUT", "WAIT", "PATH", "QUIET", "JSON", "WATCH", "LEADING", "STARTED", "COOLDOWN"];
+    for (command, variable) in COMMANDS.iter().flat_map(|c| variables.map(|v| (c, v))) {
+        let output = bellwether().args([command, "--help"]).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let has = help.contains(&format!("[env: BELLWETHER_{variable}]"));
+        assert_eq!(has, (*command, variable) == ("once", "TIMEOUT"), "{command} {variable}");
     }
 }
 

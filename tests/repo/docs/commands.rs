@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::docs::pages::{Block, Page, all};
 use crate::docs::shell;
 
-/// The reference is made from the parser itself.
+/// The reference is made from the parser itself. What it shows as text is the usage.
 const MADE: &str = "docs/cli.md";
 
 const SHELLS: [&str; 4] = ["sh", "bash", "shell", "console"];
@@ -18,8 +18,10 @@ const SHELLS: [&str; 4] = ["sh", "bash", "shell", "console"];
 fn every_command_line_is_understood() {
     let names = names();
     let (mut seen, mut wrong) = (0, Vec::new());
-    for page in all().iter().filter(|page| page.path != Path::new(MADE)) {
-        for line in page.blocks().iter().flat_map(|block| command_lines(block, &names)) {
+    for page in all().iter() {
+        let mut blocks = page.blocks();
+        blocks.retain(|block| page.path != Path::new(MADE) || block.language != "text");
+        for line in blocks.iter().flat_map(|block| command_lines(block, &names)) {
             seen += 1;
             if let Err(why) = check(&line, &exported(page)) {
                 wrong.push(format!("{}: {}: {why}", page.name(), line.join(" ")));
