@@ -22,21 +22,21 @@ fuzz: setup
 
 # The figures of the README, measured here. Takes about seven minutes.
 figures: setup
-	cargo bench --locked --bench figures --bench http
+	cargo bench --locked --profile dist --bench figures --bench http
 
 # The figures of docs/once.md, measured here. Takes about eight minutes.
 figures-once: setup
-	cargo bench --locked --bench once
+	cargo bench --locked --profile dist --bench once
 
 # The figures of docs/postgres.md, measured here. Takes about twelve minutes.
 figures-postgres: setup
-	cargo bench --locked --bench postgres
+	cargo bench --locked --profile dist --bench postgres
 
-# The small binary: target/release/bellwether.
+# The small binary: target/dist/bellwether.
 release:
-	cargo build --locked --release
+	cargo build --locked --profile dist
 
-# The binary that needs nothing of where it runs: target/TRIPLE/release/bellwether.
+# The binary that needs nothing of where it runs: target/TRIPLE/dist/bellwether.
 static:
 	image/build.sh
 

@@ -16,5 +16,5 @@ export RUSTFLAGS
 # C files name themselves by `__FILE__` in assertions.
 CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$cargo_home=/cargo"
 export CFLAGS
-cargo build --locked --release --target "$triple" >&2
-echo "$PWD/${CARGO_TARGET_DIR:-target}/$triple/release/bellwether"
+cargo build --locked --profile dist --target "$triple" >&2
+echo "$PWD/${CARGO_TARGET_DIR:-target}/$triple/dist/bellwether"
