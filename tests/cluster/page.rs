@@ -45,7 +45,7 @@ fn ten_minutes_from_nothing_to_a_leader() {
         found.map(|(_, output)| output.as_str()).unwrap_or_else(|| panic!("no {part}"))
     };
     assert!(of("--prefix --selector").contains(" works"), "the application");
-    assert!(of("--container bellwether").contains("elected"), "the sidecar");
+    assert!(of("--container bellwether").contains("\"event\":\"elected\""), "the sidecar");
     assert!(of("helm test").contains("Succeeded"));
     patiently("all of it has gone", || {
         let left = [names(&place, "pods"), names(&place, "leases")].concat();

@@ -28,7 +28,7 @@ fn migrate_once(shop: &Shop, name: &'static str, timing: &[&str]) -> Instance {
 }
 
 fn elected(instance: &Instance) -> bool {
-    instance.log.count("elected: this instance leads") > 0
+    instance.log.events("elected") > 0
 }
 
 /// Lines of all instances' output that contain `part`.
@@ -71,7 +71,7 @@ fn with_bellwether_eight_that_migrate_at_once_do_it_once_and_all_succeed() {
     let held = shop.hold_the_last_account();
     let mut all = NAMES.map(|name| migrate_once(&shop, name, &[]));
     eventually("one is in the middle of it, and the others wait for it", || {
-        let follows = |one: &&Instance| one.log.count("another instance leads") > 0;
+        let follows = |one: &&Instance| one.log.events("following") > 0;
         let waiting = all.iter().filter(follows).count();
         (waiting == 7 && shop.waiting() == 1).then_some(())
     });

@@ -101,9 +101,15 @@ impl Log {
 
     /// Where a sidecar says that it answers, once it does.
     pub fn address(&self) -> Option<String> {
-        let line = self.lines().into_iter().find(|line| line.contains("\"standing\""))?;
+        let line = self.lines().into_iter().find(|line| line.contains("\"event\":\"standing\""))?;
         let line: Value = serde_json::from_str(&line).ok()?;
         Some(line["url"].as_str()?.trim_end_matches("/leader").to_owned())
+    }
+
+    /// Messages of this kind, by the name that docs/operations.md has for it.
+    pub fn events(&self, event: &str) -> usize {
+        let (json, text) = (format!("\"event\":\"{event}\""), format!("event=\"{event}\""));
+        self.lines().iter().filter(|line| line.contains(&json) || line.contains(&text)).count()
     }
 
     /// Lines that contain `part`.

@@ -156,7 +156,7 @@ fn an_instance_that_is_terminated_ends_its_work_then_vacates_then_another_leads(
     assert!(web.ended <= sidecar.asked && cron.ended <= sidecar.asked, "{ends:?}");
     assert_eq!((sidecar.code, sidecar.killed, web.killed), (Some(0), false, false), "{ends:?}");
     let log = fs::read_to_string(root.join("notes/bellwether.service.log")).unwrap();
-    assert_eq!(log.matches("lease vacated").count(), 1, "{log}");
+    assert_eq!(log.matches("\"event\":\"vacated\"").count(), 1, "{log}");
     assert_eq!(field.lines("finished"), [term.to_string()], "the work was not cut off");
     let next = beat_after(&field.0, term);
     assert_eq!(next.term, term + 1, "handed over, not run out");

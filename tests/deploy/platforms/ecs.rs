@@ -250,7 +250,7 @@ fn a_store_that_is_away_neither_keeps_the_app_from_starting_nor_makes_the_sideca
     service.emulator = None;
     let mut pod = service.start(1);
     let log = pod.container("app").log().clone();
-    eventually("the app asks", || (log.count("waiting for the election") > 0).then_some(()));
+    eventually("the app asks", || (log.events("undecided") > 0).then_some(()));
     assert!(pod.container("bellwether").is_healthy());
     assert_eq!(beats(&service.field.0), [], "nobody leads");
 }

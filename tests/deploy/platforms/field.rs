@@ -83,7 +83,7 @@ impl Field {
             "the sidecar was told to stop before the app had ended"
         );
         assert!(sidecar.status.success(), "the sidecar ended with {}", sidecar.status);
-        eventually("it says so", || (log.count("lease vacated") == 1).then_some(()));
+        eventually("it says so", || (log.events("vacated") == 1).then_some(()));
         let next = beat_after(&self.0, term);
         assert_eq!(next.term, term + 1, "handed over, not run out");
         never_overlapped(&self.0);

@@ -66,7 +66,7 @@ fn a_nested_run_is_gone_before_its_command_is_started_again() {
         last <= again,
         "the inner command worked at {last}, and the outer one began at {again}"
     );
-    assert_eq!(runner.log.count("killed, after its guard"), 1);
+    assert_eq!(runner.log.events("command_gone_after_guard"), 1);
 }
 
 #[test]
@@ -93,10 +93,10 @@ fn as_the_first_process_it_ends_what_a_killed_guard_left_before_it_starts_again(
     let again = seconds("starts");
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(seconds("daemon") <= again, "the daemon went on beside the new command");
-    assert_eq!(log.count("killed, after its guard"), 1, "{}", log.text());
+    assert_eq!(log.events("command_gone_after_guard"), 1, "{}", log.text());
     kill("TERM", first);
     assert!(eventually("it exits", || child.try_wait().unwrap()).success());
-    assert_eq!(log.count("lease vacated"), 1);
+    assert_eq!(log.events("vacated"), 1);
 }
 
 /// It has no terminal that could stop it: a question for a password fails, and input is empty.
@@ -124,12 +124,10 @@ fn a_stopped_command_is_reported() {
     beat_after(&pasture, 0);
     let command = children(children(runner.id())[0])[0];
     kill("STOP", command);
-    eventually("it is said", || (runner.log.count("is stopped by a signal") > 0).then_some(()));
+    eventually("it is said", || (runner.log.events("command_suspended") > 0).then_some(()));
     let beaten = beats(&pasture).len();
     kill("CONT", command);
-    eventually("it is said", || {
-        (runner.log.count("goes on after it was stopped") > 0).then_some(())
-    });
+    eventually("it is said", || (runner.log.events("command_continued") > 0).then_some(()));
     eventually("it works", || (beats(&pasture).len() > beaten).then_some(()));
     runner.signal("TERM");
     assert_eq!(runner.exit_code(), Some(0));

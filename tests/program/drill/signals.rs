@@ -27,10 +27,10 @@ fn a_signal_that_arrives_twice_is_one_request() {
         let mut runner = Runner::start("a", &pasture, &orderly());
         beat_after(&pasture, beats(&pasture).last().map_or(0, |beat| beat.term));
         runner.signal(signal);
-        eventually("it ends", || (runner.log.count("shutting down") > 0).then_some(()));
+        eventually("it ends", || (runner.log.events("shutting_down") > 0).then_some(()));
         runner.signal(signal);
         assert_eq!(runner.exit_code(), Some(0), "{signal}");
-        assert_eq!(runner.log.count("lease vacated"), 1, "{signal}");
+        assert_eq!(runner.log.events("vacated"), 1, "{signal}");
     }
 }
 
@@ -42,8 +42,8 @@ fn timeout_of_coreutils_lets_it_end_in_order() {
     let mut runner = Runner::begin(under(&["timeout", "2"], &run));
     assert_eq!(runner.exit_code(), Some(124), "the code of timeout");
     eventually("its log", || runner.log.has_ended().then_some(()));
-    assert_eq!(runner.log.count("second signal"), 0);
-    assert_eq!(runner.log.count("lease vacated"), 1);
+    assert_eq!(runner.log.events("forced_exit"), 0);
+    assert_eq!(runner.log.events("vacated"), 1);
     assert!(pasture.folder().join("finished").exists());
 }
 
@@ -59,7 +59,7 @@ fn a_second_signal_later_exits_at_once() {
     });
     runner.signal("TERM");
     assert_eq!(runner.exit_code(), Some(1));
-    assert_eq!(runner.log.count("second signal"), 1);
+    assert_eq!(runner.log.events("forced_exit"), 1);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_sidecar_whose_terminal_closes_frees_the_lease() {
     eventually("it leads", || text(&log).contains("\"elected").then_some(()));
     terminal.close();
     assert_eq!(terminal.wait().code(), Some(0), "{}", text(&log));
-    assert!(text(&log).contains("lease vacated"), "{}", text(&log));
+    assert!(text(&log).contains("\"event\":\"vacated\""), "{}", text(&log));
 }
 
 #[test]
@@ -107,10 +107,10 @@ fn who_waits_ends_in_order_when_its_terminal_closes() {
     beat_after(&pasture, 0);
     let log = pasture.folder().join("log");
     let mut terminal = Terminal::start(&command("b", &pasture, &QUICK, BEAT), &log);
-    eventually("it waits", || text(&log).contains("another instance leads").then_some(()));
+    eventually("it waits", || text(&log).contains("\"event\":\"following\"").then_some(()));
     terminal.close();
     assert_eq!(terminal.wait().code(), Some(0), "{}", text(&log));
-    assert!(text(&log).contains("shutting down"), "{}", text(&log));
+    assert!(text(&log).contains("\"event\":\"shutting_down\""), "{}", text(&log));
 }
 
 #[test]
@@ -126,10 +126,10 @@ fn a_waiting_once_ends_in_order_at_a_hangup() {
     beat_after(&pasture, 0);
     let log = pasture.folder().join("log");
     let mut terminal = Terminal::start(&once("b", "exit 0"), &log);
-    eventually("it waits", || text(&log).contains("another instance leads").then_some(()));
+    eventually("it waits", || text(&log).contains("\"event\":\"following\"").then_some(()));
     terminal.close();
     assert_eq!(terminal.wait().code(), Some(129), "{}", text(&log));
-    assert!(text(&log).contains("shutting down"), "{}", text(&log));
+    assert!(text(&log).contains("\"event\":\"shutting_down\""), "{}", text(&log));
     // The one that runs hands the signal to its command.
     runner.signal("TERM");
     assert_eq!(runner.exit_code(), Some(143));
@@ -143,7 +143,7 @@ fn ctrl_c_on_a_terminal_ends_it_in_order() {
     beat_after(&pasture, 0);
     terminal.types("\x03");
     assert_eq!(terminal.wait().code(), Some(0), "{}", text(&log));
-    assert!(text(&log).contains("lease vacated"), "{}", text(&log));
+    assert!(text(&log).contains("\"event\":\"vacated\""), "{}", text(&log));
     assert!(pasture.folder().join("finished").exists());
 }
 
@@ -161,7 +161,7 @@ fn a_sidecar_that_is_the_first_process_leaves_no_zombies() {
     let mut child =
         unshare.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
     let log = Log::of(child.stderr.take().unwrap());
-    eventually("it leads", || (log.count("elected") > 0).then_some(()));
+    eventually("it leads", || (log.events("elected") > 0).then_some(()));
     let first = children(child.id())[0];
     let zombies = || {
         let stat = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

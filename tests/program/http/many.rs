@@ -50,7 +50,7 @@ fn two_hundred_are_led(store: &str) {
     eventually("a lease passes", || (now().since(start).as_secs() > 15).then_some(()));
     assert!(all(&first, &|one| one["leader"] == true).is_some());
     assert_eq!(terms(), before);
-    assert_eq!(first.log().count("this instance no longer leads"), 0);
+    assert_eq!(first.log().events("lost"), 0);
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl Many {
         let log = Log::of(child.stderr.take().expect("stderr is piped"));
         let url = eventually("it says where it answers", || {
             let lines = log.lines();
-            let line = lines.iter().find(|line| line.contains("\"standing\""))?;
+            let line = lines.iter().find(|line| line.contains("\"event\":\"standing\""))?;
             let (_, url) = line.split_once("\"url\":\"")?;
             Some(url.split_once("/leader")?.0.to_owned())
         });

@@ -61,7 +61,7 @@ fn a_full_sidecar_is_asked_again() {
     let url = full_at_first(full, skip);
     let output = bellwether().args(["only", "--sidecar", &url, "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("skipped"), "{}", said(&output));
+    assert!(said(&output).contains("\"event\":\"skipped\""), "{}", said(&output));
     for (leading, then) in [
         (None, r#"200 {"ok":true}"#),
         (

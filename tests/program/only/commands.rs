@@ -35,8 +35,7 @@ fn on_a_standby_it_is_skipped_and_says_so() {
     assert_eq!(only.exit_code(), Some(0));
     eventually("it says why", || {
         let said = only.log.text();
-        (said.contains("skipped: another instance leads") && said.contains("\"holder\":\"a\""))
-            .then_some(())
+        (said.contains("\"event\":\"skipped\"") && said.contains("\"holder\":\"a\"")).then_some(())
     });
     let mut only = Only::start_with(&standby, &pasture, &["--skip-code", "3"], "touch ran");
     assert_eq!(only.exit_code(), Some(3));
@@ -56,7 +55,7 @@ fn undecided_it_waits_and_runs_nothing() {
     eventually("it says why", || (only.log.count("not decided within 500ms") > 0).then_some(()));
     assert!(!exists(&pasture, "ran"));
     let mut patient = Only::start(&sidecar, &pasture, "touch ran");
-    eventually("it waits", || (patient.log.count("waiting for the election") > 0).then_some(()));
+    eventually("it waits", || (patient.log.events("undecided") > 0).then_some(()));
     drop(lock);
     assert_eq!(patient.exit_code(), Some(0));
     assert!(exists(&pasture, "ran"));
@@ -127,7 +126,7 @@ fn a_killed_sidecar_stops_the_command_before_another_leads() {
     let term = beat_after(&pasture, 0).term;
     sidecar.kill();
     assert_eq!(only.exit_code(), Some(75));
-    assert!(only.log.count("the connection to the sidecar is lost") > 0);
+    assert!(only.log.events("sidecar_lost") > 0);
     taken_over(&pasture, &other, term);
 }
 

@@ -48,7 +48,7 @@ fn of_serve(environment: &[(&str, &str)]) -> (String, Value) {
     let identity = sidecar.leader().body["identity"].as_str().unwrap().to_owned();
     let lines = sidecar.log().lines();
     let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines.find(|line| line["message"] == "identity found");
+    let line = lines.find(|line| line["event"] == "identity_found");
     (identity, line.expect("it says where it has its name from"))
 }
 

@@ -85,7 +85,10 @@ fn a_standby_of_another_environment_warns_once() {
     let staging = Sidecar::start_as("staging", &pasture.store(), &[], in_pod("staging"));
     let warnings = |sidecar: &Sidecar| {
         let lines = sidecar.log().lines();
-        lines.into_iter().filter(|line| line.contains("another environment")).collect::<Vec<_>>()
+        lines
+            .into_iter()
+            .filter(|line| line.contains("\"event\":\"foreign_record\""))
+            .collect::<Vec<_>>()
     };
     eventually("it warns", || (!warnings(&staging).is_empty()).then_some(()));
     // Whichever instance leads next, the staging instance does not warn a second time.

@@ -74,7 +74,7 @@ fn starts_visibly(mut command: Command, port: u16) {
         assert!(answer.body.to_string().contains("starting: the store has not"), "{answer:?}");
     }
     assert_eq!(started.ends_by("TERM"), Some(0));
-    assert!(started.1.text().contains("shutting down"), "{}", started.1.text());
+    assert!(started.1.text().contains("\"event\":\"shutting_down\""), "{}", started.1.text());
 }
 
 #[test]

@@ -49,7 +49,11 @@ fn a_lease_that_cannot_be_freed_is_said_to_run_out() {
     sidecar.signal("TERM");
     assert_eq!(sidecar.wait().code(), Some(0));
     let log = sidecar.log();
-    assert_eq!(log.count("left without freeing the lease"), 1, "{}", log.text());
-    assert_eq!(log.count("lease vacated"), 0, "{}", log.text());
-    assert!(log.lines().last().unwrap().contains("runs out by itself"), "{}", log.text());
+    assert_eq!(log.events("lease_not_freed"), 1, "{}", log.text());
+    assert_eq!(log.events("vacated"), 0, "{}", log.text());
+    assert!(
+        log.lines().last().unwrap().contains("\"event\":\"lease_not_freed\""),
+        "{}",
+        log.text()
+    );
 }

@@ -165,9 +165,7 @@ fn a_sidecar_at_work_tells_no_secret_whatever_its_level() {
     // No server answers there.
     let store = "postgres://u:hunter2@127.0.0.1:1/d?sslmode=disable";
     let sidecar = Sidecar::start_with("a", store, &more);
-    eventually("the store fails", || {
-        (sidecar.log().count("the store is unavailable") > 0).then_some(())
-    });
+    eventually("the store fails", || (sidecar.log().events("store_unreachable") > 0).then_some(()));
     thread::sleep(Duration::from_secs(2));
     for path in [
         "/",
@@ -198,7 +196,7 @@ fn a_file_with_a_secret_that_everybody_may_read_is_warned_of() {
         fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
         let output = bellwether().args(args).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        said.lines().filter(|line| line.contains("everybody on this host may read")).count()
+        said.lines().filter(|line| line.contains("\"event\":\"secret_readable\"")).count()
     };
     let ask =
         ["is-leader", "--sidecar", "http://127.0.0.1:1", "--token-file", token.to_str().unwrap()];

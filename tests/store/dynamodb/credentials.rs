@@ -61,7 +61,7 @@ fn a_refresh_slower_than_a_call_costs_no_leadership() {
     eventually("they were renewed", || (issuer.asked() >= 5).then_some(()));
     assert!(sidecar.leader().leads());
     assert_eq!(sidecar.leader().term(), term);
-    assert_eq!(sidecar.log().count("no longer leads"), 0, "{}", sidecar.log().text());
+    assert_eq!(sidecar.log().events("lost"), 0, "{}", sidecar.log().text());
     assert_eq!(issuer.most_at_once(), 1);
 }
 
@@ -128,7 +128,7 @@ fn a_changed_file_is_read_before_the_old_key_is_refused() {
     assert_eq!(*last.lock().unwrap(), "old");
     files.write(&profile("new"));
     eventually("the new key signs", || (*last.lock().unwrap() == "new").then_some(()));
-    assert_eq!(sidecar.log().count("no longer leads"), 0);
+    assert_eq!(sidecar.log().events("lost"), 0);
 }
 
 /// Every answer that reports an invalid key, each with a key that replaces it.

@@ -90,7 +90,7 @@ fn looking_creates_no_table_and_creating_is_said() {
     eventually("it leads", || sidecar.leader().leads().then_some(()));
     assert_eq!(proxy.count("CreateTable"), 1);
     let log = sidecar.log();
-    assert_eq!(log.count("the table did not exist: created it"), 1, "{}", log.text());
+    assert_eq!(log.events("dynamodb_table_created"), 1, "{}", log.text());
     assert_eq!(said(&["status"]).0, Some(0));
 }
 

@@ -10,7 +10,7 @@ use support::{
     Flock, Killed, Log, Pasture, QUICK, QUICK_LEASE, Sidecar, Witness, eventually, with_credentials,
 };
 
-const NOTICED: &str = "this process was paused or copied";
+const NOTICED: &str = "paused_or_copied";
 
 fn start(name: &str, proxy: &Proxy) -> Sidecar {
     Sidecar::start_as(name, &proxy.url(), &[], with_credentials())
@@ -27,7 +27,7 @@ fn a_leader_whose_clock_stood_still_stops_and_stands_again_under_another_name() 
     let paused = flock.members[leader].log();
     let term = flock.members[leader].leader().term();
     proxies[leader].dates(Dates::Shifted(60));
-    eventually("it notices", || (paused.count(NOTICED) == 1).then_some(()));
+    eventually("it notices", || (paused.events(NOTICED) == 1).then_some(()));
     eventually("it stops", || (paused.count("paused_or_copied") == 1).then_some(()));
     // The next leader has waited for the lease, and leads in another term.
     let next = flock.settled();
@@ -38,7 +38,7 @@ fn a_leader_whose_clock_stood_still_stops_and_stands_again_under_another_name() 
     thread::sleep(QUICK_LEASE);
     let settled = flock.settled();
     assert!(flock.members[settled].leader().leads());
-    assert_eq!(paused.count(NOTICED), 1, "{}", paused.text());
+    assert_eq!(paused.events(NOTICED), 1, "{}", paused.text());
     witness.saw_never_two();
 }
 
@@ -55,7 +55,7 @@ fn the_work_of_a_leader_whose_clock_stood_still_is_killed_at_once() {
     let terms = || std::fs::read_to_string(pasture.folder().join("terms")).unwrap_or_default();
     eventually("the work begins", || (terms() == "1\n").then_some(()));
     proxy.dates(Dates::Shifted(60));
-    eventually("it notices", || (log.count(NOTICED) == 1).then_some(()));
+    eventually("it notices", || (log.events(NOTICED) == 1).then_some(()));
     // It ignores SIGTERM and has an hour of grace, and is gone before the next term begins.
     eventually("the next term begins", || (terms() == "1\n2\n").then_some(()));
 }

@@ -91,7 +91,7 @@ fn a_single_fault_costs_no_leadership() {
         assert_eq!(scene.flock.settled(), leader, "{fault:?}");
         assert_eq!(scene.term(leader), term, "{fault:?}");
     }
-    assert_eq!(scene.flock.members[leader].log().count("no longer leads"), 0);
+    assert_eq!(scene.flock.members[leader].log().events("lost"), 0);
     witness.saw_never_two();
 }
 
