@@ -123,7 +123,7 @@ impl ElectionHooks {
         let now = HostClock::boot();
         let view = self.view.borrow_and_update();
         match self.notified {
-            None => view.leading(now).map(|own| Due::Elected(own.term)),
+            None => view.leading(now).map(|own| Due::Elected(own.term())),
             Some(term) => {
                 // The first reason is the right one: later the view is about later terms.
                 self.lost = self.lost.or_else(|| view.loss_of(term, now));

@@ -152,6 +152,7 @@ pub fn not_started_code(error: &std::io::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::election::leadership::Holder;
     use crate::election::term::Term;
     use crate::election::time::WallTime;
     use std::io;
@@ -166,11 +167,13 @@ mod tests {
 
     fn tenure() -> Tenure {
         Tenure {
-            identity: "me".to_owned(),
-            term: Term::new(1),
-            lease_duration: Duration::from_secs(15),
-            acquire_time: WallTime::EPOCH,
-            renew_time: WallTime::EPOCH,
+            holder: Holder {
+                identity: "me".to_owned(),
+                term: Term::new(1),
+                lease_duration: Duration::from_secs(15),
+                acquire_time: WallTime::EPOCH,
+                renew_time: WallTime::EPOCH,
+            },
             until: at(10_000),
             kills_at: at(12_500),
         }

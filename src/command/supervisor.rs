@@ -71,7 +71,7 @@ impl Supervisor {
 
     /// The term that the command runs in, if it runs.
     pub fn running_in(&self) -> Option<Term> {
-        self.running.as_ref().map(|running| running.supervised.tenure().term)
+        self.running.as_ref().map(|running| running.supervised.tenure().term())
     }
 
     /// Passes a signal on to the command, if it runs.
@@ -96,7 +96,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 ended = running.group.ended() => {
-                    let term = running.supervised.tenure().term;
+                    let term = running.supervised.tenure().term();
                     let started = running.started;
                     if let Some(code) = own_end(ended) {
                         let stderr = match &mut running.stderr {
@@ -144,7 +144,7 @@ impl Supervisor {
         let (election, ended_in) = (self.election.clone(), self.ended_in);
         let own = |view: &Leadership| {
             let own = view.leading(election.now()).cloned();
-            own.filter(|own| Some(own.term) != ended_in)
+            own.filter(|own| Some(own.term()) != ended_in)
         };
         if self.view.wait_for(|view| own(view).is_some()).await.is_err() {
             return std::future::pending().await;
@@ -155,7 +155,8 @@ impl Supervisor {
         let view = self.view.borrow_and_update().clone();
         let Some(tenure) = own(&view) else { return Ok(()) };
         let election = self.election.election().as_str();
-        let mut command = self.command.clone().leading(election, &tenure.identity, tenure.term);
+        let mut command =
+            self.command.clone().leading(election, &tenure.holder.identity, tenure.term());
         let mut stderr = None;
         if self.keeps_stderr {
             let (pipe, tail) = Tail::of_command()?;
@@ -164,7 +165,7 @@ impl Supervisor {
         }
         let group = Group::start(&command, Deadlines::of(&tenure))?;
         tracing::info!(
-            term = tenure.term.get(),
+            term = tenure.term().get(),
             event = "command_started",
             "leading: the command is started"
         );

@@ -73,7 +73,7 @@ impl<T: Timer> Hold<T> {
 
     /// The term in which the work began.
     pub fn term(&self) -> crate::election::term::Term {
-        self.supervised.tenure().term
+        self.supervised.tenure().term()
     }
 
     /// Sends every change until the other end is gone. It never waits for the other end to read:
@@ -114,7 +114,7 @@ impl<T: Timer> Hold<T> {
     fn line(&self, directive: Directive) -> HoldLine {
         let clock = (self.clock.as_str(), self.election.now());
         let (election, tenure) = (self.election.election(), self.supervised.tenure());
-        HoldLine::new(election.as_str(), &tenure.identity, tenure.term, clock, directive)
+        HoldLine::new(election.as_str(), &tenure.holder.identity, tenure.term(), clock, directive)
     }
 
     /// Handles work that had to end and has not, and returns when to do so again. First it stops

@@ -1,4 +1,5 @@
-//! What readers see of an election: answers that are computed from the clock at every question.
+//! What readers see of an election: by rule `answers-from-the-clock`, answers are computed from the
+//! clock at every question.
 //!
 //! A [`Leadership`] is a plain value that the elector publishes whenever something changed. There
 //! is no flag in it that says "leader": there are deadlines, and every question carries the time
@@ -6,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::lease::Candidate;
+use super::lease::{Candidate, LeaseRecord};
 use super::outcome::Outcome;
 use super::term::Term;
 use super::time::{BootTime, WallTime};
@@ -24,7 +25,7 @@ pub struct Leadership {
     /// The candidate's own lease, kept only until the work it allowed has ended.
     pub(super) draining: Option<Tenure>,
     /// Another candidate that the record names.
-    pub(super) rival: Option<Tenure>,
+    pub(super) rival: Option<Rival>,
     /// The highest term seen, whoever had it.
     pub(super) term: Option<Term>,
     /// When the store answered last: the time the question was sent.
@@ -40,9 +41,9 @@ pub struct Leadership {
     pub(super) last_loss: Option<Loss>,
 }
 
-/// One candidate's hold on the lease.
+/// Who holds the lease, as the record says.
 #[derive(Clone, Debug)]
-pub struct Tenure {
+pub struct Holder {
     /// Who.
     pub identity: String,
     /// The fencing token.
@@ -53,10 +54,46 @@ pub struct Tenure {
     pub acquire_time: WallTime,
     /// By the holder's wall clock.
     pub renew_time: WallTime,
-    /// Own leadership: until when it is believed. A rival's: until when its lease can be live.
+}
+
+impl Holder {
+    /// The candidate that holds the lease of this record.
+    pub(super) fn of(candidate: &Candidate, record: &LeaseRecord) -> Self {
+        Self {
+            identity: candidate.identity.clone(),
+            term: record.term,
+            lease_duration: record.lease_duration,
+            acquire_time: record.acquire_time,
+            renew_time: record.renew_time,
+        }
+    }
+}
+
+/// This candidate's own hold on the lease.
+#[derive(Clone, Debug)]
+pub struct Tenure {
+    /// What the record says of it.
+    pub holder: Holder,
+    /// Until when it is believed.
     pub until: BootTime,
-    /// Own leadership: when work that depends on it is killed. A rival's: as `until`.
+    /// When work that depends on it is killed.
     pub kills_at: BootTime,
+}
+
+impl Tenure {
+    /// The fencing token.
+    pub fn term(&self) -> Term {
+        self.holder.term
+    }
+}
+
+/// Another candidate's hold on the lease, as seen from here.
+#[derive(Clone, Debug)]
+pub(super) struct Rival {
+    /// What the record says of it.
+    pub(super) holder: Holder,
+    /// Until when its lease can be live.
+    pub(super) live_until: BootTime,
 }
 
 /// Why a candidate does not stand.
@@ -183,8 +220,13 @@ impl Leadership {
     }
 
     /// Whoever may be leading at `now`: this candidate, or a rival whose lease can be live.
-    pub fn holder(&self, now: BootTime) -> Option<&Tenure> {
-        self.leading(now).or_else(|| self.rival.as_ref().filter(|rival| now < rival.until))
+    pub fn holder(&self, now: BootTime) -> Option<&Holder> {
+        let own = self.leading(now).map(|own| &own.holder);
+        own.or_else(|| self.live_rival(now).map(|rival| &rival.holder))
+    }
+
+    fn live_rival(&self, now: BootTime) -> Option<&Rival> {
+        self.rival.as_ref().filter(|rival| now < rival.live_until)
     }
 
     /// The highest term that was seen in this election; none before the first answer.
@@ -224,11 +266,11 @@ impl Leadership {
 
     /// Why this candidate does not lead at `now` in `term`, in which it once did. None while it does.
     pub fn loss_of(&self, term: Term, now: BootTime) -> Option<LossReason> {
-        if self.leading(now).is_some_and(|own| own.term == term) {
+        if self.leading(now).is_some_and(|own| own.term() == term) {
             return None;
         }
         let said = self.last_loss.filter(|loss| loss.term == term).map(|loss| loss.reason);
-        let lapsed = self.own.as_ref().is_some_and(|own| own.term == term);
+        let lapsed = self.own.as_ref().is_some_and(|own| own.term() == term);
         // The deadline may have passed without the election having noticed it yet.
         let seen = if lapsed { LossReason::RenewDeadline } else { LossReason::Superseded };
         Some(said.unwrap_or(seen))
@@ -242,7 +284,8 @@ impl Leadership {
     /// When the answers above change by the passing of time alone, if nothing else happens before.
     pub fn decays_at(&self, now: BootTime) -> Option<BootTime> {
         let silent = self.store_answered.map(|answered| answered + self.timing.lease_duration());
-        let holder = self.holder(now).map(|holder| holder.until);
+        let own = self.leading(now).map(|own| own.until);
+        let holder = own.or_else(|| self.live_rival(now).map(|rival| rival.live_until));
         holder.into_iter().chain(silent).filter(|at| *at > now).min()
     }
 }
@@ -255,16 +298,22 @@ mod tests {
         BootTime::from_duration(Duration::from_millis(ms))
     }
 
-    fn tenure(identity: &str, until: BootTime) -> Tenure {
-        Tenure {
+    fn holder(identity: &str, term: u64) -> Holder {
+        Holder {
             identity: identity.to_owned(),
-            term: Term::new(7),
+            term: Term::new(term),
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
-            until,
-            kills_at: until,
         }
+    }
+
+    fn own(term: u64, until: BootTime) -> Option<Tenure> {
+        Some(Tenure { holder: holder("me", term), until, kills_at: until })
+    }
+
+    fn rival(live_until: BootTime) -> Option<Rival> {
+        Some(Rival { holder: holder("other", 7), live_until })
     }
 
     fn view() -> Leadership {
@@ -274,7 +323,7 @@ mod tests {
 
     #[test]
     fn an_unchanged_view_stops_saying_yes_at_the_deadline() {
-        let view = Leadership { own: Some(tenure("me", at(10_000))), ..view() };
+        let view = Leadership { own: own(7, at(10_000)), ..view() };
         assert!(view.is_leading(at(9_999)));
         assert_eq!(view.valid_for(at(4_000)), Duration::from_secs(6));
         assert_eq!(view.decays_at(at(0)), Some(at(10_000)));
@@ -285,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_rival_is_named_only_while_its_lease_can_be_live() {
-        let view = Leadership { rival: Some(tenure("other", at(5_000))), ..view() };
+        let view = Leadership { rival: rival(at(5_000)), ..view() };
         assert_eq!(view.holder(at(4_999)).unwrap().identity, "other");
         assert!(view.holder(at(5_000)).is_none());
     }
@@ -296,23 +345,20 @@ mod tests {
         assert_eq!(silent.decided(at(0)), Err(Undecided::NoAnswerYet));
         let answered = Leadership { store_answered: Some(at(0)), ..view() };
         assert_eq!(answered.decided(at(0)), Err(Undecided::NoLeader));
-        let led = Leadership { rival: Some(tenure("other", at(60_000))), ..answered };
+        let led = Leadership { rival: rival(at(60_000)), ..answered };
         assert_eq!(led.decided(at(15_000)), Ok(()));
         assert_eq!(led.decided(at(15_001)), Err(Undecided::StoreSilent));
     }
 
     #[test]
     fn a_loss_has_a_reason_also_before_the_election_has_noticed_it() {
-        let led = Leadership { own: Some(tenure("me", at(10_000))), ..view() };
+        let led = Leadership { own: own(7, at(10_000)), ..view() };
         assert_eq!(led.loss_of(Term::new(7), at(9_999)), None);
         assert_eq!(led.loss_of(Term::new(7), at(10_000)), Some(LossReason::RenewDeadline));
         let last_loss = Some(Loss { term: Term::new(7), reason: LossReason::GateClosed });
         let lost = Leadership { last_loss, ..view() };
         assert_eq!(lost.loss_of(Term::new(7), at(0)), Some(LossReason::GateClosed));
-        let again = Leadership {
-            own: Some(Tenure { term: Term::new(9), ..tenure("me", at(10_000)) }),
-            ..lost
-        };
+        let again = Leadership { own: own(9, at(10_000)), ..lost };
         assert_eq!(again.loss_of(Term::new(7), at(0)), Some(LossReason::GateClosed));
         assert_eq!(
             again.loss_of(Term::new(5), at(0)),

@@ -1,10 +1,11 @@
 //! The record as watched from outside: when is somebody else's lease over?
 //!
-//! Safety rules 3 and 4 live here. A lease is over when
+//! A lease is over when
 //!
-//! - its holder vacated it, or
-//! - the store's own clock says so, or
-//! - the record was seen unchanged for its whole lease duration,
+//! - its holder vacated it: rule `vacated-lease`, or
+//! - the store's own clock says so: rule `store-clock`, or rule `service-date`, or
+//! - the record was seen unchanged for its whole lease duration: rule `watched-lease`, counted from
+//!   after the look was received by rule `before-sent-after-received`,
 //!
 //! with two reservations:
 //!
@@ -12,7 +13,7 @@
 //!   live holder after the last look at its older version, so its lease lasts for at least the
 //!   lease duration from there, and for as long as a write that was made just before the first look
 //!   at its newer version can be believed in.
-//! - A store that lost writes proves nothing. If the record vanished, if its term went backwards (a
+//! - A store that lost writes proves nothing: rule `lost-writes`. If the record vanished, if its term went backwards (a
 //!   restored backup), if somebody else has the same term, or if the store itself says that it
 //!   failed over since, then whoever made the lost writes keeps a whole lease, counted from the
 //!   look that showed the loss.
@@ -157,6 +158,11 @@ impl Watch {
     /// The record as last seen; none if there was none, or no look yet.
     pub fn observed(&self) -> Option<&Observed> {
         self.current.as_ref()?.observed.as_ref()
+    }
+
+    /// The version of the record as last seen.
+    pub fn version(&self) -> Option<&Version> {
+        self.observed().map(|o| &o.version)
     }
 
     /// The highest term seen; none before the first look.

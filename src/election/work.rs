@@ -58,8 +58,8 @@ impl SupervisedWork {
 
     /// What to tell it. To be asked at every change of the view.
     pub fn directive(&mut self, view: &Leadership, now: BootTime) -> Directive {
-        let term = self.tenure.term;
-        let same_term = |held: &&Tenure| held.term == term;
+        let term = self.tenure.term();
+        let same_term = |held: &&Tenure| held.term() == term;
         if let Some(own) = view.leading(now).filter(same_term) {
             self.tenure = own.clone();
             return Directive::Continue(Deadlines::of(own));
@@ -186,7 +186,7 @@ mod tests {
         elector.step(at(130), Event::Observed(Ok(None)));
         elector.step(at(130), Event::Swapped(Ok(Swapped::Won(Version::new("2")))));
         let view = elector.leadership();
-        assert_eq!(view.leading(at(130).boot).map(|own| own.term), Some(Term::new(2)));
+        assert_eq!(view.leading(at(130).boot).map(|own| own.term()), Some(Term::new(2)));
         assert_eq!(directed(&elector, &mut supervised, 130), end(130_000));
     }
 }

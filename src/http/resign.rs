@@ -44,7 +44,7 @@ pub(super) async fn resign(
         Ok(cooldown) => cooldown,
         Err(refusal) => return problem(StatusCode::BAD_REQUEST, &refusal),
     };
-    let term_led = |view: &Leadership| view.leading(state.election.now()).map(|own| own.term);
+    let term_led = |view: &Leadership| view.leading(state.election.now()).map(|own| own.term());
     let before = term_led(&state.election.leadership());
     let stepped_down = tokio::time::timeout(PATIENCE, async {
         state.election.resign(cooldown).await?;

@@ -13,8 +13,8 @@ pub const MUTANTS: &[Mutant] = &[
             ),
             edit(
                 "election/elector.rs",
-                "self.held = Some(Held { term, sent_at, draining });",
-                "self.held = Some(Held { term, sent_at: now, draining });",
+                "let held = Held { term, sent_at };",
+                "let held = Held { term, sent_at: now };",
             ),
         ],
         breaks: "I1 one believer",
@@ -33,9 +33,9 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "election/elector.rs",
             "let Ok(swapped) = answer else {
-            self.unsure = true;
-            self.unresolved = true;
-            return self.call_failed(now);
+            self.calls.unsure = true;
+            self.name.swap_failed();
+            return self.pace.failed(now);
         };",
             "let swapped = answer.unwrap_or_else(|_| Swapped::Won(Version::new(\"assumed\")));",
         )],
@@ -45,14 +45,14 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a rival waits for its own lease duration",
         edits: &[edit(
             "election/elector.rs",
-            "self.learn(now, sent_at, observed);
-        self.claim_if_over",
+            "self.learn(now, sent.at, observed);
+        self.is_over",
             "let mut observed = observed;
         if let Some(observed) = &mut observed {
             observed.record.lease_duration = self.timing.lease_duration();
         }
-        self.learn(now, sent_at, observed);
-        self.claim_if_over",
+        self.learn(now, sent.at, observed);
+        self.is_over",
         )],
         breaks: "I1 one believer",
     },
@@ -126,10 +126,10 @@ pub const MUTANTS: &[Mutant] = &[
             "election/elector.rs",
             "let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         if let Some(seen)",
-            "if let Some(own) = observed.as_ref().filter(|o| o.record.is_held_by(&self.me))
-            && self.held.is_none()
+            "if let Some(own) = observed.as_ref().filter(|o| o.record.is_held_by(self.me()))
+            && !self.lease.is_held()
         {
-            self.held = Some(Held { term: own.record.term, sent_at, draining: false });
+            self.lease = Lease::Leading(Held { term: own.record.term, sent_at });
         }
         let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         if let Some(seen)",
@@ -158,10 +158,10 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a candidate never looks again after a failed swap",
         edits: &[edit(
             "election/elector.rs",
-            "self.unsure = true;
-            self.unresolved = true;
-            return self.call_failed(now);",
-            "self.not_before = now + Duration::MAX;
+            "self.calls.unsure = true;
+            self.name.swap_failed();
+            return self.pace.failed(now);",
+            "self.calls.send(InFlight::Look, sent_at);
             return;",
         )],
         breaks: "I3 a leader exists",
@@ -170,7 +170,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a standby names a dead holder",
         edits: &[edit(
             "election/leadership.rs",
-            "self.rival.as_ref().filter(|rival| now < rival.until)",
+            "self.rival.as_ref().filter(|rival| now < rival.live_until)",
             "self.rival.as_ref()",
         )],
         breaks: "I4 no dead holder is named",
@@ -198,8 +198,8 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "election/elector.rs",
             "&& !self.work_under_way
-            && self.standing_down_at(now).is_none()",
-            "&& self.standing_down_at(now).is_none()",
+            && self.standing.down_at(now).is_none()",
+            "&& self.standing.down_at(now).is_none()",
         )],
         breaks: "I5 no old work",
     },
@@ -216,8 +216,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a lease that ran out under work that nobody saw end is vacated",
         edits: &[edit(
             "election/elector.rs",
-            "self.finish.is_some() || !runs_out(term)",
-            "true || !runs_out(term)",
+            "self.once.is_unwritten() || !self.lease.runs_out(term)",
+            "true || !self.lease.runs_out(term)",
         )],
         breaks: "I6 vacated last",
     },
@@ -234,15 +234,15 @@ pub const MUTANTS: &[Mutant] = &[
         name: "the record is vacated before belief ends",
         edits: &[edit(
             "election/elector.rs",
-            "if draining { (None, self.own_tenure()) }",
-            "if draining { (self.own_tenure(), None) }",
+            "Lease::Draining(held) => (None, tenure(held)),",
+            "Lease::Draining(held) => (tenure(held), None),",
         )],
         breaks: "I6 vacated last",
     },
     Mutant {
         name: "failed calls are repeated without a pause",
         edits: &[edit(
-            "election/elector.rs",
+            "election/elector/pace.rs",
             "self.not_before = now + self.jittered(backoff);",
             "self.not_before = now + self.jittered(backoff) / 1_000;",
         )],
@@ -251,18 +251,18 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "every hint causes a look",
         edits: &[edit(
-            "election/elector.rs",
-            "(self.hinted && now >= self.last_call + HINT_GAP)",
-            "self.hinted",
+            "election/elector/pace.rs",
+            "self.hinted && now >= self.last_call + HINT_GAP",
+            "self.hinted && now == now",
         )],
         breaks: "I7 bounded calls",
     },
     Mutant {
         name: "a leader renews too often",
         edits: &[edit(
-            "election/elector.rs",
-            "self.due_at = sent_at + self.timing.retry_period();",
-            "self.due_at = sent_at + self.timing.retry_period() / 2;",
+            "election/elector/pace.rs",
+            "self.due_at = sent_at + self.retry_period;",
+            "self.due_at = sent_at + self.retry_period / 2;",
         )],
         breaks: "I7 bounded calls",
     },
@@ -280,7 +280,7 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "election/elector.rs",
             "&& !self.work_under_way
-            && self.standing_down_at(now).is_none()",
+            && self.standing.down_at(now).is_none()",
             "&& !self.work_under_way",
         )],
         breaks: "I9 the gate is kept",
@@ -288,9 +288,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a leader ignores its gate",
         edits: &[edit(
-            "election/elector.rs",
+            "election/elector/standing.rs",
             "StandingDown::GateClosed => LossReason::GateClosed,",
-            "StandingDown::GateClosed => return,",
+            "StandingDown::GateClosed => return None,",
         )],
         breaks: "I9 the gate is kept",
     },

@@ -102,7 +102,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a cooldown is over at once",
-        edits: &[edit("election/elector.rs", "Some(Resignation { cooldown, until: now + cooldown })", "Some(Resignation { cooldown, until: now })")],
+        edits: &[edit("election/elector/standing.rs", "Some(Resignation { cooldown, until: now + cooldown })", "Some(Resignation { cooldown, until: now })")],
         breaks: "I10 what was accepted takes effect",
     },
     Mutant {
@@ -117,7 +117,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "attempts are not counted",
-        edits: &[edit("election/elector.rs", "before.saturating_add(1)", "before.max(1)")],
+        edits: &[edit("election/elector/once.rs", "before.saturating_add(1)", "before.max(1)")],
         breaks: "I11 outcomes are kept",
     },
     Mutant {
@@ -129,24 +129,22 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "who shuts down leaves without freeing the lease",
-        edits: &[edit("election/elector.rs", "!swapping && !self.unsure && !self.has_record_to_free();", "!swapping && !self.unsure;")],
+        edits: &[edit("election/elector.rs", "&& !self.calls.unsure && !self.has_record_to_free();", "&& !self.calls.unsure;")],
         breaks: "I13 who left holds nothing",
     },
     Mutant {
         name: "an own record that is back after a fail-over is still the own one",
-        edits: &[edit("election/elector.rs", "!o.outlived || self.held.is_some();", "!o.outlived || o.outlived;")],
+        edits: &[edit("election/elector.rs", "!o.outlived || self.lease.is_held();", "!o.outlived || o.outlived;")],
         breaks: "I2 terms grow",
     },
     Mutant {
         name: "after a lapse, overdue work is forgotten",
-        edits: &[edit("election/elector.rs", "            None => now,
-        };", "            None => return,
-        };")],
+        edits: &[edit("election/elector.rs", "=> (self.owned_term(), now),", "=> return,")],
         breaks: "I6 vacated last",
     },
     Mutant {
         name: "a flood of hints keeps a leader from renewing",
-        edits: &[edit("election/elector.rs", "} else if now >= self.due_at {", "} else if now >= self.due_at && !self.hinted {")],
+        edits: &[edit("election/elector/pace.rs", "now >= self.due_at", "now >= self.due_at && !self.hinted")],
         breaks: "I3 a leader exists",
     },
     Mutant {

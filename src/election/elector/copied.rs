@@ -1,4 +1,4 @@
-//! A process that may not be the only one of its name gives the name up.
+//! A process that may not be the only one of its name gives the name up: rule `own-name`.
 //!
 //! A virtual machine that is resumed from a snapshot beside its original, or a process restored
 //! from a checkpoint, is another candidate with the same incarnation: it takes the other's record
@@ -11,12 +11,12 @@
 //! The candidate cannot detect a copy that neither the kernel nor a clock nor the record shows: see
 //! docs/operations.md.
 
-use super::{Elector, LossReason, News};
-use crate::election::continuity::ServiceTime;
-use crate::election::lease::{Candidate, LeaseRecord, Observed};
-use crate::election::time::BootTime;
-
 use std::time::Duration;
+
+use crate::election::continuity::{Continuity, ServiceTime};
+use crate::election::lease::{Candidate, LeaseRecord, Observed};
+use crate::election::timing::Timing;
+use crate::election::watch::Watch;
 
 /// A sign that this process may have been copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,74 +54,94 @@ impl Sign {
     }
 }
 
+/// The name that a candidate has in the record, and what may show that another process has it too.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    me: Candidate,
+    continuity: Continuity,
+    /// The next version of the record may be the result of an own swap whose outcome is unknown.
+    unresolved: bool,
+    /// The own incarnation may also be another process's, and there is no new one yet.
+    given_up: bool,
+}
+
+impl Name {
+    pub(super) fn new(me: Candidate) -> Self {
+        Self { me, continuity: Continuity::default(), unresolved: false, given_up: false }
+    }
+
+    /// Who stands under it.
+    pub(super) fn candidate(&self) -> &Candidate {
+        &self.me
+    }
+
+    /// Whether the candidate has no incarnation that is its own.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// The outcome of an own swap is unknown.
+    pub(super) fn swap_failed(&mut self) {
+        self.unresolved = true;
+    }
+
+    /// An own swap was applied: what the record says is known.
+    pub(super) fn swap_applied(&mut self) {
+        self.unresolved = false;
+    }
+
+    /// An own swap was refused, which shows this.
+    pub(super) fn swap_refused(&mut self, observed: Option<&Observed>, written: &LeaseRecord) {
+        self.unresolved |= is_echo(observed, written);
+    }
+
+    /// A store sent its time.
+    pub(super) fn compare_clocks(&mut self, time: &ServiceTime, timing: &Timing) -> Option<Sign> {
+        let gap = self.continuity.note(time, timing)?;
+        Some(Sign::ClockStoodStill { gap })
+    }
+
+    /// No other candidate writes a record that names this one. Each of its own writes is known by
+    /// its version, or had an unknown outcome. A store that failed over shows old versions again.
+    pub(super) fn look_for_a_double(
+        &mut self,
+        observed: Option<&Observed>,
+        watch: &Watch,
+    ) -> Option<Sign> {
+        if observed.map(|o| &o.version) == watch.version() {
+            return None;
+        }
+        let resolved = !std::mem::take(&mut self.unresolved);
+        let own = |o: &&Observed| o.record.is_held_by(&self.me) && !o.outlived;
+        // An older term comes from a restored backup, whichever candidate wrote it.
+        let newer = |o: &&Observed| watch.highest_term().is_none_or(|seen| o.record.term >= seen);
+        let double = observed.filter(own).filter(newer);
+        (resolved && double.is_some()).then_some(Sign::WrittenInItsName)
+    }
+
+    /// Returns whether it had not been given up before.
+    pub(super) fn give_up(&mut self) -> bool {
+        !std::mem::replace(&mut self.given_up, true)
+    }
+
+    /// Takes a new one. Returns whether the old one had been given up.
+    pub(super) fn take(&mut self, incarnation: String) -> bool {
+        let given_up = std::mem::take(&mut self.given_up);
+        if given_up {
+            self.me.incarnation = incarnation;
+            self.unresolved = false;
+        }
+        given_up
+    }
+}
+
 /// Whether a refused swap shows the very record that it was to write. A request that is repeated on
 /// the network path is refused because its first copy succeeded.
-pub(super) fn is_echo(observed: Option<&Observed>, written: &LeaseRecord) -> bool {
+fn is_echo(observed: Option<&Observed>, written: &LeaseRecord) -> bool {
     observed.is_some_and(|Observed { record, .. }| {
         // With the stored precision, a millisecond.
         record.holder == written.holder
             && record.term == written.term
             && record.renew_time.to_string() == written.renew_time.to_string()
     })
-}
-
-impl Elector {
-    /// Whether it has to wait for [`Event::Reborn`](super::Event::Reborn).
-    pub fn needs_incarnation(&self) -> bool {
-        self.nameless
-    }
-
-    pub(super) fn compare_clocks(&mut self, told: &ServiceTime) {
-        if let Some(gap) = self.continuity.note(told, &self.timing) {
-            self.give_up_name(Sign::ClockStoodStill { gap });
-        }
-    }
-
-    /// No other candidate writes a record that names this one. Each of its own writes is known by
-    /// its version, or had an unknown outcome. A store that failed over shows old versions again.
-    pub(super) fn look_for_a_double(&mut self, observed: Option<&Observed>) {
-        let version = observed.map(|observed| &observed.version);
-        if version == self.version() {
-            return;
-        }
-        let resolved = !std::mem::take(&mut self.unresolved);
-        let own = |o: &Observed| o.record.is_held_by(&self.me) && !o.outlived;
-        // An older term comes from a restored backup, whichever candidate wrote it.
-        let newer =
-            |o: &Observed| self.watch.highest_term().is_none_or(|seen| o.record.term >= seen);
-        if resolved && observed.is_some_and(|o| own(o) && newer(o)) {
-            self.give_up_name(Sign::WrittenInItsName);
-        }
-    }
-
-    /// The answer is "no" from here on. The record stays: it may be another process's.
-    pub(super) fn give_up_name(&mut self, sign: Sign) {
-        if self.nameless {
-            return;
-        }
-        self.nameless = true;
-        self.news.push(News::Copied(sign));
-        if let Some(held) = self.held.take()
-            && !held.draining
-        {
-            self.lost(held.term, LossReason::Copied);
-        }
-        if let Some(call) = &mut self.in_flight {
-            call.void = true;
-        }
-        self.may_claim = false;
-        self.finish = None;
-        self.vacating_since = None;
-    }
-
-    pub(super) fn take_name(&mut self, now: BootTime, incarnation: String, seed: u64) {
-        if !std::mem::take(&mut self.nameless) {
-            return;
-        }
-        self.me = Candidate { incarnation, ..self.me.clone() };
-        self.jitter = fastrand::Rng::with_seed(seed);
-        self.unresolved = false;
-        self.report_following();
-        self.due_at = now;
-    }
 }

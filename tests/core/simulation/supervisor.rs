@@ -18,7 +18,7 @@ pub async fn supervise(election: Handle, host: Host, grace: Duration, ids: u64) 
     for id in ids.. {
         let own = |view: &bellwether::election::leadership::Leadership| {
             let own = view.leading(election.now()).cloned();
-            own.filter(|own| Some(own.term) != ended_in)
+            own.filter(|own| Some(own.term()) != ended_in)
         };
         if view.wait_for(|view| own(view).is_some()).await.is_err() {
             return;
@@ -26,7 +26,7 @@ pub async fn supervise(election: Handle, host: Host, grace: Duration, ids: u64) 
         let work = election.begin_work();
         let seen = view.borrow_and_update().clone();
         let Some(tenure) = own(&seen) else { continue };
-        let (term, deadlines) = (tenure.term, Deadlines::of(&tenure));
+        let (term, deadlines) = (tenure.term(), Deadlines::of(&tenure));
         let (end, mut ended) = oneshot::channel();
         host.note(Deed::Starts { id, term, deadlines, end });
         let mut supervised = SupervisedWork::new(tenure, grace);

@@ -1,6 +1,8 @@
-//! Copies of a process: machines resumed from snapshots, and pauses that the clock did not count.
+//! Copies of a process: machines resumed from snapshots, and pauses that the clock did not count: rule
+//! `own-name`.
 
 use super::*;
+use crate::election::continuity::ServiceTime;
 
 const LOST: News = News::Lost { term: Term::new(1), reason: LossReason::Copied };
 

@@ -21,7 +21,7 @@ pub struct Promises {
 
 impl Promises {
     pub fn resigns(&mut self, view: &Leadership, now: BootTime, cooldown: Duration) {
-        let term = view.leading(now).map(|own| own.term);
+        let term = view.leading(now).map(|own| own.term());
         self.resigned = Some((term, now + cooldown));
         self.known = false;
     }
@@ -53,7 +53,7 @@ impl Promises {
         slack: Duration,
     ) -> Result<(), Violation> {
         let bad = |what: String| Violation::found(PROMISES_KEPT, what);
-        let leads = view.leading(now).map(|own| own.term);
+        let leads = view.leading(now).map(|own| own.term());
         if let Some((Some(term), _)) = self.resigned
             && leads == Some(term)
         {

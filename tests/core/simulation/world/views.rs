@@ -34,7 +34,7 @@ impl World {
         };
         let own = self.nodes[believer].process.as_ref();
         let own = own.and_then(|process| {
-            process.view.borrow().leading(self.local(believer)).map(|own| own.term)
+            process.view.borrow().leading(self.local(believer)).map(|own| own.term())
         });
         let me = ((believer, self.nodes[believer].life), own);
         match self.works.iter().find(|work| work.has_begun() && (work.of, Some(work.term)) != me) {
@@ -59,7 +59,7 @@ impl World {
         let me = (node, self.nodes[node].life);
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
         let view = process.view.borrow().clone();
-        let believes = view.leading(now).map(|own| own.term);
+        let believes = view.leading(now).map(|own| own.term());
         let believed = std::mem::replace(&mut process.believed, believes);
         let closed = view.standing_down(now) == Some(StandingDown::GateClosed);
         if closed && believes.is_some() {

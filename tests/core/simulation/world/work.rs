@@ -250,7 +250,7 @@ impl World {
         let local = self.local(node);
         let process = self.process(node, life);
         let believes =
-            process.and_then(|process| process.view.borrow().leading(local).map(|own| own.term));
+            process.and_then(|process| process.view.borrow().leading(local).map(|own| own.term()));
         let taken = self.fence.takes((node, life), term, believes)?;
         self.tally.count(if taken { "fenced writes taken" } else { "fenced writes refused" });
         Ok(())

@@ -1,0 +1,87 @@
+//! The lease as this candidate holds it. The record itself is kept by
+//! [`Watch`](crate::election::watch::Watch).
+
+use crate::election::term::Term;
+use crate::election::time::BootTime;
+
+/// The state of the own lease.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lease {
+    /// There is none.
+    None,
+    /// This candidate leads, until the renew deadline.
+    Leading(Held),
+    /// It no longer leads: it keeps the lease until its work has ended, to vacate then.
+    Draining(Held),
+    /// The last one: its work was not seen to end in time, and the record is not vacated.
+    RunningOut {
+        /// The term it had.
+        term: Term,
+        /// Not later than for anybody else.
+        over_at: BootTime,
+    },
+}
+
+/// A term that was won, as far as it is renewed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) term: Term,
+    /// When the last write that is known to have been applied was sent.
+    pub(super) sent_at: BootTime,
+}
+
+impl Lease {
+    /// What is held, whether it is believed in or not.
+    pub(super) fn held(&self) -> Option<Held> {
+        match self {
+            Self::Leading(held) | Self::Draining(held) => Some(*held),
+            Self::None | Self::RunningOut { .. } => None,
+        }
+    }
+
+    /// The same, to renew it.
+    pub(super) fn held_mut(&mut self) -> Option<&mut Held> {
+        match self {
+            Self::Leading(held) | Self::Draining(held) => Some(held),
+            Self::None | Self::RunningOut { .. } => None,
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held().is_some()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self, Self::Draining(_))
+    }
+
+    /// Whether the lease of this term is left to run out.
+    pub(super) fn runs_out(&self, term: Term) -> bool {
+        matches!(self, Self::RunningOut { term: last, .. } if *last == term)
+    }
+
+    /// Ends belief, and keeps the lease. Returns the term that was believed in.
+    pub(super) fn drain(&mut self) -> Option<Term> {
+        let Self::Leading(held) = *self else { return None };
+        *self = Self::Draining(held);
+        Some(held.term)
+    }
+
+    /// Forgets what is held. Returns the term that was believed in.
+    pub(super) fn give_up(&mut self) -> Option<Term> {
+        let term = match *self {
+            Self::None | Self::RunningOut { .. } => return None,
+            Self::Leading(held) => Some(held.term),
+            Self::Draining(_) => None,
+        };
+        *self = Self::None;
+        term
+    }
+
+    /// All work has ended. If the lease that was left to run out is still there, it may be freed.
+    pub(super) fn work_ended(&mut self, now: BootTime) {
+        if matches!(self, Self::RunningOut { over_at, .. } if now < *over_at) {
+            *self = Self::None;
+        }
+    }
+}

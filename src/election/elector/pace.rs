@@ -1,0 +1,154 @@
+//! When the next call to the store is due: renewals and looks in their period, pauses after
+//! failures, and what hints of the store may hasten.
+
+use std::time::Duration;
+
+use crate::election::time::BootTime;
+
+/// Candidates that wait for the same lease to end try within this long of its end, at random, and
+/// look before they write: most of them then see the winner instead of swapping against it.
+/// A commit takes a few milliseconds, and nobody notices twenty more after a crash.
+const TAKEOVER_SPREAD: Duration = Duration::from_millis(20);
+
+/// Push hints cause at most one look in this time, however many arrive.
+const HINT_GAP: Duration = Duration::from_millis(5);
+
+/// The pace of one candidate's calls.
+#[derive(Clone, Debug)]
+pub(super) struct Pace {
+    retry_period: Duration,
+    jitter: fastrand::Rng,
+    /// The first renewal of a term comes early by a random time, and so do all after it.
+    pub(super) spreads_renewals: bool,
+    /// The store hinted at a change since the last look was sent.
+    hinted: bool,
+    /// Calls that failed in a row; looks that only clear up after a failed swap do not end it.
+    failures: u32,
+    /// When the next look or renewal is due.
+    due_at: BootTime,
+    /// No call before: the backoff after a failure.
+    not_before: BootTime,
+    last_call: BootTime,
+    /// How much less than a retry period is between this look and the next.
+    look_early_by: Duration,
+}
+
+impl Pace {
+    /// A look is due at once. `seed` makes the jitter replayable.
+    pub(super) fn new(retry_period: Duration, seed: u64) -> Self {
+        Self {
+            retry_period,
+            jitter: fastrand::Rng::with_seed(seed),
+            spreads_renewals: false,
+            hinted: false,
+            failures: 0,
+            due_at: BootTime::ZERO,
+            not_before: BootTime::ZERO,
+            last_call: BootTime::ZERO,
+            look_early_by: Duration::ZERO,
+        }
+    }
+
+    // --- Taking in what happened ----------------------------------------------------------------
+
+    /// For a process whose state may have been copied, and the jitter's with it.
+    pub(super) fn reseed(&mut self, seed: u64) {
+        self.jitter = fastrand::Rng::with_seed(seed);
+    }
+
+    /// The record may have changed.
+    pub(super) fn hint(&mut self) {
+        self.hinted = true;
+    }
+
+    /// A call is sent now.
+    pub(super) fn sent(&mut self, now: BootTime) {
+        self.last_call = now;
+    }
+
+    /// The call that was sent is a look: it shows what was hinted at.
+    pub(super) fn looks(&mut self) {
+        self.hinted = false;
+    }
+
+    /// The store answered.
+    pub(super) fn answered(&mut self) {
+        self.failures = 0;
+    }
+
+    /// A call failed: retries soon, then ever more slowly, up to the retry period.
+    pub(super) fn failed(&mut self, now: BootTime) {
+        let backoff = (self.retry_period / 4) * (1 << self.failures.min(2));
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + self.jittered(backoff);
+    }
+
+    // --- Planning the next call -----------------------------------------------------------------
+
+    /// The next look or renewal is due now.
+    pub(super) fn due_now(&mut self, now: BootTime) {
+        self.due_at = now;
+    }
+
+    /// The next renewal, after a write that was sent then.
+    pub(super) fn schedule_renewal(&mut self, sent_at: BootTime) {
+        self.due_at = sent_at + self.retry_period;
+    }
+
+    /// The first renewal of a term, after a retry period or a random time between half of one and
+    /// a whole one: elections that began together would renew together for as long as they last.
+    pub(super) fn schedule_first_renewal(&mut self, sent_at: BootTime) {
+        let early = if self.spreads_renewals { 0.5 * self.jitter.f64() } else { 0.0 };
+        self.due_at = sent_at + self.retry_period.mul_f64(1.0 - early);
+    }
+
+    /// A standby looks again a retry period after its last look, never later, so that a lease that
+    /// is vacated is taken within one; or when the lease may be over, if it waits for that.
+    pub(super) fn schedule_look(&mut self, now: BootTime, over_at: Option<BootTime>) {
+        let early = std::mem::take(&mut self.look_early_by);
+        self.due_at = self.last_call + self.retry_period.saturating_sub(early);
+        if let Some(over_at) = over_at {
+            let spread = TAKEOVER_SPREAD.mul_f64(self.jitter.f64());
+            self.due_at = self.due_at.min(over_at.max(now) + spread);
+        }
+    }
+
+    /// Makes the next look, and thereby all after it, come earlier by a random part of a period.
+    pub(super) fn spread_looks(&mut self) {
+        self.look_early_by = self.retry_period.mul_f64(self.jitter.f64());
+    }
+
+    /// Up to a fifth longer, so that candidates that failed together do not call together.
+    fn jittered(&mut self, duration: Duration) -> Duration {
+        duration.mul_f64(1.0 + 0.2 * self.jitter.f64())
+    }
+
+    // --- Telling what is due --------------------------------------------------------------------
+
+    /// Whether the pause after a failure is not over.
+    pub(super) fn pauses(&self, now: BootTime) -> bool {
+        now < self.not_before
+    }
+
+    /// Whether the next look or renewal is due.
+    pub(super) fn is_due(&self, now: BootTime) -> bool {
+        now >= self.due_at
+    }
+
+    /// Whether a hint calls for a look.
+    pub(super) fn is_hint_due(&self, now: BootTime) -> bool {
+        self.hinted && now >= self.last_call + HINT_GAP
+    }
+
+    /// When the next call is due; an urgent one as soon as it may be sent.
+    pub(super) fn next(&self, urgent: bool) -> BootTime {
+        let due = if urgent {
+            self.not_before
+        } else if self.hinted {
+            self.due_at.min(self.last_call + HINT_GAP)
+        } else {
+            self.due_at
+        };
+        due.max(self.not_before)
+    }
+}

@@ -1,0 +1,91 @@
+//! What others may know of the election: for readers, and as news.
+
+use super::held::Held;
+use super::news::News;
+use crate::election::leadership::{Holder, Loss, LossReason, Rival, Tenure};
+use crate::election::lease::{Candidate, Observed, Origin};
+use crate::election::term::Term;
+use crate::election::time::BootTime;
+use crate::election::timing::Timing;
+use crate::election::watch::Watch;
+
+/// What was seen and reported so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    pub(super) store_answered: Option<BootTime>,
+    pub(super) first_decided: Option<BootTime>,
+    pub(super) last_loss: Option<Loss>,
+    /// Where this candidate runs, if that is known.
+    pub(super) origin: Option<Origin>,
+    /// A record of another origin has been reported.
+    met_stranger: bool,
+    following: Option<(Candidate, Term)>,
+    news: Vec<News>,
+}
+
+impl Shown {
+    pub(super) fn report(&mut self, news: News) {
+        self.news.push(news);
+    }
+
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// This candidate no longer leads.
+    pub(super) fn lost(&mut self, term: Term, reason: LossReason) {
+        self.last_loss = Some(Loss { term, reason });
+        self.report(News::Lost { term, reason });
+    }
+
+    /// This candidate won a term, which it may lead in or not.
+    pub(super) fn follows_nobody(&mut self) {
+        self.following = None;
+    }
+
+    /// Whether another candidate than `me`, or another term of it, is seen to hold the lease than
+    /// before.
+    pub(super) fn follow(&mut self, seen: Option<&Observed>, me: &Candidate) -> bool {
+        let rival = seen.and_then(|o| {
+            let holder = o.record.holder.clone().filter(|holder| holder != me)?;
+            Some((holder, o.record.term))
+        });
+        let changed = rival != self.following;
+        if changed {
+            if let Some((holder, term)) = &rival {
+                let holder = holder.identity.clone();
+                self.report(News::Following { holder, term: *term });
+            }
+            self.following = rival;
+        }
+        changed
+    }
+
+    /// Reports a record of another environment, once.
+    pub(super) fn compare_origins(&mut self, seen: Option<&Observed>) {
+        let theirs = seen.and_then(|o| o.record.origin.as_ref());
+        if let (false, Some(own), Some(origin)) = (self.met_stranger, &self.origin, theirs)
+            && own != origin
+        {
+            let stranger = News::Stranger { origin: origin.clone(), own: own.clone() };
+            self.report(stranger);
+            self.met_stranger = true;
+        }
+    }
+}
+
+/// The own hold on the lease, believed in or not.
+pub(super) fn tenure(held: Held, me: &Candidate, watch: &Watch, timing: &Timing) -> Option<Tenure> {
+    Some(Tenure {
+        holder: Holder::of(me, &watch.observed()?.record),
+        until: timing.leads_until(held.sent_at),
+        kills_at: timing.kills_at(held.sent_at),
+    })
+}
+
+/// Another candidate that the record names.
+pub(super) fn rival(me: &Candidate, watch: &Watch) -> Option<Rival> {
+    let record = &watch.observed()?.record;
+    let holder = record.holder.as_ref().filter(|holder| *holder != me)?;
+    Some(Rival { holder: Holder::of(holder, record), live_until: watch.live_until(me)? })
+}

@@ -1,0 +1,121 @@
+//! Whether the candidate stands: its gate, a resignation, a shutdown.
+
+use std::time::Duration;
+
+use crate::election::leadership::{LossReason, StandingDown};
+use crate::election::time::BootTime;
+
+/// Why a candidate may not stand, if it may not.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    gate_open: bool,
+    resigned: Option<Resignation>,
+    shutdown: Option<Shutdown>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Resignation {
+    cooldown: Duration,
+    until: BootTime,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shutdown {
+    give_up_at: BootTime,
+    /// When vacating began: it is given one call's time.
+    vacating_since: Option<BootTime>,
+}
+
+impl Standing {
+    pub(super) fn new() -> Self {
+        Self { gate_open: true, resigned: None, shutdown: None }
+    }
+
+    // --- Taking in what happened ----------------------------------------------------------------
+
+    /// The gate opened or closed. Returns whether it was closed and is open now.
+    pub(super) fn set_gate(&mut self, open: bool) -> bool {
+        let opened = open && !self.gate_open;
+        self.gate_open = open;
+        opened
+    }
+
+    pub(super) fn resign(&mut self, now: BootTime, cooldown: Duration) {
+        self.resigned = Some(Resignation { cooldown, until: now + cooldown });
+    }
+
+    /// A later request can only shorten an earlier one.
+    pub(super) fn shut_down(&mut self, give_up_at: BootTime) {
+        match &mut self.shutdown {
+            Some(shutdown) => shutdown.give_up_at = shutdown.give_up_at.min(give_up_at),
+            None => self.shutdown = Some(Shutdown { give_up_at, vacating_since: None }),
+        }
+    }
+
+    /// A call is sent while the record is still to be vacated.
+    pub(super) fn vacates(&mut self, now: BootTime) {
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.vacating_since.get_or_insert(now);
+        }
+    }
+
+    /// There is nothing to vacate any longer.
+    pub(super) fn stop_vacating(&mut self) {
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.vacating_since = None;
+        }
+    }
+
+    /// The record was vacated: a cooldown counts from here.
+    pub(super) fn vacated(&mut self, now: BootTime) {
+        self.stop_vacating();
+        if let Some(resigned) = &mut self.resigned {
+            resigned.until = now + resigned.cooldown;
+        }
+    }
+
+    /// Forgets a resignation whose cooldown is over.
+    pub(super) fn end_cooldown(&mut self, now: BootTime) {
+        self.resigned.take_if(|resigned| now >= resigned.until);
+    }
+
+    // --- Answers --------------------------------------------------------------------------------
+
+    /// Why it does not stand, as far as no time is looked at.
+    pub(super) fn down(&self) -> Option<StandingDown> {
+        if self.shutdown.is_some() {
+            Some(StandingDown::ShuttingDown)
+        } else if !self.gate_open {
+            Some(StandingDown::GateClosed)
+        } else {
+            self.resigned.map(|resigned| StandingDown::Resigned { until: resigned.until })
+        }
+    }
+
+    /// Why it does not stand now.
+    pub(super) fn down_at(&self, now: BootTime) -> Option<StandingDown> {
+        self.down().filter(|reason| match reason {
+            StandingDown::Resigned { until } => now < *until,
+            StandingDown::ShuttingDown | StandingDown::GateClosed => true,
+        })
+    }
+
+    /// Why a leader has to step down now.
+    pub(super) fn ends_belief_at(&self, now: BootTime) -> Option<LossReason> {
+        Some(match self.down_at(now)? {
+            StandingDown::ShuttingDown => LossReason::ShuttingDown,
+            StandingDown::GateClosed => LossReason::GateClosed,
+            StandingDown::Resigned { .. } => LossReason::Resigned,
+        })
+    }
+
+    /// When a shutdown stops waiting for work and for the store.
+    pub(super) fn gives_up_at(&self) -> Option<BootTime> {
+        self.shutdown.map(|shutdown| shutdown.give_up_at)
+    }
+
+    /// Since when a shutdown tries to vacate the record.
+    pub(super) fn vacating_since(&self) -> Option<BootTime> {
+        self.shutdown?.vacating_since
+    }
+}

@@ -1,0 +1,72 @@
+//! How a leader keeps its term.
+
+use super::*;
+
+#[test]
+fn a_leader_renews_once_a_retry_period_and_keeps_term_and_acquire_time() {
+    let mut world = World::leading();
+    let acquired = world.stored().acquire_time.to_string();
+    world.run_until(60_000);
+    assert!(world.leads());
+    assert_eq!(world.take_news(), []);
+    let renewals = &world.calls[2..];
+    assert_eq!(renewals.len(), 30);
+    for (k, (sent, call)) in (1..).zip(renewals) {
+        assert_eq!(*sent, at(k * 2_000));
+        assert!(matches!(call, Call::Swap { .. }), "a leader in peace has no need to look");
+    }
+    assert_eq!(world.stored().term, Term::new(1));
+    assert_eq!(world.stored().acquire_time.to_string(), acquired);
+    assert_ne!(world.stored().renew_time.to_string(), acquired);
+}
+
+#[test]
+fn the_pace_of_renewals_does_not_drift_with_slow_answers() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.now = at(3_000);
+    world.store_answers();
+    assert_eq!(world.wake_at, at(4_000));
+}
+
+#[test]
+fn a_renewal_that_was_applied_unheard_is_renewed_from_there_without_losing_belief() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.answer_is_lost();
+    assert!(world.leads());
+    assert!(!world.leads_at(10_000), "an unknown outcome prolongs nothing");
+    world.run_until(2_700);
+    assert!(matches!(world.calls[3].1, Call::Observe { .. }), "a look comes first");
+    let Call::Swap { expected, record, .. } = &world.calls[4].1 else { panic!("no renewal") };
+    assert_eq!((expected.as_ref().unwrap().as_str(), record.term), ("2", Term::new(1)));
+    assert!(world.leads_at(12_500));
+    assert_eq!(world.take_news(), []);
+}
+
+#[test]
+fn a_renewal_that_was_not_applied_is_tried_again_in_time() {
+    let mut world = World::leading();
+    world.wake_at(2_000);
+    world.run_without_store_until(2_000 + CALL_TIMEOUT + 1);
+    world.run_until(8_000);
+    assert!(world.leads_at(12_000));
+    assert_eq!(world.take_news(), []);
+}
+
+#[test]
+fn a_renewal_that_collides_with_an_own_late_write_goes_on_from_it() {
+    let mut world = World::leading();
+    let own = world.stored().clone();
+    world.wake_at(2_000);
+    world.request_is_lost();
+    world.run_until(2_000);
+    // The look shows the old version; the write that was given up is applied only now.
+    world.now = at(2_700);
+    world.send(Event::Wake);
+    world.store_answers();
+    world.somebody_writes(own);
+    world.run_until(4_000);
+    assert!(world.leads_at(12_000));
+    assert_eq!(world.take_news(), []);
+}
