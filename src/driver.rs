@@ -352,7 +352,7 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
     }
 
     /// Waits for the next event, until `until` at most. The caller has to step the result, because
-    /// it is removed from its source.
+    /// it is removed from its source: rule `no-event-lost`.
     async fn next(&mut self, mut response: Option<&mut PendingCall>, until: BootTime) -> Next {
         let order = self.order.next();
         let mut work = pin!(work_changed(&mut self.work));

@@ -11,6 +11,43 @@
 //! the holder counts its belief from *before* it sent a write, a rival counts the lease from
 //! *after* it received what it saw, and the gap between the renew deadline and the lease duration
 //! ([`timing`]) absorbs clocks that run at different rates.
+//!
+//! # The safety rules
+//!
+//! Code and tests cite them by name: `grep -rn 'rule `stop-before-vacate`'` finds what keeps one.
+//!
+//! - `one-write-decides`: leadership is gained only by a conditional write that is known to have been
+//!   applied. Looking at the record can take belief away, never give it.
+//! - `one-stretch`: a term is believed in one stretch. A candidate that stopped believing leads again
+//!   only under a larger term.
+//! - `resolve-ambiguity`: after a time-out, a dropped connection or a duplicated request the outcome
+//!   is unknown. The candidate looks, recognises its own incarnation, and swaps again from there; no
+//!   store or driver repeats a call.
+//! - `own-name`: a process that may not be the only one of its name stops believing, and takes another
+//!   name.
+//! - `before-sent-after-received`: the holder believes until the renew deadline after it *sent* its
+//!   write, and its work is dead before the lease duration after that. A rival counts the duration in
+//!   the record, from after it *received* what it saw.
+//! - `vacated-lease`: a lease is over when its holder vacated it.
+//! - `store-clock`: a lease is over when the store's own clock says so, read in the same statement, or
+//!   on a boot clock that is provably the same. It never overrules what the candidate saw: a record
+//!   that was seen to change had a live holder.
+//! - `watched-lease`: a lease is over when its record was seen unchanged, on the own clock, for the
+//!   whole duration in the record.
+//! - `service-date`: where the store has no clock, the `Date` of its service says that a lease is over,
+//!   with `--max-clock-skew` to spare, counted by the writer from when the request was sent.
+//! - `lost-writes`: a store that lost writes (a fail-over, a restore) proves nothing for a whole lease,
+//!   and the next term jumps over those that it may have lost.
+//! - `answers-from-the-clock`: each answer compares a deadline with the clock at that moment.
+//! - `boot-clock`: time is `CLOCK_BOOTTIME`, read in one place and handed in. A timer is a hint. No wall
+//!   clock decides, and no two hosts' clocks are compared.
+//! - `stop-before-vacate`: first the answer turns to "no", then leader-only work ends, then the record
+//!   is vacated. Work that cannot be shown to have ended keeps the lease until it runs out.
+//! - `outage-demotes`: a store that is away demotes its leader by the renew deadline. All candidates
+//!   rejoin when it is back, without a restart.
+//! - `no-event-lost`: whatever the driver takes out of a queue reaches the elector.
+//! - `fence-the-rest`: a lease is not mutual exclusion. Each answer, each child's environment and each
+//!   metric carries the term, for the system that is written to.
 
 pub mod continuity;
 pub mod duration;

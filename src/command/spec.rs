@@ -129,7 +129,8 @@ impl CommandSpec {
         self
     }
 
-    /// Tells the command for which election, as whom and in which term it leads.
+    /// Tells the command for which election, as whom and in which term it leads, by rule
+    /// `fence-the-rest`.
     #[must_use]
     pub fn leading(self, election: &str, identity: &str, term: Term) -> Self {
         self.env("BELLWETHER_ELECTION", election)

@@ -47,7 +47,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// See [`StoreError`]. After [`StoreError::Unavailable`] the write may have been applied.
+    /// See [`StoreError`]. After [`StoreError::Unavailable`] the write may have been applied: rule
+    /// `resolve-ambiguity`.
     async fn swap(
         &self,
         election: &ElectionName,

@@ -1,4 +1,4 @@
-//! The service's clock, as far as its answers tell: safety rule 4 (d).
+//! The service's clock, as far as its answers tell: rule `service-date`.
 //!
 //! DynamoDB has no clock to ask, but every HTTP answer carries a `Date`. Together with this host's
 //! boot clock it bounds the service's time from both sides. With H the header, the service made it
@@ -24,7 +24,7 @@
 //! - a `Date` that stands still (a cache on the way) makes the judge's time stand still, and lets
 //!   the writer's go on from the first answer that carried it;
 //! - a `Date` that is once far off costs at most a wait: the judge or the writer is then too
-//!   cautious for the life of its process, and the lease is watched instead (rule 4 c);
+//!   cautious for the life of its process, and the lease is watched instead, by rule `watched-lease`;
 //! - a boot clock that runs faster or slower than the service's, or that stood still while a
 //!   virtual machine was paused, pulls the two apart, never past each other.
 //!

@@ -1,4 +1,4 @@
-//! The host's own clock: the only file of the program that reads one.
+//! The host's own clock: the only file of the program that reads one, by rule `boot-clock`.
 
 use std::time::{Duration, SystemTime};
 

@@ -9,4 +9,5 @@ mod log;
 mod names;
 mod pages;
 mod profiles;
+mod rules;
 mod shell;

@@ -9,23 +9,27 @@ pub use promises::Promises;
 pub use records::{Attempts, Fence, applied, is};
 pub use seen::{Calls, Seen, Terms};
 
-/// No two candidates believe to lead at one instant.
+/// No two candidates believe to lead at one instant: what rule `one-write-decides`, rule
+/// `before-sent-after-received`, rule `watched-lease`, rule `store-clock` and rule `lost-writes` are for.
 ///
 /// Checked at every event, on each reader's own clock. That covers the time between events too:
 /// two believers means that one of them began while the other believed, and belief begins at an
 /// event only.
 pub const ONE_BELIEVER: &str = "I1 one believer";
-/// A candidate that begins to believe does so under a term larger than all that were believed in.
+/// A candidate that begins to believe does so under a term larger than all that were believed in:
+/// rule `one-stretch`.
 pub const TERMS_GROW: &str = "I2 terms grow";
-/// Some time after the last fault there is a leader, and it stays.
+/// Some time after the last fault there is a leader, and it stays: rule `outage-demotes`, rule
+/// `resolve-ambiguity`.
 pub const A_LEADER_EXISTS: &str = "I3 a leader exists";
 /// A candidate names another one for no longer than the lease in the record lasts from when it
-/// first saw this state of it, and not at all once it is vacated.
+/// first saw this state of it, and not at all once it is vacated: rule `answers-from-the-clock`, rule
+/// `vacated-lease`.
 pub const NO_DEAD_HOLDER: &str = "I4 no dead holder is named";
 /// Nobody believes while work of another term is alive, another candidate's or its own.
 pub const NO_OLD_WORK: &str = "I5 no old work";
 /// A candidate that vacates has stopped believing, and its work of that term was seen to end; no
-/// record is vacated while work of its term lives.
+/// record is vacated while work of its term lives: rule `stop-before-vacate`.
 pub const VACATED_LAST: &str = "I6 vacated last";
 /// No candidate calls the store more often than its timing says, and a leader in peace writes
 /// once in a retry period.
@@ -35,7 +39,8 @@ pub const BOUNDED_CALLS: &str = "I7 bounded calls";
 pub const BOUNDED_WAITS: &str = "I8 bounded waits";
 /// A candidate whose gate is closed neither believes nor writes itself into the record.
 pub const GATE_KEPT: &str = "I9 the gate is kept";
-/// Each resignation, shutdown and change of the gate that was accepted takes effect.
+/// Each resignation, shutdown and change of the gate that was accepted takes effect: rule
+/// `no-event-lost`.
 pub const PROMISES_KEPT: &str = "I10 what was accepted takes effect";
 /// The outcome of an attempt is written once, counted once, and not lost while the record is the
 /// candidate's own; nothing begins after a success.
@@ -45,7 +50,7 @@ pub const TERMS_RISE: &str = "I12 terms rise with holders";
 /// A candidate that left in peace leaves no record of its own.
 pub const LEFT_CLEAN: &str = "I13 who left holds nothing";
 /// A resource that is fenced by the term accepts no term of two holders, and does not refuse the
-/// live leader.
+/// live leader: rule `fence-the-rest`.
 pub const FENCED: &str = "I14 the fence lets the leader in";
 
 /// An invariant that does not hold.

@@ -30,7 +30,7 @@ pub enum Rates {
 pub enum Theme {
     /// Any mix of faults of hosts, network and store, but the store keeps its promises.
     Faults,
-    /// The store's clock is stepped. Rule 4 protects the belief of a live leader that has standbys,
+    /// The store's clock is stepped. Rule `store-clock` protects the belief of a live leader that has standbys,
     /// no more: a candidate that just started knows nothing but the store's clock. So it happens
     /// when everybody has seen the record change, nobody restarts, and there is no work.
     SteppedClock,

@@ -1,4 +1,5 @@
-//! What the `Date` of the answers may do to an election: make it faster, never make two leaders.
+//! What the `Date` of the answers may do to an election: make it faster, never make two
+//! leaders: rule `service-date`.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Hosts whose wall clocks are hours apart, or jump: they elect as if nothing were.
+//! Hosts whose wall clocks are hours apart, or jump: they elect as if nothing were: rule
+//! `boot-clock`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
