@@ -14,7 +14,7 @@ use prometheus::{
 
 use crate::election::elector::{News, Renewal};
 use crate::election::leadership::{Leadership, LossReason};
-use crate::election::lease::ElectionName;
+use crate::election::lease::{ElectionName, Namespace};
 use crate::election::time::BootTime;
 use crate::election::timing::Timing;
 use crate::store::StoreError;
@@ -168,6 +168,27 @@ impl Metrics {
             calls: to.calls(store)?,
             registry,
         })
+    }
+
+    /// Says who this instance is, in a metric of its own, to be joined to the others: an identity in
+    /// every label would make all series new at each deployment. Prometheus has a `namespace` of its
+    /// own, that of the target, so the one of the records has a longer name.
+    ///
+    /// # Errors
+    ///
+    /// When it was called before.
+    pub fn introduce(&self, identity: &str, records: Option<&Namespace>) -> prometheus::Result<()> {
+        let options = Opts::new(
+            "bellwether_instance_info",
+            "Always 1; 'identity' is the name under which this instance stands, and \
+             'store_namespace' what --namespace says.",
+        );
+        let options = options
+            .const_label("identity", identity)
+            .const_label("store_namespace", records.map(ToString::to_string).unwrap_or_default());
+        let info = IntGauge::with_opts(options)?;
+        info.set(1);
+        self.register(info)
     }
 
     /// Begins to count in an election. What has not happened yet is shown as zero: otherwise the
@@ -404,6 +425,13 @@ mod tests {
             metrics.count_news(&election, &news);
             series.iter().for_each(|series| shows(&metrics, &format!("{series} 1")));
         }
+    }
+
+    #[test]
+    fn an_instance_says_who_it_is_whatever_its_name_contains() {
+        let (metrics, _) = metrics();
+        metrics.introduce("a\\b\"c", Some(&"prod".parse().unwrap())).unwrap();
+        shows(&metrics, r#"bellwether_instance_info{identity="a\\b\"c",store_namespace="prod"} 1"#);
     }
 
     #[test]

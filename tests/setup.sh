@@ -32,8 +32,8 @@ fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
-# Prometheus and promtool. Installed as a package they would bring a service that starts by itself.
-unpack_program prometheus promtool prometheus
+# Prometheus, Alertmanager and what checks the dashboard.
+tests/program/metrics/setup.sh
 
 # The Django project of examples/django-once.
 python_tools django examples/django-once/requirements.txt --no-deps

@@ -23,6 +23,9 @@ pub enum StartError {
         /// The reason.
         error: io::Error,
     },
+    /// A metric is there twice.
+    #[error("cannot count: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// The store needs an operator.
     #[error(transparent)]
     Store(StoreError),

@@ -189,6 +189,7 @@ impl<'a> Candidates<'a> {
         );
         checked?;
         identity.announce();
+        metrics.introduce(&identity.name, config.store.namespace.as_ref())?;
         let gate = gate::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
         let health = Health::default();

@@ -52,7 +52,7 @@ fn has_exactly_these_labels(series: &str, exposed: &crate::metrics::exposition::
         (label, value.trim_matches('"'))
     });
     let labels: Vec<_> = labels.collect();
-    let of_target = ["job", "instance", "namespace", "pod"];
+    let of_target = ["job", "instance", "cluster", "namespace", "pod"];
     let named: BTreeSet<_> =
         labels.iter().map(|(label, _)| *label).filter(|l| !of_target.contains(l)).collect();
     assert_eq!(named, real.keys().copied().collect(), "{series}");
@@ -104,7 +104,8 @@ fn healthy_sidecars_set_off_nothing_and_every_rule_can_be_evaluated() {
             let words = rule["annotations"][annotation].as_str().unwrap_or_default();
             assert!(!words.is_empty(), "{name} has no {annotation}");
         }
-        let anchor = format!("docs/operations.md#{}", name.to_lowercase());
+        let page = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/operations.md");
+        let anchor = format!("{page}#{}", name.to_lowercase());
         assert_eq!(rule["annotations"]["runbook_url"], anchor.as_str());
         let severity = rule["labels"]["severity"].as_str();
         assert!(matches!(severity, Some("critical" | "warning")), "{name}: {severity:?}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::metrics::exposition::Exposition;
 
 /// Labels that Prometheus itself gives to what it scrapes, and Kubernetes adds.
-const TARGET_LABELS: [&str; 3] = ["job", "instance", "namespace"];
+const TARGET_LABELS: [&str; 4] = ["cluster", "job", "instance", "namespace"];
 
 /// Metrics that Prometheus itself makes.
 const OWN_METRICS: [&str; 1] = ["up"];

@@ -13,7 +13,7 @@ use support::lock::Lock;
 /// What belongs to the moment. The others are about the minutes before, which a play-back of single
 /// moments does not have: they are tested on made-up series.
 const JUDGED: &str = "BellwetherNobodyLeads|BellwetherTwoLeaders|BellwetherTermHasTwoLeaders|\
-     BellwetherStoreSilent|BellwetherStoreMisconfigured|BellwetherGateClosedEverywhere|\
+     BellwetherStoreSilent|BellwetherStoreSilentEverywhere|BellwetherStoreMisconfigured|BellwetherGateClosedEverywhere|\
      BellwetherTermWentBackwards|BellwetherDown|BellwetherAbsent";
 
 /// How many scrapes, 15 s apart, each situation is played back for.
@@ -60,7 +60,11 @@ fn cut_off() -> Situation {
     let scrapes = eventually("the store is silent for both", || {
         Some([silence(&sidecars[0])?, silence(&sidecars[1])?])
     });
-    let fires = &[("BellwetherNobodyLeads", 3), ("BellwetherStoreSilent", 2)];
+    let fires = &[
+        ("BellwetherNobodyLeads", 3),
+        ("BellwetherStoreSilent", 2),
+        ("BellwetherStoreSilentEverywhere", 1),
+    ];
     Situation { scrapes, fires }
 }
 

@@ -1,4 +1,4 @@
-//! `promtool`, and a Prometheus that scrapes.
+//! `promtool`, and a Prometheus that scrapes; what else comes with them.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,20 +11,25 @@ use support::{LIMIT, Log, Sidecar, eventually};
 /// The job that every sidecar here is scraped as.
 pub const JOB: &str = "app";
 
+/// The labels that it gives to every target, as a Prometheus of Kubernetes does.
+pub const NAMESPACE: &str = "prod";
+pub const CLUSTER: &str = "east";
+
 /// A file of this repository.
 pub fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn tool(name: &str) -> Command {
-    let path = file("target/tools/prometheus").join(name);
+/// A program that `tests/program/metrics/setup.sh` installed.
+pub fn tool(name: &str) -> Command {
+    let path = file("target/tools").join(name);
     assert!(path.exists(), "{} is missing: make setup", path.display());
     Command::new(path)
 }
 
 /// Runs `promtool`. Returns what it said, on both streams, if it was content.
 pub fn promtool(arguments: &[&str], input: &str) -> Result<String, String> {
-    let mut command = tool("promtool");
+    let mut command = tool("prometheus/promtool");
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("promtool starts");
     let mut stdin = child.stdin.take().expect("stdin is piped");
@@ -58,11 +63,13 @@ impl Prometheus {
                 "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"
             },
             "rule_files": [file("deploy/grafana/alerts.yaml")],
-            "scrape_configs": [{ "job_name": JOB, "static_configs": [{ "targets": targets }] }],
+            "scrape_configs": [{ "job_name": JOB, "static_configs": [
+                { "targets": targets, "labels": { "namespace": NAMESPACE, "cluster": CLUSTER } }
+            ] }],
         });
         // JSON is YAML.
         std::fs::write(folder.path().join("prometheus.yml"), config.to_string()).unwrap();
-        let mut command = tool("prometheus");
+        let mut command = tool("prometheus/prometheus");
         command.current_dir(folder.path());
         command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
         command.args(["--web.listen-address=127.0.0.1:0"]);
