@@ -37,11 +37,13 @@ fn a_job_runs_once_for_each_key() {
 #[test]
 fn a_job_that_fails_for_good_fails_the_upgrade_with_one_pod() {
     let place = Place::new();
-    must_fail(&mut chart(&place, "install", &["job.command={false}", "job.maxAttempts=2"]));
+    let fails = "job.command={sh,-c,exit 3}";
+    let said = must_fail(&mut chart(&place, "install", &[fails, "job.maxAttempts=2"]));
+    assert!(said.contains("demo-once"), "{said}");
     let pods = place.pods();
     assert_eq!(pods.len(), 1);
     let ended = &pods[0].container("once")["state"]["terminated"];
-    assert_eq!(ended["exitCode"], 1, "the command's own: {ended}");
+    assert_eq!(ended["exitCode"], 3, "the command's own: {ended}");
 }
 
 #[test]
