@@ -24,6 +24,7 @@ use crate::store::{self, InvalidStoreUrl, Store, StoreOptions, StoreUrl};
 
 mod gate;
 mod hooks;
+pub mod leaving;
 mod log;
 mod secret_file;
 

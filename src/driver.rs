@@ -26,11 +26,13 @@ use crate::time::alarm::{Alarm, Timer};
 mod gate;
 mod health;
 mod hold;
+mod leave;
 mod news;
 
 pub use gate::obey;
 pub use health::Health;
 pub use hold::Hold;
+pub use leave::Leaving;
 
 /// Requests that can wait for the driver. More than this many at once are a caller's mistake, and
 /// they wait.

@@ -5,6 +5,7 @@ mod error;
 mod gate;
 mod hooks;
 mod limits;
+pub mod pod;
 mod signals;
 mod start;
 

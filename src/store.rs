@@ -219,6 +219,22 @@ pub fn open(url: &StoreUrl, options: StoreOptions, clock: Arc<dyn Clock>) -> Arc
     }
 }
 
+/// Whether a pod is being deleted and its grace is not over yet, if the store is the API of Kubernetes. See
+/// [`kubernetes::has_grace_left`].
+pub async fn pod_has_grace_left(
+    url: &StoreUrl,
+    clock: Arc<dyn Clock>,
+    namespace: &str,
+    name: &str,
+) -> Option<Result<bool, StoreError>> {
+    match url {
+        StoreUrl::Kubernetes(target) => {
+            Some(kubernetes::has_grace_left(target, clock, namespace, name).await)
+        }
+        StoreUrl::DynamoDb(_) | StoreUrl::Postgres(_) | StoreUrl::Sqlite { .. } => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

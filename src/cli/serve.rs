@@ -3,9 +3,11 @@
 use super::endings::{ended_while_starting, second_signal};
 use super::exit::CommandError;
 use super::metrics;
+use crate::config::leaving::LeavingArgs;
 use crate::config::{ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
 use crate::hooks;
-use crate::sidecar::{self, Listen, RunningHooks, Sidecar, Signals, Start};
+use crate::sidecar::{self, Listen, RunningHooks, Sidecar, Signals, Start, pod};
+use crate::time::alarm::Sleep;
 use crate::time::clock::HostClock;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,8 @@ pub(super) struct Args {
     gate: GateArgs,
     #[command(flatten)]
     hooks: HookArgs,
+    #[command(flatten)]
+    leaving: LeavingArgs,
 
     /// Check the settings and the store, and exit: with 0 also if the store is away, with 64 or 69 if `serve` would
     /// exit with that. It neither stands nor listens, so it can run beside the sidecar that it is to replace
@@ -31,6 +35,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let config = args.elections.check()?;
     let token = args.token.check()?;
     let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
+    let delay = args.leaving.check(config.shutdown_grace).map_err(CommandError::Usage)?;
     let of_hooks = if hooks.is_some() { hooks::FILES } else { 0 };
     if args.check {
         sidecar::check(&config).await?;
@@ -50,9 +55,12 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let signal = signals.end().await;
     tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
     let hooks_end_at = HostClock::boot() + config.shutdown_grace.until_hooks_are_left();
-    sidecar.shut_down(config.shutdown_grace).await;
+    let leaving = sidecar.shut_down_after(config.shutdown_grace, delay).await;
     let left = async {
-        sidecar.left().await;
+        tokio::join!(
+            leaving.finish(pod::has_ended(&config.store.url, delay), Sleep),
+            sidecar.left()
+        );
         hooks.ended(hooks_end_at).await;
     };
     Ok(tokio::select! {

@@ -13,7 +13,7 @@ use super::limits::{Files, Needs};
 use super::signals::{Ending, Signals};
 use super::{copies, gate};
 use crate::config::ElectionConfig;
-use crate::driver::{self, Driver, DriverConfig, Handle, Health};
+use crate::driver::{self, Driver, DriverConfig, Handle, Health, Leaving};
 use crate::election::grace::Grace;
 use crate::election::lease::{Candidate, ElectionName, Origin};
 use crate::election::time::Clock;
@@ -116,9 +116,15 @@ impl Sidecar {
 
     /// Begins to leave the elections.
     pub async fn shut_down(&self, grace: Grace) {
-        for election in self.elections() {
-            election.shut_down(grace.until_left(&election.leadership().timing)).await;
-        }
+        self.shut_down_after(grace, Duration::ZERO).await;
+    }
+
+    /// The same, and keeps the leases for `delay`, or until [`Leaving::finish`] learns that they can be freed.
+    pub async fn shut_down_after(&self, grace: Grace, delay: Duration) -> Leaving {
+        let within = |election: &Handle| grace.until_left(&election.leadership().timing);
+        let elections: Vec<_> =
+            self.elections().map(|election| (election.clone(), within(election))).collect();
+        Leaving::begin(&elections, delay).await
     }
 
     /// Waits until the candidate has left every election. Safe to cancel.

@@ -40,12 +40,14 @@ mod api;
 mod exec;
 mod kubeconfig;
 mod lease;
+mod pod;
 mod refusal;
 mod url;
 mod watch;
 
 use api::{Api, ApiResponse};
 use lease::{Draft, Kept, Lease, Unreadable, object_name};
+pub use pod::has_grace_left;
 use refusal::Right;
 pub use url::{InvalidTarget, Target};
 

@@ -1,9 +1,11 @@
 //! From the installation to the end of a release: each change of the leader is a hand-over.
 
+use std::process::Stdio;
+
 use crate::node::patiently;
 use crate::place::{Place, Pod};
-use support::now;
 use support::tools::must;
+use support::{Log, now};
 
 /// Longer than any wait of a test: a leader that comes before its end was handed the lease.
 const LONG_LEASE: [&str; 3] = ["leaseDuration=600s", "renewDeadline=400s", "retryPeriod=2s"];
@@ -45,6 +47,49 @@ fn the_pod_of_the_leader_is_deleted() {
         next.at.since(of_first("ends"))
     );
     place.world.saw_never_two();
+}
+
+/// Follows what a sidecar logs until it ends.
+fn log_of(place: &Place, pod: &Pod) -> Log {
+    let mut command = place.kubectl(&["logs", "--follow", "--container=bellwether", pod.name()]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    Log::of(child.stdout.take().unwrap())
+}
+
+/// What a sidecar logs if it keeps the lease for the application beside it.
+const KEPT: &str = "it is not certain that the application in this pod has ended";
+
+/// The kubelet kills the application in the moment in which it asks the sidecar to end.
+#[test]
+fn an_application_that_uses_up_its_grace_is_dead_before_another_leads() {
+    let place = Place::new();
+    let grace =
+        ["app.terminationGracePeriodSeconds=3", "app.env[1].name=STUBBORN", "app.env[1].value=yes"];
+    place.installed("demo", &[&LONG_LEASE[..], &grace].concat());
+    let first = place.leader();
+    let log = log_of(&place, &first);
+    must(&mut place.kubectl(&["delete", "pod", first.name(), "--wait=false"]));
+    let next = place.world.sees_next_term();
+    assert_eq!(next.term, 2, "the lease was handed over");
+    patiently("the log has ended", || log.has_ended().then_some(()));
+    assert_eq!(log.count(KEPT), 1, "{}", log.text());
+    assert!(
+        place.world.of("ends").iter().all(|report| report.pod != first.name()),
+        "it was killed"
+    );
+    place.world.saw_never_two();
+}
+
+#[test]
+fn an_application_that_ends_in_time_keeps_nobody_waiting() {
+    let place = Place::new();
+    place.installed("demo", &LONG_LEASE);
+    let first = place.leader();
+    let log = log_of(&place, &first);
+    must(&mut place.kubectl(&["delete", "pod", first.name(), "--wait=false"]));
+    place.world.sees_next_term();
+    patiently("the log has ended", || log.has_ended().then_some(()));
+    assert!(log.count("shutting down") == 1 && log.count(KEPT) == 0, "{}", log.text());
 }
 
 #[test]

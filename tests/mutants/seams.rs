@@ -159,4 +159,14 @@ pub const MUTANTS: &[Mutant] = &[
 ")],
         breaks: "I5 no old work",
     },
+    Mutant {
+        name: "a record is not kept for the application beside its process",
+        edits: &[edit("driver/leave.rs", "filter(|_| !delay.is_zero())", "filter(|_| delay == Duration::MAX)")],
+        breaks: "I6 vacated last",
+    },
+    Mutant {
+        name: "a record is kept for the application beside its process until the next turn only",
+        edits: &[edit("driver/leave.rs", "timer.until(self.until)", "timer.until(BootTime::ZERO)")],
+        breaks: "I6 vacated last",
+    },
 ];

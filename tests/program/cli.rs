@@ -63,7 +63,7 @@ fn wrong_settings_exit_64_and_write_nothing() {
 fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
     let pasture = Pasture::new();
     let store = pasture.store();
-    let cases: [(&str, &str, &str); 16] = [
+    let cases: [(&str, &str, &str); 17] = [
         ("--gate-url", "https://localhost/healthz", "for https a --gate-command"),
         ("--gate-url", "localhost:8080/healthz", "use one like http://127.0.0.1:8080/healthz"),
         ("--gate-url", "http://u:hunter2@localhost/", "--gate-url: '…@localhost/'"),
@@ -80,6 +80,7 @@ fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
         ("--on-elected", " ", "--on-elected: cannot make a command of the text"),
         ("--on-lost", r#"["hunter2""#, "--on-lost: cannot make a command of the text"),
         ("--hook-timeout", "0s", "--hook-timeout has to be more than zero"),
+        ("--vacate-delay", "22001ms", "--vacate-delay: 22s at most"),
     ];
     for (flag, value, expected) in cases {
         let gate = if flag.contains("url") { "--gate-grace=1s" } else { "--gate-url=http://h/" };

@@ -9,6 +9,7 @@ mod gate_container;
 mod gate_url;
 mod hooks;
 mod identity;
+mod leaves;
 mod namespace;
 mod service;
 mod starts;

@@ -43,6 +43,10 @@ after it: the kubelet runs that at the start of a pod only, never again after it
     - name: BELLWETHER_SHUTDOWN_GRACE
       value: {{ . | quote }}
     {{- end }}
+    {{- with $values.vacateDelay }}
+    - name: BELLWETHER_VACATE_DELAY
+      value: {{ . | quote }}
+    {{- end }}
     {{- with $values.env }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -47,6 +47,8 @@ pub struct Session {
 pub struct ApiResponse {
     pub status: StatusCode,
     pub body: Bytes,
+    /// The server's time when it made the answer.
+    pub date: Option<ServiceTime>,
 }
 
 /// The API server's answer when it does not return an object.
@@ -143,7 +145,7 @@ impl Api {
                 &format!("it does not accept the credentials from {}", session.from),
             ));
         }
-        Ok(ApiResponse { status, body })
+        Ok(ApiResponse { status, body, date })
     }
 
     /// One request, and the head of its answer.

@@ -82,7 +82,7 @@ fn the_rights_of_the_chart_are_those_that_the_program_needs() {
     let sets = ["app.image=a", "job.image=shop:7", "job.command={/bin/true}", "elections={cron}"];
     let documents = with(&sets);
     let granted = of_kinds(&documents, &["ServiceAccount", "Role", "RoleBinding"]);
-    assert_eq!(granted.len(), 6, "for the pods and for the job");
+    assert_eq!(granted.len(), 8, "for the pods and for the job");
     server.apply_in(NAMESPACE, &list(&granted));
 
     let app = kubeconfig_of(&server, "demo");

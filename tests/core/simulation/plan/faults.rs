@@ -36,6 +36,8 @@ pub enum Fault {
     },
     Shutdown {
         grace: Duration,
+        /// How long the application beside it may still act.
+        delay: Duration,
         down_for: Option<TrueTime>,
     },
     Resign {
@@ -86,7 +88,10 @@ pub(super) fn draw(
             let fault = match kind {
                 0 => Fault::Stall { lasts },
                 1 => Fault::Crash { down_for },
-                2 => Fault::Shutdown { grace: Duration::from_nanos(rng.u64(0..lease)), down_for },
+                2 => {
+                    let mut within = |longest| Duration::from_nanos(rng.u64(0..longest));
+                    Fault::Shutdown { grace: within(lease), delay: within(lease / 2), down_for }
+                }
                 3 => Fault::Resign { cooldown: Duration::from_nanos(rng.u64(0..lease)) },
                 4 => Fault::CloseGate { lasts },
                 5 => Fault::Cut { how, lasts },

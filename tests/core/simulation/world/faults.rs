@@ -1,6 +1,10 @@
 //! Everything that goes wrong on purpose, and its end.
 
+use std::sync::Arc;
+
+use bellwether::driver::Leaving;
 use bellwether::store::Hint;
+use tokio::sync::oneshot;
 
 use super::process::What;
 use super::{Happening, Node, World};
@@ -66,12 +70,26 @@ impl World {
                 self.tally.count("crashes");
                 self.dies(node, down_for.map(|lasts| lasts.min(until_calm)));
             }
-            Fault::Shutdown { grace, down_for } => {
+            Fault::Shutdown { grace, delay, down_for } => {
                 self.tally.count("shutdowns");
                 process.back_after = down_for;
-                let election = process.handle.clone();
-                let asked = async move { election.shut_down(grace).await };
+                let (election, beside) =
+                    (process.handle.clone(), Arc::clone(&process.beside_until));
+                let (leaves, left) = oneshot::channel();
+                let asked = async move {
+                    // Nobody notifies its supervisor that the application beside it has ended.
+                    let _ = beside.set(election.now() + delay.mul_f64(0.999));
+                    let leaving = Leaving::begin(&[(election, grace)], delay).await;
+                    drop(leaves.send(leaving));
+                };
                 process.begins(Task::new(What::Shutdown { grace }, asked));
+                let timer = process.host.timer();
+                let kept = async move {
+                    if let Ok(leaving) = left.await {
+                        leaving.finish(std::future::pending(), timer).await;
+                    }
+                };
+                process.begins(Task::new(What::Beside, kept));
             }
             Fault::Resign { cooldown } => {
                 self.tally.count("resignations");

@@ -1,6 +1,6 @@
 //! Processes: started, polled, paused, gone.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bellwether::api::hold::HoldLine;
@@ -54,6 +54,8 @@ pub(super) struct Process {
     /// Terms whose work has ended, and was not seen to.
     pub(super) unseen: Vec<Term>,
     kept_open: Vec<mpsc::Receiver<HoldLine>>,
+    /// Until when the application beside it may act after its request to end.
+    pub(super) beside_until: Arc<OnceLock<BootTime>>,
     /// The terms of its last write, and of the last that it knows to be applied.
     pub(super) won: (Term, Term),
     /// The highest term that it was shown.
@@ -88,6 +90,7 @@ pub(super) enum What {
     Hold { work: u64 },
     Resign { cooldown: Duration },
     Shutdown { grace: Duration },
+    Beside,
 }
 
 impl Process {
@@ -170,6 +173,7 @@ impl World {
             troubled: false,
             unseen: Vec::new(),
             kept_open: Vec::new(),
+            beside_until: Arc::default(),
             won: (Term::new(0), Term::new(0)),
             highest: Term::new(0),
             seen: Seen::default(),
@@ -287,7 +291,7 @@ impl World {
         let task = process.tasks.swap_remove(index);
         match task.what {
             What::Driver => return self.has_left(node),
-            What::Gate | What::Supervisor => {}
+            What::Gate | What::Supervisor | What::Beside => {}
             What::Hold { .. } => self.tally.count("holds that ended"),
             What::Resign { cooldown } => {
                 let view = process.view.borrow().clone();

@@ -183,6 +183,10 @@ impl World {
         if record.holder.is_none() {
             let works = self.works.iter().any(|work| work.of == me);
             let hidden = process.unseen.contains(&record.term);
+            if process.beside_until.get().is_some_and(|until| now < *until) {
+                let what = format!("n{node} vacates while the application beside it may act");
+                return Violation::found(VACATED_LAST, what);
+            }
             if works || hidden || process.view.borrow().is_leading(now) {
                 let how = if works || hidden { "under work" } else { "while it believes" };
                 return Violation::found(VACATED_LAST, format!("n{node} vacates {how}"));

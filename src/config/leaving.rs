@@ -1,0 +1,45 @@
+//! What a sidecar does at its end.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::election::duration;
+use crate::election::grace::Grace;
+
+/// How a sidecar leaves.
+#[derive(Args, Clone, Debug)]
+pub struct LeavingArgs {
+    /// At a shutdown, keep the lease for so long after the answer has turned to "no".
+    ///
+    /// For a supervisor that kills the application at the moment in which it asks the sidecar to end, as a kubelet
+    /// does when the pod's grace is over. With kubernetes:// as the store, the sidecar asks the API whether it is
+    /// over, and does not wait if it is not.
+    #[arg(
+        long,
+        env = "BELLWETHER_VACATE_DELAY",
+        value_name = "TIME",
+        value_parser = duration::parse,
+        default_value = "0s"
+    )]
+    vacate_delay: Duration,
+}
+
+impl LeavingArgs {
+    /// The delay.
+    ///
+    /// # Errors
+    ///
+    /// When a shutdown would give up on the lease before it is over.
+    pub fn check(self, shutdown_grace: Grace) -> Result<Duration, String> {
+        let longest = shutdown_grace.until_work_is_overdue();
+        if self.vacate_delay <= longest {
+            return Ok(self.vacate_delay);
+        }
+        let longest = humantime::format_duration(longest);
+        Err(format!(
+            "--vacate-delay: {longest} at most, 2s more than --shutdown-grace: after that a shutdown leaves the lease \
+             to run out"
+        ))
+    }
+}
