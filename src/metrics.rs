@@ -57,48 +57,31 @@ impl Verb {
 pub struct Metrics {
     registry: Registry,
     started: BootTime,
+    now: Leading,
+    around: Around,
+    counted: Counted,
+    calls: HistogramVec,
+}
+
+/// What is true of the leadership now.
+#[derive(Clone, Debug)]
+struct Leading {
     master: IntGaugeVec,
-    slow_path: IntCounterVec,
     leading: IntGaugeVec,
     term: IntGaugeVec,
     validity: GaugeVec,
     decided: IntGaugeVec,
     standing: IntGaugeVec,
-    response_age: GaugeVec,
-    holds: IntGaugeVec,
-    connections: IntGaugeVec,
-    transitions: IntCounterVec,
-    renewals: IntCounterVec,
-    regressions: IntCounterVec,
-    calls: HistogramVec,
 }
 
-impl Metrics {
-    /// New counters at zero, of a process that began at `started` and stands in elections of this
-    /// `timing` on this kind of `store`.
-    ///
-    /// # Errors
-    ///
-    /// When two metrics have the same name: a mistake in this file.
-    pub fn new(store: &str, timing: &Timing, started: BootTime) -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let to = Registrar(&registry);
-        to.build_info()?;
-        to.timing(timing)?;
-        to.add(ProcessCollector::for_self())?;
+impl Leading {
+    fn new(to: &Registrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            started,
             master: to.gauges(
                 "leader_election_master_status",
                 "Whether this instance is master (1) or backup (0) of the lease called 'name', as \
                  client-go reports it.",
                 "name",
-            )?,
-            slow_path: to.counters(
-                "leader_election_slowpath_total",
-                "Renewals of the lease called 'name' after which the record had to be read again, \
-                 as client-go counts them: those refused or failed.",
-                &["name"],
             )?,
             leading: to.gauges(
                 "bellwether_leading",
@@ -129,6 +112,21 @@ impl Metrics {
                  down, its gate is closed, or it resigned.",
                 ELECTION,
             )?,
+        })
+    }
+}
+
+/// What is around the leadership now.
+#[derive(Clone, Debug)]
+struct Around {
+    response_age: GaugeVec,
+    holds: IntGaugeVec,
+    connections: IntGaugeVec,
+}
+
+impl Around {
+    fn new(to: &Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
             response_age: to.seconds(
                 "bellwether_store_answer_age_seconds",
                 "How long ago the last call that the store answered was sent; the time since the \
@@ -145,6 +143,28 @@ impl Metrics {
                 "Connections that are open now: with an event stream on them ('stream'), and all \
                  others ('other').",
                 "kind",
+            )?,
+        })
+    }
+}
+
+/// What has happened.
+#[derive(Clone, Debug)]
+struct Counted {
+    slow_path: IntCounterVec,
+    transitions: IntCounterVec,
+    renewals: IntCounterVec,
+    regressions: IntCounterVec,
+}
+
+impl Counted {
+    fn new(to: &Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            slow_path: to.counters(
+                "leader_election_slowpath_total",
+                "Renewals of the lease called 'name' after which the record had to be read again, \
+                 as client-go counts them: those refused or failed.",
+                &["name"],
             )?,
             transitions: to.counters(
                 "bellwether_transitions_total",
@@ -165,6 +185,28 @@ impl Metrics {
                  writes.",
                 &[ELECTION],
             )?,
+        })
+    }
+}
+
+impl Metrics {
+    /// New counters at zero, of a process that began at `started` and stands in elections of this
+    /// `timing` on this kind of `store`.
+    ///
+    /// # Errors
+    ///
+    /// When two metrics have the same name: a mistake in this file.
+    pub fn new(store: &str, timing: &Timing, started: BootTime) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let to = Registrar(&registry);
+        to.build_info()?;
+        to.timing(timing)?;
+        to.add(ProcessCollector::for_self())?;
+        Ok(Self {
+            started,
+            now: Leading::new(&to)?,
+            around: Around::new(&to)?,
+            counted: Counted::new(&to)?,
             calls: to.calls(store)?,
             registry,
         })
@@ -195,15 +237,15 @@ impl Metrics {
     /// first time would go unseen by `rate` and `increase`.
     pub fn begin(&self, election: &ElectionName) {
         let name = election.as_str();
-        self.slow_path.with_label_values(&[name]);
-        self.regressions.with_label_values(&[name]);
-        self.transitions.with_label_values(&[name, "leading", "elected"]);
+        self.counted.slow_path.with_label_values(&[name]);
+        self.counted.regressions.with_label_values(&[name]);
+        self.counted.transitions.with_label_values(&[name, "leading", "elected"]);
         // Work that has ended is a reason in `once` alone, which serves no metrics.
         for reason in LossReason::ALL.into_iter().filter(|reason| *reason != LossReason::Finished) {
-            self.transitions.with_label_values(&[name, "standby", reason.as_str()]);
+            self.counted.transitions.with_label_values(&[name, "standby", reason.as_str()]);
         }
         for outcome in Renewal::ALL {
-            self.renewals.with_label_values(&[name, outcome.as_str()]);
+            self.counted.renewals.with_label_values(&[name, outcome.as_str()]);
         }
     }
 
@@ -212,18 +254,23 @@ impl Metrics {
         let name = election.as_str();
         match news {
             News::Elected { .. } => {
-                self.transitions.with_label_values(&[name, "leading", "elected"]).inc();
+                self.counted.transitions.with_label_values(&[name, "leading", "elected"]).inc();
             }
             News::Lost { reason, .. } => {
-                self.transitions.with_label_values(&[name, "standby", reason.as_str()]).inc();
+                self.counted
+                    .transitions
+                    .with_label_values(&[name, "standby", reason.as_str()])
+                    .inc();
             }
             News::Renewal(outcome) => {
-                self.renewals.with_label_values(&[name, outcome.as_str()]).inc();
+                self.counted.renewals.with_label_values(&[name, outcome.as_str()]).inc();
                 if matches!(outcome, Renewal::Refused | Renewal::Failed) {
-                    self.slow_path.with_label_values(&[name]).inc();
+                    self.counted.slow_path.with_label_values(&[name]).inc();
                 }
             }
-            News::TermWentBackwards { .. } => self.regressions.with_label_values(&[name]).inc(),
+            News::TermWentBackwards { .. } => {
+                self.counted.regressions.with_label_values(&[name]).inc()
+            }
             News::Vacated { .. }
             | News::Following { .. }
             | News::Stranger { .. }
@@ -256,15 +303,18 @@ impl Metrics {
     pub fn show(&self, election: &ElectionName, view: &Leadership, holds: usize, now: BootTime) {
         let name = [election.as_str()];
         let set = |gauge: &IntGaugeVec, value: i64| gauge.with_label_values(&name).set(value);
-        set(&self.master, i64::from(view.is_leading(now)));
-        set(&self.leading, i64::from(view.is_leading(now)));
-        set(&self.term, i64::try_from(view.term().unwrap_or_default().get()).unwrap_or(i64::MAX));
-        set(&self.decided, i64::from(view.decided(now).is_ok()));
-        set(&self.standing, i64::from(view.standing_down(now).is_none()));
-        set(&self.holds, i64::try_from(holds).unwrap_or(i64::MAX));
+        set(&self.now.master, i64::from(view.is_leading(now)));
+        set(&self.now.leading, i64::from(view.is_leading(now)));
+        set(
+            &self.now.term,
+            i64::try_from(view.term().unwrap_or_default().get()).unwrap_or(i64::MAX),
+        );
+        set(&self.now.decided, i64::from(view.decided(now).is_ok()));
+        set(&self.now.standing, i64::from(view.standing_down(now).is_none()));
+        set(&self.around.holds, i64::try_from(holds).unwrap_or(i64::MAX));
         let silence = view.store_silence(now).unwrap_or_else(|| now.since(self.started));
-        self.response_age.with_label_values(&name).set(silence.as_secs_f64());
-        self.validity.with_label_values(&name).set(view.valid_for(now).as_secs_f64());
+        self.around.response_age.with_label_values(&name).set(silence.as_secs_f64());
+        self.now.validity.with_label_values(&name).set(view.valid_for(now).as_secs_f64());
     }
 
     /// Sets how many connections are open, and how many of them are event streams, before
@@ -272,7 +322,7 @@ impl Metrics {
     pub fn show_connections(&self, open: usize, streams: usize) {
         for (kind, count) in [("stream", streams), ("other", open.saturating_sub(streams))] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.connections.with_label_values(&[kind]).set(count);
+            self.around.connections.with_label_values(&[kind]).set(count);
         }
     }
 

@@ -24,13 +24,6 @@ const FLOORS: [&[&str]; 10] = [
 const LONGEST_FILE: usize = 600;
 const LONGEST_FUNCTION: usize = 60;
 
-/// What is being divided at the moment.
-const NOT_YET: [&str; 1] = ["metrics"];
-
-fn is_being_divided(file: &Path) -> bool {
-    NOT_YET.iter().any(|name| file.iter().any(|part| part.to_str().unwrap().starts_with(name)))
-}
-
 /// Words that must not appear in the pure core, and why.
 const IMPURE: [(&str, &str); 6] = [
     ("tokio", "it waits for nothing"),
@@ -235,7 +228,7 @@ fn imports_are_found_however_they_are_written() {
 fn no_two_files_import_each_other_on_any_way() {
     let modules = modules();
     let taken = taken_from(&modules);
-    for from in (0..modules.len()).filter(|from| !is_being_divided(&modules[*from].file)) {
+    for from in 0..modules.len() {
         let mut reached = BTreeSet::new();
         let mut next = vec![from];
         while let Some(at) = next.pop() {
@@ -268,7 +261,7 @@ fn the_floors_are_those_of_the_architecture() {
 
 #[test]
 fn files_and_functions_can_be_read_at_once() {
-    for file in sources(&src()).into_iter().filter(|file| !is_being_divided(file)) {
+    for file in sources(&src()) {
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert!(lines.len() <= LONGEST_FILE, "{}: {} lines", file.display(), lines.len());
