@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test test-cluster setup fuzz figures figures-once figures-postgres release static image release-check
+.PHONY: test test-cluster setup fuzz figures figures-once figures-postgres release static image package release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -43,6 +43,12 @@ static:
 # The image, with docker, podman or buildah: docs/image.md. IMAGE=name:tag PLATFORM=linux/arm64
 image:
 	image/image.sh
+
+# The Debian package, the archive and the list of parts of a release, in target/dist. Needs cargo-deb.
+package:
+	rm -rf target/root
+	image/root.sh "$$(image/build.sh)" target/root
+	release/pack.sh target/root target/dist
 
 # What has to hold before a version is tagged; builds the static binary, and tests that one.
 release-check: setup

@@ -6,7 +6,8 @@
 //! the settings, [`sidecar`] puts the parts together, [`cli`] is the commands. A lower floor never imports
 //! an upper one, and no two files import each other (`tests/repo/layers.rs`).
 //!
-//! This is no API: the library exists for the program and its tests.
+//! This is no API: the library exists for the program and its tests, and all of it may change in any version.
+//! What is kept stable is the program: its commands, its exit codes and its answers over HTTP.
 
 pub mod api;
 pub mod cli;

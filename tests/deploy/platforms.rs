@@ -15,4 +15,6 @@ mod cron;
 mod docs;
 mod ecs;
 mod ecs_files;
+mod package;
+mod push;
 mod systemd;

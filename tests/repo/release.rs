@@ -21,6 +21,11 @@ fn the_version_is_the_same_everywhere() {
         ("Dockerfile", format!("org.opencontainers.image.version=\"{VERSION}\"")),
         ("docs/kubernetes.md", format!("bellwether:{VERSION}\n")),
         ("docs/image.md", format!("bellwether:{VERSION}\n")),
+        ("docs/host.md", format!("bellwether_{VERSION}-1_amd64.deb\n")),
+        ("README.md", format!("/bellwether:{VERSION}`")),
+        ("README.md", format!("`bellwether-{VERSION}-x86_64-unknown-linux-gnu.tar.gz`")),
+        ("README.md", format!("`bellwether_{VERSION}-1_amd64.deb`")),
+        ("README.md", format!("charts/bellwether --version {VERSION}`")),
     ] {
         assert!(
             text(file).contains(&line),
@@ -60,4 +65,174 @@ fn every_part_may_be_shipped() {
     let output = output.expect("cargo-deny is not installed: run `make setup`");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
+}
+
+/// A folder of its own with the workflows, of which one may be changed.
+fn workflows_with(file: &str, change: Change) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join(".github/workflows");
+    fs::create_dir_all(&place).unwrap();
+    for name in WORKFLOWS {
+        let before = text(&format!(".github/workflows/{name}"));
+        let after = if name == file { change(&before) } else { before.clone() };
+        assert!(name != file || before != after, "nothing was changed in {file}");
+        fs::write(place.join(name), after).unwrap();
+    }
+    fs::write(folder.path().join(".github/dependabot.yml"), text(".github/dependabot.yml"))
+        .unwrap();
+    folder
+}
+
+/// Takes the text of a workflow, and returns another one.
+type Change = fn(&str) -> String;
+
+const WORKFLOWS: [&str; 2] = ["ci.yml", "release.yml"];
+
+/// What the two checkers say of the workflows in a folder; nothing if they are content.
+fn complaints(folder: &Path) -> Vec<String> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
+    let mut actionlint = Command::new(tools.join("bin/actionlint"));
+    actionlint.args(["-no-color", "-shellcheck=shellcheck"]);
+    actionlint.args(WORKFLOWS.map(|name| format!(".github/workflows/{name}")));
+    let mut zizmor = Command::new(tools.join("kubernetes/bin/zizmor"));
+    // It asks no service here, so it cannot compare a digest with the tag that stands beside it.
+    zizmor.args(["--offline", "--no-progress", "--color=never", "--persona=pedantic", "."]);
+    let mut all = Vec::new();
+    for mut command in [actionlint, zizmor] {
+        let output = command.current_dir(folder).output();
+        let output = output.expect("a checker is not installed: run `make setup`");
+        if !output.status.success() {
+            all.push(
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            );
+        }
+    }
+    all
+}
+
+#[test]
+fn the_workflows_are_sound_and_the_checkers_see_what_is_not() {
+    let found = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows"));
+    assert_eq!(found.unwrap().count(), WORKFLOWS.len());
+    let sound = complaints(Path::new(env!("CARGO_MANIFEST_DIR")));
+    assert!(sound.is_empty(), "{}", sound.join("\n"));
+    let planted: [(&str, Change, &str); 4] = [
+        // A tag can be moved to other code.
+        (
+            "ci.yml",
+            |text| text.replacen("@de0fac2e4500dabe0009e67214ff5f5447ce83dd", "@v6", 1),
+            "unpinned-uses",
+        ),
+        // A name of a tag, put into a line of shell.
+        (
+            "release.yml",
+            |text| text.replacen("\"$TAG\"", "${{ github.ref_name }}", 1),
+            "template-injection",
+        ),
+        ("release.yml", |text| text.replacen("needs: test", "needs: tests", 1), "tests"),
+        (
+            "ci.yml",
+            |text| text.replacen("permissions: {}", "permissions: write-all", 1),
+            "excessive-permissions",
+        ),
+    ];
+    for (file, change, expected) in planted {
+        let folder = workflows_with(file, change);
+        let said = complaints(folder.path()).join("\n");
+        assert!(said.contains(expected), "{expected} was not seen: {said}");
+    }
+}
+
+/// By its whole digest, with the version in a comment, the same one everywhere.
+#[test]
+fn every_action_is_pinned() {
+    let mut pinned = std::collections::BTreeMap::new();
+    for name in WORKFLOWS {
+        let text = text(&format!(".github/workflows/{name}"));
+        let uses = text
+            .lines()
+            .filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "));
+        for action in uses.filter(|action| !action.starts_with("./") && !action.starts_with("$/")) {
+            let (reference, version) = action.split_once(" # v").expect(action);
+            let (name, digest) = reference.split_once('@').unwrap();
+            assert!(
+                digest.len() == 40 && digest.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{action}"
+            );
+            assert_eq!(version.split('.').count(), 3, "{action}");
+            let before = pinned.insert(name.to_owned(), reference.to_owned());
+            assert!(before.is_none_or(|before| before == reference), "{name} in two versions");
+        }
+    }
+    assert!(pinned.len() >= 4, "{pinned:?}");
+}
+
+/// Cargo.toml names the owner; whatever else names one of this repository, of its image or of its chart
+/// names the same. As long as it is a placeholder, nothing can be released.
+#[test]
+fn the_owner_is_the_same_everywhere() {
+    let owner = env!("CARGO_PKG_REPOSITORY").split('/').nth(3).unwrap();
+    if std::env::var_os("BELLWETHER_RELEASE").is_some() {
+        assert_ne!(owner, "OWNER", "put the owner in its place: grep -rn OWNER");
+    }
+    let mut files = Command::new("git");
+    files.args(["ls-files"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let files = String::from_utf8(files.output().expect("git").stdout).unwrap();
+    let mut seen = 0;
+    for file in files.lines() {
+        // Pictures and the like.
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for host in ["github.com/", "ghcr.io/"] {
+            for (at, _) in text.match_indices(host) {
+                let rest = &text[at + host.len()..];
+                let Some((named, repository)) = rest.split_once('/') else { continue };
+                let ours = ["bellwether", "charts/bellwether"];
+                if named.contains(char::is_whitespace)
+                    || !ours.iter().any(|own| repository.starts_with(own))
+                {
+                    continue;
+                }
+                seen += 1;
+                assert_eq!(named, owner, "{file} names another owner than Cargo.toml");
+            }
+        }
+    }
+    assert!(seen >= 20, "the test has to find them: {seen}");
+}
+
+/// What crates.io would get: what builds and explains the program, and nothing else.
+#[test]
+fn the_package_of_the_crate_has_what_it_needs() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["package", "--list", "--allow-dirty", "--offline", "--locked"]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let files = String::from_utf8(output.stdout).unwrap();
+    let files: Vec<_> = files.lines().collect();
+    for needed in [
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "build/names.c",
+        "src/main.rs",
+        "src/http/page/page.js",
+    ] {
+        assert!(files.contains(&needed), "{needed} is missing");
+    }
+    let strangers = files.iter().filter(|file| {
+        let known = [
+            "src/",
+            "build/",
+            "Cargo.",
+            "LICENSE-",
+            ".cargo_vcs_info.json",
+            "build.rs",
+            "README.md",
+            "CHANGELOG.md",
+        ];
+        !known.iter().any(|start| file.starts_with(start))
+    });
+    assert_eq!(strangers.collect::<Vec<_>>(), Vec::<&&str>::new());
 }

@@ -43,3 +43,11 @@ EOF
 # The chart has to do with both generations.
 helm helm3 v33 2.0.0
 helm helm4 v35 2.2.2
+
+# Workflows of GitHub, the other checker.
+actionlint=1.7.12
+if ! "$tools/bin/actionlint" --version 2>/dev/null | grep -qx "v$actionlint"; then
+    install_missing go:golang-go
+    mkdir -p "$tools/bin"
+    GOBIN=$PWD/$tools/bin go install "github.com/rhysd/actionlint/cmd/actionlint@v$actionlint"
+fi
