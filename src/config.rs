@@ -11,6 +11,7 @@ use clap::Args;
 use crate::api::client::{Client, InvalidSidecarUrl};
 use crate::election::duration;
 use crate::election::grace::Grace;
+use crate::election::holder_url::{HolderUrl, InvalidHolderUrl};
 use crate::election::lease::{
     ElectionName, InvalidElectionName, InvalidKey, InvalidNamespace, Namespace,
 };
@@ -24,12 +25,14 @@ use crate::store::{self, InvalidStoreUrl, Store, StoreOptions, StoreUrl};
 
 mod gate;
 mod hooks;
+mod leader;
 pub mod leaving;
 mod log;
 mod secret_file;
 
 pub use gate::{GateArgs, InvalidGate};
 pub use hooks::{HookArgs, InvalidHook};
+pub use leader::{InvalidLabel, LeaderArgs, LeaderLabel};
 pub use log::{LogArgs, LogFormat, LogLevel};
 
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
@@ -186,6 +189,9 @@ pub struct ElectionArgs {
 
     #[command(flatten)]
     candidate: CandidateArgs,
+
+    #[command(flatten)]
+    leader: LeaderArgs,
 }
 
 /// How an instance stands in several elections at once.
@@ -211,6 +217,9 @@ pub struct ElectionsArgs {
 
     #[command(flatten)]
     candidate: CandidateArgs,
+
+    #[command(flatten)]
+    leader: LeaderArgs,
 }
 
 /// Where the sidecar listens.
@@ -336,6 +345,10 @@ pub struct ElectionConfig {
     pub max_attempts: Option<u32>,
     /// How long a shutdown waits for work.
     pub shutdown_grace: Grace,
+    /// Where this instance can be reached while it leads.
+    pub holder_url: Option<HolderUrl>,
+    /// The label of this instance's pod while it leads.
+    pub leader_label: Option<LeaderLabel>,
 }
 
 /// A setting that is wrong, in words for whoever set it.
@@ -365,6 +378,15 @@ pub enum InvalidConfig {
     /// See [`identity::InvalidIdentity`].
     #[error("--identity: {0}")]
     Identity(#[from] identity::InvalidIdentity),
+    /// See [`InvalidLabel`].
+    #[error("--leader-label: {0}")]
+    Label(#[from] InvalidLabel),
+    /// This host has only a loopback address.
+    #[error("--advertise: this host has no default route, and so no {{ip}}: write its address")]
+    NoAddress,
+    /// See [`InvalidHolderUrl`].
+    #[error("--advertise: {0}")]
+    Advertise(#[from] InvalidHolderUrl),
     /// See [`InvalidStoreUrl`].
     #[error("{flag}: {error}")]
     Store {
@@ -440,7 +462,10 @@ impl ElectionArgs {
     /// The first setting that is wrong.
     pub fn check(self) -> Result<ElectionConfig, InvalidConfig> {
         let election = self.election.parse()?;
-        self.candidate.check(election, self.store)
+        let holder_url = self.leader.check_url()?;
+        let leader_label = self.leader.check_label(&[&election])?;
+        let config = self.candidate.check(election, self.store)?;
+        Ok(ElectionConfig { holder_url, leader_label, ..config })
     }
 }
 
@@ -462,11 +487,13 @@ impl ElectionsArgs {
             }
             elections.push(election);
         }
+        let holder_url = self.leader.check_url()?;
+        let leader_label = self.leader.check_label(&elections.iter().collect::<Vec<_>>())?;
         let mut elections = elections.into_iter();
         // An empty variable names none.
         let first = elections.next().map_or_else(|| "".parse(), Ok)?;
         let config = self.candidate.check(first, self.store)?;
-        Ok(ElectionConfig { others: elections.collect(), ..config })
+        Ok(ElectionConfig { others: elections.collect(), holder_url, leader_label, ..config })
     }
 }
 
@@ -491,6 +518,8 @@ impl CandidateArgs {
             timing,
             max_attempts: None,
             shutdown_grace: Grace::new(self.shutdown_grace),
+            holder_url: None,
+            leader_label: None,
         })
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::election::elector::{Action, Call, CallFailed, Elector, Event, Sign, Step, Swapped};
+use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::Leadership;
 use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
 use crate::election::outcome::Outcome;
@@ -46,6 +47,8 @@ pub struct DriverConfig {
     pub candidate: Candidate,
     /// Where the candidate runs, if known.
     pub origin: Option<Origin>,
+    /// Where the candidate can be reached while it leads, if it says so.
+    pub holder_url: Option<HolderUrl>,
     /// Its settings.
     pub timing: Timing,
     /// For work that is done once: how many attempts may fail.
@@ -227,9 +230,10 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     order: O,
 ) -> (Handle, Driver<T, O>) {
     let DriverConfig { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
-    let DriverConfig { store, clock, metrics, health, url, .. } = standing;
+    let DriverConfig { store, clock, metrics, health, url, holder_url, .. } = standing;
     let seed = seed(&candidate.incarnation, &election);
-    let elector = Elector::new(candidate, timing, seed).running_in(origin).spreading_renewals();
+    let elector = Elector::new(candidate, timing, seed).running_in(origin, holder_url);
+    let elector = elector.spreading_renewals();
     let elector = match max_attempts {
         Some(max_attempts) => elector.once(max_attempts),
         None => elector,

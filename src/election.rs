@@ -53,6 +53,7 @@ pub mod continuity;
 pub mod duration;
 pub mod elector;
 pub mod grace;
+pub mod holder_url;
 pub mod leadership;
 pub mod lease;
 pub mod outcome;

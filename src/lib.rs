@@ -20,6 +20,7 @@ pub mod health;
 pub mod hooks;
 pub mod http;
 pub mod http_client;
+pub mod leader_label;
 pub mod metrics;
 pub mod platform;
 pub mod sidecar;

@@ -3,6 +3,7 @@
 //! Each file knows one platform: how to tell that this is it, and what to ask. All answers are
 //! bounded; the time limit is the caller's.
 
+pub mod address;
 pub mod beanstalk;
 pub mod ec2;
 pub mod ecs;

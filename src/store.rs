@@ -32,6 +32,8 @@ pub mod sqlite;
 
 pub use contract::{Hint, Hints, Listing, Notifier, Store, StoreError};
 
+pub use kubernetes::{LabelledPod, Labels, Patched, is_dns_label};
+
 /// Which store, and where.
 #[derive(Clone, Debug)]
 pub enum StoreUrl {

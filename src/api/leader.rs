@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::election::holder_url::HolderUrl;
 use crate::election::term::Term;
 use crate::election::text;
 
@@ -21,6 +22,9 @@ pub struct Leader<'a> {
     pub leader: bool,
     /// The instance that leads, if one is known to.
     pub holder_identity: Option<Cow<'a, str>>,
+    /// Where that instance is reached, if it says so: see [`HolderUrl`].
+    #[serde(default)]
+    pub holder_url: Option<Cow<'a, str>>,
     /// The highest term that is known.
     #[serde(default)]
     pub term: Option<Term>,
@@ -58,9 +62,10 @@ impl Leader<'_> {
     #[must_use]
     pub fn checked(self) -> Self {
         let holder_identity = self.holder_identity.as_deref().map(text::name).map(Cow::Owned);
+        let holder_url = self.holder_url.filter(|url| url.parse::<HolderUrl>().is_ok());
         let election = text::line(&self.election).into();
         let identity = text::name(&self.identity).into();
-        Self { election, identity, holder_identity, ..self }
+        Self { election, identity, holder_identity, holder_url, ..self }
     }
 }
 
@@ -102,6 +107,7 @@ mod tests {
             identity: "b".into(),
             leader: true,
             holder_identity: Some("b".into()),
+            holder_url: Some("http://b".into()),
             term: Some(Term::new(3)),
             valid_for_ms: 900,
             lease_duration_seconds: Duration::from_millis(1500),
@@ -121,9 +127,10 @@ mod tests {
 
     #[test]
     fn nothing_of_a_response_reaches_a_terminal_unchecked() {
-        let text = r#"{"election":"a\u001b[2J","identity":"b\n","leader":false,"holderIdentity":"c\u0007"}"#;
+        let text = r#"{"election":"a\u001b[2J","identity":"b\n","leader":false,"holderIdentity":"c\u0007","holderUrl":"http://c\u0007"}"#;
         let read: Leader<'static> = serde_json::from_str(text).unwrap();
         let read = read.checked();
+        assert_eq!(read.holder_url, None);
         for shown in [read.election, read.identity, read.holder_identity.unwrap()] {
             assert!(!shown.chars().any(char::is_control), "{shown:?}");
         }

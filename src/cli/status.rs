@@ -12,6 +12,7 @@ use super::logging::print_problem;
 use super::output::{Reader, print, print_more};
 use super::store_call::{PATIENCE, within};
 use crate::config::{StoreArgs, StoreConfig};
+use crate::election::holder_url::HolderUrl;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin};
 use crate::election::outcome::Outcome;
 use crate::election::term::Term;
@@ -144,6 +145,7 @@ struct Row<'a> {
     name: &'a str,
     state: State,
     holder_identity: Option<&'a str>,
+    holder_url: Option<&'a str>,
     incarnation: Option<&'a str>,
     term: Term,
     remaining_ms: Option<u64>,
@@ -157,8 +159,8 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn of(namespace: Option<&Namespace>, name: &'a ElectionName, observed: &'a Observed) -> Self {
         let Observed { record, remaining, .. } = observed;
-        let LeaseRecord { holder, term, lease_duration, acquire_time, renew_time, outcome, origin } =
-            record;
+        let LeaseRecord { holder, term, lease_duration, acquire_time, renew_time, .. } = record;
+        let LeaseRecord { outcome, origin, holder_url, .. } = record;
         let (kind, name) = match name.once_key() {
             Some(key) => ("once", key),
             None => ("election", name.as_str()),
@@ -170,12 +172,15 @@ impl<'a> Row<'a> {
             (Some(_), Some(Duration::ZERO)) => State::Over,
             (Some(_), Some(_)) => State::Held,
         };
+        // Clients are sent to no leader that is known to be none.
+        let may_lead = matches!(state, State::Held | State::Unknown);
         Self {
             kind,
             namespace: namespace.map(ToString::to_string),
             name,
             state,
             holder_identity: holder.as_ref().map(|holder| holder.identity.as_str()),
+            holder_url: holder_url.as_ref().filter(|_| may_lead).map(HolderUrl::as_str),
             incarnation: holder.as_ref().map(|holder| holder.incarnation.as_str()),
             term: *term,
             remaining_ms: remaining.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
@@ -219,6 +224,10 @@ fn table(rows: &[Row<'_>], with_namespaces: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut header = vec!["KIND", "NAME", "STATE", "HOLDER", "TERM", "SINCE", "LEFT", "OUTCOME"];
+    let with_urls = rows.iter().any(|row| row.holder_url.is_some());
+    if with_urls {
+        header.push("URL");
+    }
     if with_namespaces {
         header.insert(0, "NAMESPACE");
     }
@@ -240,6 +249,9 @@ fn table(rows: &[Row<'_>], with_namespaces: bool) -> String {
             row.left(),
             row.outcome(),
         ];
+        if with_urls {
+            cells.push(row.holder_url.unwrap_or("-").to_owned());
+        }
         if with_namespaces {
             cells.insert(0, row.namespace.clone().unwrap_or_else(|| "-".to_owned()));
         }
@@ -270,6 +282,7 @@ mod tests {
             renew_time: WallTime::from_unix(Duration::from_secs(1)),
             outcome: outcome.map(Box::new),
             origin: None,
+            holder_url: None,
         };
         let remaining = remaining.map(Duration::from_millis);
         Observed { record, version: Version::new("1"), remaining, outlived: false }

@@ -173,6 +173,7 @@ mod tests {
                 lease_duration: Duration::from_secs(15),
                 acquire_time: WallTime::EPOCH,
                 renew_time: WallTime::EPOCH,
+                url: None,
             },
             until: at(10_000),
             kills_at: at(12_500),

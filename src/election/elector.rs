@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use super::holder_url::HolderUrl;
 pub use super::leadership::LossReason;
 use super::leadership::{Leadership, StandingDown};
 use super::lease::{Candidate, LeaseRecord, Observed, Origin, Version};
@@ -77,10 +78,10 @@ impl Elector {
         }
     }
 
-    /// Writes to the record where this candidate runs.
+    /// Writes to the record where this candidate runs, and where it can be reached while it leads.
     #[must_use]
-    pub fn running_in(mut self, origin: Option<Origin>) -> Self {
-        self.shown.origin = origin;
+    pub fn running_in(mut self, origin: Option<Origin>, url: Option<HolderUrl>) -> Self {
+        (self.shown.origin, self.shown.url) = (origin, url);
         self
     }
 
@@ -571,11 +572,12 @@ impl Elector {
                 renew_time: wall,
                 outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
                 origin: self.shown.origin.clone(),
+                holder_url: self.shown.url.clone(),
             }),
             Why::Renew => own().map(|own| LeaseRecord { renew_time: wall, ..own }),
             Why::Vacate => own().map(|own| {
                 let outcome = self.once.outcome(&own).or(own.outcome);
-                LeaseRecord { holder: None, renew_time: wall, outcome, ..own }
+                LeaseRecord { holder: None, holder_url: None, renew_time: wall, outcome, ..own }
             }),
         }
     }

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::holder_url::HolderUrl;
 use super::lease::{Candidate, LeaseRecord};
 use super::outcome::Outcome;
 use super::term::Term;
@@ -54,6 +55,8 @@ pub struct Holder {
     pub acquire_time: WallTime,
     /// By the holder's wall clock.
     pub renew_time: WallTime,
+    /// Where it can be reached, if it says so.
+    pub url: Option<HolderUrl>,
 }
 
 impl Holder {
@@ -65,6 +68,7 @@ impl Holder {
             lease_duration: record.lease_duration,
             acquire_time: record.acquire_time,
             renew_time: record.renew_time,
+            url: record.holder_url.clone(),
         }
     }
 }
@@ -305,6 +309,7 @@ mod tests {
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
+            url: None,
         }
     }
 

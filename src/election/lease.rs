@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::holder_url::HolderUrl;
 use super::outcome::Outcome;
 use super::term::Term;
 use super::text;
@@ -241,6 +242,8 @@ pub struct LeaseRecord {
     pub outcome: Option<Box<Outcome>>,
     /// Where the holder, or the last one, runs, if known. An unprintable text counts as none.
     pub origin: Option<Origin>,
+    /// Where the holder can be reached, if it says so. A text that is no such URL counts as none.
+    pub holder_url: Option<HolderUrl>,
 }
 
 impl LeaseRecord {
@@ -253,6 +256,21 @@ impl LeaseRecord {
             holder.incarnation = text::line(&holder.incarnation);
         }
         self.outcome = self.outcome.map(|outcome| Box::new(outcome.checked()));
+        self.holder_url = self.holder_url.filter(|_| self.holder.is_some());
+        self
+    }
+
+    /// The holder's URL as a store keeps it: see [`HolderUrl::stored`].
+    pub fn stored_url(&self) -> Option<String> {
+        Some(self.holder_url.as_ref()?.stored(&self.holder.as_ref()?.incarnation))
+    }
+
+    /// The record with the URL that a store kept, if that is its holder's.
+    #[must_use]
+    pub fn with_stored_url(mut self, text: Option<&str>) -> Self {
+        let incarnation = self.holder.as_ref().map(|holder| holder.incarnation.as_str());
+        let read = |(text, incarnation)| HolderUrl::from_store(text, incarnation);
+        self.holder_url = text.zip(incarnation).and_then(read);
         self
     }
 
@@ -359,6 +377,7 @@ mod tests {
             renew_time: WallTime::EPOCH,
             outcome: None,
             origin: None,
+            holder_url: None,
         };
         assert!(record.is_held_by(&candidate("first start")));
         assert!(!record.is_held_by(&candidate("second start")));

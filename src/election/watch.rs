@@ -230,6 +230,7 @@ mod tests {
                 renew_time: WallTime::EPOCH,
                 outcome: None,
                 origin: None,
+                holder_url: None,
             },
             version: Version::new(version),
             remaining: remaining.map(Duration::from_secs),

@@ -20,6 +20,7 @@ use crate::election::time::Clock;
 use crate::gate::Gate;
 use crate::health::GateConfig;
 use crate::http::{self, Access, App, ElectionState, Elections, Holds};
+use crate::leader_label;
 use crate::metrics::Metrics;
 use crate::platform::identity::{self, Identity};
 use crate::platform::{origin, surroundings};
@@ -52,6 +53,8 @@ pub struct Sidecar {
     /// Where it answers, if it does.
     pub url: Option<String>,
     drivers: JoinSet<()>,
+    /// The tasks that keep the leader's label, if there is one.
+    labels: JoinSet<()>,
     /// The task that watches whether this process was copied, for as long as this exists.
     _copies: JoinSet<()>,
 }
@@ -103,10 +106,18 @@ impl Sidecar {
             let app = app.behind(candidates.gate);
             http::start(listener, app, files.ceiling()).map_err(StartError::Timer)?;
         }
+        let labels = label(config, std::iter::once(&election).chain(&others))?;
         let mut watches = JoinSet::new();
         let elections = std::iter::once(&election).chain(&others).cloned().collect();
         watches.spawn(copies::watch(elections, config.timing.retry_period()));
-        Ok(Start::Stands(Box::new(Self { election, others, url, drivers, _copies: watches })))
+        Ok(Start::Stands(Box::new(Self {
+            election,
+            others,
+            url,
+            drivers,
+            labels,
+            _copies: watches,
+        })))
     }
 
     /// All elections, in the order in which they were named.
@@ -131,6 +142,8 @@ impl Sidecar {
     pub async fn left(&mut self) {
         // A driver that panicked has left as well; with `panic = "abort"` there is none.
         while self.drivers.join_next().await.is_some() {}
+        // Each ends in time, also without an answer of the API.
+        while self.labels.join_next().await.is_some() {}
     }
 }
 
@@ -139,6 +152,22 @@ async fn serve_meanwhile(listener: Option<&(TcpListener, SocketAddr)>) -> Infall
         Some((listener, _)) => http::serve_meanwhile(listener).await,
         None => std::future::pending().await,
     }
+}
+
+/// Keeps the label of each election, if there is one.
+fn label<'a>(
+    config: &ElectionConfig,
+    elections: impl Iterator<Item = &'a Handle>,
+) -> Result<JoinSet<()>, StartError> {
+    let mut labels = JoinSet::new();
+    for election in elections {
+        let label = config.leader_label.as_ref().map(|label| label.of(election.election()));
+        if let Some(label) = label.and_then(Result::ok) {
+            let task = leader_label::follow(label, election.clone());
+            labels.spawn(task.map_err(StartError::Timer)?);
+        }
+    }
+    Ok(labels)
 }
 
 /// Opens nothing if the elections alone would run out of files.
@@ -150,9 +179,11 @@ fn set_files_aside(
     let hooks = listen.map_or(0, |listen| listen.of_hooks);
     // The timers of the election, of its events, of its gate and of its hooks.
     let timers = 1 + [listen.is_some(), gated, hooks > 0].iter().filter(|one| **one).count();
+    // A timer, and a connection.
+    let labels = if config.leader_label.is_some() { 2 } else { 0 };
     let needs = Needs {
         elections: 1 + config.others.len(),
-        of_each: timers + config.store.url.files_of_an_election(),
+        of_each: timers + labels + config.store.url.files_of_an_election(),
         of_hooks: hooks,
         clients: listen.map_or(0, |_| http::MAX_CONNECTIONS),
     };
@@ -223,6 +254,7 @@ impl<'a> Candidates<'a> {
             election: election.clone(),
             candidate: self.candidate.clone(),
             origin: self.origin.clone(),
+            holder_url: config.holder_url.clone(),
             timing: config.timing,
             max_attempts: config.max_attempts,
             gated: self.gate.is_some(),

@@ -41,6 +41,7 @@ mod exec;
 mod kubeconfig;
 mod lease;
 mod pod;
+mod pods;
 mod refusal;
 mod url;
 mod watch;
@@ -48,7 +49,9 @@ mod watch;
 use api::{Api, ApiResponse};
 use lease::{Draft, Kept, Lease, Unreadable, object_name};
 pub use pod::has_grace_left;
+pub use pods::{LabelledPod, Labels, Patched};
 use refusal::Right;
+pub use url::is_label as is_dns_label;
 pub use url::{InvalidTarget, Target};
 
 /// The store that keeps its records in Leases.

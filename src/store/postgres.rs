@@ -20,7 +20,6 @@
 //! LISTEN needs one; where notifications do not arrive, others notice by polling.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +33,7 @@ use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 use crate::store::contract::{Hints, Listing, Store, StoreError};
 use crate::time::clock::HostClock;
 
+mod columns;
 mod connection;
 mod connection_task;
 mod definition;
@@ -54,6 +54,7 @@ mod statement;
 mod target;
 mod url;
 
+use columns::{LATER, LaterColumns};
 use connection::Connection;
 use errors::{PostgresError, explain};
 pub use invalid::{Env, InvalidTarget};
@@ -67,7 +68,7 @@ pub struct PostgresStore {
     target: Target,
     connection: Connection,
     /// See [`Dialect`].
-    keeps_origin: Arc<AtomicBool>,
+    columns: Arc<LaterColumns>,
     /// The server's time, as last received.
     reported: Mutex<Option<ServiceTime>>,
 }
@@ -80,14 +81,11 @@ impl PostgresStore {
     /// up waiting for a lock a little earlier, so that the caller hears why.
     pub fn new(target: Target, call_timeout: Duration) -> Self {
         let lock_timeout = call_timeout.mul_f64(0.8);
-        let keeps_origin = Arc::new(AtomicBool::new(false));
-        let dialect = Dialect {
-            names: target.names().clone(),
-            lock_timeout,
-            keeps_origin: Arc::clone(&keeps_origin),
-        };
+        let columns = Arc::<LaterColumns>::default();
+        let dialect =
+            Dialect { names: target.names().clone(), lock_timeout, columns: Arc::clone(&columns) };
         let connection = Connection::new(target.clone(), dialect, call_timeout);
-        Self { connection, target, keeps_origin, reported: Mutex::default() }
+        Self { connection, target, columns, reported: Mutex::default() }
     }
 
     /// The same, with sessions that are replaced by fresh ones when they reach this age.
@@ -104,8 +102,7 @@ impl PostgresStore {
     /// Creates what is missing, on a connection of its own: its errors are the exact ones.
     async fn ensure(&self) -> Result<(), PostgresError> {
         let (Opened { mut connection, .. }, _second) = self.connection.second().await?;
-        let has_origin = schema::ensure(&self.target, &mut connection).await?;
-        self.keeps_origin.store(has_origin, Ordering::Relaxed);
+        self.columns.set(schema::ensure(&self.target, &mut connection).await?);
         let _ = connection.close().await;
         Ok(())
     }
@@ -162,7 +159,7 @@ impl Store for PostgresStore {
         let statement = Statement::Swap {
             election: election.clone(),
             expected: expected.cloned(),
-            record: record.clone(),
+            record: Box::new(record.clone()),
             state: state.clone(),
         };
         let swapped = async {
@@ -180,7 +177,7 @@ impl Store for PostgresStore {
         let swapped: Result<_, PostgresError> = swapped.await;
         if swapped.as_ref().is_err_and(PostgresError::is_missing_column) {
             // The table was dropped and created again by an older version.
-            self.keeps_origin.store(false, Ordering::Relaxed);
+            self.columns.set([false; LATER.len()]);
         }
         swapped.map_err(|failure| self.explain(failure))
     }

@@ -1,6 +1,7 @@
 //! What a sidecar answers over HTTP, to many and to the ill-behaved: several elections in one
 //! process, events, the answers of older sidecars, and limits.
 
+mod advertise;
 mod crowd;
 mod elections;
 mod elector;

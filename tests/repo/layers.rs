@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 10] = [
     &["metrics"],
     &["driver"],
     &["command", "http"],
-    &["health", "hooks"],
+    &["health", "hooks", "leader_label"],
     &["config"],
     &["sidecar"],
     &["cli"],

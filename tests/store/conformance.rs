@@ -25,6 +25,7 @@ macro_rules! conformance {
             every_field_comes_back_as_written,
             what_a_terminal_would_obey_does_not_come_back,
             a_table_of_an_older_version_keeps_working,
+            a_url_is_shown_of_its_own_holder_only,
             expiry_is_judged_by_the_store,
             a_record_of_unknown_shape_is_refused_without_damage,
             init_by_many_at_once_is_fine,

@@ -3,6 +3,7 @@
 mod chart;
 mod drill;
 mod faults;
+mod label;
 mod rights;
 mod rival;
 mod rivals;

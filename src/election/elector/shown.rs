@@ -2,6 +2,7 @@
 
 use super::held::Held;
 use super::news::News;
+use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::{Holder, Loss, LossReason, Rival, Tenure};
 use crate::election::lease::{Candidate, Observed, Origin};
 use crate::election::term::Term;
@@ -17,6 +18,8 @@ pub(super) struct Shown {
     pub(super) last_loss: Option<Loss>,
     /// Where this candidate runs, if that is known.
     pub(super) origin: Option<Origin>,
+    /// Where this candidate can be reached while it leads, if it says so.
+    pub(super) url: Option<HolderUrl>,
     /// A record of another origin has been reported.
     met_stranger: bool,
     following: Option<(Candidate, Term)>,

@@ -269,6 +269,7 @@ fn held_by(holder: Candidate, term: u64) -> LeaseRecord {
         renew_time: WallTime::EPOCH,
         outcome: None,
         origin: None,
+        holder_url: None,
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `acquire_time`, `renew_time` | S | by the holder's wall clock, for people |
 //! | `outcome` | S | how the last attempt ended, as JSON, where work is done once; else absent |
 //! | `origin` | S | where the holder runs, for display; absent if unknown |
+//! | `holder_url` | S | the holder's incarnation and its URL; absent if it has none |
 //! | `expires` | S | by the service's clock; absent if that was not known |
 //!
 //! `expires` is text, not a number, so that nobody can make it the table's TTL attribute: the item
@@ -120,6 +121,9 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
     if let Some(origin) = &record.origin {
         item.insert("origin".to_owned(), text(origin.as_str()));
     }
+    if let Some(url) = record.stored_url() {
+        item.insert("holder_url".to_owned(), text(url));
+    }
     Ok(item)
 }
 
@@ -148,7 +152,9 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
             renew_time: wall(item, "renew_time")?,
             outcome: outcome(item)?.map(Box::new),
             origin: optional(item, "origin")?.and_then(Origin::new),
+            holder_url: None,
         }
+        .with_stored_url(optional(item, "holder_url")?)
         .checked(),
         version: Version::new(required(item, "version")?),
         // One that cannot be read is as good as none: the lease is watched then.
@@ -219,6 +225,7 @@ mod tests {
                 renew_time: WallTime::parse("2026-11-23T07:39:48.250Z").unwrap(),
                 outcome: None,
                 origin: Origin::new("ECS cluster prod"),
+                holder_url: "http://web-0:8080".parse().ok(),
             },
             version: Version::new("v"),
             expires: Some(ServiceTime::from_unix(Duration::from_millis(1_795_419_603_001))),
@@ -233,6 +240,7 @@ mod tests {
         assert_eq!(read.expires, kept().expires);
         assert_eq!(read.record.holder, kept().record.holder);
         assert_eq!(read.record.origin, kept().record.origin);
+        assert_eq!(read.record.holder_url, kept().record.holder_url);
         assert_eq!((read.record.term, read.version), (Term::new(7), kept().version));
         assert_eq!(item["expires"].as_s().unwrap(), "2026-11-23T07:40:03.001Z");
     }

@@ -118,12 +118,26 @@ impl Api {
         path: &str,
         lease: Option<&Lease>,
     ) -> Result<ApiResponse, StoreError> {
-        let session = self.session()?;
         let body = match lease {
             Some(lease) => serde_json::to_vec(lease)
                 .map_err(|error| StoreError::Unavailable(format!("cannot write it: {error}")))?,
             None => Vec::new(),
         };
+        self.send_bytes(method, path, body).await
+    }
+
+    /// The same with any body: of a PATCH, a JSON merge patch.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<ApiResponse, StoreError> {
+        let session = self.session()?;
         let sent = self.now();
         let response = self.begin(&session, method, path, body.into()).await?;
         let (status, is_own) = (response.status(), is_of_the_server(response.headers()));
@@ -160,11 +174,15 @@ impl Api {
             self.leave(session);
             self.unavailable(session, &format!("there is no token: {why}"))
         })?;
+        let content = match method {
+            Method::PATCH => "application/merge-patch+json",
+            _ => "application/json",
+        };
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", session.server))
             .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONTENT_TYPE, content)
             .header(header::USER_AGENT, concat!("bellwether/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = token {
             let mut value = header::HeaderValue::try_from(format!("Bearer {token}"))

@@ -12,6 +12,7 @@
 //! | `bellwether/lease-duration` | how long rivals wait for this holder, in milliseconds |
 //! | `bellwether/outcome` | how the last attempt ended, as JSON, where work is done once; else absent |
 //! | `bellwether/origin` | where the holder runs, for display; absent if unknown |
+//! | `bellwether/holder-url` | the holder's incarnation and its URL; absent if it has none |
 //! | `bellwether/expires` | by the API server's clock; absent if that was unknown |
 //! | `bellwether/write` | random, new with every write: shows whose write it was |
 //! | `bellwether/spec` | the `spec` that was written together with these annotations |
@@ -279,7 +280,9 @@ impl Lease {
                 renew_time: wall(&self.spec.renew_time),
                 outcome: outcome.map(Box::new),
                 origin: origin.and_then(Origin::new),
+                holder_url: None,
             }
+            .with_stored_url(self.annotation("holder-url"))
             .checked(),
             version: self.version(),
             expires: expires.and_then(ServiceTime::from_rfc3339),
@@ -372,6 +375,7 @@ impl Lease {
             ("lease-duration", Some(record.lease_duration.as_millis().to_string())),
             ("outcome", outcome),
             ("origin", record.origin.as_ref().map(|origin| origin.as_str().to_owned())),
+            ("holder-url", record.stored_url()),
             ("expires", expires.and_then(ServiceTime::to_rfc3339)),
             ("write", Some((*write).to_owned())),
             ("spec", Some(spec.seal())),
@@ -442,6 +446,7 @@ mod tests {
             renew_time: WallTime::parse("2026-11-26T12:00:00.125Z").unwrap(),
             outcome: None,
             origin: None,
+            holder_url: None,
         }
     }
 

@@ -44,7 +44,8 @@ pub fn create_table(target: &Target) -> String {
   outcome text,
   expires_at timestamptz NOT NULL,
   timeline text,
-  origin text
+  origin text,
+  holder_url text
 )",
         target.names().table()
     )

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, raw_sql};
 
+use super::columns::LATER;
 use super::definition::{
     FENCE, create, create_fence, create_index, create_schema, create_table, grants,
 };
@@ -19,13 +20,16 @@ struct Inspection {
     has_table: bool,
     has_index: bool,
     has_fence: bool,
-    has_origin: bool,
+    has_later: [bool; LATER.len()],
     may_use: bool,
 }
 
 /// Creates what is missing, or checks the existing table. Safe when many do it at once. Returns
-/// whether the table has the column `origin`, which a table of an older version lacks.
-pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<bool, PostgresError> {
+/// which of the columns the table has that one of an older version lacks.
+pub async fn ensure(
+    target: &Target,
+    connection: &mut PgConnection,
+) -> Result<[bool; LATER.len()], PostgresError> {
     let mut found = inspect(target, connection).await?;
     if !(found.has_schema && found.has_table && found.has_index && found.has_fence) {
         match create_missing(target, connection, &found).await {
@@ -51,21 +55,24 @@ pub async fn ensure(target: &Target, connection: &mut PgConnection) -> Result<bo
             grants(target)
         ))));
     }
-    Ok(found.has_origin || add_origin(target, connection).await)
+    for (name, has) in LATER.into_iter().zip(&mut found.has_later) {
+        *has = *has || add_column(target, connection, name).await;
+    }
+    Ok(found.has_later)
 }
 
-/// Adds the missing column to the table of an older version. Elections work without it, so this
+/// Adds a missing column to the table of an older version. Elections work without it, so this
 /// neither waits for a lock nor complains about a missing right.
-async fn add_origin(target: &Target, connection: &mut PgConnection) -> bool {
+async fn add_column(target: &Target, connection: &mut PgConnection, name: &str) -> bool {
     // A waiter for the table's lock makes all others wait: so this is shorter than any call's time.
     let text = format!(
         "SELECT set_config('lock_timeout', '100ms', true); \
-         ALTER TABLE {} ADD COLUMN IF NOT EXISTS origin text",
+         ALTER TABLE {} ADD COLUMN IF NOT EXISTS {name} text",
         target.names().table()
     );
     let added = raw_sql(AssertSqlSafe(text)).execute(connection).await;
     if let Err(error) = &added {
-        tracing::debug!(%error, "the table has no column for the origin of a record");
+        tracing::debug!(%error, column = name, "the table has no such column");
     }
     added.is_ok()
 }
@@ -105,12 +112,16 @@ async fn inspect(
     if flag(row, "replica")? {
         return Err(PostgresError::Answer(Unusable::Replica));
     }
+    let mut has_later = [false; LATER.len()];
+    for (name, has) in LATER.into_iter().zip(&mut has_later) {
+        *has = flag(row, &format!("has_{name}"))?;
+    }
     Ok(Inspection {
         has_schema: flag(row, "has_schema")?,
         has_table: flag(row, "has_table")?,
         has_index: flag(row, "has_index")?,
         has_fence: flag(row, "has_fence")?,
-        has_origin: flag(row, "has_origin")?,
+        has_later,
         may_use: flag(row, "may_use")?,
     })
 }
@@ -122,6 +133,13 @@ fn flag(row: &PgRow, column: &str) -> Result<bool, sqlx::Error> {
 /// From the catalogs, which everybody may read: names that this user may not use would be errors.
 fn inspection(target: &Target) -> String {
     let names = target.names();
+    let later = LATER.map(|name| {
+        format!(
+            "EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid \
+             AND a.attname = '{name}' AND NOT a.attisdropped)::text AS has_{name},"
+        )
+    });
+    let later = later.join(" ");
     format!(
         "SELECT pg_is_in_recovery()::text AS replica, \
          (n.oid IS NOT NULL)::text AS has_schema, \
@@ -136,8 +154,7 @@ fn inspection(target: &Target) -> String {
          AND p.proname = {fence} AND p.proargtypes::text = '25 20' \
          AND substring(p.prosrc FROM 'bellwether fence ([0-9]{{1,9}})')::integer >= {FENCE}\
          )::text AS has_fence, \
-         EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid \
-         AND a.attname = 'origin' AND NOT a.attisdropped)::text AS has_origin, \
+         {later} \
          (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
          AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') \
          )::text AS may_use \

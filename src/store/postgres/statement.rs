@@ -16,12 +16,12 @@
 //! renewal, should not pay for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::columns::LaterColumns;
 use super::names::Names;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Version,
@@ -83,7 +83,7 @@ pub enum Statement {
         /// The version to replace; none if there is no record.
         expected: Option<Version>,
         /// The new record.
-        record: LeaseRecord,
+        record: Box<LeaseRecord>,
         /// Names the new state of the record: random.
         state: String,
     },
@@ -101,6 +101,7 @@ pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
         renew_time: WallTime::EPOCH,
         outcome: None,
         origin: None,
+        holder_url: None,
     };
     let timeline = timeline(reports_timeline);
     let columns = dialect.columns(&nobody, "", timeline);
@@ -116,9 +117,8 @@ pub struct Dialect {
     pub names: Names,
     /// How long the server waits for a lock; for a take-over, [`TAKE_OVER_PATIENCE`] at most.
     pub lock_timeout: Duration,
-    /// Whether the table has the column `origin`, which a table of an older version lacks: it is
-    /// read if it exists, and written only once it is known to exist.
-    pub keeps_origin: Arc<AtomicBool>,
+    /// Which columns the table has that one of an older version lacks.
+    pub columns: Arc<LaterColumns>,
 }
 
 impl Statement {
@@ -188,7 +188,7 @@ impl Dialect {
             "SELECT 'record' AS kind, pg_is_in_recovery()::text AS replica, l.election, \
              l.format::text, l.version, l.term::text, l.holder, l.incarnation, \
              l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.outcome, \
-             to_jsonb(l) ->> 'origin' AS origin, \
+             to_jsonb(l) ->> 'origin' AS origin, to_jsonb(l) ->> 'holder_url' AS holder_url, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
              1e12)::bigint::text AS remaining_ms, {TOLD} AS told_us, \
              (l.timeline <> server.timeline)::text AS outlived, server.timeline \
@@ -266,9 +266,9 @@ impl Dialect {
             ("expires_at", expires_at),
             ("timeline", timeline.to_owned()),
         ];
-        if self.keeps_origin.load(Ordering::Relaxed) {
-            columns.push(("origin", or_null(record.origin.as_ref().map(Origin::as_str))));
-        }
+        let origin = or_null(record.origin.as_ref().map(Origin::as_str));
+        let holder_url = or_null(record.stored_url().as_deref());
+        columns.extend(self.columns.existing([origin, holder_url]));
         columns
     }
 
@@ -483,7 +483,9 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
             renew_time: wall(text("renew_time")?),
             outcome: outcome.map(Box::new),
             origin: text("origin")?.and_then(Origin::new),
+            holder_url: None,
         }
+        .with_stored_url(text("holder_url")?.as_deref())
         .checked(),
         version: version(&text("version")?.unwrap_or_default(), text("timeline")?.as_deref()),
         // The clock of another server is not what wrote this expiry.
@@ -524,7 +526,7 @@ mod tests {
         let dialect = Dialect {
             names: Names::new(None, None).unwrap(),
             lock_timeout: Duration::from_millis(800),
-            keeps_origin: Arc::new(AtomicBool::new(true)),
+            columns: Arc::default(),
         };
         let acquired = LeaseRecord {
             holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
@@ -534,6 +536,7 @@ mod tests {
             renew_time: WallTime::EPOCH,
             outcome: None,
             origin: None,
+            holder_url: None,
         };
         let renew_time = WallTime::from_unix(Duration::from_secs(2));
         let renewed = LeaseRecord { renew_time, ..acquired.clone() };
@@ -545,7 +548,7 @@ mod tests {
             let text = Statement::Swap {
                 election: "default".parse().unwrap(),
                 expected: Some(Version::new("v")),
-                record,
+                record: Box::new(record),
                 state: "w".to_owned(),
             }
             .text(&dialect, true);

@@ -44,13 +44,17 @@ const CREATE: &str = "
         outcome           TEXT,
         boot_id           TEXT NOT NULL,
         expires_boot_ms   INTEGER NOT NULL,
-        origin            TEXT
+        origin            TEXT,
+        holder_url        TEXT
     ) STRICT";
 
-/// The column that a table of an older version lacks.
-const LACKS_ORIGIN: &str = "
-    SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('leases') WHERE name = 'origin')";
-const ADD_ORIGIN: &str = "ALTER TABLE leases ADD COLUMN origin TEXT";
+/// The columns that a table of an older version lacks.
+const LATER: [(&str, &str); 2] = [
+    ("origin", "ALTER TABLE leases ADD COLUMN origin TEXT"),
+    ("holder_url", "ALTER TABLE leases ADD COLUMN holder_url TEXT"),
+];
+const LACKS: &str = "
+    SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('leases') WHERE name = ?)";
 
 // Columns by name, never `*`: a newer version may add some while this one runs, and sqlx panics
 // when a statement that it has cached returns more columns than it was prepared with.
@@ -58,7 +62,8 @@ macro_rules! select {
     ($which:literal) => {
         concat!(
             "SELECT election, format, version, term, holder, incarnation, lease_duration_ms, \
-             acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin FROM leases ",
+             acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin, \
+             holder_url FROM leases ",
             $which
         )
     };
@@ -69,15 +74,15 @@ const SELECT_ALL: &str = select!("ORDER BY election");
 const INSERT: &str = "
     INSERT INTO leases (format, version, term, holder, incarnation, lease_duration_ms,
                         acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin,
-                        election)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        holder_url, election)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (election) DO NOTHING";
 
 const UPDATE: &str = "
     UPDATE leases
     SET format = ?, version = ?, term = ?, holder = ?, incarnation = ?, lease_duration_ms = ?,
         acquire_time = ?, renew_time = ?, outcome = ?, boot_id = ?, expires_boot_ms = ?,
-        origin = ?
+        origin = ?, holder_url = ?
     WHERE election = ? AND version = ? AND format = 1";
 
 /// The file, and what this process knows of it.
@@ -220,6 +225,7 @@ impl DatabaseFile {
             .bind(host.clock().to_owned())
             .bind(millis(expires.as_duration()))
             .bind(record.origin.as_ref().map(Origin::as_str))
+            .bind(record.stored_url())
             .bind(election.as_str());
         if let Some(expected) = expected {
             query = query.bind(expected.as_str());
@@ -262,7 +268,7 @@ impl DatabaseFile {
             .disable_statement_logging();
         let mut database = SqliteConnection::connect_with(&options).await?;
         sqlx::query(CREATE).execute(&mut database).await?;
-        add_origin(&mut database).await?;
+        add_later_columns(&mut database).await?;
         let path = self.path.clone();
         let file = blocking(move || FileId::of(&path)).await;
         let file = file.map_err(|error| SqliteError::Io("look at the database file", error))?;
@@ -376,7 +382,9 @@ impl DatabaseFile {
                 renew_time: wall(row.try_get("renew_time")?),
                 outcome: outcome.map(Box::new),
                 origin: row.try_get::<Option<String>, _>("origin")?.and_then(Origin::new),
+                holder_url: None,
             }
+            .with_stored_url(row.try_get("holder_url")?)
             .checked(),
             version: Version::new(row.try_get::<String, _>("version")?),
             remaining: self.host()?.remaining(&boot_id, expires, now),
@@ -392,18 +400,25 @@ impl DatabaseFile {
     }
 }
 
-/// Adds the missing column to the table of an older version. Running processes of that version name
+/// Adds the missing columns to the table of an older version. Running processes of that version name
 /// the columns that they know, and continue.
-async fn add_origin(database: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    // The lock first: of two that find it missing, the second checks again.
-    if !sqlx::query_scalar::<_, bool>(LACKS_ORIGIN).fetch_one(&mut *database).await? {
-        return Ok(());
+async fn add_later_columns(database: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    for (name, add) in LATER {
+        if !lacks(database, name).await? {
+            continue;
+        }
+        // The lock first: of two that find it missing, the second checks again.
+        let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
+        if lacks(&mut transaction, name).await? {
+            sqlx::query(add).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
     }
-    let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
-    if sqlx::query_scalar::<_, bool>(LACKS_ORIGIN).fetch_one(&mut *transaction).await? {
-        sqlx::query(ADD_ORIGIN).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await
+    Ok(())
+}
+
+async fn lacks(database: &mut SqliteConnection, column: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(LACKS).bind(column).fetch_one(database).await
 }
 
 /// Runs a system call that may hang away from the thread that answers.

@@ -31,6 +31,7 @@ fn gated() -> (Handle, GateState) {
         election: "default".parse().unwrap(),
         candidate: identity::candidate("a".to_owned()),
         origin: None,
+        holder_url: None,
         timing: Timing::default(),
         max_attempts: None,
         gated: true,

@@ -1,7 +1,7 @@
 //! The examples of `docs/sidecar.md`, run as they stand, but for the port.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -70,6 +70,47 @@ fn the_gate_on_ecs() {
     leads(&sidecar);
     service.answers("GET /v4/abc/task", task("STOPPED"));
     leads_not(&sidecar);
+}
+
+/// The application of the page, at a port, beside this sidecar.
+fn redirecting(port: u16, sidecar: &Sidecar) -> Child {
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", &example("redirect")]).env("BELLWETHER_SIDECAR", &sidecar.url);
+    command.env("PORT", port.to_string()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn a_standby_sends_clients_to_the_leader() {
+    let pasture = Pasture::new();
+    let [first, second] = [App::start(), App::start()];
+    let ports = [first.port(), second.port()];
+    drop((first, second));
+    let beside = |name: &str, port: u16| {
+        let words = arguments(&example("advertise").replace(":8080", &format!(":{port}")));
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        Sidecar::start_with(name, &pasture.store(), &words)
+    };
+    let mut leader = beside("a", ports[0]);
+    leads(&leader);
+    let standby = beside("b", ports[1]);
+    eventually("it knows", || standby.leader().holder().map(drop));
+    let mut apps = [redirecting(ports[0], &leader), redirecting(ports[1], &standby)];
+    let fetch = |port: u16| {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--location", "--max-time", "10"]);
+        let output = command.arg(format!("http://127.0.0.1:{port}/orders")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for port in ports {
+        eventually("the leader answers", || (fetch(port) == "written by a").then_some(()));
+    }
+    leader.signal("TERM");
+    leader.wait();
+    eventually("the next one does", || (fetch(ports[1]) == "written by b").then_some(()));
+    for app in &mut apps {
+        app.kill().unwrap();
+        app.wait().unwrap();
+    }
 }
 
 #[test]

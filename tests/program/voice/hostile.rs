@@ -63,6 +63,7 @@ fn record(held: bool, outcome: Option<Outcome>) -> LeaseRecord {
         renew_time: WallTime::EPOCH,
         outcome: outcome.map(Box::new),
         origin: None,
+        holder_url: None,
     }
 }
 

@@ -85,12 +85,17 @@ impl Subject for Kubernetes {
         Some(self.raw(election).await)
     }
 
-    async fn forget_origins(&self) {
+    async fn write_as_older_version(&self, election: &ElectionName, incarnation: &str) -> bool {
+        self.annotate(election.as_str(), "incarnation", incarnation);
+        true
+    }
+
+    async fn forget_later_columns(&self) {
         for lease in self.leases() {
             let name = lease["metadata"]["name"].as_str().unwrap();
             let mut command = self.server.kubectl();
-            command.args(["annotate", "-n", &self.namespace, "lease", name, "bellwether/origin-"]);
-            must(&mut command);
+            command.args(["annotate", "-n", &self.namespace, "lease", name]);
+            must(command.args(["bellwether/origin-", "bellwether/holder-url-"]));
         }
     }
 

@@ -66,9 +66,17 @@ impl Subject for Postgres {
         Some(self.raw(election).await)
     }
 
-    async fn forget_origins(&self) {
-        let sql = "ALTER TABLE bellwether.leases DROP COLUMN origin";
+    async fn forget_later_columns(&self) {
+        let sql = "ALTER TABLE bellwether.leases DROP COLUMN origin, DROP COLUMN holder_url";
         self.server.run_sql(&self.database, sql).await;
+    }
+
+    async fn write_as_older_version(&self, election: &ElectionName, incarnation: &str) -> bool {
+        let sql = format!(
+            "UPDATE bellwether.leases SET incarnation = '{incarnation}' WHERE election = '{election}'"
+        );
+        self.server.run_sql(&self.database, &sql).await;
+        true
     }
 
     async fn raw(&self, election: &ElectionName) -> String {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether::election::elector::Swapped;
+use bellwether::election::holder_url::HolderUrl;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
 use bellwether::election::term::Term;
 use bellwether::election::time::{BootTime, Clock, ManualClock, WallTime};
@@ -71,9 +72,19 @@ impl Subject for Sqlite {
         Some(self.raw(election).await)
     }
 
-    async fn forget_origins(&self) {
-        let change = "ALTER TABLE leases DROP COLUMN origin";
+    async fn forget_later_columns(&self) {
+        let change = "ALTER TABLE leases DROP COLUMN origin; \
+                      ALTER TABLE leases DROP COLUMN holder_url";
         sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
+    }
+
+    async fn write_as_older_version(&self, election: &ElectionName, incarnation: &str) -> bool {
+        let change = format!(
+            "UPDATE leases SET incarnation = '{incarnation}' WHERE election = '{election}'"
+        );
+        let mut connection = self.connection().await;
+        sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut connection).await.unwrap();
+        true
     }
 
     async fn raw(&self, election: &ElectionName) -> String {
@@ -105,6 +116,28 @@ fn held() -> LeaseRecord {
         renew_time: WallTime::EPOCH,
         outcome: None,
         origin: None,
+        holder_url: None,
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_url_is_not_shown() {
+    let sqlite = sqlite().await;
+    acquire(&sqlite.store).await;
+    for (text, shown) in [
+        ("1 http://a:8080", Some("http://a:8080")),
+        ("1 javascript:alert(1)", None),
+        ("1 http://user:hunter2@a", None),
+        ("1 http://a/\u{1b}[2J", None),
+        ("1 http://a/\u{202e}", None),
+        ("http://a:8080", None),
+        ("2 http://a:8080", None),
+        ("", None),
+    ] {
+        let update = sqlx::query("UPDATE leases SET holder_url = ?").bind(text);
+        update.execute(&mut sqlite.connection().await).await.unwrap();
+        let found = sqlite.store.observe(&default()).await.unwrap().unwrap().record;
+        assert_eq!(found.holder_url.as_ref().map(HolderUrl::as_str), shown, "{text}");
     }
 }
 

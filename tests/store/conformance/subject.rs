@@ -43,8 +43,14 @@ pub trait Subject: Send + Sync {
     /// all, and returns what shows the record down to the last byte.
     async fn write_future_shape(&self, election: &ElectionName) -> Option<String>;
 
-    /// Takes away what keeps the origins of records, which a table of an older version lacks.
-    async fn forget_origins(&self) {}
+    /// Takes away what keeps the origins and URLs of records, which a table of an older version lacks.
+    async fn forget_later_columns(&self) {}
+
+    /// Writes another incarnation, and leaves alone what an older version of bellwether does not
+    /// know. False where such a version writes the whole record.
+    async fn write_as_older_version(&self, _election: &ElectionName, _incarnation: &str) -> bool {
+        false
+    }
 
     /// Shows the record again, as [`Subject::write_future_shape`] did.
     async fn raw(&self, election: &ElectionName) -> String;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
+use bellwether::election::holder_url::HolderUrl;
 use bellwether::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Version,
 };
@@ -33,7 +34,12 @@ fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord
         renew_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
         outcome: None,
         origin: None,
+        holder_url: None,
     }
+}
+
+fn url(text: &str) -> Option<HolderUrl> {
+    Some(text.parse().unwrap())
 }
 
 fn renewed(record: &LeaseRecord) -> LeaseRecord {
@@ -156,7 +162,8 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     let identity = "pod/web-0 'quoted' \"twice\" \\ % ; ü $1 {}";
     let written = renewed(&record(subject, Some(identity), u64::from(u32::MAX) * 4));
     let outcome = Some(Box::new(outcome(identity)));
-    let written = LeaseRecord { outcome, origin: Origin::new(identity), ..written };
+    let (origin, holder_url) = (Origin::new(identity), url("https://web-0.example:8443/app"));
+    let written = LeaseRecord { outcome, origin, holder_url, ..written };
     won(&*store, &name, None, &written).await;
     let found = observed(&*subject.from_another_process(), &name).await.record;
     assert_eq!(found.holder, written.holder);
@@ -166,6 +173,8 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     assert_eq!(found.renew_time.to_string(), written.renew_time.to_string());
     assert_eq!(found.outcome, written.outcome);
     assert_eq!(found.origin, written.origin);
+    assert!(found.holder_url.is_some());
+    assert_eq!(found.holder_url, written.holder_url);
 }
 
 /// Written before records contained where their holder runs.
@@ -208,15 +217,42 @@ pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
     let (store, name) = (subject.store(), election("default"));
     store.init().await.unwrap();
     won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
-    subject.forget_origins().await;
+    subject.forget_later_columns().await;
     let (looks, writes) = (subject.from_another_process(), subject.from_another_process());
     let found = observed(&*looks, &name).await;
     assert_eq!((found.record.term, found.record.origin.as_ref()), (Term::new(1), None));
+    assert_eq!(found.record.holder_url, None);
     writes.init().await.unwrap();
     let origin = Origin::new("ECS cluster prod");
-    let next = LeaseRecord { origin: origin.clone(), ..record(subject, Some("b"), 2) };
+    let next = record(subject, Some("b"), 2);
+    let next = LeaseRecord { origin: origin.clone(), holder_url: url("http://b:8080"), ..next };
     won(&*writes, &name, Some(&found.version), &next).await;
-    assert_eq!(observed(&*looks, &name).await.record.origin, origin);
+    let found = observed(&*looks, &name).await.record;
+    assert_eq!((found.origin, found.holder_url), (origin, next.holder_url));
+}
+
+/// In a rolling upgrade, an instance of the version before takes over from one that has a URL.
+pub async fn a_url_is_shown_of_its_own_holder_only(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let held = LeaseRecord { holder_url: url("http://a:8080"), ..record(subject, Some("a"), 1) };
+    let mut version = won(&*store, &name, None, &held).await;
+    assert_eq!(observed(&*store, &name).await.record.holder_url, held.holder_url);
+    let renewed = LeaseRecord { holder_url: url("https://a.example/new"), ..renewed(&held) };
+    version = won(&*store, &name, Some(&version), &renewed).await;
+    assert_eq!(observed(&*store, &name).await.record.holder_url, renewed.holder_url);
+    if subject.write_as_older_version(&name, "b").await {
+        let found = observed(&*subject.from_another_process(), &name).await;
+        assert_eq!(found.record.holder.unwrap().incarnation, "b");
+        assert_eq!(found.record.holder_url, None, "this is the URL of another process");
+        version = found.version;
+    }
+    let without = LeaseRecord { holder_url: None, ..record(subject, Some("c"), 2) };
+    version = won(&*store, &name, Some(&version), &without).await;
+    assert_eq!(observed(&*store, &name).await.record.holder_url, None);
+    let vacated = LeaseRecord { holder_url: url("http://c:8080"), ..record(subject, None, 2) };
+    won(&*store, &name, Some(&version), &vacated).await;
+    assert_eq!(observed(&*store, &name).await.record.holder_url, None, "it has no holder");
 }
 
 pub async fn expiry_is_judged_by_the_store(subject: &dyn Subject) {

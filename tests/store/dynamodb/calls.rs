@@ -34,6 +34,7 @@ pub fn held(name: &str, term: u64) -> LeaseRecord {
         renew_time: WallTime::EPOCH,
         outcome: None,
         origin: None,
+        holder_url: None,
     }
 }
 

@@ -36,6 +36,7 @@ fn join(name: String, proxy: &Proxy) -> Member {
         election: default(),
         candidate: identity::candidate(name),
         origin: None,
+        holder_url: None,
         timing: timing(),
         max_attempts: None,
         gated: false,

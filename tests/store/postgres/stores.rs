@@ -51,6 +51,7 @@ pub fn acquired(holder: &str, term: u64) -> LeaseRecord {
         renew_time: WallTime::EPOCH,
         outcome: None,
         origin: None,
+        holder_url: None,
     }
 }
 

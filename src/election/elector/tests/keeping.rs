@@ -70,3 +70,26 @@ fn a_renewal_that_collides_with_an_own_late_write_goes_on_from_it() {
     assert!(world.leads_at(12_000));
     assert_eq!(world.take_news(), []);
 }
+
+#[test]
+fn every_write_of_a_holder_carries_its_url_and_a_vacated_record_has_none() {
+    let url: HolderUrl = "http://me:8080".parse().unwrap();
+    let mut world = World::new();
+    world.elector = world.elector.running_in(None, Some(url.clone()));
+    world.run_until(0);
+    assert_eq!(world.stored().holder_url, Some(url.clone()));
+    world.run_until(6_000);
+    assert!(world.leads());
+    assert_eq!(world.stored().holder_url, Some(url.clone()));
+    let holder = world.elector.leadership().holder(world.now).unwrap().url.clone();
+    assert_eq!(holder, Some(url));
+    world.send(Event::Shutdown { give_up_at: at(30_000) });
+    world.run_until(7_000);
+    assert_eq!((world.stored().holder.as_ref(), &world.stored().holder_url), (None, &None));
+    let of_rival: HolderUrl = "http://rival:8080".parse().unwrap();
+    let held = LeaseRecord { holder_url: Some(of_rival.clone()), ..rival(5) };
+    let mut standby = World::on(Some(held));
+    standby.store_answers();
+    let view = standby.elector.leadership();
+    assert_eq!(view.holder(standby.now).unwrap().url, Some(of_rival));
+}

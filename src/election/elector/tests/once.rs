@@ -133,7 +133,7 @@ fn a_record_of_another_environment_is_reported_once() {
         let [first, second] = records;
         let mut world = World::on(Some(first));
         world.elector = Elector::new(candidate("me", "1"), Timing::default(), 7);
-        world.elector = world.elector.clone().running_in(own.cloned());
+        world.elector = world.elector.clone().running_in(own.cloned(), None);
         world.call = None;
         world.send(Event::Wake);
         world.store_answers();

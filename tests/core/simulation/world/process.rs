@@ -125,6 +125,7 @@ impl World {
             election: "default".parse().unwrap(),
             candidate: Candidate { identity: format!("n{node}"), incarnation: life.to_string() },
             origin: None,
+            holder_url: None,
             timing,
             max_attempts: once.then_some(u32::MAX),
             gated: self.plan.gate.is_some(),
