@@ -33,6 +33,56 @@ fn commands(page: &str) -> String {
     found
 }
 
+/// What needs an instance, a task, or a person's own machine.
+const NOT_RUN: [(&str, &[&str]); 3] = [
+    (
+        "docs/beanstalk.md",
+        &[
+            "/usr/local/bin/bellwether is-leader",
+            "aws ssm start-session --target i-0123456789abcdef0 --document-name AWS-StartPortForwardingSession --parameters portNumber=4040,localPortNumber=4040",
+        ],
+    ),
+    (
+        "docs/ecs.md",
+        &[
+            "aws ecs execute-command --cluster CLUSTER --task TASK --container app --interactive --command '/opt/bellwether/bellwether is-leader'",
+            "aws ssm start-session --target ecs:CLUSTER_TASK_RUNTIME --document-name AWS-StartPortForwardingSession --parameters portNumber=4040,localPortNumber=4040",
+        ],
+    ),
+    ("docs/compose.md", &[]),
+];
+
+#[test]
+fn every_other_command_of_the_pages_is_run() {
+    for (page, expected) in NOT_RUN {
+        let text = text(page);
+        let lines: Vec<_> = text.lines().map(str::trim_start).collect();
+        let begins = (0..lines.len()).filter(|at| lines[*at] == "```console");
+        let unmarked = begins.filter(|at| lines[at - 1] != RUN);
+        let left =
+            unmarked.flat_map(|at| lines[at + 1..].iter().take_while(|line| **line != "```"));
+        let left: Vec<_> = left.filter_map(|line| line.strip_prefix("$ ")).collect();
+        assert_eq!(left, expected, "{page}");
+    }
+}
+
+/// They are sent to nobody here, and go wrong for that reason only.
+#[test]
+fn the_command_line_of_aws_takes_those_that_are_not_run() {
+    let lines = NOT_RUN.iter().flat_map(|(_, lines)| *lines);
+    for line in lines.filter(|line| line.starts_with("aws ")) {
+        let mut shell = Command::new("bash");
+        let path = std::env::var("PATH").unwrap();
+        let aws = root().join("target/tools/platforms/bin");
+        shell.env("PATH", format!("{}:{path}", aws.display())).env("AWS_MAX_ATTEMPTS", "1");
+        shell.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").env("AWS_DEFAULT_REGION", "eu-west-1");
+        shell.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        let output = shell.args(["-c", line]).stdin(Stdio::null()).output().unwrap();
+        // 2 or 252 would be a line that it does not understand.
+        assert_eq!(output.status.code(), Some(255), "{line}: {}", said(&output));
+    }
+}
+
 /// AWS, as far as templates and their resources go.
 struct Moto(Child, u16);
 
@@ -150,8 +200,14 @@ fn compose() {
     let (folder, commands) = (checkout(), commands("docs/compose.md"));
     // `docker compose -f FILE VERB FLAGS SERVICES`
     let docker = format!(
-        "docker() {{ test \"$1 $2\" = 'compose -f'; {compose} -f \"$3\" config --quiet\n\
+        "git init --quiet . && git -c user.name=A -c user.email=a@b commit --quiet --allow-empty -m A\n\
+         make() {{ test \"$1 $2\" = 'image IMAGE=bellwether:0.1.0'; }}\n\
+         docker() {{ if test \"$1\" = build; then shift; while test $# -gt 1; do\n\
+         case $1 in --tag) ;; --build-arg) test -n \"${{2#*=}}\" ;; *) return 1 ;; esac; shift 2; done\n\
+         test -f \"$1/Dockerfile\"; return; fi\n\
+         test \"$1 $2\" = 'compose -f'; {compose} -f \"$3\" config --quiet\n\
          file=$3 verb=$4; shift 4\n\
+         if test \"$verb\" = exec; then set -- \"$1\"; fi\n\
          for word; do case $word in\n\
          -*) {compose} \"$verb\" --help | grep -e \"$word\" > /dev/null ;;\n\
          *) {compose} -f \"$file\" config --services | grep -x \"$word\" > /dev/null ;; esac; done; }}\n",
@@ -160,7 +216,7 @@ fn compose() {
     let mut shell = Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", &(docker + &commands)]).current_dir(folder.path());
     must(&mut shell);
-    assert_eq!(commands.matches("docker compose").count(), 6);
+    assert_eq!(commands.matches("docker compose").count(), 9);
     // The store's URL that these commands wrote is one; nobody is there.
     let store = folder.path().join("deploy/compose/secrets/store");
     let url = fs::read_to_string(&store).unwrap();

@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use crate::platforms::podman::Podman;
 use crate::platforms::tools::{must, root, tool};
-use support::eventually;
+use support::now;
 use support::static_binary::static_binary;
 
 /// An engine that has the images of bellwether and of busybox, and answers to Docker Compose.
@@ -78,9 +79,9 @@ impl Engine {
     }
 
     fn check_healths(&self) {
-        let running = must(self.podman.command().args(["ps", "--quiet"]));
-        for container in running.lines() {
-            // An error where there is none to check.
+        let starting = ["ps", "--quiet", "--filter", "health=starting"];
+        for container in must(self.podman.command().args(starting)).lines() {
+            // It may have ended since.
             let _ = self.podman.command().args(["healthcheck", "run", container]).output();
         }
     }
@@ -91,6 +92,9 @@ impl Engine {
         compose
     }
 }
+
+/// A machine that builds other things meanwhile takes a minute for what takes seconds.
+const UP: Duration = Duration::from_secs(240);
 
 pub struct Project<'a> {
     engine: &'a Engine,
@@ -112,10 +116,18 @@ impl Project<'_> {
         let log = self.engine.folder.path().join("up.log");
         up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let mut up = up.spawn().unwrap();
-        let status = eventually("the project is up", || {
+        let give_up = now() + UP;
+        let status = loop {
+            if let Some(status) = up.try_wait().unwrap() {
+                break status;
+            }
+            if now() > give_up {
+                let _ = up.kill();
+                panic!("not up within {UP:?}: {}", fs::read_to_string(log).unwrap());
+            }
             self.engine.check_healths();
-            up.try_wait().unwrap()
-        });
+            std::thread::sleep(Duration::from_millis(200));
+        };
         assert!(status.success(), "{}", fs::read_to_string(log).unwrap());
     }
 

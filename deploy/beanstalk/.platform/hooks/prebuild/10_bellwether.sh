@@ -140,7 +140,7 @@ fi
 
 # When `files:` of .ebextensions replaces a table of cron, it leaves the old one beside it as a
 # backup, and when a table leaves the application it leaves that where it is. cron runs both.
-for backup in /etc/cron.d/*.bak /etc/cron.hourly/*.bak /etc/cron.daily/*.bak; do
+for backup in /etc/cron.{d,hourly,daily,weekly,monthly}/*.bak; do
     if [ -f "$backup" ] && grep -qE 'leader_only|bellwether' "$backup"; then
         say "removed the backup $backup"
         rm -f "$backup"
