@@ -66,6 +66,18 @@ yes
 {{- end -}}
 {{- end -}}
 
+{{/* "yes" if the sidecar uses the Kubernetes API, for Leases or for a label. Takes the values. */}}
+{{- define "bellwether.usesApi" -}}
+{{- if or (include "bellwether.inKubernetes" .) .leaderService.enabled -}}
+yes
+{{- end -}}
+{{- end -}}
+
+{{/* The key of the label of the leader's pod, which no other release of the namespace uses. Takes the name. */}}
+{{- define "bellwether.leaderLabel" -}}
+bellwether/leads-{{ . }}
+{{- end -}}
+
 {{/* The namespace of the Leases. */}}
 {{- define "bellwether.leaseNamespace" -}}
 {{- $named := .Values.store.url | trimPrefix "kubernetes://" | splitList "?" | first -}}
@@ -81,7 +93,7 @@ Where the leases are in Kubernetes, the chart makes one unless it is named.
 {{- $values := $scope.values -}}
 {{- if $values.serviceAccount.name -}}
 {{- $values.serviceAccount.name -}}
-{{- else if include "bellwether.inKubernetes" $values -}}
+{{- else if include "bellwether.usesApi" $values -}}
 {{- $scope.name -}}
 {{- else -}}
 default

@@ -47,6 +47,22 @@ after it: the kubelet runs that at the start of a pod only, never again after it
     - name: BELLWETHER_VACATE_DELAY
       value: {{ . | quote }}
     {{- end }}
+    {{- if $values.leaderService.enabled }}
+    {{- if $values.elections }}
+    {{- fail "bellwether: 'leaderService' follows the leader of one election, and 'elections' names more" }}
+    {{- end }}
+    - name: BELLWETHER_LEADER_LABEL
+      value: {{ include "bellwether.leaderLabel" $scope.name }}=true
+    # Whose label it is: a pod that uses the network of its node has another host name.
+    - name: POD_NAME
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.name
+    - name: POD_NAMESPACE
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.namespace
+    {{- end }}
     {{- with $values.env }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
