@@ -8,7 +8,7 @@ mod credentials;
 mod crowd;
 mod dates;
 mod descriptors;
-mod drill;
+mod elections;
 mod fence;
 mod messages;
 mod once;

@@ -1,7 +1,7 @@
 //! The Kubernetes store on a real API server, alone and in one election with candidates of client-go.
 
 mod chart;
-mod drill;
+mod elections;
 mod faults;
 mod label;
 mod rights;

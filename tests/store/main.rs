@@ -12,5 +12,6 @@
 
 mod conformance;
 mod dynamodb;
+mod faults;
 mod leases;
 mod postgres;

@@ -5,8 +5,8 @@ mod stores;
 
 mod clock;
 mod docs;
-mod drill;
 mod durability;
+mod elections;
 mod failures;
 mod fence;
 mod logins;

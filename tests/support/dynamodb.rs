@@ -4,7 +4,6 @@
 //! decide with which one bellwether is shipped.
 
 pub mod encrypted;
-pub mod proxy;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -2,7 +2,6 @@
 //!
 //! Shared by several test programs, each of which uses a part of it.
 
-pub mod proxy;
 pub mod signed;
 
 use std::fmt::Write as _;
@@ -348,6 +347,10 @@ impl Bouncer {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         Self { child, port, _folder: folder }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// A URL for the superuser.

@@ -1,4 +1,4 @@
-//! The store hangs, fills up, breaks or disappears: leadership ends by the deadline, nobody else
+//! The file of SQLite is damaged, or its disk is full or read-only: leadership ends by the deadline, nobody else
 //! leads meanwhile, and everybody comes back by themselves.
 
 use std::fs;
@@ -8,59 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::lock::Lock;
+use crate::drill::suite::nobody_leads_while;
 use support::tmpfs::Tmpfs;
-use support::{Flock, Pasture, Sidecar, Witness, bellwether, eventually};
-
-/// Breaks the store, waits until nobody leads, puts it right and waits until somebody leads again.
-fn nobody_leads_while<T>(flock: &Flock, breaking: impl FnOnce() -> T, mending: impl FnOnce(T)) {
-    flock.settled();
-    let witness = Witness::of(flock);
-    let broken = breaking();
-    eventually("nobody leads", || {
-        flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
-    });
-    for sidecar in &flock.members {
-        assert_eq!(sidecar.status("/started"), 200, "an outage must not get the app killed");
-        assert_eq!(sidecar.status("/livez"), 200, "an outage must not get the app killed");
-    }
-    eventually("nobody claims to know", || {
-        flock.members.iter().all(|sidecar| sidecar.status("/ready") == 503).then_some(())
-    });
-    mending(broken);
-    flock.settled();
-    witness.saw_never_two();
-}
-
-#[test]
-fn a_store_that_hangs_demotes_and_everybody_rejoins() {
-    let pasture = Pasture::new();
-    let flock = Flock::start(&["a", "b", "c"], &pasture.store());
-    nobody_leads_while(&flock, || Lock::take(&pasture), drop);
-    let log = flock.members[0].log().text();
-    assert!(log.contains("keeps the file locked"), "{log}");
-    assert!(log.contains("\"event\":\"store_answers\""), "{log}");
-}
-
-#[test]
-fn a_short_hang_demotes_nobody() {
-    let pasture = Pasture::new();
-    let sidecar = Sidecar::start_with(
-        "a",
-        &pasture.store(),
-        &["--lease-duration", "60s", "--renew-deadline", "40s", "--retry-period", "1s"],
-    );
-    let before = eventually("it leads", || Some(sidecar.leader()).filter(|a| a.leads()));
-    let lock = Lock::take(&pasture);
-    let renewed = sidecar.leader().body["renewTime"].clone();
-    thread::sleep(Duration::from_secs(3));
-    drop(lock);
-    let after = eventually("it renews again", || {
-        Some(sidecar.leader()).filter(|answer| answer.body["renewTime"] != renewed)
-    });
-    assert_eq!((after.leads(), after.term()), (true, before.term()));
-    assert_eq!(sidecar.log().events("lost"), 0);
-}
+use support::{Flock, Pasture, bellwether};
 
 #[test]
 fn a_damaged_file_demotes_and_a_new_one_elects() {

@@ -9,9 +9,9 @@ use bellwether::election::elector::Swapped;
 use bellwether::store::{Store, StoreError};
 
 use crate::dynamodb::calls::{Scene, candidate, default, held, scene, seen, unavailable, won};
-use crate::dynamodb::drill::{Pasture, start};
-use support::dynamodb::proxy::{Dates, Fault, Proxy};
+use crate::dynamodb::elections::{Pasture, start};
 use support::dynamodb::{Emulator, PATIENCE, SKEW, open};
+use support::http_proxy::{Dates, Fault, Proxy};
 use support::{QUICK, Witness, eventually, with_credentials};
 
 /// As DynamoDB would send it, except for the error of each case.

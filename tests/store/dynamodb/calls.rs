@@ -10,8 +10,8 @@ use bellwether::store::dynamodb::DynamoDbStore;
 use bellwether::store::{Store, StoreError};
 use std::sync::Arc;
 
-use support::dynamodb::proxy::{Fault, Proxy};
 use support::dynamodb::{Emulator, PATIENCE, SKEW, open};
+use support::http_proxy::{Fault, Proxy};
 use support::now;
 
 /// Short, for calls that have to be given up.

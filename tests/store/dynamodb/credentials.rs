@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::dynamodb::issuer::{Files, Issuer, printed};
 use support::dynamodb::Emulator;
-use support::dynamodb::proxy::{Fault, Proxy};
+use support::http_proxy::{Fault, Proxy};
 use support::{Sidecar, bellwether, eventually};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -12,8 +12,8 @@ use bellwether::time::clock::HostClock;
 use tokio::task::JoinHandle;
 
 use crate::dynamodb::calls::default;
-use support::dynamodb::proxy::Proxy;
 use support::dynamodb::{Emulator, SKEW, open};
+use support::http_proxy::Proxy;
 use support::{LIMIT, eventually, now};
 
 const CROWD: usize = 200;
@@ -83,7 +83,7 @@ fn a_hundred_elections_share_connections_and_spread_their_renewals() {
     let names: Vec<_> = (0..100).map(|n| format!("e{n}")).collect();
     let mut more: Vec<_> = names.iter().flat_map(|name| ["--election", name]).collect();
     more.extend(["--lease-duration", "15s", "--renew-deadline", "10s", "--retry-period", "2s"]);
-    let sidecar = crate::dynamodb::drill::start("a", &proxy.url(), &more);
+    let sidecar = crate::dynamodb::elections::start("a", &proxy.url(), &more);
     eventually("it leads all", || {
         let all = sidecar.get("/elections")?.body["elections"].as_array()?.clone();
         let leads = all.iter().filter(|election| election["leader"] == true).count();

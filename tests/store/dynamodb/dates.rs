@@ -7,8 +7,8 @@ use bellwether::election::lease::LeaseRecord;
 use bellwether::store::Store;
 
 use crate::dynamodb::calls::{default, held, seen, won};
-use support::dynamodb::proxy::{Dates, Proxy};
 use support::dynamodb::{Emulator, PATIENCE, SKEW, open};
+use support::http_proxy::{Dates, Proxy};
 
 /// A lease that is over as soon as it is written.
 fn brief() -> LeaseRecord {
@@ -78,7 +78,7 @@ async fn a_date_that_stands_still_neither_ends_a_lease_nor_shortens_one() {
     let frozen = |seconds| {
         let now = std::process::Command::new("date").args(["-u", "-R"]).output().unwrap();
         let now = String::from_utf8(now.stdout).unwrap().trim().replace("+0000", "GMT");
-        Dates::Frozen(support::dynamodb::proxy::shifted(&now, seconds))
+        Dates::Frozen(support::http_proxy::shifted(&now, seconds))
     };
     let emulator = written(&held("a", 1), &frozen(0), Some(SKEW)).await;
     let proxy = Proxy::before(emulator.port());

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::dynamodb::Emulator;
-use support::dynamodb::proxy::{Fault, Proxy};
+use support::http_proxy::{Fault, Proxy};
 use support::{Pasture, QUICK_LEASE, Sidecar, eventually, now, with_credentials, without_settings};
 
 /// The program with a limit that cannot be raised.

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use bellwether::store::Store as _;
 
 use crate::dynamodb::calls::held;
-use support::dynamodb::proxy::{Fault, Proxy};
 use support::dynamodb::{Emulator, PATIENCE, SKEW, open};
+use support::http_proxy::{Fault, Proxy};
 use support::{bellwether, eventually, with_credentials};
 
 /// The end of a program that cannot begin: its message.
@@ -86,7 +86,7 @@ fn looking_creates_no_table_and_creating_is_said() {
         assert!(text.contains("does not exist") && text.contains("bellwether init"), "{text}");
         assert_eq!(proxy.count("CreateTable"), 0);
     }
-    let sidecar = crate::dynamodb::drill::start("a", &proxy.url(), &[]);
+    let sidecar = crate::dynamodb::elections::start("a", &proxy.url(), &[]);
     eventually("it leads", || sidecar.leader().leads().then_some(()));
     assert_eq!(proxy.count("CreateTable"), 1);
     let log = sidecar.log();

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::thread;
 
 use support::dynamodb::Emulator;
-use support::dynamodb::proxy::{Dates, Proxy};
+use support::http_proxy::{Dates, Proxy};
 use support::{
     Flock, Killed, Log, Pasture, QUICK, QUICK_LEASE, Sidecar, Witness, eventually, with_credentials,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::dynamodb::issuer::Issuer;
 use support::dynamodb::Emulator;
-use support::dynamodb::proxy::{Dates, Fault, Proxy};
+use support::http_proxy::{Dates, Fault, Proxy};
 use support::{Flock, Sidecar, Witness, now};
 
 const HOUR: Duration = Duration::from_secs(3600);

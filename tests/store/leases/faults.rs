@@ -1,17 +1,12 @@
 //! Faulty network paths to the API server: each sidecar has a proxy of its own, behind TLS.
 
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
+use crate::faults::{Paths, STEADY};
 use support::dynamodb::encrypted::{certificates, terminator};
-use support::dynamodb::proxy::{Fault, Proxy};
+use support::http_proxy::{Fault, Proxy};
 use support::kubernetes::{ApiServer, url};
-use support::{Flock, Killed, Sidecar, Witness, eventually};
-
-/// Tolerates a call that hangs, and one more, on a busy machine.
-const STEADY: [&str; 6] =
-    ["--lease-duration", "9s", "--renew-deadline", "7s", "--retry-period", "500ms"];
+use support::{Flock, Killed, Sidecar, eventually};
 
 struct Scene {
     flock: Flock,
@@ -43,6 +38,10 @@ impl Scene {
         Self { flock, proxies, _api, _folder: folder, _server: server }
     }
 
+    fn paths(&self) -> Paths<'_> {
+        Paths { flock: &self.flock, proxies: &self.proxies, write: "PUT", read: "GET" }
+    }
+
     fn term(&self, place: usize) -> u64 {
         self.flock.members[place].leader().term()
     }
@@ -56,18 +55,9 @@ fn raw(status: &str, headers: &str, body: &str) -> String {
 #[test]
 fn a_single_fault_costs_no_leadership() {
     let scene = Scene::set(&["a", "b"], &STEADY);
-    let leader = scene.flock.settled();
-    let term = scene.term(leader);
-    let witness = Witness::of(&scene.flock);
     let status = r#"{"kind":"Status","reason":"TooManyRequests","code":429}"#;
     let page = "<html>sign in</html>";
-    for fault in [
-        Fault::DropAnswer,
-        Fault::DropRequest,
-        Fault::Reset,
-        Fault::Hang,
-        Fault::HangAfterwards,
-        Fault::Delay(Duration::from_secs(3)),
+    scene.paths().bear_each_once(&[
         Fault::Twice,
         Fault::Endless,
         Fault::Raw(raw("429 Too Many Requests", "audit-id: 1\r\nretry-after: 1\r\n", status)),
@@ -79,20 +69,7 @@ fn a_single_fault_costs_no_leadership() {
         Fault::Raw(raw("204 No Content", "", "")),
         Fault::Raw(raw("404 Not Found", "", page)),
         Fault::Raw(raw("200 OK", "audit-id: 1\r\n", r#"{"kind":"LeaseList","items":[]}"#)),
-    ] {
-        let (renewals, looks) = (&scene.proxies[leader], &scene.proxies[1 - leader]);
-        let (puts, gets) = (renewals.count("PUT"), looks.count("GET"));
-        renewals.once("PUT", fault.clone());
-        looks.once("GET", fault.clone());
-        eventually("both go on", || {
-            let gone_on = renewals.count("PUT") > puts + 2 && looks.count("GET") > gets + 2;
-            gone_on.then_some(())
-        });
-        assert_eq!(scene.flock.settled(), leader, "{fault:?}");
-        assert_eq!(scene.term(leader), term, "{fault:?}");
-    }
-    assert_eq!(scene.flock.members[leader].log().events("lost"), 0);
-    witness.saw_never_two();
+    ]);
 }
 
 /// A mesh that repeats every request: a write is refused by its own first success.
@@ -111,22 +88,5 @@ fn requests_that_arrive_twice_cost_no_leadership() {
 #[test]
 fn under_a_storm_of_faults_there_are_never_two_and_afterwards_one() {
     let scene = Scene::set(&["a", "b", "c"], &[]);
-    scene.flock.settled();
-    let witness = Witness::of(&scene.flock);
-    for (place, proxy) in scene.proxies.iter().enumerate() {
-        let mut random = fastrand::Rng::with_seed(place as u64);
-        proxy.on(move |_| match random.u8(0..10) {
-            0 => Fault::DropAnswer,
-            1 => Fault::DropRequest,
-            2 => Fault::HangAfterwards,
-            3 => Fault::Delay(Duration::from_millis(random.u64(0..1500))),
-            4 => Fault::Twice,
-            5 => Fault::Reset,
-            _ => Fault::Pass,
-        });
-    }
-    thread::sleep(Duration::from_secs(20));
-    scene.proxies.iter().for_each(|proxy| proxy.always(Fault::Pass));
-    scene.flock.settled();
-    witness.saw_never_two();
+    scene.paths().weather(Fault::Twice);
 }

@@ -14,7 +14,7 @@ use crate::postgres::stores::{
     acquired, candidate, default, eventually, misconfigured, observed, observed_again, open,
     open_with, renewed, swap, unavailable, won,
 };
-use support::postgres::proxy::{Mode, Proxy};
+use support::network::{Mode, Proxy};
 use support::postgres::{Server, Stop, url};
 use support::tmpfs::Tmpfs;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::postgres::hosts::Hosts;
-use support::postgres::proxy::{Mode, Proxy};
+use support::network::{Mode, Proxy};
 use support::postgres::{PASSWORD, Server, Stop, free_port, url, url_at};
 use support::{Flock, Sidecar, Witness, eventually, now};
 

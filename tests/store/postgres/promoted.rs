@@ -9,7 +9,7 @@ use sqlx::raw_sql;
 use crate::postgres::stores::{
     acquired, default, eventually as soon, misconfigured, open, vacated, won,
 };
-use support::postgres::proxy::{Mode, Proxy};
+use support::network::{Mode, Proxy};
 use support::postgres::{Server, Stop, url};
 use support::{Flock, Sidecar, Witness, eventually};
 

@@ -1,18 +1,16 @@
-//! The whole drill with real processes: each has a proxy of its own on its way to the emulator.
+//! Whole elections on DynamoDB: each process has a proxy of its own on its way to the emulator.
+//!
+//! What every store has is in the drill (`tests/program/drill`).
 
 use std::thread;
 use std::time::Duration;
 
+use crate::faults::{Paths, STEADY};
 use support::dynamodb::Emulator;
-use support::dynamodb::proxy::{Fault, Proxy};
+use support::http_proxy::{Fault, Proxy};
 use support::{
-    self, Flock, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, Witness, eventually, get, now,
-    with_credentials,
+    Flock, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, Witness, eventually, now, with_credentials,
 };
-
-/// Bears a call that hangs, and one more, on a machine that is busy.
-const STEADY: [&str; 6] =
-    ["--lease-duration", "9s", "--renew-deadline", "7s", "--retry-period", "500ms"];
 
 pub fn start(name: &str, url: &str, more: &[&str]) -> Sidecar {
     Sidecar::start_as(name, url, more, with_credentials())
@@ -34,6 +32,10 @@ impl Pasture {
         Self { flock: Flock { members }, proxies, emulator }
     }
 
+    fn paths(&self) -> Paths<'_> {
+        Paths { flock: &self.flock, proxies: &self.proxies, write: "PutItem", read: "GetItem" }
+    }
+
     pub fn term(&self, place: usize) -> u64 {
         self.flock.members[place].leader().term()
     }
@@ -41,65 +43,6 @@ impl Pasture {
     fn kill_all(&mut self) {
         self.flock.members.iter_mut().for_each(Sidecar::kill);
     }
-}
-
-#[test]
-fn of_three_exactly_one_leads_and_the_others_name_it() {
-    let pasture = Pasture::new(&["a", "b", "c"], &[]);
-    let leader = pasture.flock.settled();
-    for (place, sidecar) in pasture.flock.members.iter().enumerate() {
-        let answer = sidecar.leader();
-        assert_eq!(answer.leads(), place == leader, "{answer:?}");
-        assert_eq!(sidecar.status("/ready"), 200);
-        assert_eq!(sidecar.status("/started"), 200);
-    }
-}
-
-#[test]
-fn a_killed_leader_is_replaced_under_a_larger_term() {
-    let mut pasture = Pasture::new(&["a", "b", "c"], &[]);
-    let leader = pasture.flock.settled();
-    let witness = Witness::of(&pasture.flock);
-    let term = pasture.term(leader);
-    let killed = now();
-    pasture.flock.members[leader].kill();
-    pasture.flock.members.remove(leader);
-    let next = pasture.flock.led_by_one_of(&[0, 1]);
-    println!("crash to next leader: {:?}, with a lease of {QUICK_LEASE:?}", now().since(killed));
-    assert!(pasture.term(next) > term);
-    witness.saw_never_two();
-}
-
-#[test]
-fn a_terminated_leader_says_no_frees_the_lease_and_exits_zero() {
-    let mut pasture = Pasture::new(&["a", "b"], &[]);
-    let leader = pasture.flock.settled();
-    let witness = Witness::of(&pasture.flock);
-    let term = pasture.term(leader);
-    let told = now();
-    pasture.flock.members[leader].signal("TERM");
-    let next = pasture.flock.led_by_one_of(&[1 - leader]);
-    println!("SIGTERM to next leader: {:?}, with a retry period of 300ms", now().since(told));
-    assert!(pasture.flock.members[leader].wait().success());
-    assert_eq!(pasture.flock.members[leader].log().events("vacated"), 1);
-    assert_eq!(pasture.term(next), term + 1, "handed over, not run out");
-    witness.saw_never_two();
-}
-
-#[test]
-fn a_leader_that_was_frozen_says_no_with_its_first_answer() {
-    let pasture = Pasture::new(&["a", "b"], &[]);
-    let leader = pasture.flock.settled();
-    let frozen = &pasture.flock.members[leader];
-    frozen.signal("STOP");
-    pasture.flock.led_by_one_of(&[1 - leader]);
-    let url = format!("{}/leader", frozen.url);
-    let first = thread::spawn(move || get(&url));
-    thread::sleep(Duration::from_millis(100));
-    frozen.signal("CONT");
-    let first = first.join().unwrap().expect("it answers");
-    assert!(!first.leads(), "{first:?}");
-    assert_eq!(pasture.flock.settled(), 1 - leader, "the frozen one follows");
 }
 
 /// Everybody dies, and all of lease, skew and a second of the date's step pass.
@@ -187,16 +130,7 @@ fn a_leader_throttled_for_longer_says_no_on_time_and_rejoins() {
 #[test]
 fn a_single_fault_costs_no_leadership() {
     let pasture = Pasture::new(&["a", "b"], &STEADY);
-    let leader = pasture.flock.settled();
-    let term = pasture.term(leader);
-    let witness = Witness::of(&pasture.flock);
-    for fault in [
-        Fault::DropAnswer,
-        Fault::DropRequest,
-        Fault::Reset,
-        Fault::Hang,
-        Fault::HangAfterwards,
-        Fault::Delay(Duration::from_secs(3)),
+    pasture.paths().bear_each_once(&[
         Fault::Refuse(400, "ProvisionedThroughputExceededException", ""),
         Fault::Refuse(400, "RequestLimitExceeded", ""),
         Fault::Refuse(400, "ThrottlingException", ""),
@@ -204,46 +138,14 @@ fn a_single_fault_costs_no_leadership() {
         Fault::Refuse(503, "ServiceUnavailable", ""),
         Fault::Refuse(400, "ExpiredTokenException", ""),
         Fault::Refuse(400, "RequestTimeTooSkewed", ""),
-    ] {
-        let (renewals, looks) = (&pasture.proxies[leader], &pasture.proxies[1 - leader]);
-        let (puts, gets) = (renewals.count("PutItem"), looks.count("GetItem"));
-        renewals.once("PutItem", fault.clone());
-        looks.once("GetItem", fault.clone());
-        eventually("both go on", || {
-            let gone_on = renewals.count("PutItem") > puts + 2 && looks.count("GetItem") > gets + 2;
-            gone_on.then_some(())
-        });
-        assert_eq!(pasture.flock.settled(), leader, "{fault:?}");
-        assert_eq!(pasture.term(leader), term, "{fault:?}");
-    }
-    assert_eq!(pasture.flock.members[leader].log().events("lost"), 0);
-    witness.saw_never_two();
+    ]);
 }
 
 /// The faults that leave the outcome of a write open, at random, on everything.
 #[test]
 fn under_a_storm_of_faults_there_are_never_two_and_afterwards_one() {
     let pasture = Pasture::new(&["a", "b", "c"], &[]);
-    pasture.flock.settled();
-    let witness = Witness::of(&pasture.flock);
-    for (place, proxy) in pasture.proxies.iter().enumerate() {
-        let mut random = fastrand::Rng::with_seed(place as u64);
-        proxy.on(move |_| match random.u8(0..10) {
-            0 => Fault::DropAnswer,
-            1 => Fault::DropRequest,
-            2 => Fault::HangAfterwards,
-            3 => Fault::Delay(Duration::from_millis(random.u64(0..1500))),
-            4 => Fault::Refuse(503, "ServiceUnavailable", ""),
-            5 => Fault::Reset,
-            _ => Fault::Pass,
-        });
-    }
-    thread::sleep(Duration::from_secs(20));
-    for proxy in &pasture.proxies {
-        proxy.always(Fault::Pass);
-    }
-    pasture.flock.settled();
-    witness.saw_never_two();
+    pasture.paths().weather(Fault::Refuse(503, "ServiceUnavailable", ""));
 }
 
 /// At most one write a retry period by the leader, one read by a standby, and nothing else.
@@ -274,11 +176,4 @@ fn requests_are_as_few_as_the_retry_period_says() {
         made(leader, "PutItem") + made(1 - leader, "GetItem")
     );
     assert_eq!(pasture.flock.settled(), leader, "nothing happened meanwhile");
-}
-
-#[test]
-fn eight_at_once_do_it_once() {
-    let emulator = Emulator::start();
-    let proxy = Proxy::before(emulator.port());
-    support::eight::do_it_once(&proxy.url(), with_credentials);
 }

@@ -1,6 +1,6 @@
-//! The whole drill with real processes on a real server.
+//! Whole elections, by what only Postgres has: restarts, sessions, tables, backups, replicas, poolers.
 //!
-//! What is asserted is order and safety. How fast it goes is measured by `make figures`.
+//! What every store has is in the drill (`tests/program/drill`).
 
 use std::sync::Arc;
 use std::thread;
@@ -10,9 +10,9 @@ use bellwether::election::watch::TERM_JUMP;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, raw_sql};
 
-use support::postgres::proxy::{Mode, Proxy};
+use support::network::Proxy;
 use support::postgres::{Bouncer, Server, Stop, url};
-use support::{self, Flock, QUICK_LEASE, Sidecar, Witness, eventually, get, now};
+use support::{Flock, Sidecar, Witness, eventually};
 
 /// Runs what the other tests write as `async`, in a test that blocks.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -41,78 +41,19 @@ impl Field {
     }
 }
 
-/// A leader is terminated, then its successor killed: the flock goes on, term by term.
-fn the_flock_goes_on(store: &str) -> Flock {
-    let mut flock = Flock::start(&["a", "b", "c", "d"], store);
-    let leader = flock.settled();
-    for sidecar in &flock.members {
-        assert_eq!(sidecar.status("/ready"), 200);
-    }
-    let witness = Witness::of(&flock);
-    let term = flock.members[leader].leader().term();
-    flock.members[leader].signal("TERM");
-    assert!(flock.members[leader].wait().success());
-    assert_eq!(flock.members[leader].log().events("vacated"), 1);
-    flock.members.remove(leader);
-    let next = flock.settled();
-    assert_eq!(flock.members[next].leader().term(), term + 1, "handed over, not run out");
-    flock.members[next].kill();
-    flock.members.remove(next);
-    let last = flock.settled();
-    assert!(flock.members[last].leader().term() > term + 1);
-    witness.saw_never_two();
-    flock
-}
-
 #[test]
-fn leaders_come_and_go_and_there_are_never_two() {
-    let field = Field::new();
-    let flock = the_flock_goes_on(&field.store());
-    assert_eq!(flock.members[0].log().events("no_notifications"), 0);
-}
-
-#[test]
-fn leaders_come_and_go_behind_a_transaction_pooler_too() {
-    let field = Field::new();
-    let bouncer = Bouncer::before(&field.server);
-    let flock = the_flock_goes_on(&bouncer.url(&field.database));
-    eventually("the pooler is found out", || {
-        (flock.members[0].log().events("no_notifications") == 1).then_some(())
-    });
-}
-
-#[test]
-fn a_leader_that_was_frozen_says_no_with_its_first_answer() {
+fn notifications_arrive_directly_and_a_transaction_pooler_is_found_out() {
     let field = Field::new();
     let flock = Flock::start(&["a", "b"], &field.store());
-    let leader = flock.settled();
-    let (frozen, other) = (&flock.members[leader], 1 - leader);
-    frozen.signal("STOP");
-    let next = flock.led_by_one_of(&[other]);
-    let url = format!("{}/leader", frozen.url);
-    let first = thread::spawn(move || get(&url));
-    thread::sleep(Duration::from_millis(100));
-    frozen.signal("CONT");
-    let first = first.join().unwrap().expect("it answers");
-    assert!(!first.leads(), "{first:?}");
-    assert_eq!(flock.settled(), next, "the frozen one follows");
-}
-
-#[test]
-fn after_everybody_died_a_new_process_leads_without_waiting() {
-    let field = Field::new();
-    let mut flock = Flock::start(&["a", "b"], &field.store());
-    let leader = flock.settled();
-    let last_term = flock.members[leader].leader().term();
-    flock.members.iter_mut().for_each(Sidecar::kill);
-    let dead_since = now();
-    eventually("the lease runs out", || (now().since(dead_since) > QUICK_LEASE).then_some(()));
-    let started = now();
-    let fresh = Sidecar::start("fresh", &field.store());
-    let answer = eventually("it leads", || Some(fresh.leader()).filter(|answer| answer.leads()));
-    assert_eq!(answer.term(), last_term + 1, "the term goes on: {answer:?}");
-    // Not a claim about speed: waiting for a lease is what it must not do.
-    assert!(now().since(started) < QUICK_LEASE, "it waited for a lease that was over");
+    flock.settled();
+    let (field, pooled) = (Field::new(), Bouncer::before(&field.server));
+    let behind = Sidecar::start("a", &pooled.url(&field.database));
+    eventually("the pooler is found out", || {
+        (behind.log().count("notifications do not arrive") == 1).then_some(())
+    });
+    for member in &flock.members {
+        assert_eq!(member.log().count("notifications do not arrive"), 0);
+    }
 }
 
 /// Breaks the store, waits until nobody leads, puts it right and waits until somebody leads again.
@@ -161,16 +102,6 @@ fn a_short_restart_demotes_nobody() {
     });
     assert_eq!((after.leads(), after.term()), (true, before.term()));
     assert_eq!(sidecar.log().events("lost"), 0);
-}
-
-#[test]
-fn a_network_that_stalls_or_cuts_demotes_and_everybody_rejoins() {
-    let field = Field::new();
-    let proxy = Proxy::in_background(field.server.port());
-    let flock = Flock::start(&["a", "b"], &url(proxy.port(), "postgres", &field.database));
-    for mode in [Mode::Stall, Mode::Cut] {
-        nobody_leads_while(&flock, || proxy.set(mode), || proxy.set(Mode::Pass));
-    }
 }
 
 #[test]
@@ -303,13 +234,4 @@ fn an_overtaken_leaders_late_transaction_is_refused_and_an_earlier_one_finishes(
     assert_eq!(code, "BW001", "{refused}");
     old.signal("CONT");
     assert_eq!(field.ask("SELECT count(*) FROM work"), "1");
-}
-
-#[test]
-fn eight_at_once_do_it_once_directly_and_behind_a_transaction_pooler() {
-    let field = Field::new();
-    support::eight::do_it_once(&field.store(), support::bellwether);
-    let field = Field::new();
-    let bouncer = Bouncer::before(&field.server);
-    support::eight::do_it_once(&bouncer.url(&field.database), support::bellwether);
 }

@@ -1,4 +1,4 @@
-//! A proxy between the SDK and the emulator that understands HTTP, counts, and does harm on cue.
+//! A proxy before DynamoDB or an API server that understands HTTP, counts, and does harm on cue.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -116,7 +116,7 @@ impl Proxy {
     }
 
     pub fn url(&self) -> String {
-        super::url(self.port)
+        crate::dynamodb::url(self.port)
     }
 
     /// Decides about every request from now on.

@@ -1,0 +1,222 @@
+//! The scenes that every store has to play.
+
+use std::thread;
+use std::time::Duration;
+
+use bellwether::election::watch::TERM_JUMP;
+use support::raw::post;
+use support::{Answer, Flock, QUICK_LEASE, Sidecar, Witness, eventually, get, now};
+
+use super::subject::Subject;
+
+/// Bears an outage of seconds, on a machine that is busy.
+const PATIENT: [&str; 6] =
+    ["--lease-duration", "60s", "--renew-deadline", "40s", "--retry-period", "1s"];
+
+#[track_caller]
+fn leads(sidecar: &Sidecar) -> Answer {
+    eventually("it leads", || Some(sidecar.leader()).filter(Answer::leads))
+}
+
+/// Terms grow, and jump only where the store may have lost some.
+#[track_caller]
+fn follows(term: u64, earlier: u64) {
+    assert!(term > earlier && term < earlier + TERM_JUMP, "term {term} after term {earlier}");
+}
+
+fn term_of(flock: &Flock, place: usize) -> u64 {
+    flock.members[place].leader().term()
+}
+
+/// Breaks the store, waits until nobody leads, puts it right and waits until one leads again.
+pub fn nobody_leads_while<T>(flock: &Flock, breaking: impl FnOnce() -> T, mending: impl FnOnce(T)) {
+    flock.settled();
+    let witness = Witness::of(flock);
+    let broken = breaking();
+    eventually("nobody leads", || {
+        flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
+    });
+    for sidecar in &flock.members {
+        assert_eq!(sidecar.status("/started"), 200, "an outage must not get the app killed");
+        assert_eq!(sidecar.status("/livez"), 200, "an outage must not get the app killed");
+    }
+    eventually("nobody claims to know", || {
+        flock.members.iter().all(|sidecar| sidecar.status("/ready") == 503).then_some(())
+    });
+    mending(broken);
+    flock.settled();
+    witness.saw_never_two();
+}
+
+pub fn of_three_exactly_one_leads_and_the_others_name_it(subject: &Subject) {
+    let flock = subject.flock(&["a", "b", "c"]);
+    let leader = flock.settled();
+    for (place, sidecar) in flock.members.iter().enumerate() {
+        let answer = sidecar.leader();
+        assert_eq!(answer.leads(), place == leader, "{answer:?}");
+        assert_eq!(answer.holder(), Some(flock.members[leader].name.as_str()));
+        for path in ["/ready", "/started", "/livez"] {
+            assert_eq!(sidecar.status(path), 200, "{path}");
+        }
+    }
+}
+
+pub fn a_killed_leader_is_replaced_under_a_later_term(subject: &Subject) {
+    let mut flock = subject.flock(&["a", "b", "c"]);
+    let leader = flock.settled();
+    let witness = Witness::of(&flock);
+    let term = term_of(&flock, leader);
+    flock.members[leader].kill();
+    flock.members.remove(leader);
+    let next = flock.settled();
+    follows(term_of(&flock, next), term);
+    witness.saw_never_two();
+}
+
+pub fn a_terminated_leader_says_no_frees_the_lease_and_exits_zero(subject: &Subject) {
+    let mut flock = subject.flock(&["a", "b"]);
+    let leader = flock.settled();
+    let witness = Witness::of(&flock);
+    let term = term_of(&flock, leader);
+    flock.members[leader].signal("TERM");
+    assert!(flock.members[leader].wait().success());
+    assert_eq!(flock.members[leader].log().count("lease vacated"), 1, "handed over, not run out");
+    flock.members.remove(leader);
+    let next = flock.settled();
+    follows(term_of(&flock, next), term);
+    witness.saw_never_two();
+}
+
+pub fn a_leader_that_was_frozen_says_no_with_its_first_answer(subject: &Subject) {
+    let flock = subject.flock(&["a", "b"]);
+    let leader = flock.settled();
+    let frozen = &flock.members[leader];
+    frozen.signal("STOP");
+    let next = flock.led_by_one_of(&[1 - leader]);
+    // Sent while it is still frozen: the request waits in the kernel, and is the first thing that the
+    // process finds when it wakes.
+    let url = format!("{}/leader", frozen.url);
+    let first = thread::spawn(move || get(&url));
+    thread::sleep(Duration::from_millis(100));
+    frozen.signal("CONT");
+    let first = first.join().unwrap().expect("it answers");
+    assert!(!first.leads(), "{first:?}");
+    assert_eq!(flock.settled(), next, "the frozen one follows");
+}
+
+pub fn a_leader_that_resigns_hands_over_and_follows(subject: &Subject) {
+    let flock = subject.flock(&["a", "b"]);
+    let leader = flock.settled();
+    let witness = Witness::of(&flock);
+    let term = term_of(&flock, leader);
+    let (status, body) = post(&flock.members[leader], "/resign", "", r#"{"cooldown":"1h"}"#);
+    assert_eq!(status, 200, "{body}");
+    assert!(!flock.members[leader].leader().leads(), "its own answer says so already");
+    let next = flock.settled();
+    assert_eq!(next, 1 - leader);
+    follows(term_of(&flock, next), term);
+    witness.saw_never_two();
+}
+
+pub fn after_everybody_died_a_new_process_leads_without_waiting(subject: &Subject) {
+    let mut flock = subject.flock(&["a", "b"]);
+    let leader = flock.settled();
+    let term = term_of(&flock, leader);
+    flock.members.iter_mut().for_each(Sidecar::kill);
+    let dead_since = now();
+    eventually("the night is over", || (now().since(dead_since) > subject.night).then_some(()));
+    let fresh = subject.start("fresh");
+    // Not a claim about speed: waiting for a lease is what it must not do.
+    let started = now();
+    follows(leads(&fresh).term(), term);
+    assert!(now().since(started) < QUICK_LEASE, "it waited for a lease that was over");
+}
+
+pub fn a_restarted_process_does_not_take_itself_for_the_holder(subject: &Subject) {
+    let mut first = subject.start("same-name");
+    let term = leads(&first).term();
+    first.kill();
+    let second = subject.start("same-name");
+    let answer = second.leader();
+    assert!(!answer.leads(), "the lease of the dead process is still live: {answer:?}");
+    follows(leads(&second).term(), term);
+}
+
+pub fn a_question_that_waits_is_answered_at_the_hand_over(subject: &Subject) {
+    let flock = subject.flock(&["a", "b"]);
+    let leader = flock.settled();
+    let standby = &flock.members[1 - leader];
+    assert_eq!(standby.status("/leader?wait=10ms"), 503);
+    let url = format!("{}/leader?wait=60s", standby.url);
+    let waiting = thread::spawn(move || get(&url));
+    flock.members[leader].signal("TERM");
+    let answer = waiting.join().unwrap().expect("it answers");
+    assert!(answer.leads(), "{answer:?}");
+}
+
+pub fn an_outage_demotes_and_everybody_rejoins(subject: &Subject) {
+    let flock = subject.flock(&["a", "b", "c"]);
+    assert!(!subject.outages.is_empty());
+    for outage in &subject.outages {
+        nobody_leads_while(&flock, outage, drop);
+    }
+    let log = flock.members[0].log().text();
+    assert!(log.contains(subject.reason), "{log}");
+    assert!(log.contains("the store answers again"), "{log}");
+    assert!(!log.contains(support::postgres::PASSWORD), "{log}");
+}
+
+pub fn a_short_outage_demotes_nobody(subject: &Subject) {
+    let sidecar = subject.start_with("a", &PATIENT);
+    let before = leads(&sidecar);
+    let outage = subject.hang();
+    let renewed = sidecar.leader().body["renewTime"].clone();
+    thread::sleep(Duration::from_secs(3));
+    drop(outage);
+    let after = eventually("it renews again", || {
+        Some(sidecar.leader()).filter(|answer| answer.body["renewTime"] != renewed)
+    });
+    assert_eq!((after.leads(), after.term()), (true, before.term()));
+    assert_eq!(sidecar.log().count("no longer leads"), 0);
+}
+
+/// Outages that are shorter and longer than the renew deadline, one after another.
+pub fn in_a_storm_of_outages_there_are_never_two_and_afterwards_one(subject: &Subject) {
+    let flock = subject.flock(&["a", "b", "c"]);
+    flock.settled();
+    let witness = Witness::of(&flock);
+    let mut random = fastrand::Rng::with_seed(1);
+    for round in 0..6 {
+        let outage = subject.outages[round % subject.outages.len()]();
+        thread::sleep(Duration::from_millis(random.u64(100..3000)));
+        drop(outage);
+        thread::sleep(Duration::from_millis(random.u64(100..1000)));
+    }
+    flock.settled();
+    witness.saw_never_two();
+}
+
+pub fn a_second_signal_exits_at_once_and_leaves_the_lease(subject: &Subject) {
+    let mut sidecar = subject.start_with("a", &["--shutdown-grace", "60s"]);
+    leads(&sidecar);
+    let outage = subject.hang();
+    sidecar.signal("TERM");
+    eventually("it says no", || (sidecar.status("/leader") != 200).then_some(()));
+    // The same one would be taken for the same request: see `signals`.
+    sidecar.signal("INT");
+    assert!(!sidecar.wait().success());
+    drop(outage);
+    assert_eq!(sidecar.log().count("lease vacated"), 0);
+}
+
+pub fn shutting_down_does_not_wait_for_a_store_that_hangs(subject: &Subject) {
+    let mut sidecar = subject.start_with("a", &["--shutdown-grace", "1h"]);
+    leads(&sidecar);
+    let _outage = subject.hang();
+    sidecar.signal("TERM");
+    assert!(sidecar.wait().success(), "it exits although the store never answers");
+}
+
+pub fn eight_at_once_do_it_once(subject: &Subject) {
+    support::eight::do_it_once(&subject.store, subject.program);
+}
