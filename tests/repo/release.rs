@@ -11,30 +11,70 @@ fn text(file: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
+/// What may say which version it is of, or for.
+const SHIPPED: [&str; 8] =
+    ["Cargo.toml", "Dockerfile", "README.md", "charts", "deploy", "docs", "examples", "image"];
+
+/// By what a version of ours is preceded, wherever one is repeated.
+const BEFORE: [&str; 6] = [
+    "bellwether:",
+    "\nversion: ",
+    "\nappVersion: ",
+    "    version: ",
+    "newTag: ",
+    "image.version=\"",
+];
+
+/// The texts of all files below a place.
+fn texts(place: &Path, found: &mut Vec<(String, String)>) {
+    if place.is_dir() {
+        for entry in fs::read_dir(place).unwrap() {
+            texts(&entry.unwrap().path(), found);
+        }
+    } else if let Ok(text) = fs::read_to_string(place) {
+        found.push((place.display().to_string(), text));
+    }
+}
+
+/// The version at the beginning of a text, if it begins with one.
+fn version(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let version = text[..end].trim_end_matches('.');
+    (version.split('.').filter(|part| !part.is_empty()).count() == 3).then_some(version)
+}
+
 /// Cargo.toml says it; whatever cannot read that repeats it.
 #[test]
 fn the_version_is_the_same_everywhere() {
-    for (file, line) in [
-        ("charts/bellwether/Chart.yaml", format!("\nversion: {VERSION}\n")),
-        ("charts/bellwether/Chart.yaml", format!("\nappVersion: {VERSION}\n")),
-        ("charts/example/Chart.yaml", format!("\n    version: {VERSION}\n")),
-        ("Dockerfile", format!("org.opencontainers.image.version=\"{VERSION}\"")),
-        ("docs/kubernetes.md", format!("bellwether:{VERSION}\n")),
-        ("docs/image.md", format!("bellwether:{VERSION}\n")),
-        ("docs/host.md", format!("bellwether_{VERSION}-1_amd64.deb\n")),
-        ("README.md", format!("/bellwether:{VERSION}`")),
-        ("README.md", format!("`bellwether-{VERSION}-x86_64-unknown-linux-gnu.tar.gz`")),
-        ("README.md", format!("`bellwether_{VERSION}-1_amd64.deb`")),
-        ("README.md", format!("charts/bellwether --version {VERSION}`")),
-    ] {
-        assert!(
-            text(file).contains(&line),
-            "{file} has another version than Cargo.toml: {VERSION}"
-        );
+    let mut all = Vec::new();
+    for place in SHIPPED {
+        texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join(place), &mut all);
     }
-    let example = text("charts/example/Chart.yaml");
-    let versions: Vec<_> = example.lines().filter(|l| l.starts_with("    version:")).collect();
-    assert!(versions.iter().all(|line| line.ends_with(VERSION)), "{versions:?}");
+    let (mut repeated, mut known) = (0, 0);
+    for (file, text) in &all {
+        for before in BEFORE {
+            for after in text.split(before).skip(1) {
+                let Some(found) = version(after) else { continue };
+                // The chart of an application has a version of its own.
+                if file.ends_with("charts/example/Chart.yaml") && before == "\nversion: " {
+                    continue;
+                }
+                assert_eq!(found, VERSION, "{file}, after {before:?}");
+                known += 1;
+            }
+        }
+        let places = text.match_indices(VERSION).filter(|(at, _)| {
+            let inside = |c: char| c.is_ascii_digit() || c == '.';
+            let (before, after) = (&text[..*at], &text[at + VERSION.len()..]);
+            let own_line = before.rsplit('\n').next().unwrap();
+            // The manifest itself, and what a part of it asks of another package.
+            let manifest = own_line.contains("version = \"");
+            !before.ends_with(inside) && !after.starts_with(inside) && !manifest
+        });
+        repeated += places.count();
+    }
+    assert!(known >= 10, "only {known} places repeat the version");
+    assert_eq!(known, repeated, "a version stands where this test does not look: add to BEFORE");
 }
 
 /// A version that is released has its notes; before that they stand under "Unreleased".

@@ -393,6 +393,26 @@ impl Witness {
     }
 }
 
+/// Breaks the store, waits until nobody leads, puts it right and waits until one leads again.
+pub fn nobody_leads_while<T>(flock: &Flock, breaking: impl FnOnce() -> T, mending: impl FnOnce(T)) {
+    flock.settled();
+    let witness = Witness::of(flock);
+    let broken = breaking();
+    eventually("nobody leads", || {
+        flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
+    });
+    for sidecar in &flock.members {
+        assert_eq!(sidecar.status("/started"), 200, "an outage must not get the app killed");
+        assert_eq!(sidecar.status("/livez"), 200, "an outage must not get the app killed");
+    }
+    eventually("nobody claims to know", || {
+        flock.members.iter().all(|sidecar| sidecar.status("/ready") == 503).then_some(())
+    });
+    mending(broken);
+    flock.settled();
+    witness.saw_never_two();
+}
+
 /// A folder with a place for a database, gone when dropped.
 pub struct Pasture {
     folder: tempfile::TempDir,

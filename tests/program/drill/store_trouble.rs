@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::drill::suite::nobody_leads_while;
 use support::tmpfs::Tmpfs;
-use support::{Flock, Pasture, bellwether};
+use support::{Flock, Pasture, bellwether, nobody_leads_while};
 
 #[test]
 fn a_damaged_file_demotes_and_a_new_one_elects() {

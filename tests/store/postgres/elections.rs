@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 
 use support::network::Proxy;
 use support::postgres::{Bouncer, Server, Stop, url};
-use support::{Flock, Sidecar, Witness, eventually};
+use support::{Flock, Sidecar, Witness, eventually, nobody_leads_while};
 
 /// Runs what the other tests write as `async`, in a test that blocks.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -56,29 +56,12 @@ fn notifications_arrive_directly_and_a_transaction_pooler_is_found_out() {
     }
 }
 
-/// Breaks the store, waits until nobody leads, puts it right and waits until somebody leads again.
-fn nobody_leads_while(flock: &Flock, breaking: impl FnOnce(), mending: impl FnOnce()) {
-    flock.settled();
-    let witness = Witness::of(flock);
-    breaking();
-    eventually("nobody leads", || {
-        flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
-    });
-    for sidecar in &flock.members {
-        assert_eq!(sidecar.status("/started"), 200, "an outage must not get the app killed");
-        assert_eq!(sidecar.status("/livez"), 200, "an outage must not get the app killed");
-    }
-    mending();
-    flock.settled();
-    witness.saw_never_two();
-}
-
 #[test]
 fn a_server_that_dies_demotes_and_everybody_rejoins() {
     let server = Server::start(&[]);
     let flock = Flock::start(&["a", "b", "c"], &server.url("postgres"));
     for stop in [Stop::Kill, Stop::Immediate] {
-        nobody_leads_while(&flock, || server.stop(stop), || server.start_again());
+        nobody_leads_while(&flock, || server.stop(stop), |()| server.start_again());
     }
     let log = flock.members[0].log().text();
     assert!(log.contains("\"event\":\"store_answers\""), "{log}");
