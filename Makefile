@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test test-cluster setup fuzz figures figures-once figures-postgres release static image package release-check
+.PHONY: test test-fast test-cluster setup fuzz figures figures-once figures-postgres release static image package release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -11,6 +11,12 @@ test: setup
 test-cluster: setup
 	tests/cluster/setup.sh
 	cargo test --locked --test cluster -- --nocapture $(CLUSTER_TESTS)
+
+# What a change to the core or to a page can break: the simulation, the layers, the pages, the release. Under a
+# minute after a build, and no tool but sqlite3, python3, shellcheck and cargo-deny (`make setup`). The planted bugs
+# take minutes and are not in it; whether each can still be planted is.
+test-fast:
+	cargo test --locked --test core --test repo --test mutants -- --skip the_simulation_catches
 
 # What the tests need beside the Rust toolchain. Debian and Ubuntu.
 setup:

@@ -17,6 +17,8 @@ if [ -n "${CI:-}" ] && [ -z "${BELLWETHER_STATIC_BINARY:-}" ]; then
     export BELLWETHER_STATIC_BINARY
 fi
 
+# Most tests wait for processes, leases and servers: twice as many at once as there are cores keep them busy.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 cargo test --locked --no-fail-fast 2>&1 | tee "$log"

@@ -16,7 +16,7 @@ const SHIPPED: [&str; 8] =
     ["Cargo.toml", "Dockerfile", "README.md", "charts", "deploy", "docs", "examples", "image"];
 
 /// By what a version of ours is preceded, wherever one is repeated.
-const BEFORE: [&str; 6] = [
+const BEFORE: [&str; 9] = [
     "bellwether:",
     "\nversion: ",
     "\nappVersion: ",
