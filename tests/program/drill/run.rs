@@ -226,7 +226,7 @@ fn a_lost_store_ends_the_command_and_it_runs_again_afterwards() {
 #[test]
 fn through_fifty_forced_losses_the_command_never_runs_twice() {
     const TIMING: [&str; 6] =
-        ["--lease-duration", "1s", "--renew-deadline", "700ms", "--retry-period", "150ms"];
+        ["--lease-duration", "1500ms", "--renew-deadline", "1s", "--retry-period", "200ms"];
     const NAMES: [&str; 3] = ["a", "b", "c"];
     let pasture = Pasture::new();
     let stubborn = format!("trap '' TERM; (({BEAT}) & {BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}");
