@@ -45,7 +45,7 @@ impl Paths<'_> {
             assert_eq!(flock.settled(), leader, "{fault:?}");
             assert_eq!(flock.members[leader].leader().term(), term, "{fault:?}");
         }
-        assert_eq!(flock.members[leader].log().count("no longer leads"), 0);
+        assert_eq!(flock.members[leader].log().events("lost"), 0);
         witness.saw_never_two();
     }
 

@@ -140,7 +140,7 @@ fn networked(store: String, proxy: Background, night: Duration, servers: impl An
         more: &[],
         night,
         outages: vec![outage(Mode::Stall), outage(Mode::Cut)],
-        reason: "the store is unavailable",
+        reason: "\"event\":\"store_unreachable\"",
         _servers: Box::new(servers),
     }
 }

@@ -49,10 +49,10 @@ fn notifications_arrive_directly_and_a_transaction_pooler_is_found_out() {
     let (field, pooled) = (Field::new(), Bouncer::before(&field.server));
     let behind = Sidecar::start("a", &pooled.url(&field.database));
     eventually("the pooler is found out", || {
-        (behind.log().count("notifications do not arrive") == 1).then_some(())
+        (behind.log().events("no_notifications") == 1).then_some(())
     });
     for member in &flock.members {
-        assert_eq!(member.log().count("notifications do not arrive"), 0);
+        assert_eq!(member.log().events("no_notifications"), 0);
     }
 }
 
