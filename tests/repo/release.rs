@@ -18,6 +18,9 @@ const SHIPPED: [&str; 8] =
 /// By what a version of ours is preceded, wherever one is repeated.
 const BEFORE: [&str; 9] = [
     "bellwether:",
+    "bellwether_",
+    "bellwether-",
+    "--version ",
     "\nversion: ",
     "\nappVersion: ",
     "    version: ",
