@@ -36,9 +36,14 @@ impl Rules {
     }
 }
 
-/// The outcome of one check: why the application is not healthy, if it is not. Readers see the words,
-/// so there is nothing of the application's own in them.
-pub type CheckOutcome = Result<(), String>;
+/// Why the application is not healthy, as one check or several see it. Readers see the words, so there
+/// is nothing of the application's own in them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unhealthy(pub String);
+
+/// The outcome of one check.
+pub type CheckOutcome = Result<(), Unhealthy>;
 
 /// What a check changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +157,7 @@ impl GateState {
         change
     }
 
-    fn record_failure(&mut self, now: BootTime, why: &str) -> GateChange {
+    fn record_failure(&mut self, now: BootTime, Unhealthy(why): &Unhealthy) -> GateChange {
         self.succeeded = 0;
         if !self.ever_open && now.since(self.started) < self.rules.grace {
             return GateChange::NotUpYet;
@@ -161,7 +166,7 @@ impl GateState {
         if self.failed < self.rules.failures && self.is_open() {
             return GateChange::Failure;
         }
-        self.state.send_replace(State { open_until: None, why: Some(why.to_owned()) });
+        self.state.send_replace(State { open_until: None, why: Some(why.clone()) });
         // Said once.
         if self.failed == self.rules.failures { GateChange::Closed } else { GateChange::Failure }
     }
@@ -212,7 +217,7 @@ mod tests {
     }
 
     fn bad() -> CheckOutcome {
-        Err("status 500".to_owned())
+        Err(Unhealthy("status 500".to_owned()))
     }
 
     #[test]

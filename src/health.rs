@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::gate::{CheckOutcome, Gate, GateChange, GateState, Rules};
+use crate::gate::{CheckOutcome, Gate, GateChange, GateState, Rules, Unhealthy};
 use crate::metrics::Metrics;
 use crate::time::alarm::{Alarm, Timer};
 use crate::time::clock::HostClock;
@@ -108,7 +108,7 @@ pub fn watch(
                 outcomes.filter_map(|(check, outcome)| Some((check, outcome.err()?))).collect();
             let why: Vec<_> = failures.iter().map(|(_, unwell)| unwell.why.as_str()).collect();
             let wrote = failures.iter().find_map(|(_, unwell)| unwell.wrote.as_deref());
-            let outcome = if why.is_empty() { Ok(()) } else { Err(why.join("; ")) };
+            let outcome = if why.is_empty() { Ok(()) } else { Err(Unhealthy(why.join("; "))) };
             let change = gate_state.record(sent_at, HostClock::boot(), &outcome);
             report(change, &outcome, wrote);
             if change != GateChange::NotUpYet {
@@ -121,7 +121,7 @@ pub fn watch(
 }
 
 fn report(change: GateChange, outcome: &CheckOutcome, wrote: Option<&str>) {
-    let why = outcome.as_ref().err();
+    let why = outcome.as_ref().err().map(|Unhealthy(why)| why);
     match change {
         GateChange::Nothing => {}
         GateChange::Failure => tracing::debug!(why, wrote, "the application is not healthy"),

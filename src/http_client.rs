@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::str::FromStr;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::http::request;
@@ -102,6 +102,37 @@ impl fmt::Display for HttpUrl {
     }
 }
 
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No connection.
+    #[error("{}", in_short(.0))]
+    Connect(#[source] io::Error),
+    /// This process has no file descriptor left.
+    #[error("{}", in_short(.0))]
+    NoDescriptor(#[source] io::Error),
+    /// The request itself is malformed: nothing was sent.
+    #[error("{}", with_cause(.0))]
+    Request(#[from] hyper::http::Error),
+    /// The connection was lost, or what came is not HTTP.
+    #[error("{}", with_cause(.0))]
+    Broken(#[from] hyper::Error),
+    /// The body is longer than so many bytes.
+    #[error("its answer is longer than {0} bytes")]
+    TooLong(usize),
+}
+
+/// hyper says what it was doing; what went wrong is the cause.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+/// Without the number that the standard library puts behind.
+fn in_short(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
 /// A whole answer.
 #[derive(Clone, Debug)]
 pub struct FullResponse {
@@ -165,29 +196,25 @@ pub fn request(method: Method, target: &str) -> request::Builder {
 ///
 /// # Errors
 ///
-/// Why there is none, in words.
+/// Why there is none.
 pub async fn send(
     url: &HttpUrl,
     request: request::Builder,
     body: String,
-) -> Result<StreamedResponse, String> {
+) -> Result<StreamedResponse, HttpError> {
     let target = (url.host.as_str(), url.port);
-    let stream = TcpStream::connect(target).await.map_err(|error| in_short(&error))?;
+    let stream = TcpStream::connect(target).await.map_err(HttpError::Connect)?;
     let _ = stream.set_nodelay(true);
-    let socket = stream.as_fd().try_clone_to_owned().map_err(|error| in_short(&error))?;
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| with_cause(&error))?;
+    let socket = stream.as_fd().try_clone_to_owned().map_err(HttpError::NoDescriptor)?;
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
     // Ends with the last byte of the answer, or when both ends have lost interest.
     tokio::spawn(connection);
     let request = request
         .header(header::HOST, &url.authority)
         .header(header::USER_AGENT, concat!("bellwether/", env!("CARGO_PKG_VERSION")))
-        .body(body)
-        .map_err(|error| with_cause(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| with_cause(&error))?;
+        .body(body)?;
+    let response = sender.send_request(request).await?;
     Ok(StreamedResponse { response, connection: Connection { socket, _sender: sender } })
 }
 
@@ -195,13 +222,13 @@ pub async fn send(
 ///
 /// # Errors
 ///
-/// Why there is none, in words.
+/// Why there is none.
 pub async fn fetch(
     url: &HttpUrl,
     request: request::Builder,
     body: String,
     longest: usize,
-) -> Result<FullResponse, String> {
+) -> Result<FullResponse, HttpError> {
     let StreamedResponse { response, connection: _connection } = send(url, request, body).await?;
     whole(response, longest).await
 }
@@ -211,12 +238,16 @@ pub async fn fetch(
 /// # Errors
 ///
 /// When it is longer, or broken off.
-pub async fn whole(response: Response<Incoming>, longest: usize) -> Result<FullResponse, String> {
+pub async fn whole(
+    response: Response<Incoming>,
+    longest: usize,
+) -> Result<FullResponse, HttpError> {
     let status = response.status();
     let body = Limited::new(response.into_body(), longest).collect().await;
-    let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-        Some(_) => format!("its answer is longer than {longest} bytes"),
-        None => with_cause(&*error),
+    // It fails with the body's own error, or by its bound.
+    let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
+        Ok(error) => HttpError::Broken(*error),
+        Err(_) => HttpError::TooLong(longest),
     })?;
     Ok(FullResponse { status, body: body.to_bytes().into() })
 }
@@ -232,17 +263,6 @@ pub async fn next_bytes(body: &mut Incoming) -> Option<Result<Bytes, hyper::Erro
             Err(error) => return Some(Err(error)),
         }
     }
-}
-
-/// hyper says what it was doing; what went wrong is the cause.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
-}
-
-/// Without the number that the standard library puts behind.
-fn in_short(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ use hyper::{Method, StatusCode, header};
 use crate::api::hold::{HoldLine, MAX_LINE};
 use crate::api::leader::Leader;
 use crate::election::time::BootTime;
-use crate::http_client::{self, Connection, FullResponse, HttpUrl, InvalidUrl, StreamedResponse};
+use crate::http_client::{
+    self, Connection, FullResponse, HttpError, HttpUrl, InvalidUrl, StreamedResponse,
+};
 use crate::time::clock::HostClock;
 
 /// The longest answer that is read: many times the longest one of `/leader`.
@@ -48,7 +50,21 @@ impl fmt::Display for SidecarUrl {
     }
 }
 
-/// Why there is no answer.
+/// Why no sidecar answers.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// There is no connection, or what comes is not an answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// There is nothing within this time.
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    Late(Duration),
+    /// The same, to a command that was to run while this instance leads.
+    #[error("no answer within {}, and nothing was run", humantime::format_duration(*.0))]
+    NothingRun(Duration),
+}
+
+/// Why there is no answer of use.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody is there, or does not answer in time. May be better later.
@@ -56,8 +72,8 @@ pub enum ClientError {
     Unreachable {
         /// Who was asked.
         url: SidecarUrl,
-        /// What the system says.
-        why: String,
+        /// What happened instead.
+        why: NoAnswer,
     },
     /// It has no room, or is just starting. A later request may succeed.
     #[error("{url} is busy: {why}")]
@@ -171,7 +187,7 @@ impl Client {
     }
 
     /// The error that this sidecar does not answer.
-    pub fn unreachable(&self, why: String) -> ClientError {
+    pub fn unreachable(&self, why: NoAnswer) -> ClientError {
         ClientError::Unreachable { url: self.url.clone(), why }
     }
 
@@ -191,16 +207,20 @@ impl Client {
     async fn within<T>(
         &self,
         limit: Duration,
-        work: impl Future<Output = Result<T, String>>,
+        work: impl Future<Output = Result<T, HttpError>>,
     ) -> Result<T, ClientError> {
-        let done = tokio::time::timeout(limit, work).await;
-        done.unwrap_or_else(|_| {
-            Err(format!("no answer within {}", humantime::format_duration(limit)))
-        })
-        .map_err(|why| self.unreachable(why))
+        match tokio::time::timeout(limit, work).await {
+            Ok(done) => done.map_err(|error| self.unreachable(error.into())),
+            Err(_) => Err(self.unreachable(NoAnswer::Late(limit))),
+        }
     }
 
-    async fn send(&self, method: Method, path: &str, body: String) -> Result<FullResponse, String> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<FullResponse, HttpError> {
         let StreamedResponse { response, connection: _connection } =
             self.request(method, path, body).await?;
         http_client::whole(response, MAX_ANSWER).await
@@ -211,7 +231,7 @@ impl Client {
         method: Method,
         path: &str,
         body: String,
-    ) -> Result<StreamedResponse, String> {
+    ) -> Result<StreamedResponse, HttpError> {
         let SidecarUrl(url) = &self.url;
         let mut request = http_client::request(method, &url.below(path));
         if let Some(token) = &self.token {

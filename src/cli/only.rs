@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::exit::cannot_guard;
 use super::exit::{CommandError, EXIT_UNDECIDED};
-use crate::api::client::{Client, ClientError, HoldResponse, HoldStream};
+use crate::api::client::{Client, ClientError, HoldResponse, HoldStream, NoAnswer};
 use crate::api::hold::HoldLine;
 use crate::command::group::{Ended, Group};
 use crate::command::spec::CommandSpec;
@@ -140,8 +140,7 @@ async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, Comman
 }
 
 fn not_within(client: &Client, wait: Duration) -> CommandError {
-    let after = humantime::format_duration(wait);
-    let error = client.unreachable(format!("no answer within {after}, and nothing was run"));
+    let error = client.unreachable(NoAnswer::NothingRun(wait));
     CommandError::Unavailable(error.to_string())
 }
 

@@ -35,7 +35,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let config = args.elections.check()?;
     let token = args.token.check()?;
     let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
-    let delay = args.leaving.check(config.shutdown_grace).map_err(CommandError::Usage)?;
+    let delay = args.leaving.check(config.shutdown_grace);
+    let delay = delay.map_err(|error| CommandError::Usage(error.to_string()))?;
     let of_hooks = if hooks.is_some() { hooks::FILES } else { 0 };
     if args.check {
         sidecar::check(&config).await?;

@@ -111,7 +111,7 @@ pub enum InvalidGate {
     NoName,
     /// The metadata endpoint.
     #[error("--gate-ecs-container: {0}")]
-    Ecs(String),
+    Ecs(#[from] ecs::MetadataError),
     /// Durations.
     #[error("--gate-period can be 100ms at the least, and --gate-timeout more than zero")]
     Times,
@@ -150,7 +150,7 @@ impl GateArgs {
             Some(name) if name.is_empty() => return Err(InvalidGate::NoName),
             Some(name) => {
                 let metadata = Metadata::here(surroundings::here()).ok_or(InvalidGate::NotOnEcs)?;
-                Some(ContainerCheck::new(name, metadata.map_err(InvalidGate::Ecs)?))
+                Some(ContainerCheck::new(name, metadata?))
             }
         };
         Ok(Checks { url, command: command.map(CommandCheck::new), container })

@@ -25,21 +25,29 @@ pub struct LeavingArgs {
     vacate_delay: Duration,
 }
 
+/// The delay is longer than a shutdown goes on renewing the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--vacate-delay: {} at most, 2s more than --shutdown-grace: after that a shutdown leaves the lease \
+     to run out",
+    humantime::format_duration(*longest)
+)]
+pub struct DelayTooLong {
+    longest: Duration,
+}
+
 impl LeavingArgs {
     /// The delay.
     ///
     /// # Errors
     ///
     /// When a shutdown would give up on the lease before it is over.
-    pub fn check(self, shutdown_grace: Grace) -> Result<Duration, String> {
+    pub fn check(self, shutdown_grace: Grace) -> Result<Duration, DelayTooLong> {
         let longest = shutdown_grace.until_work_is_overdue();
         if self.vacate_delay <= longest {
-            return Ok(self.vacate_delay);
+            Ok(self.vacate_delay)
+        } else {
+            Err(DelayTooLong { longest })
         }
-        let longest = humantime::format_duration(longest);
-        Err(format!(
-            "--vacate-delay: {longest} at most, 2s more than --shutdown-grace: after that a shutdown leaves the lease \
-             to run out"
-        ))
     }
 }

@@ -5,7 +5,18 @@
 use std::time::Duration;
 
 use super::CheckFailure;
-use crate::platform::ecs::Metadata;
+use crate::platform::ecs::{ContainerFailure, Metadata, MetadataError};
+
+/// Why the container does not count as healthy.
+#[derive(Debug, thiserror::Error)]
+enum Unwell {
+    #[error("ECS task metadata: {0}")]
+    Unknown(#[from] MetadataError),
+    #[error("ECS task metadata: no answer within {}", humantime::format_duration(*.0))]
+    Late(Duration),
+    #[error(transparent)]
+    Failed(#[from] ContainerFailure),
+}
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -22,13 +33,12 @@ impl ContainerCheck {
     }
 
     pub(super) async fn check(&self, within: Duration) -> Result<(), CheckFailure> {
-        let task = match tokio::time::timeout(within, self.metadata.task()).await {
-            Ok(task) => task.map_err(|why| format!("ECS task metadata: {why}")),
-            Err(_) => {
-                let within = humantime::format_duration(within);
-                Err(format!("ECS task metadata: no answer within {within}"))
-            }
-        };
-        task.and_then(|task| task.is_well(&self.name)).map_err(CheckFailure::new)
+        self.ask(within).await.map_err(|why| CheckFailure::new(why.to_string()))
+    }
+
+    async fn ask(&self, within: Duration) -> Result<(), Unwell> {
+        let task = tokio::time::timeout(within, self.metadata.task()).await;
+        let task = task.map_err(|_| Unwell::Late(within))??;
+        Ok(task.is_well(&self.name)?)
     }
 }

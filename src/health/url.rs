@@ -29,7 +29,7 @@ impl UrlCheck {
         let response = http_client::send(url, request, String::new());
         let found = match tokio::time::timeout(within, response).await {
             Err(_) => format!("no answer within {}", humantime::format_duration(within)),
-            Ok(Err(why)) => why,
+            Ok(Err(error)) => error.to_string(),
             Ok(Ok(reply)) => match reply.response.status() {
                 status if status.is_success() => return Ok(()),
                 status if status.is_redirection() => {

@@ -1,5 +1,7 @@
 //! `/ready`, `/started`, `/livez` for orchestrators, `/metrics` for Prometheus.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +11,7 @@ use super::app::App;
 use super::election_state::ElectionState;
 use super::leader::{in_words, shown};
 use super::reply::{json, problem};
+use crate::election::leadership::Undecided;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,8 +23,32 @@ struct Probe {
     gate: Option<&'static str>,
 }
 
-pub(super) fn probe(outcome: Result<(), String>, gate: Option<&'static str>) -> Response {
-    let reason = outcome.err();
+/// What a start waits for.
+pub(super) const STARTING: &str = "starting: the store has not answered yet, or the platform has not \
+                                   said who this is";
+
+/// Why a probe fails.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProbeFailure {
+    /// See [`STARTING`].
+    #[error("{STARTING}")]
+    Starting,
+    /// The election is not decided, as seen from a candidate that stands.
+    #[error(transparent)]
+    Undecided(#[from] Undecided),
+    /// Nor is it as seen from one that does not, for the reason in words.
+    #[error("{0}; {1}")]
+    UndecidedStandingDown(Undecided, String),
+    /// The election was never decided.
+    #[error("the election is not decided yet")]
+    NeverDecided,
+    /// The election's loop has not turned for so long.
+    #[error("the election has not moved for {}", humantime::format_duration(*.0))]
+    Stalled(Duration),
+}
+
+pub(super) fn probe(outcome: Result<(), ProbeFailure>, gate: Option<&'static str>) -> Response {
+    let reason = outcome.err().map(|failure| failure.to_string());
     let ok = reason.is_none();
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, &Probe { ok, reason, gate })
@@ -32,8 +59,8 @@ pub(super) async fn ready(State(app): State<App>, state: ElectionState) -> Respo
     let (view, now) = (state.election.leadership(), state.election.now());
     let gate = app.gate.as_ref();
     let decided = view.decided(now).map_err(|undecided| match view.standing_down(now) {
-        None => undecided.to_string(),
-        Some(reason) => format!("{undecided}; {}", in_words(reason, gate, now)),
+        None => ProbeFailure::Undecided(undecided),
+        Some(reason) => ProbeFailure::UndecidedStandingDown(undecided, in_words(reason, gate, now)),
     });
     probe(decided, shown(gate, now))
 }
@@ -46,7 +73,7 @@ pub(super) async fn started(State(app): State<App>, state: ElectionState) -> Res
     let started = if view.was_ever_decided() || waits_for_gate {
         Ok(())
     } else {
-        Err("the election is not decided yet".to_owned())
+        Err(ProbeFailure::NeverDecided)
     };
     probe(started, None)
 }
@@ -55,11 +82,7 @@ pub(super) async fn started(State(app): State<App>, state: ElectionState) -> Res
 pub(super) async fn livez(state: ElectionState) -> Response {
     let (stalled_for, limit) =
         (state.election.stalled_for(), state.election.leadership().timing.lease_duration());
-    let turns = if stalled_for <= limit {
-        Ok(())
-    } else {
-        Err(format!("the election has not moved for {}", humantime::format_duration(stalled_for)))
-    };
+    let turns = if stalled_for <= limit { Ok(()) } else { Err(ProbeFailure::Stalled(stalled_for)) };
     probe(turns, None)
 }
 

@@ -28,6 +28,17 @@ struct ResignRequest {
     cooldown: Option<String>,
 }
 
+/// Why a request names no cooldown.
+#[derive(Debug, thiserror::Error)]
+enum InvalidCooldown {
+    #[error("the body is not like {{\"cooldown\":\"30s\"}}: {0}")]
+    Body(#[from] serde_json::Error),
+    #[error("'cooldown' is not a duration such as 30s or 5m: {0}")]
+    Duration(#[from] humantime::DurationError),
+    #[error("'cooldown' can be at most {}", humantime::format_duration(MAX_COOLDOWN))]
+    TooLong,
+}
+
 /// Answers as `/leader` does when the answer has turned to "no", with 200.
 pub(super) async fn resign(
     _: Permitted,
@@ -42,7 +53,7 @@ pub(super) async fn resign(
     let default = state.election.leadership().timing.lease_duration();
     let cooldown = match cooldown(&body, default) {
         Ok(cooldown) => cooldown,
-        Err(refusal) => return problem(StatusCode::BAD_REQUEST, &refusal),
+        Err(refusal) => return problem(StatusCode::BAD_REQUEST, &refusal.to_string()),
     };
     let term_led = |view: &Leadership| view.leading(state.election.now()).map(|own| own.term());
     let before = term_led(&state.election.leadership());
@@ -65,20 +76,15 @@ pub(super) async fn resign(
     json(StatusCode::OK, &leader::body(&app, &state, &view, state.election.now()))
 }
 
-fn cooldown(body: &[u8], default: Duration) -> Result<Duration, String> {
+fn cooldown(body: &[u8], default: Duration) -> Result<Duration, InvalidCooldown> {
     let wish = if body.trim_ascii().is_empty() {
         ResignRequest::default()
     } else {
-        serde_json::from_slice(body)
-            .map_err(|error| format!("the body is not like {{\"cooldown\":\"30s\"}}: {error}"))?
+        serde_json::from_slice(body)?
     };
     let Some(text) = wish.cooldown else { return Ok(default) };
-    let longest = humantime::format_duration(MAX_COOLDOWN);
-    match humantime::parse_duration(&text) {
-        Ok(cooldown) if cooldown <= MAX_COOLDOWN => Ok(cooldown),
-        Ok(_) => Err(format!("'cooldown' can be at most {longest}")),
-        Err(error) => Err(format!("'cooldown' is not a duration such as 30s or 5m: {error}")),
-    }
+    let cooldown = humantime::parse_duration(&text)?;
+    if cooldown <= MAX_COOLDOWN { Ok(cooldown) } else { Err(InvalidCooldown::TooLong) }
 }
 
 #[cfg(test)]
@@ -90,17 +96,20 @@ mod tests {
         let default = Duration::from_secs(15);
         let read = |body: &str| cooldown(body.as_bytes(), default);
         for empty in ["", " \n", "{}", r#"{"cooldown":null}"#] {
-            assert_eq!(read(empty), Ok(default), "{empty}");
+            assert_eq!(read(empty).unwrap(), default, "{empty}");
         }
-        assert_eq!(read(r#"{"cooldown":"1m 30s"}"#), Ok(Duration::from_secs(90)));
+        assert_eq!(read(r#"{"cooldown":"1m 30s"}"#).unwrap(), Duration::from_secs(90));
         for (wrong, words) in [
-            ("nonsense", "the body is not like"),
+            ("nonsense", "the body is not like {\"cooldown\":\"30s\"}: expected"),
             (r#"{"cooldown":30}"#, "the body is not like"),
             (r#"{"cool-down":"30s"}"#, "unknown field"),
-            (r#"{"cooldown":"30"}"#, "not a duration such as 30s"),
-            (r#"{"cooldown":"8d"}"#, "at most 7days"),
+            (
+                r#"{"cooldown":"30"}"#,
+                "'cooldown' is not a duration such as 30s or 5m: time unit needed",
+            ),
+            (r#"{"cooldown":"8d"}"#, "'cooldown' can be at most 7days"),
         ] {
-            let refusal = read(wrong).unwrap_err();
+            let refusal = read(wrong).unwrap_err().to_string();
             assert!(refusal.contains(words), "{wrong}: {refusal}");
         }
     }

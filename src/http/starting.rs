@@ -12,16 +12,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::probes::probe;
+use super::probes::{ProbeFailure, STARTING, probe};
 use super::reply::busy;
 use super::server::{ACCEPT_PAUSE, HEAD_TIMEOUT, MAX_HEAD};
 
 /// Connections at once. Each gets one answer, and has [`HEAD_TIMEOUT`] for it.
 const MAX_CONNECTIONS: usize = 64;
-
-/// What the start waits for.
-const REASON: &str = "starting: the store has not answered yet, or the platform has not said who \
-                      this is";
 
 /// Answers requests until it is dropped.
 pub async fn serve_meanwhile(listener: &TcpListener) -> Infallible {
@@ -55,7 +51,7 @@ async fn serve(stream: TcpStream) -> Result<(), hyper::Error> {
 fn response(path: &str) -> Response {
     match path.rsplit('/').next() {
         Some("livez") => probe(Ok(()), None),
-        Some("started" | "ready") => probe(Err(REASON.to_owned()), None),
-        _ => busy(REASON),
+        Some("started" | "ready") => probe(Err(ProbeFailure::Starting), None),
+        _ => busy(STARTING),
     }
 }

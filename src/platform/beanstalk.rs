@@ -1,5 +1,6 @@
 //! Elastic Beanstalk: the files that it leaves on the instance when it deploys.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -13,6 +14,35 @@ pub const DEPLOYMENT: &str = "opt/elasticbeanstalk/deployment";
 #[derive(Clone, Debug)]
 pub struct Deployment(PathBuf);
 
+/// Why the files do not say.
+#[derive(Debug, thiserror::Error)]
+pub enum DeploymentError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// A file is not JSON.
+    #[error("cannot read {}: {error}", file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// Where, and what was expected.
+        #[source]
+        error: serde_json::Error,
+    },
+    /// The environment's name is not where it is on other platforms.
+    #[error("Elastic Beanstalk gives no environment name")]
+    NoEnvironment,
+    /// Nor is the version's label.
+    #[error("Elastic Beanstalk gives no version label")]
+    NoLabel,
+}
+
 impl Deployment {
     /// The deployment, if this is Elastic Beanstalk.
     pub fn here(surroundings: Surroundings<'_>) -> Option<Self> {
@@ -24,27 +54,25 @@ impl Deployment {
     ///
     /// # Errors
     ///
-    /// Why it is not known, in words.
-    pub fn environment(&self) -> Result<String, String> {
+    /// Why it is not known.
+    pub fn environment(&self) -> Result<String, DeploymentError> {
         let metadata = read(&self.0.join("cfn-metadata-cache.json"))?;
         let name = metadata
             .get("EbResource")
             .and_then(|resource| resource.get("AWS::ElasticBeanstalk::Metadata"))
             .and_then(|metadata| metadata.get("EnvironmentName"))
             .and_then(Value::as_str);
-        name.map(str::to_owned)
-            .ok_or_else(|| "Elastic Beanstalk gives no environment name".to_owned())
+        name.map(str::to_owned).ok_or(DeploymentError::NoEnvironment)
     }
 
     /// The label of the version that was deployed.
     ///
     /// # Errors
     ///
-    /// Why it is not known, in words.
-    pub fn label(&self) -> Result<String, String> {
+    /// Why it is not known.
+    pub fn label(&self) -> Result<String, DeploymentError> {
         let manifest = read(&self.0.join("app_version_manifest.json"))?;
-        let label = label(&manifest).map(str::to_owned);
-        label.ok_or_else(|| "Elastic Beanstalk gives no version label".to_owned())
+        label(&manifest).map(str::to_owned).ok_or(DeploymentError::NoLabel)
     }
 }
 
@@ -57,8 +85,9 @@ fn label(manifest: &Value) -> Option<&str> {
     application.as_object()?.keys().next().map(String::as_str)
 }
 
-fn read(file: &Path) -> Result<Value, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", file.display());
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
-    serde_json::from_str(&text).map_err(|error| wrong(&error))
+fn read(file: &Path) -> Result<Value, DeploymentError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| DeploymentError::Unreadable { file: file.to_owned(), error })?;
+    serde_json::from_str(&text)
+        .map_err(|error| DeploymentError::Malformed { file: file.to_owned(), error })
 }

@@ -5,10 +5,10 @@
 
 use std::fs;
 
-use hyper::Method;
+use hyper::{Method, StatusCode};
 
 use super::surroundings::Surroundings;
-use crate::http_client::{self, FullResponse, HttpUrl};
+use crate::http_client::{self, FullResponse, HttpError, HttpUrl, InvalidUrl};
 
 /// The service's address on every instance; the AWS SDKs' variables name another.
 const ADDRESS: &str = "http://169.254.169.254";
@@ -32,6 +32,26 @@ const TRACES: [(&str, &str); 3] = [
 #[derive(Clone, Debug)]
 pub struct Metadata(HttpUrl);
 
+/// Why the service does not say.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// The environment names an address that is no URL.
+    #[error("{0} that can be asked: see AWS_EC2_METADATA_SERVICE_ENDPOINT")]
+    Address(#[source] InvalidUrl),
+    /// It does not answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// It answers with this status.
+    #[error("status {0}")]
+    Status(StatusCode),
+    /// Its answer has bytes that no text has.
+    #[error("its answer is not text")]
+    NotText,
+    /// Its answer, of which this is the beginning, is something else.
+    #[error("'{}' is not an instance id", .0.escape_debug())]
+    NotAnId(String),
+}
+
 impl Metadata {
     /// The service, if this is an instance, or the environment names one. Elsewhere nobody answers
     /// at that address, and asking would only cost time.
@@ -39,7 +59,7 @@ impl Metadata {
     /// # Errors
     ///
     /// When the environment names one that cannot be asked.
-    pub fn here(surroundings: Surroundings<'_>) -> Option<Result<Self, String>> {
+    pub fn here(surroundings: Surroundings<'_>) -> Option<Result<Self, MetadataError>> {
         let is = |name: &str, value: &str| {
             surroundings.var(name).is_some_and(|found| found.eq_ignore_ascii_case(value))
         };
@@ -53,17 +73,15 @@ impl Metadata {
         let v6 = is("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6");
         let usual = if v6 { ADDRESS_V6 } else { ADDRESS };
         let url = named.unwrap_or_else(|| usual.to_owned());
-        Some(url.parse().map(Self).map_err(|error| {
-            format!("{error} that can be asked: see AWS_EC2_METADATA_SERVICE_ENDPOINT")
-        }))
+        Some(url.parse().map(Self).map_err(MetadataError::Address))
     }
 
     /// Asks for the instance's id.
     ///
     /// # Errors
     ///
-    /// Why there is no answer, in words.
-    pub async fn instance_id(&self) -> Result<String, String> {
+    /// Why there is no answer.
+    pub async fn instance_id(&self) -> Result<String, MetadataError> {
         let request = http_client::request(Method::PUT, &self.0.below("/latest/api/token"))
             .header("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_SECONDS);
         let token = self.send(request).await?;
@@ -74,18 +92,17 @@ impl Metadata {
         if is_instance_id(&id) {
             Ok(id)
         } else {
-            let shown: String = id.chars().take(40).collect();
-            Err(format!("'{}' is not an instance id", shown.escape_debug()))
+            Err(MetadataError::NotAnId(id.chars().take(40).collect()))
         }
     }
 
-    async fn send(&self, request: hyper::http::request::Builder) -> Result<String, String> {
+    async fn send(&self, request: hyper::http::request::Builder) -> Result<String, MetadataError> {
         let response = http_client::fetch(&self.0, request, String::new(), MAX_ANSWER).await?;
         let FullResponse { status, body } = response;
         if !status.is_success() {
-            return Err(format!("status {status}"));
+            return Err(MetadataError::Status(status));
         }
-        let text = String::from_utf8(body).map_err(|_| "its answer is not text".to_owned())?;
+        let text = String::from_utf8(body).map_err(|_| MetadataError::NotText)?;
         Ok(text.trim().to_owned())
     }
 }
@@ -119,7 +136,7 @@ mod tests {
             found.map(|(_, value)| (*value).to_owned())
         };
         let here = Metadata::here(Surroundings { env: &env, root: root.path() })?;
-        Some(here.map_or_else(|error| error, |Metadata(url)| url.to_string()))
+        Some(here.map_or_else(|error| error.to_string(), |Metadata(url)| url.to_string()))
     }
 
     #[test]

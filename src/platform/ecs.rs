@@ -1,10 +1,10 @@
 //! ECS: the task metadata endpoint, version 4.
 
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
 use super::surroundings::Surroundings;
-use crate::http_client::{self, HttpUrl};
+use crate::http_client::{self, HttpError, HttpUrl, InvalidUrl};
 
 /// Set by ECS in every container, to a URL of that container's own.
 pub const VARIABLE: &str = "ECS_CONTAINER_METADATA_URI_V4";
@@ -16,6 +16,23 @@ const MAX_TASK: usize = 256 * 1024;
 /// The metadata endpoint of this task.
 #[derive(Clone, Debug)]
 pub struct Metadata(HttpUrl);
+
+/// Why the endpoint does not say.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// Its address is no URL.
+    #[error("{VARIABLE} is not a URL that can be asked")]
+    Address(#[source] InvalidUrl),
+    /// It does not answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// It answers with this status.
+    #[error("status {0}")]
+    Status(StatusCode),
+    /// Its answer is not one about a task.
+    #[error("it does not make sense: {0}")]
+    Malformed(#[source] serde_json::Error),
+}
 
 /// What the endpoint says of the task. Nothing of it is always there.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,6 +67,47 @@ pub struct Container {
     pub health: Option<Health>,
 }
 
+/// What is wrong with a container.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContainerFailure {
+    /// The task has none of that name.
+    #[error(
+        "the task has no container '{}', it has: {}",
+        name.escape_debug(),
+        known.join(", ").escape_debug()
+    )]
+    Missing {
+        /// The name.
+        name: String,
+        /// Those that it has.
+        known: Vec<String>,
+    },
+    /// It does not run.
+    #[error("container '{name}' is {}", shown(status))]
+    NotRunning {
+        /// Its name.
+        name: String,
+        /// What ECS says instead.
+        status: String,
+    },
+    /// It runs, and its health check does not succeed.
+    #[error("container '{name}' runs, but is {}", shown(status))]
+    Unhealthy {
+        /// Its name.
+        name: String,
+        /// What ECS says of the health check.
+        status: String,
+    },
+}
+
+fn shown(status: &str) -> String {
+    if status.is_empty() {
+        "of unknown status".to_owned()
+    } else {
+        status.escape_debug().to_string()
+    }
+}
+
 /// How a container's health check went.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Health {
@@ -64,26 +122,23 @@ impl Metadata {
     /// # Errors
     ///
     /// When the variable is not a URL.
-    pub fn here(surroundings: Surroundings<'_>) -> Option<Result<Self, String>> {
+    pub fn here(surroundings: Surroundings<'_>) -> Option<Result<Self, MetadataError>> {
         let url = surroundings.var(VARIABLE)?;
-        Some(
-            url.parse().map(Self).map_err(|_| format!("{VARIABLE} is not a URL that can be asked")),
-        )
+        Some(url.parse().map(Self).map_err(MetadataError::Address))
     }
 
     /// Asks for the task.
     ///
     /// # Errors
     ///
-    /// Why there is no answer, in words.
-    pub async fn task(&self) -> Result<Task, String> {
+    /// Why there is no answer.
+    pub async fn task(&self) -> Result<Task, MetadataError> {
         let request = http_client::request(Method::GET, &self.0.below("/task"));
         let response = http_client::fetch(&self.0, request, String::new(), MAX_TASK).await?;
         if !response.status.is_success() {
-            return Err(format!("status {}", response.status));
+            return Err(MetadataError::Status(response.status));
         }
-        serde_json::from_slice(&response.body)
-            .map_err(|error| format!("it does not make sense: {error}"))
+        serde_json::from_slice(&response.body).map_err(MetadataError::Malformed)
     }
 }
 
@@ -92,34 +147,23 @@ impl Task {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words.
-    pub fn is_well(&self, name: &str) -> Result<(), String> {
-        let Some(container) = self.containers.iter().find(|container| container.name == name)
-        else {
-            let known: Vec<_> = self.containers.iter().map(|c| c.name.as_str()).collect();
-            return Err(format!(
-                "the task has no container '{}', it has: {}",
-                name.escape_debug(),
-                known.join(", ").escape_debug()
-            ));
+    /// What is wrong with it.
+    pub fn is_well(&self, name: &str) -> Result<(), ContainerFailure> {
+        let found = self.containers.iter().find(|container| container.name == name);
+        let name = name.to_owned();
+        let Some(Container { known_status, health, .. }) = found else {
+            let known = self.containers.iter().map(|container| container.name.clone()).collect();
+            return Err(ContainerFailure::Missing { name, known });
         };
-        if container.known_status != "RUNNING" {
-            return Err(format!("container '{name}' is {}", shown(&container.known_status)));
+        if known_status != "RUNNING" {
+            return Err(ContainerFailure::NotRunning { name, status: known_status.clone() });
         }
-        match &container.health {
-            Some(health) if health.status != "HEALTHY" => {
-                Err(format!("container '{name}' runs, but is {}", shown(&health.status)))
+        match health {
+            Some(Health { status }) if status != "HEALTHY" => {
+                Err(ContainerFailure::Unhealthy { name, status: status.clone() })
             }
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-fn shown(status: &str) -> String {
-    if status.is_empty() {
-        "of unknown status".to_owned()
-    } else {
-        status.escape_debug().to_string()
     }
 }
 
@@ -127,7 +171,7 @@ fn shown(status: &str) -> String {
 mod tests {
     use super::*;
 
-    fn well(container: &str) -> Result<(), String> {
+    fn well(container: &str) -> Result<(), ContainerFailure> {
         let task = format!(r#"{{"Containers":[{{"Name":"sidecar"}},{container}]}}"#);
         serde_json::from_str::<Task>(&task).unwrap().is_well("app")
     }
@@ -137,18 +181,27 @@ mod tests {
         well(r#"{"Name":"app","KnownStatus":"RUNNING"}"#).unwrap();
         well(r#"{"Name":"app","KnownStatus":"RUNNING","Health":{"status":"HEALTHY"}}"#).unwrap();
         for (container, word) in [
-            (r#"{"Name":"app","KnownStatus":"STOPPED","ExitCode":1}"#, "STOPPED"),
+            (
+                r#"{"Name":"app","KnownStatus":"STOPPED","ExitCode":1}"#,
+                "container 'app' is STOPPED",
+            ),
             (r#"{"Name":"app","KnownStatus":"STOPPED","Health":{"status":"HEALTHY"}}"#, "STOPPED"),
             (
                 r#"{"Name":"app","KnownStatus":"RUNNING","Health":{"status":"UNHEALTHY"}}"#,
-                "UNHEALTHY",
+                "container 'app' runs, but is UNHEALTHY",
             ),
             (r#"{"Name":"app","KnownStatus":"RUNNING","Health":{"status":"UNKNOWN"}}"#, "UNKNOWN"),
-            (r#"{"Name":"app","KnownStatus":"RUNNING","Health":{}}"#, "of unknown status"),
-            (r#"{"Name":"app"}"#, "of unknown status"),
-            (r#"{"Name":"web","KnownStatus":"RUNNING"}"#, "it has: sidecar, web"),
+            (
+                r#"{"Name":"app","KnownStatus":"RUNNING","Health":{}}"#,
+                "container 'app' runs, but is of unknown status",
+            ),
+            (r#"{"Name":"app"}"#, "container 'app' is of unknown status"),
+            (
+                r#"{"Name":"web","KnownStatus":"RUNNING"}"#,
+                "the task has no container 'app', it has: sidecar, web",
+            ),
         ] {
-            let error = well(container).unwrap_err();
+            let error = well(container).unwrap_err().to_string();
             assert!(error.contains(word), "{container}: {error}");
         }
     }

@@ -92,27 +92,37 @@ impl Identity {
     }
 }
 
+/// Why a platform does not say who this is.
+#[derive(Debug, thiserror::Error)]
+enum NoIdentity {
+    #[error("ECS: {0}")]
+    Ecs(#[from] ecs::MetadataError),
+    #[error("ECS: it gives no TaskARN")]
+    NoTaskArn,
+    #[error("EC2: {0}")]
+    Ec2(#[from] ec2::MetadataError),
+    #[error("its metadata service did not answer within {}", humantime::format_duration(LIMIT))]
+    Late,
+    #[error("what it says cannot be an identity")]
+    NotPrintable,
+}
+
 /// Asks the first platform that this is. If it does not say who this is, the host's name has to do:
 /// what another platform says would be the name of something else, an ECS task's EC2 instance, say.
 async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
     let found = tokio::time::timeout(LIMIT, detect(surroundings, hostname)).await;
-    let found = found.unwrap_or_else(|_| {
-        let limit = humantime::format_duration(LIMIT);
-        Some(Err(format!("its metadata service did not answer within {limit}")))
-    });
-    match found {
-        None => None,
-        Some(Ok(found)) if parse(&found.name).is_ok() => Some(found),
-        Some(Ok(_)) => {
-            warn("what it says cannot be an identity");
-            None
-        }
-        Some(Err(why)) => {
-            warn(&why);
-            None
-        }
-    }
-    .unwrap_or_else(|| Identity { name: named_by_host(hostname), from: Some(IdentitySource::Host) })
+    let found = match found {
+        Ok(None) => None,
+        Ok(Some(Ok(found))) if parse(&found.name).is_ok() => Some(Ok(found)),
+        Ok(Some(Ok(_))) => Some(Err(NoIdentity::NotPrintable)),
+        Ok(Some(Err(why))) => Some(Err(why)),
+        Err(_) => Some(Err(NoIdentity::Late)),
+    };
+    let found = found.and_then(|found| found.inspect_err(warn).ok());
+    found.unwrap_or_else(|| Identity {
+        name: named_by_host(hostname),
+        from: Some(IdentitySource::Host),
+    })
 }
 
 /// In containers and on phones, the name of a host can be any text, or empty.
@@ -129,9 +139,9 @@ fn named_by_host(hostname: &str) -> String {
     })
 }
 
-fn warn(why: &str) {
+fn warn(why: &NoIdentity) {
     tracing::warn!(
-        why,
+        why = why.to_string(),
         event = "identity_fallback",
         "the platform does not say who this is: using the host's name. --identity chooses another"
     );
@@ -141,27 +151,31 @@ fn warn(why: &str) {
 async fn detect(
     surroundings: Surroundings<'_>,
     hostname: &str,
-) -> Option<Result<Identity, String>> {
+) -> Option<Result<Identity, NoIdentity>> {
     if let Some(metadata) = ecs::Metadata::here(surroundings) {
-        return Some(on_ecs(metadata).await.map_err(|why| format!("ECS: {why}")));
+        return Some(on_ecs(metadata).await);
     }
     if let Some(Pod { name, namespace }) = kubernetes::pod(surroundings, hostname) {
         let namespace = namespace.as_deref().map(text::line);
         return Some(Ok(Identity { name, from: Some(IdentitySource::Kubernetes { namespace }) }));
     }
     let metadata = ec2::Metadata::here(surroundings)?;
-    Some(on_ec2(metadata).await.map_err(|why| format!("EC2: {why}")))
+    Some(on_ec2(metadata).await)
 }
 
-async fn on_ecs(metadata: Result<ecs::Metadata, String>) -> Result<Identity, String> {
+async fn on_ecs(
+    metadata: Result<ecs::Metadata, ecs::MetadataError>,
+) -> Result<Identity, NoIdentity> {
     let task = metadata?.task().await?;
-    let name = task.task_arn.ok_or("it gives no TaskARN")?;
+    let name = task.task_arn.ok_or(NoIdentity::NoTaskArn)?;
     let definition = [task.family, task.revision].into_iter().flatten().collect::<Vec<_>>();
     let definition = text::line(&definition.join(":"));
     Ok(Identity { name, from: Some(IdentitySource::Ecs { definition }) })
 }
 
-async fn on_ec2(metadata: Result<ec2::Metadata, String>) -> Result<Identity, String> {
+async fn on_ec2(
+    metadata: Result<ec2::Metadata, ec2::MetadataError>,
+) -> Result<Identity, NoIdentity> {
     Ok(Identity { name: metadata?.instance_id().await?, from: Some(IdentitySource::Ec2) })
 }
 

@@ -10,28 +10,41 @@ use crate::election::lease::Origin;
 /// no longer than this for a text that is only used for a warning.
 const LIMIT: Duration = Duration::from_millis(1_500);
 
+/// Why a platform does not say which environment this is.
+#[derive(Debug, thiserror::Error)]
+enum NoOrigin {
+    #[error(transparent)]
+    Ecs(#[from] ecs::MetadataError),
+    #[error("no cluster")]
+    NoCluster,
+    #[error(transparent)]
+    Beanstalk(#[from] beanstalk::DeploymentError),
+}
+
 /// The ECS cluster, the Kubernetes namespace or the Beanstalk environment; none elsewhere, and none
 /// if the platform does not provide it.
 pub async fn find(surroundings: Surroundings<'_>) -> Option<Origin> {
     match tokio::time::timeout(LIMIT, detect(surroundings)).await.ok()?? {
         Ok(text) => Origin::new(text),
         Err(why) => {
+            let why = why.to_string();
             tracing::debug!(why, "the platform does not say which environment this is");
             None
         }
     }
 }
 
-async fn detect(surroundings: Surroundings<'_>) -> Option<Result<String, String>> {
+async fn detect(surroundings: Surroundings<'_>) -> Option<Result<String, NoOrigin>> {
     if let Some(metadata) = ecs::Metadata::here(surroundings) {
-        let cluster = async { cluster(&metadata?.task().await?).ok_or("no cluster".to_owned()) };
+        let cluster = async { cluster(&metadata?.task().await?).ok_or(NoOrigin::NoCluster) };
         return Some(cluster.await.map(|cluster| format!("ECS cluster {cluster}")));
     }
     if let Some(pod) = kubernetes::pod(surroundings, "") {
         return Some(Ok(format!("Kubernetes namespace {}", pod.namespace?)));
     }
     let deployment = beanstalk::Deployment::here(surroundings)?;
-    Some(deployment.environment().map(|name| format!("Beanstalk environment {name}")))
+    let environment = deployment.environment().map_err(NoOrigin::from);
+    Some(environment.map(|name| format!("Beanstalk environment {name}")))
 }
 
 /// The cluster's ARN. Depending on its version, ECS provides it or the short name; the task's ARN,

@@ -33,6 +33,7 @@ pub enum UnknownRelease {
 /// When there is no platform to ask, or it does not say.
 pub async fn key(surroundings: Surroundings<'_>) -> Result<String, UnknownRelease> {
     if let Some(metadata) = Metadata::here(surroundings) {
+        let metadata = metadata.map_err(|error| error.to_string());
         return ecs(metadata).await.map_err(|what| {
             UnknownRelease::NoResponse(format!("the ECS metadata service: {what}"))
         });
@@ -44,7 +45,7 @@ pub async fn key(surroundings: Surroundings<'_>) -> Result<String, UnknownReleas
 /// `ecs:CLUSTER/FAMILY:REVISION`.
 async fn ecs(metadata: Result<Metadata, String>) -> Result<String, String> {
     let answer = tokio::time::timeout(METADATA_LIMIT, metadata?.task()).await;
-    let task = answer.map_err(|_| "no answer".to_owned())??;
+    let task = answer.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
     let field = |name: &str, value: Option<String>| {
         value.filter(|text| !text.is_empty()).ok_or_else(|| format!("it gives no {name}"))
     };
@@ -57,7 +58,8 @@ async fn ecs(metadata: Result<Metadata, String>) -> Result<String, String> {
 
 /// `beanstalk:ENVIRONMENT/LABEL`.
 fn beanstalk(deployment: &Deployment) -> Result<String, String> {
-    let (environment, label) = (deployment.environment()?, deployment.label()?);
+    let environment = deployment.environment().map_err(|error| error.to_string())?;
+    let label = deployment.label().map_err(|error| error.to_string())?;
     // A label may have spaces, a key may not.
     Ok(format!("beanstalk:{environment}/{label}").replace(char::is_whitespace, "_"))
 }

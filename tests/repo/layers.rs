@@ -24,6 +24,18 @@ const FLOORS: [&[&str]; 10] = [
 const LONGEST_FILE: usize = 600;
 const LONGEST_FUNCTION: usize = 60;
 
+/// Where a text may be an error, in which function (any, if it is `*`), and why.
+const TEXTS_AS_ERRORS: [(&str, &str, &str); 4] = [
+    ("cli/healthcheck.rs", "path", "clap shows nothing but the text that a value parser returns"),
+    ("config.rs", "parse_skew", "clap shows nothing but the text that a value parser returns"),
+    (
+        "election/duration.rs",
+        "parse",
+        "clap shows nothing but the text that a value parser returns",
+    ),
+    ("platform/release.rs", "*", "it is being rewritten"),
+];
+
 /// Words that must not appear in the pure core, and why.
 const IMPURE: [(&str, &str); 6] = [
     ("tokio", "it waits for nothing"),
@@ -278,6 +290,94 @@ fn files_and_functions_can_be_read_at_once() {
             let name = line.trim();
             assert!(length <= LONGEST_FUNCTION, "{}: {length} lines: {name}", file.display());
         }
+    }
+}
+
+/// The functions with a `Result<…, String>` in or before their body, for each that is in the code. What
+/// is returned by an inferred type is found by how such an error is made.
+fn texts_as_errors(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut note = |at: usize| {
+        let before = code[..at].rsplit("fn ").next().unwrap();
+        found.push(before.split(['(', '<']).next().unwrap().to_owned());
+    };
+    for (at, _) in code.match_indices("Result<") {
+        if error_of(&code[at + "Result<".len()..]).is_some_and(|error| is_text(&error)) {
+            note(at);
+        }
+    }
+    for made in ["Err(format!(", "Err(\"", "ok_or(\"", "ok_or_else(|| format!(", "ok_or_else(|| \""]
+    {
+        code.match_indices(made).for_each(|(at, _)| note(at));
+    }
+    found
+}
+
+/// The second of the arguments that this begins with, up to the `>` that ends them.
+fn error_of(arguments: &str) -> Option<String> {
+    let arguments = arguments.replace("->", "  ");
+    let (mut depth, mut parts) = (0_i32, vec![String::new()]);
+    for c in arguments.chars() {
+        match c {
+            '>' if depth == 0 => break,
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        parts.last_mut().unwrap().push(c);
+    }
+    parts.into_iter().nth(1)
+}
+
+fn is_text(error: &str) -> bool {
+    let error = error.trim().trim_start_matches(['&', '(']).trim_start_matches("'static ");
+    let name = error.rsplit("::").next().unwrap();
+    matches!(name, "String" | "str" | "Box<str>" | "Arc<str>") || name.starts_with("Cow<")
+}
+
+#[test]
+fn no_error_is_a_text() {
+    let (mut allowed, mut seen) = (BTreeSet::new(), 0);
+    for module in modules() {
+        let file = module.file.strip_prefix(src()).unwrap().to_str().unwrap();
+        seen += module.code.matches("Result<").count();
+        for function in texts_as_errors(&module.code) {
+            let is_allowed = |(path, name, _): &&(&str, &str, &str)| {
+                *path == file && (*name == "*" || *name == function)
+            };
+            let exception = TEXTS_AS_ERRORS.iter().find(is_allowed);
+            let exception = exception.unwrap_or_else(|| {
+                panic!("{file}, fn {function}: give the error a type: an enum of the cases")
+            });
+            allowed.insert(exception);
+        }
+    }
+    assert_eq!(
+        allowed.len(),
+        TEXTS_AS_ERRORS.len(),
+        "an exception that is not needed: {allowed:?}"
+    );
+    assert!(seen > 200, "the test has to find the results to mean anything: {seen}");
+}
+
+#[test]
+fn texts_as_errors_are_found_however_they_are_written() {
+    for text in [
+        "fn f() -> Result<(), String> {",
+        "fn f<T>(a: &str) -> io::Result<T>;\nfn f(\n) -> Result<\n    Option<(u8, u8)>,\n    String,\n> {",
+        "async fn f(a: Option<Result<Vec<u8>, std::string::String>>) {",
+        "fn f() -> Result<Box<dyn Fn(u8, u8) -> u8>, &'static str> {",
+        "fn f() { let g = || Err(format!(\"{a}\")); }",
+        "fn f() { a.ok_or(\"nothing\")?; }",
+    ] {
+        assert_eq!(texts_as_errors(text), ["f"], "{text}");
+    }
+    for typed in ["fn f() -> Result<String, NoToken> {", "fn f() -> io::Result<String> {"] {
+        assert_eq!(texts_as_errors(typed), [""; 0], "{typed}");
     }
 }
 

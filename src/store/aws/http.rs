@@ -36,7 +36,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 
@@ -89,7 +89,18 @@ pub enum BadResponse {
 #[error("cannot read certificates from {}, which AWS_CA_BUNDLE names: {reason}", path.display())]
 pub struct BadBundle {
     path: PathBuf,
-    reason: String,
+    reason: BadCertificates,
+}
+
+/// What is wrong with it.
+#[derive(Debug, thiserror::Error)]
+enum BadCertificates {
+    #[error(transparent)]
+    Unreadable(#[from] pem::Error),
+    #[error(transparent)]
+    Invalid(#[from] rustls::Error),
+    #[error("there is none in it")]
+    None,
 }
 
 /// See the module.
@@ -140,12 +151,11 @@ fn roots(bundle: Option<PathBuf>) -> Result<RootCertStore, BadBundle> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let Some(path) = bundle else { return Ok(roots) };
     let built_in = roots.len();
-    let add = |roots: &mut RootCertStore| -> Result<(), String> {
-        for certificate in CertificateDer::pem_file_iter(&path).map_err(|e| e.to_string())? {
-            let certificate = certificate.map_err(|e| e.to_string())?;
-            roots.add(certificate).map_err(|e| e.to_string())?;
+    let add = |roots: &mut RootCertStore| -> Result<(), BadCertificates> {
+        for certificate in CertificateDer::pem_file_iter(&path)? {
+            roots.add(certificate?)?;
         }
-        if roots.len() == built_in { Err("there is none in it".to_owned()) } else { Ok(()) }
+        if roots.len() == built_in { Err(BadCertificates::None) } else { Ok(()) }
     };
     match add(&mut roots) {
         Ok(()) => Ok(roots),

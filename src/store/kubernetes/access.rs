@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::exec::Plugin;
-use super::kubeconfig::{self, Identity, Kubeconfig};
+use super::kubeconfig::{self, Identity, Kubeconfig, KubeconfigError};
 use super::url::{Target, is_label};
 use crate::store::small_file;
 
@@ -109,8 +109,9 @@ impl Access {
     }
 
     fn by_kubeconfig(file: &Path, target: &Target) -> Result<Self, NoAccess> {
-        let wrong = |why: String| NoAccess(format!("{}: {why}", file.display()));
-        let text = String::from_utf8(read(file)?).map_err(|_| wrong("not UTF-8".to_owned()))?;
+        let wrong = |why: KubeconfigError| NoAccess(format!("{}: {why}", file.display()));
+        let text = String::from_utf8(read(file)?);
+        let text = text.map_err(|_| wrong(KubeconfigError::NotUtf8))?;
         let config =
             Kubeconfig::parse(&text, file.parent().unwrap_or(Path::new("."))).map_err(wrong)?;
         let chosen = config.context(target.context()).map_err(wrong)?;
@@ -146,7 +147,10 @@ impl Credentials {
                 let text = text.map_err(|_| NoAccess(format!("{}: not text", file.display())))?;
                 Ok(Some(text.trim().to_owned()))
             }
-            Self::Plugin(plugin) => plugin.token().await.map(Some).map_err(NoAccess),
+            Self::Plugin(plugin) => {
+                let token = plugin.token().await;
+                token.map(Some).map_err(|error| NoAccess(error.to_string()))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A program that a kubeconfig names, which prints a token: how EKS, GKE and AKS log in.
 
-use std::process::Stdio;
+use std::io;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -56,17 +57,46 @@ pub struct Plugin {
     last: Mutex<Option<(String, BootTime)>>,
 }
 
+/// A version of the protocol that is not spoken here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the exec plugin's version '{}' is not supported", .0.escape_debug())]
+pub struct UnsupportedVersion(String);
+
+/// A program printed no token. Its output is not repeated: it may be the token.
+#[derive(Debug, thiserror::Error)]
+#[error("'{}' {failure}", command.escape_debug())]
+pub struct NoToken {
+    command: String,
+    #[source]
+    failure: Failure,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("printed no token within {}s", LIMIT.as_secs())]
+    Late,
+    #[error("cannot be started: {0}")]
+    Start(#[source] io::Error),
+    #[error("cannot be read: {0}")]
+    Read(#[source] io::Error),
+    #[error("cannot be waited for: {0}")]
+    Wait(#[source] io::Error),
+    #[error("failed: {0}")]
+    Exit(ExitStatus),
+    #[error("printed no token")]
+    NoToken,
+}
+
 impl Plugin {
     /// Does not run the program yet.
     ///
     /// # Errors
     ///
     /// When it speaks another version of the protocol.
-    pub fn new(exec: Exec) -> Result<Self, String> {
+    pub fn new(exec: Exec) -> Result<Self, UnsupportedVersion> {
         let known = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
         if !known.contains(&exec.api_version.as_str()) {
-            let version = exec.api_version.escape_debug();
-            return Err(format!("the exec plugin's version '{version}' is not supported"));
+            return Err(UnsupportedVersion(exec.api_version));
         }
         Ok(Self { exec, last: Mutex::new(None) })
     }
@@ -75,8 +105,8 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// Why there is none. The program's output is not repeated: it may be the token.
-    pub async fn token(&self) -> Result<String, String> {
+    /// Why there is none.
+    pub async fn token(&self) -> Result<String, NoToken> {
         let mut last = self.last.lock().await;
         let now = HostClock::boot();
         if let Some((token, since)) = &*last
@@ -84,10 +114,10 @@ impl Plugin {
         {
             return Ok(token.clone());
         }
-        let named = self.exec.command.escape_debug();
         let token = tokio::time::timeout(LIMIT, self.run()).await;
-        let token = token.map_err(|_| format!("'{named}' printed no token within 20s"))?;
-        let token = token.map_err(|why| format!("'{named}' {why}"))?;
+        let token = token.unwrap_or(Err(Failure::Late));
+        let token =
+            token.map_err(|failure| NoToken { command: self.exec.command.clone(), failure })?;
         *last = Some((token.clone(), now));
         Ok(token)
     }
@@ -97,7 +127,7 @@ impl Plugin {
         *self.last.lock().await = None;
     }
 
-    async fn run(&self) -> Result<String, String> {
+    async fn run(&self) -> Result<String, Failure> {
         let Exec { api_version, command, args, env } = &self.exec;
         let info = serde_json::json!({
             "apiVersion": api_version, "kind": "ExecCredential", "spec": { "interactive": false },
@@ -106,22 +136,18 @@ impl Plugin {
         program.args(args.iter().flatten()).env("KUBERNETES_EXEC_INFO", info.to_string());
         program.envs(env.iter().flatten().map(|Variable { name, value }| (name, value)));
         program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = program
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("cannot be started: {error}"))?;
+        let mut child = program.kill_on_drop(true).spawn().map_err(Failure::Start)?;
         let mut output = Vec::new();
         if let Some(stdout) = child.stdout.take() {
             let read = stdout.take(MAX_OUTPUT).read_to_end(&mut output).await;
-            read.map_err(|error| format!("cannot be read: {error}"))?;
+            read.map_err(Failure::Read)?;
         }
-        let status =
-            child.wait().await.map_err(|error| format!("cannot be waited for: {error}"))?;
+        let status = child.wait().await.map_err(Failure::Wait)?;
         if !status.success() {
-            return Err(format!("failed: {status}"));
+            return Err(Failure::Exit(status));
         }
         let credential: Result<Credential, _> = serde_json::from_slice(&output);
         let token = credential.ok().and_then(|found| found.status).and_then(|status| status.token);
-        token.filter(|token| !token.is_empty()).ok_or_else(|| "printed no token".to_owned())
+        token.filter(|token| !token.is_empty()).ok_or(Failure::NoToken)
     }
 }

@@ -1,12 +1,13 @@
 //! The file that kubectl reads, as far as it describes how to reach an API server.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::exec::{Exec, Plugin};
+use super::exec::{Exec, Plugin, UnsupportedVersion};
 use crate::store::small_file;
 
 /// A kubeconfig.
@@ -89,6 +90,30 @@ struct User {
     username: Option<String>,
 }
 
+/// What is missing in a kubeconfig, wrong or not supported. The file has secrets in it: nothing but
+/// names and paths is repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeconfigError {
+    #[error("not UTF-8")]
+    NotUtf8,
+    #[error("it is not a kubeconfig")]
+    NotOne,
+    #[error("it has no current-context: add ?context=NAME to the store URL")]
+    NoContext,
+    #[error("it has no {what} '{}'", name.escape_debug())]
+    Missing { what: &'static str, name: String },
+    #[error("{0} is not supported")]
+    Unsupported(&'static str),
+    #[error(transparent)]
+    Plugin(#[from] UnsupportedVersion),
+    #[error("a certificate in it is not base64")]
+    NotBase64,
+    #[error("it has a client certificate without a key, or a key without one")]
+    HalfIdentity,
+    #[error("cannot read {}: {error}", file.display())]
+    Unreadable { file: PathBuf, error: io::Error },
+}
+
 /// One context, with the parts that it refers to.
 #[derive(Debug)]
 pub struct Chosen {
@@ -120,14 +145,14 @@ impl Kubeconfig {
     ///
     /// # Errors
     ///
-    /// Why it cannot be read. The text has secrets in it and is not repeated.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+    /// When it is not a kubeconfig.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, KubeconfigError> {
         let documents = Yaml::load_from_str(text).ok();
         let document = documents.and_then(|documents| documents.into_iter().next());
         let config = document.map(|document| serde_json::from_value(json(&document)));
         match config {
             Some(Ok(config)) => Ok(Self { folder: folder.to_owned(), ..config }),
-            Some(Err(_)) | None => Err("it is not a kubeconfig".to_owned()),
+            Some(Err(_)) | None => Err(KubeconfigError::NotOne),
         }
     }
 
@@ -136,13 +161,12 @@ impl Kubeconfig {
     /// # Errors
     ///
     /// What is missing, or not supported.
-    pub fn context(self, name: Option<&str>) -> Result<Chosen, String> {
+    pub fn context(self, name: Option<&str>) -> Result<Chosen, KubeconfigError> {
         let name = name.unwrap_or(&self.current_context).to_owned();
         if name.is_empty() {
-            return Err("it has no current-context: add ?context=NAME to the store URL".to_owned());
+            return Err(KubeconfigError::NoContext);
         }
-        let missing =
-            |what: &str, name: &str| format!("it has no {what} '{}'", name.escape_debug());
+        let missing = |what, name: &str| KubeconfigError::Missing { what, name: name.to_owned() };
         let context = self.contexts.into_iter().find(|context| context.name == name);
         let context = context.ok_or_else(|| missing("context", &name))?.context;
         let cluster = self.clusters.into_iter().find(|cluster| cluster.name == context.cluster);
@@ -153,7 +177,7 @@ impl Kubeconfig {
             None if context.user.is_empty() => User::default(),
             None => return Err(missing("user", &context.user)),
         };
-        let unsupported = |what: &str| Err(format!("{what} is not supported"));
+        let unsupported = |what| Err(KubeconfigError::Unsupported(what));
         if cluster.insecure_skip_tls_verify {
             return unsupported("insecure-skip-tls-verify");
         }
@@ -187,7 +211,7 @@ impl Chosen {
     /// # Errors
     ///
     /// Why they cannot be read.
-    pub fn authority(&self) -> Result<Option<Vec<u8>>, String> {
+    pub fn authority(&self) -> Result<Option<Vec<u8>>, KubeconfigError> {
         let Cluster { certificate_authority: file, certificate_authority_data: data, .. } =
             &self.cluster;
         self.pem(file.as_deref(), data.as_deref())
@@ -198,7 +222,7 @@ impl Chosen {
     /// # Errors
     ///
     /// Why they cannot be read.
-    pub fn client_certificate(&self) -> Result<Option<Identity>, String> {
+    pub fn client_certificate(&self) -> Result<Option<Identity>, KubeconfigError> {
         let user = &self.user;
         let certificate =
             self.pem(user.client_certificate.as_deref(), user.client_certificate_data.as_deref())?;
@@ -206,20 +230,23 @@ impl Chosen {
         match (certificate, key) {
             (Some(certificate), Some(key)) => Ok(Some(Identity { certificate, key })),
             (None, None) => Ok(None),
-            _ => Err("it has a client certificate without a key, or a key without one".to_owned()),
+            _ => Err(KubeconfigError::HalfIdentity),
         }
     }
 
     /// Data in the kubeconfig takes precedence over data in a file.
-    fn pem(&self, file: Option<&Path>, data: Option<&str>) -> Result<Option<Vec<u8>>, String> {
+    fn pem(
+        &self,
+        file: Option<&Path>,
+        data: Option<&str>,
+    ) -> Result<Option<Vec<u8>>, KubeconfigError> {
         if let Some(data) = data.filter(|data| !data.is_empty()) {
-            let decoded = decode_base64(data);
-            return decoded.map(Some).ok_or_else(|| "a certificate in it is not base64".to_owned());
+            return decode_base64(data).map(Some).ok_or(KubeconfigError::NotBase64);
         }
         let Some(file) = file else { return Ok(None) };
         let file = self.folder.join(file);
-        let wrong = |error| format!("cannot read {}: {error}", file.display());
-        small_file::read(&file).map(Some).map_err(wrong)
+        let read = small_file::read(&file);
+        read.map(Some).map_err(|error| KubeconfigError::Unreadable { file, error })
     }
 }
 
@@ -282,7 +309,7 @@ users:
       interactiveMode: IfAvailable
 "#;
 
-    fn chosen(context: Option<&str>) -> Result<Chosen, String> {
+    fn chosen(context: Option<&str>) -> Result<Chosen, KubeconfigError> {
         Kubeconfig::parse(TEXT, Path::new("/home")).unwrap().context(context)
     }
 
@@ -298,8 +325,9 @@ users:
 
     #[test]
     fn what_is_missing_or_not_supported_is_named() {
-        assert!(chosen(Some("none")).unwrap_err().contains("no context 'none'"));
-        assert!(chosen(Some("other")).unwrap_err().contains("insecure-skip-tls-verify"));
+        let refusal = |context| chosen(Some(context)).unwrap_err().to_string();
+        assert_eq!(refusal("none"), "it has no context 'none'");
+        assert_eq!(refusal("other"), "insecure-skip-tls-verify is not supported");
         for bad in ["", "just words", "users: 7", "a: [", "{"] {
             let parsed = Kubeconfig::parse(bad, Path::new("/")).and_then(|c| c.context(None));
             assert!(parsed.is_err(), "{bad}");

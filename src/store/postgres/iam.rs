@@ -3,7 +3,7 @@
 //! A token is a request to the service `rds-db`, signed but not sent. It is valid for fifteen
 //! minutes, and the credentials behind it for hours: both are asked for anew for every connection.
 
-use std::fmt::Display;
+use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -14,6 +14,7 @@ use aws_sigv4::sign::v4;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use crate::store::aws::credentials::NoCredentials;
 use crate::store::aws::{self, Choice, Settled, Unsettled};
 
 /// How long a token is good for: the longest that RDS accepts.
@@ -29,6 +30,29 @@ pub struct Iam {
     region: Option<String>,
     settled: OnceCell<Settled>,
 }
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum NoToken {
+    /// Neither the URL nor the environment names a region.
+    #[error("{}: set AWS_REGION, or add ?region= to the URL", Unsettled::NoRegion)]
+    NoRegion,
+    /// The AWS settings cannot be found out.
+    #[error(transparent)]
+    Unsettled(Unsettled),
+    /// The AWS settings lack a part that a token needs.
+    #[error("{0}")]
+    Incomplete(&'static str),
+    /// Nobody gives credentials.
+    #[error(transparent)]
+    NoCredentials(#[from] NoCredentials),
+    /// The request that the token is cannot be signed.
+    #[error(transparent)]
+    Unsigned(#[from] BoxError),
+}
+
+/// What the parts of the AWS SDK fail with.
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// For whom a token is, and where.
 #[derive(Clone, Copy, Debug)]
@@ -47,19 +71,24 @@ impl Iam {
         Self { region, settled: OnceCell::new() }
     }
 
-    /// A fresh token, or the reason for there being none, in words.
-    pub async fn token(&self, login: Login<'_>) -> Result<String, String> {
+    /// A fresh token.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn token(&self, login: Login<'_>) -> Result<String, NoToken> {
         let choice = Choice { region: self.region.clone(), profile: None };
         let settled = self.settled.get_or_try_init(|| aws::settle(&choice, None, PATIENCE)).await;
         let Settled { config, cache } = settled.map_err(|error| match error {
-            Unsettled::NoRegion => format!("{error}: set AWS_REGION, or add ?region= to the URL"),
-            Unsettled::NoMetadata | Unsettled::Bundle(_) => error.to_string(),
+            Unsettled::NoRegion => NoToken::NoRegion,
+            Unsettled::NoMetadata | Unsettled::Bundle(_) => NoToken::Unsettled(error),
         })?;
-        let region = config.region().ok_or("no AWS region is set")?.as_ref().to_owned();
-        let cache = cache.as_ref().ok_or("no AWS credentials are configured")?;
-        let credentials = cache.credentials().await.map_err(|error| error.to_string())?;
-        let now = config.time_source().ok_or("the AWS SDK has no clock")?.now();
-        signed(login, &region, credentials, now).map_err(|error| error.to_string())
+        let region = config.region().ok_or(NoToken::Incomplete("no AWS region is set"))?;
+        let cache = cache.as_ref();
+        let cache = cache.ok_or(NoToken::Incomplete("no AWS credentials are configured"))?;
+        let credentials = cache.credentials().await?;
+        let clock = config.time_source().ok_or(NoToken::Incomplete("the AWS SDK has no clock"))?;
+        Ok(signed(login, region.as_ref(), credentials, clock.now())?)
     }
 }
 
@@ -77,7 +106,7 @@ fn signed(
     region: &str,
     credentials: Credentials,
     now: SystemTime,
-) -> Result<String, Box<dyn Display>> {
+) -> Result<String, BoxError> {
     let mut settings = SigningSettings::default();
     settings.expires_in = Some(VALID_FOR);
     settings.signature_location = SignatureLocation::QueryParams;
@@ -88,24 +117,18 @@ fn signed(
         .name("rds-db")
         .time(now)
         .settings(settings)
-        .build()
-        .map_err(boxed)?;
+        .build()?;
     let Login { host, port, user } = login;
-    let mut url = Url::parse(&format!("https://{host}:{port}/")).map_err(boxed)?;
+    let mut url = Url::parse(&format!("https://{host}:{port}/"))?;
     url.query_pairs_mut().append_pair("Action", "connect").append_pair("DBUser", user);
     let request =
-        SignableRequest::new("GET", url.as_str(), std::iter::empty(), SignableBody::empty())
-            .map_err(boxed)?;
-    let (instructions, _) = sign(request, &parameters.into()).map_err(boxed)?.into_parts();
+        SignableRequest::new("GET", url.as_str(), std::iter::empty(), SignableBody::empty())?;
+    let (instructions, _) = sign(request, &parameters.into())?.into_parts();
     for (name, value) in instructions.params() {
         url.query_pairs_mut().append_pair(name, value);
     }
     // What is sent as the password is the URL without its scheme.
     Ok(url.as_str().trim_start_matches("https://").to_owned())
-}
-
-fn boxed<E: Display + 'static>(error: E) -> Box<dyn Display> {
-    Box::new(error)
 }
 
 #[cfg(test)]
@@ -119,7 +142,7 @@ mod tests {
         let login = Login { host, port: 3306, user: "peccy" };
         let credentials = Credentials::new("akid", "secret", None, None, "test");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_724_709_600);
-        let token = signed(login, "us-east-1", credentials, now).map_err(|e| e.to_string());
+        let token = signed(login, "us-east-1", credentials, now);
         assert_eq!(
             token.unwrap(),
             "prod-instance.us-east-1.rds.amazonaws.com:3306/?Action=connect&DBUser=peccy\
@@ -136,7 +159,7 @@ mod tests {
         let session = Some("a/session+token=".to_owned());
         let credentials = Credentials::new("akid", "secret", session, None, "test");
         let token = signed(login, "eu-west-1", credentials, SystemTime::UNIX_EPOCH);
-        let token = token.map_err(|e| e.to_string()).unwrap();
+        let token = token.unwrap();
         assert!(token.starts_with("db.example:5432/?Action=connect&DBUser=app&"), "{token}");
         assert!(token.contains("X-Amz-Security-Token=a%2Fsession%2Btoken%3D"), "{token}");
     }

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,6 +76,23 @@ struct Known {
     settings: Option<Arc<Settings>>,
     /// Why newer ones are not usable; logged once per change.
     trouble: Option<String>,
+}
+
+/// Why the settings as they are now are of no use.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    /// The URL's file cannot be read.
+    #[error("{} cannot be read: {error}", file.display())]
+    Unreadable { file: PathBuf, error: io::Error },
+    /// There is a mistake in them.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTarget),
+    /// They belong to another store.
+    #[error(
+        "they name another server, database, table or way to log in, which takes a restart of every \
+         instance"
+    )]
+    Elsewhere,
 }
 
 impl Target {
@@ -166,7 +184,7 @@ impl Target {
                 known.settings = Some(Arc::new(settings));
                 None
             }
-            Err(why) => Some(why),
+            Err(why) => Some(why.to_string()),
         };
         if known.trouble != trouble {
             if let Some(why) = &trouble {
@@ -184,25 +202,25 @@ impl Target {
         self.origin.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read_again(&self) -> Result<Settings, String> {
+    fn read_again(&self) -> Result<Settings, Unusable> {
         let Origin { url, file, .. } = &*self.origin;
         let read;
         let url = match file {
             None => url,
             Some(file) => {
                 read = small_file::read_text(file)
-                    .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+                    .map_err(|error| Unusable::Unreadable { file: file.clone(), error })?;
                 read.trim()
             }
         };
-        Settings::read(url, &|name| self.variable(name)).map_err(|error| error.to_string())
+        Ok(Settings::read(url, &|name| self.variable(name))?)
     }
 
     fn variable(&self, name: &str) -> Option<String> {
         self.origin.variables.get(name).cloned()
     }
 
-    fn with_login_of(&self, now: Settings) -> Result<Settings, String> {
+    fn with_login_of(&self, now: Settings) -> Result<Settings, Unusable> {
         let first = &*self.settings;
         let login = match (now.login, &first.login) {
             (Login::Passwords(now), Login::Passwords(_)) => Some(Login::Passwords(now)),
@@ -220,9 +238,7 @@ impl Target {
                 client_cert: now.client_cert,
                 ..first.clone()
             }),
-            None => Err("they name another server, database, table or way to log in, which takes \
-                         a restart of every instance"
-                .to_owned()),
+            None => Err(Unusable::Elsewhere),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The application beside a process, and its health checks.
 
+use bellwether::gate::Unhealthy;
+
 use super::{Happening, World};
 
 impl World {
@@ -9,7 +11,7 @@ impl World {
         let local = self.local(node);
         let Some(process) = self.process(node, life) else { return };
         let paused = process.is_paused();
-        let outcome = if process.healthy { Ok(()) } else { Err("unwell".to_owned()) };
+        let outcome = if process.healthy { Ok(()) } else { Err(Unhealthy("unwell".to_owned())) };
         if let Some((keeper, gate)) = process.gate.as_mut().filter(|_| !paused) {
             let was_open = gate.is_open(local);
             keeper.record(local, local, &outcome);
