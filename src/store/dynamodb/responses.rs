@@ -34,8 +34,26 @@ const OPERATIONS: [(&str, &[&str], &[&str]); 5] = [
 
 /// Why it is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NoResponse(&'static str);
+pub enum NoResponse {
+    /// A page for people, or a redirect that was followed.
+    #[error("another status than 200")]
+    Status,
+    /// It is not the protocol of DynamoDB.
+    #[error("another content type")]
+    ContentType,
+    /// AWS counts every request.
+    #[error("no request id")]
+    NoRequestId,
+    /// It is empty, cut off, or no JSON.
+    #[error("no JSON object")]
+    NoObject,
+    /// Nothing here asks for that.
+    #[error("an unknown operation")]
+    UnknownOperation,
+    /// It answers another question.
+    #[error("the members of something else")]
+    Members,
+}
 
 /// Lets only answers of DynamoDB through.
 #[derive(Debug)]
@@ -64,26 +82,26 @@ fn check(operation: &str, response: &HttpResponse) -> Result<(), NoResponse> {
         return Ok(());
     }
     if status.as_u16() != 200 {
-        return Err(NoResponse("another status than 200"));
+        return Err(NoResponse::Status);
     }
     let headers = response.headers();
     let content_type = headers.get("content-type").unwrap_or_default();
     if content_type.split(';').next().unwrap_or_default().trim() != CONTENT_TYPE {
-        return Err(NoResponse("another content type"));
+        return Err(NoResponse::ContentType);
     }
     if headers.get("x-amzn-requestid").is_none_or(str::is_empty) {
-        return Err(NoResponse("no request id"));
+        return Err(NoResponse::NoRequestId);
     }
     let body = response.body().bytes().unwrap_or_default();
     let members: BTreeMap<String, IgnoredAny> =
-        serde_json::from_slice(body).map_err(|_| NoResponse("no JSON object"))?;
+        serde_json::from_slice(body).map_err(|_| NoResponse::NoObject)?;
     let known = OPERATIONS.iter().find(|(name, ..)| *name == operation);
-    let Some((_, must, can)) = known else { return Err(NoResponse("an unknown operation")) };
+    let Some((_, must, can)) = known else { return Err(NoResponse::UnknownOperation) };
     let complete = must.iter().all(|name| members.contains_key(*name));
     if complete && members.keys().all(|name| can.contains(&name.as_str())) {
         Ok(())
     } else {
-        Err(NoResponse("the members of something else"))
+        Err(NoResponse::Members)
     }
 }
 
@@ -147,6 +165,6 @@ mod tests {
         assert!(check("GetItem", &response(200, "application/json", "{}")).is_err());
         let mut nameless = response(200, CONTENT_TYPE, "{}");
         nameless.headers_mut().remove("x-amzn-requestid");
-        assert_eq!(check("GetItem", &nameless), Err(NoResponse("no request id")));
+        assert_eq!(check("GetItem", &nameless), Err(NoResponse::NoRequestId));
     }
 }

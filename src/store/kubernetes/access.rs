@@ -4,6 +4,7 @@
 //! service account; `~/.kube/config`. Each new session reads everything again, and each request
 //! reads the token file again: projected tokens rotate.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::exec::Plugin;
+use super::exec::{NoToken, Plugin};
 use super::kubeconfig::{self, Identity, Kubeconfig, KubeconfigError};
 use super::url::{Target, is_label};
 use crate::store::small_file;
@@ -22,9 +23,47 @@ use crate::store::small_file;
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Why the API server cannot be reached, in words for the operator.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NoAccess(pub String);
+#[derive(Debug, thiserror::Error)]
+pub enum NoAccess {
+    #[error("no file of KUBECONFIG exists")]
+    NoFile,
+    #[error(
+        "no API server is known: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and there is \
+         no kubeconfig. Set KUBECONFIG, or add ?kubeconfig=FILE to the store URL"
+    )]
+    NoServer,
+    #[error(
+        "there is no token in {SERVICE_ACCOUNT}: give the pod a service account that may use leases, \
+         and set automountServiceAccountToken: true"
+    )]
+    NoServiceAccount,
+    #[error("no namespace is known: name one in the store URL, kubernetes://NAMESPACE")]
+    NoNamespace,
+    #[error("{}: {error}", file.display())]
+    Kubeconfig { file: PathBuf, error: KubeconfigError },
+    #[error(transparent)]
+    Certificate(#[from] BadCertificate),
+    #[error("cannot read {}: {error}", file.display())]
+    Unreadable { file: PathBuf, error: io::Error },
+    #[error("{}: not text", .0.display())]
+    NotText(PathBuf),
+    #[error(transparent)]
+    Plugin(#[from] NoToken),
+}
+
+/// Why a certificate or a key is of no use. What is in them is not repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum BadCertificate {
+    #[error("{0} cannot be read: it is not PEM")]
+    NotPem(&'static str),
+    #[error("the cluster's certificate file has no certificate in it")]
+    None,
+    #[error("the client certificate: {0}")]
+    Client(#[source] rustls::Error),
+    /// The TLS library has no such versions.
+    #[error(transparent)]
+    Versions(rustls::Error),
+}
 
 /// The connection settings of an API server.
 pub struct Access {
@@ -66,7 +105,7 @@ impl Access {
             // kubectl merges several files; the first that exists is nearly always the right one.
             let mut files = std::env::split_paths(&files);
             let file = files.find(|file| file.exists());
-            let file = file.ok_or_else(|| NoAccess("no file of KUBECONFIG exists".to_owned()))?;
+            let file = file.ok_or(NoAccess::NoFile)?;
             return Self::by_kubeconfig(&file, target);
         }
         if let Some(host) = var("KUBERNETES_SERVICE_HOST") {
@@ -76,11 +115,7 @@ impl Access {
         let home = var("HOME").map(|home| Path::new(&home).join(".kube/config"));
         match home.filter(|file| file.exists()) {
             Some(file) => Self::by_kubeconfig(&file, target),
-            None => Err(NoAccess(
-                "no API server is known: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and \
-                 there is no kubeconfig. Set KUBECONFIG, or add ?kubeconfig=FILE to the store URL"
-                    .to_owned(),
-            )),
+            None => Err(NoAccess::NoServer),
         }
     }
 
@@ -88,10 +123,7 @@ impl Access {
         let folder = Path::new(SERVICE_ACCOUNT);
         let token = folder.join("token");
         if !token.exists() {
-            return Err(NoAccess(format!(
-                "there is no token in {SERVICE_ACCOUNT}: give the pod a service account that may use \
-                 leases, and set automountServiceAccountToken: true"
-            )));
+            return Err(NoAccess::NoServiceAccount);
         }
         // An IPv6 address is in brackets in a URL.
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
@@ -109,7 +141,7 @@ impl Access {
     }
 
     fn by_kubeconfig(file: &Path, target: &Target) -> Result<Self, NoAccess> {
-        let wrong = |why: KubeconfigError| NoAccess(format!("{}: {why}", file.display()));
+        let wrong = |error| NoAccess::Kubeconfig { file: file.to_owned(), error };
         let text = String::from_utf8(read(file)?);
         let text = text.map_err(|_| wrong(KubeconfigError::NotUtf8))?;
         let config =
@@ -144,30 +176,22 @@ impl Credentials {
             Self::Token(token) => Ok(Some(token.clone())),
             Self::TokenFile(file) => {
                 let text = String::from_utf8(read(file)?);
-                let text = text.map_err(|_| NoAccess(format!("{}: not text", file.display())))?;
+                let text = text.map_err(|_| NoAccess::NotText(file.clone()))?;
                 Ok(Some(text.trim().to_owned()))
             }
-            Self::Plugin(plugin) => {
-                let token = plugin.token().await;
-                token.map(Some).map_err(|error| NoAccess(error.to_string()))
-            }
+            Self::Plugin(plugin) => Ok(Some(plugin.token().await?)),
         }
     }
 }
 
 fn namespace(target: &Target, own: Option<&str>) -> Result<String, NoAccess> {
     let found = target.namespace().or(own).filter(|name| is_label(name));
-    found.map(str::to_owned).ok_or_else(|| {
-        NoAccess(
-            "no namespace is known: name one in the store URL, kubernetes://NAMESPACE".to_owned(),
-        )
-    })
+    found.map(str::to_owned).ok_or(NoAccess::NoNamespace)
 }
 
 /// A whole file.
 pub fn read(file: &Path) -> Result<Vec<u8>, NoAccess> {
-    let wrong = |error| NoAccess(format!("cannot read {}: {error}", file.display()));
-    small_file::read(file).map_err(wrong)
+    small_file::read(file).map_err(|error| NoAccess::Unreadable { file: file.to_owned(), error })
 }
 
 /// HTTP/1 only, for the reason that is given at the AWS client: a connection that hangs is closed
@@ -175,8 +199,8 @@ pub fn read(file: &Path) -> Result<Vec<u8>, NoAccess> {
 fn connector(
     authority: Option<&[u8]>,
     identity: Option<&Identity>,
-) -> Result<HttpsConnector<Tcp>, NoAccess> {
-    let bad = |what: &str| NoAccess(format!("{what} cannot be read: it is not PEM"));
+) -> Result<HttpsConnector<Tcp>, BadCertificate> {
+    let bad = BadCertificate::NotPem;
     let mut roots = RootCertStore::empty();
     match authority {
         None => roots.roots = webpki_roots::TLS_SERVER_ROOTS.to_vec(),
@@ -188,12 +212,12 @@ fn connector(
         }
     }
     if roots.is_empty() {
-        return Err(NoAccess("the cluster's certificate file has no certificate in it".to_owned()));
+        return Err(BadCertificate::None);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
-        .map_err(|error| NoAccess(error.to_string()))?
+        .map_err(BadCertificate::Versions)?
         .with_root_certificates(roots);
     let config = match identity {
         None => builder.with_no_client_auth(),
@@ -202,7 +226,7 @@ fn connector(
             let chain = chain.map_err(|_| bad("the client certificate"))?;
             let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| bad("the client key"))?;
             let config = builder.with_client_auth_cert(chain, key);
-            config.map_err(|error| NoAccess(format!("the client certificate: {error}")))?
+            config.map_err(BadCertificate::Client)?
         }
     };
     let mut tcp = Tcp::new();

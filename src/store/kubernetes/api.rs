@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 
-use super::access::{Access, Credentials, NoAccess};
+use super::access::{Access, Credentials};
 use super::lease::Lease;
 use super::url::Target;
 use crate::election::time::{BootTime, Clock};
@@ -93,7 +93,7 @@ impl Api {
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));
         }
-        let access = Access::find(&self.target).map_err(|NoAccess(why)| {
+        let access = Access::find(&self.target).map_err(|why| {
             StoreError::Misconfigured(format!("{} cannot be used: {why}", self.target))
         })?;
         let opened = Arc::new(Session::new(access));
@@ -170,7 +170,7 @@ impl Api {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, StoreError> {
-        let token = session.credentials.token().await.map_err(|NoAccess(why)| {
+        let token = session.credentials.token().await.map_err(|why| {
             self.leave(session);
             self.unavailable(session, &format!("there is no token: {why}"))
         })?;

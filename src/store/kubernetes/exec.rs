@@ -151,3 +151,36 @@ impl Plugin {
         token.filter(|token| !token.is_empty()).ok_or(Failure::NoToken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plugin(script: &str) -> Plugin {
+        let version = "client.authentication.k8s.io/v1".to_owned();
+        let args = Some(vec!["-c".to_owned(), script.to_owned()]);
+        let exec = Exec { api_version: version, command: "sh".to_owned(), args, env: None };
+        Plugin::new(exec).unwrap()
+    }
+
+    #[tokio::test]
+    async fn why_there_is_no_token_is_said_without_what_was_printed() {
+        for (script, words) in [
+            ("echo hunter2; exit 7", "'sh' failed: exit status: 7"),
+            ("echo hunter2", "'sh' printed no token"),
+            (r#"echo '{"status":{"token":""}}'"#, "'sh' printed no token"),
+        ] {
+            assert_eq!(plugin(script).token().await.unwrap_err().to_string(), words);
+        }
+        let mut missing = plugin("");
+        missing.exec.command = "/nowhere/aws\n".to_owned();
+        let error = missing.token().await.unwrap_err().to_string();
+        let words = r"'/nowhere/aws\n' cannot be started: No such file or directory";
+        assert!(error.starts_with(words), "{error}");
+        let late = NoToken { command: "aws".to_owned(), failure: Failure::Late };
+        assert_eq!(late.to_string(), "'aws' printed no token within 20s");
+        let other = Plugin::new(Exec { api_version: "v2\n".to_owned(), ..plugin("").exec });
+        let words = r"the exec plugin's version 'v2\n' is not supported";
+        assert_eq!(other.unwrap_err().to_string(), words);
+    }
+}

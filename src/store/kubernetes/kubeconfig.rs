@@ -328,6 +328,10 @@ users:
         let refusal = |context| chosen(Some(context)).unwrap_err().to_string();
         assert_eq!(refusal("none"), "it has no context 'none'");
         assert_eq!(refusal("other"), "insecure-skip-tls-verify is not supported");
+        assert_eq!(
+            KubeconfigError::NoContext.to_string(),
+            "it has no current-context: add ?context=NAME to the store URL"
+        );
         for bad in ["", "just words", "users: 7", "a: [", "{"] {
             let parsed = Kubeconfig::parse(bad, Path::new("/")).and_then(|c| c.context(None));
             assert!(parsed.is_err(), "{bad}");

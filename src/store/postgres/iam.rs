@@ -40,9 +40,15 @@ pub enum NoToken {
     /// The AWS settings cannot be found out.
     #[error(transparent)]
     Unsettled(Unsettled),
-    /// The AWS settings lack a part that a token needs.
-    #[error("{0}")]
-    Incomplete(&'static str),
+    /// The AWS settings are without a region, although one was found.
+    #[error("no AWS region is set")]
+    RegionLost,
+    /// The credentials were given, and are fetched by nobody.
+    #[error("no AWS credentials are configured")]
+    NoChain,
+    /// The AWS settings are without a clock.
+    #[error("the AWS SDK has no clock")]
+    NoClock,
     /// Nobody gives credentials.
     #[error(transparent)]
     NoCredentials(#[from] NoCredentials),
@@ -83,11 +89,10 @@ impl Iam {
             Unsettled::NoRegion => NoToken::NoRegion,
             Unsettled::NoMetadata | Unsettled::Bundle(_) => NoToken::Unsettled(error),
         })?;
-        let region = config.region().ok_or(NoToken::Incomplete("no AWS region is set"))?;
-        let cache = cache.as_ref();
-        let cache = cache.ok_or(NoToken::Incomplete("no AWS credentials are configured"))?;
+        let region = config.region().ok_or(NoToken::RegionLost)?;
+        let cache = cache.as_ref().ok_or(NoToken::NoChain)?;
         let credentials = cache.credentials().await?;
-        let clock = config.time_source().ok_or(NoToken::Incomplete("the AWS SDK has no clock"))?;
+        let clock = config.time_source().ok_or(NoToken::NoClock)?;
         Ok(signed(login, region.as_ref(), credentials, clock.now())?)
     }
 }
@@ -151,6 +156,12 @@ mod tests {
              &X-Amz-Date=20240826T220000Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host\
              &X-Amz-Signature=dd0cba843009474347af724090233265628ace491ea17ce3eb3da098b983ad89"
         );
+    }
+
+    #[test]
+    fn what_to_do_without_a_region_is_in_the_words() {
+        let words = "no AWS region is set: set AWS_REGION, or add ?region= to the URL";
+        assert_eq!(NoToken::NoRegion.to_string(), words);
     }
 
     #[test]

@@ -328,6 +328,26 @@ mod tests {
     }
 
     #[test]
+    fn why_settings_are_of_no_use_is_in_the_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("url");
+        let first = "postgres://me:hunter2@db/app";
+        let target = Target::parse(first, &|_| None).unwrap().kept_in(&file);
+        let trouble = || {
+            target.read_now();
+            target.known().trouble.clone().unwrap()
+        };
+        let missing = format!("{} cannot be read: No such file", file.display());
+        assert!(trouble().starts_with(&missing), "{}", trouble());
+        std::fs::write(&file, "postgres://me:hunter2@elsewhere/app").unwrap();
+        let moved = "they name another server, database, table or way to log in, which takes a restart \
+                     of every instance";
+        assert_eq!(trouble(), moved);
+        std::fs::write(&file, "postgres://me:hunter2@db/app?colour=red").unwrap();
+        assert!(trouble().contains("'colour'") && !trouble().contains("hunter2"), "{}", trouble());
+    }
+
+    #[test]
     fn a_file_that_hangs_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("url");

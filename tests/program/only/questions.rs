@@ -74,7 +74,9 @@ fn resigning_hands_over_and_stays_down() {
     assert!(String::from_utf8_lossy(&said.stdout).contains("stays down for 1h"));
     let next = eventually("the other leads", || Some(standby.leader()).filter(|a| a.leads()));
     assert_eq!(next.term(), 2, "handed over, not run out");
-    assert_eq!(ask(&leader, &["is-leader"]).0, Some(1));
+    // Until the one that resigned has seen the other's lease, it knows of no leader.
+    let follows = || (ask(&leader, &["is-leader"]).0 == Some(1)).then_some(());
+    eventually("the first follows", follows);
     let (code, said) = ask(&leader, &["resign", "--cooldown", "8days"]);
     assert_eq!(code, Some(64), "{}", String::from_utf8_lossy(&said.stderr));
 }

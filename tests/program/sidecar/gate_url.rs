@@ -73,7 +73,7 @@ fn two_lead_in_turn(fall_ill: Change, recover: Change, why: &str) {
     fall_ill(&mut apps[ill]);
     assert_eq!(leads(well), term + 1);
     assert_eq!(sick.log().events("vacated"), 1, "handed over, not run out");
-    assert_eq!(sick.log().count("gate_closed"), 1, "the log says why");
+    assert_eq!(sick.log().events("gate_closed"), 1, "the log says why");
     assert_eq!(sick.log().count(why), 1, "{why}: {}", sick.log().text());
     shown(sick, "closed");
     shown(well, "open");
