@@ -17,6 +17,9 @@ fn every_file_that_is_named_is_there() {
         let blocks = page.blocks();
         let typed = blocks.iter().filter(|block| ["sh", "console"].contains(&&*block.language));
         code.extend(typed.flat_map(|block| block.lines.clone()));
+        // The mark by which a test finds its example.
+        let marks = page.text.lines().filter(|line| line.starts_with("<!-- run by "));
+        code.extend(marks.map(str::to_owned));
         for word in code.iter().flat_map(|code| code.split(|c: char| " \t=,;'\"()".contains(c))) {
             let file = word.trim_end_matches(['.', ':', '`']);
             if FOLDERS.iter().any(|folder| file.starts_with(folder)) {
