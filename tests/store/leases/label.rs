@@ -4,13 +4,15 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use support::dynamodb::encrypted::{certificates, terminator};
+use support::http_proxy::{Fault, Proxy};
 use support::kubernetes::{ApiServer, USER_NAME};
 use support::tools::must;
-use support::{Pasture, QUICK_LEASE, Sidecar, bellwether, eventually, now};
+use support::{Killed, Pasture, QUICK_LEASE, Sidecar, bellwether, eventually, now};
 
 const LABEL: &str = "bellwether/leads-default";
 
@@ -224,6 +226,42 @@ fn a_frozen_leader_does_not_get_the_label_back() {
     thread::sleep(QUICK_LEASE);
     assert_eq!(scene.pods.carriers(), [other]);
     assert!(scene.is_clean(&first));
+}
+
+/// The network keeps the write that gives the label, until another leader has it.
+#[test]
+fn a_late_write_of_a_dead_leader_labels_no_second_pod() {
+    let mut scene = Scene::set(&[]);
+    for name in ["a", "b"] {
+        scene.server.apply_in(&scene.namespace, &pod(name));
+    }
+    let (api, port) = scene.server.without_tls();
+    let _api = Killed(api);
+    let proxy = Proxy::before(port);
+    let (arrive, arrives) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    proxy.on(move |request| {
+        let gives = format!("\"{LABEL}\":\"true\"");
+        if request.operation == "PATCH" && request.body.contains(&gives) {
+            let _ = arrive.send(());
+            let _ = released.recv();
+        }
+        Fault::Pass
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let port = terminator(certificates(folder.path(), "IP:127.0.0.1"), proxy.port());
+    let file = format!("{}-late", scene.namespace);
+    let kubeconfig = scene.server.kubeconfig_by(&file, port, &folder.path().join("ca.pem"), "{}");
+    let command = in_pod("a", &scene.namespace, &kubeconfig);
+    let mut first = Sidecar::start_as("a", &scene.pasture.store(), &["--leader-label"], command);
+    arrives.recv_timeout(support::LIMIT).unwrap();
+    first.kill();
+    scene.start("b", &[]);
+    assert_eq!(scene.carried_by(&["b"]), "b");
+    release.send(()).unwrap();
+    thread::sleep(QUICK_LEASE);
+    assert_eq!(scene.pods.carriers(), ["b"]);
+    assert!(scene.is_clean("a"));
 }
 
 #[test]
