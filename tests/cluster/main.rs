@@ -16,6 +16,7 @@ mod place;
 mod world;
 
 mod faults;
+mod found;
 mod job;
 mod life;
 mod page;
