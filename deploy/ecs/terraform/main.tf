@@ -53,11 +53,15 @@ locals {
     # minute before, it is started again in its place, and the application stays.
     essential     = true
     restartPolicy = { enabled = true, restartAttemptPeriod = 60 }
-    environment = [
-      { name = "BELLWETHER_STORE", value = local.store },
-      { name = "BELLWETHER_ELECTION", value = var.service_name },
-      { name = "BELLWETHER_SHUTDOWN_GRACE", value = "20s" },
-    ]
+    environment = concat(
+      [
+        { name = "BELLWETHER_STORE", value = local.store },
+        { name = "BELLWETHER_ELECTION", value = var.service_name },
+        { name = "BELLWETHER_SHUTDOWN_GRACE", value = "20s" },
+      ],
+      # Every task's sidecar shows it while this task leads. {ip} is the task's address.
+      var.app_port == null ? [] : [{ name = "BELLWETHER_ADVERTISE", value = "http://{ip}:${var.app_port}" }],
+    )
     # Whether the election loop turns, and nothing else: neither a store that is away, nor an election
     # that is lost or undecided, may stop the application.
     healthCheck = {

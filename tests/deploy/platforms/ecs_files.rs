@@ -158,6 +158,8 @@ fn a_real_application_fits_the_template_as_it_is() {
         assert_eq!(container["secrets"], secrets, "{name}");
     }
     assert!(container(&task, "bellwether").get("secrets").is_none(), "they are not the sidecar's");
+    let url = environment(container(&task, "bellwether"), "BELLWETHER_ADVERTISE");
+    assert_eq!(url, "http://{ip}:8000", "the leader's application can be found");
     let ports = json!([{ "containerPort": 8000, "protocol": "tcp" }]);
     assert_eq!(container(&task, "app")["portMappings"], ports);
     let service = template.properties("Service");
