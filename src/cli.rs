@@ -200,7 +200,10 @@ fn run(command: Command) -> Result<u8, CommandError> {
     match command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Run(args) => block_on(run::run(args)),
-        Command::Once(args) => block_on(once::run(args)),
+        Command::Once(args) => match block_on(once::run(args))? {
+            once::Next::Exit(code) => Ok(code),
+            once::Next::Serve(words) => Ok(once::become_server(words)),
+        },
         Command::Only(args) => block_on(only::run(args)),
         Command::IsLeader(args) => block_on(or_signal(is_leader::run(args))),
         Command::Wait(args) => block_on(or_signal(wait::run(args))),
@@ -261,7 +264,7 @@ async fn or_signal(
 }
 
 /// One thread runs everything, so that no answer is given while another is being decided.
-fn block_on(command: impl Future<Output = Result<u8, CommandError>>) -> Result<u8, CommandError> {
+fn block_on<T>(command: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

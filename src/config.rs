@@ -12,9 +12,7 @@ use crate::api::client::{Client, InvalidSidecarUrl};
 use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::holder_url::{HolderUrl, InvalidHolderUrl};
-use crate::election::lease::{
-    ElectionName, InvalidElectionName, InvalidKey, InvalidNamespace, Namespace,
-};
+use crate::election::lease::{ElectionName, InvalidElectionName, InvalidNamespace, Namespace};
 use crate::election::text;
 use crate::election::time::Clock;
 use crate::election::timing::{InvalidTiming, Timing};
@@ -341,8 +339,8 @@ pub struct ElectionConfig {
     pub identity: Option<String>,
     /// The durations.
     pub timing: Timing,
-    /// For work that is done once: how many attempts may fail.
-    pub max_attempts: Option<u32>,
+    /// Whether it begins to stand only when it is allowed to: for work that is done once.
+    pub starts_closed: bool,
     /// How long a shutdown waits for work.
     pub shutdown_grace: Grace,
     /// Where this instance can be reached while it leads.
@@ -369,9 +367,14 @@ pub enum InvalidConfig {
     /// See [`InvalidNamespace`].
     #[error("--namespace: {0}")]
     Namespace(#[from] InvalidNamespace),
-    /// See [`InvalidKey`].
-    #[error("--key: {0}")]
-    Key(#[from] InvalidKey),
+    /// A setting of `once`.
+    #[error("{flag}: {error}")]
+    Once {
+        /// Which flag.
+        flag: &'static str,
+        /// What is wrong with it.
+        error: String,
+    },
     /// See [`UnknownRelease`].
     #[error("{0}")]
     Release(#[from] UnknownRelease),
@@ -516,7 +519,7 @@ impl CandidateArgs {
             others: Vec::new(),
             identity,
             timing,
-            max_attempts: None,
+            starts_closed: false,
             shutdown_grace: Grace::new(self.shutdown_grace),
             holder_url: None,
             leader_label: None,

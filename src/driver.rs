@@ -16,7 +16,6 @@ use crate::election::elector::{Action, Call, CallFailed, Elector, Event, Sign, S
 use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::Leadership;
 use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
-use crate::election::outcome::Outcome;
 use crate::election::time::{BootTime, Clock};
 use crate::election::timing::Timing;
 use crate::metrics::{Metrics, Verb};
@@ -51,8 +50,6 @@ pub struct DriverConfig {
     pub holder_url: Option<HolderUrl>,
     /// Its settings.
     pub timing: Timing,
-    /// For work that is done once: how many attempts may fail.
-    pub max_attempts: Option<u32>,
     /// Whether it stands only once [`Handle::set_gate`] has opened the gate.
     pub gated: bool,
     /// Where the record lives.
@@ -72,7 +69,7 @@ pub struct DriverConfig {
 pub struct Handle {
     election: ElectionName,
     view: watch::Receiver<Leadership>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Event>,
     work: Arc<watch::Sender<usize>>,
     turned_at: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
@@ -92,14 +89,6 @@ impl Drop for Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this instance has left the election")]
 pub struct Left;
-
-/// A request to a driver.
-#[derive(Debug)]
-struct Request {
-    event: Event,
-    /// Work that ends with the request, but not before the elector knows of it.
-    ends: Option<Work>,
-}
 
 impl Handle {
     /// Which election this is.
@@ -134,42 +123,31 @@ impl Handle {
     ///
     /// When the candidate has left.
     pub async fn resign(&self, cooldown: Duration) -> Result<(), Left> {
-        self.request(Event::Resign { cooldown }, None).await
+        self.request(Event::Resign { cooldown }).await
     }
 
     /// Says that work which had to end has not: the lease is no longer kept for it.
     pub async fn work_is_overdue(&self) {
         // A candidate that has left does not keep the lease.
-        let _ = self.request(Event::Overdue, None).await;
+        let _ = self.request(Event::Overdue).await;
     }
 
     /// Opens or closes the gate.
     pub async fn set_gate(&self, open: bool) {
         // A candidate that has left does not stand.
-        let _ = self.request(Event::Gate { open }, None).await;
-    }
-
-    /// Writes the outcome of the election's work to its record, and steps down. The work itself is
-    /// released here, so that the record is not vacated without the outcome before.
-    ///
-    /// # Errors
-    ///
-    /// When the candidate has left, and the outcome is lost.
-    pub async fn finish(&self, outcome: Outcome, work: Work) -> Result<(), Left> {
-        self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await
+        let _ = self.request(Event::Gate { open }).await;
     }
 
     /// Reports that this process may have been copied.
     pub async fn was_copied(&self, sign: Sign) {
         // A candidate that has left has no name to give up.
-        let _ = self.request(Event::Copied(sign), None).await;
+        let _ = self.request(Event::Copied(sign)).await;
     }
 
-    /// Requests to leave the election, and gives up on work and store after `at_most`. If an
-    /// outcome is not in the record yet, the driver tries to write it until the lease ends.
+    /// Requests to leave the election, and gives up on work and store after `at_most`.
     pub async fn shut_down(&self, at_most: Duration) {
         // A candidate that has left needs no request.
-        let _ = self.request(Event::Shutdown { give_up_at: self.now() + at_most }, None).await;
+        let _ = self.request(Event::Shutdown { give_up_at: self.now() + at_most }).await;
     }
 
     /// How long ago the election's loop turned last.
@@ -178,8 +156,8 @@ impl Handle {
         self.now().since(BootTime::from_duration(turned_at))
     }
 
-    async fn request(&self, event: Event, ends: Option<Work>) -> Result<(), Left> {
-        self.requests.send(Request { event, ends }).await.map_err(|_| Left)
+    async fn request(&self, event: Event) -> Result<(), Left> {
+        self.requests.send(event).await.map_err(|_| Left)
     }
 }
 
@@ -229,15 +207,11 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     timer: T,
     order: O,
 ) -> (Handle, Driver<T, O>) {
-    let DriverConfig { election, candidate, origin, timing, max_attempts, gated, .. } = standing;
+    let DriverConfig { election, candidate, origin, timing, gated, .. } = standing;
     let DriverConfig { store, clock, metrics, health, url, holder_url, .. } = standing;
     let seed = seed(&candidate.incarnation, &election);
     let elector = Elector::new(candidate, timing, seed).running_in(origin, holder_url);
     let elector = elector.spreading_renewals();
-    let elector = match max_attempts {
-        Some(max_attempts) => elector.once(max_attempts),
-        None => elector,
-    };
     let elector = if gated { elector.behind_gate() } else { elector };
     let (view, readers) = watch::channel(elector.leadership());
     let (requests, inbox) = mpsc::channel(REQUESTS);
@@ -266,7 +240,6 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
         timer,
         order,
         incarnations: Box::new(identity::incarnation),
-        ended: None,
         call_limit: whole_millis(timing.call_timeout()),
         health,
         metrics,
@@ -282,15 +255,13 @@ pub struct Driver<T = Alarm, O = FixedOrder> {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     hints: Hints,
-    inbox: mpsc::Receiver<Request>,
+    inbox: mpsc::Receiver<Event>,
     work: watch::Receiver<usize>,
     view: watch::Sender<Leadership>,
     turned_at: Arc<AtomicU64>,
     timer: T,
     order: O,
     incarnations: Box<dyn FnMut() -> String + Send>,
-    /// Work that ends with the next event.
-    ended: Option<Work>,
     /// How long a call may take, as the log shows it.
     call_limit: Duration,
     health: Health,
@@ -334,7 +305,6 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
             news.extend(reborn.news);
             action = reborn.action;
         }
-        self.ended = None;
         self.turned_at.store(millis(now.boot), Ordering::Relaxed);
         self.view.send_replace(self.elector.leadership());
         for item in &news {
@@ -365,7 +335,6 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
         let mut request = pin!(next_request(&mut self.inbox));
         let mut hint = pin!(self.hints.next());
         let mut timer = pin!(self.timer.until(until));
-        let ended = &mut self.ended;
         poll_fn(|context| {
             if let Poll::Ready(event) = work.as_mut().poll(context) {
                 return Poll::Ready(Next::Event(event));
@@ -375,12 +344,7 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
                     Some(response) => response.as_mut().poll(context).map(Next::Response),
                     None => Poll::Pending,
                 },
-                EventSource::Request => {
-                    request.as_mut().poll(context).map(|Request { event, ends }| {
-                        *ended = ends;
-                        Next::Event(event)
-                    })
-                }
+                EventSource::Request => request.as_mut().poll(context).map(Next::Event),
                 EventSource::Hint => {
                     hint.as_mut().poll(context).map(|hint| Next::Event(hint.into()))
                 }
@@ -474,7 +438,7 @@ impl From<Hint> for Event {
 }
 
 /// The next request; never, when nobody can ask any more.
-async fn next_request(inbox: &mut mpsc::Receiver<Request>) -> Request {
+async fn next_request(inbox: &mut mpsc::Receiver<Event>) -> Event {
     match inbox.recv().await {
         Some(event) => event,
         None => std::future::pending().await,

@@ -22,6 +22,7 @@ pub mod http;
 pub mod http_client;
 pub mod leader_label;
 pub mod metrics;
+pub mod once;
 pub mod platform;
 pub mod sidecar;
 pub mod store;

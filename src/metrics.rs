@@ -240,8 +240,7 @@ impl Metrics {
         self.counted.slow_path.with_label_values(&[name]);
         self.counted.regressions.with_label_values(&[name]);
         self.counted.transitions.with_label_values(&[name, "leading", "elected"]);
-        // Work that has ended is a reason in `once` alone, which serves no metrics.
-        for reason in LossReason::ALL.into_iter().filter(|reason| *reason != LossReason::Finished) {
+        for reason in LossReason::ALL {
             self.counted.transitions.with_label_values(&[name, "standby", reason.as_str()]);
         }
         for outcome in Renewal::ALL {

@@ -21,6 +21,10 @@ pub(super) const ONCE: &str = "\
 Examples:
   bellwether once --key v42 -- python manage.py migrate
   bellwether once --key auto --timeout 14m -- ./bin/migrate
+  bellwether once --key auto --run 'python manage.py migrate' -- gunicorn shop.wsgi
+  bellwether once --key v42 --order 42 --superseded wait -- python manage.py migrate
+  bellwether once --revert v42 -- python manage.py migrate accounts 0001
+  bellwether once --work report --every 1h -- ./bin/report
   bellwether once --reset --key v42";
 
 pub(super) const ONLY: &str = "\

@@ -1,414 +1,399 @@
 //! `bellwether once --key KEY -- CMD`: to success once per key, across all instances.
 
 use std::ffi::OsString;
-use std::future::Future;
-use std::pin::Pin;
+use std::os::unix::process::CommandExt;
+use std::pin::{Pin, pin};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 
-use self::unwritten::Unwritten;
+pub(super) use self::args::Args;
+use self::args::Plan;
+use self::commands::{Commands, Supervision};
+use self::failure::{alarm, cannot};
+use self::waiting::Waiting;
 use super::endings::second_signal;
 use super::exit::CommandError;
-use super::exit::cannot_guard;
-use super::logging::ProgressLine;
-use super::metrics;
-use super::store_call::within;
-use crate::command::spec::CommandSpec;
-use crate::command::supervisor::{OwnEnd, Supervisor};
-use crate::config::{CandidateArgs, ElectionConfig, InvalidConfig, StoreArgs};
-use crate::driver::Handle;
-use crate::election::duration;
-use crate::election::grace::Grace;
-use crate::election::leadership::Leadership;
+use super::{logging, metrics};
+use crate::command::group;
+use crate::command::plan::not_started_code;
+use crate::config::ElectionConfig;
+use crate::election::history::{Entry, Goal, Instance, Moment, Order, State, Superseded};
 use crate::election::lease::ElectionName;
-use crate::election::outcome::Outcome;
-use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock};
-use crate::platform::release;
-use crate::platform::surroundings;
+use crate::once::{Broken, Ledger, Once, Settled, Stage, Subject, Task, glance, report_lost};
 use crate::sidecar::{Ending, Sidecar, SignalRequest, Signals, Start};
+use crate::store::{Store, StoreError};
+use crate::time::alarm::{Sleep, Timer};
 use crate::time::clock::HostClock;
 
+mod args;
+mod commands;
+mod failure;
 mod reset;
-mod unwritten;
+mod waiting;
 
-/// When a log first names the leader that this instance waits for. While that stays the same, the
-/// pause doubles each time, up to the longest, so a wait of hours causes few lines.
-const REPORT_PERIOD: Duration = Duration::from_secs(10);
-const LONGEST_REPORT_PERIOD: Duration = Duration::from_secs(300);
+/// The exit code of `--superseded fail`.
+const EXIT_SUPERSEDED: u8 = 1;
 
-/// How often the line on a terminal moves, so that a person sees that it is alive.
-const REDRAW_PERIOD: Duration = Duration::from_millis(250);
+/// Signals that wait for the command. More at once are a flood, and some are dropped.
+const SIGNALS: usize = 16;
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    store: StoreArgs,
+/// How long the protocol may take to see that its election is over: it waits for nothing else then.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
-    /// What the work is done once for: an image digest, a task definition's revision, a version
-    /// label, a git commit.
-    ///
-    /// With "auto" it is the task definition's family and revision in its cluster on ECS, and the
-    /// version label in its environment on Elastic Beanstalk.
-    #[arg(long, env = "BELLWETHER_KEY", value_name = "KEY")]
-    key: String,
-
-    /// How many attempts may fail, over all instances, before every one gives up.
-    #[arg(
-        long,
-        env = "BELLWETHER_MAX_ATTEMPTS",
-        value_name = "N",
-        default_value_t = 3,
-        value_parser = clap::value_parser!(u32).range(1..)
-    )]
-    max_attempts: u32,
-
-    /// How long to wait in all, this instance's own attempts included. Without this, for ever.
-    #[arg(
-        long,
-        env = "BELLWETHER_TIMEOUT",
-        value_name = "TIME",
-        value_parser = duration::parse
-    )]
-    timeout: Option<Duration>,
-
-    /// Do not keep the last of the command's standard error in the record of a failure.
-    #[arg(long, env = "BELLWETHER_NO_STDERR", value_parser = BoolishValueParser::new())]
-    no_stderr: bool,
-
-    /// Forget that the work of the key was done, or has failed, so that it can be done again.
-    ///
-    /// Refused while an attempt is under way. Where the store cannot tell whether the instance that
-    /// made the last one is alive, its lease is watched, and this takes as long as that.
-    #[arg(long, conflicts_with = "command")]
-    reset: bool,
-
-    #[command(flatten)]
-    candidate: CandidateArgs,
-
-    /// The command, and its arguments.
-    ///
-    /// It reads what this program's standard input is, unless that is a terminal: then it reads
-    /// nothing. It has no terminal to ask for a password.
-    #[arg(last = true, required_unless_present = "reset", value_name = "CMD")]
-    command: Vec<OsString>,
+/// What follows when all is closed.
+pub(super) enum Next {
+    /// This process ends.
+    Exit(u8),
+    /// It becomes the server.
+    Serve(Vec<OsString>),
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
+/// Replaces this process. Returns only if that fails.
+pub(super) fn become_server(words: Vec<OsString>) -> u8 {
+    let mut words = words.into_iter();
+    let program = words.next().unwrap_or_default();
+    // What ends around the server is no business of it.
+    let _ = rustix::process::set_child_subreaper(None);
+    logging::flush();
+    let error = Command::new(&program).args(words).exec();
+    tracing::error!(
+        %error, program = %program.display(), event = "server_start_failed",
+        "cannot execute the server"
+    );
+    not_started_code(&error)
+}
+
+pub(super) async fn run(args: Args) -> Result<Next, CommandError> {
     let mut signals = Signals::new()?;
-    let mut timed_out = Box::pin(after(args.timeout));
-    let key = tokio::select! {
+    let started = HostClock.now();
+    let give_up_at = args.timeout.map(|timeout| started.boot + timeout);
+    let plan = tokio::select! {
         biased;
-        signal = signals.end() => return Ok(signal.code()),
-        key = find_key(&args.key) => key?,
-        () = &mut timed_out => return Err(not_in_time(&args.key)),
+        signal = signals.end() => return Ok(Next::Exit(signal.code())),
+        plan = args.plan() => plan?,
     };
-    let record = ElectionName::once(&key).map_err(InvalidConfig::from)?;
-    let mut config = args.candidate.check(record.clone(), args.store)?;
-    config.max_attempts = Some(args.max_attempts);
-    if args.reset {
-        return tokio::select! {
-            signal = signals.end() => Ok(signal.code()),
-            reset = reset::run(&config, args.timeout) => reset,
+    let Args { store, candidate, timeout, run_timeout, no_stderr, reset, .. } = args;
+    let record = ElectionName::of_work(&plan.work);
+    refuse_to_wait_for_itself(&record)?;
+    let mut config = candidate.check(record, store)?;
+    config.starts_closed = true;
+    if reset {
+        let key = plan.subject.as_ref().and_then(Subject::key);
+        return Ok(Next::Exit(tokio::select! {
+            signal = signals.end() => signal.code(),
+            reset = reset::run(&config, &plan.work, key, timeout) => reset?,
+        }));
+    }
+    let Some(subject) = plan.subject.clone() else {
+        return Err(CommandError::Usage("--key: name what is to be done once".to_owned()));
+    };
+    let (rules, goal, keep) = (plan.rules, plan.goal, plan.keep);
+    let instance = Instance { started: Moment::of(started.wall), jitter: fastrand::f64() };
+    let checks = plan.check.is_some();
+    let task = Task { subject, goal, rules, instance, keep, checks, give_up_at };
+    let commands = Commands {
+        command: plan.command.clone(),
+        check: plan.check.clone(),
+        run_timeout,
+        keeps_stderr: !no_stderr,
+    };
+    let instance = OnceCommand { commands: commands.of(&plan.work), plan, task, config };
+    match instance.settle(&mut signals).await? {
+        EndedBy::Task(settled) => instance.say(settled),
+        EndedBy::Signal(signal) => Ok(Next::Exit(signal.code())),
+        EndedBy::SecondSignal(signal) => Ok(Next::Exit(second_signal(signal))),
+    }
+}
+
+/// A command of `once` that runs `once` for the same work would wait for its own end.
+fn refuse_to_wait_for_itself(record: &ElectionName) -> Result<(), CommandError> {
+    let outer = std::env::var("BELLWETHER_ELECTION").unwrap_or_default();
+    if std::env::var_os(group::MARK).is_some() && outer == record.as_str() {
+        return Err(CommandError::Usage(
+            "this is a command of the same work, as BELLWETHER_WORK names it: it would wait for \
+             itself. Name another work with --work"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// One instance of `once`.
+struct OnceCommand {
+    plan: Plan,
+    task: Task,
+    commands: Commands,
+    config: ElectionConfig,
+}
+
+/// What ended it.
+enum EndedBy {
+    Task(Settled),
+    Signal(Ending),
+    /// It exits at once.
+    SecondSignal(Ending),
+}
+
+impl OnceCommand {
+    /// Reads what is decided; stands for the work only if that leaves something to do.
+    async fn settle(&self, signals: &mut Signals) -> Result<EndedBy, CommandError> {
+        let patience = self.config.timing.call_timeout();
+        let store = self.config.store.open(patience, Arc::new(HostClock));
+        let decided = tokio::select! {
+            biased;
+            signal = signals.end() => return Ok(EndedBy::Signal(signal)),
+            decided = self.glance(Arc::clone(&store), patience) => decided?,
         };
-    }
-    if args.timeout == Some(Duration::ZERO) {
-        return say_what_is_decided(&key, &config, args.max_attempts).await;
-    }
-    let metrics = metrics::of(&config)?;
-    let started = tokio::select! {
-        biased;
-        started = Sidecar::start(&config, None, None, metrics, &mut signals) => started?,
-        () = &mut timed_out => return Err(not_in_time(&key)),
-    };
-    let sidecar = match started {
-        Start::Stands(sidecar) => *sidecar,
-        Start::Ends(signal) => {
-            tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
-            return Ok(signal.code());
+        if let Some(settled) = decided {
+            return Ok(EndedBy::Task(settled));
         }
-    };
-    let mut words = args.command.into_iter();
-    let command = CommandSpec::new(words.next().unwrap_or_default(), words)
-        .env("BELLWETHER_KEY", key.as_str());
-    let grace = config.shutdown_grace;
-    let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace.of_work());
-    if !args.no_stderr {
-        supervisor = supervisor.keeping_stderr();
+        if self.task.give_up_at.is_some_and(|at| HostClock::boot() >= at) {
+            return Ok(EndedBy::Task(Settled::GaveUp));
+        }
+        let (config, metrics) = (&self.config, metrics::of(&self.config)?);
+        let started = tokio::select! {
+            biased;
+            started = Sidecar::start_on(Arc::clone(&store), config, None, None, metrics, signals) => started?,
+            () = at(self.task.give_up_at) => return Ok(EndedBy::Task(Settled::GaveUp)),
+        };
+        match started {
+            Start::Stands(sidecar) => self.stand(*sidecar, store, signals).await,
+            Start::Ends(signal) => {
+                tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
+                Ok(EndedBy::Signal(signal))
+            }
+        }
     }
-    let once = Once {
-        unwritten: Unwritten::new(&key, &sidecar.election),
-        key,
-        max_attempts: args.max_attempts,
-        election: sidecar.election.clone(),
-        waiting: Waiting::new(&sidecar.election),
-    };
-    once.until_final(sidecar, supervisor, &mut signals, timed_out.as_mut(), grace).await
-}
 
-async fn find_key(key: &str) -> Result<String, InvalidConfig> {
-    match key {
-        "auto" => Ok(release::key(surroundings::here()).await?),
-        key => Ok(key.to_owned()),
+    /// One read. A store that does not answer now may do so later.
+    async fn glance(
+        &self,
+        store: Arc<dyn Store>,
+        patience: Duration,
+    ) -> Result<Option<Settled>, CommandError> {
+        let clock = (Arc::new(HostClock) as Arc<dyn Clock>, alarm()?);
+        let mut ledger = Ledger::new(store, &self.plan.work, clock, patience);
+        let (mut commands, now) = (self.commands.clone(), Moment::of(HostClock.now().wall));
+        match glance(&mut ledger, &self.task, &mut commands, now).await {
+            Ok(settled) => Ok(settled),
+            Err(Broken::Store(StoreError::Unavailable(error))) if self.waits() => {
+                tracing::debug!(error, "the history cannot be read yet");
+                Ok(None)
+            }
+            Err(broken) => Err(cannot(&broken)),
+        }
     }
-}
 
-fn not_in_time(key: &str) -> CommandError {
-    CommandError::Undecided(format!(
-        "the work of key '{key}' was not done in time; see bellwether status"
-    ))
-}
-
-/// Without any time this instance does not stand: it only reads.
-async fn say_what_is_decided(
-    key: &str,
-    config: &ElectionConfig,
-    max_attempts: u32,
-) -> Result<u8, CommandError> {
-    let patience = config.timing.call_timeout();
-    let store = config.store.open(patience, Arc::new(HostClock));
-    let found = within(&config.store.url, patience, store.observe(&config.election)).await?;
-    let outcome = found.and_then(|found| found.record.outcome);
-    match outcome.filter(|outcome| outcome.is_final(max_attempts)) {
-        Some(outcome) => Ok(say_final(key, *outcome)),
-        None => Err(not_in_time(key)),
+    fn waits(&self) -> bool {
+        self.task.give_up_at.is_none_or(|at| HostClock::boot() < at)
     }
-}
 
-/// The work of one key.
-struct Once {
-    key: String,
-    max_attempts: u32,
-    election: Handle,
-    waiting: Waiting,
-    unwritten: Unwritten,
-}
-
-/// Why the loop below ended.
-enum End {
-    /// The outcome is final.
-    Final(Box<Outcome>),
-    /// A signal asked for it.
-    SignalRequest(Ending),
-    /// It took too long.
-    TimedOut,
-}
-
-impl Once {
-    async fn until_final(
-        mut self,
+    async fn stand(
+        &self,
         mut sidecar: Sidecar,
-        mut supervisor: Supervisor,
+        store: Arc<dyn Store>,
         signals: &mut Signals,
-        mut timed_out: Pin<&mut impl Future<Output = ()>>,
-        grace: Grace,
-    ) -> Result<u8, CommandError> {
-        let end = loop {
+    ) -> Result<EndedBy, CommandError> {
+        let (election, grace) = (sidecar.election.clone(), self.config.shutdown_grace);
+        let (pass_on, passed_on) = mpsc::channel(SIGNALS);
+        let commands = self.commands.clone();
+        let supervision = Supervision::new(commands, election.clone(), grace.of_work(), passed_on);
+        let (timers, clock) = ([alarm()?, alarm()?], Arc::new(HostClock));
+        let store = (store, &self.plan.work);
+        let (once, stages) =
+            Once::new(election.clone(), store, clock, timers, self.task.clone(), supervision);
+        let key = self.task.subject.key().cloned();
+        let mut waiting = Waiting::new(self.name(), key, election.clone(), stages);
+        let mut once = pin!(once.settle());
+        let asked = loop {
             tokio::select! {
                 biased;
-                end = supervisor.until_ended() => {
-                    self.finish(end.map_err(cannot_guard)?).await;
+                settled = &mut once => {
+                    waiting.end();
+                    let settled = settled.map_err(|broken| cannot(&broken));
+                    sidecar.shut_down(grace).await;
+                    return tokio::select! {
+                        () = sidecar.left() => settled.map(EndedBy::Task),
+                        signal = signals.second() => Ok(EndedBy::SecondSignal(signal)),
+                    };
                 }
-                outcome = self.outcome() => break End::Final(outcome),
                 request = signals.next() => match request {
-                    SignalRequest::End(signal) => break End::SignalRequest(signal),
-                    SignalRequest::PassOn(number) if supervisor.running_in().is_some() => {
-                        supervisor.signal(number);
+                    SignalRequest::End(signal) => break signal,
+                    SignalRequest::PassOn(number) if waiting.runs() => {
+                        // More than fit at once are a flood, and some of them are dropped.
+                        let _ = pass_on.try_send(number);
                     }
                     SignalRequest::PassOn(number) => if let Some(signal) = signals.unclaimed(number) {
-                        break End::SignalRequest(signal);
+                        break signal;
                     },
                 },
-                () = &mut timed_out => break End::TimedOut,
-                never = self.unwritten.follow() => match never {},
-                () = self.waiting.tick() => self.report(&supervisor),
+                () = waiting.tick() => waiting.report(),
             }
         };
-        self.waiting.end();
-        if let End::SignalRequest(signal) = end {
-            tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
-        }
-        self.unwritten.complain();
-        sidecar.shut_down(grace).await;
-        // The command, if it runs, is stopped and waited for while the candidate leaves.
-        loop {
-            tokio::select! {
-                biased;
-                // It may have ended just before the request to end.
-                end = supervisor.until_ended() => if let Ok(end) = end {
-                    self.finish(end).await;
-                },
-                () = sidecar.left() => break,
-                never = self.unwritten.follow() => match never {},
-                signal = signals.second() => {
-                    self.unwritten.give_up();
-                    return Ok(second_signal(signal));
-                }
+        waiting.end();
+        tracing::info!(signal = asked.name, event = "shutting_down", "shutting down");
+        election.shut_down(self.time_to_leave(&waiting.stage())).await;
+        let settled = tokio::select! {
+            biased;
+            settled = last_word(once, &mut sidecar) => settled,
+            signal = signals.second() => {
+                lament(&waiting.stage());
+                return Ok(EndedBy::SecondSignal(signal));
             }
-        }
-        self.unwritten.give_up();
+        };
         // A result that arrived while it was leaving counts.
-        let decided = self.election.leadership().outcome;
-        let decided = decided.filter(|outcome| outcome.is_final(self.max_attempts));
-        self.print_problem(decided.map_or(end, End::Final))
+        match settled.map_err(|broken| cannot(&broken))? {
+            Settled::Left | Settled::GaveUp => Ok(EndedBy::Signal(asked)),
+            settled => Ok(EndedBy::Task(settled)),
+        }
     }
 
-    /// The outcome of the key, as soon as nobody is to try any more.
-    fn outcome(&self) -> impl Future<Output = Box<Outcome>> + use<> {
-        let (mut view, max_attempts) = (self.election.watch(), self.max_attempts);
-        async move {
-            loop {
-                let outcome = view.borrow_and_update().outcome.clone();
-                match outcome.filter(|outcome| outcome.is_final(max_attempts)) {
-                    Some(outcome) => return outcome,
-                    None if view.changed().await.is_err() => std::future::pending().await,
-                    None => {}
-                }
+    /// To record the end of a command is worth the whole lease: otherwise it is run again.
+    fn time_to_leave(&self, stage: &Stage) -> Duration {
+        let timing = &self.config.timing;
+        let usual = self.config.shutdown_grace.until_left(timing);
+        match stage {
+            Stage::Running(..) | Stage::Recording(..) => usual.max(timing.lease_duration()),
+            _ => usual,
+        }
+    }
+
+    /// How the task is called.
+    fn name(&self) -> String {
+        self.task.subject.key().map_or_else(|| self.plan.work.to_string(), ToString::to_string)
+    }
+
+    /// The result, and the exit code.
+    fn say(self, settled: Settled) -> Result<Next, CommandError> {
+        let name = self.name();
+        let code = match settled {
+            Settled::Done(entry) => {
+                say_done(&entry, self.task.goal);
+                0
             }
-        }
+            Settled::Superseded(order, newer) => self.say_superseded(order, newer.as_ref()),
+            Settled::Past(newer) => {
+                tracing::info!(
+                    newer = newer.key.as_str(),
+                    event = "period_skipped",
+                    "skipped: a newer period has begun"
+                );
+                0
+            }
+            Settled::Failed(entry) => say_failed(&entry),
+            Settled::FailedHere { key, code } => {
+                tracing::error!(
+                    key = key.as_str(),
+                    code,
+                    event = "failed_here",
+                    "the command failed here, and is not tried again by this instance"
+                );
+                code
+            }
+            Settled::CannotCheck(code) => code,
+            Settled::Unknown(key) => {
+                return Err(CommandError::Usage(format!(
+                    "--revert: work '{}' has no key '{key}' to take back; see bellwether status",
+                    self.plan.work
+                )));
+            }
+            Settled::GaveUp | Settled::Left => {
+                return Err(CommandError::Undecided(format!(
+                    "the work of key '{name}' was not done in time; see bellwether status"
+                )));
+            }
+        };
+        Ok(match self.plan.server {
+            Some(server) if code == 0 => Next::Serve(server),
+            _ => Next::Exit(code),
+        })
     }
 
-    async fn finish(&mut self, end: OwnEnd) {
-        let OwnEnd { code, term, started, stderr, work } = end;
-        if code != 0 {
-            tracing::warn!(
-                key = self.key,
-                term = term.get(),
-                code,
-                event = "attempt_failed",
-                "the attempt failed"
+    fn say_superseded(&self, order: Order, newer: Option<&Entry>) -> u8 {
+        let (key, newer) = (self.name(), newer.map(|newer| newer.key.as_str()));
+        if self.task.rules.superseded == Superseded::Fail {
+            tracing::error!(
+                key,
+                newer,
+                order,
+                event = "superseded",
+                "a newer release has begun before this one"
             );
+            return EXIT_SUPERSEDED;
         }
-        let outcome = Outcome {
-            succeeded: code == 0,
-            exit_code: code,
-            holder: self.election.leadership().candidate.identity,
-            term,
-            started: started.to_string(),
-            finished: HostClock.now().wall.to_string(),
-            // Counted by the elector when it is written.
-            attempts: 0,
-            stderr: stderr.filter(|_| code != 0),
-        };
-        self.unwritten.begin(term, code);
-        if self.election.finish(outcome, work).await.is_err() {
-            self.unwritten.give_up();
-        }
+        tracing::info!(
+            key,
+            newer,
+            order,
+            event = "release_skipped",
+            "skipped: a newer release has begun before this one"
+        );
+        0
     }
+}
 
-    fn report(&mut self, supervisor: &Supervisor) {
-        let (view, now) = (self.election.leadership(), self.election.now());
-        if let Some(term) = supervisor.running_in() {
-            return self.waiting.say_running(&self.key, term);
+/// The command, if it runs, is stopped and waited for while the candidate leaves.
+async fn last_word(
+    mut once: Pin<&mut impl Future<Output = Result<Settled, Broken>>>,
+    sidecar: &mut Sidecar,
+) -> Result<Settled, Broken> {
+    let settled = tokio::select! {
+        biased;
+        settled = &mut once => settled,
+        () = sidecar.left() => match tokio::time::timeout(LAST_WORD, once).await {
+            Ok(settled) => settled,
+            Err(_) => Ok(Settled::Left),
+        },
+    };
+    sidecar.left().await;
+    settled
+}
+
+fn say_done(entry: &Entry, goal: Goal) {
+    let Entry { key, attempt, .. } = entry;
+    let (key, holder, term) = (key.as_str(), attempt.holder.as_str(), attempt.term.get());
+    let finished = entry.changed().to_string();
+    match goal {
+        Goal::Do => {
+            tracing::info!(key, holder, term, finished, event = "done", "done");
         }
-        let what = match (view.holder(now), view.decided(now)) {
-            (Some(holder), _) => format!("waiting for {}, term {}", holder.identity, holder.term),
-            (None, Err(undecided)) => format!("waiting: {undecided}"),
-            (None, Ok(())) => "waiting".to_owned(),
-        };
-        self.waiting.print_problem(&self.key, &what);
-    }
-
-    fn print_problem(self, end: End) -> Result<u8, CommandError> {
-        match end {
-            End::Final(outcome) => Ok(say_final(&self.key, *outcome)),
-            End::SignalRequest(signal) => Ok(signal.code()),
-            End::TimedOut => Err(not_in_time(&self.key)),
+        Goal::TakeBack => {
+            tracing::info!(key, holder, term, finished, event = "taken_back", "taken back");
         }
     }
 }
 
-/// The result for the key, and the exit code.
-fn say_final(key: &str, outcome: Outcome) -> u8 {
-    let Outcome { holder, term, finished, attempts, exit_code: code, stderr, .. } = outcome;
-    if outcome.succeeded {
-        tracing::info!(key, holder, term = term.get(), finished, event = "done", "done");
-        return 0;
-    }
+fn say_failed(entry: &Entry) -> u8 {
+    let State::Failed { ended, failures, code, stderr } = &entry.state else { return 1 };
     tracing::error!(
-        key,
-        holder,
-        term = term.get(),
-        finished,
-        attempts,
+        key = entry.key.as_str(),
+        holder = entry.attempt.holder,
+        term = entry.attempt.term.get(),
+        finished = ended.to_string(),
+        attempts = failures,
         code,
         stderr,
         event = "failed_for_good",
-        "failed for good; once --reset --key KEY allows it to be tried again"
+        "all attempts failed; an instance that starts after --retry-after tries again, and so does any \
+         after once --reset --key KEY"
     );
-    code
+    *code
 }
 
-async fn after(timeout: Option<Duration>) {
-    match timeout {
-        Some(timeout) => tokio::time::sleep(timeout).await,
+/// A process that exits now does not write how its command ended.
+fn lament(stage: &Stage) {
+    if let Stage::Recording(key, term, code) = stage {
+        report_lost(key, *term, *code);
+    }
+}
+
+async fn at(time: Option<BootTime>) {
+    match time {
+        Some(time) => Sleep.until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Names the leader it waits for: one changing line on a terminal, ever rarer lines in a log.
-struct Waiting {
-    line: Option<ProgressLine>,
-    view: watch::Receiver<Leadership>,
-    period: Duration,
-    due_at: BootTime,
-    /// What the log has reported.
-    said: String,
-}
-
-impl Waiting {
-    fn new(election: &Handle) -> Self {
-        let line = ProgressLine::on_terminal();
-        let (view, now) = (election.watch(), election.now());
-        let period = if line.is_some() { REDRAW_PERIOD } else { REPORT_PERIOD };
-        Self { line, view, period, due_at: now + period, said: String::new() }
-    }
-
-    /// Waits until there is something to say. Safe to cancel.
-    async fn tick(&mut self) {
-        let left = self.due_at.since(HostClock::boot());
-        tokio::select! {
-            () = tokio::time::sleep(left) => {}
-            // At once, so that the line is gone before the command writes anything.
-            Ok(()) = self.view.changed(), if self.line.is_some() => {}
-        }
-        self.due_at = HostClock::boot() + self.period;
-    }
-
-    fn print_problem(&mut self, key: &str, what: &str) {
-        match &self.line {
-            Some(line) => line.show(format!("{key}: {what}")),
-            None => {
-                tracing::info!(key, event = "waiting", "{what}");
-                self.pace(what);
-            }
-        }
-    }
-
-    /// What the command writes says more, and must not be written over.
-    fn say_running(&mut self, key: &str, term: Term) {
-        match &self.line {
-            Some(line) => line.clear(),
-            None => {
-                tracing::info!(key, term = term.get(), event = "running", "running here");
-                self.pace("running here");
-            }
-        }
-    }
-
-    fn pace(&mut self, what: &str) {
-        let longer = (self.period * 2).min(LONGEST_REPORT_PERIOD);
-        self.period = if self.said == what { longer } else { REPORT_PERIOD };
-        what.clone_into(&mut self.said);
-        self.due_at = HostClock::boot() + self.period;
-    }
-
-    fn end(&self) {
-        if let Some(line) = &self.line {
-            line.clear();
-        }
     }
 }

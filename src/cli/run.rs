@@ -58,7 +58,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let code = loop {
         tokio::select! {
             biased;
-            end = supervisor.until_ended() => break end.map(|end| end.code).map_err(cannot_guard),
+            end = supervisor.until_ended() => break end.map_err(cannot_guard),
             request = signals.next() => match request {
                 SignalRequest::End(second) if ending.is_some() => return Ok(second_signal(second)),
                 SignalRequest::End(first) => ending = Some(begin_to_end(&sidecar, first, grace).await),

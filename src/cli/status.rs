@@ -7,17 +7,21 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
+use self::state::{State, one_line};
+use self::works::{Histories, Work};
 use super::exit::CommandError;
 use super::logging::print_problem;
 use super::output::{Reader, print, print_more};
 use super::store_call::{PATIENCE, within};
 use crate::config::{StoreArgs, StoreConfig};
 use crate::election::holder_url::HolderUrl;
-use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin};
-use crate::election::outcome::Outcome;
+use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin, RecordKind};
 use crate::election::term::Term;
 use crate::store::{Listing, Store};
 use crate::time::clock::HostClock;
+
+mod state;
+mod works;
 
 /// How often `--watch` looks: as often as a person can read.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -102,11 +106,18 @@ impl View {
             (namespace.or_else(|| self.config.namespace.clone()), name, observed)
         };
         let records: Vec<_> = records.into_iter().map(split).collect();
-        let rows: Vec<_> = records
-            .iter()
-            .map(|(namespace, name, observed)| Row::of(namespace.as_ref(), name, observed))
+        let mut unreadable: Vec<_> = unreadable.iter().map(|(_, why)| why.to_string()).collect();
+        let mut histories = Histories::of(&records, &mut unreadable);
+        let leases =
+            records.iter().filter(|(_, name, _)| !matches!(name.kind(), RecordKind::History(_)));
+        let rows: Vec<_> = leases
+            .map(|(namespace, name, observed)| {
+                let row = Row::of(namespace.as_ref(), name, observed);
+                let work = histories.take(namespace.as_ref(), name);
+                let work = work.map(|history| Work::of(&history, row.state, row.term));
+                Row { work, ..row }
+            })
             .collect();
-        let unreadable: Vec<_> = unreadable.iter().map(|(_, why)| why.to_string()).collect();
         let page = if self.json {
             let json = serde_json::to_string(&rows);
             json.map(|json| json + "\n")
@@ -116,24 +127,11 @@ impl View {
             let place = namespace.map_or_else(String::new, |name| format!("namespace {name} of "));
             format!("nobody has stood in an election in {place}{url} yet\n")
         } else {
-            table(&rows, self.all)
+            let works = rows.iter().filter_map(|row| Some((row.name, row.work.as_ref()?)));
+            table(&rows, self.all) + &works::table(works)
         };
         Ok((page, unreadable))
     }
-}
-
-/// What a lease is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    /// Its holder leads, or can still do.
-    Held,
-    /// Its holder has not renewed it in time.
-    Over,
-    /// Its last holder has freed it.
-    Vacated,
-    /// It has a holder, and the store has no clock to tell whether that is alive.
-    Unknown,
 }
 
 /// One record, as `--json` shows it.
@@ -152,18 +150,20 @@ struct Row<'a> {
     lease_duration_seconds: f64,
     acquire_time: String,
     renew_time: String,
-    outcome: Option<&'a Outcome>,
     origin: Option<&'a str>,
+    /// What is done of a work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work: Option<Work>,
 }
 
 impl<'a> Row<'a> {
     fn of(namespace: Option<&Namespace>, name: &'a ElectionName, observed: &'a Observed) -> Self {
         let Observed { record, remaining, .. } = observed;
         let LeaseRecord { holder, term, lease_duration, acquire_time, renew_time, .. } = record;
-        let LeaseRecord { outcome, origin, holder_url, .. } = record;
-        let (kind, name) = match name.once_key() {
-            Some(key) => ("once", key),
-            None => ("election", name.as_str()),
+        let LeaseRecord { origin, holder_url, .. } = record;
+        let (kind, name) = match name.kind() {
+            RecordKind::Work(work) | RecordKind::History(work) => ("work", work),
+            RecordKind::Election(name) => ("election", name),
         };
         let remaining = remaining.filter(|_| holder.is_some());
         let state = match (holder, remaining) {
@@ -187,8 +187,8 @@ impl<'a> Row<'a> {
             lease_duration_seconds: lease_duration.as_secs_f64(),
             acquire_time: acquire_time.to_string(),
             renew_time: renew_time.to_string(),
-            outcome: outcome.as_deref(),
             origin: origin.as_ref().map(Origin::as_str),
+            work: None,
         }
     }
 
@@ -206,24 +206,12 @@ impl<'a> Row<'a> {
         };
         humantime::format_duration(Duration::from_millis(left / 100 * 100)).to_string()
     }
-
-    fn outcome(&self) -> String {
-        match self.outcome {
-            None => "-".to_owned(),
-            Some(Outcome { succeeded: true, holder, finished, .. }) => {
-                format!("done by {holder} at {finished}")
-            }
-            Some(Outcome { exit_code, holder, finished, attempts, .. }) => {
-                format!("attempt {attempts} failed with {exit_code} on {holder} at {finished}")
-            }
-        }
-    }
 }
 
 fn table(rows: &[Row<'_>], with_namespaces: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let mut header = vec!["KIND", "NAME", "STATE", "HOLDER", "TERM", "SINCE", "LEFT", "OUTCOME"];
+    let mut header = vec!["KIND", "NAME", "STATE", "HOLDER", "TERM", "SINCE", "LEFT"];
     let with_urls = rows.iter().any(|row| row.holder_url.is_some());
     if with_urls {
         header.push("URL");
@@ -247,7 +235,6 @@ fn table(rows: &[Row<'_>], with_namespaces: bool) -> String {
             row.term.to_string(),
             row.since().to_owned(),
             row.left(),
-            row.outcome(),
         ];
         if with_urls {
             cells.push(row.holder_url.unwrap_or("-").to_owned());
@@ -261,18 +248,13 @@ fn table(rows: &[Row<'_>], with_namespaces: bool) -> String {
     lines.collect()
 }
 
-/// What comes from a store that others write to must not move the cursor.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::election::lease::{Candidate, Version};
     use crate::election::time::WallTime;
 
-    fn observed(held: bool, remaining: Option<u64>, outcome: Option<Outcome>) -> Observed {
+    fn observed(held: bool, remaining: Option<u64>) -> Observed {
         let holder = Candidate { identity: "web-0".to_owned(), incarnation: "i".to_owned() };
         let record = LeaseRecord {
             holder: held.then_some(holder),
@@ -280,7 +262,7 @@ mod tests {
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::from_unix(Duration::from_secs(1)),
-            outcome: outcome.map(Box::new),
+            payload: None,
             origin: None,
             holder_url: None,
         };
@@ -291,7 +273,7 @@ mod tests {
     #[test]
     fn states_come_from_holder_and_remaining_time() {
         let name: ElectionName = "default".parse().unwrap();
-        let state = |held, left| Row::of(None, &name, &observed(held, left, None)).state;
+        let state = |held, left| Row::of(None, &name, &observed(held, left)).state;
         assert_eq!(state(true, Some(1)), State::Held);
         assert_eq!(state(true, Some(0)), State::Over);
         assert_eq!(state(true, None), State::Unknown);
@@ -299,28 +281,17 @@ mod tests {
     }
 
     #[test]
-    fn the_table_shows_who_and_how_it_went() {
+    fn the_table_shows_who_holds_what() {
         let election: ElectionName = "default".parse().unwrap();
-        let once = ElectionName::once("v1").unwrap();
-        let failed = Outcome {
-            succeeded: false,
-            exit_code: 3,
-            holder: "web-1".to_owned(),
-            term: Term::new(7),
-            started: "t1".to_owned(),
-            finished: "t2".to_owned(),
-            attempts: 2,
-            stderr: None,
-        };
-        let held = observed(true, Some(12_345), None);
-        let over = observed(false, None, Some(failed));
-        let text = table(&[Row::of(None, &election, &held), Row::of(None, &once, &over)], false);
+        let work = ElectionName::of_work(&"web".parse().unwrap());
+        let (held, over) = (observed(true, Some(12_345)), observed(false, None));
+        let text = table(&[Row::of(None, &election, &held), Row::of(None, &work, &over)], false);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
         for word in ["election", "default", "held", "web-0", "7", "12s 300ms"] {
             assert!(lines[1].contains(word), "{word}: {text}");
         }
-        for word in ["once", "v1", "vacated", "attempt 2 failed with 3 on web-1 at t2"] {
+        for word in ["work", "web", "vacated"] {
             assert!(lines[2].contains(word), "{word}: {text}");
         }
     }

@@ -7,13 +7,21 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::Resettable;
 use clap::{Arg, Command};
 
+use crate::platform::kubernetes;
+
 /// The prefix of every variable of this program.
 const PREFIX: &str = "BELLWETHER_";
 
 /// Variables that children receive, and that are not settings: a command that runs under this
-/// program may run this program.
-const TOLD_TO_CHILDREN: [&str; 3] =
-    ["BELLWETHER_TERM", "BELLWETHER_REASON", crate::command::group::MARK];
+/// program may run this program. And what Kubernetes says of a pod.
+const TOLD_TO_CHILDREN: [&str; 6] = [
+    "BELLWETHER_TERM",
+    "BELLWETHER_REASON",
+    crate::command::group::MARK,
+    kubernetes::TEMPLATE_HASH,
+    kubernetes::WORKLOAD,
+    kubernetes::REVISION,
+];
 
 /// How many letters of a misspelt known name may be wrong, and of a misspelt short one.
 const TYPOS: usize = 2;
@@ -125,12 +133,13 @@ pub(super) fn strangers(command: &Command) -> Strangers {
 /// which may hold a password, or the address that is already in use. Commands keep the variables
 /// that a sidecar passes to them, and its address.
 pub(super) fn hidden(command: &Command) -> Vec<String> {
-    const KEPT: [&str; 5] = [
+    const KEPT: [&str; 6] = [
         "BELLWETHER_ELECTION",
         "BELLWETHER_IDENTITY",
         "BELLWETHER_KEY",
         "BELLWETHER_NAMESPACE",
         "BELLWETHER_SIDECAR",
+        "BELLWETHER_WORK",
     ];
     let kept = |name: &String| KEPT.iter().chain(&TOLD_TO_CHILDREN).any(|kept| kept == name);
     known(command).into_iter().filter(|name| !kept(name)).collect()

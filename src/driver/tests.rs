@@ -95,7 +95,6 @@ impl Scene {
             origin: None,
             holder_url: None,
             timing,
-            max_attempts: Some(1),
             gated: false,
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::new(clock.clone()),
@@ -159,19 +158,6 @@ impl Scene {
     }
 }
 
-fn outcome() -> Outcome {
-    Outcome {
-        succeeded: true,
-        exit_code: 0,
-        holder: "me".to_owned(),
-        term: Term::new(1),
-        started: WallTime::EPOCH.to_string(),
-        finished: WallTime::EPOCH.to_string(),
-        attempts: 0,
-        stderr: None,
-    }
-}
-
 #[test]
 fn work_that_begins_as_a_call_times_out_is_never_vacated_under() {
     let mut scene = Scene::at_the_deadline();
@@ -225,32 +211,6 @@ fn a_shutdown_as_a_call_times_out_is_carried_out() {
 }
 
 #[test]
-fn an_outcome_as_a_call_times_out_is_written() {
-    let mut scene = Scene::leading();
-    let work = scene.handle.begin_work();
-    scene.passes(Timing::default().retry_period());
-    scene.clock.advance(Timing::default().call_timeout());
-    scene.request(scene.handle.finish(outcome(), work));
-    scene.mends();
-    assert!(scene.record().outcome.is_some_and(|outcome| outcome.succeeded));
-}
-
-#[test]
-fn an_outcome_is_not_lost_to_the_vacating_that_waited_for_the_work() {
-    let mut scene = Scene::leading();
-    scene.store.hangs.store(false, Ordering::Relaxed);
-    let work = scene.handle.begin_work();
-    scene.turn();
-    scene.request(scene.handle.shut_down(Duration::from_secs(30)));
-    scene.turn();
-    assert!(!scene.left && scene.record().holder.is_some(), "the work goes on");
-    scene.request(scene.handle.finish(outcome(), work));
-    scene.mends();
-    assert!(scene.left && scene.record().holder.is_none());
-    assert!(scene.record().outcome.is_some_and(|outcome| outcome.succeeded));
-}
-
-#[test]
 fn who_has_left_accepts_nothing() {
     let mut scene = Scene::leading();
     scene.store.hangs.store(false, Ordering::Relaxed);
@@ -261,8 +221,6 @@ fn who_has_left_accepts_nothing() {
     let mut context = Context::from_waker(Waker::noop());
     let resigned = pin!(scene.handle.resign(Duration::ZERO)).poll(&mut context);
     assert_eq!(resigned, Poll::Ready(Err(Left)));
-    let finished = pin!(scene.handle.finish(outcome(), scene.handle.begin_work()));
-    assert_eq!(finished.poll(&mut context), Poll::Ready(Err(Left)));
 }
 
 #[test]
@@ -274,7 +232,7 @@ fn a_swap_that_is_refused_although_nothing_changed_is_a_failed_call() {
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
-            outcome: None,
+            payload: None,
             origin: None,
             holder_url: None,
         },

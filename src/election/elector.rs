@@ -26,7 +26,6 @@ pub use copied::Sign;
 pub use events::{Action, Call, Event, Step};
 use held::{Held, Lease};
 pub use news::{News, Renewal};
-use once::Once;
 use pace::Pace;
 use shown::Shown;
 use standing::Standing;
@@ -36,7 +35,6 @@ mod copied;
 mod events;
 mod held;
 mod news;
-mod once;
 mod pace;
 mod shown;
 mod standing;
@@ -51,12 +49,10 @@ pub struct Elector {
     /// What this candidate has of the lease.
     lease: Lease,
     /// When the lease of the last write that was certainly applied ends.
-    lease_ends_at: BootTime,
     calls: Calls,
     pace: Pace,
     standing: Standing,
     work_under_way: bool,
-    once: Once,
     shown: Shown,
 }
 
@@ -68,12 +64,10 @@ impl Elector {
             timing,
             watch: Watch::default(),
             lease: Lease::None,
-            lease_ends_at: BootTime::ZERO,
             calls: Calls::default(),
             pace: Pace::new(timing.retry_period(), seed),
             standing: Standing::new(),
             work_under_way: false,
-            once: Once::default(),
             shown: Shown::default(),
         }
     }
@@ -82,14 +76,6 @@ impl Elector {
     #[must_use]
     pub fn running_in(mut self, origin: Option<Origin>, url: Option<HolderUrl>) -> Self {
         (self.shown.origin, self.shown.url) = (origin, url);
-        self
-    }
-
-    /// Stands only as long as the record's outcome leaves something to do: for work that is done
-    /// once, in at most `max_attempts` attempts that fail.
-    #[must_use]
-    pub fn once(mut self, max_attempts: u32) -> Self {
-        self.once.max_attempts = Some(max_attempts);
         self
     }
 
@@ -143,7 +129,6 @@ impl Elector {
             term: self.watch.highest_term(),
             store_answered: self.shown.store_answered,
             first_decided: self.shown.first_decided,
-            outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
             standing_down: self.standing.down(),
             last_loss: self.shown.last_loss,
         }
@@ -182,10 +167,6 @@ impl Elector {
                 self.stop_believing(LossReason::Resigned);
             }
             Event::Work { under_way } => self.take_in_work(now, under_way),
-            Event::Finish { outcome } => {
-                self.once.finish = Some(outcome);
-                self.stop_believing(LossReason::Finished);
-            }
             Event::Overdue => self.let_run_out(now),
             Event::Shutdown { give_up_at } => self.standing.shut_down(give_up_at),
             Event::ServiceTime(time) => {
@@ -303,10 +284,6 @@ impl Elector {
             self.shown.report(News::TermWentBackwards { seen, record: term });
         }
         self.shown.compare_origins(self.watch.observed());
-        if !self.owns_record() {
-            // Somebody else has the record, and with it the word on how the work ended.
-            self.once.finish = None;
-        }
         if self.report_following() {
             // A change of leadership makes everybody look at once. What follows is spread again.
             self.pace.spread_looks();
@@ -319,7 +296,6 @@ impl Elector {
     /// A swap was applied; the record is known to be as written.
     fn won(&mut self, now: BootTime, why: Why, sent_at: BootTime) {
         self.pace.schedule_renewal(sent_at);
-        self.lease_ends_at = sent_at + self.timing.lease_duration();
         match why {
             // Too late to mean anything. The record is then the own one: freed, or claimed.
             Why::Acquire if now >= self.timing.leads_until(sent_at) => self.pace.due_now(now),
@@ -331,7 +307,6 @@ impl Elector {
             },
             Why::Vacate => {
                 self.lease = Lease::None;
-                self.once.finish = None;
                 let term = self.watch.highest_term().unwrap_or_default();
                 self.shown.report(News::Vacated { term });
                 self.standing.vacated(now);
@@ -345,9 +320,8 @@ impl Elector {
         self.pace.schedule_first_renewal(sent_at);
         let term = self.watch.highest_term().unwrap_or_default();
         let held = Held { term, sent_at };
-        // A candidate that had to step down in the meantime never begins to believe. Nor does one
-        // that has learned of the end of the work that the term would be about.
-        if self.standing.down_at(now).is_some() || self.once.is_unwritten() {
+        // A candidate that had to step down in the meantime never begins to believe.
+        if self.standing.down_at(now).is_some() {
             self.lease = Lease::Draining(held);
         } else {
             self.lease = Lease::Leading(held);
@@ -374,7 +348,6 @@ impl Elector {
         self.shown.report(News::Copied(sign));
         self.lose(LossReason::Copied);
         self.calls.make_void();
-        self.once.finish = None;
         self.standing.stop_vacating();
     }
 
@@ -440,18 +413,13 @@ impl Elector {
     }
 
     fn gives_up_at(&self) -> Option<BootTime> {
-        self.standing.gives_up_at().map(|at| self.or_end_of_lease(at))
+        self.standing.gives_up_at()
     }
 
     /// Until when a shutdown tries to vacate.
     fn tries_until(&self) -> Option<BootTime> {
         let since = self.standing.vacating_since()?;
-        Some(self.or_end_of_lease(since + self.timing.call_timeout()))
-    }
-
-    /// A lost outcome means that the work is done again: it is worth the whole lease to record it.
-    fn or_end_of_lease(&self, at: BootTime) -> BootTime {
-        if self.once.is_unwritten() { at.max(self.lease_ends_at) } else { at }
+        Some(since + self.timing.call_timeout())
     }
 
     /// For a candidate that has left: the term whose lease it did not free, and the reason.
@@ -466,17 +434,9 @@ impl Elector {
         self.owned_term().map(|term| (term, why))
     }
 
-    /// Work of a term that lapsed is still ending, and a new term must not run beside it. Nor must
-    /// a new term begin work that has ended, as long as its outcome is still to be written.
+    /// Work of a term that lapsed is still ending, and a new term must not run beside it.
     fn may_stand(&self, now: BootTime) -> bool {
-        !self.once.is_done(self.watch.observed())
-            && !self.once.is_unwritten()
-            && !self.work_under_way
-            && self.standing.down_at(now).is_none()
-    }
-
-    fn owns_record(&self) -> bool {
-        self.owned_term().is_some()
+        !self.work_under_way && self.standing.down_at(now).is_none()
     }
 
     /// The term of the record, if that is the own one.
@@ -493,16 +453,13 @@ impl Elector {
         let stepping_down = match self.lease {
             Lease::Leading(_) => false,
             Lease::Draining(_) => true,
-            Lease::None | Lease::RunningOut { .. } => {
-                self.once.is_unwritten() || self.standing.down_at(now).is_some()
-            }
+            Lease::None | Lease::RunningOut { .. } => self.standing.down_at(now).is_some(),
         };
         stepping_down && !self.work_under_way && (self.has_record_to_free() || self.calls.unsure)
     }
 
-    /// An outcome is left in the record as long as that is the own one, be the lease over or not.
     fn has_record_to_free(&self) -> bool {
-        self.owned_term().is_some_and(|term| self.once.is_unwritten() || !self.lease.runs_out(term))
+        self.owned_term().is_some_and(|term| !self.lease.runs_out(term))
     }
 
     /// The call that is due, if any.
@@ -570,14 +527,16 @@ impl Elector {
                 lease_duration: self.timing.lease_duration(),
                 acquire_time: wall,
                 renew_time: wall,
-                outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
+                payload: None,
                 origin: self.shown.origin.clone(),
                 holder_url: self.shown.url.clone(),
             }),
             Why::Renew => own().map(|own| LeaseRecord { renew_time: wall, ..own }),
-            Why::Vacate => own().map(|own| {
-                let outcome = self.once.outcome(&own).or(own.outcome);
-                LeaseRecord { holder: None, holder_url: None, renew_time: wall, outcome, ..own }
+            Why::Vacate => own().map(|own| LeaseRecord {
+                holder: None,
+                holder_url: None,
+                renew_time: wall,
+                ..own
             }),
         }
     }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::holder_url::HolderUrl;
 use super::lease::{Candidate, LeaseRecord};
-use super::outcome::Outcome;
 use super::term::Term;
 use super::time::{BootTime, WallTime};
 use super::timing::Timing;
@@ -33,9 +32,6 @@ pub struct Leadership {
     pub(super) store_answered: Option<BootTime>,
     /// When the election was first decided.
     pub(super) first_decided: Option<BootTime>,
-    /// How the last attempt ended, as the record was last seen, where the election is about work
-    /// that is done once.
-    pub outcome: Option<Box<Outcome>>,
     /// Why the candidate is not standing.
     pub(super) standing_down: Option<StandingDown>,
     /// The last leadership of this candidate that ended.
@@ -123,8 +119,6 @@ pub enum LossReason {
     Superseded,
     /// The record is gone.
     RecordGone,
-    /// Its work has ended.
-    Finished,
     /// Asked to resign.
     Resigned,
     /// The gate closed.
@@ -137,11 +131,10 @@ pub enum LossReason {
 
 impl LossReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::RenewDeadline,
         Self::Superseded,
         Self::RecordGone,
-        Self::Finished,
         Self::Resigned,
         Self::GateClosed,
         Self::ShuttingDown,
@@ -154,7 +147,6 @@ impl LossReason {
             Self::RenewDeadline => "renew_deadline",
             Self::Superseded => "superseded",
             Self::RecordGone => "record_gone",
-            Self::Finished => "finished",
             Self::Resigned => "resigned",
             Self::GateClosed => "gate_closed",
             Self::ShuttingDown => "shutting_down",
@@ -196,7 +188,6 @@ impl Leadership {
             term: None,
             store_answered: None,
             first_decided: None,
-            outcome: None,
             standing_down: None,
             last_loss: None,
         }

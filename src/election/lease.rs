@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::history::{self, WorkName};
 use super::holder_url::HolderUrl;
-use super::outcome::Outcome;
 use super::term::Term;
 use super::text;
 use super::time::WallTime;
@@ -28,37 +28,32 @@ pub struct ElectionName(String);
 )]
 pub struct InvalidElectionName(String);
 
-/// Begins the names of records of work that is done once.
-const ONCE: &str = "once/";
+/// Begins the names of the leases of works that are done once.
+const WORK: &str = "once/";
 
-/// The longest key, in bytes: more than any image digest, ARN or version label.
-const MAX_KEY: usize = 255;
+/// Begins the names of the records with their histories.
+const HISTORY: &str = "history/";
 
-/// Why a text is not the key of work that is done once.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "'{0}' is not a key: use 1 to 255 bytes without spaces or control characters, and without a '/' at \
-     the beginning or the end, which is what a failed $(…) leaves"
-)]
-pub struct InvalidKey(String);
+/// Whose record a name in a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind<'a> {
+    /// The lease of an election.
+    Election(&'a str),
+    /// The lease of a work that is done once.
+    Work(&'a str),
+    /// The history of such a work.
+    History(&'a str),
+}
 
 impl ElectionName {
-    /// The record of work that is done once per `key`. It cannot collide with an election: no name
-    /// of one has a slash in it.
-    ///
-    /// # Errors
-    ///
-    /// When the key is empty, longer than 255 bytes, not printable on one line, or torn at a slash.
-    pub fn once(key: &str) -> Result<Self, InvalidKey> {
-        // If the first half of `$(release)/migrate` fails, only the second half is left.
-        let whole = !key.starts_with('/') && !key.ends_with('/');
-        Self::once_stored(key).filter(|_| whole).ok_or_else(|| InvalidKey(text::given(key)))
+    /// The lease of a work. It cannot collide with an election: no name of one has a slash in it.
+    pub fn of_work(work: &WorkName) -> Self {
+        Self(format!("{WORK}{work}"))
     }
 
-    fn once_stored(key: &str) -> Option<Self> {
-        let printable = text::is_line(key) && !key.chars().any(char::is_whitespace);
-        let valid = (1..=MAX_KEY).contains(&key.len()) && printable;
-        valid.then(|| Self(format!("{ONCE}{key}")))
+    /// The record with the history of a work.
+    pub fn of_history(work: &WorkName) -> Self {
+        Self(format!("{HISTORY}{work}"))
     }
 
     /// The name of this record in a store that several namespaces share. Names in two different
@@ -78,12 +73,18 @@ impl ElectionName {
         }
     }
 
-    /// The key, if this is the record of work that is done once.
-    pub fn once_key(&self) -> Option<&str> {
-        self.0.strip_prefix(ONCE)
+    /// Whose record this is.
+    pub fn kind(&self) -> RecordKind<'_> {
+        if let Some(work) = self.0.strip_prefix(WORK) {
+            RecordKind::Work(work)
+        } else if let Some(work) = self.0.strip_prefix(HISTORY) {
+            RecordKind::History(work)
+        } else {
+            RecordKind::Election(&self.0)
+        }
     }
 
-    /// Reads a name back from a store: the name of an election or of [`ElectionName::once`],
+    /// Reads a name back from a store: the name of an election, a work or a history,
     /// [`ElectionName::within`] a namespace or without one.
     pub fn from_store(text: &str) -> Option<Self> {
         let split = text.split_once(WITHIN);
@@ -94,8 +95,8 @@ impl ElectionName {
     }
 
     fn alone(text: &str) -> Option<Self> {
-        match text.strip_prefix(ONCE) {
-            Some(key) => Self::once_stored(key),
+        match text.strip_prefix(WORK).or_else(|| text.strip_prefix(HISTORY)) {
+            Some(work) => history::is_stored_text(work).then(|| Self(text.to_owned())),
             None => text.parse().ok(),
         }
     }
@@ -140,8 +141,8 @@ impl fmt::Display for ElectionName {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(String);
 
-/// Separates a namespace from a name. Neither a namespace nor an election may contain it, and a key
-/// contains it only after the slash of [`ONCE`].
+/// Separates a namespace from a name. Neither a namespace nor an election may contain it, and a work
+/// contains it only after the slash of [`WORK`] or [`HISTORY`].
 const WITHIN: char = ':';
 
 /// The reason why a text is not the name of a namespace.
@@ -238,8 +239,8 @@ pub struct LeaseRecord {
     pub acquire_time: WallTime,
     /// When this record was written, by its writer's wall clock. For people.
     pub renew_time: WallTime,
-    /// How the last attempt ended, where the election is about work that is done once.
-    pub outcome: Option<Box<Outcome>>,
+    /// What else the record keeps: the history of a work. A lease has none.
+    pub payload: Option<Box<str>>,
     /// Where the holder, or the last one, runs, if known. An unprintable text counts as none.
     pub origin: Option<Origin>,
     /// Where the holder can be reached, if it says so. A text that is no such URL counts as none.
@@ -255,7 +256,6 @@ impl LeaseRecord {
             holder.identity = text::name(&holder.identity);
             holder.incarnation = text::line(&holder.incarnation);
         }
-        self.outcome = self.outcome.map(|outcome| Box::new(outcome.checked()));
         self.holder_url = self.holder_url.filter(|_| self.holder.is_some());
         self
     }
@@ -318,24 +318,27 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_elections_do_not_collide() {
-        let record = ElectionName::once("sha256:abc/def@v1").unwrap();
-        assert_eq!(record.once_key(), Some("sha256:abc/def@v1"));
-        assert_eq!(ElectionName::from_store(record.as_str()), Some(record.clone()));
-        assert!(record.as_str().parse::<ElectionName>().is_err());
-        let election = ElectionName::from_store("default").unwrap();
-        assert_eq!(election.once_key(), None);
-        for bad in ["", "a b", "a\nb", "/", "/migrate", "v1/", &"x".repeat(256)] {
-            assert!(ElectionName::once(bad).unwrap_err().to_string().contains("is not a key"));
+    fn works_and_elections_do_not_collide() {
+        let work: WorkName = "ecs:prod/web".parse().unwrap();
+        let (lease, history) = (ElectionName::of_work(&work), ElectionName::of_history(&work));
+        assert_eq!(lease.kind(), RecordKind::Work("ecs:prod/web"));
+        assert_eq!(history.kind(), RecordKind::History("ecs:prod/web"));
+        for record in [lease, history] {
+            assert_eq!(ElectionName::from_store(record.as_str()), Some(record.clone()));
+            assert!(record.as_str().parse::<ElectionName>().is_err());
         }
+        let election = ElectionName::from_store("default").unwrap();
+        assert_eq!(election.kind(), RecordKind::Election("default"));
     }
 
     #[test]
     fn names_of_different_namespaces_never_collide() {
         let namespace = |text: &str| text.parse::<Namespace>().unwrap();
         let election = |text: &str| text.parse::<ElectionName>().unwrap();
-        let key = |text: &str| ElectionName::once(text).unwrap();
-        let names = [election("a"), election("once"), key("a"), key("b:a"), key("once:a/b")];
+        let work = |text: &str| ElectionName::of_work(&text.parse().unwrap());
+        let history = |text: &str| ElectionName::of_history(&text.parse().unwrap());
+        let works = [work("a"), work("b:a"), work("once:a/b"), history("a"), history("b:a")];
+        let names = [&[election("a"), election("once")][..], &works].concat();
         let namespaces =
             [None, Some(namespace("a")), Some(namespace("once")), Some(namespace("b"))];
         let mut seen = std::collections::BTreeSet::new();
@@ -350,7 +353,7 @@ mod tests {
         for bad in ["", "a/b", "a:b", "Prod", "a_b", "\u{1b}"] {
             assert!(bad.parse::<Namespace>().is_err(), "{bad:?}");
         }
-        for bad in ["a:", ":a", "a:b:c", "A:b", "a:B", "a:once/"] {
+        for bad in ["a:", ":a", "a:b:c", "A:b", "a:B", "a:once/", "history/"] {
             assert_eq!(ElectionName::from_store(bad), None, "{bad}");
         }
     }
@@ -375,7 +378,7 @@ mod tests {
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
-            outcome: None,
+            payload: None,
             origin: None,
             holder_url: None,
         };

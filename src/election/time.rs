@@ -2,7 +2,7 @@
 //!
 //! [`BootTime`] decides; [`WallTime`] is for people. The wall clock can be wrong by hours and step
 //! at any moment, so [`WallTime`] can be printed and stored but neither compared nor subtracted:
-//! the compiler keeps it out of decisions.
+//! the compiler keeps it out of decisions about a lease.
 
 use std::fmt;
 use std::ops::Add;
@@ -68,6 +68,12 @@ impl WallTime {
     /// Whether both are the very same reading.
     pub fn same_reading(self, other: Self) -> bool {
         self.0 == other.0
+    }
+
+    /// As a number, for what is no matter of a lease: pauses, retention and periods of work that is
+    /// done once.
+    pub fn since_epoch(self) -> Duration {
+        self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
     /// Reads an RFC 3339 timestamp, as written by `Display`.

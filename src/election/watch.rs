@@ -149,7 +149,7 @@ impl Watch {
         let Some(seen) = self.observed().filter(ends).filter(|o| !lost_writes(o)) else {
             return false;
         };
-        let record = LeaseRecord { holder: None, outcome: None, ..seen.record.clone() };
+        let record = LeaseRecord { holder: None, payload: None, ..seen.record.clone() };
         let observed = Observed { record, version, remaining: None, outlived: false };
         self.saw(Some(observed), received, received);
         true
@@ -228,7 +228,7 @@ mod tests {
                 lease_duration: LEASE,
                 acquire_time: WallTime::EPOCH,
                 renew_time: WallTime::EPOCH,
-                outcome: None,
+                payload: None,
                 origin: None,
                 holder_url: None,
             },

@@ -74,6 +74,13 @@ impl Deployment {
         let manifest = read(&self.0.join("app_version_manifest.json"))?;
         label(&manifest).map(str::to_owned).ok_or(DeploymentError::NoLabel)
     }
+
+    /// The number of the deployment, if the platform gives one: it grows with each.
+    pub fn number(&self) -> Option<u64> {
+        let manifest = read(&self.0.join("app_version_manifest.json")).ok()?;
+        let number = manifest.get("DeploymentId")?;
+        number.as_u64().or_else(|| number.as_str()?.parse().ok())
+    }
 }
 
 /// In one of two places, by the age of the platform.

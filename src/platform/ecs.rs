@@ -52,6 +52,14 @@ pub struct Task {
     pub containers: Vec<Container>,
 }
 
+/// What the endpoint says of the container that this process runs in.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Own {
+    /// The digest of its image.
+    #[serde(rename = "ImageID")]
+    pub image_id: Option<String>,
+}
+
 /// A container of the task.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -127,13 +135,26 @@ impl Metadata {
         Some(url.parse().map(Self).map_err(MetadataError::Address))
     }
 
+    /// Asks for this container.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub async fn container(&self) -> Result<Own, MetadataError> {
+        self.get("").await
+    }
+
     /// Asks for the task.
     ///
     /// # Errors
     ///
     /// Why there is no answer.
     pub async fn task(&self) -> Result<Task, MetadataError> {
-        let request = http_client::request(Method::GET, &self.0.below("/task"));
+        self.get("/task").await
+    }
+
+    async fn get<A: serde::de::DeserializeOwned>(&self, path: &str) -> Result<A, MetadataError> {
+        let request = http_client::request(Method::GET, &self.0.below(path));
         let response = http_client::fetch(&self.0, request, String::new(), MAX_TASK).await?;
         if !response.status.is_success() {
             return Err(MetadataError::Status(response.status));

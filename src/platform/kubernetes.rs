@@ -8,6 +8,13 @@ use super::surroundings::Surroundings;
 const POD_NAME: &str = "POD_NAME";
 const POD_NAMESPACE: &str = "POD_NAMESPACE";
 
+/// The label `pod-template-hash`, by the downward API.
+pub const TEMPLATE_HASH: &str = "BELLWETHER_POD_TEMPLATE_HASH";
+/// What the pod belongs to, if that is not in its name.
+pub const WORKLOAD: &str = "BELLWETHER_WORKLOAD";
+/// The revision of it, if whoever deploys knows that.
+pub const REVISION: &str = "BELLWETHER_REVISION";
+
 /// Set by Kubernetes in every container.
 pub const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
 
@@ -36,6 +43,63 @@ pub fn pod(surroundings: Surroundings<'_>, hostname: &str) -> Option<Pod> {
     let namespace = surroundings.var(POD_NAMESPACE).or_else(from_file);
     let namespace = namespace.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     Some(Pod { name: named.unwrap_or_else(|| hostname.to_owned()), namespace })
+}
+
+/// The template that a pod was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Where it is.
+    pub namespace: String,
+    /// What it belongs to.
+    pub workload: String,
+    /// Another one for each template.
+    pub hash: String,
+    /// A number that grows with each, if it was given.
+    pub revision: Option<u64>,
+}
+
+/// What has to be set, so that the template of a pod is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownTemplate {
+    /// The label.
+    #[error(
+        "Kubernetes: set BELLWETHER_POD_TEMPLATE_HASH by the downward API, from \
+         metadata.labels['pod-template-hash']"
+    )]
+    NoHash,
+    /// What the pod belongs to.
+    #[error("Kubernetes: set BELLWETHER_WORKLOAD, or POD_NAME")]
+    NoWorkload,
+    /// Where it is.
+    #[error("Kubernetes: set POD_NAMESPACE")]
+    NoNamespace,
+    /// Its order.
+    #[error("Kubernetes: BELLWETHER_REVISION is no number")]
+    Revision,
+}
+
+/// The template of the pod that this process runs in, if this is Kubernetes.
+///
+/// # Errors
+///
+/// What has to be set.
+pub fn template(
+    surroundings: Surroundings<'_>,
+    hostname: &str,
+) -> Option<Result<Template, UnknownTemplate>> {
+    let pod = pod(surroundings, hostname)?;
+    let found = || {
+        let hash = surroundings.var(TEMPLATE_HASH).ok_or(UnknownTemplate::NoHash)?;
+        // A pod of a Deployment is called WORKLOAD-HASH-RANDOM.
+        let of_name = pod.name.rsplit_once(&format!("-{hash}-")).map(|(name, _)| name.to_owned());
+        let workload = surroundings.var(WORKLOAD).or(of_name);
+        let workload = workload.ok_or(UnknownTemplate::NoWorkload)?;
+        let namespace = pod.namespace.ok_or(UnknownTemplate::NoNamespace)?;
+        let revision = surroundings.var(REVISION).map(|number| number.parse()).transpose();
+        let revision = revision.map_err(|_| UnknownTemplate::Revision)?;
+        Ok(Template { namespace, workload, hash, revision })
+    };
+    Some(found())
 }
 
 #[cfg(test)]

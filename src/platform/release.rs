@@ -5,24 +5,37 @@
 
 use std::time::Duration;
 
+use crate::election::history::Order;
 use crate::platform::beanstalk::Deployment;
 use crate::platform::ecs::Metadata;
 use crate::platform::surroundings::Surroundings;
+use crate::platform::{identity, kubernetes};
 
 /// The metadata service is on the same host. Slower than this, it is broken.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);
 
+/// A release, as the platform knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The place that releases follow each other in.
+    pub work: String,
+    /// What differs from release to release, and is the same for all instances of one.
+    pub key: String,
+    /// A number that grows from release to release, if the platform has one.
+    pub order: Option<Order>,
+}
+
 /// Why the release is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum UnknownRelease {
-    /// Neither platform.
+    /// None of the platforms.
     #[error(
-        "--key auto knows the release on ECS and Elastic Beanstalk only, and this is neither: \
-         name it with --key, such as an image digest or a git commit"
+        "auto knows the release on ECS, Elastic Beanstalk and Kubernetes only, and this is none of \
+         them: name it with --key, such as an image digest or a git commit"
     )]
     NoPlatform,
     /// The platform does not say.
-    #[error("--key auto: {0}: name the release with --key instead")]
+    #[error("auto: {0}: name the release with --key instead")]
     NoResponse(String),
 }
 
@@ -31,21 +44,35 @@ pub enum UnknownRelease {
 /// # Errors
 ///
 /// When there is no platform to ask, or it does not say.
-pub async fn key(surroundings: Surroundings<'_>) -> Result<String, UnknownRelease> {
+pub async fn find(surroundings: Surroundings<'_>) -> Result<Release, UnknownRelease> {
     if let Some(metadata) = Metadata::here(surroundings) {
         let metadata = metadata.map_err(|error| error.to_string());
         return ecs(metadata).await.map_err(|what| {
             UnknownRelease::NoResponse(format!("the ECS metadata service: {what}"))
         });
     }
-    let deployment = Deployment::here(surroundings).ok_or(UnknownRelease::NoPlatform)?;
-    beanstalk(&deployment).map_err(UnknownRelease::NoResponse)
+    if let Some(deployment) = Deployment::here(surroundings) {
+        return beanstalk(&deployment).map_err(UnknownRelease::NoResponse);
+    }
+    kubernetes::template(surroundings, &identity::hostname())
+        .ok_or(UnknownRelease::NoPlatform)?
+        .map(|template| {
+            let work = format!("kubernetes:{}/{}", template.namespace, template.workload);
+            let key = format!("{work}@{}", template.hash);
+            Release { work, key, order: template.revision }
+        })
+        .map_err(|error| UnknownRelease::NoResponse(error.to_string()))
 }
 
-/// `ecs:CLUSTER/FAMILY:REVISION`.
-async fn ecs(metadata: Result<Metadata, String>) -> Result<String, String> {
-    let answer = tokio::time::timeout(METADATA_LIMIT, metadata?.task()).await;
-    let task = answer.map_err(|_| "no answer".to_owned())?.map_err(|error| error.to_string())?;
+/// The image that runs: a tag that moves is another release, and an old image in a new revision of
+/// the task definition is the old one.
+async fn ecs(metadata: Result<Metadata, String>) -> Result<Release, String> {
+    let metadata = metadata?;
+    let answers = async { tokio::join!(metadata.task(), metadata.container()) };
+    let answers = tokio::time::timeout(METADATA_LIMIT, answers).await;
+    let (task, container) = answers.map_err(|_| "no answer".to_owned())?;
+    let (task, container) =
+        (task.map_err(|error| error.to_string())?, container.map_err(|error| error.to_string())?);
     let field = |name: &str, value: Option<String>| {
         value.filter(|text| !text.is_empty()).ok_or_else(|| format!("it gives no {name}"))
     };
@@ -53,15 +80,19 @@ async fn ecs(metadata: Result<Metadata, String>) -> Result<String, String> {
     // An ARN or a short name.
     let cluster = cluster.rsplit('/').next().unwrap_or_default();
     let (family, revision) = (field("Family", task.family)?, field("Revision", task.revision)?);
-    Ok(format!("ecs:{cluster}/{family}:{revision}"))
+    let image = field("ImageID", container.image_id)?;
+    let order = revision.parse().map_err(|_| "its Revision is no number".to_owned())?;
+    let work = format!("ecs:{cluster}/{family}");
+    Ok(Release { key: format!("{work}@{image}"), work, order: Some(order) })
 }
 
-/// `beanstalk:ENVIRONMENT/LABEL`.
-fn beanstalk(deployment: &Deployment) -> Result<String, String> {
+fn beanstalk(deployment: &Deployment) -> Result<Release, String> {
     let environment = deployment.environment().map_err(|error| error.to_string())?;
     let label = deployment.label().map_err(|error| error.to_string())?;
     // A label may have spaces, a key may not.
-    Ok(format!("beanstalk:{environment}/{label}").replace(char::is_whitespace, "_"))
+    let work = format!("beanstalk:{environment}").replace(char::is_whitespace, "_");
+    let key = format!("{work}/{label}").replace(char::is_whitespace, "_");
+    Ok(Release { work, key, order: deployment.number() })
 }
 
 #[cfg(test)]
@@ -73,49 +104,69 @@ mod tests {
     use std::net::TcpListener;
     use std::path::Path;
 
-    /// A metadata service that gives one answer, whatever it is asked.
-    fn service(answer: &'static str) -> String {
+    /// A metadata service that says this of the task and of the container.
+    fn service(task: &'static str, container: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v4/abc", listener.local_addr().unwrap());
         std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut head = [0; 1024];
-            let read = stream.read(&mut head).unwrap();
-            assert!(head[..read].starts_with(b"GET /v4/abc/task HTTP/1.1"));
-            let length = answer.len();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
-            stream.write_all(format!("{head}{answer}").as_bytes()).unwrap();
+            for stream in listener.incoming().take(2) {
+                let (mut stream, mut head) = (stream.unwrap(), [0; 1024]);
+                let read = stream.read(&mut head).unwrap();
+                let answer = match &head[..read] {
+                    head if head.starts_with(b"GET /v4/abc/task HTTP/1.1") => task,
+                    head if head.starts_with(b"GET /v4/abc HTTP/1.1") => container,
+                    other => panic!("{}", String::from_utf8_lossy(other)),
+                };
+                let length = answer.len();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                stream.write_all(format!("{head}{answer}").as_bytes()).unwrap();
+            }
         });
         url
     }
 
-    async fn asked(url: Option<&str>, root: &Path) -> Result<String, UnknownRelease> {
-        let env = |name: &str| url.filter(|_| name == VARIABLE).map(str::to_owned);
-        key(Surroundings { env: &env, root }).await
+    async fn asked(vars: &[(&str, &str)], root: &Path) -> Result<Release, UnknownRelease> {
+        let env = |name: &str| {
+            vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        find(Surroundings { env: &env, root }).await
     }
 
-    async fn on_ecs(answer: &'static str) -> Result<String, UnknownRelease> {
-        asked(Some(&service(answer)), Path::new("/nowhere")).await
+    const CONTAINER: &str = r#"{"Image":"web:latest","ImageID":"sha256:00ff"}"#;
+
+    async fn on_ecs(
+        task: &'static str,
+        container: &'static str,
+    ) -> Result<Release, UnknownRelease> {
+        asked(&[(VARIABLE, &service(task, container))], Path::new("/nowhere")).await
+    }
+
+    fn release(work: &str, key: &str, order: Option<u64>) -> Release {
+        Release { work: work.to_owned(), key: key.to_owned(), order }
     }
 
     #[tokio::test]
-    async fn on_ecs_it_is_the_task_definition_in_its_cluster() {
+    async fn on_ecs_it_is_the_image_of_this_container_and_the_revision_is_its_order() {
         let arn =
             r#"{"Cluster":"arn:aws:ecs:eu-west-1:1:cluster/prod","Family":"web","Revision":"7"}"#;
         let name = r#"{"Cluster":"prod","Family":"web","Revision":"7"}"#;
-        for answer in [arn, name] {
-            assert_eq!(on_ecs(answer).await.unwrap(), "ecs:prod/web:7");
+        for task in [arn, name] {
+            let found = on_ecs(task, CONTAINER).await.unwrap();
+            assert_eq!(found, release("ecs:prod/web", "ecs:prod/web@sha256:00ff", Some(7)));
         }
     }
 
     #[tokio::test]
     async fn what_ecs_does_not_say_is_said() {
-        let error = on_ecs(r#"{"Cluster":"prod","Family":"web"}"#).await.unwrap_err();
+        let error = on_ecs(r#"{"Cluster":"prod","Family":"web"}"#, CONTAINER).await.unwrap_err();
         assert!(error.to_string().contains("gives no Revision"), "{error}");
-        let error = on_ecs("<html>").await.unwrap_err();
+        let task = r#"{"Cluster":"prod","Family":"web","Revision":"7"}"#;
+        let error = on_ecs(task, "{}").await.unwrap_err();
+        assert!(error.to_string().contains("gives no ImageID"), "{error}");
+        let error = on_ecs("<html>", CONTAINER).await.unwrap_err();
         assert!(error.to_string().contains("with --key instead"), "{error}");
-        let closed = "http://127.0.0.1:1/v4/abc";
-        let error = asked(Some(closed), Path::new("/nowhere")).await.unwrap_err();
+        let closed = [(VARIABLE, "http://127.0.0.1:1/v4/abc")];
+        let error = asked(&closed, Path::new("/nowhere")).await.unwrap_err();
         assert!(error.to_string().contains("connection refused"), "{error}");
     }
 
@@ -132,23 +183,48 @@ mod tests {
         r#"{"EbResource":{"AWS::ElasticBeanstalk::Metadata":{"EnvironmentName":"web-prod"}}}"#;
 
     #[tokio::test]
-    async fn on_beanstalk_it_is_the_version_label_in_its_environment() {
-        for manifest in [
-            r#"{"VersionLabel":"app 12-ab","Serial":14}"#,
-            r#"{"RuntimeSources":{"web":{"app 12-ab":{"s3url":""}}},"Serial":14}"#,
+    async fn on_beanstalk_it_is_the_version_label_and_the_deployment_is_its_order() {
+        for (manifest, order) in [
+            (r#"{"VersionLabel":"app 12-ab","Serial":14,"DeploymentId":9}"#, Some(9)),
+            (
+                r#"{"RuntimeSources":{"web":{"app 12-ab":{"s3url":""}}},"DeploymentId":"9"}"#,
+                Some(9),
+            ),
+            (r#"{"VersionLabel":"app 12-ab"}"#, None),
         ] {
             let root = on_beanstalk(manifest, ENVIRONMENT);
-            assert_eq!(asked(None, root.path()).await.unwrap(), "beanstalk:web-prod/app_12-ab");
+            let found = asked(&[], root.path()).await.unwrap();
+            assert_eq!(found, release("beanstalk:web-prod", "beanstalk:web-prod/app_12-ab", order));
         }
         let root = on_beanstalk("{}", ENVIRONMENT);
-        let error = asked(None, root.path()).await.unwrap_err();
+        let error = asked(&[], root.path()).await.unwrap_err();
         assert!(error.to_string().contains("no version label"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn on_kubernetes_it_is_the_template_of_the_pod() {
+        let root = tempfile::tempdir().unwrap();
+        let mut vars = vec![
+            ("POD_NAME", "web-7d9f8c6b5d-x2x4q"),
+            ("POD_NAMESPACE", "shop"),
+            ("BELLWETHER_POD_TEMPLATE_HASH", "7d9f8c6b5d"),
+        ];
+        let key = "kubernetes:shop/web@7d9f8c6b5d";
+        let found = asked(&vars, root.path()).await.unwrap();
+        assert_eq!(found, release("kubernetes:shop/web", key, None));
+        vars.push(("BELLWETHER_REVISION", "12"));
+        vars.push(("BELLWETHER_WORKLOAD", "api"));
+        let found = asked(&vars, root.path()).await.unwrap();
+        let key = "kubernetes:shop/api@7d9f8c6b5d";
+        assert_eq!(found, release("kubernetes:shop/api", key, Some(12)));
+        let error = asked(&vars[..2], root.path()).await.unwrap_err();
+        assert!(error.to_string().contains("set BELLWETHER_POD_TEMPLATE_HASH"), "{error}");
     }
 
     #[tokio::test]
     async fn elsewhere_a_key_has_to_be_given() {
         let root = tempfile::tempdir().unwrap();
-        let error = asked(None, root.path()).await.unwrap_err();
+        let error = asked(&[], root.path()).await.unwrap_err();
         assert!(error.to_string().contains("name it with --key"), "{error}");
     }
 }

@@ -69,6 +69,23 @@ impl Sidecar {
         metrics: Metrics,
         signals: &mut Signals,
     ) -> Result<Start, StartError> {
+        let (store, _) = open_store(config, Arc::new(HostClock));
+        Self::start_on(store, config, listen, gate, metrics, signals).await
+    }
+
+    /// The same on a store that is open.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub async fn start_on(
+        store: Arc<dyn Store>,
+        config: &ElectionConfig,
+        listen: Option<Listen>,
+        gate: Option<GateConfig>,
+        metrics: Metrics,
+        signals: &mut Signals,
+    ) -> Result<Start, StartError> {
         let files = set_files_aside(config, listen.as_ref(), gate.is_some())?;
         let (address, token) = match listen {
             Some(Listen { address, token, .. }) => (Some(address), token),
@@ -82,7 +99,7 @@ impl Sidecar {
         let candidates = tokio::select! {
             biased;
             signal = signals.end() => return Ok(Start::Ends(signal)),
-            candidates = Candidates::prepare(config, gate, metrics) => candidates?,
+            candidates = Candidates::prepare(store, config, gate, metrics) => candidates?,
             never = serve_meanwhile(listener.as_ref()) => match never {},
         };
         let (election, driver) = candidates.stand(&config.election, url.clone())?;
@@ -210,14 +227,15 @@ struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Finds out who stands, opens the store, and begins to ask the application how it is.
+    /// Finds out who stands, checks the store, and begins to ask the application how it is.
     async fn prepare(
+        store: Arc<dyn Store>,
         config: &'a ElectionConfig,
         gate: Option<GateConfig>,
         metrics: Metrics,
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(HostClock);
-        let (store, patience) = open_store(config, Arc::clone(&clock));
+        let patience = config.timing.call_timeout();
         let identity = Identity::settle(config.identity.clone(), surroundings::here());
         let (identity, origin, checked) = tokio::join!(
             identity,
@@ -256,8 +274,7 @@ impl<'a> Candidates<'a> {
             origin: self.origin.clone(),
             holder_url: config.holder_url.clone(),
             timing: config.timing,
-            max_attempts: config.max_attempts,
-            gated: self.gate.is_some(),
+            gated: self.gate.is_some() || config.starts_closed,
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             metrics: self.metrics.clone(),

@@ -97,7 +97,7 @@ pub enum StoreError {
 pub enum Hint {
     /// The record may have changed.
     Changed,
-    /// The holder of a term vacated the lease, and the record has no outcome. Spares a look.
+    /// The holder of a term vacated the lease, and the record has no payload. Spares a look.
     Vacated {
         /// The term.
         term: Term,

@@ -9,10 +9,10 @@
 //! ```
 
 mod host;
+mod instance;
 mod invariants;
 mod plan;
 mod store;
-mod supervisor;
 mod tally;
 mod time;
 mod world;
@@ -101,7 +101,6 @@ fn assert_much_happened(tally: &Tally) {
         ("elected after another", 20_000),
         ("lost by the renew deadline", 10_000),
         ("lost: resigned", 5_000),
-        ("lost: finished", 4_000),
         ("lost: gate closed", 800),
         ("starts behind a closed gate", 10_000),
         ("gates closed", 1_200),
@@ -132,6 +131,8 @@ fn assert_much_happened(tally: &Tally) {
         ("works not seen to end", 1_000),
         ("works that outlived their process", 1_000),
         ("attempts that ended", 3_000),
+        ("histories written", 10_000),
+        ("works settled", 1_000),
         ("attempts that ended as they had to", 100),
         ("holds that ended", 30_000),
         ("fenced writes refused", 500),

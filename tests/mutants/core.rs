@@ -197,9 +197,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a new term begins beside work of the old one",
         edits: &[edit(
             "election/elector.rs",
-            "&& !self.work_under_way
-            && self.standing.down_at(now).is_none()",
-            "&& self.standing.down_at(now).is_none()",
+            "!self.work_under_way && self.standing.down_at(now).is_none()",
+            "self.standing.down_at(now).is_none()",
         )],
         breaks: "I5 no old work",
     },
@@ -216,8 +215,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a lease that ran out under work that nobody saw end is vacated",
         edits: &[edit(
             "election/elector.rs",
-            "self.once.is_unwritten() || !self.lease.runs_out(term)",
-            "true || !self.lease.runs_out(term)",
+            "is_some_and(|term| !self.lease.runs_out(term))",
+            "is_some_and(|term| true || !self.lease.runs_out(term))",
         )],
         breaks: "I6 vacated last",
     },
@@ -279,9 +278,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a candidate stands while its gate is closed",
         edits: &[edit(
             "election/elector.rs",
-            "&& !self.work_under_way
-            && self.standing.down_at(now).is_none()",
-            "&& !self.work_under_way",
+            "!self.work_under_way && self.standing.down_at(now).is_none()",
+            "!self.work_under_way",
         )],
         breaks: "I9 the gate is kept",
     },

@@ -44,7 +44,7 @@ const fn edit(file: &'static str, original: &'static str, replacement: &'static 
 }
 
 /// What is copied beside the folders.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "election.rs",
     "driver.rs",
     "time/alarm.rs",
@@ -52,11 +52,12 @@ const PARTS: [&str; 8] = [
     "gate.rs",
     "api/hold.rs",
     "metrics.rs",
+    "once.rs",
     "store/contract.rs",
 ];
 
 /// The crate, without what the simulation plays: commands, checks, HTTP, the stores.
-const LIB: &str = "pub mod driver;\npub mod election;\npub mod gate;\npub mod metrics;\npub mod store;\n\
+const LIB: &str = "pub mod driver;\npub mod election;\npub mod gate;\npub mod metrics;\npub mod once;\npub mod store;\n\
                    pub mod api { pub mod hold; }\npub mod time { pub mod alarm; pub mod clock; }\n\
                    pub mod platform { pub mod identity {\n\
                    pub fn incarnation() -> String { String::new() } } }\n";
@@ -76,7 +77,7 @@ impl Copy {
         for part in ["src", "tests"] {
             let _ = fs::remove_dir_all(root.join(part));
         }
-        for folder in ["src/election", "src/driver", "tests/core/simulation"] {
+        for folder in ["src/election", "src/driver", "src/once", "tests/core/simulation"] {
             copy(&home.join(folder), &root.join(folder));
         }
         let simulation = "tests/core/simulation.rs";

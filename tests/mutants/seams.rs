@@ -13,12 +13,6 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I10 what was accepted takes effect",
     },
     Mutant {
-        name: "work is given up before its outcome is told",
-        edits: &[edit("driver.rs", "self.request(Event::Finish { outcome: Box::new(outcome) }, Some(work)).await", "drop(work);
-        self.request(Event::Finish { outcome: Box::new(outcome) }, None).await")],
-        breaks: "I11 outcomes are kept",
-    },
-    Mutant {
         name: "work is looked at last",
         edits: &[edit("driver.rs", "            if let Poll::Ready(event) = work.as_mut().poll(context) {
                 return Poll::Ready(Next::Event(event));
@@ -57,7 +51,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a process does not start behind its gate",
-        edits: &[edit("driver.rs", "if gated { elector.behind_gate() }", "if gated && max_attempts.is_some() { elector.behind_gate() }")],
+        edits: &[edit("driver.rs", "if gated { elector.behind_gate() }", "if gated && url.is_some() { elector.behind_gate() }")],
         breaks: "I9 the gate is kept",
     },
     Mutant {
@@ -116,18 +110,6 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I11 outcomes are kept",
     },
     Mutant {
-        name: "attempts are not counted",
-        edits: &[edit("election/elector/once.rs", "before.saturating_add(1)", "before.max(1)")],
-        breaks: "I11 outcomes are kept",
-    },
-    Mutant {
-        name: "a new term forgets the last outcome",
-        edits: &[edit("election/elector.rs", "outcome: self.watch.observed().and_then(|o| o.record.outcome.clone()),
-                origin:", "outcome: None,
-                origin:")],
-        breaks: "I11 outcomes are kept",
-    },
-    Mutant {
         name: "who shuts down leaves without freeing the lease",
         edits: &[edit("election/elector.rs", "&& !self.calls.unsure && !self.has_record_to_free();", "&& !self.calls.unsure;")],
         breaks: "I13 who left holds nothing",
@@ -168,5 +150,51 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a record is kept for the application beside its process until the next turn only",
         edits: &[edit("driver/leave.rs", "timer.until(self.until)", "timer.until(BootTime::ZERO)")],
         breaks: "I6 vacated last",
+    },
+    Mutant {
+        name: "a command starts before the history says so",
+        edits: &[edit("once/protocol.rs", "        if !self.write_begin(&begun, term).await? {
+            self.is_now(Stage::Looking);
+            return Ok(None);
+        }
+", ""), edit("once/protocol.rs", "        let end = End { code,", "        let _ = self.write_begin(&begun, term).await?;
+        let end = End { code,")],
+        breaks: "I15 begun before it starts",
+    },
+    Mutant {
+        name: "whether the begin was written is not looked up",
+        edits: &[edit("once/protocol.rs", "Ok(self.write(begun, term, leads).await? == Written::Applied)", "self.write(begun, term, leads).await?;
+        Ok(true)")],
+        breaks: "I15 begun before it starts",
+    },
+    Mutant {
+        name: "the end of a command is written over whatever is there",
+        edits: &[edit("once/ledger.rs", "        let expected = self.version().cloned();
+        let swap =", "        let found = self.store.observe(&self.record).await.ok().flatten();
+        let expected = found.map(|found| found.version);
+        let swap =")],
+        breaks: "I11 outcomes are kept",
+    },
+    Mutant {
+        name: "an older order begins after a newer one",
+        edits: &[edit("election/history/decision.rs", "order.is_some_and(|order| *highest > order)", "order.is_some_and(|order| *highest > order + 1)")],
+        breaks: "I16 in order",
+    },
+    Mutant {
+        name: "the lease is freed before the end of the command is recorded",
+        edits: &[edit("once/protocol.rs", "        self.is_now(Stage::Recording(piece.key.clone(), term, code));
+", "        self.is_now(Stage::Recording(piece.key.clone(), term, code));
+        drop(work);
+        self.stand(false).await;
+"), edit("once/protocol.rs", "        self.stand(false).await;
+        drop(work);
+        let gives_up", "        self.stand(false).await;
+        let gives_up")],
+        breaks: "I11 outcomes are kept",
+    },
+    Mutant {
+        name: "a failure is taken for a success",
+        edits: &[edit("election/history/transitions.rs", "(Goal::Do, State::Begun { .. }) if end.code == 0 => {", "(Goal::Do, State::Begun { .. }) if end.code <= 1 => {")],
+        breaks: "I11 outcomes are kept",
     },
 ];

@@ -2,8 +2,11 @@
 //! and die.
 
 mod docs;
+mod every;
 mod keys;
+mod releases;
 mod reset;
 mod scene;
+mod server;
 mod words;
 mod work;

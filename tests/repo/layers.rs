@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 10] = [
     &["metrics"],
     &["driver"],
     &["command", "http"],
-    &["health", "hooks", "leader_label"],
+    &["health", "hooks", "leader_label", "once"],
     &["config"],
     &["sidecar"],
     &["cli"],

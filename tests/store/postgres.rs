@@ -12,6 +12,7 @@ mod fence;
 mod logins;
 mod moves;
 mod obstacles;
+mod once;
 mod promoted;
 mod push;
 mod rights;

@@ -27,7 +27,9 @@ fn exit_codes(
     let start = |name: &str| {
         let mut command = program();
         command.args(["once", "--store", store, "--identity", name, "--key", key]).args(QUICK);
-        command.args(["--max-attempts", "2", "--", "sh", "-c", script]).current_dir(folder);
+        command
+            .args(["--max-attempts", "2", "--retry-delay", "100ms", "--", "sh", "-c", script])
+            .current_dir(folder);
         command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
     let mut all = ["a", "b", "c", "d", "e", "f", "g", "h"].map(start);

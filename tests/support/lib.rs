@@ -35,6 +35,7 @@ pub mod network;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod releases;
 pub mod static_binary;
 pub mod terminal;
 pub mod tmpfs;

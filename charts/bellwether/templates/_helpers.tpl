@@ -121,9 +121,9 @@ helm.sh/hook-weight: "-1"
 helm.sh/hook-delete-policy: before-hook-creation
 {{- end -}}
 
-{{/* The name of the Lease of a key of `once`: a checksum, because keys have characters that names have not. */}}
+{{/* The name of the Lease of such a record of `once`: a checksum, because works have characters that names have not. */}}
 {{- define "bellwether.onceLease" -}}
-{{- printf "bellwether-%s" (printf "once/%s" . | sha256sum | trunc 32) -}}
+{{- printf "bellwether-%s" (sha256sum . | trunc 32) -}}
 {{- end -}}
 
 {{/* How the kubelet asks a path. Takes a dictionary of expose and path. */}}

@@ -133,6 +133,15 @@ application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellw
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+# For `once --key auto`.
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: BELLWETHER_POD_TEMPLATE_HASH
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['pod-template-hash']
 {{ include "bellwether.storeEnv" $values }}
 {{- range $name, $value := dict
   "BELLWETHER_LEASE_DURATION" $values.leaseDuration

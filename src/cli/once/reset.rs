@@ -1,18 +1,25 @@
-//! `bellwether once --reset`: takes the outcome out of the record. The term stays: it is never used
-//! again.
+//! `bellwether once --reset`: takes a key out of the history of a work, or everything.
+//!
+//! The lease stays as it is, and so does its term: that is never used again. First the history is
+//! read, then the lease: if that is over, nobody can have begun since, because that would have changed
+//! the version of the history that is replaced here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failure::{alarm, cannot};
 use crate::cli::exit::CommandError;
 use crate::cli::store_call::{PATIENCE, within};
 use crate::config::ElectionConfig;
-use crate::election::elector::Swapped;
-use crate::election::lease::{Candidate, LeaseRecord, Observed, Version};
+use crate::election::history::{Key, WorkName};
+use crate::election::lease::{Candidate, Observed, Version};
+use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock};
 use crate::election::watch::Watch;
+use crate::once::Ledger;
 use crate::platform::identity;
 use crate::store::Store;
+use crate::time::alarm::Alarm;
 use crate::time::clock::HostClock;
 
 /// How often a reset that collides with other writes is tried.
@@ -20,11 +27,17 @@ const TRIES: usize = 10;
 
 pub(super) async fn run(
     config: &ElectionConfig,
+    work: &WorkName,
+    key: Option<&Key>,
     timeout: Option<Duration>,
 ) -> Result<u8, CommandError> {
+    let store = config.store.open(PATIENCE, Arc::new(HostClock));
+    let clock = (Arc::new(HostClock) as Arc<dyn Clock>, alarm()?);
     let mut reset = Reset {
         config,
-        store: config.store.open(PATIENCE, Arc::new(HostClock)),
+        key,
+        ledger: Ledger::new(Arc::clone(&store), work, clock, PATIENCE),
+        store,
         me: identity::candidate(identity::hostname()),
         watch: Watch::default(),
         watched: None,
@@ -41,6 +54,9 @@ pub(super) async fn run(
 
 struct Reset<'a> {
     config: &'a ElectionConfig,
+    /// None: everything.
+    key: Option<&'a Key>,
+    ledger: Ledger<Alarm>,
     store: Arc<dyn Store>,
     /// Nobody in any record: this process does not stand.
     me: Candidate,
@@ -52,11 +68,15 @@ struct Reset<'a> {
 impl Reset<'_> {
     async fn until_done(&mut self) -> Result<u8, CommandError> {
         for _ in 0..TRIES {
-            let Some(found) = self.once_nobody_is_at_it().await? else {
+            self.ledger.look().await.map_err(|broken| cannot(&broken))?;
+            let Some(next) = self.ledger.history().reset(self.key) else {
                 tracing::info!(event = "nothing_to_reset", "there is nothing to reset");
                 return Ok(0);
             };
-            if self.clear(found).await? {
+            let term = self.once_nobody_is_at_it().await?;
+            let wall = HostClock.now().wall;
+            let replaced = self.ledger.replace(&next, term, wall).await;
+            if replaced.map_err(|broken| cannot(&broken))? {
                 tracing::info!(event = "reset", "reset: the work can be done again");
                 return Ok(0);
             }
@@ -64,14 +84,14 @@ impl Reset<'_> {
         Err(CommandError::Undecided("the record keeps changing: try again".to_owned()))
     }
 
-    /// The record, when its lease is over; none if there is no record. Takes a lease at most.
-    async fn once_nobody_is_at_it(&mut self) -> Result<Option<Observed>, CommandError> {
+    /// Waits until the lease is over, and returns its term. Takes a lease at most.
+    async fn once_nobody_is_at_it(&mut self) -> Result<Term, CommandError> {
         loop {
             let (found, over_at) = self.look().await?;
-            let Some(found) = found else { return Ok(None) };
+            let Some(found) = found else { return Ok(Term::ZERO) };
             let left = over_at.since(HostClock::boot());
             if left.is_zero() {
-                return Ok(Some(found));
+                return Ok(found.record.term);
             }
             self.refuse_if_alive(&found, left)?;
             if self.watched.replace(found.version).is_none() {
@@ -110,16 +130,5 @@ impl Reset<'_> {
             "{identity} is at it now: wait until that attempt has ended. If {identity} died in it, \
              try again in {left}"
         )))
-    }
-
-    /// False if somebody else wrote in between.
-    async fn clear(&self, found: Observed) -> Result<bool, CommandError> {
-        let renew_time = HostClock.now().wall;
-        let cleared = LeaseRecord { holder: None, outcome: None, renew_time, ..found.record };
-        let swap = self.store.swap(&self.config.election, Some(&found.version), &cleared);
-        match within(&self.config.store.url, PATIENCE, swap).await? {
-            Swapped::Won(_) => Ok(true),
-            Swapped::Lost(_) => Ok(false),
-        }
     }
 }

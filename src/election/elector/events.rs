@@ -7,7 +7,6 @@ use super::copied::Sign;
 use super::news::News;
 use crate::election::continuity::ServiceTime;
 use crate::election::lease::{LeaseRecord, Observed, Version};
-use crate::election::outcome::Outcome;
 use crate::election::term::Term;
 use crate::election::time::BootTime;
 
@@ -22,7 +21,7 @@ pub enum Event {
     Swapped(Result<Swapped, CallFailed>),
     /// The store hints that the record changed.
     Changed,
-    /// The store hints that the holder of a term vacated the lease, and left no outcome.
+    /// The store hints that the holder of a term vacated the lease.
     Vacated {
         /// The term.
         term: Term,
@@ -43,12 +42,6 @@ pub enum Event {
     Work {
         /// Whether any is under way.
         under_way: bool,
-    },
-    /// The work that this election is about has ended: step down, and leave its outcome in the
-    /// record with the write that vacates it. Its term and attempts are filled in.
-    Finish {
-        /// How it ended.
-        outcome: Box<Outcome>,
     },
     /// Work that had to end has not shown that it did: the lease is not renewed for it any longer,
     /// and runs out instead of being vacated.

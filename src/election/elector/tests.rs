@@ -5,14 +5,12 @@
 //! timing is the default one: lease 15 s, renew deadline 10 s, retry period 2 s.
 
 use super::*;
-use crate::election::outcome::Outcome;
 
 mod calls;
 mod copied;
 mod gaining;
 mod keeping;
 mod losing;
-mod once;
 mod shutting_down;
 mod standing_by;
 mod stepping_down;
@@ -267,7 +265,7 @@ fn held_by(holder: Candidate, term: u64) -> LeaseRecord {
         lease_duration: Duration::from_secs(15),
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
-        outcome: None,
+        payload: None,
         origin: None,
         holder_url: None,
     }
@@ -282,19 +280,6 @@ fn vacated(term: u64) -> LeaseRecord {
 }
 
 const LOST_BY_DEADLINE: News = News::Lost { term: Term::new(1), reason: LossReason::RenewDeadline };
-
-fn outcome(succeeded: bool, attempts: u32) -> Box<Outcome> {
-    Box::new(Outcome {
-        succeeded,
-        exit_code: if succeeded { 0 } else { 9 },
-        holder: "somebody".to_owned(),
-        term: Term::new(4),
-        started: "then".to_owned(),
-        finished: "now".to_owned(),
-        attempts,
-        stderr: None,
-    })
-}
 
 fn shutdown(give_up_at: u64) -> Event {
     Event::Shutdown { give_up_at: at(give_up_at) }

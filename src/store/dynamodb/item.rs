@@ -9,7 +9,7 @@
 //! | `holder`, `incarnation` | S | who holds the lease; absent when it is vacated |
 //! | `lease_duration_ms` | N | how long rivals wait for this holder |
 //! | `acquire_time`, `renew_time` | S | by the holder's wall clock, for people |
-//! | `outcome` | S | how the last attempt ended, as JSON, where work is done once; else absent |
+//! | `payload` | S | the history of a work, as JSON; absent in a lease |
 //! | `origin` | S | where the holder runs, for display; absent if unknown |
 //! | `holder_url` | S | the holder's incarnation and its URL; absent if it has none |
 //! | `expires` | S | by the service's clock; absent if that was not known |
@@ -24,7 +24,6 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Version};
-use crate::election::outcome::Outcome;
 use crate::election::term::Term;
 use crate::election::time::WallTime;
 use crate::store::service_clock::ServiceTime;
@@ -95,7 +94,7 @@ pub fn format() -> AttributeValue {
 ///
 /// # Errors
 ///
-/// Never for what the elector writes: see [`Outcome::encode`].
+/// Never for what this program writes.
 pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
     let Kept { record, version, expires } = kept;
     let mut item = Item::from([
@@ -114,9 +113,8 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
     if let Some(expires) = expires.and_then(ServiceTime::to_rfc3339) {
         item.insert("expires".to_owned(), text(expires));
     }
-    if let Some(outcome) = &record.outcome {
-        let outcome = outcome.encode().map_err(|_| Unreadable::Attribute("outcome"))?;
-        item.insert("outcome".to_owned(), text(outcome));
+    if let Some(payload) = &record.payload {
+        item.insert("payload".to_owned(), text(&**payload));
     }
     if let Some(origin) = &record.origin {
         item.insert("origin".to_owned(), text(origin.as_str()));
@@ -150,7 +148,7 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
             lease_duration: lease_duration(item)?,
             acquire_time: wall(item, "acquire_time")?,
             renew_time: wall(item, "renew_time")?,
-            outcome: outcome(item)?.map(Box::new),
+            payload: optional(item, "payload")?.map(Into::into),
             origin: optional(item, "origin")?.and_then(Origin::new),
             holder_url: None,
         }
@@ -165,11 +163,6 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
 /// The key of an item.
 pub fn key_of(item: &Item) -> Option<&str> {
     item.get(KEY)?.as_s().ok().map(String::as_str)
-}
-
-fn outcome(item: &Item) -> Result<Option<Outcome>, Unreadable> {
-    let outcome = optional(item, "outcome")?.map(Outcome::decode).transpose();
-    outcome.map_err(|_| Unreadable::Attribute("outcome"))
 }
 
 /// Above the limit of the other stores there is no next one either.
@@ -223,7 +216,7 @@ mod tests {
                 lease_duration: Duration::from_secs(15),
                 acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
                 renew_time: WallTime::parse("2026-11-23T07:39:48.250Z").unwrap(),
-                outcome: None,
+                payload: None,
                 origin: Origin::new("ECS cluster prod"),
                 holder_url: "http://web-0:8080".parse().ok(),
             },

@@ -231,7 +231,7 @@ mod tests {
             key("dynamodb://leases?prefix=a", "b.c"),
             key("dynamodb://leases?prefix=a.b", "c")
         );
-        let once = ElectionName::once("b/c").unwrap();
+        let once = ElectionName::of_work(&"b/c".parse().unwrap());
         let shared = Target::parse("dynamodb://leases?prefix=a").unwrap();
         assert_eq!(shared.key(&once), "a/once/b/c");
         assert_eq!(shared.election("a/once/b/c"), Some(once));

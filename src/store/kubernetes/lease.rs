@@ -10,7 +10,7 @@
 //! | `bellwether/term` | the fencing token |
 //! | `bellwether/incarnation` | of the process that holds the lease; absent when it is vacated |
 //! | `bellwether/lease-duration` | how long rivals wait for this holder, in milliseconds |
-//! | `bellwether/outcome` | how the last attempt ended, as JSON, where work is done once; else absent |
+//! | `bellwether/payload` | the history of a work, as JSON; absent in a lease |
 //! | `bellwether/origin` | where the holder runs, for display; absent if unknown |
 //! | `bellwether/holder-url` | the holder's incarnation and its URL; absent if it has none |
 //! | `bellwether/expires` | by the API server's clock; absent if that was unknown |
@@ -38,7 +38,6 @@ use super::url::is_label;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Version,
 };
-use crate::election::outcome::Outcome;
 use crate::election::term::Term;
 use crate::election::time::WallTime;
 use crate::store::service_clock::ServiceTime;
@@ -267,8 +266,6 @@ impl Lease {
         let wall = |text: &Option<String>| {
             text.as_deref().and_then(WallTime::parse).unwrap_or(WallTime::EPOCH)
         };
-        let outcome = self.annotation("outcome").map(Outcome::decode).transpose();
-        let outcome = outcome.map_err(|_| Unreadable::Field("annotation bellwether/outcome"))?;
         let expires = self.annotation("expires").filter(|_| is_own);
         let origin = self.annotation("origin").filter(|_| is_own);
         Ok(Kept {
@@ -278,7 +275,7 @@ impl Lease {
                 lease_duration: self.lease_duration(is_own)?,
                 acquire_time: wall(&self.spec.acquire_time),
                 renew_time: wall(&self.spec.renew_time),
-                outcome: outcome.map(Box::new),
+                payload: self.annotation("payload").map(Into::into),
                 origin: origin.and_then(Origin::new),
                 holder_url: None,
             }
@@ -363,8 +360,6 @@ impl Lease {
             lease_transitions: i64::try_from(transitions + u64::from(acquires)).ok(),
             rest: std::mem::take(&mut lease.spec.rest),
         };
-        let outcome = record.outcome.as_ref().map(|outcome| outcome.encode()).transpose();
-        let outcome = outcome.map_err(|_| Unreadable::Field("the outcome"))?;
         let named =
             (lease.metadata.name != election.as_str()).then(|| election.as_str().to_owned());
         for (name, value) in [
@@ -373,7 +368,7 @@ impl Lease {
             ("term", Some(record.term.to_string())),
             ("incarnation", holder.map(|holder| holder.incarnation.clone())),
             ("lease-duration", Some(record.lease_duration.as_millis().to_string())),
-            ("outcome", outcome),
+            ("payload", record.payload.as_deref().map(str::to_owned)),
             ("origin", record.origin.as_ref().map(|origin| origin.as_str().to_owned())),
             ("holder-url", record.stored_url()),
             ("expires", expires.and_then(ServiceTime::to_rfc3339)),
@@ -444,7 +439,7 @@ mod tests {
             lease_duration: Duration::from_millis(2_500),
             acquire_time: WallTime::parse("2026-11-26T12:00:00.125Z").unwrap(),
             renew_time: WallTime::parse("2026-11-26T12:00:00.125Z").unwrap(),
-            outcome: None,
+            payload: None,
             origin: None,
             holder_url: None,
         }
@@ -555,7 +550,7 @@ mod tests {
     #[test]
     fn names_that_kubernetes_does_not_allow_become_checksums() {
         assert_eq!(object_name(&election()), "default");
-        let name = |text: &str| object_name(&ElectionName::once(text).unwrap());
+        let name = |text: &str| object_name(&ElectionName::of_work(&text.parse().unwrap()));
         let once = name("web:7");
         assert!(once.starts_with("bellwether-") && once.len() == 43, "{once}");
         assert_ne!(name("web:8"), once);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::api::{Api, is_of_the_server};
 use super::lease::{Lease, object_name};
-use crate::election::lease::{Candidate, ElectionName};
+use crate::election::lease::{Candidate, ElectionName, LeaseRecord};
 use crate::election::term::Term;
 use crate::store::contract::{Hint, Hints, Notifier};
 
@@ -37,7 +37,7 @@ struct Event {
 }
 
 /// The part of a Lease that causes a hint when it changes: renewals do not.
-type Seen = Option<(Option<Candidate>, Term)>;
+type Seen = Option<(Option<Candidate>, Term, Option<Box<str>>)>;
 
 /// Watches the Lease of an election for as long as the hints have a receiver.
 pub fn hints(api: Arc<Api>, election: ElectionName) -> Hints {
@@ -93,11 +93,13 @@ async fn watch(
         }
         let lease = serde_json::from_value::<Lease>(event.object).ok();
         let kept = lease.and_then(|lease| lease.decode(election).ok());
-        let now: Seen = kept.as_ref().map(|kept| (kept.record.holder.clone(), kept.record.term));
+        let seen_in =
+            |record: &LeaseRecord| (record.holder.clone(), record.term, record.payload.clone());
+        let now: Seen = kept.as_ref().map(|kept| seen_in(&kept.record));
         if event.kind == "DELETED" || now.is_none() || now != *seen {
             *seen = now;
             notifier.notify(match kept {
-                Some(kept) if kept.record.holder.is_none() && kept.record.outcome.is_none() => {
+                Some(kept) if kept.record.holder.is_none() && kept.record.payload.is_none() => {
                     Hint::Vacated { term: kept.record.term, version: kept.version }
                 }
                 _ => Hint::Changed,

@@ -41,7 +41,7 @@ pub fn create_table(target: &Target) -> String {
   lease_duration_ms bigint NOT NULL,
   acquire_time timestamptz NOT NULL,
   renew_time timestamptz NOT NULL,
-  outcome text,
+  payload text,
   expires_at timestamptz NOT NULL,
   timeline text,
   origin text,

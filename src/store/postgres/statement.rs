@@ -26,7 +26,6 @@ use super::names::Names;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Version,
 };
-use crate::election::outcome::Outcome;
 use crate::election::term::Term;
 use crate::election::time::WallTime;
 use crate::store::contract::Hint;
@@ -99,7 +98,7 @@ pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
         lease_duration: MAX_LEASE_DURATION,
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
-        outcome: None,
+        payload: None,
         origin: None,
         holder_url: None,
     };
@@ -187,7 +186,7 @@ impl Dialect {
         format!(
             "SELECT 'record' AS kind, pg_is_in_recovery()::text AS replica, l.election, \
              l.format::text, l.version, l.term::text, l.holder, l.incarnation, \
-             l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.outcome, \
+             l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.payload, \
              to_jsonb(l) ->> 'origin' AS origin, to_jsonb(l) ->> 'holder_url' AS holder_url, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
              1e12)::bigint::text AS remaining_ms, {TOLD} AS told_us, \
@@ -244,8 +243,6 @@ impl Dialect {
     ) -> Vec<(&'static str, String)> {
         let holder = record.holder.as_ref();
         let or_null = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), literal);
-        // It cannot fail: plain texts and numbers are always JSON.
-        let outcome = record.outcome.as_deref().and_then(|outcome| outcome.encode().ok());
         let lease_ms = record.lease_duration.as_millis();
         // By the server's clock at the moment of the write, not at the start of the transaction,
         // which may have waited for a lock.
@@ -262,7 +259,7 @@ impl Dialect {
             ("lease_duration_ms", lease_ms.to_string()),
             ("acquire_time", timestamp(record.acquire_time)),
             ("renew_time", timestamp(record.renew_time)),
-            ("outcome", or_null(outcome.as_deref())),
+            ("payload", or_null(record.payload.as_deref())),
             ("expires_at", expires_at),
             ("timeline", timeline.to_owned()),
         ];
@@ -293,7 +290,7 @@ impl Dialect {
 /// to know about the record, its term and version. [`read_notification`] reads it.
 fn notification(election: &str, record: &LeaseRecord) -> String {
     match record {
-        LeaseRecord { holder: None, outcome: None, term, .. } => {
+        LeaseRecord { holder: None, payload: None, term, .. } => {
             let reported = literal(&format!("{election} {term} "));
             format!("{reported} || version || '@' || coalesce(timeline, '')")
         }
@@ -470,8 +467,6 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
         text.and_then(|text| WallTime::parse(&text)).unwrap_or(WallTime::EPOCH)
     };
     let term = Term::new(number("term")?);
-    let outcome = text("outcome")?.as_deref().map(Outcome::decode).transpose();
-    let outcome = outcome.map_err(|error| nonsense(error.to_string()))?;
     let outlived = text("outlived")?.as_deref() == Some("true");
     let remaining = Duration::from_millis(number("remaining_ms")?);
     Ok(Observed {
@@ -481,7 +476,7 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
             lease_duration,
             acquire_time: wall(text("acquire_time")?),
             renew_time: wall(text("renew_time")?),
-            outcome: outcome.map(Box::new),
+            payload: text("payload")?.map(Into::into),
             origin: text("origin")?.and_then(Origin::new),
             holder_url: None,
         }
@@ -534,7 +529,7 @@ mod tests {
             lease_duration: Duration::from_secs(15),
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
-            outcome: None,
+            payload: None,
             origin: None,
             holder_url: None,
         };

@@ -17,7 +17,6 @@ use super::errors::SqliteError;
 use super::folder;
 use crate::election::elector::Swapped;
 use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Origin, Version};
-use crate::election::outcome::Outcome;
 use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, WallTime};
 use crate::store::contract::{Listing, Notifier, StoreError};
@@ -41,7 +40,7 @@ const CREATE: &str = "
         lease_duration_ms INTEGER NOT NULL,
         acquire_time      TEXT NOT NULL,
         renew_time        TEXT NOT NULL,
-        outcome           TEXT,
+        payload           TEXT,
         boot_id           TEXT NOT NULL,
         expires_boot_ms   INTEGER NOT NULL,
         origin            TEXT,
@@ -62,7 +61,7 @@ macro_rules! select {
     ($which:literal) => {
         concat!(
             "SELECT election, format, version, term, holder, incarnation, lease_duration_ms, \
-             acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin, \
+             acquire_time, renew_time, payload, boot_id, expires_boot_ms, origin, \
              holder_url FROM leases ",
             $which
         )
@@ -73,7 +72,7 @@ const SELECT_ALL: &str = select!("ORDER BY election");
 
 const INSERT: &str = "
     INSERT INTO leases (format, version, term, holder, incarnation, lease_duration_ms,
-                        acquire_time, renew_time, outcome, boot_id, expires_boot_ms, origin,
+                        acquire_time, renew_time, payload, boot_id, expires_boot_ms, origin,
                         holder_url, election)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (election) DO NOTHING";
@@ -81,7 +80,7 @@ const INSERT: &str = "
 const UPDATE: &str = "
     UPDATE leases
     SET format = ?, version = ?, term = ?, holder = ?, incarnation = ?, lease_duration_ms = ?,
-        acquire_time = ?, renew_time = ?, outcome = ?, boot_id = ?, expires_boot_ms = ?,
+        acquire_time = ?, renew_time = ?, payload = ?, boot_id = ?, expires_boot_ms = ?,
         origin = ?, holder_url = ?
     WHERE election = ? AND version = ? AND format = 1";
 
@@ -210,8 +209,6 @@ impl DatabaseFile {
         // The reading is from after the elector's, so the lease ends later than the elector counts.
         let expires = self.clock.now().boot + record.lease_duration;
         let (host, holder) = (self.host()?, record.holder.as_ref());
-        let outcome = record.outcome.as_deref().map(Outcome::encode).transpose();
-        let outcome = outcome.map_err(|error| self.unreadable(election, &error))?;
         let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
             .bind(FORMAT)
             .bind(&version)
@@ -221,7 +218,7 @@ impl DatabaseFile {
             .bind(millis(record.lease_duration))
             .bind(record.acquire_time.to_string())
             .bind(record.renew_time.to_string())
-            .bind(outcome)
+            .bind(record.payload.as_deref())
             .bind(host.clock().to_owned())
             .bind(millis(expires.as_duration()))
             .bind(record.origin.as_ref().map(Origin::as_str))
@@ -368,9 +365,6 @@ impl DatabaseFile {
             .map(|identity| Candidate { identity, incarnation: incarnation.unwrap_or_default() });
         let wall = |text: String| WallTime::parse(&text).unwrap_or(WallTime::EPOCH);
         let expires = BootTime::from_duration(from_millis(row.try_get("expires_boot_ms")?));
-        let outcome: Option<String> = row.try_get("outcome")?;
-        let outcome = outcome.as_deref().map(Outcome::decode).transpose();
-        let outcome = outcome.map_err(|error| self.unreadable(election, &error))?;
         let boot_id: String = row.try_get("boot_id")?;
         let now = self.clock.now().boot;
         Ok(Observed {
@@ -380,7 +374,7 @@ impl DatabaseFile {
                 lease_duration,
                 acquire_time: wall(row.try_get("acquire_time")?),
                 renew_time: wall(row.try_get("renew_time")?),
-                outcome: outcome.map(Box::new),
+                payload: row.try_get::<Option<String>, _>("payload")?.map(Into::into),
                 origin: row.try_get::<Option<String>, _>("origin")?.and_then(Origin::new),
                 holder_url: None,
             }

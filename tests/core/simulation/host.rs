@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bellwether::driver::{EventSource, SourceOrder};
 use bellwether::election::continuity::ServiceTime;
 use bellwether::election::elector::Swapped;
-use bellwether::election::lease::{ElectionName, LeaseRecord, Observed, Version};
+use bellwether::election::history::{Goal, Key};
+use bellwether::election::lease::{ElectionName, LeaseRecord, Observed, RecordKind, Version};
 use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 use bellwether::election::work::Deadlines;
@@ -35,19 +36,49 @@ pub enum Deed {
     /// It sets a timer at a time of its clock.
     Sets { at: BootTime, ring: Arc<Ring> },
     /// It started a command.
-    Starts { id: u64, term: Term, deadlines: Deadlines, end: oneshot::Sender<End> },
+    Starts { id: u64, run: Run, deadlines: Deadlines, end: oneshot::Sender<End> },
     /// It allows a command to run for longer.
     Extends { id: u64, deadlines: Deadlines },
     /// It stops a command.
     Stops { id: u64, kill_at: BootTime },
     /// It waits for a time that has passed, again and again.
     Spins,
-    /// It reported to the election how the command of an attempt ended.
-    Finishes { id: u64 },
+    /// It saw how the command of an attempt ended.
+    Finishes { term: Term },
+}
+
+/// The command of an attempt.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub key: Key,
+    pub goal: Goal,
+    pub term: Term,
+}
+
+/// Which record a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Lease,
+    History,
+}
+
+impl Of {
+    fn named(name: &ElectionName) -> Self {
+        match name.kind() {
+            RecordKind::History(_) => Self::History,
+            RecordKind::Election(_) | RecordKind::Work(_) => Self::Lease,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
-pub enum Request {
+pub struct Request {
+    pub of: Of,
+    pub verb: Verb,
+}
+
+#[derive(Clone, Debug)]
+pub enum Verb {
     Observe,
     Swap { expected: Option<Version>, record: LeaseRecord },
 }
@@ -74,11 +105,13 @@ pub struct Host {
     pub time: HostTime,
     deeds: Arc<Mutex<Vec<Deed>>>,
     bell: Arc<Notifier>,
+    history_notifier: Arc<Notifier>,
 }
 
 impl Host {
     pub fn new(time: HostTime) -> Self {
-        Self { time, deeds: Arc::default(), bell: Arc::default() }
+        let (deeds, bell, history_notifier) = Default::default();
+        Self { time, deeds, bell, history_notifier }
     }
 
     pub fn note(&self, deed: Deed) {
@@ -99,11 +132,18 @@ impl Host {
         SimTimer { host: self.clone(), set: None, rung: (BootTime::ZERO, 0) }
     }
 
+    /// The same of the history of a work.
+    pub fn history_notifier(&self) -> &Notifier {
+        &self.history_notifier
+    }
+
     async fn asks(&self, request: Request) -> Result<Answer, StoreError> {
-        let (answer, answered) = oneshot::channel();
+        let (of, (answer, answered)) = (request.of, oneshot::channel());
         self.note(Deed::Asks { request, answer });
         let answer = answered.await.unwrap_or(Answer::Failed);
-        self.note(Deed::Takes(answer.clone()));
+        if of == Of::Lease {
+            self.note(Deed::Takes(answer.clone()));
+        }
         match answer {
             Answer::Failed => Err(StoreError::Unavailable("refused".to_owned())),
             answer => Ok(answer),
@@ -117,8 +157,8 @@ impl Store for Host {
         Ok(())
     }
 
-    async fn observe(&self, _: &ElectionName) -> Result<Option<Observed>, StoreError> {
-        match self.asks(Request::Observe).await? {
+    async fn observe(&self, name: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        match self.asks(Request { of: Of::named(name), verb: Verb::Observe }).await? {
             Answer::Observed(observed) => Ok(observed),
             other => panic!("a look is answered by {other:?}"),
         }
@@ -126,12 +166,15 @@ impl Store for Host {
 
     async fn swap(
         &self,
-        _: &ElectionName,
+        name: &ElectionName,
         expected: Option<&Version>,
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError> {
         let (expected, record) = (expected.cloned(), record.clone());
-        match self.asks(Request::Swap { expected, record }).await? {
+        match self
+            .asks(Request { of: Of::named(name), verb: Verb::Swap { expected, record } })
+            .await?
+        {
             Answer::Swapped(swapped) => Ok(swapped),
             other => panic!("a swap is answered by {other:?}"),
         }
@@ -145,8 +188,11 @@ impl Store for Host {
         None
     }
 
-    fn hints(&self, _: &ElectionName) -> Hints {
-        self.bell.hints()
+    fn hints(&self, name: &ElectionName) -> Hints {
+        match Of::named(name) {
+            Of::Lease => self.bell.hints(),
+            Of::History => self.history_notifier.hints(),
+        }
     }
 }
 

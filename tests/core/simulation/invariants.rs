@@ -4,10 +4,12 @@
 mod promises;
 mod records;
 mod seen;
+mod works;
 
 pub use promises::Promises;
-pub use records::{Attempts, Fence, applied, is};
+pub use records::{Fence, applied, is};
 pub use seen::{Calls, Seen, Terms};
+pub use works::Commands;
 
 /// No two candidates believe to lead at one instant: what rule `one-write-decides`, rule
 /// `before-sent-after-received`, rule `watched-lease`, rule `store-clock` and rule `lost-writes` are for.
@@ -42,8 +44,8 @@ pub const GATE_KEPT: &str = "I9 the gate is kept";
 /// Each resignation, shutdown and change of the gate that was accepted takes effect: rule
 /// `no-event-lost`.
 pub const PROMISES_KEPT: &str = "I10 what was accepted takes effect";
-/// The outcome of an attempt is written once, counted once, and not lost while the record is the
-/// candidate's own; nothing begins after a success.
+/// What the history of a work says of a command is what that did, and it is written before the lease
+/// is freed; nothing begins after a success.
 pub const OUTCOMES_KEPT: &str = "I11 outcomes are kept";
 /// The term of the writes that are applied never falls, and rises with every change of holder.
 pub const TERMS_RISE: &str = "I12 terms rise with holders";
@@ -52,6 +54,11 @@ pub const LEFT_CLEAN: &str = "I13 who left holds nothing";
 /// A resource that is fenced by the term accepts no term of two holders, and does not refuse the
 /// live leader: rule `fence-the-rest`.
 pub const FENCED: &str = "I14 the fence lets the leader in";
+
+/// A command starts only under the term in which the history says that it has begun.
+pub const BEGUN_BEFORE: &str = "I15 begun before it starts";
+/// Once the command of a newer order has begun, that of an older one does not.
+pub const IN_ORDER: &str = "I16 in order";
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]

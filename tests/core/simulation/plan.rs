@@ -50,7 +50,7 @@ pub enum Work {
     None,
     /// Commands beside the sidecar hold.
     Holds,
-    /// Each runs the attempts of one work that is done once.
+    /// Each wants a key of one work to be done, or taken back.
     Once,
 }
 
@@ -140,7 +140,8 @@ impl Plan {
         let calm_at = started + lease * if dense { 4 } else { rng.u64(4..10) };
         let faults = faults::draw(rng, theme, lease, started, calm_at);
 
-        let gate = (rng.u8(0..10) < 4).then(|| rules(rng, lease));
+        // An instance of `once` has a gate of its own.
+        let gate = (rng.u8(0..10) < 4).then(|| rules(rng, lease)).filter(|_| work != Work::Once);
         // A look for each of them in a long lease takes too long to simulate.
         let hints_in_peace = lease < 3_000 * MS && rng.u8(0..8) == 0;
         let pauses = [0, 0, 10, 40][rng.usize(0..4)];
@@ -152,7 +153,8 @@ impl Plan {
         let mut bound = lease + 4 * retry + 2 * timeout + 6 * network.delay + 300 * MS;
         bound += match work {
             Work::None => 0,
-            Work::Once => 2 * lease,
+            // And pauses after failures, and leaves what was begun to others first.
+            Work::Once => 2 * lease + 16 * retry,
             // And the end of a hold is not seen.
             Work::Holds => 4 * lease + HOLD_TOLERANCE,
         };

@@ -14,8 +14,8 @@ use bellwether::election::time::BootTime;
 use bellwether::store::Hint;
 use fastrand::Rng;
 
-use crate::simulation::host::{Answer, Request, Ring};
-use crate::simulation::invariants::{Attempts, Fence, Terms, Violation};
+use crate::simulation::host::{Answer, Of, Request, Ring};
+use crate::simulation::invariants::{Commands, Fence, Terms, Violation};
 use crate::simulation::plan::{Broken, Host as HostPlan, Plan, Theme};
 use crate::simulation::store::SimStore;
 use crate::simulation::tally::Tally;
@@ -57,7 +57,7 @@ enum Happening {
     Rings(Arc<Ring>),
     Serve { node: usize, life: u32, call: u64, request: Request, answer_lost: bool },
     Arrives { node: usize, life: u32, call: u64, answer: Answer },
-    Hinted { node: usize, life: u32, hint: Hint },
+    Hinted { node: usize, life: u32, of: Of, hint: Hint },
     Resume { node: usize, life: u32 },
     Mend { node: usize, cut: u64 },
     Check { node: usize, life: u32 },
@@ -122,10 +122,12 @@ pub struct World {
     queue: BinaryHeap<Scheduled>,
     ids: u64,
     store: SimStore,
+    /// The record with the history of the work that is done once.
+    history: SimStore,
     nodes: Vec<Node>,
     works: Vec<Work>,
     terms: Terms,
-    attempts: Attempts,
+    commands: Commands,
     fence: Fence,
     calm: bool,
     led: bool,
@@ -150,11 +152,12 @@ impl World {
             queue: BinaryHeap::new(),
             ids: 0,
             store: SimStore::new(plan.store_clock),
+            history: SimStore::new(None),
             nodes: plan.hosts.iter().map(node).collect(),
             true_now,
             works: Vec::new(),
             terms: Terms::default(),
-            attempts: Attempts::default(),
+            commands: Commands::default(),
             fence: Fence::default(),
             calm: false,
             led: false,
@@ -221,7 +224,12 @@ impl World {
             Happening::Arrives { node, life, call, answer } => {
                 self.arrives(node, life, call, answer);
             }
-            Happening::Hinted { node, life, hint } => {
+            Happening::Hinted { node, life, of: Of::History, hint } => {
+                if let Some(process) = self.process(node, life) {
+                    process.host.history_notifier().notify(hint);
+                }
+            }
+            Happening::Hinted { node, life, of: Of::Lease, hint } => {
                 let loses = matches!(self.plan.theme, Theme::LostWrites | Theme::Outlived);
                 if let Some(process) = self.process(node, life) {
                     if loses && matches!(hint, Hint::Vacated { .. }) {

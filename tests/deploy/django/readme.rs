@@ -17,7 +17,7 @@ fn the_commands_of_the_readme_show_one_run() {
     let page = std::fs::read_to_string(page).unwrap();
     let blocks = page.split(MARK).skip(1).map(|after| after.split_once("```").unwrap().0);
     let script = blocks.collect::<Vec<_>>().concat();
-    assert_eq!(page.matches("```").count(), 4, "a command that nothing runs");
+    assert_eq!(page.matches("```").count(), 6, "a command that nothing runs");
     assert!(script.contains(MAKE_PYTHON) && script.contains(DATABASE));
 
     let shop = Shop::empty();
@@ -34,7 +34,11 @@ fn the_commands_of_the_readme_show_one_run() {
     assert!(status.success(), "{said}\n{log}");
     assert_eq!(said.matches("Applying accounts.0002_halve_the_credit...").count(), 1, "{said}");
     assert_eq!(said.matches("done by web-").count(), 1, "{said}");
-    for credits in ["\"credits\": 200", "\"credits\": 80", "\"credits\": 10"] {
-        assert!(said.contains(credits), "{said}");
+    assert_eq!(said.matches("Unapplying accounts.0002_halve_the_credit...").count(), 1, "{said}");
+    assert_eq!(said.matches("taken back by ").count(), 1, "{said}");
+    let (up, down) = said.split_once("Unapplying").unwrap();
+    for (doubled, credits) in [(200, 100), (80, 40), (10, 5)] {
+        assert!(up.contains(&format!("\"credits\": {doubled}")), "{said}");
+        assert!(down.contains(&format!("\"credits\": {credits}")), "{said}");
     }
 }

@@ -13,7 +13,9 @@ const FOLDER: &str = "/var/lib/shop";
 
 /// What stands for the application's own programs.
 const MANAGE: &str = "#!/bin/sh
-[ $# = 1 ] && exec echo 'Applying accounts.0002_halve_the_credit... OK'
+[ \"$*\" = migrate ] && rm -f restored && exec echo 'Applying accounts.0002_halve_the_credit... OK'
+[ \"$*\" = 'migrate --check' ] && exec test ! -e restored
+[ \"$*\" = 'migrate accounts 0001' ] && exec echo 'Unapplying accounts.0002_halve_the_credit... OK'
 echo \"manage.py migrate: error: unrecognized arguments: $2\" >&2
 exit 2
 ";

@@ -1,10 +1,9 @@
 //! The key: where it comes from, and what it may be.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use crate::once::scene::lines;
+use support::releases::Ecs;
 use support::{Pasture, bellwether};
 
 #[test]
@@ -32,32 +31,32 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A task metadata service, for as long as the test runs.
-fn ecs() -> String {
-    let task = r#"{"Cluster":"arn:aws:ecs:eu-west-1:123456789012:cluster/prod",
-        "TaskARN":"arn:aws:ecs:eu-west-1:123456789012:task/prod/0123456789abcdef",
-        "Family":"web","Revision":"7"}"#;
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{task}", task.len());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v4/abc", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 1024]);
-            let _ = stream.write_all(answer.as_bytes());
-        }
-    });
-    url
-}
-
 #[test]
-fn on_ecs_auto_is_the_revision_of_the_task_definition() {
-    let (pasture, ecs) = (Pasture::new(), ecs());
+fn on_ecs_auto_is_the_image_and_tasks_of_it_do_it_once() {
+    let (pasture, ecs) = (Pasture::new(), Ecs::start());
+    ecs.is("7", "sha256:00ff");
     for _ in 0..2 {
-        let output = with_auto(&pasture).env("ECS_CONTAINER_METADATA_URI_V4", &ecs).output();
+        let output = with_auto(&pasture).env("ECS_CONTAINER_METADATA_URI_V4", &ecs.url).output();
         let output = output.unwrap();
         assert!(output.status.success(), "{}", said(&output));
     }
-    assert_eq!(lines(&pasture, "keys"), ["ecs:prod/web:7"]);
+    assert_eq!(lines(&pasture, "keys"), ["ecs:prod/web@sha256:00ff"]);
+}
+
+#[test]
+fn on_kubernetes_auto_is_the_template_of_the_pod() {
+    let pasture = Pasture::new();
+    for (pod, revision) in
+        [("web-7d9f-aaaaa", "3"), ("web-7d9f-bbbbb", "3"), ("web-5c44-ccccc", "2")]
+    {
+        let hash = pod.split('-').nth(1).unwrap();
+        let mut command = with_auto(&pasture);
+        command.envs([("POD_NAME", pod), ("POD_NAMESPACE", "shop")]);
+        command.envs([("BELLWETHER_POD_TEMPLATE_HASH", hash), ("BELLWETHER_REVISION", revision)]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    assert_eq!(lines(&pasture, "keys"), ["kubernetes:shop/web@7d9f"], "the last one is older");
 }
 
 #[test]

@@ -26,7 +26,11 @@ pub fn once(pasture: &Pasture, name: &str, args: &[&str], script: &str) -> Once 
 
 impl Once {
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(command.stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// One that was started with a pipe.
+    pub fn of(mut child: Child) -> Self {
         let log = Log::of(child.stderr.take().unwrap());
         Self { child, log }
     }

@@ -60,7 +60,8 @@ fn a_failure_is_kept_with_the_last_of_its_standard_error_unless_that_is_not_want
     }
     let status = bellwether().args(["status", "--json", "--store", &pasture.store()]).output();
     let records: Vec<Value> = serde_json::from_slice(&status.unwrap().stdout).unwrap();
-    let of = |key: &str| &records.iter().find(|record| record["name"] == key).unwrap()["outcome"];
+    let keys = records[0]["work"]["keys"].as_array().unwrap();
+    let of = |key: &str| keys.iter().find(|record| record["key"] == key).unwrap();
     assert_eq!(of("kept")["stderr"], "column \"credits\" does not exist\n");
     assert_eq!((&of("not-kept")["exitCode"], of("not-kept").get("stderr")), (&3.into(), None));
 }

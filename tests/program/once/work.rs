@@ -34,7 +34,7 @@ fn what_is_done_is_not_done_again_but_another_key_is() {
 fn a_failure_is_tried_so_many_times_in_all_and_everyone_gets_its_code() {
     let pasture = Pasture::new();
     let script = "echo run >> runs; echo 'no such table' >&2; exit 9";
-    let args = ["--key", "bad", "--max-attempts", "3"];
+    let args = ["--key", "bad", "--max-attempts", "3", "--retry-delay", "10ms"];
     let mut all: Vec<_> = NAMES.iter().map(|name| once(&pasture, name, &args, script)).collect();
     for instance in &mut all {
         assert_eq!(instance.exit_code(), Some(9));
@@ -42,7 +42,7 @@ fn a_failure_is_tried_so_many_times_in_all_and_everyone_gets_its_code() {
     assert_eq!(lines(&pasture, "runs").len(), 3);
     let said = eventually("it says why", || {
         let lines = all[0].log.lines();
-        lines.into_iter().find(|line| line.contains("failed for good"))
+        lines.into_iter().find(|line| line.contains("all attempts failed"))
     });
     assert!(said.contains("no such table") && said.contains("--reset"), "{said}");
     let mut late = once(&pasture, "late", &args, script);
@@ -54,8 +54,8 @@ fn a_failure_is_tried_so_many_times_in_all_and_everyone_gets_its_code() {
 fn an_attempt_that_fails_can_be_followed_by_one_that_succeeds() {
     let pasture = Pasture::new();
     let script = "echo run >> runs; test $(wc -l < runs) -ge 2";
-    let mut all: Vec<_> =
-        NAMES.iter().map(|name| once(&pasture, name, &["--key", "k"], script)).collect();
+    let args = ["--key", "k", "--retry-delay", "10ms"];
+    let mut all: Vec<_> = NAMES.iter().map(|name| once(&pasture, name, &args, script)).collect();
     for instance in &mut all {
         assert_eq!(instance.exit_code(), Some(0));
     }
@@ -110,25 +110,41 @@ fn who_waits_for_too_long_exits_75() {
 }
 
 #[test]
-fn its_own_attempt_that_takes_too_long_is_stopped_and_freed() {
+fn a_time_limit_for_waiting_never_stops_the_command() {
     let pasture = Pasture::new();
-    let slow = "echo run >> runs; sleep 60";
-    let mut first = once(&pasture, "a", &["--key", "k", "--timeout", "1s"], slow);
-    assert_eq!(first.exit_code(), Some(75));
-    let mut second = once(&pasture, "b", &["--key", "k"], "echo second >> runs");
-    assert_eq!(second.exit_code(), Some(0));
-    assert_eq!(lines(&pasture, "runs"), ["run", "second"]);
+    let slow = "echo run >> runs; sleep 2; echo done >> runs";
+    let mut first = once(&pasture, "a", &["--key", "k", "--timeout", "500ms"], slow);
+    assert_eq!(first.exit_code(), Some(0));
+    assert_eq!(lines(&pasture, "runs"), ["run", "done"]);
 }
 
 #[test]
-fn a_command_that_does_not_exist_fails_like_any_other() {
+fn a_time_limit_for_the_command_ends_it_and_counts() {
     let pasture = Pasture::new();
-    let output = bellwether()
-        .args(["once", "--store", &pasture.store(), "--key", "k", "--max-attempts", "2"])
-        .args(["--", "/no/such/program"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(127));
+    let slow = "echo run >> runs; sleep 60";
+    let args = ["--key", "k", "--run-timeout", "300ms", "--max-attempts", "2"];
+    let args = [&args[..], &["--retry-delay", "10ms"]].concat();
+    assert_eq!(once(&pasture, "a", &args, slow).exit_code(), Some(124));
+    assert_eq!(lines(&pasture, "runs"), ["run", "run"]);
+    let mut late = once(&pasture, "b", &args, "echo no >> runs");
+    assert_eq!(late.exit_code(), Some(124));
+    assert_eq!(lines(&pasture, "runs").len(), 2);
+}
+
+/// On the same host it would fail again, without having done anything.
+#[test]
+fn a_command_that_does_not_exist_is_tried_once_by_each_instance() {
+    let pasture = Pasture::new();
+    for code in [Some(127), Some(127)] {
+        let output = bellwether()
+            .args(["once", "--store", &pasture.store(), "--key", "k", "--max-attempts", "9"])
+            .args(["--retry-delay", "10ms", "--", "/no/such/program"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), code);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.matches("cannot start the command").count(), 1, "{said}");
+    }
 }
 
 #[test]

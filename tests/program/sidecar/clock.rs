@@ -33,7 +33,6 @@ fn gated() -> (Handle, GateState) {
         origin: None,
         holder_url: None,
         timing: Timing::default(),
-        max_attempts: None,
         gated: true,
         store: Arc::new(MemoryStore::new(clock.clone())),
         clock,

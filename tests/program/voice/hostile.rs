@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
 use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
-use bellwether::election::outcome::Outcome;
 use bellwether::election::term::Term;
 use bellwether::election::time::WallTime;
 use bellwether::store::{self, Store, StoreOptions, StoreUrl};
@@ -53,7 +52,7 @@ fn says(what: &str, command: &mut Command) -> Output {
     output
 }
 
-fn record(held: bool, outcome: Option<Outcome>) -> LeaseRecord {
+fn record(held: bool, payload: Option<String>) -> LeaseRecord {
     let holder = Candidate { identity: HOSTILE.to_owned(), incarnation: HOSTILE.to_owned() };
     LeaseRecord {
         holder: held.then_some(holder),
@@ -61,33 +60,36 @@ fn record(held: bool, outcome: Option<Outcome>) -> LeaseRecord {
         lease_duration: Duration::from_secs(3600),
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
-        outcome: outcome.map(Box::new),
+        payload: payload.map(Into::into),
         origin: None,
         holder_url: None,
     }
 }
 
-fn outcome(succeeded: bool) -> Outcome {
-    let hostile = || HOSTILE.to_owned();
-    Outcome {
-        succeeded,
-        exit_code: 3,
-        holder: hostile(),
-        term: Term::new(7),
-        started: hostile(),
-        finished: hostile(),
-        attempts: 9,
-        stderr: Some(format!("one line\n{HOSTILE}\n")),
-    }
+/// The history of a work as anybody can write it who can write to the store.
+fn history() -> String {
+    let attempt = json!({ "holder": HOSTILE, "term": 7, "began": 0 });
+    let stderr = format!("one line\n{HOSTILE}\n");
+    json!({ "format": 1, "order": 9, "keys": [
+        { "key": "done", "order": 9, "state": "done", "ended": 1, "attempt": attempt },
+        { "key": "failed", "state": "failed", "ended": u64::from(u32::MAX) * 1_000, "failures": 9,
+          "code": 3, "stderr": stderr, "attempt": attempt },
+        { "key": "held", "state": "begun", "attempt": attempt },
+    ]})
+    .to_string()
 }
 
 async fn plant(store: &dyn Store) {
     store.init().await.unwrap();
     for (name, record) in [
         ("default", record(true, None)),
-        ("once/failed", record(false, Some(outcome(false)))),
-        ("once/done", record(false, Some(outcome(true)))),
-        ("once/held", record(true, Some(Outcome { attempts: 1, ..outcome(false) }))),
+        ("once/default", record(true, None)),
+        ("history/default", record(false, Some(history()))),
+        (
+            "history/hostile",
+            record(false, Some(format!("{{\"format\":1,\"keys\":\"{HOSTILE}\"}}"))),
+        ),
+        ("once/hostile", record(false, None)),
     ] {
         let name = ElectionName::from_store(name).unwrap();
         let planted = store.swap(&name, None, &record).await.unwrap();
@@ -114,6 +116,11 @@ fn every_command_is_harmless(url: &str, program: fn() -> Command) {
     let status = run("status --json", &["status", "--json", "--store", url]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("FORGED"), "{status:?}");
     let once = |key| ["once", "--store", url, "--timeout", "2s", "--key", key, "--", "true"];
+    let other =
+        ["once", "--store", url, "--timeout", "2s", "--order", "3", "--key", "k", "--", "true"];
+    assert_eq!(run("once that is superseded", &other).status.code(), Some(0));
+    let foreign = ["once", "--store", url, "--work", "hostile", "--key", "k", "--", "true"];
+    assert_eq!(run("once on a foreign record", &foreign).status.code(), Some(69));
     let failed = run("once that failed", &once("failed"));
     assert_eq!(failed.status.code(), Some(3), "{failed:?}");
     assert!(String::from_utf8_lossy(&failed.stderr).contains("one line"), "{failed:?}");

@@ -90,7 +90,7 @@ impl Subject for Sqlite {
     async fn raw(&self, election: &ElectionName) -> String {
         let query = format!(
             "SELECT json_group_array(json_array(election, format, version, term, holder, \
-             incarnation, lease_duration_ms, acquire_time, renew_time, outcome, boot_id, expires_boot_ms, \
+             incarnation, lease_duration_ms, acquire_time, renew_time, payload, boot_id, expires_boot_ms, \
              more)) FROM leases WHERE election = '{election}'"
         );
         let mut connection = self.connection().await;
@@ -114,7 +114,7 @@ fn held() -> LeaseRecord {
         lease_duration: LEASE,
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
-        outcome: None,
+        payload: None,
         origin: None,
         holder_url: None,
     }

@@ -9,7 +9,6 @@ use bellwether::election::holder_url::HolderUrl;
 use bellwether::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Version,
 };
-use bellwether::election::outcome::Outcome;
 use bellwether::election::term::Term;
 use bellwether::election::time::WallTime;
 use bellwether::store::{Store, StoreError};
@@ -32,7 +31,7 @@ fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord
         lease_duration: subject.lease_duration(),
         acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
         renew_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
-        outcome: None,
+        payload: None,
         origin: None,
         holder_url: None,
     }
@@ -47,17 +46,10 @@ fn renewed(record: &LeaseRecord) -> LeaseRecord {
     LeaseRecord { renew_time, ..record.clone() }
 }
 
-fn outcome(holder: &str) -> Outcome {
-    Outcome {
-        succeeded: false,
-        exit_code: 137,
-        holder: holder.to_owned(),
-        term: Term::new(3),
-        started: "2026-11-23T07:39:46.125Z".to_owned(),
-        finished: "2026-11-23T07:39:48.250Z".to_owned(),
-        attempts: 2,
-        stderr: Some("it's \"broken\"\n\u{1F411} 100 %\n".to_owned()),
-    }
+/// As a history is kept: JSON, with what others find hard to quote.
+fn payload() -> Option<Box<str>> {
+    let text = "it's \"broken\"\n\u{1F411} 100 % $1 \\ ;";
+    Some(serde_json::json!({ "format": 1, "text": text }).to_string().into())
 }
 
 async fn won(
@@ -161,9 +153,8 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     store.init().await.unwrap();
     let identity = "pod/web-0 'quoted' \"twice\" \\ % ; ü $1 {}";
     let written = renewed(&record(subject, Some(identity), u64::from(u32::MAX) * 4));
-    let outcome = Some(Box::new(outcome(identity)));
     let (origin, holder_url) = (Origin::new(identity), url("https://web-0.example:8443/app"));
-    let written = LeaseRecord { outcome, origin, holder_url, ..written };
+    let written = LeaseRecord { payload: payload(), origin, holder_url, ..written };
     won(&*store, &name, None, &written).await;
     let found = observed(&*subject.from_another_process(), &name).await.record;
     assert_eq!(found.holder, written.holder);
@@ -171,7 +162,7 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     assert_eq!(found.lease_duration, written.lease_duration);
     assert_eq!(found.acquire_time.to_string(), written.acquire_time.to_string());
     assert_eq!(found.renew_time.to_string(), written.renew_time.to_string());
-    assert_eq!(found.outcome, written.outcome);
+    assert_eq!(found.payload, written.payload);
     assert_eq!(found.origin, written.origin);
     assert!(found.holder_url.is_some());
     assert_eq!(found.holder_url, written.holder_url);
@@ -183,15 +174,8 @@ pub async fn what_a_terminal_would_obey_does_not_come_back(subject: &dyn Subject
     store.init().await.unwrap();
     let hostile = "a\u{1b}[2J\r\nb\u{9b}\u{202e}".to_owned();
     let shown = "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}\u{fffd}";
-    let outcome = Outcome {
-        started: hostile.clone(),
-        finished: hostile.clone(),
-        stderr: Some(format!("one\n{hostile}\n")),
-        ..outcome(&hostile)
-    };
     let written = LeaseRecord {
         holder: Some(Candidate { identity: hostile.clone(), incarnation: hostile.clone() }),
-        outcome: Some(Box::new(outcome)),
         ..record(subject, None, 1)
     };
     let version = won(&*store, &name, None, &written).await;
@@ -200,16 +184,11 @@ pub async fn what_a_terminal_would_obey_does_not_come_back(subject: &dyn Subject
     let listing = store.list().await.unwrap();
     let [(_, listed)] = &listing.records[..] else { panic!("one record") };
     assert_eq!(found.version, version);
-    for LeaseRecord { holder, outcome, .. } in [&found.record, &refused.record, &listed.record] {
-        let (holder, outcome) = (holder.clone().unwrap(), outcome.clone().unwrap());
-        for text in [holder.identity, holder.incarnation, outcome.holder] {
+    for LeaseRecord { holder, .. } in [&found.record, &refused.record, &listed.record] {
+        let holder = holder.clone().unwrap();
+        for text in [holder.identity, holder.incarnation] {
             assert_eq!(text, shown);
         }
-        assert_eq!((outcome.started.as_str(), outcome.finished.as_str()), (shown, shown));
-        assert_eq!(
-            outcome.stderr.unwrap(),
-            format!("one\n{}\n", shown.replacen("\u{fffd}b", "\nb", 1))
-        );
     }
 }
 
@@ -319,7 +298,7 @@ pub async fn list_shows_every_record(subject: &dyn Subject) {
     for (name, term) in [("b", 2), ("a", 1), ("c", 3)] {
         won(&*store, &election(name), None, &record(subject, Some("x"), term)).await;
     }
-    let once = ElectionName::once("sha256:00ff/web@1").unwrap();
+    let once = ElectionName::of_work(&"sha256:00ff/web@1".parse().unwrap());
     won(&*store, &once, None, &record(subject, None, 4)).await;
     let listed = subject.from_another_process().list().await.unwrap().records;
     let mut listed: Vec<_> =

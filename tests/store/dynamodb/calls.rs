@@ -32,7 +32,7 @@ pub fn held(name: &str, term: u64) -> LeaseRecord {
         lease_duration: Duration::from_secs(15),
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
-        outcome: None,
+        payload: None,
         origin: None,
         holder_url: None,
     }

@@ -38,7 +38,6 @@ fn join(name: String, proxy: &Proxy) -> Member {
         origin: None,
         holder_url: None,
         timing: timing(),
-        max_attempts: None,
         gated: false,
         store: open(&proxy.url(), timing().call_timeout(), Some(SKEW)),
         clock: Arc::new(HostClock),

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Output, Stdio};
 
 use support::dynamodb::Emulator;
+use support::releases::Releases;
 use support::{Killed, QUICK, eventually, with_credentials};
 
 const KEY: [&str; 4] = ["--key", "k", "--max-clock-skew", "off"];
@@ -42,3 +43,11 @@ fn a_reset_that_cannot_be_judged_by_a_clock_watches_for_a_lease() {
     fs::remove_file(folder.path().join("runs")).unwrap();
     let _again = runner(&store, folder.path());
 }
+
+fn home() -> (Emulator, Releases) {
+    let emulator = Emulator::start();
+    let releases = Releases::on(&emulator.url(), with_credentials);
+    (emulator, releases)
+}
+
+support::releases_follow_each_other!(home());

@@ -20,19 +20,19 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-struct Field {
+pub(super) struct Field {
     server: Arc<Server>,
     database: String,
 }
 
 impl Field {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let server = Server::shared();
         let database = block_on(server.database());
         Self { server, database }
     }
 
-    fn store(&self) -> String {
+    pub(super) fn store(&self) -> String {
         self.server.url(&self.database)
     }
 

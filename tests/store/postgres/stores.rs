@@ -49,7 +49,7 @@ pub fn acquired(holder: &str, term: u64) -> LeaseRecord {
         lease_duration: LEASE,
         acquire_time: WallTime::EPOCH,
         renew_time: WallTime::EPOCH,
-        outcome: None,
+        payload: None,
         origin: None,
         holder_url: None,
     }

@@ -6,9 +6,13 @@ def double_balances(apps, schema_editor):
     apps.get_model("accounts", "Account").objects.update(credits=F("credits") * 2)
 
 
+def halve_balances(apps, schema_editor):
+    apps.get_model("accounts", "Account").objects.update(credits=F("credits") / 2)
+
+
 class Migration(migrations.Migration):
     """Release 2: a credit is worth half of what it was, so everybody gets twice as many."""
 
     dependencies = [("accounts", "0001_initial")]
 
-    operations = [migrations.RunPython(double_balances)]
+    operations = [migrations.RunPython(double_balances, halve_balances)]

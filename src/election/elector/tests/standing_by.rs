@@ -100,3 +100,29 @@ fn candidates_that_saw_the_same_hand_over_look_at_different_times_ever_after() {
     let in_half = |half: u64| all.iter().filter(|(first, _)| *first <= at(half)).count();
     assert!((4..=16).contains(&in_half(1_000)), "{all:?}");
 }
+
+#[test]
+fn a_record_of_another_environment_is_reported_once() {
+    let origin = |text: &str| Origin::new(text).unwrap();
+    let (staging, prod) = (origin("Kubernetes namespace staging"), origin("ECS cluster prod"));
+    let of = |origin: Option<&Origin>, term| LeaseRecord { origin: origin.cloned(), ..rival(term) };
+    let met = |own: Option<&Origin>, records: [LeaseRecord; 2]| {
+        let [first, second] = records;
+        let mut world = World::on(Some(first));
+        world.elector = Elector::new(candidate("me", "1"), Timing::default(), 7);
+        world.elector = world.elector.clone().running_in(own.cloned(), None);
+        world.call = None;
+        world.send(Event::Wake);
+        world.store_answers();
+        world.somebody_writes(second);
+        world.run_until(10_000);
+        let is_stranger = |news: &News| matches!(news, News::Stranger { .. });
+        world.take_news().into_iter().filter(is_stranger).collect::<Vec<_>>()
+    };
+    let stranger = News::Stranger { origin: prod.clone(), own: staging.clone() };
+    let own = Some(&staging);
+    assert_eq!(met(own, [of(Some(&prod), 4), of(Some(&prod), 5)]), std::slice::from_ref(&stranger));
+    assert_eq!(met(own, [of(own, 4), of(Some(&prod), 5)]), [stranger]);
+    assert_eq!(met(own, [of(own, 4), of(None, 5)]), []);
+    assert_eq!(met(None, [of(own, 4), of(Some(&prod), 5)]), []);
+}

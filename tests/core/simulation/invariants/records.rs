@@ -1,12 +1,9 @@
 //! Writes: into the record, and into a resource that is fenced by its term.
 
-use std::collections::HashMap;
-
 use bellwether::election::lease::LeaseRecord;
-use bellwether::election::outcome::Outcome;
 use bellwether::election::term::Term;
 
-use super::{FENCED, OUTCOMES_KEPT, TERMS_RISE, Violation};
+use super::{FENCED, TERMS_RISE, Violation};
 
 /// Identifies a process: its node, and the number of its start.
 pub type Who = (usize, u32);
@@ -24,81 +21,6 @@ pub fn applied(before: Option<&LeaseRecord>, after: &LeaseRecord) -> Result<(), 
             Violation::found(TERMS_RISE, what)
         }
         _ => Ok(()),
-    }
-}
-
-/// [`OUTCOMES_KEPT`].
-#[derive(Debug, Default)]
-pub struct Attempts {
-    /// By the id of the attempt: who made it, and whether its outcome was written.
-    told: HashMap<u64, (Who, bool)>,
-}
-
-impl Attempts {
-    /// A process was notified how its attempt ended.
-    pub fn ends(&mut self, who: Who, id: u64) {
-        self.told.entry(id).or_insert((who, false));
-    }
-
-    /// The attempts of a process whose outcome is not written yet.
-    fn pending(&self, who: Who) -> Option<u64> {
-        let mine = |(_, told): &(&u64, &(Who, bool))| **told == (who, false);
-        self.told.iter().find(mine).map(|(id, _)| *id)
-    }
-
-    pub fn nothing_pends(&self, who: Who) -> Result<(), Violation> {
-        match self.pending(who) {
-            Some(id) => {
-                let what = format!("the outcome of attempt {id} is not written");
-                Violation::found(OUTCOMES_KEPT, what)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// A write is on its way: nothing is begun or given up before the outcome is written.
-    pub fn sends(&self, who: Who, begins: bool, record: &LeaseRecord) -> Result<(), Violation> {
-        let written = record.outcome.as_ref().and_then(|outcome| outcome.started.parse().ok());
-        match &record.holder {
-            Some(_) if !begins => Ok(()),
-            None if self.pending(who) == written => Ok(()),
-            _ => self.nothing_pends(who),
-        }
-    }
-
-    /// A write of `who` was applied.
-    pub fn applied(
-        &mut self,
-        who: Who,
-        before: Option<&LeaseRecord>,
-        after: &LeaseRecord,
-    ) -> Result<(), Violation> {
-        let bad = |what: String| Violation::found(OUTCOMES_KEPT, what);
-        let old = before.and_then(|record| record.outcome.as_deref());
-        let new = after.outcome.as_deref();
-        if old.is_some_and(|old| old.succeeded) && after.holder.is_some() {
-            return bad(format!("n{} takes the record of work that is done", who.0));
-        }
-        if old != new {
-            let Some(new) = new else { return bad("an outcome is forgotten".to_owned()) };
-            self.written(who, old, new)?;
-        }
-        // Others have lost the record, and with it the outcomes of their attempts.
-        self.told.retain(|_, (whose, written)| *written || *whose == who);
-        Ok(())
-    }
-
-    fn written(&mut self, who: Who, old: Option<&Outcome>, new: &Outcome) -> Result<(), Violation> {
-        let bad = |what: String| Violation::found(OUTCOMES_KEPT, what);
-        let id: u64 = new.started.parse().unwrap();
-        if self.told.insert(id, (who, true)).is_some_and(|(_, written)| written) {
-            return bad(format!("the outcome of attempt {id} is written twice"));
-        }
-        let counted = old.map_or(0, |old| old.attempts) + 1;
-        if new.attempts != counted {
-            return bad(format!("attempt {counted} is counted as {}", new.attempts));
-        }
-        Ok(())
     }
 }
 

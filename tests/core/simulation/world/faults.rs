@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::process::What;
 use super::{Happening, Node, World};
-use crate::simulation::host::Task;
+use crate::simulation::host::{Of, Task};
 use crate::simulation::invariants::Violation;
 use crate::simulation::plan::{Broken, Fault, Theme};
 use crate::simulation::time::{MS, TrueTime};
@@ -107,7 +107,7 @@ impl World {
                 self.tally.count("hint floods");
                 for _ in 0..hints {
                     let delay = self.rng.u64(0..100 * MS);
-                    self.hint(node, delay, Hint::Changed);
+                    self.hint(node, delay, Of::Lease, Hint::Changed);
                 }
             }
             _ => {}
@@ -201,18 +201,12 @@ impl World {
         Ok(())
     }
 
-    /// From now on there is a leader, and nothing waits to be written.
+    /// From now on there is a leader.
     pub(super) fn is_led(&mut self) -> Result<(), Violation> {
         self.led = true;
         if self.plan.hints_in_peace {
             self.tally.count("floods of hints in peace");
             self.hints_in_peace();
-        }
-        for node in 0..self.nodes.len() {
-            let me = (node, self.nodes[node].life);
-            if self.nodes[node].process.is_some() {
-                self.attempts.nothing_pends(me)?;
-            }
         }
         Ok(())
     }

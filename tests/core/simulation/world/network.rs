@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
+use bellwether::election::history::History;
 use bellwether::election::lease::LeaseRecord;
 use bellwether::store::Hint;
 use tokio::sync::oneshot;
 
 use super::process::Open;
 use super::{Happening, World};
-use crate::simulation::host::{Answer, Request};
+use crate::simulation::host::{Answer, Of, Request, Verb};
 use crate::simulation::invariants::{
     BOUNDED_CALLS, BOUNDED_WAITS, VACATED_LAST, Violation, applied,
 };
@@ -25,10 +26,13 @@ impl World {
         answer: oneshot::Sender<Answer>,
     ) -> Result<(), Violation> {
         trace!(self, "n{node} calls: {}", describe(&request));
+        if request.of == Of::History {
+            return self.asks_for_history(node, request, answer);
+        }
         let local = self.local(node);
         let timing = self.host(node).timing;
-        let swap = matches!(request, Request::Swap { .. });
-        if let Request::Swap { record, .. } = &request {
+        let swap = matches!(request.verb, Verb::Swap { .. });
+        if let Verb::Swap { record, .. } = &request.verb {
             self.check_swap(node, record)?;
             if let Some(process) = &mut self.nodes[node].process {
                 process.won.0 = record.term;
@@ -62,6 +66,33 @@ impl World {
         Ok(())
     }
 
+    /// An instance of `once` makes a call: one at a time, and the driver's goes on beside it.
+    fn asks_for_history(
+        &mut self,
+        node: usize,
+        request: Request,
+        answer: oneshot::Sender<Answer>,
+    ) -> Result<(), Violation> {
+        self.ids += 1;
+        let (id, sent) = (self.ids, self.local(node));
+        let swap = matches!(request.verb, Verb::Swap { .. });
+        let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+        let waits = |open: &Open| open.answer.as_ref().is_some_and(|answer| !answer.is_closed());
+        if process.history_call.as_ref().is_some_and(waits) {
+            let what = format!("n{node} makes two calls about the history at a time");
+            return Violation::found(BOUNDED_WAITS, what);
+        }
+        process.history_call = Some(Open { id, swap, sent, answer: Some(answer) });
+        self.dispatch(node, id, request);
+        Ok(())
+    }
+
+    /// The history, as the store has it.
+    pub(super) fn history_now(&self) -> History {
+        let payload = self.history.record().and_then(|record| record.payload.as_deref());
+        payload.map(|payload| History::decode(payload).unwrap()).unwrap_or_default()
+    }
+
     /// Whether hints can come at all.
     fn hints(&self) -> bool {
         let floods = |(_, fault): &(TrueTime, Fault)| matches!(fault, Fault::HintFlood { .. });
@@ -74,7 +105,7 @@ impl World {
     pub(super) fn send(&mut self, node: usize, call: u64, request: Request) {
         let life = self.nodes[node].life;
         let network = self.plan.network;
-        let swap = matches!(request, Request::Swap { .. });
+        let swap = matches!(request.verb, Verb::Swap { .. });
         let mut answer_lost = self.rolls(network.lose_answer);
         let answer = match (self.nodes[node].cut.map(|(how, _)| how), swap) {
             (Some(Broken::Hangs), _) | (Some(Broken::ReadOnly), true) => {
@@ -89,7 +120,8 @@ impl World {
                 if let Some(process) = &mut self.nodes[node].process {
                     process.troubled = true;
                 }
-                Some(Answer::Swapped(Swapped::Lost(self.store.observe(self.now))))
+                let store = if request.of == Of::Lease { &self.store } else { &self.history };
+                Some(Answer::Swapped(Swapped::Lost(store.observe(self.now))))
             }
             (Some(Broken::Deaf), _) => {
                 answer_lost = true;
@@ -140,11 +172,14 @@ impl World {
         request: Request,
         answer_lost: bool,
     ) -> Result<(), Violation> {
+        if request.of == Of::History {
+            return self.serve_history((node, life), call, request.verb, answer_lost);
+        }
         let waits = self.process(node, life).and_then(|process| process.call.as_ref());
         let waits = waits.is_some_and(|open| open.id == call && open.answer.is_some());
-        let answer = match request {
-            Request::Observe => Answer::Observed(self.store.observe(self.now)),
-            Request::Swap { expected, record } => {
+        let answer = match request.verb {
+            Verb::Observe => Answer::Observed(self.store.observe(self.now)),
+            Verb::Swap { expected, record } => {
                 let (swapped, before) =
                     self.store.swap(self.now, expected.as_ref(), record.clone());
                 let won = matches!(swapped, Swapped::Won(_));
@@ -157,7 +192,6 @@ impl World {
                 if let Swapped::Won(version) = &swapped {
                     trace!(self, "store: n{node}'s write is applied");
                     applied(before.as_ref(), &record)?;
-                    self.attempts.applied((node, life), before.as_ref(), &record)?;
                     self.check_vacated(&record)?;
                     self.notify(&record, version.clone());
                 }
@@ -170,6 +204,35 @@ impl World {
         }
         let delay = self.delay(node);
         self.after(delay, Happening::Arrives { node, life, call, answer });
+        Ok(())
+    }
+
+    fn serve_history(
+        &mut self,
+        (node, life): (usize, u32),
+        call: u64,
+        verb: Verb,
+        answer_lost: bool,
+    ) -> Result<(), Violation> {
+        let answer = match verb {
+            Verb::Observe => Answer::Observed(self.history.observe(self.now)),
+            Verb::Swap { expected, record } => {
+                let before = self.history_now();
+                let (swapped, _) = self.history.swap(self.now, expected.as_ref(), record);
+                if let Swapped::Won(_) = &swapped {
+                    let after = self.history_now();
+                    trace!(self, "store: n{node} writes the history: {after:?}");
+                    self.tally.count("histories written");
+                    self.commands.applied(&before, &after)?;
+                    self.hint_all(Of::History, &Hint::Changed);
+                }
+                Answer::Swapped(swapped)
+            }
+        };
+        if !answer_lost {
+            let delay = self.delay(node);
+            self.after(delay, Happening::Arrives { node, life, call, answer });
+        }
         Ok(())
     }
 
@@ -192,7 +255,8 @@ impl World {
     /// An answer reaches its host: the process finds it when it runs.
     pub(super) fn arrives(&mut self, node: usize, life: u32, call: u64, answer: Answer) {
         let Some(process) = self.process(node, life) else { return };
-        if let Some(open) = process.call.as_mut().filter(|open| open.id == call)
+        let calls = [&mut process.call, &mut process.history_call];
+        if let Some(open) = calls.into_iter().flatten().find(|open| open.id == call)
             && let Some(waiting) = open.answer.take()
         {
             let failed = matches!(answer, Answer::Failed);
@@ -202,17 +266,21 @@ impl World {
     }
 
     fn notify(&mut self, record: &LeaseRecord, version: bellwether::election::lease::Version) {
-        let vacates = record.holder.is_none() && record.outcome.is_none();
+        let vacates = record.holder.is_none() && record.payload.is_none();
         let hint = match vacates {
             true => Hint::Vacated { term: record.term, version },
             false => Hint::Changed,
         };
+        self.hint_all(Of::Lease, &hint);
+    }
+
+    fn hint_all(&mut self, of: Of, hint: &Hint) {
         for node in 0..self.nodes.len() {
             // Every now and then one comes twice, and long after what it tells of.
             for _ in 0..if self.rng.u8(..) < 16 { 2 } else { 1 } {
                 if self.rng.u64(0..1_000) < self.plan.network.hint {
                     let delay = self.rng.u64(0..=self.plan.network.hint_delay);
-                    self.hint(node, delay, hint.clone());
+                    self.hint(node, delay, of, hint.clone());
                 }
             }
         }
@@ -221,17 +289,17 @@ impl World {
     /// Hints that come faster than any candidate can read: a leader has to renew nevertheless.
     pub(super) fn hints_in_peace(&mut self) {
         for node in 0..self.nodes.len() {
-            self.hint(node, 0, Hint::Changed);
+            self.hint(node, 0, Of::Lease, Hint::Changed);
         }
         self.after(3 * MS, Happening::HintsInPeace);
     }
 
-    pub(super) fn hint(&mut self, node: usize, delay: TrueTime, hint: Hint) {
+    pub(super) fn hint(&mut self, node: usize, delay: TrueTime, of: Of, hint: Hint) {
         if let Hint::Vacated { .. } = hint {
             self.tally.count("hints that a lease was vacated");
         }
         let life = self.nodes[node].life;
-        self.after(delay, Happening::Hinted { node, life, hint });
+        self.after(delay, Happening::Hinted { node, life, of, hint });
     }
 
     /// How late a process may react to a timer.
@@ -241,13 +309,14 @@ impl World {
 }
 
 fn describe(request: &Request) -> String {
-    match request {
-        Request::Observe => "observe".to_owned(),
-        Request::Swap { expected, record } => {
+    match &request.verb {
+        Verb::Observe => format!("observe {:?}", request.of),
+        Verb::Swap { expected, record } => {
             let version = expected.as_ref().map_or("nothing", |version| version.as_str());
-            match &record.holder {
-                Some(_) => format!("swap {version} for itself, term {}", record.term),
-                None => format!("swap {version} for nobody, term {}", record.term),
+            match (&record.holder, request.of) {
+                (_, Of::History) => format!("write the history over {version}"),
+                (Some(_), _) => format!("swap {version} for itself, term {}", record.term),
+                (None, _) => format!("swap {version} for nobody, term {}", record.term),
             }
         }
     }

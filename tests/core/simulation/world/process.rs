@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Happening, World};
 use crate::simulation::host::{AT_ONCE, Answer, Deed, DrawnOrder, Host, Request, Task};
+use crate::simulation::instance::{self, Aim};
 use crate::simulation::invariants::{
     BOUNDED_WAITS, Calls, LEFT_CLEAN, Promises, Seen, Violation, is,
 };
 use crate::simulation::plan::Work;
-use crate::simulation::supervisor::supervise;
 use crate::simulation::time::{MS, TrueTime};
 
 pub(super) struct Process {
@@ -36,6 +36,8 @@ pub(super) struct Process {
     /// Sent by the process, and still on its host.
     unsent: Vec<(u64, Request)>,
     pub(super) call: Option<Open>,
+    /// The same about the history of a work.
+    pub(super) history_call: Option<Open>,
     /// The term that readers saw it lead in last.
     pub(super) believed: Option<Term>,
     pub(super) gate: Option<(GateState, Gate)>,
@@ -86,10 +88,17 @@ struct Paused {
 pub(super) enum What {
     Driver,
     Gate,
-    Supervisor,
-    Hold { work: u64 },
-    Resign { cooldown: Duration },
-    Shutdown { grace: Duration },
+    /// The instance of `once` beside the driver.
+    Once,
+    Hold {
+        work: u64,
+    },
+    Resign {
+        cooldown: Duration,
+    },
+    Shutdown {
+        grace: Duration,
+    },
     Beside,
 }
 
@@ -127,8 +136,7 @@ impl World {
             origin: None,
             holder_url: None,
             timing,
-            max_attempts: once.then_some(u32::MAX),
-            gated: self.plan.gate.is_some(),
+            gated: self.plan.gate.is_some() || once,
             store: Arc::new(host.clone()),
             clock: Arc::new(host.time.clone()),
             health: Health::default(),
@@ -150,8 +158,10 @@ impl World {
         }
         if once {
             self.ids += 1_000_000;
-            let work = supervise(handle.clone(), host.clone(), grace, self.ids);
-            tasks.push(Task::new(What::Supervisor, work));
+            let aim = Aim::draw(&mut self.rng);
+            trace!(self, "n{node} is for {aim:?}");
+            let work = instance::run(handle.clone(), host.clone(), grace, aim, self.ids);
+            tasks.push(Task::new(What::Once, work));
         }
         self.nodes[node].process = Some(Process {
             view: handle.watch(),
@@ -163,6 +173,7 @@ impl World {
             paused: None,
             unsent: Vec::new(),
             call: None,
+            history_call: None,
             believed: None,
             gate,
             gate_turned: now,
@@ -262,8 +273,10 @@ impl World {
                     let at = self.nodes[node].time.when_reads(at);
                     self.schedule(at.saturating_add(late), Happening::Rings(ring));
                 }
-                Deed::Starts { id, term, deadlines, end } => {
-                    self.start_command(node, id, term, deadlines, end);
+                Deed::Starts { id, run, deadlines, end } => {
+                    let history = self.history_now();
+                    self.commands.starts(&run, &history)?;
+                    self.start_command(node, id, run.term, deadlines, end);
                 }
                 Deed::Spins => {
                     let what = format!("n{node} waits for what has passed");
@@ -271,14 +284,10 @@ impl World {
                 }
                 Deed::Extends { id, deadlines } => self.extend_work(id, deadlines),
                 Deed::Stops { id, kill_at } => self.stop_work(id, kill_at),
-                Deed::Finishes { id } => {
-                    trace!(self, "n{node} tells how attempt {id} ended");
+                Deed::Finishes { term } => {
+                    trace!(self, "n{node} sees how its command of term {term} ended");
                     self.tally.count("attempts that ended");
-                    // A candidate that lost the record may have to drop it.
-                    let holder = self.store.record().and_then(|record| record.holder.as_ref());
-                    if holder.is_some_and(|holder| is(holder, (node, life))) {
-                        self.attempts.ends((node, life), id);
-                    }
+                    self.commands.seen((node, life), term);
                 }
             }
         }
@@ -292,7 +301,8 @@ impl World {
         let task = process.tasks.swap_remove(index);
         match task.what {
             What::Driver => return self.has_left(node),
-            What::Gate | What::Supervisor | What::Beside => {}
+            What::Gate | What::Beside => {}
+            What::Once => self.is_through(node, life),
             What::Hold { .. } => self.tally.count("holds that ended"),
             What::Resign { cooldown } => {
                 let view = process.view.borrow().clone();
@@ -305,6 +315,23 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// An instance of `once` has nothing left to do: its process leaves, and comes back for something
+    /// else as long as there are faults.
+    fn is_through(&mut self, node: usize, life: u32) {
+        trace!(self, "n{node} is through");
+        self.tally.count("works settled");
+        let (grace, lease) = (self.host(node).grace, self.plan.lease());
+        let back_after = (!self.calm).then(|| self.rng.u64(0..lease));
+        let Some(process) = self.process(node, life) else { return };
+        if process.is_leaving() {
+            return;
+        }
+        process.back_after = back_after;
+        let election = process.handle.clone();
+        let asked = async move { election.shut_down(grace).await };
+        process.begins(Task::new(What::Shutdown { grace }, asked));
     }
 
     /// A driver has ended, and its process with it.

@@ -46,10 +46,11 @@ impl World {
         }
     }
 
-    /// The work that is done once is done: no candidate has to lead.
+    /// Every instance of `once` has found that it has nothing left to do: no candidate has to lead.
     fn work_is_done(&self) -> bool {
-        let outcome = self.store.record().and_then(|record| record.outcome.as_ref());
-        outcome.is_some_and(|outcome| outcome.succeeded)
+        let through = |process: &super::process::Process| process.is_leaving();
+        self.plan.work == crate::simulation::plan::Work::Once
+            && self.nodes.iter().filter_map(|node| node.process.as_ref()).all(through)
     }
 
     /// A driver was polled, and may have published something.
@@ -62,6 +63,8 @@ impl World {
         let believes = view.leading(now).map(|own| own.term());
         let believed = std::mem::replace(&mut process.believed, believes);
         let closed = view.standing_down(now) == Some(StandingDown::GateClosed);
+        // It learned of a gate that opens while a call was under way, and may stand after that.
+        process.known_closed &= closed;
         if closed && believes.is_some() {
             let what = format!("n{node} leads although it heard that its gate is closed");
             return Violation::found(GATE_KEPT, what);
@@ -75,7 +78,6 @@ impl World {
                 "record_gone" => "lost: record gone",
                 "resigned" => "lost: resigned",
                 "gate_closed" => "lost: gate closed",
-                "finished" => "lost: finished",
                 "paused_or_copied" => "lost: took itself for a copy",
                 _ => "lost: shutting down",
             });
@@ -118,16 +120,13 @@ impl World {
     pub(super) fn settled(&mut self, node: usize, life: u32) -> Result<(), Violation> {
         let (now, slack) = (self.local(node), self.slack(node));
         let timing = self.host(node).timing;
-        let (timeout, lease) = (timing.call_timeout(), timing.lease_duration());
-        let attempts = self.plan.work == crate::simulation::plan::Work::Once;
+        let timeout = timing.call_timeout();
         let Some(process) = self.process(node, life).filter(|p| p.is_settled()) else {
             return Ok(());
         };
         let view: Leadership = process.view.borrow().clone();
         process.seen.check(&view, now)?;
-        // An outcome is worth the whole lease to leave it.
-        let patience = if attempts { slack + lease } else { slack };
-        process.promises.check(&view, now, patience)?;
+        process.promises.check(&view, now, slack)?;
         process.promises.are_known();
         process.known_closed = view.standing_down(now) == Some(StandingDown::GateClosed);
         if let Some(open) = &process.call
@@ -179,7 +178,9 @@ impl World {
         let me = (node, self.nodes[node].life);
         let Some(process) = &self.nodes[node].process else { return Ok(()) };
         let begins = record.holder.is_some() && record.term > process.won.1;
-        self.attempts.sends(me, begins, record)?;
+        if record.holder.is_none() && process.view.borrow().draining(now).is_some() {
+            self.commands.vacates(me, record.term)?;
+        }
         if record.holder.is_none() {
             let works = self.works.iter().any(|work| work.of == me);
             let hidden = process.unseen.contains(&record.term);

@@ -206,7 +206,7 @@ impl World {
     }
 
     pub(super) fn work_ends(&mut self, id: u64) {
-        let succeeded = self.rng.u8(0..20) == 0;
+        let succeeded = self.rng.u8(0..2) == 0;
         let calm = self.calm;
         let Some(work) = self.work(id) else { return };
         if calm && !work.told_to_end && matches!(work.tells, Tells::Command(_)) {
@@ -222,6 +222,7 @@ impl World {
         let Some(index) = self.works.iter().position(|work| work.id == id) else { return };
         let Work { of: (node, life), term, unseen, tells, .. } = self.works.swap_remove(index);
         trace!(self, "n{node}'s work of term {term} has ended: {end:?}");
+        self.commands.ended(term, end);
         match tells {
             Tells::Command(told) => drop(told.send(end)),
             Tells::Hold(lines) if unseen => {

@@ -1,0 +1,276 @@
+use super::*;
+use std::time::Duration;
+
+use crate::election::term::Term;
+
+const RULES: Rules = Rules {
+    superseded: Superseded::Skip,
+    max_attempts: 3,
+    retry_delay: Duration::from_secs(5),
+    retry_after: RetryAfter::Time(Duration::from_secs(300)),
+};
+const WAITS: Rules = Rules { superseded: Superseded::Wait, ..RULES };
+const INSTANCE: Instance = Instance { started: Moment::from_millis(0), jitter: 0.5 };
+const DISTANT: Look =
+    Look { leading: false, disproved: None, now: Moment::from_millis(0), watched: Duration::ZERO };
+
+fn key(text: &str) -> Key {
+    text.parse().unwrap()
+}
+
+fn piece(text: &str, order: Option<Order>) -> Piece {
+    Piece { key: key(text), order, tick: None }
+}
+
+fn attempt(term: u64) -> Attempt {
+    let (holder, began) = ("web-1".to_owned(), Moment::from_millis(term * 1_000));
+    Attempt { holder, term: Term::new(term), began }
+}
+
+fn end(code: u8, at: u64) -> End {
+    End { code, stderr: (code != 0).then(|| "no\n".to_owned()), at: Moment::from_millis(at) }
+}
+
+/// An attempt at a key, with its end.
+fn tried(history: &History, piece: &Piece, term: u64, code: u8) -> History {
+    let begun = history.begin(piece, Goal::Do, false, attempt(term));
+    begun.finish(&piece.key, Goal::Do, end(code, term * 1_000 + 500), None).unwrap()
+}
+
+fn decide<'a>(history: &'a History, piece: &Piece, rules: &Rules, look: &Look) -> Decision<'a> {
+    history.decide(piece, Goal::Do, rules, &INSTANCE, look)
+}
+
+#[test]
+fn what_is_done_is_done_and_what_is_not_may_run() {
+    let (one, two) = (piece("v1", None), piece("v2", None));
+    let history = tried(&History::default(), &one, 1, 0);
+    assert!(matches!(decide(&history, &one, &RULES, &DISTANT), Decision::Done(_)));
+    let may_run = Decision::MayRun { healed: false };
+    assert_eq!(decide(&history, &two, &RULES, &DISTANT), may_run);
+    let look = Look { disproved: Some(Term::new(1)), ..DISTANT };
+    assert_eq!(decide(&history, &one, &RULES, &look), may_run, "its success is disproved");
+    let again = tried(&history, &one, 2, 0);
+    assert!(matches!(decide(&again, &one, &RULES, &look), Decision::Done(_)), "another success");
+}
+
+#[test]
+fn once_a_newer_order_has_begun_an_older_one_never_begins() {
+    let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
+    let history = History::default().begin(&two, Goal::Do, false, attempt(1));
+    let newer = history.entry(&two.key);
+    assert_eq!(decide(&history, &one, &RULES, &DISTANT), Decision::Superseded(2, newer));
+    let look = Look { leading: true, ..DISTANT };
+    assert_eq!(decide(&history, &one, &RULES, &look), Decision::Superseded(2, newer));
+    let other = piece("other-image", Some(2));
+    assert_eq!(decide(&history, &other, &RULES, &look), Decision::MayRun { healed: false });
+    let unordered = piece("v1", None);
+    assert_eq!(decide(&history, &unordered, &RULES, &look), Decision::MayRun { healed: false });
+    let failed = tried(&history, &two, 1, 1);
+    assert!(matches!(decide(&failed, &one, &RULES, &look), Decision::Superseded(2, _)));
+}
+
+#[test]
+fn an_older_key_that_is_done_is_done_unless_it_waits_for_the_way_down() {
+    let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
+    let history = tried(&tried(&History::default(), &one, 1, 0), &two, 2, 0);
+    assert!(matches!(decide(&history, &one, &RULES, &DISTANT), Decision::Done(_)));
+    assert!(matches!(decide(&history, &one, &WAITS, &DISTANT), Decision::Superseded(2, Some(_))));
+    let again = piece("v1", Some(3));
+    assert!(matches!(decide(&history, &again, &WAITS, &DISTANT), Decision::Superseded(2, _)));
+    let down = history.begin(&two, Goal::TakeBack, false, attempt(3));
+    assert!(matches!(decide(&down, &two, &RULES, &DISTANT), Decision::After(_)));
+    assert!(matches!(decide(&down, &one, &WAITS, &DISTANT), Decision::Superseded(2, _)));
+    let back = down.finish(&two.key, Goal::TakeBack, end(0, 9), None).unwrap();
+    assert_eq!(back.order(), Some(1));
+    assert!(matches!(decide(&back, &one, &WAITS, &DISTANT), Decision::Done(_)));
+    assert_eq!(decide(&back, &two, &RULES, &DISTANT), Decision::MayRun { healed: false });
+    let failed = down.finish(&two.key, Goal::TakeBack, end(1, 9), None).unwrap();
+    assert!(matches!(decide(&failed, &two, &RULES, &DISTANT), Decision::Done(_)));
+    assert_eq!(failed.order(), Some(2));
+}
+
+#[test]
+fn a_way_down_is_gone_once_and_only_from_what_is_known() {
+    let two = piece("v2", Some(2));
+    let decide =
+        |history: &History| match history.decide(&two, Goal::TakeBack, &RULES, &INSTANCE, &DISTANT)
+        {
+            Decision::Unknown => "unknown",
+            Decision::Done(_) => "done",
+            Decision::MayRun { .. } => "may run",
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(decide(&History::default()), "unknown");
+    let done = tried(&History::default(), &two, 1, 0);
+    assert_eq!(decide(&done), "may run");
+    let down = done.begin(&two, Goal::TakeBack, false, attempt(2));
+    assert_eq!(decide(&down), "may run", "it was interrupted");
+    let down = down.finish(&two.key, Goal::TakeBack, end(0, 9), None).unwrap();
+    assert_eq!(decide(&down), "done");
+    assert_eq!(down.order(), None);
+}
+
+#[test]
+fn what_was_begun_is_ended_by_its_own_first() {
+    let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
+    let history = History::default().begin(&one, Goal::Do, false, attempt(1));
+    assert!(matches!(decide(&history, &two, &RULES, &DISTANT), Decision::After(_)));
+    assert_eq!(decide(&history, &one, &RULES, &DISTANT), Decision::MayRun { healed: false });
+    let look = Look { leading: true, ..DISTANT };
+    assert_eq!(decide(&history, &two, &RULES, &look), Decision::MayRun { healed: false });
+}
+
+#[test]
+fn failures_pause_and_end_and_heal() {
+    let one = piece("v1", None);
+    let failed = tried(&History::default(), &one, 1, 9);
+    let at = |now: u64, watched: u64| Look {
+        now: Moment::from_millis(now),
+        watched: Duration::from_millis(watched),
+        ..DISTANT
+    };
+    let left =
+        |ms: u64| Decision::Pause(Duration::from_millis(ms), failed.entry(&one.key).unwrap());
+    let may_run = Decision::MayRun { healed: false };
+    assert_eq!(decide(&failed, &one, &RULES, &at(1_500, 0)), left(5_000));
+    assert_eq!(decide(&failed, &one, &RULES, &at(4_500, 0)), left(2_000));
+    assert_eq!(decide(&failed, &one, &RULES, &at(0, 4_000)), left(1_000), "a clock that is behind");
+    assert_eq!(decide(&failed, &one, &RULES, &at(6_500, 0)), may_run);
+    let thrice = tried(&tried(&failed, &one, 2, 9), &one, 3, 8);
+    let State::Failed { failures, code, .. } = &thrice.entry(&one.key).unwrap().state else {
+        panic!("it failed")
+    };
+    assert_eq!((*failures, *code), (3, 8));
+    let later = |started: u64| Instance { started: Moment::from_millis(started), ..INSTANCE };
+    let decided = |rules: &Rules, instance: &Instance| match thrice.decide(
+        &one,
+        Goal::Do,
+        rules,
+        instance,
+        &DISTANT,
+    ) {
+        Decision::Failed(_) => "failed",
+        Decision::MayRun { healed: true } => "healed",
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(decided(&RULES, &later(303_500)), "failed");
+    assert_eq!(decided(&RULES, &later(303_501)), "healed");
+    let never = Rules { retry_after: RetryAfter::Never, ..RULES };
+    assert_eq!(decided(&never, &later(u64::MAX)), "failed");
+    let again = thrice.begin(&one, Goal::Do, true, attempt(4));
+    assert_eq!(again.entry(&one.key).unwrap().state, State::Begun { failures: 0 });
+}
+
+#[test]
+fn pauses_double_up_to_a_minute() {
+    let one = piece("v1", None);
+    let rules = Rules { max_attempts: 100, ..RULES };
+    let mut history = History::default();
+    let mut pauses = Vec::new();
+    for _ in 0..40 {
+        history = tried(&history, &one, 1, 1);
+        let look = Look { now: Moment::from_millis(1_500), ..DISTANT };
+        let Decision::Pause(pause, _) = decide(&history, &one, &rules, &look) else { panic!() };
+        pauses.push(pause.as_secs());
+    }
+    assert_eq!(pauses[..5], [5, 10, 20, 40, 60]);
+    assert_eq!(pauses.last(), Some(&60));
+}
+
+#[test]
+fn the_end_of_an_attempt_that_was_not_begun_is_not_written() {
+    let one = piece("v1", None);
+    let done = tried(&History::default(), &one, 1, 0);
+    assert_eq!(done.finish(&one.key, Goal::Do, end(1, 1), None), None);
+    assert_eq!(done.finish(&key("v2"), Goal::Do, end(0, 1), None), None);
+    assert_eq!(done.finish(&one.key, Goal::TakeBack, end(0, 1), None), None);
+}
+
+#[test]
+fn a_reset_forgets_a_key_or_everything() {
+    let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
+    let history = tried(&tried(&History::default(), &one, 1, 0), &two, 2, 0);
+    let reset = history.reset(Some(&one.key)).unwrap();
+    assert_eq!((reset.entry(&one.key), reset.order()), (None, Some(2)));
+    assert_eq!(reset.reset(Some(&one.key)), None);
+    assert_eq!(history.reset(None), Some(History::default()));
+    assert_eq!(History::default().reset(None), None);
+}
+
+#[test]
+fn periods_are_rounded_to_the_nearest_wherever_they_begin() {
+    let hour = Duration::from_secs(3600);
+    let minutes = |minutes: u64| Moment::from_millis(minutes * 60_000);
+    let first = History::default().tick(hour, minutes(630)).unwrap();
+    assert_eq!(first.tick, Some(minutes(630)));
+    let history = tried(&History::default(), &first, 1, 0);
+    for near in [601, 629, 630, 631, 659] {
+        assert_eq!(history.tick(hour, minutes(near)), Ok(first.clone()), "{near}");
+    }
+    assert_eq!(history.tick(hour, minutes(660)).unwrap().tick, Some(minutes(660)));
+    assert_eq!(history.tick(hour, minutes(600)), Err(history.entry(&first.key).unwrap()));
+    let mut history = history;
+    for number in 0..50 {
+        let next = history.tick(hour, minutes(690 + number * 60)).unwrap();
+        history = tried(&history, &next, number + 2, 0);
+    }
+    assert!(history.entries().len() <= 5, "one small record holds it all");
+}
+
+#[test]
+fn it_stays_small_and_keeps_its_order() {
+    let mut history = History::default();
+    for number in 0..MAX_KEYS as u64 * 2 {
+        let name = format!("{number}-{}", "k".repeat(200));
+        let noise = end(1, 1);
+        let noise = End { stderr: Some("x".repeat(4096)), ..noise };
+        let piece = piece(&name, Some(number));
+        history = history.begin(&piece, Goal::Do, false, attempt(number));
+        let end = if number % 3 == 0 { end(0, 1) } else { noise };
+        history = history.finish(&piece.key, Goal::Do, end, None).unwrap();
+        assert!(history.encode().len() <= MAX_BYTES + 8192, "{}", history.encode().len());
+    }
+    assert!(history.entries().len() > 50 && history.entries().len() <= MAX_KEYS);
+    assert_eq!(history.order(), Some(MAX_KEYS as u64 * 2 - 1));
+    assert_eq!(History::decode(&history.encode()), Ok(history));
+}
+
+#[test]
+fn what_is_older_than_is_kept_goes_and_its_order_stays() {
+    let (one, two, three) = (piece("v1", Some(1)), piece("v2", Some(2)), piece("v3", Some(3)));
+    let history = tried(&tried(&History::default(), &one, 1, 0), &two, 2, 0);
+    let begun = history.begin(&three, Goal::Do, false, attempt(60));
+    let keep = Some(Duration::from_secs(10));
+    let done = begun.finish(&three.key, Goal::Do, end(0, 60_500), keep).unwrap();
+    assert_eq!(done.entries().len(), 1);
+    assert_eq!(done.order(), Some(3));
+    let down = done.begin(&three, Goal::TakeBack, false, attempt(61));
+    let down = down.finish(&three.key, Goal::TakeBack, end(0, 61_500), keep).unwrap();
+    assert_eq!(down.order(), Some(2), "the one before is forgotten, but not its order");
+}
+
+#[test]
+fn it_survives_being_written_and_read() {
+    let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
+    let mut history = tried(&tried(&History::default(), &one, 1, 3), &two, 2, 0);
+    assert_eq!(History::decode(&history.encode()).unwrap(), history);
+    history = history.begin(&two, Goal::TakeBack, false, attempt(3));
+    history = history.begin(&piece("v3", None), Goal::Do, false, attempt(4));
+    let tick = history.tick(Duration::from_secs(60), Moment::from_millis(7)).unwrap();
+    history = history.begin(&tick, Goal::Do, false, attempt(5));
+    assert_eq!(History::decode(&history.encode()).unwrap(), history);
+    assert_eq!(History::decode(r#"{"format":2,"keys":7}"#), Err(Unreadable::Format(2)));
+    for bad in ["", "{}", r#"{"format":1}"#, r#"{"format":1,"keys":[{"key":"a b"}]}"#] {
+        assert_eq!(History::decode(bad), Err(Unreadable::Nonsense), "{bad}");
+    }
+}
+
+#[test]
+fn keys_and_works_are_texts_that_fit_on_a_line() {
+    assert_eq!(key("sha256:abc/def@v1").as_str(), "sha256:abc/def@v1");
+    for bad in ["", "a b", "a\nb", "/", "/migrate", "v1/", &"x".repeat(256)] {
+        assert!(bad.parse::<Key>().unwrap_err().to_string().contains("is not a key"));
+        assert!(bad.parse::<WorkName>().is_err());
+    }
+}

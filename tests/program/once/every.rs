@@ -1,0 +1,59 @@
+//! The runs of periods, as the cron of every instance starts them.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::once::scene::{lines, once};
+use support::{Pasture, bellwether, eventually, now};
+
+const EVERY: [&str; 4] = ["--work", "report", "--every", "6s"];
+
+fn all_at_once(pasture: &Pasture) {
+    let start = |name| once(pasture, name, &EVERY, "echo $BELLWETHER_KEY >> runs; sleep 0.3");
+    for mut instance in ["a", "b", "c"].map(start) {
+        assert_eq!(instance.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn each_period_has_one_run_and_one_small_record_holds_them() {
+    let pasture = Pasture::new();
+    let began = now();
+    all_at_once(&pasture);
+    all_at_once(&pasture);
+    assert_eq!(lines(&pasture, "runs").len(), 1);
+    for period in 1..=2 {
+        let next = Duration::from_secs(6) * period;
+        thread::sleep(next.saturating_sub(now().since(began)));
+        all_at_once(&pasture);
+        assert_eq!(lines(&pasture, "runs").len(), 1 + period as usize);
+    }
+    let status = bellwether().args(["status", "--json", "--store", &pasture.store()]).output();
+    let records: Vec<Value> = serde_json::from_slice(&status.unwrap().stdout).unwrap();
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0]["work"]["keys"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_run_whose_instance_dies_is_taken_over() {
+    let pasture = Pasture::new();
+    let every = ["--work", "report", "--every", "1h"];
+    let mut first = once(&pasture, "a", &every, "echo $BELLWETHER_KEY >> runs; sleep 60");
+    eventually("it runs", || (!lines(&pasture, "runs").is_empty()).then_some(()));
+    let mut second = once(&pasture, "b", &every, "echo $BELLWETHER_KEY >> runs");
+    first.kill();
+    assert_eq!(second.exit_code(), Some(0));
+    let runs = lines(&pasture, "runs");
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0], runs[1], "it is the same period");
+}
+
+#[test]
+fn a_period_needs_a_work_of_its_own() {
+    for args in [&["--every", "1h"][..], &["--every", "1h", "--work", "w", "--key", "k"]] {
+        let output = bellwether().arg("once").args(args).args(["--", "true"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{args:?}");
+    }
+}

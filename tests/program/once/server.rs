@@ -1,0 +1,131 @@
+//! What follows the work, and what it is done for: the server, the check, the key in a file.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::once::scene::{Once, lines, once};
+use support::{Pasture, QUICK, bellwether, eventually};
+
+fn command(pasture: &Pasture, args: &[&str]) -> Command {
+    let mut command = bellwether();
+    command.args(["once", "--store", &pasture.store()]).args(QUICK).args(args);
+    command.current_dir(pasture.folder()).stdin(Stdio::null());
+    command
+}
+
+const MIGRATE: &str = r#"sh -c "echo 'two  words' >> lines""#;
+
+#[test]
+fn the_server_takes_the_place_of_the_process_when_the_work_is_done() {
+    let pasture = Pasture::new();
+    let server =
+        "echo $$ > pid; trap 'exit 7' TERM; echo serves >> lines; while :; do sleep 0.05; done";
+    let args = ["--key", "v1", "--run", MIGRATE, "--", "sh", "-c", server];
+    let child = command(&pasture, &args).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let mut instance = Once::of(child);
+    eventually("it serves", || {
+        lines(&pasture, "lines").contains(&"serves".to_owned()).then_some(())
+    });
+    assert_eq!(lines(&pasture, "lines"), ["two  words", "serves"]);
+    assert_eq!(lines(&pasture, "pid"), [pid.to_string()]);
+    let mut second = once(&pasture, "b", &["--key", "v2"], "echo free >> lines");
+    assert_eq!(second.exit_code(), Some(0), "the lease is free");
+    instance.signal("TERM");
+    assert_eq!(instance.exit_code(), Some(7), "the signal has reached the server");
+}
+
+#[test]
+fn without_the_work_there_is_no_server() {
+    let pasture = Pasture::new();
+    let args = ["--key", "v1", "--max-attempts", "1", "--run", "sh -c 'exit 3'"];
+    let args = [&args[..], &["--", "sh", "-c", "echo serves >> lines"]].concat();
+    assert_eq!(command(&pasture, &args).status().unwrap().code(), Some(3));
+    assert!(lines(&pasture, "lines").is_empty());
+    let no_server = ["--key", "v2", "--run", "true", "--", "/no/such/server"];
+    assert_eq!(command(&pasture, &no_server).status().unwrap().code(), Some(127));
+    let odd = ["--key", "v2", "--run", "open 'quote", "--", "true"];
+    assert_eq!(command(&pasture, &odd).status().unwrap().code(), Some(64));
+}
+
+/// A database that was restored, with its records elsewhere.
+#[test]
+fn what_is_done_but_fails_the_check_is_done_again() {
+    let pasture = Pasture::new();
+    let args = ["--key", "v1", "--check", "test -e migrated"];
+    let migrate = "echo run >> lines; sleep 0.3; touch migrated";
+    let all = || {
+        for mut instance in ["a", "b", "c"].map(|name| once(&pasture, name, &args, migrate)) {
+            assert_eq!(instance.exit_code(), Some(0));
+        }
+    };
+    all();
+    assert_eq!(lines(&pasture, "lines").len(), 1);
+    all();
+    assert_eq!(lines(&pasture, "lines").len(), 1);
+    fs::remove_file(pasture.folder().join("migrated")).unwrap();
+    all();
+    assert_eq!(lines(&pasture, "lines").len(), 2);
+    let args = ["--key", "v2", "--check", "test -e other", "--max-attempts", "1"];
+    assert_eq!(once(&pasture, "a", &args, "echo other >> lines").exit_code(), Some(1));
+    let args = ["--key", "v1", "--check", "/no/such/check"];
+    assert_eq!(once(&pasture, "a", &args, migrate).exit_code(), Some(127));
+    assert_eq!(lines(&pasture, "lines").len(), 3);
+}
+
+#[test]
+fn the_key_may_be_in_a_file_of_the_image() {
+    let pasture = Pasture::new();
+    fs::write(pasture.folder().join("release"), "3f2a9c1\n").unwrap();
+    let args = ["--key-file", "release", "--", "sh", "-c", "echo $BELLWETHER_KEY >> lines"];
+    assert!(command(&pasture, &args).status().unwrap().success());
+    assert_eq!(lines(&pasture, "lines"), ["3f2a9c1"]);
+    let args = ["--key-file", "missing", "--", "true"];
+    assert_eq!(command(&pasture, &args).status().unwrap().code(), Some(64));
+}
+
+#[test]
+fn old_keys_are_forgotten_and_their_order_is_not() {
+    let pasture = Pasture::new();
+    let run = |key: &str, order: &str, more: &[&str]| {
+        let args = [&["--key", key, "--order", order][..], more].concat();
+        assert_eq!(
+            once(&pasture, "a", &args, "echo $BELLWETHER_KEY >> lines").exit_code(),
+            Some(0)
+        );
+    };
+    run("v1", "1", &[]);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    run("v2", "2", &["--keep", "1s"]);
+    let status = || {
+        let status = bellwether().args(["status", "--store", &pasture.store()]).output().unwrap();
+        String::from_utf8(status.stdout).unwrap()
+    };
+    assert!(!status().contains("v1") && status().contains("v2"), "{}", status());
+    run("v1", "1", &[]);
+    assert_eq!(lines(&pasture, "lines"), ["v1", "v2"], "it is older, and not begun again");
+}
+
+#[test]
+fn a_key_that_names_a_tag_that_moves_warns() {
+    let pasture = Pasture::new();
+    let mut instance = once(&pasture, "a", &["--key", "web:latest"], "true");
+    assert_eq!(instance.exit_code(), Some(0));
+    eventually("it warns", || (instance.log.count("names a tag that moves") > 0).then_some(()));
+}
+
+#[test]
+fn a_command_that_runs_once_for_the_same_work_does_not_wait_for_itself() {
+    let pasture = Pasture::new();
+    let again = |more: &str| {
+        let program = env!("CARGO_BIN_EXE_bellwether");
+        format!("{program} once --store {} {more} -- echo inner >> lines", pasture.store())
+    };
+    let args = ["--key", "outer", "--max-attempts", "1"];
+    let mut instance = once(&pasture, "a", &args, &again("--key inner"));
+    assert_eq!(instance.exit_code(), Some(64));
+    let args = ["--key", "other", "--max-attempts", "1"];
+    let mut instance = once(&pasture, "a", &args, &again("--work inner --key inner"));
+    assert_eq!(instance.exit_code(), Some(0));
+    assert_eq!(lines(&pasture, "lines"), ["inner"]);
+}
