@@ -25,7 +25,7 @@ use crate::election::lease::ElectionName;
 use crate::election::time::{BootTime, Clock};
 use crate::once::{Broken, Ledger, Once, Settled, Stage, Subject, Task, glance, report_lost};
 use crate::sidecar::{Ending, Sidecar, SignalRequest, Signals, Start};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::time::alarm::{Sleep, Timer};
 use crate::time::clock::HostClock;
 
@@ -180,8 +180,9 @@ impl OnceCommand {
         let (mut commands, now) = (self.commands.clone(), Moment::of(HostClock.now().wall));
         match glance(&mut ledger, &self.task, &mut commands, now).await {
             Ok(settled) => Ok(settled),
-            Err(Broken::Store(StoreError::Unavailable(error))) if self.waits() => {
-                tracing::debug!(error, "the history cannot be read yet");
+            // The start creates what is missing, or says what a person has to do.
+            Err(Broken::Store(error)) if self.waits() => {
+                tracing::debug!(%error, "the history cannot be read yet");
                 Ok(None)
             }
             Err(broken) => Err(cannot(&broken)),
