@@ -113,17 +113,20 @@ fn run_command_line() -> ExitCode {
     let cli = match parse(&mut command, &line) {
         Ok(cli) => cli,
         Err(error) if is_without_command(&error) => {
-            logging::show(&format!("{}\n", command.render_help()));
+            init_log(&line);
+            let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+            let why = format!("no command is given: use one of {} (see --help)", names.join(", "));
+            logging::show(&format!("{}\n", command.render_help()), &why);
             return ExitCode::from(EXIT_USAGE);
         }
         Err(error) if error.use_stderr() => {
-            let log_format = logging::format_in(&line);
-            logging::init(&LogArgs { log_format, log_level: LogLevel::Info });
+            init_log(&line);
             let called = variables::called(&command, &line);
             print_problem(&sources.named(&complaint::of(error, called)));
             return ExitCode::from(EXIT_USAGE);
         }
         Err(help) => {
+            init_log(&line);
             return match print(&help.render().to_string()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(failure) => failed(&failure.to_string(), &failure),
@@ -139,6 +142,12 @@ fn run_command_line() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failed(&sources.named(&failure.to_string()), &failure),
     }
+}
+
+/// Starts the log for a line that is not carried out.
+fn init_log(line: &[OsString]) {
+    let log_format = logging::format_in(line);
+    logging::init(&LogArgs { log_format, log_level: LogLevel::Info });
 }
 
 /// A variable may hold a secret by mistake: the help names variables, and shows no value.

@@ -1,7 +1,6 @@
 //! Settings: each flag with its help, default and environment variable in one place, checked whole
 //! before anything is opened.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +24,14 @@ mod gate;
 mod hooks;
 mod leader;
 pub mod leaving;
+mod listen;
 mod log;
 mod secret_file;
 
 pub use gate::{GateArgs, InvalidGate};
 pub use hooks::{HookArgs, InvalidHook};
 pub use leader::{InvalidLabel, LeaderArgs, LeaderLabel};
+pub use listen::{InvalidListen, ListenAddress, ListenArgs};
 pub use log::{LogArgs, LogFormat, LogLevel};
 
 /// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
@@ -183,7 +184,7 @@ pub struct ElectionArgs {
 
     /// The election to stand in: candidates of the same name compete.
     #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME", default_value = "default")]
-    election: String,
+    election: Vec<String>,
 
     #[command(flatten)]
     candidate: CandidateArgs,
@@ -218,20 +219,6 @@ pub struct ElectionsArgs {
 
     #[command(flatten)]
     leader: LeaderArgs,
-}
-
-/// Where the sidecar listens.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Sidecar")]
-pub struct ListenArgs {
-    /// The address and port to answer on.
-    #[arg(
-        long,
-        env = "BELLWETHER_LISTEN",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:4040"
-    )]
-    pub listen: SocketAddr,
 }
 
 /// Who else may ask a sidecar to change something.
@@ -273,19 +260,6 @@ pub struct SidecarArgs {
 /// The address of a sidecar with the default settings.
 const DEFAULT_SIDECAR: &str = "http://127.0.0.1:4040";
 
-/// The URL of a sidecar on this host that listens on this address. A sidecar that listens on all
-/// addresses also listens on the loopback.
-fn listened_on(listen: &str) -> Result<String, InvalidConfig> {
-    let invalid = |_| InvalidConfig::Listen(text::given(listen));
-    let mut address: SocketAddr = listen.parse().map_err(invalid)?;
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
-    }
-    Ok(format!("http://{address}"))
-}
-
 impl SidecarArgs {
     /// Checks which sidecar is meant, and reads its token.
     ///
@@ -297,7 +271,9 @@ impl SidecarArgs {
         let listen = || std::env::var("BELLWETHER_LISTEN").ok().filter(|text| !text.is_empty());
         let url = match (&self.sidecar, listen()) {
             (Some(url), _) => url.clone(),
-            (None, Some(listen)) => listened_on(&listen)?,
+            (None, Some(listen)) => {
+                listen.parse::<ListenAddress>().map_err(InvalidConfig::ListenVariable)?.url()
+            }
             (None, None) => DEFAULT_SIDECAR.to_owned(),
         };
         Ok(Client::new(url.parse()?, token, self.request_timeout))
@@ -361,6 +337,12 @@ pub enum InvalidConfig {
     /// The same election twice.
     #[error("--election: election '{0}' is named twice: an instance stands in an election once")]
     ElectionTwice(ElectionName),
+    /// More than one, for a command that stands in one.
+    #[error(
+        "--election: this command stands in one election, and {0} are named: name one, or use `bellwether serve` with \
+         several and `bellwether only` for their work"
+    )]
+    OneElection(usize),
     /// More than a process can serve within its bounds.
     #[error("--election: {0} elections are too many for one sidecar: name at most {MAX_ELECTIONS}")]
     TooManyElections(usize),
@@ -415,9 +397,12 @@ pub enum InvalidConfig {
     /// The URL of `--sidecar`.
     #[error("--sidecar: {0}")]
     Sidecar(#[from] InvalidSidecarUrl),
+    /// See [`InvalidListen`].
+    #[error("--listen: {0}")]
+    Listen(#[from] InvalidListen),
     /// The address of the sidecar to send requests to.
-    #[error("BELLWETHER_LISTEN: '{0}' is not an address and port such as 127.0.0.1:4040")]
-    Listen(String),
+    #[error("BELLWETHER_LISTEN: {0}")]
+    ListenVariable(InvalidListen),
     /// The file of `--token-file`.
     #[error("--token-file: cannot read the token from {}: {error}", secret_file::shown(file))]
     TokenFile {
@@ -464,7 +449,11 @@ impl ElectionArgs {
     ///
     /// The first setting that is wrong.
     pub fn check(self) -> Result<ElectionConfig, InvalidConfig> {
-        let election = self.election.parse()?;
+        // The last of several would win silently.
+        let [election] = self.election.as_slice() else {
+            return Err(InvalidConfig::OneElection(self.election.len()));
+        };
+        let election = election.parse()?;
         let holder_url = self.leader.check_url()?;
         let leader_label = self.leader.check_label(&[&election])?;
         let config = self.candidate.check(election, self.store)?;

@@ -227,6 +227,7 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     };
     let hints = store.hints(&election);
     metrics.begin(&election);
+    health.join();
     let driver = Driver {
         election,
         elector,

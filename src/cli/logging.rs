@@ -14,6 +14,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::prelude::*;
 
 use crate::config::{LogArgs, LogFormat, LogLevel};
@@ -55,7 +57,7 @@ pub fn init(args: &LogArgs) {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    JSON.store(args.log_format == LogFormat::Json, Ordering::Relaxed);
+    JSON.store(json, Ordering::Relaxed);
     let layer = fmt::layer().with_writer(|| Lines).with_target(false);
     // A more detailed level shows everything.
     let net = (level <= LevelFilter::INFO).then(net::Net::default);
@@ -66,7 +68,12 @@ pub fn init(args: &LogArgs) {
     } else {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         COLOURS.store(colours, Ordering::Relaxed);
-        registry.with(layer.with_ansi(colours)).try_init()
+        let layer = layer.with_ansi(colours);
+        // A person who looks on knows the day.
+        match terminal {
+            true => registry.with(layer.with_timer(TimeOfDay)).try_init(),
+            false => registry.with(layer).try_init(),
+        }
     };
     panic::set_hook(Box::new(report_panic));
 }
@@ -99,9 +106,13 @@ pub fn print_problem(problem: &str) {
     }
 }
 
-/// Shows the help without a request for it.
-pub fn show(help: &str) {
-    progress::above(text::page(help).as_bytes());
+/// Shows the help without a request for it; in a log of JSON only `why`.
+pub fn show(help: &str, why: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        print_problem(why);
+    } else {
+        progress::above(text::page(help).as_bytes());
+    }
 }
 
 /// Counts in `metrics` how many lines were lost.
@@ -141,6 +152,18 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
         "this is a bug of bellwether: please report it"
     );
     flush();
+}
+
+/// The time of the day in UTC, as HH:MM:SS.
+struct TimeOfDay;
+
+impl FormatTime for TimeOfDay {
+    fn format_time(&self, out: &mut Writer<'_>) -> std::fmt::Result {
+        let mut whole = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut whole))?;
+        let time = whole.split_once('T').map_or(whole.as_str(), |(_, time)| time);
+        out.write_str(time.split(['.', 'Z']).next().unwrap_or(time))
+    }
 }
 
 /// The log's way to standard error, for whole lines.

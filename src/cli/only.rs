@@ -129,8 +129,9 @@ async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, Comman
         if !received {
             let at_most = humantime::format_duration(wait).to_string();
             let sidecar = client.url();
+            let why = undecided.to_string();
             tracing::info!(
-                %sidecar, at_most, event = "undecided",
+                %sidecar, why, at_most, event = "undecided",
                 "waiting for the election to be decided"
             );
             received = true;

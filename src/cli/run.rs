@@ -1,14 +1,13 @@
 //! `bellwether run -- CMD`: a command that runs on the leader only.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 
 use super::endings::{ended_while_starting, second_signal};
 use super::exit::{CommandError, cannot_guard};
 use super::metrics;
 use crate::command::spec::CommandSpec;
 use crate::command::supervisor::Supervisor;
-use crate::config::{ElectionArgs, GateArgs, TokenArgs};
+use crate::config::{ElectionArgs, GateArgs, InvalidConfig, ListenAddress, TokenArgs};
 use crate::election::grace::Grace;
 use crate::sidecar::{Ending, Listen, Sidecar, SignalRequest, Signals, Start};
 
@@ -19,7 +18,7 @@ pub(super) struct Args {
 
     /// Answer over HTTP as well, on this address and port.
     #[arg(long, env = "BELLWETHER_LISTEN", value_name = "ADDRESS:PORT", help_heading = "Sidecar")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
 
     #[command(flatten)]
     token: TokenArgs,
@@ -38,7 +37,13 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let config = args.election.check()?;
     let (token, gate) = (args.token.check()?, args.gate.check()?);
-    let listen = args.listen.map(|address| Listen { address, token, of_hooks: 0 });
+    let listen = match args.listen {
+        Some(listen) => {
+            let address = listen.resolve().await.map_err(InvalidConfig::from)?;
+            Some(Listen { address, token, of_hooks: 0 })
+        }
+        None => None,
+    };
     let mut signals = Signals::new()?;
     let grace = config.shutdown_grace;
     let mut sidecar =

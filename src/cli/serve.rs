@@ -4,7 +4,7 @@ use super::endings::{ended_while_starting, second_signal};
 use super::exit::CommandError;
 use super::metrics;
 use crate::config::leaving::LeavingArgs;
-use crate::config::{ElectionsArgs, GateArgs, HookArgs, ListenArgs, TokenArgs};
+use crate::config::{ElectionsArgs, GateArgs, HookArgs, InvalidConfig, ListenArgs, TokenArgs};
 use crate::hooks;
 use crate::sidecar::{self, Listen, RunningHooks, Sidecar, Signals, Start, pod};
 use crate::time::alarm::Sleep;
@@ -38,11 +38,12 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let delay = args.leaving.check(config.shutdown_grace);
     let delay = delay.map_err(|error| CommandError::Usage(error.to_string()))?;
     let of_hooks = if hooks.is_some() { hooks::FILES } else { 0 };
+    let address = args.listen.listen.resolve().await.map_err(InvalidConfig::from)?;
     if args.check {
         sidecar::check(&config).await?;
         return Ok(0);
     }
-    let listen = Listen { address: args.listen.listen, token, of_hooks };
+    let listen = Listen { address, token, of_hooks };
     let metrics = metrics::of(&config)?;
     let mut signals = Signals::new()?;
     let mut sidecar =

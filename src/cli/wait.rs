@@ -46,6 +46,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let give_up = HostClock::boot() + args.timeout;
+    let mut reported = false;
     loop {
         let left = give_up.since(HostClock::boot());
         let request = async {
@@ -61,7 +62,17 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
                 Ok(None) => return Ok(0),
                 Ok(Some(why)) => why,
                 Err(error @ (ClientError::Unreachable { .. } | ClientError::Busy { .. })) => {
-                    error.to_string()
+                    let why = error.to_string();
+                    if !std::mem::replace(&mut reported, true) {
+                        let at_most = humantime::format_duration(args.timeout).to_string();
+                        tracing::info!(
+                            why,
+                            at_most,
+                            event = "sidecar_awaited",
+                            "waiting for the sidecar"
+                        );
+                    }
+                    why
                 }
                 Err(error @ ClientError::Refused { .. }) => {
                     return Err(CommandError::Unavailable(error.to_string()));

@@ -47,7 +47,7 @@ enum Line {
 #[derive(Debug)]
 struct State {
     /// The error of the last call of each kind.
-    troubles: BTreeMap<(ElectionName, Verb), StoreError>,
+    troubles: BTreeMap<(ElectionName, Verb), Trouble>,
     /// The version that the last read of each election saw.
     seen: BTreeMap<ElectionName, Version>,
     /// The problem that the log has reported, and not yet reported as over.
@@ -55,8 +55,19 @@ struct State {
     tokens: u32,
     /// When the next token comes; none if all tokens are there.
     next_token: Option<BootTime>,
+    /// How many elections of this process use the store.
+    elections: usize,
+    /// Whether any call was answered since the last line about an outage.
+    answered: bool,
     /// How many lines had no token since the last line that had one.
     left_out: u64,
+}
+
+/// An error, and the one that stands for it in the log.
+#[derive(Debug)]
+struct Trouble {
+    error: StoreError,
+    of_log: StoreError,
 }
 
 #[derive(Debug)]
@@ -74,31 +85,45 @@ impl Default for State {
             shown: Vec::new(),
             tokens: BURST,
             next_token: None,
+            elections: 0,
+            answered: true,
             left_out: 0,
         }
     }
 }
 
 impl Health {
+    /// One more election uses the store.
+    pub(super) fn join(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.elections = state.elections.saturating_add(1);
+    }
+
     /// Logs the change that a call makes.
     pub(super) fn note(&self, now: BootTime, call: &Call<'_>) {
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).note(now, call);
+        let (line, elections) = {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (state.note(now, call), state.elections)
+        };
         let (election, verb) = (call.election, call.verb.as_str());
         match (line, call.error) {
             (Some(Line::Trouble { left_out }), Some(error @ StoreError::Unavailable(_))) => {
                 tracing::warn!(
-                    %election, verb, %error, left_out, event = "store_unreachable",
+                    elections, %election, verb, %error, left_out, event = "store_unreachable",
                     "the store is unavailable; trying again"
                 );
             }
             (Some(Line::Trouble { left_out }), Some(error @ StoreError::Misconfigured(_))) => {
                 tracing::error!(
-                    %election, verb, %error, left_out, event = "store_needs_attention",
+                    elections, %election, verb, %error, left_out, event = "store_needs_attention",
                     "the store needs attention; trying again"
                 );
             }
             (Some(Line::Over), _) => {
-                tracing::info!(%election, verb, event = "store_answers", "the store answers again")
+                tracing::info!(
+                    elections, %election, verb, event = "store_answers",
+                    "the store answers again"
+                );
             }
             (Some(Line::Trouble { .. }) | None, _) => {}
         }
@@ -114,8 +139,11 @@ impl State {
     }
 
     fn failed(&mut self, now: BootTime, call: &Call<'_>, error: &StoreError) -> Option<Line> {
-        self.troubles.insert((call.election.clone(), call.verb), error.clone());
-        let known = self.shown.iter().position(|shown| shown.error == *error);
+        let known = self.known(error);
+        // As the log has it.
+        let of_log = known.and_then(|at| self.shown.get(at)).map_or(error, |shown| &shown.error);
+        let trouble = Trouble { error: error.clone(), of_log: of_log.clone() };
+        self.troubles.insert((call.election.clone(), call.verb), trouble);
         if known.and_then(|at| self.shown.get(at)).is_some_and(|shown| now < shown.again_at) {
             return None;
         }
@@ -124,22 +152,43 @@ impl State {
             return None;
         }
         let pause = match known {
-            Some(at) => (self.shown.swap_remove(at).pause * 2).min(LONGEST_REMINDER),
+            Some(at) => {
+                let shown = self.shown.swap_remove(at);
+                for trouble in self.troubles.values_mut().filter(|it| it.of_log == shown.error) {
+                    trouble.of_log.clone_from(error);
+                }
+                (shown.pause * 2).min(LONGEST_REMINDER)
+            }
             None => FIRST_REMINDER,
         };
+        self.answered = false;
         self.shown.push(Shown { error: error.clone(), again_at: now + pause, pause });
         Some(Line::Trouble { left_out: std::mem::take(&mut self.left_out) })
     }
 
+    /// The line that an error belongs to. An outage looks different from one moment to the next, and from one
+    /// election to another: a connection is closed, the next one refused, and then the server is starting up. As
+    /// long as no call is answered, it is one outage.
+    fn known(&self, error: &StoreError) -> Option<usize> {
+        let is_outage = |error: &StoreError| matches!(error, StoreError::Unavailable(_));
+        let same = self.shown.iter().position(|shown| shown.error == *error);
+        same.or_else(|| {
+            let may_be_another = self.answered || !is_outage(error);
+            (!may_be_another)
+                .then(|| self.shown.iter().position(|shown| is_outage(&shown.error)))?
+        })
+    }
+
     fn responded(&mut self, call: &Call<'_>) -> Option<Line> {
+        self.answered = true;
         let cleared = self.troubles.remove(&(call.election.clone(), call.verb));
         if call.verb == Verb::Observe {
-            self.clear_writes(call, cleared.as_ref());
+            self.clear_writes(call, cleared.as_ref().map(|trouble| &trouble.error));
         }
         // A single failed call of one election among many is not a problem that ends.
         let before = self.shown.len();
         let troubles = &self.troubles;
-        self.shown.retain(|shown| troubles.values().any(|error| *error == shown.error));
+        self.shown.retain(|shown| troubles.values().any(|trouble| trouble.of_log == shown.error));
         (self.shown.len() < before).then_some(Line::Over)
     }
 
@@ -154,7 +203,7 @@ impl State {
             None => false,
         };
         let key = (call.election.clone(), Verb::Swap);
-        let over = self.troubles.get(&key).is_some_and(|error| {
+        let over = self.troubles.get(&key).is_some_and(|Trouble { error, .. }| {
             Some(error) == cleared || (written && matches!(error, StoreError::Unavailable(_)))
         });
         if over {
@@ -250,6 +299,27 @@ mod tests {
             reported.note(100, name, Verb::Observe, &Ok(1));
         }
         assert_eq!(reported.lines(), (1, 1));
+    }
+
+    #[test]
+    fn an_outage_that_looks_different_from_moment_to_moment_is_one_line() {
+        let mut reported = Reported::default();
+        for (now, error) in ["closed", "refused", "starting up"].iter().enumerate() {
+            for name in ["a", "b", "c"] {
+                reported.note(now as u64, name, Verb::Swap, &failing(error));
+                reported.note(now as u64, name, Verb::Observe, &failing(error));
+            }
+        }
+        assert_eq!(reported.lines(), (1, 0));
+        reported.note(4, "c", Verb::Observe, &Ok(1));
+        assert_eq!(reported.lines(), (1, 0), "a and b are still without an answer");
+        reported.note(4, "c", Verb::Swap, &failing("the disk is full"));
+        assert_eq!(reported.lines(), (2, 0), "another problem, of a server that answers");
+        reported.note(5, "c", Verb::Swap, &Ok(1));
+        reported.note(5, "a", Verb::Observe, &Ok(1));
+        reported.note(5, "b", Verb::Observe, &Ok(1));
+        reported.look(6, &Err(StoreError::Misconfigured("not allowed".to_owned())));
+        assert_eq!(reported.troubles, 3);
     }
 
     #[test]

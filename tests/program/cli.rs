@@ -603,12 +603,13 @@ fn a_flag_of_one_question_has_no_variable() {
 
 #[test]
 fn without_a_command_it_prints_the_commands() {
-    let output = bellwether().output().unwrap();
-    assert_eq!(output.status.code(), Some(64));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let page = plain(&[], Some("text"));
     for command in ["Commands:", "serve", "once", "is-leader", "Usage:"] {
-        assert!(said.contains(command), "{command}: {said}");
+        assert!(page.contains(command), "{command}: {page}");
     }
+    let (code, said) = refused(&[], |_| {});
+    assert_eq!(code, 64);
+    assert!(said.contains("use one of serve, run, once, only, is-leader"), "{said}");
 }
 
 #[test]

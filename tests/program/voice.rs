@@ -4,3 +4,4 @@ mod hostile;
 mod jammed;
 mod reasons;
 mod secrets;
+mod typed;

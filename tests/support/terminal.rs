@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 
 use super::eventually;
 
@@ -28,6 +28,38 @@ code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 os._exit(code if code >= 0 else 128 - code)
 "#;
 
+/// Runs `sys.argv[1:]` on a new terminal, prints what the terminal shows, and exits as the program did.
+const SHOW: &str = r#"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0: os.execvp(sys.argv[1], sys.argv[1:])
+while True:
+    try: shown = os.read(terminal, 65536)
+    except OSError: break  # its last user is gone
+    if not shown: break
+    os.write(1, shown)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+os._exit(code if code >= 0 else 128 - code)
+"#;
+
+/// What a program shows on a terminal, with its own arguments and environment, until it ends by itself.
+pub fn shown(program: &Command) -> Output {
+    on_terminal(SHOW, &[], program).output().expect("python3 is installed")
+}
+
+fn on_terminal(script: &str, args: &[&Path], program: &Command) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", script]).args(args).arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.current_dir(program.get_current_dir().unwrap_or(Path::new(".")));
+    command
+}
+
 /// A program on a terminal.
 pub struct Terminal {
     child: Child,
@@ -37,15 +69,7 @@ pub struct Terminal {
 impl Terminal {
     /// Starts a program, with its own arguments and environment. What it logs is in a file.
     pub fn start(program: &Command, log: &Path) -> Self {
-        let mut command = Command::new("/usr/bin/python3");
-        command.args(["-c", SCRIPT]).arg(log).arg(program.get_program()).args(program.get_args());
-        for (name, value) in program.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.current_dir(program.get_current_dir().unwrap_or(Path::new(".")));
+        let mut command = on_terminal(SCRIPT, &[log], program);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("python3 is installed");
         let keys = child.stdin.take();
         Self { child, keys }

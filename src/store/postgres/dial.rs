@@ -181,7 +181,8 @@ async fn at_address(
 
 /// Logs in once, and queries the state of the server.
 async fn log_in(options: &PgConnectOptions) -> Result<Opened, PostgresError> {
-    let mut connection = PgConnection::connect_with(options).await?;
+    let connected = PgConnection::connect_with(options).await;
+    let mut connection = connected.map_err(PostgresError::of_login)?;
     match server_query(&mut connection).await {
         Ok(server) => Ok(Opened { connection, server }),
         Err(failure) => {

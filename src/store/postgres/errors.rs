@@ -19,6 +19,10 @@ pub enum PostgresError {
     Answer(Unusable),
     /// No connection within the time for it.
     NoConnection,
+    /// What answers is no Postgres server.
+    Foreign,
+    /// It closed the connection before it answered.
+    Silent,
     /// The host's name has no address now.
     Unresolved(String, io::Error),
     /// The failure of each of several servers, or addresses of one.
@@ -42,6 +46,15 @@ impl From<Unusable> for PostgresError {
 }
 
 impl PostgresError {
+    /// The failure of a login, before which nothing shows what server this is.
+    pub fn of_login(error: sqlx::Error) -> Self {
+        match foreign(&error) {
+            Some(true) => Self::Foreign,
+            Some(false) => Self::Silent,
+            None => Self::Sql(error),
+        }
+    }
+
     /// The failures of hosts or addresses.
     pub fn of_hosts(mut named: Vec<(String, Self)>) -> Self {
         if named.len() > 1 {
@@ -96,6 +109,34 @@ impl PostgresError {
     }
 }
 
+/// Whether the answer to a login is none that a Postgres server gives; false if there is none.
+fn foreign(error: &sqlx::Error) -> Option<bool> {
+    match error {
+        sqlx::Error::Protocol(what) => match what.split_once("SSLRequest: ") {
+            // sqlx reads a closed connection as a zero.
+            Some((_, byte)) if byte.starts_with("0x00") => Some(false),
+            // 'E': a server that cannot start another process.
+            Some((_, byte)) if byte.starts_with("0x45") => None,
+            _ => Some(true),
+        },
+        sqlx::Error::Io(reason) if reason.kind() == io::ErrorKind::UnexpectedEof => {
+            let what = reason.to_string();
+            let length =
+                what.strip_prefix("expected to read ").and_then(|rest| rest.split(' ').next());
+            let length = length.and_then(|length| length.parse::<u64>().ok());
+            Some(length.is_some_and(|length| length > MAX_LOGIN_MESSAGE))
+        }
+        sqlx::Error::Io(reason) => {
+            let reason = reason.get_ref()?.downcast_ref::<rustls::Error>()?;
+            matches!(reason, rustls::Error::InvalidMessage(_)).then_some(true)
+        }
+        _ => None,
+    }
+}
+
+/// The longest message of a login: libpq takes a longer one for another protocol.
+const MAX_LOGIN_MESSAGE: u64 = 30_000;
+
 fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
@@ -112,6 +153,13 @@ fn explain_at(place: &str, target: &Target, failure: PostgresError) -> StoreErro
         PostgresError::Explained(error) => error,
         PostgresError::Answer(unusable) => explain_answer(place, target, unusable),
         PostgresError::NoConnection => unavailable("no connection could be made in time"),
+        PostgresError::Foreign => StoreError::Misconfigured(format!(
+            "store {place}: the server at this address does not speak Postgres: check host and port in the URL"
+        )),
+        PostgresError::Silent => unavailable(
+            "the server closed the connection without an answer: it is starting or ending, or does not speak \
+             Postgres (check host and port in the URL)",
+        ),
         PostgresError::Unresolved(name, error) => {
             unavailable(&format!("the name {name} has no address now: {error}"))
         }

@@ -206,7 +206,7 @@ fn the_usual_mistakes_end_the_deployment_with_what_to_do() {
     let taken = taken.local_addr().unwrap().to_string();
     for (property, value, expected) in [
         ("BELLWETHER_STORE", "", "set the environment property BELLWETHER_STORE"),
-        ("BELLWETHER_STORE", "dynamodb:/leases", "bellwether: "),
+        ("BELLWETHER_STORE", "dynamodb:/leases", "BELLWETHER_STORE: "),
         ("BELLWETHER_STORE", region, "no AWS region is set"),
         ("BELLWETHER_LISTEN", &taken, "is in use by another process: stop it, or choose another"),
     ] {
