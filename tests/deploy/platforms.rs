@@ -17,4 +17,5 @@ mod ecs;
 mod ecs_files;
 mod package;
 mod push;
+mod replicas;
 mod systemd;

@@ -216,7 +216,7 @@ fn compose() {
     let mut shell = Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", &(docker + &commands)]).current_dir(folder.path());
     must(&mut shell);
-    assert_eq!(commands.matches("docker compose").count(), 9);
+    assert_eq!(commands.matches("docker compose").count(), 12);
     // The store's URL that these commands wrote is one; nobody is there.
     let store = folder.path().join("deploy/compose/secrets/store");
     let url = fs::read_to_string(&store).unwrap();

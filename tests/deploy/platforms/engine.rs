@@ -135,4 +135,13 @@ impl Project<'_> {
     pub fn logs(&self, service: &str) -> String {
         must(&mut self.compose(&["logs", "--no-color", "--no-log-prefix", service]))
     }
+
+    /// Of each container of the project: its name and its exit code.
+    pub fn exit_codes(&self) -> Vec<(String, i64)> {
+        let mut ps = self.engine.podman.command();
+        ps.args(["ps", "--all", "--format", "{{.Names}} {{.ExitCode}}"]);
+        let text = must(&mut ps);
+        let lines = text.lines().map(|line| line.split_once(' ').unwrap());
+        lines.map(|(name, code)| (name.to_owned(), code.parse().unwrap())).collect()
+    }
 }
