@@ -5,7 +5,7 @@ use std::process::Stdio;
 use crate::node::patiently;
 use crate::place::{Place, Pod};
 use support::tools::must;
-use support::{Log, now};
+use support::{Killed, Log, now};
 
 /// Longer than any wait of a test: a leader that comes before its end was handed the lease.
 const LONG_LEASE: [&str; 3] = ["leaseDuration=600s", "renewDeadline=400s", "retryPeriod=2s"];
@@ -49,11 +49,12 @@ fn the_pod_of_the_leader_is_deleted() {
     place.world.saw_never_two();
 }
 
-/// Follows what a sidecar logs until it ends.
-fn log_of(place: &Place, pod: &Pod) -> Log {
+/// Follows what a sidecar logs until it ends, or until the returned process is dropped.
+fn log_of(place: &Place, pod: &Pod) -> (Log, Killed) {
     let mut command = place.kubectl(&["logs", "--follow", "--container=bellwether", pod.name()]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    Log::of(child.stdout.take().unwrap())
+    let log = Log::of(child.stdout.take().unwrap());
+    (log, Killed(child))
 }
 
 /// What a sidecar logs if it keeps the lease for the application beside it.
@@ -67,7 +68,7 @@ fn an_application_that_uses_up_its_grace_is_dead_before_another_leads() {
         ["app.terminationGracePeriodSeconds=3", "app.env[1].name=STUBBORN", "app.env[1].value=yes"];
     place.installed("demo", &[&LONG_LEASE[..], &grace].concat());
     let first = place.leader();
-    let log = log_of(&place, &first);
+    let (log, _follows) = log_of(&place, &first);
     must(&mut place.kubectl(&["delete", "pod", first.name(), "--wait=false"]));
     let next = place.world.sees_next_term();
     assert_eq!(next.term, 2, "the lease was handed over");
@@ -85,7 +86,7 @@ fn an_application_that_ends_in_time_keeps_nobody_waiting() {
     let place = Place::new();
     place.installed("demo", &LONG_LEASE);
     let first = place.leader();
-    let log = log_of(&place, &first);
+    let (log, _follows) = log_of(&place, &first);
     must(&mut place.kubectl(&["delete", "pod", first.name(), "--wait=false"]));
     place.world.sees_next_term();
     patiently("the log has ended", || log.has_ended().then_some(()));
