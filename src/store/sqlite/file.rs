@@ -23,7 +23,7 @@ use crate::store::contract::{Listing, Notifier, StoreError};
 use crate::time::boot::Boot;
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
-/// commit. It is short, so that looks can go on: the [`mod@worker`] waits for the rest.
+/// commit. It is short, so that looks can go on: the [`mod@super::worker`] waits for the rest.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// The shape of the rows that this version writes and understands.
