@@ -40,6 +40,10 @@ pub struct Leader<'a> {
     /// When it renewed the lease last, by its wall clock.
     #[serde(default)]
     pub renew_time: Option<String>,
+    /// For another instance that leads: when its lease can be over if it does not renew it, in
+    /// milliseconds.
+    #[serde(default)]
+    pub holder_lease_ends_in_ms: Option<u64>,
     /// How many holds there are.
     #[serde(default)]
     pub holds: usize,
@@ -58,6 +62,14 @@ pub struct Leader<'a> {
 }
 
 impl Leader<'_> {
+    /// How long another instance that leads has not been seen to renew its lease, if that is longer
+    /// than half of the lease: it has missed renewals, and may be gone.
+    pub fn overdue(&self) -> Option<Duration> {
+        let left = Duration::from_millis(self.holder_lease_ends_in_ms?);
+        let silent = self.lease_duration_seconds.saturating_sub(left);
+        (silent > self.lease_duration_seconds / 2).then_some(silent)
+    }
+
     /// The form that is safe to show, whatever program answered.
     #[must_use]
     pub fn checked(self) -> Self {
@@ -113,6 +125,7 @@ mod tests {
             lease_duration_seconds: Duration::from_millis(1500),
             acquire_time: None,
             renew_time: None,
+            holder_lease_ends_in_ms: Some(400),
             holds: 1,
             gate: Some("open".into()),
             store_answered_ms_ago: Some(5),

@@ -77,6 +77,18 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         HoldResponse::Refused(leader) => {
             let (election, identity) = (&*leader.election, &*leader.identity);
             let holder = leader.holder_identity.as_deref();
+            if let Some(silent) = leader.overdue() {
+                let silent = humantime::format_duration(Duration::from_secs(silent.as_secs()));
+                tracing::warn!(
+                    election,
+                    identity,
+                    holder,
+                    last_renewal = %format_args!("{silent} ago"),
+                    event = "skipped_overdue",
+                    "skipped: another instance leads, but it has missed its renewal and may be gone"
+                );
+                return Ok(args.skip_code);
+            }
             tracing::info!(
                 election,
                 identity,

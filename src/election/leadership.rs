@@ -220,6 +220,12 @@ impl Leadership {
         own.or_else(|| self.live_rival(now).map(|rival| &rival.holder))
     }
 
+    /// When the lease of another instance, which leads at `now`, can be over if it does not renew.
+    pub fn rival_ends_in(&self, now: BootTime) -> Option<Duration> {
+        let rival = self.live_rival(now).filter(|_| self.leading(now).is_none())?;
+        Some(rival.live_until.since(now))
+    }
+
     fn live_rival(&self, now: BootTime) -> Option<&Rival> {
         self.rival.as_ref().filter(|rival| now < rival.live_until)
     }

@@ -120,6 +120,7 @@ pub(super) fn body<'a>(
             .map_or(view.timing.lease_duration(), |holder| holder.lease_duration),
         acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
         renew_time: holder.map(|holder| holder.renew_time.to_string()),
+        holder_lease_ends_in_ms: view.rival_ends_in(now).map(millis),
         holds: state.holds.count(),
         gate: shown(app.gate.as_ref(), now).map(Into::into),
         store_answered_ms_ago: view.store_silence(now).map(millis),

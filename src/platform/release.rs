@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use crate::election::history::Order;
-use crate::platform::beanstalk::Deployment;
-use crate::platform::ecs::Metadata;
+use crate::platform::beanstalk::{Deployment, DeploymentError};
+use crate::platform::ecs::{Metadata, MetadataError};
+use crate::platform::kubernetes::UnknownTemplate;
 use crate::platform::surroundings::Surroundings;
 use crate::platform::{identity, kubernetes};
 
@@ -36,7 +37,38 @@ pub enum UnknownRelease {
     NoPlatform,
     /// The platform does not say.
     #[error("auto: {0}: name the release with --key instead")]
-    NoResponse(String),
+    NoResponse(#[from] NoRelease),
+}
+
+/// What a platform does not say of the release.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRelease {
+    /// The endpoint of ECS, or what is missing in its answer.
+    #[error("the ECS metadata service: {0}")]
+    Ecs(#[from] NoTask),
+    /// The files of Elastic Beanstalk.
+    #[error(transparent)]
+    Beanstalk(#[from] DeploymentError),
+    /// The downward API of Kubernetes.
+    #[error(transparent)]
+    Kubernetes(#[from] UnknownTemplate),
+}
+
+/// What is missing on ECS.
+#[derive(Debug, thiserror::Error)]
+pub enum NoTask {
+    /// No answer.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// None in time.
+    #[error("no answer")]
+    Slow,
+    /// A field of it.
+    #[error("it gives no {0}")]
+    NoField(&'static str),
+    /// The revision.
+    #[error("its Revision is no number")]
+    Revision,
 }
 
 /// Asks the platform.
@@ -46,49 +78,40 @@ pub enum UnknownRelease {
 /// When there is no platform to ask, or it does not say.
 pub async fn find(surroundings: Surroundings<'_>) -> Result<Release, UnknownRelease> {
     if let Some(metadata) = Metadata::here(surroundings) {
-        let metadata = metadata.map_err(|error| error.to_string());
-        return ecs(metadata).await.map_err(|what| {
-            UnknownRelease::NoResponse(format!("the ECS metadata service: {what}"))
-        });
+        return Ok(ecs(metadata).await.map_err(NoRelease::from)?);
     }
     if let Some(deployment) = Deployment::here(surroundings) {
-        return beanstalk(&deployment).map_err(UnknownRelease::NoResponse);
+        return Ok(beanstalk(&deployment).map_err(NoRelease::from)?);
     }
-    kubernetes::template(surroundings, &identity::hostname())
-        .ok_or(UnknownRelease::NoPlatform)?
-        .map(|template| {
-            let work = format!("kubernetes:{}/{}", template.namespace, template.workload);
-            let key = format!("{work}@{}", template.hash);
-            Release { work, key, order: template.revision }
-        })
-        .map_err(|error| UnknownRelease::NoResponse(error.to_string()))
+    let template = kubernetes::template(surroundings, &identity::hostname());
+    let template = template.ok_or(UnknownRelease::NoPlatform)?.map_err(NoRelease::from)?;
+    let work = format!("kubernetes:{}/{}", template.namespace, template.workload);
+    Ok(Release { key: format!("{work}@{}", template.hash), work, order: template.revision })
 }
 
 /// The image that runs: a tag that moves is another release, and an old image in a new revision of
 /// the task definition is the old one.
-async fn ecs(metadata: Result<Metadata, String>) -> Result<Release, String> {
+async fn ecs(metadata: Result<Metadata, MetadataError>) -> Result<Release, NoTask> {
     let metadata = metadata?;
     let answers = async { tokio::join!(metadata.task(), metadata.container()) };
     let answers = tokio::time::timeout(METADATA_LIMIT, answers).await;
-    let (task, container) = answers.map_err(|_| "no answer".to_owned())?;
-    let (task, container) =
-        (task.map_err(|error| error.to_string())?, container.map_err(|error| error.to_string())?);
-    let field = |name: &str, value: Option<String>| {
-        value.filter(|text| !text.is_empty()).ok_or_else(|| format!("it gives no {name}"))
+    let (task, container) = answers.map_err(|_| NoTask::Slow)?;
+    let (task, container) = (task?, container?);
+    let field = |name: &'static str, value: Option<String>| {
+        value.filter(|text| !text.is_empty()).ok_or(NoTask::NoField(name))
     };
     let cluster = field("Cluster", task.cluster)?;
     // An ARN or a short name.
     let cluster = cluster.rsplit('/').next().unwrap_or_default();
     let (family, revision) = (field("Family", task.family)?, field("Revision", task.revision)?);
     let image = field("ImageID", container.image_id)?;
-    let order = revision.parse().map_err(|_| "its Revision is no number".to_owned())?;
+    let order = revision.parse().map_err(|_| NoTask::Revision)?;
     let work = format!("ecs:{cluster}/{family}");
     Ok(Release { key: format!("{work}@{image}"), work, order: Some(order) })
 }
 
-fn beanstalk(deployment: &Deployment) -> Result<Release, String> {
-    let environment = deployment.environment().map_err(|error| error.to_string())?;
-    let label = deployment.label().map_err(|error| error.to_string())?;
+fn beanstalk(deployment: &Deployment) -> Result<Release, DeploymentError> {
+    let (environment, label) = (deployment.environment()?, deployment.label()?);
     // A label may have spaces, a key may not.
     let work = format!("beanstalk:{environment}").replace(char::is_whitespace, "_");
     let key = format!("{work}/{label}").replace(char::is_whitespace, "_");

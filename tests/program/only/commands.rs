@@ -26,6 +26,26 @@ fn on_the_leader_it_runs_and_its_exit_code_passes_through() {
     assert_eq!(missing.unwrap().status.code(), Some(127));
 }
 
+/// The lease is long enough to look several times in its second half.
+#[test]
+fn a_leader_that_missed_its_renewal_is_named_as_such() {
+    let pasture = Pasture::new();
+    let long = ["--lease-duration", "16s", "--renew-deadline", "12s", "--retry-period", "1s"];
+    let mut leader = leader(&pasture, &long);
+    let standby = Sidecar::start_with("b", &pasture.store(), &long);
+    eventually("it knows who leads", || standby.leader().holder().map(drop));
+    let mut only = Only::start(&standby, &pasture, "touch ran");
+    assert_eq!(only.exit_code(), Some(0));
+    assert_eq!(only.log.events("skipped_overdue"), 0, "{}", only.log.text());
+    leader.kill();
+    eventually("it says that the leader is overdue", || {
+        let mut only = Only::start(&standby, &pasture, "touch ran");
+        assert_eq!(only.exit_code(), Some(0));
+        (only.log.events("skipped_overdue") == 1).then_some(())
+    });
+    assert!(!exists(&pasture, "ran"), "the lease is not over yet");
+}
+
 #[test]
 fn on_a_standby_it_is_skipped_and_says_so() {
     let pasture = Pasture::new();
