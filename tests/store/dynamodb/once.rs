@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Output, Stdio};
 
 use support::dynamodb::Emulator;
+use support::http_proxy::Proxy;
 use support::releases::Releases;
 use support::{Killed, QUICK, eventually, with_credentials};
 
@@ -51,3 +52,23 @@ fn home() -> (Emulator, Releases) {
 }
 
 support::releases_follow_each_other!(home());
+
+#[test]
+fn a_key_that_is_done_costs_one_read_and_no_write() {
+    let emulator = Emulator::start();
+    let proxy = Proxy::before(emulator.port());
+    let once = || {
+        let mut command = with_credentials();
+        command.args(["once", "--store", &proxy.url(), "--key", "k", "--", "true"]);
+        assert_eq!(command.output().unwrap().status.code(), Some(0));
+    };
+    once();
+    let before = proxy.counts();
+    once();
+    let since = |operation: &str| {
+        proxy.count(operation) - before.get(operation).copied().unwrap_or_default()
+    };
+    let all = proxy.total() - before.values().sum::<usize>();
+    // The table is looked at, which costs nothing.
+    assert_eq!((since("GetItem"), since("DescribeTable"), all), (1, 1, 2), "{:?}", proxy.counts());
+}
