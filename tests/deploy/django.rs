@@ -116,7 +116,9 @@ fn with_bellwether_a_first_runner_that_is_killed_in_the_middle_changes_nothing()
 
     let status = bellwether().args(["status", "--json", "--store", shop.url()]).output().unwrap();
     let records: Vec<Value> = serde_json::from_slice(&status.stdout).unwrap();
-    let record = records.iter().find(|record| record["name"] == "release-2").unwrap();
-    assert_eq!(record["outcome"]["succeeded"], true, "{record}");
-    assert_ne!(record["outcome"]["holder"], NAMES[first], "{record}");
+    let work = records.iter().find(|record| record["name"] == "default").unwrap();
+    let key = work["work"]["keys"].as_array().unwrap().iter().find(|key| key["key"] == "release-2");
+    let key = key.unwrap_or_else(|| panic!("{work}"));
+    assert_eq!(key["state"], "done", "{work}");
+    assert_ne!(key["holderIdentity"], NAMES[first], "{work}");
 }

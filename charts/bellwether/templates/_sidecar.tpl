@@ -28,7 +28,7 @@ after it: the kubelet runs that at the start of a pod only, never again after it
   # Ends after the application, so that no other pod leads while its work still goes on.
   restartPolicy: Always
   env:
-    {{- include "bellwether.env" . | nindent 4 }}
+    {{- include "bellwether.settings" . | nindent 4 }}
     - name: BELLWETHER_ELECTION
       value: {{ $scope.elections | quote }}
     {{- if $values.expose }}
@@ -125,15 +125,9 @@ application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellw
   readOnly: true
 {{- end -}}
 
-{{/* Entries for `env` of whatever opens the store: the sidecar, or a container that runs `once`. */}}
+{{/* Entries for `env` of a container that runs `once`: with those, `--key auto` knows the pod's template. */}}
 {{- define "bellwether.env" -}}
-{{- $scope := include "bellwether.scope" . | fromYaml -}}
-{{- $values := $scope.values -}}
-- name: BELLWETHER_IDENTITY
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.name
-# For `once --key auto`.
+{{ include "bellwether.settings" . }}
 - name: POD_NAMESPACE
   valueFrom:
     fieldRef:
@@ -142,6 +136,16 @@ application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellw
   valueFrom:
     fieldRef:
       fieldPath: metadata.labels['pod-template-hash']
+{{- end -}}
+
+{{/* Entries for `env` of all that opens the store: the sidecar, and a container that runs `once`. */}}
+{{- define "bellwether.settings" -}}
+{{- $scope := include "bellwether.scope" . | fromYaml -}}
+{{- $values := $scope.values -}}
+- name: BELLWETHER_IDENTITY
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
 {{ include "bellwether.storeEnv" $values }}
 {{- range $name, $value := dict
   "BELLWETHER_LEASE_DURATION" $values.leaseDuration

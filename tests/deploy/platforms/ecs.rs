@@ -133,7 +133,7 @@ fn in_image(word: &str, volume: &Path) -> String {
     }
 }
 
-/// A metadata service that says of every task which revision it is.
+/// A metadata service that says of every task which revision and which image it is.
 fn metadata(revision: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v4/task", listener.local_addr().unwrap());
@@ -141,7 +141,11 @@ fn metadata(revision: &'static str) -> String {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
             let _ = stream.read(&mut [0; 2048]);
-            let task = json!({ "Cluster": "prod", "Family": "web", "Revision": revision });
+            // The answers about the task and about its container, in one.
+            let image = format!("sha256:{revision}");
+            let task = json!({
+                "Cluster": "prod", "Family": "web", "Revision": revision, "ImageID": image
+            });
             let task = task.to_string();
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", task.len());
             let _ = stream.write_all((head + &task).as_bytes());
@@ -205,7 +209,7 @@ fn a_host_that_is_lost_costs_one_lease_and_no_overlap() {
 }
 
 #[test]
-fn a_revision_is_migrated_once_before_any_app_of_it_starts() {
+fn an_image_is_migrated_once_before_any_app_of_it_starts() {
     let mut service = Service::new();
     let folder = service.field.folder().display().to_string();
     let migrate = format!("sleep 1; echo $BELLWETHER_KEY >> {folder}/migrated");
@@ -217,16 +221,16 @@ fn a_revision_is_migrated_once_before_any_app_of_it_starts() {
         let tasks = [1, 2].map(|number| scope.spawn(move || service.start(number)));
         tasks.map(|task| task.join().unwrap())
     });
-    assert_eq!(service.field.lines("migrated"), ["ecs:prod/web:1"]);
+    assert_eq!(service.field.lines("migrated"), ["ecs:prod/web@sha256:1"]);
     eventually("both apps started after it", || {
         (service.field.lines("apps") == ["after", "after"]).then_some(())
     });
     drop(pods);
-    // In the morning it is done already; a new revision is not.
+    // In the morning it is done already; a new image is not.
     drop(service.start(1));
     service.metadata = metadata("2");
     drop(service.start(2));
-    assert_eq!(service.field.lines("migrated"), ["ecs:prod/web:1", "ecs:prod/web:2"]);
+    assert_eq!(service.field.lines("migrated"), ["ecs:prod/web@sha256:1", "ecs:prod/web@sha256:2"]);
 }
 
 #[test]
