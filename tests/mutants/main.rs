@@ -164,6 +164,7 @@ fn reduced(manifest: &str) -> String {
         "thiserror",
         "tokio",
         "tracing",
+        "url",
     ];
     let dependencies = needed.map(|name| {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} = ")));
