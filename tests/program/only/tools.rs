@@ -38,16 +38,20 @@ fn status_shows_elections_and_work_done_once() {
 
     let records = status(&pasture);
     let named = |name: &str| records.iter().find(|record| record["name"] == name).unwrap();
-    let (cron, v1, v2) = (named("cron"), named("v1"), named("v2"));
+    let (cron, work) = (named("cron"), named("default"));
     assert_eq!((&cron["kind"], &cron["state"]), (&"election".into(), &"held".into()));
     assert_eq!((&cron["holderIdentity"], &cron["term"]), (&"a".into(), &1.into()));
     assert!(cron["remainingMs"].as_u64().unwrap() <= 3_000, "{cron}");
-    assert_eq!((&v1["kind"], &v1["state"]), (&"once".into(), &"vacated".into()));
-    assert_eq!(v1["outcome"]["succeeded"], true);
-    assert_eq!((&v2["outcome"]["exitCode"], &v2["outcome"]["attempts"]), (&3.into(), &1.into()));
+    assert_eq!((&work["kind"], &work["state"]), (&"work".into(), &"vacated".into()));
+    let keys = work["work"]["keys"].as_array().unwrap();
+    let shown = |key: &Value| (key["key"].clone(), key["state"].clone(), key["exitCode"].clone());
+    let all: Vec<_> = keys.iter().map(shown).collect();
+    let done = ("v1".into(), "done".into(), 0.into());
+    assert_eq!(all, [done, ("v2".into(), "failed".into(), 3.into())], "the newest first");
+    assert_eq!(keys[1]["failures"], 1, "{work}");
 
     let table = said(&run(&["status", "--store", &pasture.store()]));
-    assert_eq!(table.lines().count(), 4, "{table}");
+    assert_eq!(table.lines().count(), 7, "{table}");
     for words in ["KIND", "held", "done by b at", "attempt 1 failed with 3 on b at"] {
         assert!(table.contains(words), "{words}: {table}");
     }
@@ -140,10 +144,10 @@ fn status_that_watches_shows_what_comes_until_it_is_stopped() {
         ["once", "--store", &pasture.store(), "--identity", "b", "--key", "v1", "--", "true"];
     assert!(run(&once).status.success());
     let page = eventually("it is seen that it was done", || {
-        pages.lines().into_iter().find(|page| page.contains("\"succeeded\":true"))
+        pages.lines().into_iter().find(|page| page.contains("\"state\":\"done\""))
     });
     let records: Vec<Value> = serde_json::from_str(&page).unwrap();
-    assert_eq!((&records[0]["name"], &records[0]["kind"]), (&"v1".into(), &"once".into()));
+    assert_eq!((&records[0]["name"], &records[0]["kind"]), (&"default".into(), &"work".into()));
     assert_eq!(watch.0.try_wait().unwrap(), None, "it goes on");
 }
 
