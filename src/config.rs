@@ -19,6 +19,7 @@ use crate::platform::identity;
 use crate::platform::release::UnknownRelease;
 use crate::platform::{self, Shared, surroundings};
 use crate::store::{self, InvalidStoreUrl, Store, StoreOptions, StoreUrl};
+use crate::time::clock::HostClock;
 
 mod gate;
 mod hooks;
@@ -325,7 +326,14 @@ pub struct ElectionConfig {
     pub leader_label: Option<LeaderLabel>,
 }
 
-/// A setting that is wrong, in words for whoever set it.
+impl ElectionConfig {
+    /// The store, which is not open yet. A call may take as long as the election gives it.
+    pub fn open_store(&self) -> Arc<dyn Store> {
+        self.store.open(self.timing.call_timeout(), Arc::new(HostClock))
+    }
+}
+
+/// A setting that is wrong, in words for the person who set it.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
     /// See [`InvalidTiming`].

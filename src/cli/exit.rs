@@ -16,7 +16,7 @@ pub(super) enum CommandError {
     /// Something was asked for that makes no sense.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
-    /// The same, found out by somebody else.
+    /// The same, found out by a sidecar or a parser.
     #[error("{0}")]
     Usage(String),
     /// The world is not as it has to be.

@@ -141,23 +141,25 @@ enum EndedBy {
 impl OnceCommand {
     /// Reads what is decided; stands for the work only if that leaves something to do.
     async fn settle(&self, signals: &mut Signals) -> Result<EndedBy, CommandError> {
-        let patience = self.config.timing.call_timeout();
-        let store = self.config.store.open(patience, Arc::new(HostClock));
+        let store = self.config.open_store();
+        // With a timeout of zero it is one read that decides, within the time of a call.
+        let give_up_at = self.task.give_up_at.filter(|_| self.waits());
         let decided = tokio::select! {
             biased;
             signal = signals.end() => return Ok(EndedBy::Signal(signal)),
-            decided = self.glance(Arc::clone(&store), patience) => decided?,
+            decided = self.glance(Arc::clone(&store)) => decided?,
+            () = at(give_up_at) => return Ok(EndedBy::Task(Settled::GaveUp)),
         };
         if let Some(settled) = decided {
             return Ok(EndedBy::Task(settled));
         }
-        if self.task.give_up_at.is_some_and(|at| HostClock::boot() >= at) {
+        if !self.waits() {
             return Ok(EndedBy::Task(Settled::GaveUp));
         }
         let (config, metrics) = (&self.config, metrics::of(&self.config)?);
         let started = tokio::select! {
             biased;
-            started = Sidecar::start_on(Arc::clone(&store), config, None, None, metrics, signals) => started?,
+            started = Sidecar::start(Arc::clone(&store), config, None, None, metrics, signals) => started?,
             () = at(self.task.give_up_at) => return Ok(EndedBy::Task(Settled::GaveUp)),
         };
         match started {
@@ -170,13 +172,10 @@ impl OnceCommand {
     }
 
     /// One read. A store that does not answer now may do so later.
-    async fn glance(
-        &self,
-        store: Arc<dyn Store>,
-        patience: Duration,
-    ) -> Result<Option<Settled>, CommandError> {
+    async fn glance(&self, store: Arc<dyn Store>) -> Result<Option<Settled>, CommandError> {
         let clock = (Arc::new(HostClock) as Arc<dyn Clock>, alarm()?);
-        let mut ledger = Ledger::new(store, &self.plan.work, clock, patience);
+        let call_timeout = self.config.timing.call_timeout();
+        let mut ledger = Ledger::new(store, &self.plan.work, clock, call_timeout);
         let (mut commands, now) = (self.commands.clone(), Moment::of(HostClock.now().wall));
         match glance(&mut ledger, &self.task, &mut commands, now).await {
             Ok(settled) => Ok(settled),

@@ -46,8 +46,9 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     };
     let mut signals = Signals::new()?;
     let grace = config.shutdown_grace;
+    let (store, metrics) = (config.open_store(), metrics::of(&config)?);
     let mut sidecar =
-        match Sidecar::start(&config, listen, gate, metrics::of(&config)?, &mut signals).await? {
+        match Sidecar::start(store, &config, listen, gate, metrics, &mut signals).await? {
             Start::Stands(sidecar) => *sidecar,
             Start::Ends(signal) => return Ok(ended_while_starting(signal)),
         };

@@ -46,8 +46,9 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let listen = Listen { address, token, of_hooks };
     let metrics = metrics::of(&config)?;
     let mut signals = Signals::new()?;
+    let store = config.open_store();
     let mut sidecar =
-        match Sidecar::start(&config, Some(listen), gate, metrics, &mut signals).await? {
+        match Sidecar::start(store, &config, Some(listen), gate, metrics, &mut signals).await? {
             Start::Stands(sidecar) => *sidecar,
             Start::Ends(signal) => return Ok(ended_while_starting(signal)),
         };

@@ -186,7 +186,7 @@ impl Elector {
         self.work_under_way = under_way;
         if !under_way {
             if !self.lease.is_held() {
-                // Whoever waited for old work to end before standing again looks now.
+                // A candidate that waited for old work to end before standing again looks now.
                 self.pace.hint();
             }
             self.lease.work_ended(now);

@@ -30,6 +30,15 @@ pub const MIN_RETRY_PERIOD: Duration = Duration::from_millis(10);
 /// 0.05 %, chrony by 10 % at the very most.
 const LONGEST_RENEW_DEADLINE: f64 = 0.8;
 
+/// Push hints cause at most one look in this time, however many arrive.
+pub const HINT_GAP: Duration = Duration::from_millis(5);
+
+/// The pause after so many failed calls in a row, the last one not counted: retries come soon, then ever
+/// more slowly, up to the retry period.
+pub fn backoff(retry_period: Duration, failures: u32) -> Duration {
+    (retry_period / 4) * (1 << failures.min(2))
+}
+
 /// How long a write can be believed in at most, by the clock of a host whose rate differs by 4 %.
 pub fn longest_belief(lease_duration: Duration) -> Duration {
     lease_duration.mul_f64(LONGEST_RENEW_DEADLINE * 1.04)

@@ -12,7 +12,7 @@ struct Problem<'a> {
     error: &'a str,
 }
 
-/// A refusal, in words for whoever wrote the request.
+/// A refusal, in words for the author of the request.
 pub(super) fn problem(status: StatusCode, error: &str) -> Response {
     json(status, &Problem { error })
 }
@@ -24,7 +24,7 @@ pub(super) fn busy(error: &str) -> Response {
     response
 }
 
-/// A JSON answer that nobody may keep: it is true now.
+/// A JSON answer that must not be cached: it is true now.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(mut body) => {

@@ -36,7 +36,7 @@ pub enum Broken {
 pub(super) enum Written {
     /// It was applied.
     Applied,
-    /// Another one was: the history is known anew.
+    /// Another one was: the history was read again.
     Lost,
     /// It has not been applied so far.
     NotYet,
@@ -104,7 +104,7 @@ impl<T: Timer> Ledger<T> {
         let record = LeaseRecord {
             holder: None,
             term,
-            // Nobody waits for it; every store takes a second.
+            // No instance waits for it; every store takes a second.
             lease_duration: Duration::from_secs(1),
             acquire_time: wall,
             renew_time: wall,
@@ -133,7 +133,7 @@ impl<T: Timer> Ledger<T> {
         }
     }
 
-    /// Writes the next state of it from outside of the work, when nobody holds its lease. Whether
+    /// Writes the next state of it from outside of the work, when no instance holds its lease. Whether
     /// that was applied.
     ///
     /// # Errors

@@ -16,11 +16,9 @@ use crate::election::leadership::{Leadership, StandingDown, Tenure};
 use crate::election::lease::Version;
 use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock};
+use crate::election::timing::{HINT_GAP, backoff};
 use crate::store::{Hints, Store, StoreError};
 use crate::time::alarm::Timer;
-
-/// Hints cause at most one look in this time, however many arrive: as in the elector.
-const HINT_GAP: Duration = Duration::from_millis(5);
 
 /// How many retry periods after the end of a lease other instances leave the work to those that want
 /// to end what was begun. Each of them looks within one, and sees the end within another.
@@ -50,7 +48,7 @@ pub struct Once<R, T> {
     watched: (Option<Version>, BootTime),
     /// The live holder and the highest term, when the history was read last.
     seen: (Option<Term>, Option<Term>),
-    /// Since when nobody is known to hold the lease under which something was begun.
+    /// Since when no instance is known to hold the lease under which something was begun.
     orphaned: Option<BootTime>,
     disproved: Option<Term>,
     /// The attempt whose success this instance has checked.
@@ -196,7 +194,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
         let now = self.clock.now().boot;
         let view = self.view.borrow().clone();
         self.is_now(Stage::Waiting(Some(open.clone())));
-        // A look of this process's own has to have shown that nobody holds the lease.
+        // A look of this process's own has to have shown that no instance holds the lease.
         let idle = view.store_silence(now).is_some() && self.live(&view, now).is_none();
         if !idle {
             self.orphaned = None;
@@ -256,7 +254,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
         let (lease_ends_at, ended) = (self.lease_ends_at(&tenure), self.run(&piece.key, tenure));
         let Ended::ByItself { code, stderr } = ended.await? else {
             self.is_now(Stage::Looking);
-            // Nobody can tell how far it got: it was begun, and it is interrupted.
+            // How far it got is not known: it was begun, and it is interrupted.
             return Ok(None);
         };
         self.is_now(Stage::Recording(piece.key.clone(), term, code));
@@ -477,12 +475,11 @@ impl<R: Runner, T: Timer> Once<R, T> {
         self.ledger.pause(pause).await;
     }
 
-    /// As the elector retries: soon, then ever more slowly, up to the retry period.
+    /// As the elector retries.
     fn next_backoff(&mut self) -> Duration {
-        let period = self.view.borrow().timing.retry_period();
-        let backoff = (period / 4) * (1 << self.failures.min(2));
+        let pause = backoff(self.view.borrow().timing.retry_period(), self.failures);
         self.failures = self.failures.saturating_add(1);
-        backoff
+        pause
     }
 
     /// Opens or closes the gate of the election.

@@ -107,7 +107,7 @@ pub enum Stage {
     Recording(Key, Term, u8),
 }
 
-/// Exit codes of a command that could not be started: whoever tries again on the same host gets the
+/// Exit codes of a command that could not be started: another try on the same host gets the
 /// same.
 pub const NOT_STARTED: [u8; 2] = [126, 127];
 

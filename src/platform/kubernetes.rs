@@ -12,7 +12,7 @@ const POD_NAMESPACE: &str = "POD_NAMESPACE";
 pub const TEMPLATE_HASH: &str = "BELLWETHER_POD_TEMPLATE_HASH";
 /// What the pod belongs to, if that is not in its name.
 pub const WORKLOAD: &str = "BELLWETHER_WORKLOAD";
-/// The revision of it, if whoever deploys knows that.
+/// The revision of it, if the deployment knows that.
 pub const REVISION: &str = "BELLWETHER_REVISION";
 
 /// Set by Kubernetes in every container.

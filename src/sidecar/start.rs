@@ -60,25 +60,13 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Takes the address, opens the store and stands. Nothing is opened if the address is taken.
+    /// Takes the address, checks the store and stands. Nothing is checked if the address is taken.
     /// Meanwhile it answers that it is starting, and reacts to signals.
-    pub async fn start(
-        config: &ElectionConfig,
-        listen: Option<Listen>,
-        gate: Option<GateConfig>,
-        metrics: Metrics,
-        signals: &mut Signals,
-    ) -> Result<Start, StartError> {
-        let (store, _) = open_store(config, Arc::new(HostClock));
-        Self::start_on(store, config, listen, gate, metrics, signals).await
-    }
-
-    /// The same on a store that is open.
     ///
     /// # Errors
     ///
     /// See [`StartError`].
-    pub async fn start_on(
+    pub async fn start(
         store: Arc<dyn Store>,
         config: &ElectionConfig,
         listen: Option<Listen>,
@@ -287,20 +275,13 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// The store, and how long a call to it may take.
-fn open_store(config: &ElectionConfig, clock: Arc<dyn Clock>) -> (Arc<dyn Store>, Duration) {
-    let patience = config.timing.call_timeout();
-    (config.store.open(patience, clock), patience)
-}
-
 /// Checks the store as a start does; neither stands nor listens.
 ///
 /// # Errors
 ///
 /// What only a person can put right.
 pub async fn check(config: &ElectionConfig) -> Result<(), StartError> {
-    let (store, patience) = open_store(config, Arc::new(HostClock));
-    check_store(&*store, patience).await
+    check_store(&*config.open_store(), config.timing.call_timeout()).await
 }
 
 /// What only a person can put right is said at once, and ends the program. A store that is not

@@ -13,7 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use support::image::Image;
 use support::now;
-use support::tools::{must, project, tool, tool_path};
+use support::tools::{folder_of_this_process, must, project, tool, tool_path};
 
 /// A limit for what takes long on a busy machine, such as a rollout, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(240);
@@ -47,7 +47,9 @@ impl Node {
             "the node did not start: see the first failure"
         );
         let started = now();
-        let folder = folder_of_this_process();
+        // Kept after the tests, for its logs.
+        let folder =
+            folder_of_this_process(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster"));
         let log = File::create(folder.join("node.log")).unwrap();
         let mut script = Command::new(project().join("tests/cluster/node.sh"));
         script.arg(&folder).stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -218,18 +220,4 @@ fn enter_network_of(process: u32) {
 fn child_of(process: u32) -> u32 {
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
     children.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-/// Kept after the tests, for its logs: the next run removes it.
-fn folder_of_this_process() -> PathBuf {
-    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster");
-    fs::create_dir_all(&all).unwrap();
-    for old in fs::read_dir(&all).unwrap().map(|entry| entry.unwrap()) {
-        if !Path::new("/proc").join(old.file_name()).exists() {
-            must(Command::new("rm").arg("-rf").arg(old.path()));
-        }
-    }
-    let own = all.join(std::process::id().to_string());
-    fs::create_dir(&own).unwrap();
-    own
 }

@@ -141,7 +141,14 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "election/elector.rs",
             "term: self.watch.next_term(),",
-            "term: Term::new(self.watch.next_term().get() - u64::from(self.owns_record())),",
+            "term: Term::new(
+                    self.watch.next_term().get()
+                        - u64::from(
+                            self.watch
+                                .observed()
+                                .is_some_and(|o| o.record.holder.as_ref() == Some(self.me())),
+                        ),
+                ),",
         )],
         breaks: "I2 terms grow",
     },

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::static_binary::static_binary;
 use crate::target;
-use crate::tools::{must, project};
+use crate::tools::{folder_of_this_process, must, project};
 
 /// An image, in a place of its own.
 pub struct Image {
@@ -22,7 +22,7 @@ impl Image {
     /// The image that the tests of this process share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Image> = OnceLock::new();
-        SHARED.get_or_init(|| Self::build(place_of_this_process()))
+        SHARED.get_or_init(|| Self::build(folder_of_this_process(&target().join("tmp/images"))))
     }
 
     /// Builds the image of bellwether in an empty folder.
@@ -87,18 +87,4 @@ impl Image {
             must(self.buildah().args(["mount", container.trim()])).trim().into()
         })
     }
-}
-
-/// A folder that outlives the tests, because they share it: the next run removes it.
-fn place_of_this_process() -> PathBuf {
-    let all = target().join("tmp/images");
-    fs::create_dir_all(&all).unwrap();
-    for old in fs::read_dir(&all).unwrap().map(|entry| entry.unwrap()) {
-        if !Path::new("/proc").join(old.file_name()).exists() {
-            must(Command::new("rm").arg("-rf").arg(old.path()));
-        }
-    }
-    let own = all.join(std::process::id().to_string());
-    fs::create_dir(&own).unwrap();
-    own
 }

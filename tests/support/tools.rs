@@ -1,5 +1,6 @@
 //! The tools of other ecosystems, which tests/setup.sh installs.
 
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -29,6 +30,19 @@ pub fn python(script: &str) -> Command {
     let mut command = tool("kubernetes/bin/python");
     command.args(["-c", script]);
     command
+}
+
+/// A folder of this process below `all`. It outlives the tests, which share it: the next run removes it.
+pub fn folder_of_this_process(all: &Path) -> PathBuf {
+    fs::create_dir_all(all).unwrap();
+    for old in fs::read_dir(all).unwrap().map(|entry| entry.unwrap()) {
+        if !Path::new("/proc").join(old.file_name()).exists() {
+            must(Command::new("rm").arg("-rf").arg(old.path()));
+        }
+    }
+    let own = all.join(std::process::id().to_string());
+    fs::create_dir(&own).unwrap();
+    own
 }
 
 /// Runs a command that has to succeed, and returns what it printed.

@@ -1,7 +1,7 @@
 //! `bellwether once --reset`: takes a key out of the history of a work, or everything.
 //!
 //! The lease stays as it is, and so does its term: that is never used again. First the history is
-//! read, then the lease: if that is over, nobody can have begun since, because that would have changed
+//! read, then the lease: if that is over, no instance can have begun since, because that would have changed
 //! the version of the history that is replaced here.
 
 use std::sync::Arc;

@@ -4,14 +4,12 @@
 use std::time::Duration;
 
 use crate::election::time::BootTime;
+use crate::election::timing::{HINT_GAP, backoff};
 
 /// Candidates that wait for the same lease to end try within this long of its end, at random, and
 /// look before they write: most of them then see the winner instead of swapping against it.
-/// A commit takes a few milliseconds, and nobody notices twenty more after a crash.
+/// A commit takes a few milliseconds, and twenty more are not noticed after a crash.
 const TAKEOVER_SPREAD: Duration = Duration::from_millis(20);
-
-/// Push hints cause at most one look in this time, however many arrive.
-const HINT_GAP: Duration = Duration::from_millis(5);
 
 /// The pace of one candidate's calls.
 #[derive(Clone, Debug)]
@@ -76,9 +74,9 @@ impl Pace {
         self.failures = 0;
     }
 
-    /// A call failed: retries soon, then ever more slowly, up to the retry period.
+    /// A call failed.
     pub(super) fn failed(&mut self, now: BootTime) {
-        let backoff = (self.retry_period / 4) * (1 << self.failures.min(2));
+        let backoff = backoff(self.retry_period, self.failures);
         self.failures = self.failures.saturating_add(1);
         self.not_before = now + self.jittered(backoff);
     }

@@ -43,13 +43,13 @@ pub enum NoToken {
     /// The AWS settings are without a region, although one was found.
     #[error("no AWS region is set")]
     RegionLost,
-    /// The credentials were given, and are fetched by nobody.
+    /// The credentials were given, and are not fetched.
     #[error("no AWS credentials are configured")]
     NoChain,
     /// The AWS settings are without a clock.
     #[error("the AWS SDK has no clock")]
     NoClock,
-    /// Nobody gives credentials.
+    /// No source gives credentials.
     #[error(transparent)]
     NoCredentials(#[from] NoCredentials),
     /// The request that the token is cannot be signed.

@@ -17,7 +17,7 @@ pub enum InvalidTarget {
          characters in the password written as %XX"
     )]
     Unreadable(String),
-    /// A parameter that nobody reads.
+    /// A parameter that is not known.
     #[error(
         "the store's postgres URL, or its service, has a parameter '{}' that bellwether does not \
          know: remove it, or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, schema, \

@@ -30,7 +30,7 @@ pub struct Shared {
     pub session_lifetime: Duration,
     pub call_timeout: Duration,
     pub notifiers: Mutex<BTreeMap<ElectionName, Notifier>>,
-    /// Held by whoever uses the second connection.
+    /// Held by the user of the second connection.
     pub second: tokio::sync::Mutex<()>,
     /// Whether notifications were found to arrive.
     pub pushes: AtomicBool,

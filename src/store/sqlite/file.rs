@@ -242,7 +242,7 @@ impl DatabaseFile {
             Ok::<_, SqliteError>(FileId::of(&shared.path))
         });
         match (idle, file.await?) {
-            // Writing to a file that was moved away would elect a leader that nobody sees.
+            // Writing to a file that was moved away would elect a leader that no other process sees.
             (Some(open), Ok(file)) if open.file == file => Ok(open),
             _ => self.open().await,
         }

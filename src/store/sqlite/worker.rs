@@ -105,7 +105,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Nobody works yet.
+    /// No worker has started yet.
     pub(super) fn of(file: DatabaseFile) -> Self {
         Self { file: Arc::new(file), queue: Mutex::default() }
     }

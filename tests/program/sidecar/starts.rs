@@ -3,7 +3,6 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use support::lock::Lock;
 use support::{LIMIT, Log, Pasture, bellwether, eventually, get, kill, now};
@@ -39,8 +38,9 @@ impl Started {
         Self(child, log)
     }
 
-    /// Ends it, and waits for its exit code.
+    /// Ends it once it listens to signals, and waits for its exit code.
     fn ends_by(&mut self, signal: &str) -> Option<i32> {
+        eventually("it listens to signals", || catches_signals(self.0.id()).then_some(()));
         kill(signal, self.0.id());
         let status = eventually("it ends", || self.0.try_wait().unwrap());
         use std::os::unix::process::ExitStatusExt as _;
@@ -56,6 +56,14 @@ impl Drop for Started {
             eprintln!("--- log:\n{}", self.1.text());
         }
     }
+}
+
+/// Whether the process has a handler for SIGTERM: until then a signal ends it as it ends any process.
+fn catches_signals(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
+    caught.is_some_and(|caught| caught & (1 << 14) != 0)
 }
 
 fn free_port() -> u16 {
@@ -135,7 +143,6 @@ fn once_obeys_its_timeout_and_signals_while_the_store_is_mute() {
     assert_eq!(output.status.code(), Some(75), "{output:?}");
     assert!(now().since(began) < LIMIT, "as soon as it is over");
     let mut waits = Started::new(&mut once("1h"));
-    std::thread::sleep(Duration::from_millis(300));
     assert_eq!(waits.ends_by("TERM"), Some(143));
     // Also while the platform does not name the release.
     let mut auto = once("1h");
@@ -167,10 +174,7 @@ fn the_commands_that_only_ask_obey_signals_as_a_first_process_too() {
             let path = format!("/proc/{parent}/task/{parent}/children");
             let child = std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok()?;
             // Not before it is the program, and listens.
-            let status = std::fs::read_to_string(format!("/proc/{child}/status")).ok()?;
-            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
-            let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
-            (caught & (1 << 14) != 0).then_some(child)
+            catches_signals(child).then_some(child)
         });
         kill("TERM", child);
         let status = eventually("it ends", || started.0.try_wait().unwrap());
