@@ -25,6 +25,9 @@ pub struct Leader<'a> {
     /// Where that instance is reached, if it says so: see [`HolderUrl`].
     #[serde(default)]
     pub holder_url: Option<Cow<'a, str>>,
+    /// Where that instance runs, if known: on ECS the task's whole ARN.
+    #[serde(default)]
+    pub holder_origin: Option<Cow<'a, str>>,
     /// The highest term that is known.
     #[serde(default)]
     pub term: Option<Term>,
@@ -75,9 +78,10 @@ impl Leader<'_> {
     pub fn checked(self) -> Self {
         let holder_identity = self.holder_identity.as_deref().map(text::name).map(Cow::Owned);
         let holder_url = self.holder_url.filter(|url| url.parse::<HolderUrl>().is_ok());
+        let holder_origin = self.holder_origin.filter(|origin| text::is_line(origin));
         let election = text::line(&self.election).into();
         let identity = text::name(&self.identity).into();
-        Self { election, identity, holder_identity, holder_url, ..self }
+        Self { election, identity, holder_identity, holder_url, holder_origin, ..self }
     }
 }
 
@@ -120,6 +124,7 @@ mod tests {
             leader: true,
             holder_identity: Some("b".into()),
             holder_url: Some("http://b".into()),
+            holder_origin: Some("Kubernetes namespace b".into()),
             term: Some(Term::new(3)),
             valid_for_ms: 900,
             lease_duration_seconds: Duration::from_millis(1500),

@@ -174,6 +174,7 @@ mod tests {
                 acquire_time: WallTime::EPOCH,
                 renew_time: WallTime::EPOCH,
                 url: None,
+                origin: None,
             },
             until: at(10_000),
             kills_at: at(12_500),

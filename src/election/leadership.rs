@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::holder_url::HolderUrl;
-use super::lease::{Candidate, LeaseRecord};
+use super::lease::{Candidate, LeaseRecord, Origin};
 use super::term::Term;
 use super::time::{BootTime, WallTime};
 use super::timing::Timing;
@@ -53,6 +53,8 @@ pub struct Holder {
     pub renew_time: WallTime,
     /// Where it can be reached, if it says so.
     pub url: Option<HolderUrl>,
+    /// Where it runs, if known.
+    pub origin: Option<Origin>,
 }
 
 impl Holder {
@@ -65,6 +67,7 @@ impl Holder {
             acquire_time: record.acquire_time,
             renew_time: record.renew_time,
             url: record.holder_url.clone(),
+            origin: record.origin.clone(),
         }
     }
 }
@@ -307,6 +310,7 @@ mod tests {
             acquire_time: WallTime::EPOCH,
             renew_time: WallTime::EPOCH,
             url: None,
+            origin: None,
         }
     }
 

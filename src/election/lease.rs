@@ -198,12 +198,15 @@ impl Version {
     }
 }
 
-/// The platform that a candidate runs on, by the name that operators know: a cluster, a namespace,
-/// an environment. It decides nothing; it reveals that two environments share a store by mistake.
+/// Where a candidate runs, by the name that operators know: a task, a namespace, an environment. It
+/// decides nothing; it reveals that two environments share a store by mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(String);
 
-/// The longest origin: the ARN of an ECS cluster has 320 characters at most.
+/// Begins the origin of an ECS task; its ARN follows, which ends in the cluster and the task's own id.
+pub const ECS_TASK: &str = "ECS task ";
+
+/// The longest origin: the ARN of an ECS task has 350 characters at most.
 const MAX_ORIGIN: usize = 400;
 
 impl Origin {
@@ -217,6 +220,14 @@ impl Origin {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What is the same for all candidates of one environment.
+    pub fn environment(&self) -> &str {
+        match self.0.rsplit_once('/') {
+            Some((cluster, _)) if self.0.starts_with(ECS_TASK) => cluster,
+            _ => &self.0,
+        }
     }
 }
 

@@ -163,7 +163,28 @@ impl Metadata {
     }
 }
 
+/// In the ARN of a task: `arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/ID`, in older accounts `task/ID`.
+const IN_ARN: &str = ":task/";
+
 impl Task {
+    /// The last part of its ARN, which ECS makes at random: no two tasks share it, of whatever cluster.
+    pub fn id(&self) -> Option<&str> {
+        let (_, path) = self.task_arn.as_deref()?.split_once(IN_ARN)?;
+        path.rsplit('/').next()
+    }
+
+    /// The cluster's ARN. Depending on its version, ECS provides it or the short name; the task's ARN
+    /// has the other parts.
+    pub fn cluster_arn(&self) -> Option<String> {
+        let cluster = self.cluster.as_deref().filter(|cluster| !cluster.is_empty())?;
+        let name = cluster.rsplit('/').next()?;
+        let place = self.task_arn.as_deref().and_then(|arn| arn.split_once(IN_ARN));
+        Some(match place {
+            Some((place, _)) => format!("{place}:cluster/{name}"),
+            None => cluster.to_owned(),
+        })
+    }
+
     /// Whether the container of that name runs and is well.
     ///
     /// # Errors
@@ -191,6 +212,23 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_has_a_short_name_and_its_cluster_one_whichever_form_ecs_gives() {
+        let cluster = "arn:aws:ecs:eu-west-1:123456789012:cluster/prod";
+        for (arn, form) in
+            [("task/prod/0a1b", "prod"), ("task/prod/0a1b", cluster), ("task/0a1b", "prod")]
+        {
+            let arn = format!("arn:aws:ecs:eu-west-1:123456789012:{arn}");
+            let (task_arn, cluster_given) = (Some(arn), Some(form.to_owned()));
+            let task = Task { task_arn, cluster: cluster_given, ..Task::default() };
+            assert_eq!(task.id(), Some("0a1b"));
+            assert_eq!(task.cluster_arn().as_deref(), Some(cluster));
+        }
+        let nameless = Task { cluster: Some(cluster.to_owned()), ..Task::default() };
+        assert_eq!((nameless.id(), nameless.cluster_arn().as_deref()), (None, Some(cluster)));
+        assert_eq!(Task::default().cluster_arn(), None);
+    }
 
     fn well(container: &str) -> Result<(), ContainerFailure> {
         let task = format!(r#"{{"Containers":[{{"Name":"sidecar"}},{container}]}}"#);

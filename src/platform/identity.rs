@@ -45,9 +45,11 @@ pub struct Identity {
 /// Who gave an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentitySource {
-    /// The ECS task's ARN, and the task definition that it was made from.
+    /// The id of the ECS task.
     Ecs {
-        /// `FAMILY:REVISION`, as far as ECS says.
+        /// Its whole ARN.
+        task: String,
+        /// What it was made from: `FAMILY:REVISION`, as far as ECS says.
         definition: String,
     },
     /// The pod's name.
@@ -73,17 +75,23 @@ impl Identity {
     /// Logs where it was found. Texts of a platform are printable: see [`find`].
     pub fn announce(&self) {
         let Some(source) = &self.from else { return };
-        let (from, definition, namespace) = match source {
-            IdentitySource::Ecs { definition } => ("ECS task", Some(definition.as_str()), None),
-            IdentitySource::Kubernetes { namespace } => {
-                ("Kubernetes pod", None, namespace.as_deref())
+        let (mut task, mut definition, mut namespace) = (None, None, None);
+        let from = match source {
+            IdentitySource::Ecs { task: arn, definition: made_from } => {
+                (task, definition) = (Some(arn.as_str()), Some(made_from.as_str()));
+                "ECS task"
             }
-            IdentitySource::Ec2 => ("EC2 instance", None, None),
-            IdentitySource::Host => ("host name", None, None),
+            IdentitySource::Kubernetes { namespace: place } => {
+                namespace = place.as_deref();
+                "Kubernetes pod"
+            }
+            IdentitySource::Ec2 => "EC2 instance",
+            IdentitySource::Host => "host name",
         };
         tracing::info!(
             identity = self.name,
             from,
+            task,
             definition,
             namespace,
             event = "identity_found",
@@ -167,10 +175,11 @@ async fn on_ecs(
     metadata: Result<ecs::Metadata, ecs::MetadataError>,
 ) -> Result<Identity, NoIdentity> {
     let task = metadata?.task().await?;
-    let name = task.task_arn.ok_or(NoIdentity::NoTaskArn)?;
+    let name = task.id().ok_or(NoIdentity::NoTaskArn)?.to_owned();
+    let arn = text::line(task.task_arn.as_deref().unwrap_or_default());
     let definition = [task.family, task.revision].into_iter().flatten().collect::<Vec<_>>();
     let definition = text::line(&definition.join(":"));
-    Ok(Identity { name, from: Some(IdentitySource::Ecs { definition }) })
+    Ok(Identity { name, from: Some(IdentitySource::Ecs { task: arn, definition }) })
 }
 
 async fn on_ec2(

@@ -1,10 +1,10 @@
-//! Where this process runs, in a text that is the same for all instances of one environment.
+//! Where this process runs: its environment, and on ECS its task there.
 
 use std::time::Duration;
 
 use super::surroundings::Surroundings;
 use super::{beanstalk, ecs, kubernetes};
-use crate::election::lease::Origin;
+use crate::election::lease::{ECS_TASK, Origin};
 
 /// How long the platform may take to answer: its services are on the same host, and a start waits
 /// no longer than this for a text that is only used for a warning.
@@ -21,7 +21,7 @@ enum NoOrigin {
     Beanstalk(#[from] beanstalk::DeploymentError),
 }
 
-/// The ECS cluster, the Kubernetes namespace or the Beanstalk environment; none elsewhere, and none
+/// The ECS task, the Kubernetes namespace or the Beanstalk environment; none elsewhere, and none
 /// if the platform does not provide it.
 pub async fn find(surroundings: Surroundings<'_>) -> Option<Origin> {
     match tokio::time::timeout(LIMIT, detect(surroundings)).await.ok()?? {
@@ -36,8 +36,7 @@ pub async fn find(surroundings: Surroundings<'_>) -> Option<Origin> {
 
 async fn detect(surroundings: Surroundings<'_>) -> Option<Result<String, NoOrigin>> {
     if let Some(metadata) = ecs::Metadata::here(surroundings) {
-        let cluster = async { cluster(&metadata?.task().await?).ok_or(NoOrigin::NoCluster) };
-        return Some(cluster.await.map(|cluster| format!("ECS cluster {cluster}")));
+        return Some(async { of_task(&metadata?.task().await?).ok_or(NoOrigin::NoCluster) }.await);
     }
     if let Some(pod) = kubernetes::pod(surroundings, "") {
         return Some(Ok(format!("Kubernetes namespace {}", pod.namespace?)));
@@ -47,15 +46,12 @@ async fn detect(surroundings: Surroundings<'_>) -> Option<Result<String, NoOrigi
     Some(environment.map(|name| format!("Beanstalk environment {name}")))
 }
 
-/// The cluster's ARN. Depending on its version, ECS provides it or the short name; the task's ARN,
-/// of the form `arn:aws:ecs:REGION:ACCOUNT:task/…`, has the other parts.
-fn cluster(task: &ecs::Task) -> Option<String> {
-    let cluster = task.cluster.as_deref().filter(|cluster| !cluster.is_empty())?;
-    let name = cluster.rsplit('/').next()?;
-    let place = task.task_arn.as_deref().and_then(|arn| arn.split_once(":task/"));
-    Some(match place {
-        Some((place, _)) => format!("{place}:cluster/{name}"),
-        None => cluster.to_owned(),
+/// The task's ARN, of the form that has the cluster in it, which older accounts do not use.
+fn of_task(task: &ecs::Task) -> Option<String> {
+    let cluster = task.cluster_arn()?;
+    Some(match (task.id(), cluster.split_once(":cluster/")) {
+        (Some(id), Some((place, name))) => format!("{ECS_TASK}{place}:task/{name}/{id}"),
+        _ => format!("ECS cluster {cluster}"),
     })
 }
 
@@ -65,20 +61,22 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    fn task(cluster: &str) -> ecs::Task {
-        let arn = "arn:aws:ecs:eu-west-1:123456789012:task/prod/0a1b";
-        let (task_arn, cluster) = (Some(arn.to_owned()), Some(cluster.to_owned()));
-        ecs::Task { task_arn, cluster, ..ecs::Task::default() }
-    }
-
     #[test]
-    fn a_cluster_has_one_name_whichever_form_ecs_gives() {
-        let arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/prod";
-        for form in ["prod", arn] {
-            assert_eq!(cluster(&task(form)).as_deref(), Some(arn));
-        }
-        assert_eq!(cluster(&ecs::Task { task_arn: None, ..task(arn) }).as_deref(), Some(arn));
-        assert_eq!(cluster(&ecs::Task::default()), None);
+    fn a_task_is_named_whole_and_its_environment_is_the_cluster() {
+        let place = "arn:aws:ecs:eu-west-1:123456789012";
+        let origin = |task_arn: Option<&str>| {
+            let task_arn = task_arn.map(|end| format!("{place}:{end}"));
+            let cluster = Some(format!("{place}:cluster/prod"));
+            Origin::new(of_task(&ecs::Task { task_arn, cluster, ..ecs::Task::default() })?)
+        };
+        let (whole, short) = (origin(Some("task/prod/0a1b")), origin(Some("task/0a1b")));
+        assert_eq!(whole.as_ref().unwrap().as_str(), format!("ECS task {place}:task/prod/0a1b"));
+        assert_eq!(whole, short);
+        let another = origin(Some("task/prod/2c3d")).unwrap();
+        assert_eq!(another.environment(), whole.unwrap().environment());
+        let nameless = origin(None).unwrap();
+        assert_eq!(nameless.environment(), format!("ECS cluster {place}:cluster/prod"));
+        assert_eq!(of_task(&ecs::Task::default()), None);
     }
 
     async fn found(variables: &[(&str, &str)], root: &Path) -> Option<String> {

@@ -68,7 +68,7 @@ impl Shown {
     pub(super) fn compare_origins(&mut self, seen: Option<&Observed>) {
         let theirs = seen.and_then(|o| o.record.origin.as_ref());
         if let (false, Some(own), Some(origin)) = (self.met_stranger, &self.origin, theirs)
-            && own != origin
+            && own.environment() != origin.environment()
         {
             let stranger = News::Stranger { origin: origin.clone(), own: own.clone() };
             self.report(stranger);

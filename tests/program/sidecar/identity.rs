@@ -7,11 +7,12 @@ use bellwether::platform::surroundings::Surroundings;
 use serde_json::Value;
 
 use crate::sidecar::service::{Reply, Service, TOKEN};
-use support::{LIMIT, Pasture, Sidecar, bellwether, now};
+use support::{LIMIT, Pasture, Sidecar, bellwether, eventually, now};
 
 const ECS: &str = "ECS_CONTAINER_METADATA_URI_V4";
 const EC2: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 const ARN: &str = "arn:aws:ecs:eu-west-1:111122223333:task/prod/158d1c8083dd49d6b527399fd6414f5c";
+const ID: &str = "158d1c8083dd49d6b527399fd6414f5c";
 const INSTANCE: &str = "i-0abcdef1234567890";
 
 const TASK: &str = "GET /v4/abc/task";
@@ -41,28 +42,37 @@ fn ec2() -> Service {
 
 /// Whom `serve` with this environment takes itself for, and the line of its log that says why.
 fn of_serve(environment: &[(&str, &str)]) -> (String, Value) {
+    let (leader, line) = leader_of_serve(environment);
+    (leader["identity"].as_str().unwrap().to_owned(), line)
+}
+
+/// What `/leader` of `serve` with this environment answers once it leads, and that line.
+fn leader_of_serve(environment: &[(&str, &str)]) -> (Value, Value) {
     let pasture = Pasture::new();
     let mut command = bellwether();
     command.envs(environment.iter().copied());
     let sidecar = Sidecar::start_nameless("nameless", &pasture.store(), &[], command);
-    let identity = sidecar.leader().body["identity"].as_str().unwrap().to_owned();
+    let leads = || Some(sidecar.leader()).filter(|answer| answer.leads());
+    let leader = eventually("it leads", leads).body;
     let lines = sidecar.log().lines();
     let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let line = lines.find(|line| line["event"] == "identity_found");
-    (identity, line.expect("it says where it has its name from"))
+    (leader, line.expect("it says where it has its name from"))
 }
 
 #[test]
-fn on_ecs_it_is_the_arn_of_the_task() {
+fn on_ecs_it_is_the_id_of_the_task_and_the_arn_has_fields_of_its_own() {
     let (ecs, ec2) = (ecs(), ec2());
-    let (identity, line) = of_serve(&[
+    let (leader, line) = leader_of_serve(&[
         (ECS, &ecs.ecs()),
         (EC2, &ec2.url()),
         ("POD_NAME", "web-0"),
         ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
     ]);
-    assert_eq!(identity, ARN);
-    assert_eq!((&line["from"], &line["definition"]), (&"ECS task".into(), &"web:7".into()));
+    assert_eq!((&leader["identity"], &leader["holderIdentity"]), (&ID.into(), &ID.into()));
+    assert_eq!(leader["holderOrigin"], format!("ECS task {ARN}"));
+    assert_eq!((&line["from"], &line["task"]), (&"ECS task".into(), &ARN.into()));
+    assert_eq!(line["definition"], "web:7");
     // For the name and for the cluster.
     assert_eq!((ecs.asked(), ec2.asked()), (vec![TASK.to_owned(); 2], vec![]));
 }
@@ -105,7 +115,7 @@ fn run_and_once_find_it_as_serve_does() {
         command.args(begin).args(["--store", &pasture.store(), "--", "printenv"]);
         let output = command.arg("BELLWETHER_IDENTITY").env(ECS, ecs.ecs()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), ARN);
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), ID);
     }
 }
 
@@ -147,8 +157,11 @@ async fn bad_answers_of_ecs_leave_the_name_of_the_host() {
         text("{}"),
         text(r#"{"TaskARN":7}"#),
         text(r#"{"TaskARN":""}"#),
+        text(r#"{"TaskARN":"arn:aws:ecs:eu-west-1:111122223333:task/"}"#),
+        text(r#"{"TaskARN":"arn:aws:ecs:eu-west-1:111122223333:cluster/prod"}"#),
         text(r#"{"TaskARN":"two\nlines"}"#),
-        text(&format!(r#"{{"TaskARN":"{}"}}"#, "x".repeat(1000))),
+        text(r#"{"TaskARN":"arn:aws:ecs:eu-west-1:1:task/prod/two\nlines"}"#),
+        text(&format!(r#"{{"TaskARN":"a:task/{}"}}"#, "x".repeat(1000))),
         text(&format!(r#"{{"TaskARN":"{ARN}","Labels":"{}"}}"#, "x".repeat(1 << 20))),
         Reply::Status(404),
         Reply::Status(500),

@@ -125,4 +125,8 @@ fn a_record_of_another_environment_is_reported_once() {
     assert_eq!(met(own, [of(own, 4), of(Some(&prod), 5)]), [stranger]);
     assert_eq!(met(own, [of(own, 4), of(None, 5)]), []);
     assert_eq!(met(None, [of(own, 4), of(Some(&prod), 5)]), []);
+    let task = |cluster: &str| origin(&format!("ECS task arn:aws:ecs:eu-1:1:task/{cluster}"));
+    let (one, two, other) = (task("prod/0a"), task("prod/1b"), task("staging/0a"));
+    assert_eq!(met(Some(&one), [of(Some(&two), 4), of(Some(&one), 5)]), []);
+    assert_eq!(met(Some(&one), [of(Some(&two), 4), of(Some(&other), 5)]).len(), 1);
 }
