@@ -57,6 +57,7 @@ pub mod history;
 pub mod holder_url;
 pub mod leadership;
 pub mod lease;
+pub mod pause;
 pub mod term;
 pub mod text;
 pub mod time;

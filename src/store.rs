@@ -22,6 +22,7 @@ use sqlite::SqliteStore;
 pub mod aws;
 mod contract;
 pub mod dynamodb;
+mod format;
 pub mod kubernetes;
 pub mod memory;
 pub mod namespaced;

@@ -265,6 +265,7 @@ mod tests {
             payload: None,
             origin: None,
             holder_url: None,
+            pause: None,
         };
         let remaining = remaining.map(Duration::from_millis);
         Observed { record, version: Version::new("1"), remaining, outlived: false }

@@ -235,6 +235,7 @@ fn a_swap_that_is_refused_although_nothing_changed_is_a_failed_call() {
             payload: None,
             origin: None,
             holder_url: None,
+            pause: None,
         },
         version: Version::new("a"),
         remaining: None,

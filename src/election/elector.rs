@@ -530,6 +530,8 @@ impl Elector {
                 payload: None,
                 origin: self.shown.origin.clone(),
                 holder_url: self.shown.url.clone(),
+                // One that was in force is over.
+                pause: None,
             }),
             Why::Renew => own().map(|own| LeaseRecord { renew_time: wall, ..own }),
             Why::Vacate => own().map(|own| LeaseRecord {

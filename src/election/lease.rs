@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::history::{self, WorkName};
 use super::holder_url::HolderUrl;
+use super::pause::Pause;
 use super::term::Term;
 use super::text;
 use super::time::WallTime;
@@ -256,6 +257,8 @@ pub struct LeaseRecord {
     pub origin: Option<Origin>,
     /// Where the holder can be reached, if it says so. A text that is no such URL counts as none.
     pub holder_url: Option<HolderUrl>,
+    /// The pause that an operator ordered: no candidate stands until it is over.
+    pub pause: Option<Pause>,
 }
 
 impl LeaseRecord {
@@ -290,10 +293,18 @@ impl LeaseRecord {
         self.holder.as_ref() == Some(candidate)
     }
 
+    /// Whether the lease is vacated and there is nothing else to know: a hint may say so instead of a
+    /// look.
+    pub fn is_free(&self) -> bool {
+        self.holder.is_none() && self.payload.is_none() && self.pause.is_none()
+    }
+
     /// Whether writing this record changes who leads, so that others are worth waking: renewals do
-    /// not. Only a hint: the times are of a wall clock.
+    /// not. A pause is about to. Only a hint: the times are of a wall clock.
     pub fn changes_leader(&self) -> bool {
-        self.holder.is_none() || self.acquire_time.same_reading(self.renew_time)
+        self.holder.is_none()
+            || self.pause.is_some()
+            || self.acquire_time.same_reading(self.renew_time)
     }
 }
 
@@ -392,6 +403,7 @@ mod tests {
             payload: None,
             origin: None,
             holder_url: None,
+            pause: None,
         };
         assert!(record.is_held_by(&candidate("first start")));
         assert!(!record.is_held_by(&candidate("second start")));

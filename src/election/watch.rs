@@ -149,7 +149,8 @@ impl Watch {
         let Some(seen) = self.observed().filter(ends).filter(|o| !lost_writes(o)) else {
             return false;
         };
-        let record = LeaseRecord { holder: None, payload: None, ..seen.record.clone() };
+        let record =
+            LeaseRecord { holder: None, payload: None, pause: None, ..seen.record.clone() };
         let observed = Observed { record, version, remaining: None, outlived: false };
         self.saw(Some(observed), received, received);
         true
@@ -231,6 +232,7 @@ mod tests {
                 payload: None,
                 origin: None,
                 holder_url: None,
+                pause: None,
             },
             version: Version::new(version),
             remaining: remaining.map(Duration::from_secs),

@@ -111,6 +111,7 @@ impl<T: Timer> Ledger<T> {
             payload: Some(next.encode().into()),
             origin: None,
             holder_url: None,
+            pause: None,
         };
         let expected = self.version().cloned();
         let swap = self.store.swap(&self.record, expected.as_ref(), &record);

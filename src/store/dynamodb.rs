@@ -278,12 +278,16 @@ impl Store for DynamoDbStore {
                 .condition_expression("attribute_not_exists(#key)")
                 .expression_attribute_names("#key", item::KEY),
             // The format too: an item of a future version is left as it is.
-            Some(expected) => request
-                .condition_expression("#version = :expected AND #format = :format")
-                .expression_attribute_names("#version", "version")
-                .expression_attribute_names("#format", "format")
-                .expression_attribute_values(":expected", item::key(expected.as_str()))
-                .expression_attribute_values(":format", item::format()),
+            Some(expected) => {
+                let [plain, paused] = item::formats();
+                request
+                    .condition_expression("#version = :expected AND #format IN (:plain, :paused)")
+                    .expression_attribute_names("#version", "version")
+                    .expression_attribute_names("#format", "format")
+                    .expression_attribute_values(":expected", item::key(expected.as_str()))
+                    .expression_attribute_values(":plain", plain)
+                    .expression_attribute_values(":paused", paused)
+            }
         };
         let error = match request.send().await {
             Ok(output) => {

@@ -54,7 +54,7 @@ mod statement;
 mod target;
 mod url;
 
-use columns::{LATER, LaterColumns};
+use columns::{LATER, LaterColumns, PAUSE};
 use connection::Connection;
 use errors::{PostgresError, explain};
 pub use invalid::{Env, InvalidTarget};
@@ -121,7 +121,23 @@ impl PostgresStore {
 
     async fn look(&self, election: &ElectionName) -> Result<Option<Observed>, PostgresError> {
         let rows = self.query(Statement::Observe(election.clone())).await?;
-        Ok(statement::read_one(&rows)?)
+        let found = statement::read_one(&rows)?;
+        if found.as_ref().is_some_and(|found| found.record.pause.is_some()) {
+            // Found without [`Store::init`]: what replaces the record has to take it away.
+            self.columns.found(PAUSE);
+        }
+        Ok(found)
+    }
+
+    /// A pause is written, or refused: one that is silently left out would pause no candidate.
+    async fn prepare(&self, record: &LeaseRecord) -> Result<(), PostgresError> {
+        if record.pause.is_some() && !self.columns.has(PAUSE) {
+            self.ensure().await?;
+            if !self.columns.has(PAUSE) {
+                return Err(PostgresError::Answer(Unusable::NoPause));
+            }
+        }
+        Ok(())
     }
 
     fn explain(&self, failure: PostgresError) -> StoreError {
@@ -163,6 +179,7 @@ impl Store for PostgresStore {
             state: state.clone(),
         };
         let swapped = async {
+            self.prepare(record).await?;
             let rows = self.query(statement).await?;
             if let Some(version) = statement::read_won(&rows, &state, record)? {
                 return Ok(Swapped::Won(version));

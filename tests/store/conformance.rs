@@ -26,6 +26,8 @@ macro_rules! conformance {
             what_a_terminal_would_obey_does_not_come_back,
             a_table_of_an_older_version_keeps_working,
             a_url_is_shown_of_its_own_holder_only,
+            a_pause_is_hinted_and_stays_until_it_is_taken_away,
+            a_pause_begins_where_there_is_no_record,
             expiry_is_judged_by_the_store,
             a_record_of_unknown_shape_is_refused_without_damage,
             init_by_many_at_once_is_fine,

@@ -268,6 +268,7 @@ fn held_by(holder: Candidate, term: u64) -> LeaseRecord {
         payload: None,
         origin: None,
         holder_url: None,
+        pause: None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! | attribute | type | what |
 //! | --- | --- | --- |
 //! | `election` | S, partition key | the election's name, or `PREFIX/NAME` |
-//! | `format` | N | the shape of the item: 1 |
+//! | `format` | N | the shape of the item: 1, or 2 if it has a `pause` |
 //! | `version` | S | random, new with every write |
 //! | `term` | N | the fencing token |
 //! | `holder`, `incarnation` | S | who holds the lease; absent when it is vacated |
@@ -12,6 +12,7 @@
 //! | `payload` | S | the history of a work, as JSON; absent in a lease |
 //! | `origin` | S | where the holder runs, for display; absent if unknown |
 //! | `holder_url` | S | the holder's incarnation and its URL; absent if it has none |
+//! | `pause` | S | a pause of the election, as JSON; absent if there is none |
 //! | `expires` | S | by the service's clock; absent if that was not known |
 //!
 //! `expires` is text, not a number, so that nobody can make it the table's TTL attribute: the item
@@ -24,15 +25,14 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Version};
+use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::WallTime;
+use crate::store::format;
 use crate::store::service_clock::ServiceTime;
 
 /// The partition key of the table.
 pub const KEY: &str = "election";
-
-/// The shape that this version of bellwether writes and understands.
-pub const FORMAT: &str = "1";
 
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -62,8 +62,9 @@ impl fmt::Display for Unreadable {
         match self {
             Self::Format(format) => write!(
                 f,
-                "has format {format}, and this version of bellwether knows only format {FORMAT}: \
-                 upgrade this instance"
+                "has format {format}, and this version of bellwether knows formats up to {}: \
+                 upgrade this instance",
+                format::NEWEST
             ),
             Self::Attribute(name) => {
                 write!(f, "cannot be read: attribute '{name}'. Was it edited by hand?")
@@ -85,9 +86,9 @@ pub fn key(value: &str) -> AttributeValue {
     text(value)
 }
 
-/// The format, for conditions.
-pub fn format() -> AttributeValue {
-    number(FORMAT)
+/// The known formats, for conditions.
+pub fn formats() -> [AttributeValue; 2] {
+    format::KNOWN.map(number)
 }
 
 /// The whole item for a record.
@@ -99,7 +100,7 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
     let Kept { record, version, expires } = kept;
     let mut item = Item::from([
         (KEY.to_owned(), text(key)),
-        ("format".to_owned(), format()),
+        ("format".to_owned(), number(format::of(record))),
         ("version".to_owned(), text(version.as_str())),
         ("term".to_owned(), number(record.term)),
         ("lease_duration_ms".to_owned(), number(record.lease_duration.as_millis())),
@@ -119,6 +120,9 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
     if let Some(origin) = &record.origin {
         item.insert("origin".to_owned(), text(origin.as_str()));
     }
+    if let Some(pause) = &record.pause {
+        item.insert("pause".to_owned(), text(pause.stored()));
+    }
     if let Some(url) = record.stored_url() {
         item.insert("holder_url".to_owned(), text(url));
     }
@@ -132,7 +136,7 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
 /// See [`Unreadable`].
 pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
     let format = digits(item, "format")?;
-    if format != FORMAT {
+    if !format::is_known(format) {
         // A number has at most 38 digits; a server in the service's place may send more.
         let shown = format.chars().take(40).collect::<String>();
         return Err(Unreadable::Format(shown.escape_debug().to_string()));
@@ -151,6 +155,7 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
             payload: optional(item, "payload")?.map(Into::into),
             origin: optional(item, "origin")?.and_then(Origin::new),
             holder_url: None,
+            pause: optional(item, "pause")?.map(Pause::from_store),
         }
         .with_stored_url(optional(item, "holder_url")?)
         .checked(),
@@ -219,6 +224,7 @@ mod tests {
                 payload: None,
                 origin: Origin::new("ECS cluster prod"),
                 holder_url: "http://web-0:8080".parse().ok(),
+                pause: Some(Pause::new(WallTime::EPOCH, Some(Duration::from_secs(60)), None)),
             },
             version: Version::new("v"),
             expires: Some(ServiceTime::from_unix(Duration::from_millis(1_795_419_603_001))),
@@ -234,6 +240,8 @@ mod tests {
         assert_eq!(read.record.holder, kept().record.holder);
         assert_eq!(read.record.origin, kept().record.origin);
         assert_eq!(read.record.holder_url, kept().record.holder_url);
+        assert_eq!(read.record.pause, kept().record.pause);
+        assert_eq!(item["format"].as_n().unwrap(), "2");
         assert_eq!((read.record.term, read.version), (Term::new(7), kept().version));
         assert_eq!(item["expires"].as_s().unwrap(), "2026-11-23T07:40:03.001Z");
     }
@@ -269,7 +277,7 @@ mod tests {
         for (name, values) in [
             ("term", ["-1", "1.5", "1e3", "NaN", "9223372036854775808", "1E+125"]),
             ("lease_duration_ms", ["0", "-1", "3600001", "1e3", "18446744073709551615", "NaN"]),
-            ("format", ["0", "-1", "1.0", "01", "2", "NaN"]),
+            ("format", ["0", "-1", "1.0", "01", "3", "NaN"]),
         ] {
             for value in values {
                 let mut item = encode("a", &kept()).unwrap();
@@ -287,7 +295,7 @@ mod tests {
             assert!(!read.record.renew_time.to_string().is_empty());
         }
         let mut newer = encode("a", &kept()).unwrap();
-        newer.insert("format".into(), AttributeValue::N("2".into()));
+        newer.insert("format".into(), AttributeValue::N("3".into()));
         assert!(decode(&newer).unwrap_err().to_string().contains("upgrade"));
     }
 }

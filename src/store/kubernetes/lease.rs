@@ -5,7 +5,7 @@
 //!
 //! | annotation | what |
 //! | --- | --- |
-//! | `bellwether/format` | the shape of these annotations: 1 |
+//! | `bellwether/format` | the shape of these annotations: 1, or 2 with a pause |
 //! | `bellwether/election` | the plain name, where the object's name is a checksum of it |
 //! | `bellwether/term` | the fencing token |
 //! | `bellwether/incarnation` | of the process that holds the lease; absent when it is vacated |
@@ -13,6 +13,7 @@
 //! | `bellwether/payload` | the history of a work, as JSON; absent in a lease |
 //! | `bellwether/origin` | where the holder runs, for display; absent if unknown |
 //! | `bellwether/holder-url` | the holder's incarnation and its URL; absent if it has none |
+//! | `bellwether/pause` | a pause of the election, as JSON; absent if there is none |
 //! | `bellwether/expires` | by the API server's clock; absent if that was unknown |
 //! | `bellwether/write` | random, new with every write: shows whose write it was |
 //! | `bellwether/spec` | the `spec` that was written together with these annotations |
@@ -38,12 +39,11 @@ use super::url::is_label;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Version,
 };
+use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::WallTime;
+use crate::store::format;
 use crate::store::service_clock::ServiceTime;
-
-/// The shape of the annotations that this version of bellwether writes and understands.
-const FORMAT: &str = "1";
 
 /// The kind of the objects.
 const API_VERSION: &str = "coordination.k8s.io/v1";
@@ -148,9 +148,10 @@ impl fmt::Display for Unreadable {
         match self {
             Self::Format(format) => write!(
                 f,
-                "has annotations of format '{}', and this version of bellwether knows only format \
-                 {FORMAT}: upgrade this instance",
-                format.escape_debug()
+                "has annotations of format '{}', and this version of bellwether knows formats up \
+                 to {}: upgrade this instance",
+                format.escape_debug(),
+                format::NEWEST
             ),
             Self::Election(other) => {
                 write!(f, "belongs to the election '{}'", other.escape_debug())
@@ -259,8 +260,10 @@ impl Lease {
             return Err(Unreadable::Election(other.to_owned()));
         }
         match self.annotation("format") {
-            Some(FORMAT) | None => {}
-            Some(format) => return Err(Unreadable::Format(format.to_owned())),
+            Some(format) if !format::is_known(format) => {
+                return Err(Unreadable::Format(format.to_owned()));
+            }
+            Some(_) | None => {}
         }
         let is_own = self.annotation("spec").is_some_and(|seal| seal == self.spec.seal());
         let wall = |text: &Option<String>| {
@@ -278,6 +281,8 @@ impl Lease {
                 payload: self.annotation("payload").map(Into::into),
                 origin: origin.and_then(Origin::new),
                 holder_url: None,
+                // client-go's candidates keep it, and know nothing of it.
+                pause: self.annotation("pause").map(Pause::from_store),
             }
             .with_stored_url(self.annotation("holder-url"))
             .checked(),
@@ -363,7 +368,7 @@ impl Lease {
         let named =
             (lease.metadata.name != election.as_str()).then(|| election.as_str().to_owned());
         for (name, value) in [
-            ("format", Some(FORMAT.to_owned())),
+            ("format", Some(format::of(record).to_string())),
             ("election", named),
             ("term", Some(record.term.to_string())),
             ("incarnation", holder.map(|holder| holder.incarnation.clone())),
@@ -371,6 +376,7 @@ impl Lease {
             ("payload", record.payload.as_deref().map(str::to_owned)),
             ("origin", record.origin.as_ref().map(|origin| origin.as_str().to_owned())),
             ("holder-url", record.stored_url()),
+            ("pause", record.pause.as_ref().map(Pause::stored)),
             ("expires", expires.and_then(ServiceTime::to_rfc3339)),
             ("write", Some((*write).to_owned())),
             ("spec", Some(spec.seal())),
@@ -442,6 +448,7 @@ mod tests {
             payload: None,
             origin: None,
             holder_url: None,
+            pause: None,
         }
     }
 

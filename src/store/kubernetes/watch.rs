@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::api::{Api, is_of_the_server};
 use super::lease::{Lease, object_name};
 use crate::election::lease::{Candidate, ElectionName, LeaseRecord};
+use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::store::contract::{Hint, Hints, Notifier};
 
@@ -37,7 +38,20 @@ struct Event {
 }
 
 /// The part of a Lease that causes a hint when it changes: renewals do not.
-type Seen = Option<(Option<Candidate>, Term, Option<Box<str>>)>;
+#[derive(PartialEq)]
+struct Seen {
+    holder: Option<Candidate>,
+    term: Term,
+    payload: Option<Box<str>>,
+    pause: Option<Pause>,
+}
+
+impl Seen {
+    fn of(LeaseRecord { holder, term, payload, pause, .. }: &LeaseRecord) -> Self {
+        let (holder, payload, pause) = (holder.clone(), payload.clone(), pause.clone());
+        Self { holder, term: *term, payload, pause }
+    }
+}
 
 /// Watches the Lease of an election for as long as the hints have a receiver.
 pub fn hints(api: Arc<Api>, election: ElectionName) -> Hints {
@@ -73,7 +87,7 @@ async fn watch(
     api: &Arc<Api>,
     election: &ElectionName,
     notifier: &Notifier,
-    seen: &mut Seen,
+    seen: &mut Option<Seen>,
 ) -> Option<()> {
     let session = api.session().ok()?;
     let path = format!(
@@ -93,13 +107,11 @@ async fn watch(
         }
         let lease = serde_json::from_value::<Lease>(event.object).ok();
         let kept = lease.and_then(|lease| lease.decode(election).ok());
-        let seen_in =
-            |record: &LeaseRecord| (record.holder.clone(), record.term, record.payload.clone());
-        let now: Seen = kept.as_ref().map(|kept| seen_in(&kept.record));
+        let now = kept.as_ref().map(|kept| Seen::of(&kept.record));
         if event.kind == "DELETED" || now.is_none() || now != *seen {
             *seen = now;
             notifier.notify(match kept {
-                Some(kept) if kept.record.holder.is_none() && kept.record.payload.is_none() => {
+                Some(kept) if kept.record.is_free() => {
                     Hint::Vacated { term: kept.record.term, version: kept.version }
                 }
                 _ => Hint::Changed,

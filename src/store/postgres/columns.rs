@@ -4,7 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Their names. All are of type `text`.
-pub const LATER: [&str; 2] = ["origin", "holder_url"];
+pub const LATER: [&str; 3] = ["origin", "holder_url", PAUSE];
+
+/// The one that must not be left out: see [`LaterColumns::has`].
+pub const PAUSE: &str = "pause";
 
 /// Which of them the table has.
 #[derive(Debug, Default)]
@@ -16,6 +19,20 @@ impl LaterColumns {
         for (has, found) in self.0.iter().zip(found) {
             has.store(found, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that a column exists: there is something in it.
+    pub fn found(&self, column: &str) {
+        self.of(column).for_each(|has| has.store(true, Ordering::Relaxed));
+    }
+
+    /// Whether a column is known to exist.
+    pub fn has(&self, column: &str) -> bool {
+        self.of(column).any(|has| has.load(Ordering::Relaxed))
+    }
+
+    fn of(&self, column: &str) -> impl Iterator<Item = &AtomicBool> {
+        LATER.into_iter().zip(&self.0).filter(move |(name, _)| *name == column).map(|(_, has)| has)
     }
 
     /// Of `values`, in the order of the names, those of the columns that exist.

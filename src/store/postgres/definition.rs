@@ -45,7 +45,8 @@ pub fn create_table(target: &Target) -> String {
   expires_at timestamptz NOT NULL,
   timeline text,
   origin text,
-  holder_url text
+  holder_url text,
+  pause text
 )",
         target.names().table()
     )

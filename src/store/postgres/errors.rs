@@ -264,8 +264,8 @@ fn explain_answer(place: &str, target: &Target, unusable: Unusable) -> StoreErro
         Unusable::Replica => replica(place),
         Unusable::Newer { election, format } => format!(
             "store {place}: the record of election '{election}' in {table} has format {format}, \
-             and this version of bellwether knows only format {}: upgrade this instance",
-            super::statement::FORMAT
+             and this version of bellwether knows formats up to {}: upgrade this instance",
+            crate::store::format::NEWEST
         ),
         Unusable::Nonsense { election, what } => format!(
             "store {place}: the record of election '{election}' in {table} cannot be read: {what}. \
@@ -278,6 +278,11 @@ fn explain_answer(place: &str, target: &Target, unusable: Unusable) -> StoreErro
         Unusable::Ignored => format!(
             "store {place}: the server accepted a write to {table} and did not carry it out: look \
              for a trigger on the table that returns NULL, and for row-level security"
+        ),
+        Unusable::NoPause => format!(
+            "store {place}: the table {table} has no column for a pause, and user {} may not add it. \
+             Let its owner run: ALTER TABLE {table} ADD COLUMN IF NOT EXISTS pause text;",
+            target.user()
         ),
         Unusable::Altered => format!(
             "store {place}: a row of {table} is not as it was written: look for a trigger on the \

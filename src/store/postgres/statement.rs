@@ -26,12 +26,11 @@ use super::names::Names;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Version,
 };
+use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::WallTime;
 use crate::store::contract::Hint;
-
-/// The shape of the rows that this version writes and understands.
-pub const FORMAT: i64 = 1;
+use crate::store::format;
 
 /// The WAL timeline that the server writes: another one after every fail-over or restore.
 const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
@@ -101,6 +100,7 @@ pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
         payload: None,
         origin: None,
         holder_url: None,
+        pause: None,
     };
     let timeline = timeline(reports_timeline);
     let columns = dialect.columns(&nobody, "", timeline);
@@ -130,7 +130,9 @@ impl Statement {
     pub fn takes_over(&self) -> bool {
         match self {
             Self::Observe(_) | Self::List => false,
-            Self::Swap { record, .. } => record.holder.is_some() && record.changes_leader(),
+            Self::Swap { record, .. } => {
+                record.holder.is_some() && record.pause.is_none() && record.changes_leader()
+            }
         }
     }
 
@@ -188,6 +190,7 @@ impl Dialect {
              l.format::text, l.version, l.term::text, l.holder, l.incarnation, \
              l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.payload, \
              to_jsonb(l) ->> 'origin' AS origin, to_jsonb(l) ->> 'holder_url' AS holder_url, \
+             to_jsonb(l) ->> 'pause' AS pause, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
              1e12)::bigint::text AS remaining_ms, {TOLD} AS told_us, \
              (l.timeline <> server.timeline)::text AS outlived, server.timeline \
@@ -223,12 +226,13 @@ impl Dialect {
         let set: Vec<_> = columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();
         let (version, seen_on) = split(expected);
         format!(
-            "UPDATE {} SET {} WHERE election = {} AND version = {} AND format = {FORMAT} \
+            "UPDATE {} SET {} WHERE election = {} AND version = {} AND format IN ({}) \
              AND coalesce({timeline}, '') = {} {}",
             self.names.table(),
             set.join(", "),
             literal(election),
             literal(version),
+            format::KNOWN.map(|known| known.to_string()).join(", "),
             literal(seen_on),
             self.returning(election, record)
         )
@@ -251,7 +255,7 @@ impl Dialect {
             None => "clock_timestamp()".to_owned(),
         };
         let mut columns = vec![
-            ("format", FORMAT.to_string()),
+            ("format", format::of(record).to_string()),
             ("version", literal(state)),
             ("term", record.term.to_string()),
             ("holder", or_null(holder.map(|h| h.identity.as_str()))),
@@ -265,7 +269,8 @@ impl Dialect {
         ];
         let origin = or_null(record.origin.as_ref().map(Origin::as_str));
         let holder_url = or_null(record.stored_url().as_deref());
-        columns.extend(self.columns.existing([origin, holder_url]));
+        let pause = or_null(record.pause.as_ref().map(Pause::stored).as_deref());
+        columns.extend(self.columns.existing([origin, holder_url, pause]));
         columns
     }
 
@@ -289,13 +294,11 @@ impl Dialect {
 /// What a notification says: the election, and if the lease was vacated and there is nothing else
 /// to know about the record, its term and version. [`read_notification`] reads it.
 fn notification(election: &str, record: &LeaseRecord) -> String {
-    match record {
-        LeaseRecord { holder: None, payload: None, term, .. } => {
-            let reported = literal(&format!("{election} {term} "));
-            format!("{reported} || version || '@' || coalesce(timeline, '')")
-        }
-        _ => literal(election),
+    if !record.is_free() {
+        return literal(election);
     }
+    let reported = literal(&format!("{election} {} ", record.term));
+    format!("{reported} || version || '@' || coalesce(timeline, '')")
 }
 
 /// The election that a notification is about, and what happened to its record.
@@ -360,6 +363,8 @@ pub enum Unusable {
     Ignored,
     /// A swap after which the row is not as it was written.
     Altered,
+    /// The table has no column for the pause to write.
+    NoPause,
 }
 
 impl From<sqlx::Error> for Unusable {
@@ -449,7 +454,7 @@ fn kind(row: &PgRow) -> Option<&str> {
 fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
     let text = |column: &str| row.try_get::<Option<String>, _>(column);
     let format = text("format")?.unwrap_or_default();
-    if format != FORMAT.to_string() {
+    if !format::is_known(&format) {
         return Err(Unusable::Newer { election: election.to_owned(), format });
     }
     let nonsense = |what: String| Unusable::Nonsense { election: election.to_owned(), what };
@@ -479,6 +484,7 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
             payload: text("payload")?.map(Into::into),
             origin: text("origin")?.and_then(Origin::new),
             holder_url: None,
+            pause: text("pause")?.as_deref().map(Pause::from_store),
         }
         .with_stored_url(text("holder_url")?.as_deref())
         .checked(),
@@ -532,6 +538,7 @@ mod tests {
             payload: None,
             origin: None,
             holder_url: None,
+            pause: None,
         };
         let renew_time = WallTime::from_unix(Duration::from_secs(2));
         let renewed = LeaseRecord { renew_time, ..acquired.clone() };

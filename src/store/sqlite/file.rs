@@ -17,17 +17,16 @@ use super::errors::SqliteError;
 use super::folder;
 use crate::election::elector::Swapped;
 use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Origin, Version};
+use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, WallTime};
 use crate::store::contract::{Listing, Notifier, StoreError};
+use crate::store::format;
 use crate::time::boot::Boot;
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
 /// commit. It is short, so that looks can go on: the [`mod@super::worker`] waits for the rest.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(5);
-
-/// The shape of the rows that this version writes and understands.
-const FORMAT: i64 = 1;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS leases (
@@ -44,13 +43,15 @@ const CREATE: &str = "
         boot_id           TEXT NOT NULL,
         expires_boot_ms   INTEGER NOT NULL,
         origin            TEXT,
-        holder_url        TEXT
+        holder_url        TEXT,
+        pause             TEXT
     ) STRICT";
 
 /// The columns that a table of an older version lacks.
-const LATER: [(&str, &str); 2] = [
+const LATER: [(&str, &str); 3] = [
     ("origin", "ALTER TABLE leases ADD COLUMN origin TEXT"),
     ("holder_url", "ALTER TABLE leases ADD COLUMN holder_url TEXT"),
+    ("pause", "ALTER TABLE leases ADD COLUMN pause TEXT"),
 ];
 const LACKS: &str = "
     SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('leases') WHERE name = ?)";
@@ -62,7 +63,7 @@ macro_rules! select {
         concat!(
             "SELECT election, format, version, term, holder, incarnation, lease_duration_ms, \
              acquire_time, renew_time, payload, boot_id, expires_boot_ms, origin, \
-             holder_url FROM leases ",
+             holder_url, pause FROM leases ",
             $which
         )
     };
@@ -73,16 +74,16 @@ const SELECT_ALL: &str = select!("ORDER BY election");
 const INSERT: &str = "
     INSERT INTO leases (format, version, term, holder, incarnation, lease_duration_ms,
                         acquire_time, renew_time, payload, boot_id, expires_boot_ms, origin,
-                        holder_url, election)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        holder_url, pause, election)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (election) DO NOTHING";
 
 const UPDATE: &str = "
     UPDATE leases
     SET format = ?, version = ?, term = ?, holder = ?, incarnation = ?, lease_duration_ms = ?,
         acquire_time = ?, renew_time = ?, payload = ?, boot_id = ?, expires_boot_ms = ?,
-        origin = ?, holder_url = ?
-    WHERE election = ? AND version = ? AND format = 1";
+        origin = ?, holder_url = ?, pause = ?
+    WHERE election = ? AND version = ? AND format IN (1, 2)";
 
 /// The file, and what this process knows of it.
 pub struct DatabaseFile {
@@ -210,7 +211,7 @@ impl DatabaseFile {
         let expires = self.clock.now().boot + record.lease_duration;
         let (host, holder) = (self.host()?, record.holder.as_ref());
         let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
-            .bind(FORMAT)
+            .bind(format::of(record))
             .bind(&version)
             .bind(i64::try_from(record.term.get()).unwrap_or(i64::MAX))
             .bind(holder.map(|holder| holder.identity.as_str()))
@@ -223,6 +224,7 @@ impl DatabaseFile {
             .bind(millis(expires.as_duration()))
             .bind(record.origin.as_ref().map(Origin::as_str))
             .bind(record.stored_url())
+            .bind(record.pause.as_ref().map(Pause::stored))
             .bind(election.as_str());
         if let Some(expected) = expected {
             query = query.bind(expected.as_str());
@@ -349,10 +351,11 @@ impl DatabaseFile {
 
     fn decode(&self, election: &ElectionName, row: &SqliteRow) -> Result<Observed, SqliteError> {
         let format: i64 = row.try_get("format")?;
-        if format != FORMAT {
+        if !format::KNOWN.contains(&format) {
             return Err(SqliteError::Explained(StoreError::Misconfigured(format!(
                 "{self}: the record of election '{election}' has format {format}, and this version \
-                 of bellwether knows only format {FORMAT}: upgrade this instance"
+                 of bellwether knows formats up to {}: upgrade this instance",
+                format::NEWEST
             ))));
         }
         let lease_duration = from_millis(row.try_get("lease_duration_ms")?);
@@ -377,6 +380,7 @@ impl DatabaseFile {
                 payload: row.try_get::<Option<String>, _>("payload")?.map(Into::into),
                 origin: row.try_get::<Option<String>, _>("origin")?.and_then(Origin::new),
                 holder_url: None,
+                pause: row.try_get::<Option<&str>, _>("pause")?.map(Pause::from_store),
             }
             .with_stored_url(row.try_get("holder_url")?)
             .checked(),

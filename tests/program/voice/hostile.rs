@@ -63,6 +63,7 @@ fn record(held: bool, payload: Option<String>) -> LeaseRecord {
         payload: payload.map(Into::into),
         origin: None,
         holder_url: None,
+        pause: None,
     }
 }
 

@@ -79,7 +79,7 @@ impl Subject for DynamoDb {
     }
 
     async fn write_future_shape(&self, election: &ElectionName) -> Option<String> {
-        self.set(election.as_str(), "format", AttributeValue::N("2".to_owned())).await;
+        self.set(election.as_str(), "format", AttributeValue::N("99".to_owned())).await;
         self.set(election.as_str(), "more", AttributeValue::S("of the future".to_owned())).await;
         Some(self.raw(election).await)
     }

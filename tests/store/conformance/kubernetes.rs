@@ -81,7 +81,7 @@ impl Subject for Kubernetes {
     }
 
     async fn write_future_shape(&self, election: &ElectionName) -> Option<String> {
-        self.annotate(election.as_str(), "format", "2");
+        self.annotate(election.as_str(), "format", "99");
         Some(self.raw(election).await)
     }
 
@@ -95,7 +95,11 @@ impl Subject for Kubernetes {
             let name = lease["metadata"]["name"].as_str().unwrap();
             let mut command = self.server.kubectl();
             command.args(["annotate", "-n", &self.namespace, "lease", name]);
-            must(command.args(["bellwether/origin-", "bellwether/holder-url-"]));
+            must(command.args([
+                "bellwether/origin-",
+                "bellwether/holder-url-",
+                "bellwether/pause-",
+            ]));
         }
     }
 

@@ -61,13 +61,14 @@ impl Subject for Postgres {
 
     async fn write_future_shape(&self, election: &ElectionName) -> Option<String> {
         let sql = "ALTER TABLE bellwether.leases ADD COLUMN more text; \
-                   UPDATE bellwether.leases SET format = 2, more = 'of the future'";
+                   UPDATE bellwether.leases SET format = 99, more = 'of the future'";
         self.server.run_sql(&self.database, sql).await;
         Some(self.raw(election).await)
     }
 
     async fn forget_later_columns(&self) {
-        let sql = "ALTER TABLE bellwether.leases DROP COLUMN origin, DROP COLUMN holder_url";
+        let sql = "ALTER TABLE bellwether.leases DROP COLUMN origin, DROP COLUMN holder_url, \
+                   DROP COLUMN pause";
         self.server.run_sql(&self.database, sql).await;
     }
 

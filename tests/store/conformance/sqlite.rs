@@ -67,14 +67,15 @@ impl Subject for Sqlite {
 
     async fn write_future_shape(&self, election: &ElectionName) -> Option<String> {
         let change = "ALTER TABLE leases ADD COLUMN more TEXT; \
-                      UPDATE leases SET format = 2, more = 'of the future'";
+                      UPDATE leases SET format = 99, more = 'of the future'";
         sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
         Some(self.raw(election).await)
     }
 
     async fn forget_later_columns(&self) {
         let change = "ALTER TABLE leases DROP COLUMN origin; \
-                      ALTER TABLE leases DROP COLUMN holder_url";
+                      ALTER TABLE leases DROP COLUMN holder_url; \
+                      ALTER TABLE leases DROP COLUMN pause";
         sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
     }
 
@@ -117,6 +118,7 @@ fn held() -> LeaseRecord {
         payload: None,
         origin: None,
         holder_url: None,
+        pause: None,
     }
 }
 

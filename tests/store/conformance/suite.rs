@@ -9,9 +9,10 @@ use bellwether::election::holder_url::HolderUrl;
 use bellwether::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Version,
 };
+use bellwether::election::pause::Pause;
 use bellwether::election::term::Term;
 use bellwether::election::time::WallTime;
-use bellwether::store::{Store, StoreError};
+use bellwether::store::{Hint, Store, StoreError};
 use tokio::task::JoinSet;
 
 use crate::conformance::subject::Subject;
@@ -34,11 +35,17 @@ fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord
         payload: None,
         origin: None,
         holder_url: None,
+        pause: None,
     }
 }
 
 fn url(text: &str) -> Option<HolderUrl> {
     Some(text.parse().unwrap())
+}
+
+fn pause(reason: &str) -> Option<Pause> {
+    let since = WallTime::parse("2026-11-23T07:39:46.125Z").unwrap();
+    Some(Pause::new(since, Some(Duration::from_secs(1800)), reason.parse().ok()))
 }
 
 fn renewed(record: &LeaseRecord) -> LeaseRecord {
@@ -154,7 +161,8 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     let identity = "pod/web-0 'quoted' \"twice\" \\ % ; ü $1 {}";
     let written = renewed(&record(subject, Some(identity), u64::from(u32::MAX) * 4));
     let (origin, holder_url) = (Origin::new(identity), url("https://web-0.example:8443/app"));
-    let written = LeaseRecord { payload: payload(), origin, holder_url, ..written };
+    let pause = pause("it's \"late\" \\ 100 % \u{1F411} $1 ;");
+    let written = LeaseRecord { payload: payload(), origin, holder_url, pause, ..written };
     won(&*store, &name, None, &written).await;
     let found = observed(&*subject.from_another_process(), &name).await.record;
     assert_eq!(found.holder, written.holder);
@@ -166,6 +174,8 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     assert_eq!(found.origin, written.origin);
     assert!(found.holder_url.is_some());
     assert_eq!(found.holder_url, written.holder_url);
+    assert!(found.pause.is_some());
+    assert_eq!(found.pause, written.pause);
 }
 
 /// Written before records contained where their holder runs.
@@ -200,7 +210,7 @@ pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
     let (looks, writes) = (subject.from_another_process(), subject.from_another_process());
     let found = observed(&*looks, &name).await;
     assert_eq!((found.record.term, found.record.origin.as_ref()), (Term::new(1), None));
-    assert_eq!(found.record.holder_url, None);
+    assert_eq!((&found.record.holder_url, &found.record.pause), (&None, &None));
     writes.init().await.unwrap();
     let origin = Origin::new("ECS cluster prod");
     let next = record(subject, Some("b"), 2);
@@ -208,6 +218,54 @@ pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
     won(&*writes, &name, Some(&found.version), &next).await;
     let found = observed(&*looks, &name).await.record;
     assert_eq!((found.origin, found.holder_url), (origin, next.holder_url));
+}
+
+/// Without [`Store::init`]: whoever pauses, reads and writes only.
+pub async fn a_pause_is_hinted_and_stays_until_it_is_taken_away(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let version = won(&*store, &name, None, &record(subject, Some("a"), 7)).await;
+    let renewed = renewed(&record(subject, Some("a"), 7));
+    won(&*store, &name, Some(&version), &renewed).await;
+    subject.forget_later_columns().await;
+    let (leader, operator) = (subject.from_another_process(), subject.from_another_process());
+    let mut hints = leader.hints(&name);
+    leader.init().await.unwrap();
+    let Observed { record: found, version, .. } = observed(&*operator, &name).await;
+    while hinted_within(&mut hints, Duration::from_millis(50)).await {}
+    let paused = LeaseRecord { pause: pause("new disks"), ..found };
+    let version = won(&*operator, &name, Some(&version), &paused).await;
+    assert!(!subject.pushes_hints() || hinted(&mut hints).await, "no hint of a pause");
+    let found = observed(&*leader, &name).await;
+    assert_eq!((found.version, &found.record.pause), (version.clone(), &paused.pause));
+    assert!(found.record.is_held_by(&candidate("a")) && found.record.term == Term::new(7));
+    let kept = won(&*leader, &name, Some(&version), &LeaseRecord { ..paused.clone() }).await;
+    let vacated = LeaseRecord { holder: None, holder_url: None, ..paused.clone() };
+    while hinted_within(&mut hints, Duration::from_millis(50)).await {}
+    let version = won(&*leader, &name, Some(&kept), &vacated).await;
+    if subject.pushes_hints() {
+        let hint = tokio::time::timeout(Duration::from_secs(20), hints.next()).await;
+        assert_eq!(hint, Ok(Hint::Changed), "a look has to show the pause");
+    }
+    let other = subject.from_another_process();
+    assert_eq!(observed(&*other, &name).await.record.pause, paused.pause);
+    won(&*other, &name, Some(&version), &LeaseRecord { pause: None, ..vacated }).await;
+    let found = observed(&*operator, &name).await.record;
+    assert_eq!((found.pause, found.term), (None, Term::new(7)));
+}
+
+pub async fn a_pause_begins_where_there_is_no_record(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let paused = LeaseRecord { pause: pause("not yet"), ..record(subject, None, 0) };
+    let version = won(&*store, &name, None, &paused).await;
+    let found = observed(&*subject.from_another_process(), &name).await.record;
+    assert_eq!((found.term, &found.holder, found.pause), (Term::ZERO, &None, paused.pause));
+    let first = record(subject, Some("a"), 1);
+    let version = won(&*store, &name, Some(&version), &first).await;
+    won(&*store, &name, Some(&version), &record(subject, Some("b"), 2)).await;
+    let found = observed(&*store, &name).await.record;
+    assert_eq!((found.term, found.pause), (Term::new(2), None));
 }
 
 /// In a rolling upgrade, an instance of the version before takes over from one that has a URL.

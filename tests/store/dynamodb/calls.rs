@@ -35,6 +35,7 @@ pub fn held(name: &str, term: u64) -> LeaseRecord {
         payload: None,
         origin: None,
         holder_url: None,
+        pause: None,
     }
 }
 

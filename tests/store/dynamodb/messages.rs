@@ -109,7 +109,7 @@ fn an_item_of_a_later_version_hides_no_other() {
         let request = request
             .update_expression("SET #format = :format")
             .expression_attribute_names("#format", "format")
-            .expression_attribute_values(":format", AttributeValue::N("2".to_owned()));
+            .expression_attribute_values(":format", AttributeValue::N("99".to_owned()));
         request.send().await.unwrap();
     });
     for json in [&[][..], &["--json"]] {
@@ -120,7 +120,7 @@ fn an_item_of_a_later_version_hides_no_other() {
             [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).into();
         assert_eq!(output.status.code(), Some(0), "{said}");
         assert!(shown.contains("readable") && !shown.contains("later"), "{shown}");
-        assert!(said.contains("'later' that has format 2"), "{said}");
+        assert!(said.contains("'later' that has format 99"), "{said}");
     }
 }
 

@@ -52,6 +52,7 @@ pub fn acquired(holder: &str, term: u64) -> LeaseRecord {
         payload: None,
         origin: None,
         holder_url: None,
+        pause: None,
     }
 }
 

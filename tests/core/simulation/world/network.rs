@@ -266,8 +266,7 @@ impl World {
     }
 
     fn notify(&mut self, record: &LeaseRecord, version: bellwether::election::lease::Version) {
-        let vacates = record.holder.is_none() && record.payload.is_none();
-        let hint = match vacates {
+        let hint = match record.is_free() {
             true => Hint::Vacated { term: record.term, version },
             false => Hint::Changed,
         };
