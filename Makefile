@@ -26,7 +26,7 @@ setup:
 fuzz: setup
 	BELLWETHER_FUZZ=1000000 BELLWETHER_SEED=$$(date +%s) cargo test --locked --test program fuzz:: -- --nocapture
 
-# The figures of the README, measured here. Takes about seven minutes.
+# The figures of docs/reliability.md, measured here. Takes about seven minutes.
 figures: setup
 	cargo bench --locked --profile dist --bench figures --bench http
 

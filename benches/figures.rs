@@ -1,4 +1,4 @@
-//! The figures of the README, measured on this machine: `make figures`.
+//! The figures of docs/reliability.md, measured on this machine: `make figures`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
 install_missing git:git cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps \
-    zsh:zsh fish:fish pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl cargo:rustup
+    zsh:zsh fish:fish pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl cargo:rustup \
+    ruby:ruby node:nodejs javac:default-jdk-headless curl:curl
 # What nothing in PATH shows: environments of Python, a module for the example of docs/postgres.md,
 # a library that shifts clocks.
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv

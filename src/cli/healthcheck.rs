@@ -11,12 +11,12 @@ const UNHEALTHY: u8 = 1;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    sidecar: SidecarArgs,
-
     /// Ask this path, such as /ready, instead of /started and /livez.
     #[arg(long, value_name = "PATH", value_parser = path)]
     path: Option<String>,
+
+    #[command(flatten)]
+    sidecar: SidecarArgs,
 }
 
 fn path(text: &str) -> Result<String, String> {

@@ -9,12 +9,12 @@ use crate::config::SidecarArgs;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    sidecar: SidecarArgs,
-
     /// Print nothing: the exit code says it.
     #[arg(long, short)]
     quiet: bool,
+
+    #[command(flatten)]
+    sidecar: SidecarArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {

@@ -29,9 +29,6 @@ const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    sidecar: SidecarArgs,
-
     /// How long to wait for the election to be decided, and for a sidecar that is not there yet.
     #[arg(
         long,
@@ -54,6 +51,9 @@ pub(super) struct Args {
         default_value = "20s"
     )]
     shutdown_grace: Duration,
+
+    #[command(flatten)]
+    sidecar: SidecarArgs,
 
     /// The command, and its arguments.
     ///

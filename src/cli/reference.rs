@@ -1,40 +1,120 @@
-//! The reference of all commands and flags, `docs/cli.md`: made from the command line's own
-//! description, so that both always say the same.
+//! The two references, `docs/cli.md` (commands) and `docs/configuration.md` (flags and variables): made
+//! from the command line's own description, so that pages and program always agree.
 
 use clap::builder::StyledStr;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use super::Cli;
 
-/// The whole page.
-pub fn markdown() -> String {
-    let mut program = Cli::command();
-    program.build();
+const MADE: &str = "<!-- Made from src/cli and src/config.rs: see tests/repo/reference.rs. -->";
+
+/// The page of all commands.
+pub fn commands() -> String {
+    let program = program();
     let about = text(program.get_about());
     let mut page = format!(
-        "# The command line\n\n\
-         <!-- Made from src/cli and src/config.rs: see tests/repo/reference.rs. -->\n\n{about}\n\n\
-         A flag can be set by the environment variable beside it; the flag wins, and a variable that \
-         is empty is not set. Flags of a single question, as `--quiet`, have none. Times are \
-         written like `500ms`, `15s` or `1m 30s`.\n\n\
+        "# Commands\n\n{MADE}\n\n{about}\n\n\
+         Each command lists its flags. [configuration.md](configuration.md) explains them, with their \
+         variables and defaults.\n\n\
          | exit code | meaning |\n| --- | --- |\n\
-         | 0 | done, or for `only`: skipped, because another instance leads |\n\
+         | 0 | done; for `only` also: skipped, because another instance leads |\n\
          | 1 | `is-leader`: no; `healthcheck`: unhealthy; ended by a second signal |\n\
          | 64 | wrong usage or settings: nothing was done |\n\
-         | 69 | the store or the sidecar cannot be used |\n\
-         | 75 | not decided or not done in time; for `only`: also stopped, because the leadership or \
+         | 69 | the store, the sidecar or the address cannot be used |\n\
+         | 75 | not decided or not done in time; for `only` also: stopped, because the leadership or \
          the sidecar was lost |\n\
-         | other | the command's own, 128+n if it was killed by signal n, 126 or 127 if it cannot be \
-         started |\n"
+         | other | the exit code of your command; 128+n if signal n killed it; 126 or 127 if it cannot \
+         be started |\n"
     );
-    page.push_str("\n## For all commands\n\n");
-    for arg in program.get_arguments().filter(|arg| arg.is_global_set()) {
-        page.push_str(&flag(arg));
-    }
-    for command in program.get_subcommands().filter(|command| command.get_name() != "help") {
+    for command in subcommands(&program) {
         page.push_str(&section(command));
     }
     page
+}
+
+/// The page of all flags and variables, by heading. A flag that several commands have in common stands
+/// there once.
+pub fn configuration() -> String {
+    let program = program();
+    let mut page = format!(
+        "# Configuration\n\n{MADE}\n\n\
+         Every flag and variable, by subject. [cli.md](cli.md) lists the flags of each command.\n\n\
+         - A flag overrides its variable. An empty variable counts as not set.\n\
+         - An unknown `BELLWETHER_…` variable that resembles a known one is an error; any other logs a \
+         warning.\n\
+         - Times are written like `500ms`, `15s` or `1m 30s`.\n\
+         - Wrong settings end the program with exit code 64 before it opens anything.\n"
+    );
+    for group in groups(&program) {
+        page.push_str(&format!("\n## {}\n\n", group.heading));
+        for Setting { arg, commands } in &group.settings {
+            page.push_str(&flag(arg, commands));
+        }
+    }
+    page
+}
+
+fn program() -> Command {
+    let mut program = Cli::command();
+    program.build();
+    program
+}
+
+fn subcommands(program: &Command) -> impl Iterator<Item = &Command> {
+    program.get_subcommands().filter(|command| command.get_name() != "help")
+}
+
+struct Group {
+    heading: String,
+    settings: Vec<Setting>,
+}
+
+/// A flag, and the commands that have it with the same meaning.
+struct Setting {
+    arg: Arg,
+    commands: Vec<String>,
+}
+
+/// The flags of all commands, in the order in which they first appear. What has no heading follows by
+/// command.
+fn groups(program: &Command) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for command in subcommands(program) {
+        let flags = command.get_arguments().filter(|arg| !is_help(arg) && arg.get_long().is_some());
+        for arg in flags {
+            let heading = heading(command, arg);
+            let at = groups.iter().position(|group| group.heading == heading);
+            let at = at.unwrap_or_else(|| {
+                groups.push(Group { heading, settings: Vec::new() });
+                groups.len() - 1
+            });
+            if let Some(group) = groups.get_mut(at) {
+                group.add(arg, command.get_name());
+            }
+        }
+    }
+    groups.sort_by_key(|group| group.heading.starts_with("Flags of"));
+    groups
+}
+
+fn heading(command: &Command, arg: &Arg) -> String {
+    let own = || format!("Flags of {}", command.get_name());
+    arg.get_help_heading().map_or_else(own, str::to_owned)
+}
+
+impl Group {
+    fn add(&mut self, arg: &Arg, command: &str) {
+        let same = |setting: &&mut Setting| {
+            setting.arg.get_long() == arg.get_long() && text_of(&setting.arg) == text_of(arg)
+        };
+        match self.settings.iter_mut().find(same) {
+            Some(setting) => setting.commands.push(command.to_owned()),
+            None => {
+                let commands = vec![command.to_owned()];
+                self.settings.push(Setting { arg: arg.clone(), commands });
+            }
+        }
+    }
 }
 
 fn section(command: &Command) -> String {
@@ -43,18 +123,30 @@ fn section(command: &Command) -> String {
     let about = text(command.get_long_about().or(command.get_about()));
     let mut section =
         format!("\n## bellwether {}\n\n{about}\n\n```text\n{usage}\n```\n\n", command.get_name());
-    let own = |arg: &&Arg| !arg.is_global_set() && !is_help(arg);
-    let mut heading = None;
-    for arg in command.get_arguments().filter(own) {
-        if arg.get_help_heading() != heading {
-            heading = arg.get_help_heading();
-            let gap = if section.ends_with("\n\n") { "" } else { "\n" };
-            section.push_str(&format!("{gap}*{}*\n\n", heading.unwrap_or("Options")));
+    let mut lists: Vec<(String, Vec<String>)> = Vec::new();
+    for arg in command.get_arguments().filter(|arg| !is_help(arg)) {
+        let Some(long) = arg.get_long() else {
+            section.push_str(&positional(arg));
+            continue;
+        };
+        let heading = heading(command, arg);
+        match lists.iter_mut().find(|(known, _)| *known == heading) {
+            Some((_, flags)) => flags.push(format!("`--{long}`")),
+            None => lists.push((heading, vec![format!("`--{long}`")])),
         }
-        section.push_str(&flag(arg));
+    }
+    for (heading, flags) in lists {
+        let anchor = heading.to_lowercase().replace(' ', "-");
+        section
+            .push_str(&format!("- [{heading}](configuration.md#{anchor}): {}\n", flags.join(", ")));
     }
     section.push_str(&examples(command));
     section
+}
+
+/// `- **`CMD`**: help`.
+fn positional(arg: &Arg) -> String {
+    format!("- **`{}`**: {}\n", name(arg), text_of(arg).replace("\n\n", "\n\n  "))
 }
 
 /// The lines that the help calls examples, and what follows them.
@@ -72,16 +164,24 @@ fn is_help(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpLong | ArgAction::Version)
 }
 
-/// `- **`--flag VALUE`** (`VARIABLE`): help. Default: `value`.`
-fn flag(arg: &Arg) -> String {
+/// `--flag VALUE`.
+fn name(arg: &Arg) -> String {
     let value = arg.get_value_names().unwrap_or_default().join(" ");
-    let name = match arg.get_long() {
+    match arg.get_long() {
         Some(long) if arg.get_action().takes_values() => format!("--{long} {value}"),
         Some(long) => format!("--{long}"),
         None => value,
-    };
+    }
+}
+
+fn text_of(arg: &Arg) -> String {
+    text(arg.get_long_help().or(arg.get_help()))
+}
+
+/// `- **`--flag VALUE`** (`VARIABLE`): help. Default: `value`. For `command`.`
+fn flag(arg: &Arg, commands: &[String]) -> String {
     let variable = arg.get_env().map(|env| format!(" (`{}`)", env.to_string_lossy()));
-    let help = text(arg.get_long_help().or(arg.get_help())).replace("\n\n", "\n\n  ");
+    let help = text_of(arg).replace("\n\n", "\n\n  ");
     let default: Vec<_> = arg.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
     let default = match (default.is_empty(), arg.get_action().takes_values()) {
         (false, true) => format!(" Default: `{}`.", default.join(" ")),
@@ -93,7 +193,14 @@ fn flag(arg: &Arg) -> String {
         (false, true) => format!(" One of {}.", values.join(", ")),
         _ => String::new(),
     };
-    format!("- **`{name}`**{}: {help}{values}{default}\n", variable.unwrap_or_default())
+    let commands: Vec<_> = commands.iter().map(|command| format!("`{command}`")).collect();
+    let variable = variable.unwrap_or_default();
+    let commands = if arg.is_global_set() || commands.len() > 9 {
+        "all commands".to_owned()
+    } else {
+        commands.join(", ")
+    };
+    format!("- **`{}`**{variable}: {help}{values}{default} *For {commands}.*\n", name(arg))
 }
 
 /// As one or more sentences, each with its full stop.

@@ -11,9 +11,6 @@ use crate::election::duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    sidecar: SidecarArgs,
-
     /// How long this instance does not stand again, counted from the end of its leader-only work.
     /// Without this, one lease duration.
     #[arg(
@@ -22,6 +19,9 @@ pub(super) struct Args {
         value_parser = duration::parse
     )]
     cooldown: Option<Duration>,
+
+    #[command(flatten)]
+    sidecar: SidecarArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {

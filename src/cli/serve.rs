@@ -12,6 +12,11 @@ use crate::time::clock::HostClock;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Check the settings and the store, and exit: with 0 also if the store is away, with 64 or 69 if `serve` would
+    /// exit with that. It neither stands nor listens, so it can run beside the sidecar that it is to replace
+    #[arg(long)]
+    check: bool,
+
     #[command(flatten)]
     elections: ElectionsArgs,
     #[command(flatten)]
@@ -24,11 +29,6 @@ pub(super) struct Args {
     hooks: HookArgs,
     #[command(flatten)]
     leaving: LeavingArgs,
-
-    /// Check the settings and the store, and exit: with 0 also if the store is away, with 64 or 69 if `serve` would
-    /// exit with that. It neither stands nor listens, so it can run beside the sidecar that it is to replace
-    #[arg(long)]
-    check: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {

@@ -31,9 +31,6 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    store: StoreArgs,
-
     /// Print one JSON array, for programs.
     #[arg(long)]
     json: bool,
@@ -45,6 +42,9 @@ pub(super) struct Args {
     /// Show the records of all namespaces, not only those of --namespace.
     #[arg(long, conflicts_with = "namespace")]
     all_namespaces: bool,
+
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {

@@ -22,9 +22,6 @@ const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    sidecar: SidecarArgs,
-
     /// Wait until this instance leads, not only until anybody does.
     #[arg(long)]
     leading: bool,
@@ -41,6 +38,9 @@ pub(super) struct Args {
         default_value = "60s"
     )]
     timeout: Duration,
+
+    #[command(flatten)]
+    sidecar: SidecarArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {

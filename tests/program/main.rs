@@ -12,6 +12,7 @@
 
 mod cli;
 mod command;
+mod docs;
 mod drill;
 mod fuzz;
 mod http;

@@ -4,6 +4,7 @@
 mod changeover;
 mod commands;
 mod fence;
+mod http;
 mod links;
 mod log;
 mod names;
@@ -11,3 +12,4 @@ mod pages;
 mod profiles;
 mod rules;
 mod shell;
+mod words;

@@ -30,10 +30,8 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Work")]
 pub(crate) struct Args {
-    #[command(flatten)]
-    pub(super) store: StoreArgs,
-
     /// The work: a series of keys of which at most one command runs at any time.
     ///
     /// Applications that share a store name theirs. With "auto" it is the place as the platform knows
@@ -162,6 +160,9 @@ pub(crate) struct Args {
     /// made the last one is alive, its lease is watched, and this takes as long as that.
     #[arg(long, conflicts_with_all = ["command", "run", "check"])]
     pub(super) reset: bool,
+
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
 
     #[command(flatten)]
     pub(super) candidate: CandidateArgs,

@@ -140,14 +140,15 @@ fn whoever_stands_is_named_after_its_pod_and_reads_the_store_from_a_secret() {
     }
 }
 
-/// The part of the reference about a command, with what is for all of them.
+/// The entries of the reference for a command, with what is for all of them.
 fn reference(command: &str) -> String {
-    let whole = bellwether::cli::reference::markdown();
-    let part = |title: &str| {
-        let after = whole.split(&format!("\n## {title}\n")).nth(1).unwrap();
-        after.split("\n## ").next().unwrap().to_owned()
+    let whole = bellwether::cli::reference::configuration();
+    let commands = ["*For all commands.*".to_owned(), format!("`{command}`")];
+    let is_of_command = |entry: &&str| {
+        let of = entry.rsplit("*For ").next().map(|of| format!("*For {of}"));
+        of.is_some_and(|of| commands.iter().any(|command| of.contains(command)))
     };
-    part("For all commands") + &part(&format!("bellwether {command}"))
+    whole.split("\n- **").filter(is_of_command).collect()
 }
 
 #[test]

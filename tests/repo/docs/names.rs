@@ -52,7 +52,7 @@ fn variables(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_variable_that_is_named_exists() {
-    let mut known = variables(&Page::read(Path::new("docs/cli.md")).text);
+    let mut known = variables(&Page::read(Path::new("docs/configuration.md")).text);
     assert!(known.len() >= 30, "{known:?}");
     known.extend(asked_for_by_files());
     let mut of_tests = Vec::new();
@@ -65,7 +65,7 @@ fn every_variable_that_is_named_exists() {
         let of_tests = for_workers.contains(&&*page.path).then_some(&of_tests);
         for name in variables(&page.text) {
             let exists = known.contains(&name) || of_tests.is_some_and(|of| of.contains(&name));
-            assert!(exists, "{}: {name} is not in docs/cli.md", page.name());
+            assert!(exists, "{}: {name} is not in docs/configuration.md", page.name());
         }
     }
 }

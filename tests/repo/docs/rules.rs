@@ -115,12 +115,12 @@ fn every_rule_is_kept_somewhere_and_tested_somewhere() {
 }
 
 #[test]
-fn the_readme_has_the_same_rules() {
-    let readme = fs::read_to_string(project().join("README.md")).unwrap();
-    let (_, after) = readme.split_once("## What it promises\n").unwrap();
-    let promises = after.split("\n## ").next().unwrap();
+fn the_page_on_reliability_has_the_same_rules() {
+    let page = fs::read_to_string(project().join("docs/reliability.md")).unwrap();
+    let (_, after) = page.split_once("## Safety rules\n").unwrap();
+    let rules_of_page = after.split("\n## ").next().unwrap();
     let named: BTreeSet<_> =
-        promises.split('`').filter(|name| is_name(name)).map(str::to_owned).collect();
+        rules_of_page.split('`').filter(|name| is_name(name)).map(str::to_owned).collect();
     assert_eq!(named, rules());
 }
 
