@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test test-fast test-cluster setup fuzz figures figures-once figures-postgres release static image package release-check
+.PHONY: docs readability test test-fast test-cluster setup fuzz figures figures-once figures-postgres release static image package release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -37,6 +37,16 @@ figures-once: setup
 # The figures of docs/postgres.md, measured here. Takes about twelve minutes.
 figures-postgres: setup
 	cargo bench --locked --profile dist --bench postgres
+
+# The documentation as a site, every link checked: target/site/html/index.html.
+docs:
+	site/setup.sh
+	site/build.py
+
+# The Flesch-Kincaid grade of each page, and whether it is above its limit.
+readability:
+	site/setup.sh
+	target/tools/readability/bin/python -W ignore site/readability.py README.md docs/*.md
 
 # The small binary: target/dist/bellwether.
 release:

@@ -44,5 +44,7 @@ python_tools schemathesis tests/program/openapi/requirements.txt --no-deps
 tests/deploy/kubernetes/setup.sh
 # The API server of Kubernetes.
 tests/store/leases/setup.sh
+# What builds and measures the documentation.
+site/setup.sh
 # What checks the files of deploy/.
 tests/deploy/platforms/setup.sh

@@ -1,4 +1,5 @@
-//! The status page, in a real browser against the real program.
+//! The status page, in a real browser against the real program; and the site of the documentation.
 
 mod browser;
 mod shows;
+mod site;

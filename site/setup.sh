@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs what the documentation is built and measured with, into target/tools. Called by tests/setup.sh. Does
+# nothing where all of it is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+. tests/install.sh
+
+# Without its server: the site is files.
+mdbook=0.5.4
+tools=$PWD/target/tools
+if ! "$tools/mdbook/bin/mdbook" --version 2>/dev/null | grep -qx "mdbook v$mdbook"; then
+    cargo install mdbook --version "$mdbook" --locked --no-default-features --features search \
+        --root "$tools/mdbook"
+fi
+# The reading grade of the pages.
+/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+python_tools readability site/requirements.txt --no-deps
