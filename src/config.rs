@@ -35,7 +35,7 @@ pub use leader::{InvalidLabel, LeaderArgs, LeaderLabel};
 pub use listen::{InvalidListen, ListenAddress, ListenArgs};
 pub use log::{LogArgs, LogFormat, LogLevel};
 
-/// The shortest token: 16 characters of base64 are 96 bits, which nobody guesses over a network.
+/// The shortest token: 16 characters of base64 are 96 bits, which no one guesses over a network.
 const MIN_TOKEN: usize = 16;
 
 /// The most elections of one sidecar. Each costs a timer, some kilobytes and, while it leads, a write
@@ -143,7 +143,7 @@ pub struct CandidateArgs {
     )]
     lease_duration: Duration,
 
-    /// How long a leader that cannot renew goes on leading: at most four fifths of the lease.
+    /// How long a leader that cannot renew keeps leading: at most four fifths of the lease.
     ///
     /// Store outages shorter than this go unnoticed. The rest of the lease is for its work to end.
     #[arg(
@@ -229,7 +229,7 @@ pub struct TokenArgs {
     /// A file with a token of at least 16 characters. With it, other hosts too may ask this sidecar
     /// to resign.
     ///
-    /// Whoever asks sends it as 'Authorization: Bearer TOKEN'. Processes of the same host need none.
+    /// A client sends it as 'Authorization: Bearer TOKEN'. Processes of the same host need none.
     #[arg(long, env = "BELLWETHER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -310,7 +310,7 @@ pub struct ElectionConfig {
     pub store: StoreConfig,
     /// Which record.
     pub election: ElectionName,
-    /// Which others as well, each by itself.
+    /// Which others as well, each alone.
     pub others: Vec<ElectionName>,
     /// Who stands; none: as the surroundings say.
     pub identity: Option<String>,

@@ -324,7 +324,7 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
         let election = &self.election;
         tracing::warn!(
             %election, term = term.get(), why, event = "lease_not_freed",
-            "left without freeing the lease: it runs out by itself"
+            "left without freeing the lease: it runs out on its own"
         );
     }
 
@@ -438,7 +438,7 @@ impl From<Hint> for Event {
     }
 }
 
-/// The next request; never, when nobody can ask any more.
+/// The next request; never, when no requester is left.
 async fn next_request(inbox: &mut mpsc::Receiver<Event>) -> Event {
     match inbox.recv().await {
         Some(event) => event,
@@ -454,7 +454,7 @@ async fn work_changed(work: &mut watch::Receiver<usize>) -> Event {
 }
 
 /// The store refuses a swap because the record has changed. If it refuses one although the record
-/// has not changed, it would refuse the next at once, and for ever. So such a refusal counts as a
+/// has not changed, it would refuse the next at once, and forever. So such a refusal counts as a
 /// failed call, which is repeated slowly.
 fn refused_for_a_reason(
     swapped: Swapped,

@@ -1,7 +1,7 @@
 //! The gate: whether this instance may stand, by the health of the application beside it.
 //!
 //! It is closed until the application was seen healthy, and an open gate is open *until* a time:
-//! if nobody asks the application any more, for whatever reason, the gate closes by the clock.
+//! if the application is no longer checked, for any reason, the gate closes by the clock.
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ impl Gate {
         self.0.borrow().open_until
     }
 
-    /// Waits until something was heard; whether anybody still listens. Safe to cancel.
+    /// Waits until something was heard; whether a listener is left. Safe to cancel.
     pub async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
@@ -117,7 +117,7 @@ pub struct GateState {
 }
 
 impl GateState {
-    /// A gate that is closed, and whoever keeps it.
+    /// A gate that is closed, and its keeper.
     pub fn new(rules: Rules, now: BootTime) -> (Self, Gate) {
         let (state, gate) = watch::channel(State::default());
         let gate_state =
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(scene.gate.why_closed(at(4_500)).unwrap(), "status 500");
         assert_eq!(scene.records(6_000, bad()), (GateChange::Failure, false), "said once");
         assert_eq!(scene.records(8_000, Ok(())), (GateChange::Opened, true));
-        assert_eq!(scene.records(10_000, bad()), (GateChange::Failure, true), "counted anew");
+        assert_eq!(scene.records(10_000, bad()), (GateChange::Failure, true), "counted again");
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl CheckFailure {
     }
 }
 
-/// Asks the application for ever, and keeps the gate.
+/// Asks the application forever, and keeps the gate.
 ///
 /// # Errors
 ///

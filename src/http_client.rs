@@ -1,6 +1,6 @@
 //! Plain HTTP questions to one address.
 //!
-//! One connection a question, no TLS, no proxy, and no redirects followed: nobody but whoever was
+//! One connection a question, no TLS, no proxy, and no redirects followed: no host but the one that was
 //! named is to answer. Every answer has a bound; the time limit is the caller's.
 
 use std::fmt;

@@ -7,7 +7,7 @@
 //! 1. it announces work, so that the lease is not vacated, and writes into the history that the
 //!    command begins, under this term;
 //! 2. it starts the command if it still leads under this term;
-//! 3. when the command has ended by itself, it writes how, over the very version of step 1;
+//! 3. when the command has ended on its own, it writes how, over the very version of step 1;
 //! 4. it steps down, and the lease is vacated.
 //!
 //! Each write is a compare-and-swap. So two commands never begin from one state of the history, and

@@ -1,7 +1,7 @@
 //! Asks a sidecar over HTTP: what the commands beside an application need, and no more.
 //!
 //! Plain HTTP to one address, one connection a question. Every question has a time limit and every
-//! answer a bound. Redirects are not followed: nobody but the sidecar is to answer for it.
+//! answer a bound. Redirects are not followed: only the sidecar may answer for it.
 
 use std::fmt;
 use std::io;
@@ -67,7 +67,7 @@ pub enum NoAnswer {
 /// Why there is no answer of use.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody is there, or does not answer in time. May be better later.
+    /// Nothing listens there, or it does not answer in time. A retry may help.
     #[error("no sidecar answers at {url}: {why}: does `bellwether serve` run there? See --sidecar")]
     Unreachable {
         /// Who was asked.
@@ -83,7 +83,7 @@ pub enum ClientError {
         /// Its answer.
         why: String,
     },
-    /// Somebody is there who is no sidecar, or does not allow it.
+    /// Something listens there that is no sidecar, or does not allow it.
     #[error("{url} refuses: {why}")]
     Refused {
         /// Who was asked.
@@ -269,7 +269,7 @@ impl HoldStream {
         }
     }
 
-    /// The connection itself, for whoever is to keep it open: the sidecar takes the work to be over
+    /// The connection itself, for the process that is to keep it open: the sidecar takes the work to be over
     /// when the last copy of it is closed.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a sidecar says to whoever holds: one JSON object a line, at once and at every change.
+//! What a sidecar says to the client that holds: one JSON object a line, at once and at every change.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct HoldLine {
     pub election: String,
     /// Who leads, or led.
     pub identity: String,
-    /// Whether the work may go on.
+    /// Whether the work may continue.
     pub leader: bool,
     /// The term that the work was begun in. It does not change.
     pub term: Term,
@@ -30,7 +30,7 @@ pub struct HoldLine {
     /// The reading of that clock when the line was written, because the clock's name may be made
     /// up. Milliseconds of `CLOCK_BOOTTIME`, rounded down, as in those below.
     pub boot_ms: u64,
-    /// Until when the work may go on if no other line comes; none if it has to end now.
+    /// Until when the work may continue if no other line comes; none if it has to end now.
     pub until_boot_ms: Option<u64>,
     /// When the rest of the work has to be killed.
     pub kill_at_boot_ms: u64,

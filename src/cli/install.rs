@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args) -> Result<u8, CommandError> {
     Ok(0)
 }
 
-/// Puts a whole copy beside the target, then into its place: nobody ever starts half a program,
+/// Puts a whole copy beside the target, then into its place: no process ever starts half a program,
 /// and one that runs stays what it is.
 fn install(folder: &Path, target: &Path) -> io::Result<()> {
     let draft = folder.join(format!(".bellwether-{}", uuid::Uuid::new_v4().simple()));

@@ -23,7 +23,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         Ok(leader) if leader.leader => (0, format!("yes: {} leads", leader.identity)),
         Ok(leader) => match leader.holder_identity {
             Some(holder) => (1, format!("no: {holder} leads")),
-            None => (EXIT_UNDECIDED, "not decided: nobody is known to lead".to_owned()),
+            None => (EXIT_UNDECIDED, "not decided: no leader is known".to_owned()),
         },
         Err(error) => (EXIT_UNDECIDED, error.to_string()),
     };

@@ -125,7 +125,7 @@ impl View {
         } else if rows.is_empty() && unreadable.is_empty() {
             let namespace = self.config.namespace.as_ref();
             let place = namespace.map_or_else(String::new, |name| format!("namespace {name} of "));
-            format!("nobody has stood in an election in {place}{url} yet\n")
+            format!("no instance has taken part in an election in {place}{url} yet\n")
         } else {
             let works = rows.iter().filter_map(|row| Some((row.name, row.work.as_ref()?)));
             table(&rows, self.all) + &works::table(works)

@@ -13,7 +13,7 @@ use crate::time::clock::HostClock;
 /// How often to ask. The sidecar is on the same host.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// How long one question waits at the sidecar: beyond it, it is asked anew, to learn that the
+/// How long one question waits at the sidecar: beyond it, it is asked again, to learn that the
 /// connection is dead.
 const LONGEST_QUESTION: Duration = Duration::from_secs(30);
 
@@ -22,7 +22,7 @@ const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Wait until this instance leads, not only until anybody does.
+    /// Wait until this instance leads, not only until some instance does.
     #[arg(long)]
     leading: bool,
 
@@ -92,7 +92,7 @@ async fn leads(client: &Client, left: Duration) -> Result<Option<String>, Client
     let leader = client.leader(left.min(LONGEST_QUESTION)).await?;
     Ok((!leader.leader).then(|| match leader.holder_identity {
         Some(holder) => format!("{holder} leads"),
-        None => "nobody is known to lead".to_owned(),
+        None => "no leader is known".to_owned(),
     }))
 }
 

@@ -34,7 +34,7 @@ const SWEEP_PERIOD: Duration = Duration::from_millis(20);
 /// [`processes::kill_marked`] can miss a process once, for the time of an `execve`.
 const QUIET_ROUNDS: u32 = 3;
 
-/// The guards that nobody but their [`Group`] may reap.
+/// The guards that only their [`Group`] may reap.
 static GUARDS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// How it all ended. By then nothing of the command is left.
@@ -57,7 +57,7 @@ pub enum Ended {
 
 impl Ended {
     /// The exit code that stands for it, as shells have it; none if the command did not get the
-    /// chance to end by itself.
+    /// chance to end on its own.
     pub fn code(self) -> Option<u8> {
         match self {
             Self::Exited { exit, .. } => Some(exit.code()),
@@ -159,7 +159,7 @@ impl Group {
     }
 
     /// Has the guard keep `fd` open for as long as anything of the command is left, also when this
-    /// process is killed: whoever is at its other end learns that all is gone when it is closed.
+    /// process is killed: the process at its other end learns that all is gone when it is closed.
     ///
     /// # Errors
     ///
@@ -242,7 +242,7 @@ impl Group {
             ),
             Some(Report::Continued) => tracing::info!(
                 event = "command_continued",
-                "the command goes on after it was stopped"
+                "the command continues after it was stopped"
             ),
             Some(Report::NotStarted(errno)) => {
                 self.watch = GuardWatch::Done(Ended::NotStarted(errno))
@@ -257,7 +257,7 @@ impl Group {
 
     /// The guard should have reported by now: main does its work, and gives it a push in case that
     /// it was only stopped. If it is stopped even so, it is treated as lost; if it is not, something
-    /// cannot be killed, and then nobody may say that it is gone.
+    /// cannot be killed, and then no process may report that it is gone.
     fn guard_is_late(&mut self) {
         if self.watch != GuardWatch::Trusting && processes::is_stopped(self.guard.0) {
             return self.guard_is_lost();
@@ -318,7 +318,7 @@ impl Group {
 
     /// The guard ends right after its last word, or was killed.
     async fn reap_guard(&mut self) {
-        // An error means that somebody else has reaped it.
+        // An error means that another process has reaped it.
         let _ = self.child.wait().await;
     }
 }

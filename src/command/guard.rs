@@ -45,7 +45,7 @@ const LONGEST_KILL_PERIOD: Duration = Duration::from_millis(160);
 /// Sysexits' EX_USAGE: it was started by hand.
 const USAGE: u8 = 64;
 
-/// Signals that would end or stop the guard. It takes note of them and does nothing: whoever wants
+/// Signals that would end or stop the guard. It takes note of them and does nothing: a sender that wants
 /// the command to end tells main, or kills main.
 ///
 /// They are *handled*, not ignored: the command would inherit ignored signals. It does inherit those
@@ -129,7 +129,7 @@ async fn order(channel: &Channel) -> Option<(Deadlines, OwnedFd)> {
     }
 }
 
-/// If main is gone there is nobody to tell, and that is noticed elsewhere.
+/// If main is gone there is no process to notify, and that is noticed elsewhere.
 fn report(channel: &Channel, report: Report) {
     let _ = channel.send(&report.encode(), None);
 }

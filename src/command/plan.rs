@@ -11,14 +11,14 @@ pub use crate::election::work::Deadlines;
 
 /// How long a command may take to end after main was killed, if the lease allows that much.
 ///
-/// A command that ends in order leaves less to repair, but whoever killed main with SIGKILL is
+/// A command that ends in order leaves less to repair, but an operator who killed main with SIGKILL is
 /// waiting for the processes to go: half of the ten seconds that most supervisors wait.
 pub const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 /// How long processes that the command left behind may take to end.
 ///
 /// Their parent ended without waiting for them, so nothing orderly is to be expected of them, and
-/// whoever waits for the command waits for them, too.
+/// a caller that waits for the command waits for them, too.
 pub const LEFTOVER_GRACE: Duration = Duration::from_secs(2);
 
 /// The bounds of [`Deadlines::overdue_at`]: below the lower one, a busy host would make main take
@@ -74,7 +74,7 @@ impl Plan {
         self.deadlines
     }
 
-    /// What is due at `now`. Whoever asks has to do it.
+    /// What is due at `now`. The caller has to do it.
     pub fn act(&mut self, now: BootTime) -> Action {
         let due = if now >= self.deadlines.kill_at {
             Action::Kill
@@ -108,7 +108,7 @@ impl Plan {
         }
     }
 
-    /// The command has to end now, and is killed at `kill_at`. Whoever holds the lease and renews it
+    /// The command has to end now, and is killed at `kill_at`. The process that holds the lease and renews it
     /// for a command that is ending may say so again, with a later time.
     pub fn stop(&mut self, now: BootTime, kill_at: BootTime) {
         self.acted = cmp::max(self.acted, Action::Terminate);
@@ -116,14 +116,14 @@ impl Plan {
         self.deadlines.kill_at = kill_at;
     }
 
-    /// The command has to end now, and nobody renews the lease for it any more: it is killed at
+    /// The command has to end now, and no process renews the lease for it any more: it is killed at
     /// `kill_at`, or at the old deadline if that is earlier.
     pub fn hasten(&mut self, now: BootTime, kill_at: BootTime) {
         self.stop(now, cmp::min(self.deadlines.kill_at, kill_at));
     }
 }
 
-/// How a command ended by itself, or by a signal.
+/// How a command ended: on its own, or by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {

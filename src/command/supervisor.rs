@@ -17,7 +17,7 @@ use crate::election::work::{Deadlines, Directive, SupervisedWork};
 use crate::time::alarm::{Alarm, Timer};
 use crate::time::clock::HostClock;
 
-/// After a guard was killed: whoever did that may do it again.
+/// After a guard was killed: it may be killed again.
 const GUARD_LOST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A command that runs whenever this instance leads.
@@ -27,7 +27,7 @@ pub struct Supervisor {
     command: CommandSpec,
     grace: Duration,
     running: Option<(Supervised, Work)>,
-    /// The term in which the command ended by itself: it is not started in it again, although
+    /// The term in which the command ended on its own: it is not started in it again, although
     /// this instance leads until it was heard to step down.
     ended_in: Option<Term>,
 }
@@ -51,8 +51,8 @@ impl Supervisor {
         }
     }
 
-    /// Runs the command in every term that this instance leads in, until the command ends by
-    /// itself, and returns its exit code. May be dropped at any point and called again.
+    /// Runs the command in every term that this instance leads in, until the command ends on its
+    /// own, and returns its exit code. May be dropped at any point and called again.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Supervisor {
 /// How a command ended.
 #[derive(Debug)]
 pub enum CommandEnd {
-    /// By itself, or because its time was over.
+    /// On its own, or because its time was over.
     ByItself {
         /// Its exit code, 128+n for a signal.
         code: u8,
@@ -157,7 +157,7 @@ impl Supervised {
         self
     }
 
-    /// Ends it when it has run for so long. That is an end by itself, with code 124.
+    /// Ends it when it has run for so long. That is an end of its own, with code 124.
     ///
     /// # Errors
     ///
@@ -260,7 +260,7 @@ impl Supervised {
     }
 }
 
-/// Waits for ever without a limit.
+/// Waits forever without a limit.
 async fn over(limit: Option<&mut (Duration, BootTime, Alarm)>) {
     match limit {
         Some((_, at, alarm)) => alarm.until(*at).await,
@@ -301,7 +301,7 @@ fn log_end(ended: Ended, term: Term) {
     }
 }
 
-/// The exit code of a command that ended by itself; none if it was made to end.
+/// The exit code of a command that ended on its own; none if it was made to end.
 fn own_end(ended: Ended) -> Option<u8> {
     match ended {
         Ended::Exited { stopped: true, .. } | Ended::TooLate | Ended::GuardLost => None,

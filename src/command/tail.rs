@@ -14,7 +14,7 @@ use crate::time::clock::HostClock;
 /// How much is kept, in bytes: a traceback, and little enough for any store's record.
 const KEPT: usize = 4096;
 
-/// After the command is gone its last words are on their way. If somebody else holds the pipe open,
+/// After the command is gone its last words are on their way. If another process holds the pipe open,
 /// they are not waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -31,7 +31,7 @@ impl Tail {
     /// A pipe to give to a command as its standard error, and the tail of it.
     ///
     /// A thread of its own copies, so that a terminal or a log that does not take anything more
-    /// stops nobody but the command.
+    /// stops only the command.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ fn copy(mut from: PipeReader, kept: &Mutex<VecDeque<u8>>, pass_on: bool) {
             Err(_) => return,
         };
         if pass_on {
-            // Nobody is left to tell if this cannot be written; the record still gets it.
+            // There is no one to notify if this cannot be written; the record still gets it.
             let _ = io::stderr().write_all(read);
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);

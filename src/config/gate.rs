@@ -30,7 +30,7 @@ pub struct GateArgs {
 
     /// Stand only while this command exits with 0: a line for sh, or a JSON array of words.
     ///
-    /// It is started anew for each check, and nothing of it outlives the check.
+    /// It is started again for each check, and nothing of it outlives the check.
     #[arg(long, env = "BELLWETHER_GATE_COMMAND", value_name = "CMD")]
     gate_command: Option<String>,
 

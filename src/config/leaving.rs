@@ -25,7 +25,7 @@ pub struct LeavingArgs {
     vacate_delay: Duration,
 }
 
-/// The delay is longer than a shutdown goes on renewing the lease.
+/// The delay is longer than a shutdown keeps renewing the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "--vacate-delay: {} at most, 2s more than --shutdown-grace: after that a shutdown leaves the lease \

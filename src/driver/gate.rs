@@ -32,7 +32,7 @@ pub async fn obey(mut gate: Gate, election: Handle, mut timer: impl Timer) {
     }
 }
 
-/// Waits for ever if there is no such time.
+/// Waits forever if there is no such time.
 async fn at(timer: &mut impl Timer, time: Option<BootTime>) {
     match time {
         Some(time) => timer.until(time).await,

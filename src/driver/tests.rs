@@ -166,7 +166,7 @@ fn work_that_begins_as_a_call_times_out_is_never_vacated_under() {
     scene.request(scene.handle.resign(Duration::from_secs(60)));
     scene.mends();
     assert!(!scene.leads());
-    assert!(scene.record().holder.is_some(), "the work goes on");
+    assert!(scene.record().holder.is_some(), "the work continues");
     drop(work);
     scene.mends();
     assert!(scene.record().holder.is_none());

@@ -3,7 +3,7 @@
 //!
 //! A [`Leadership`] is a plain value that the elector publishes whenever something changed. There
 //! is no flag in it that says "leader": there are deadlines, and every question carries the time
-//! at which it is asked. If the election stalls, the answers decay to "no" by themselves.
+//! at which it is asked. If the election stalls, the answers decay to "no" on their own.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub struct Leadership {
     pub(super) draining: Option<Tenure>,
     /// Another candidate that the record names.
     pub(super) rival: Option<Rival>,
-    /// The highest term seen, whoever had it.
+    /// The highest term seen, of any candidate.
     pub(super) term: Option<Term>,
     /// When the store answered last: the time the question was sent.
     pub(super) store_answered: Option<BootTime>,
@@ -118,7 +118,7 @@ pub enum StandingDown {
 pub enum LossReason {
     /// No renewal succeeded before the renew deadline.
     RenewDeadline,
-    /// The record names somebody else, or another term.
+    /// The record names another candidate, or another term.
     Superseded,
     /// The record is gone.
     RecordGone,
@@ -174,8 +174,8 @@ pub enum Undecided {
     /// The last answer is older than a lease duration.
     #[error("the store has not answered for a lease duration")]
     StoreSilent,
-    /// The store answers; nobody is known to lead.
-    #[error("nobody is known to lead")]
+    /// The store answers; no leader is known.
+    #[error("no leader is known")]
     NoLeader,
 }
 
@@ -207,7 +207,7 @@ impl Leadership {
     }
 
     /// The lease that this candidate still holds while it waits for its work to end. It does not
-    /// lead any more, and nobody else does yet.
+    /// lead any more, and no other candidate does yet.
     pub fn draining(&self, now: BootTime) -> Option<&Tenure> {
         self.draining.as_ref().filter(|lease| now < lease.until)
     }
@@ -217,7 +217,7 @@ impl Leadership {
         self.leading(now).map_or(Duration::ZERO, |own| own.until.since(now))
     }
 
-    /// Whoever may be leading at `now`: this candidate, or a rival whose lease can be live.
+    /// The candidate that may be leading at `now`: this candidate, or a rival whose lease can be live.
     pub fn holder(&self, now: BootTime) -> Option<&Holder> {
         let own = self.leading(now).map(|own| &own.holder);
         own.or_else(|| self.live_rival(now).map(|rival| &rival.holder))

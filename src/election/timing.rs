@@ -58,7 +58,7 @@ pub enum InvalidTiming {
     /// The retry period is too short.
     #[error(
         "the retry period is {}, but has to be at least {}: \
-         asking more often loads the store and elects nobody sooner",
+         asking more often loads the store and elects no leader sooner",
         human(*.0), human(MIN_RETRY_PERIOD)
     )]
     RetryPeriodTooShort(Duration),
@@ -90,7 +90,7 @@ pub enum InvalidTiming {
     /// Rivals would wait for too long.
     #[error(
         "the lease duration is {}, but can be at most {}: \
-         it is how long nobody leads after a crash",
+         it is how long there is no leader after a crash",
         human(*.0), human(MAX_LEASE_DURATION)
     )]
     LeaseTooLong(Duration),
@@ -179,7 +179,7 @@ impl Timing {
     /// When work that depends on that write is killed.
     ///
     /// Half of the time between the end of belief and the end of the lease is for the work to end
-    /// by itself; the other half is for the kernel to carry out the kill, and for clock rates.
+    /// on its own; the other half is for the kernel to carry out the kill, and for clock rates.
     pub fn kills_at(&self, sent_at: BootTime) -> BootTime {
         sent_at + self.renew_deadline + (self.lease_duration - self.renew_deadline) / 2
     }

@@ -1,4 +1,4 @@
-//! The record as watched from outside: when is somebody else's lease over?
+//! The record as watched from outside: when is another candidate's lease over?
 //!
 //! A lease is over when
 //!
@@ -14,8 +14,8 @@
 //!   lease duration from there, and for as long as a write that was made just before the first look
 //!   at its newer version can be believed in.
 //! - A store that lost writes proves nothing: rule `lost-writes`. If the record vanished, if its term went backwards (a
-//!   restored backup), if somebody else has the same term, or if the store itself says that it
-//!   failed over since, then whoever made the lost writes keeps a whole lease, counted from the
+//!   restored backup), if another candidate has the same term, or if the store itself says that it
+//!   failed over since, then the author of the lost writes keeps a whole lease, counted from the
 //!   look that showed the loss.
 
 use std::time::Duration;
@@ -123,11 +123,11 @@ impl Watch {
             let lease = next.lease_duration().max(last.lease_duration());
             let other = next.has_the_term_of_another(last);
             if vanished || went_backwards || other || next.outlived() {
-                // Whoever made the lost writes may have made the last of them a moment ago, and
+                // The author of the lost writes may have made the last of them a moment ago, and
                 // counts on its own lease, whatever this state says.
                 self.distrusted_until = self.distrusted_until.max(received + lease);
             }
-            // Whoever wrote this state was alive after that look, and perhaps until just now: the
+            // The writer of this state was alive after that look, and perhaps until just now: the
             // second matters if the looks are farther apart than belief and lease.
             let believed = received + longest_belief(next.lease_duration());
             next.not_before = believed.max(last.last_sent + lease);
@@ -181,7 +181,7 @@ impl Watch {
     /// When the lease is over for `me`, as far as is known; none before the first look.
     ///
     /// The own record, left over from a write whose answer was lost or from a leadership that
-    /// lapsed, is over at once: the caller does not believe in it, and nobody else can.
+    /// lapsed, is over at once: the caller does not believe in it, and no other candidate can.
     pub fn over_at(&self, me: &Candidate) -> Option<BootTime> {
         let seen = self.current.as_ref()?;
         let over_at = match &seen.observed {
@@ -198,7 +198,7 @@ impl Watch {
         Some(over_at.max(self.distrusted_until))
     }
 
-    /// Until when the holder that the record names can be live. A lost write of somebody else can
+    /// Until when the holder that the record names can be live. A lost write of another candidate can
     /// make the wait for the lease longer than that.
     pub fn live_until(&self, me: &Candidate) -> Option<BootTime> {
         Some(self.over_at(me)?.min(self.current.as_ref()?.watched()))
@@ -368,7 +368,11 @@ mod tests {
         assert_eq!(watch.live_until(&me()), Some(at(107)));
         restored.version = Version::new("renewed");
         watch.saw(Some(restored), at(103), at(103));
-        assert_eq!(watch.over_at(&me()), Some(at(117)), "nor does somebody who renews it");
+        assert_eq!(
+            watch.over_at(&me()),
+            Some(at(117)),
+            "nor does another candidate that renews it"
+        );
     }
 
     #[test]

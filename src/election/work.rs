@@ -24,7 +24,7 @@ impl Deadlines {
 /// What work in its term is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directive {
-    /// Go on, until then.
+    /// Continue, until then.
     Continue(Deadlines),
     /// End, and be killed then.
     End {
@@ -70,7 +70,7 @@ impl SupervisedWork {
         } else if view.holder(now).is_some_and(|holder| holder.term > term)
             || view.loss_of(term, now) == Some(LossReason::Copied)
         {
-            // Somebody else leads, or this instance under a new term: every moment is one too many.
+            // Another candidate leads, or this instance under a new term: every moment is one too many.
             // A clock that stood still, or a copy of this process, makes that equally likely.
             return Directive::End { kill_at: *self.too_late_since.get_or_insert(now) };
         }
@@ -180,7 +180,7 @@ mod tests {
         let action = elector.step(at(111), Event::Wake).action;
         assert!(matches!(action, Action::Call(Call::Observe { .. })), "{action:?}");
         elector.step(at(111), Event::Observed(Ok(None)));
-        // Whoever asks for the old work last asks when it is gone, as far as the elector knows.
+        // The last request for the old work comes when it is gone, as far as the elector knows.
         elector.step(at(112), Event::Work { under_way: false });
         elector.step(at(130), Event::Wake);
         elector.step(at(130), Event::Observed(Ok(None)));

@@ -1,6 +1,6 @@
 //! A container of the same ECS task: it has to run and, if it has a health check, to be healthy.
 //!
-//! ECS knows of a container that crashed without anybody asking the application.
+//! ECS knows of a container that crashed without a check of the application.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Who may change something: ask to resign, or hold.
 //!
-//! Whoever is on the same host may, or brings the token. A web page in a browser on the host is on
+//! A client on the same host may, or one that has the token. A web page in a browser on the host is on
 //! the host, too, and must not: it gives itself away by its `Origin`, or, if its name was made to
 //! point here, by the `Host` that it believes to talk to.
 

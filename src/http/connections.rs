@@ -1,7 +1,7 @@
 //! Connections: how many there may be, and who is put out when there are too many.
 //!
 //! A probe gets its answer however many connections others keep open. What holds one for long by
-//! right, a stream or a question that waits, is bounded by itself. Of the rest nearly all are
+//! right, a stream or a question that waits, is bounded on its own. Of the rest nearly all are
 //! quiet: clients that keep a connection for their next request, and clients that are slow to send
 //! one, or pretend to be. When there is no room left, the one that has been quiet for the longest
 //! is put out.

@@ -5,7 +5,7 @@
 //!
 //! # Streams
 //!
-//! A stream is a place in the log of changes, and not a queue: whoever reads slowly costs no
+//! A stream is a place in the log of changes, and not a queue: a slow reader costs no
 //! memory, and misses what is no longer remembered when its turn comes. The last change of an
 //! election always is.
 

@@ -14,7 +14,7 @@ use super::app::App;
 use super::election_state::ElectionState;
 use super::leader;
 
-/// Nothing but the page's own files and answers; no markup from text; nobody may frame it.
+/// Nothing but the page's own files and answers; no markup from text; no other page may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \
@@ -48,7 +48,7 @@ pub(super) fn paths() -> Router<App> {
         .route("/page.svg", get(icon))
 }
 
-/// The page for whoever prefers one, else `{"name", "last_update"}` as older sidecars answer.
+/// The page for a client that prefers one, else `{"name", "last_update"}` as older sidecars answer.
 async fn root(state: ElectionState, headers: HeaderMap) -> Response {
     let mut response = if prefers_html(&headers) {
         let mut page = file("text/html; charset=utf-8", &HTML);
@@ -74,7 +74,7 @@ async fn icon() -> Response {
     file("image/svg+xml", include_str!("page/page.svg"))
 }
 
-/// A file of the page. Nobody may keep it: the files of two versions do not fit together.
+/// A file of the page. No cache may keep it: the files of two versions do not fit together.
 fn file(kind: &'static str, text: &'static str) -> Response {
     let headers: [(HeaderName, _); 4] = [
         (header::CONTENT_TYPE, kind),

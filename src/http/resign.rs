@@ -16,7 +16,7 @@ use super::reply::{json, problem};
 use crate::driver::Left;
 use crate::election::leadership::Leadership;
 
-/// The longest cooldown: whoever wants an instance out of the election for good stops it.
+/// The longest cooldown: to take an instance out of the election for good, stop it.
 const MAX_COOLDOWN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long the election may take to hear of it. It takes no time, unless it is stuck.
@@ -59,7 +59,7 @@ pub(super) async fn resign(
     let before = term_led(&state.election.leadership());
     let stepped_down = tokio::time::timeout(PATIENCE, async {
         state.election.resign(cooldown).await?;
-        // Fails when the election is over, at the end of a shutdown: then nobody leads here.
+        // Fails when the election is over, at the end of a shutdown: then no election leads here.
         let over = |view: &Leadership| before.is_none() || term_led(view) != before;
         let _ = state.election.watch().wait_for(over).await;
         Ok::<_, Left>(())

@@ -51,7 +51,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Answers for ever.
+/// Answers forever.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -73,7 +73,7 @@ pub(super) async fn serve(
                 Some(connection) => {
                     let router = router.clone();
                     tokio::spawn(serve_connection(stream, Peer(peer), router, connection));
-                    // Whoever was put out for this one goes before the next comes.
+                    // The connection closed for this one goes before the next comes.
                     tokio::task::yield_now().await;
                 }
                 None => refuse(stream, &refusals),
@@ -117,7 +117,7 @@ async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, connect
     }
 }
 
-/// Waits until the time for the first head is over; for ever, if the head arrived.
+/// Waits until the time for the first head is over; forever, if the head arrived.
 async fn sends_nothing(has_request: &AtomicBool) {
     tokio::time::sleep(HEAD_TIMEOUT).await;
     if has_request.load(Ordering::Relaxed) {

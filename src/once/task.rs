@@ -50,7 +50,7 @@ pub trait Runner: Send {
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// By itself, or because it took too long.
+    /// On its own, or because it took too long.
     ByItself {
         /// Its exit code, 128+n for a signal.
         code: u8,

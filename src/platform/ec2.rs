@@ -53,7 +53,7 @@ pub enum MetadataError {
 }
 
 impl Metadata {
-    /// The service, if this is an instance, or the environment names one. Elsewhere nobody answers
+    /// The service, if this is an instance, or the environment names one. Elsewhere nothing answers
     /// at that address, and asking would only cost time.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The signals that a process is sent by whoever runs it.
+//! The signals that a process gets from its supervisor or its user.
 
 use std::time::Duration;
 
@@ -174,7 +174,7 @@ impl Signals {
     }
 }
 
-/// The next signal of a kind; waits for ever if that signal is ignored.
+/// The next signal of a kind; waits forever if that signal is ignored.
 async fn came(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),

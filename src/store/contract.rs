@@ -15,7 +15,7 @@ use crate::election::text;
 ///
 /// # Cancellation
 ///
-/// The caller sets a deadline for every call, and drops the future when it passes. A dropped
+/// The caller sets a deadline forevery call, and drops the future when it passes. A dropped
 /// [`Store::swap`] may still be applied later, once, if the record is then still as expected. A
 /// store must not let such a call block the next one: it sets aside whatever the call was using.
 ///
@@ -30,7 +30,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// As for every call: see [`StoreError`].
+    /// As forevery call: see [`StoreError`].
     async fn init(&self) -> Result<(), StoreError>;
 
     /// Reads the record of an election.
@@ -116,7 +116,7 @@ impl Hints {
         Self(None)
     }
 
-    /// Waits for the next hint, or for ever. Safe to cancel.
+    /// Waits for the next hint, or forever. Safe to cancel.
     pub async fn next(&mut self) -> Hint {
         if let Some(receiver) = &mut self.0
             && receiver.changed().await.is_ok()

@@ -22,7 +22,7 @@
 //! earliest, the writer by the latest. Hence
 //!
 //! - a `Date` that stands still (a cache on the way) makes the judge's time stand still, and lets
-//!   the writer's go on from the first answer that carried it;
+//!   the writer's continue from the first answer that carried it;
 //! - a `Date` that is once far off costs at most a wait: the judge or the writer is then too
 //!   cautious for the life of its process, and the lease is watched instead, by rule `watched-lease`;
 //! - a boot clock that runs faster or slower than the service's, or that stood still while a

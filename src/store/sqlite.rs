@@ -15,7 +15,7 @@
 //!
 //! # Push
 //!
-//! Whoever changes the leader touches a second file, `….bell`, after the commit, and every other
+//! A writer that changes the leader touches a second file, `….bell`, after the commit, and every other
 //! process watches the folder by inotify. (The write-ahead log itself would ring too early: its
 //! file changes before the commit can be seen.)
 //!

@@ -79,7 +79,7 @@ impl Boot {
         } else if own_boot == its_boot {
             None
         } else {
-            // The host was started anew since: whoever wrote this is dead.
+            // The host was rebooted since: the writer of this is dead.
             Some(Duration::ZERO)
         }
     }

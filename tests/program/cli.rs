@@ -114,7 +114,10 @@ fn serve_check_says_whether_serve_would_start_and_neither_stands_nor_listens() {
         assert_eq!(output.status.code(), Some(expected), "{store} {more}: {output:?}");
     }
     let status = bellwether().args(["status", "--store", &store]).output().unwrap();
-    assert!(String::from_utf8_lossy(&status.stdout).contains("nobody has stood"), "{status:?}");
+    assert!(
+        String::from_utf8_lossy(&status.stdout).contains("no instance has taken part"),
+        "{status:?}"
+    );
 }
 
 /// The output of `bellwether ARGS`, with a command line as a user types it.

@@ -102,7 +102,7 @@ pub(crate) struct Args {
     )]
     retry_after: RetryAfterArg,
 
-    /// How long to wait. A command that runs is not stopped. Without this, for ever.
+    /// How long to wait. A command that runs is not stopped. Without this, forever.
     #[arg(long, env = "BELLWETHER_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
     pub(super) timeout: Option<Duration>,
 

@@ -58,7 +58,7 @@ struct Reset<'a> {
     key: Option<&'a Key>,
     ledger: Ledger<Alarm>,
     store: Arc<dyn Store>,
-    /// Nobody in any record: this process does not stand.
+    /// No candidate in any record: this process does not stand.
     me: Candidate,
     watch: Watch,
     /// The state that is watched, where the store cannot tell whether its holder is alive.

@@ -40,7 +40,9 @@ impl Sign {
         match self {
             Self::VmGeneration => "the kernel says that this machine was resumed from a snapshot",
             Self::OtherClock => "this process was restored on another boot or time namespace",
-            Self::ClockStoodStill { .. } => "the boot clock stood still while the store's went on",
+            Self::ClockStoodStill { .. } => {
+                "the boot clock stood still while the store's continued"
+            }
             Self::WrittenInItsName => "another process writes the record in this one's name",
         }
     }

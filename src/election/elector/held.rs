@@ -17,7 +17,7 @@ pub(super) enum Lease {
     RunningOut {
         /// The term it had.
         term: Term,
-        /// Not later than for anybody else.
+        /// Not later than for any other candidate.
         over_at: BootTime,
     },
 }

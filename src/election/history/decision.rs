@@ -13,7 +13,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// What an instance does whose order is older than one that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Superseded {
-    /// It goes on: there is nothing to do.
+    /// It continues: there is nothing to do.
     Skip,
     /// It fails.
     Fail,

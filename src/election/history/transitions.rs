@@ -66,7 +66,7 @@ impl History {
         next.bounded(None)
     }
 
-    /// The command that has begun ends by itself. None if another one has begun since.
+    /// The command that has begun ends on its own. None if another one has begun since.
     pub fn finish(&self, key: &Key, goal: Goal, end: End, keep: Option<Duration>) -> Option<Self> {
         let mut next = self.clone();
         let entry = next.entries.iter_mut().find(|entry| entry.key == *key)?;

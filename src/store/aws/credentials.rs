@@ -50,7 +50,7 @@ const UNKNOWN_END: Duration = Duration::from_secs(60);
 /// How often the shared files are checked.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-/// Why there are no credentials, for the log. The same for every attempt of an outage.
+/// Why there are no credentials, for the log. The same forevery attempt of an outage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCredentials {
     /// The chain has none.
@@ -385,7 +385,7 @@ mod tests {
     fn credentials_are_replaced_ahead_of_their_end_and_serve_meanwhile() {
         let mut state = fetched(credentials("a", Some(3600)));
         assert!(!state.begins(at(3399)) && state.begins(at(3400)), "five minutes before");
-        assert!(state.is_settled(at(3400)), "nobody waits for it");
+        assert!(state.is_settled(at(3400)), "no call waits for it");
         assert_eq!(state.response(at(3400), true).unwrap().access_key_id(), "a");
         assert!(!state.is_settled(at(3700)), "they have ended");
         assert_eq!(

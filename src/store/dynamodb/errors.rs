@@ -1,6 +1,6 @@
 //! What the service's errors mean to a caller, and to a person.
 //!
-//! The messages are the same for every attempt, without request ids or times, so that the log has
+//! The messages are the same forevery attempt, without request ids or times, so that the log has
 //! one line a change. None of them has a credential in it: the SDK never shows one, and what the
 //! service says is repeated only where it names a right that is missing.
 
@@ -32,7 +32,7 @@ const PASSING: [&str; 13] = [
     "ResourceInUseException",
     "InternalServerError",
     "ServiceUnavailable",
-    // Credentials that are renewed by whoever issued them.
+    // Credentials that are renewed by their issuer.
     "ExpiredTokenException",
     "ExpiredToken",
     "RequestExpired",
@@ -231,7 +231,7 @@ fn credentials(place: &Place, error: &(dyn std::error::Error + 'static)) -> Opti
              Check the AWS_ variables and the files in ~/.aws",
         ),
         _ => {
-            place.unavailable("cannot be asked: whoever issues the AWS credentials does not answer")
+            place.unavailable("cannot be asked: the issuer of the AWS credentials does not answer")
         }
     })
 }
@@ -270,7 +270,7 @@ mod tests {
         let skew = "Signature expired: 20261123T050000Z is now earlier than 20261123T074500Z";
         let error = explained(400, "InvalidSignatureException", skew);
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-        assert!(!error.to_string().contains("2026"), "the same for every attempt: {error}");
+        assert!(!error.to_string().contains("2026"), "the same forevery attempt: {error}");
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! | `pause` | S | a pause of the election, as JSON; absent if there is none |
 //! | `expires` | S | by the service's clock; absent if that was not known |
 //!
-//! `expires` is text, not a number, so that nobody can make it the table's TTL attribute: the item
+//! `expires` is text, not a number, so that no one can make it the table's TTL attribute: the item
 //! must never be deleted, or terms would begin again at one.
 
 use std::collections::HashMap;

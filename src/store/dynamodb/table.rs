@@ -74,7 +74,7 @@ pub async fn create(client: &Client, place: &Place) -> Result<(), StoreError> {
 /// Waits until the table can be used, creating it if there is none.
 pub async fn ensure(client: &Client, place: &Place) -> Result<(), StoreError> {
     for look in 0..LOOKS {
-        // The second look is at once: where tables are there at once, nobody waits.
+        // The second look is at once: where tables are there at once, there is no wait.
         if look > 1 {
             tokio::time::sleep(PAUSE).await;
         }

@@ -131,7 +131,7 @@ impl Target {
         }
     }
 
-    /// The election that a key belongs to; none if it is another prefix's, or nobody's.
+    /// The election that a key belongs to; none if it is another prefix's, or of none.
     pub fn election(&self, key: &str) -> Option<ElectionName> {
         let name = match &self.prefix {
             Some(prefix) => key.strip_prefix(prefix.as_str())?.strip_prefix('/')?,

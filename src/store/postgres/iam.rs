@@ -1,7 +1,7 @@
 //! Logging in to RDS with IAM: instead of a password, a token that is good for one login.
 //!
 //! A token is a request to the service `rds-db`, signed but not sent. It is valid for fifteen
-//! minutes, and the credentials behind it for hours: both are asked for anew for every connection.
+//! minutes, and the credentials behind it for hours: both are requested again forevery connection.
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ use crate::store::aws::{self, Choice, Settled, Unsettled};
 /// How long a token is good for: the longest that RDS accepts.
 const VALID_FOR: Duration = Duration::from_secs(900);
 
-/// How long a call to whoever has the credentials may take.
+/// How long a call to the source of the credentials may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes tokens from the standard AWS credential chain.

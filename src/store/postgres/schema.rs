@@ -34,7 +34,7 @@ pub async fn ensure(
     if !(found.has_schema && found.has_table && found.has_index && found.has_fence) {
         match create_missing(target, connection, &found).await {
             Ok(()) => {}
-            // Somebody else was faster, in the blink between two statements.
+            // Another instance was faster, in the blink between two statements.
             Err(failure) if failure.is_created_already() => {}
             // Elections work without a fence; only the application's fencing does not.
             Err(failure) if failure.code() == Some("42501") && found.has_table => {
@@ -83,7 +83,7 @@ fn may_not_create(target: &Target, failure: &PostgresError) -> StoreError {
         other => format!("{other:?}"),
     };
     StoreError::Misconfigured(format!(
-        "store {}: user {} may not create the table ({reason}). Let somebody who may run:\n{}\n{}",
+        "store {}: user {} may not create the table ({reason}). Let a user who may run:\n{}\n{}",
         target.place(),
         target.user(),
         create(target),

@@ -6,8 +6,8 @@
 //!
 //! The message begins with settings that last for its own transaction only:
 //!
-//! - `lock_timeout`, so that a call that its caller has given up does not wait in the server for
-//!   ever, one server process for each;
+//! - `lock_timeout`, so that a call that its caller has given up does not wait in the server
+//!   without end, one server process for each;
 //! - for a write, `synchronous_commit`, if it is off: a term that was handed out must survive a
 //!   crash of the server. A stricter setting than `on` is left alone.
 //!
@@ -40,7 +40,7 @@ const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
 const TOLD: &str = "(floor(extract(epoch FROM clock_timestamp()) * 1000000))::bigint::text";
 
 /// How long a take-over waits for the row, at most. Another candidate that is just taking it holds it
-/// for a commit, which is milliseconds, or tens of them on a slow disk. Whoever holds it for longer
+/// for a commit, which is milliseconds, or tens of them on a slow disk. A session that holds it for longer
 /// is a transaction of the application that called the fence, and may do so for minutes; all
 /// elections of this process share the connection, and want it meanwhile.
 const TAKE_OVER_PATIENCE: Duration = Duration::from_millis(100);
@@ -91,7 +91,7 @@ pub enum Statement {
 /// session first needs them, and a standby's first write is the one that everybody waits for: this
 /// is what it rehearses, once a connection.
 pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
-    let nobody = LeaseRecord {
+    let vacant = LeaseRecord {
         holder: None,
         term: Term::ZERO,
         lease_duration: MAX_LEASE_DURATION,
@@ -103,9 +103,9 @@ pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
         pause: None,
     };
     let timeline = timeline(reports_timeline);
-    let columns = dialect.columns(&nobody, "", timeline);
+    let columns = dialect.columns(&vacant, "", timeline);
     // Election names are never empty, so there is no such row.
-    let write = dialect.update("", &Version::new(""), &nobody, &columns, timeline);
+    let write = dialect.update("", &Version::new(""), &vacant, &columns, timeline);
     format!("{}; {write}", dialect.settings(dialect.lock_timeout, true))
 }
 
@@ -238,7 +238,7 @@ impl Dialect {
         )
     }
 
-    /// The values of a write for every column but the key.
+    /// The values of a write forevery column but the key.
     fn columns(
         &self,
         record: &LeaseRecord,

@@ -227,7 +227,7 @@ fn read_ssl_mode(mode: Option<&str>, root_cert: Option<&str>) -> Result<PgSslMod
         None if root_cert == Some("system") => PgSslMode::VerifyFull,
         None | Some("prefer" | "allow") => PgSslMode::Prefer,
         Some("disable") => PgSslMode::Disable,
-        // As in libpq: whoever gives a root wants it looked at.
+        // As in libpq: a root that is given is checked.
         Some("require") if root_cert.is_some() => PgSslMode::VerifyCa,
         Some("require") => PgSslMode::Require,
         Some("verify-ca") => PgSslMode::VerifyCa,

@@ -80,7 +80,7 @@ pub fn explain(path: &Path, failure: SqliteError) -> StoreError {
         Some(14) => misconfigured("the file cannot be opened: check its folder, owner and mode"),
         Some(11 | 26) => misconfigured(
             "the file is damaged, or no SQLite database: stop every instance that uses it, \
-             move it away and start them again (terms then begin anew)",
+             move it away and start them again (terms then restart at 1)",
         ),
         _ => unavailable(&error.to_string()),
     }

@@ -25,7 +25,7 @@ use crate::store::format;
 use crate::time::boot::Boot;
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
-/// commit. It is short, so that looks can go on: the [`mod@super::worker`] waits for the rest.
+/// commit. It is short, so that reads can continue: the [`mod@super::worker`] waits for the rest.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(5);
 
 const CREATE: &str = "

@@ -121,7 +121,7 @@ fn network(magic: u64) -> Option<&'static str> {
     NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-/// Notifies `notifier` whenever one of the files called `names` changed hands in the folder, until nobody
+/// Notifies `notifier` whenever one of the files called `names` changed hands in the folder, until no one
 /// can hear it any more.
 ///
 /// # Errors

@@ -7,7 +7,7 @@
 //! # Locks
 //!
 //! While another process keeps the file locked, writes wait in line, each for as long as its own
-//! patience lasts, and looks go on. A write that is given up meanwhile is never made.
+//! patience lasts, and reads continue. A write that is given up meanwhile is never made.
 //!
 //! # Hangs
 //!
@@ -51,7 +51,7 @@ pub(super) enum Request {
 
 impl Request {
     fn refuse(self, error: StoreError) {
-        // Whoever gave up in the meantime does not hear it.
+        // A caller that gave up in the meantime does not hear it.
         match self {
             Self::Open(sender) => drop(sender.send(Err(error))),
             Self::List(sender) => drop(sender.send(Err(error))),
@@ -87,7 +87,7 @@ struct WorkQueue {
     at_work: Option<AtWork>,
     /// Those at work or left behind.
     workers: usize,
-    /// The connection of whoever worked last.
+    /// The connection that was used last.
     idle: Option<Open>,
 }
 

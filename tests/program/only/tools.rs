@@ -77,7 +77,7 @@ fn status_creates_nothing_and_init_does() {
     }
     assert_eq!(status(&pasture), Vec::<Value>::new());
     let output = run(&["status", "--store", &pasture.store()]);
-    assert!(said(&output).starts_with("nobody has stood"), "{}", said(&output));
+    assert!(said(&output).starts_with("no instance has taken part"), "{}", said(&output));
 }
 
 #[test]

@@ -44,7 +44,10 @@ fn two_environments_on_one_store_have_a_leader_each() {
     assert_eq!(all, expected.map(|namespace| named(namespace, "default")));
     let none = run(&["status", "--store", &pasture.store(), "--namespace", "test"]);
     let none = String::from_utf8(none.stdout).unwrap();
-    assert!(none.starts_with("nobody has stood in an election in namespace test of"), "{none}");
+    assert!(
+        none.starts_with("no instance has taken part in an election in namespace test of"),
+        "{none}"
+    );
     let table = run(&["status", "--store", &pasture.store(), "--all-namespaces"]);
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(table.starts_with("NAMESPACE") && table.contains("\nstaging"), "{table}");

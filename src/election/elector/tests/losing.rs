@@ -76,7 +76,7 @@ fn a_wake_that_comes_late_finds_the_answer_already_turned_to_no() {
     let mut world = World::leading();
     let published = world.elector.leadership();
     world.now = at(47_000);
-    assert!(!published.is_leading(world.now), "nobody had to tell the readers");
+    assert!(!published.is_leading(world.now), "no one had to notify the readers");
     world.send(Event::Wake);
     assert_eq!(world.take_news(), [LOST_BY_DEADLINE]);
     assert!(world.looks());

@@ -30,7 +30,7 @@ fn resigning_without_a_cooldown_still_gives_up_the_term() {
     assert_eq!(
         world.take_news(),
         [lost, News::Vacated { term: Term::new(1) }, News::Elected { term: Term::new(2) }],
-        "with nobody else there it leads again, under a new term"
+        "with no other candidate it leads again, under a new term"
     );
 }
 
