@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: docs readability test test-fast test-cluster setup fuzz figures figures-once figures-postgres release static image package release-check
+.PHONY: docs readability test test-fast test-cluster setup fuzz figures figures-once figures-postgres release static image package release-check chaos
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -11,6 +11,11 @@ test: setup
 test-cluster: setup
 	tests/cluster/setup.sh
 	cargo test --locked --test cluster -- --nocapture $(CLUSTER_TESTS)
+
+# Real processes and a real store, harmed at random for MINUTES: STORE is sqlite, postgres, dynamodb or kubernetes,
+# several of them, or (without it) each in turn. SEED plays the same harm again.
+chaos: setup
+	CHAOS_STORES="$(STORE)" CHAOS_MINUTES="$(MINUTES)" BELLWETHER_SEED="$(SEED)" cargo test --locked --test chaos
 
 # What a change to the core or to a page can break: the simulation, the layers, the pages, the release. Under a
 # minute after a build, and no tool but sqlite3, python3, shellcheck and cargo-deny (`make setup`). The planted bugs

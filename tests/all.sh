@@ -6,7 +6,7 @@ export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
 cargo fmt --all --check
 cargo clippy --locked --all-targets -- -D warnings
-cargo clippy --locked --test cluster -- -D warnings
+cargo clippy --locked --test cluster --test chaos -- -D warnings
 # The pages are for whoever works on this crate: links to private items are what they need.
 RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet
 
@@ -21,15 +21,22 @@ fi
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 log=$(mktemp)
 hunt=$(mktemp)
-trap 'rm -f "$log" "$hunt"; kill $(jobs -p) 2>/dev/null || true' EXIT
+chaos=$(mktemp)
+trap 'rm -f "$log" "$hunt" "$chaos"; kill $(jobs -p) 2>/dev/null || true' EXIT
 
-# The hunt for the planted bugs computes for minutes and waits for nothing: it takes what the others leave.
+# These take what the others leave: the hunt for the planted bugs, which computes for minutes, and five minutes
+# of chaos. What they print comes at the end.
 cargo test --locked --no-run
+cargo test --locked --test chaos --no-run
 nice -n 19 cargo test --locked --test mutants -- the_simulation_catches >"$hunt" 2>&1 &
 hunter=$!
+CHAOS_MINUTES=1.25 nice -n 5 cargo test --locked --test chaos >"$chaos" 2>&1 &
+harmer=$!
 
 failed=0
 cargo test --locked --no-fail-fast -- --skip the_simulation_catches 2>&1 | tee "$log" || failed=1
+wait "$harmer" || failed=1
+cat "$chaos"
 wait "$hunter" || failed=1
 cat "$hunt"
 if grep -hE '^test result: .* [1-9][0-9]* ignored' "$log" "$hunt"; then

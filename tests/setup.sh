@@ -48,3 +48,5 @@ tests/store/leases/setup.sh
 site/setup.sh
 # What checks the files of deploy/.
 tests/deploy/platforms/setup.sh
+# The checker of the histories of tests/chaos.
+go_programs chaos tests/chaos/linearizable .

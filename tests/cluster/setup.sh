@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 install_missing iptables:iptables nsenter:util-linux ip:iproute2 runc:runc
 compgen -G '/usr/lib/cni/bridge' >/dev/null || install_packages containernetworking-plugins
 # The newest kubelet that takes control groups of version 1 and Debian's containerd.
-go_programs cluster k8s.io/kubernetes/cmd/{kubelet,kube-controller-manager,kube-scheduler,kube-proxy}
+go_programs cluster tests/store/leases/tools k8s.io/kubernetes/cmd/{kubelet,kube-controller-manager,kube-scheduler,kube-proxy}
 # Unpacked beside the build: installed as a package, containerd would start as a service.
 unpack_program containerd containerd cluster
 unpack_program busybox-static busybox cluster

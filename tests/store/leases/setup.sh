@@ -6,4 +6,4 @@ cd "$(dirname "$0")/../../.."
 . tests/install.sh
 
 install_missing etcd:etcd-server
-go_programs leases k8s.io/kubernetes/cmd/kube-apiserver ./rival
+go_programs leases tests/store/leases/tools k8s.io/kubernetes/cmd/kube-apiserver ./rival
