@@ -20,8 +20,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types 'none'";
 
+/// Only a link: the page loads nothing from there. The site of `make docs` has no public address yet.
+const DOCUMENTATION: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/README.md");
+
 static HTML: LazyLock<String> = LazyLock::new(|| {
-    include_str!("page/page.html").replace("{{version}}", env!("CARGO_PKG_VERSION"))
+    include_str!("page/page.html")
+        .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+        .replace("{{documentation}}", DOCUMENTATION)
 });
 
 /// One file for each subject, served as one: the files of a page that is loaded while the sidecar

@@ -38,6 +38,8 @@ fn the_page_shows_the_leader_and_changes_by_itself_at_a_hand_over() {
     let meter = || browser.eval("Number(document.querySelector('[role=meter]').ariaValueNow)");
     eventually("the validity is shown", || (meter().as_f64() > Some(0.0)).then_some(()));
     assert_eq!(browser.eval("performance.timeOrigin"), loaded, "the page was not loaded again");
+    let link = browser.eval("document.querySelector('footer p a').href");
+    assert_eq!(link, concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/README.md"));
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
