@@ -46,23 +46,24 @@ const MAX_ELECTIONS: usize = 256;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Store")]
 pub struct StoreArgs {
-    /// Where the lease lives: sqlite:///PATH/leases.db, postgres://USER:PASSWORD@HOST/DATABASE or
-    /// dynamodb://TABLE?region=REGION or kubernetes://NAMESPACE.
+    /// The store that holds the lease: sqlite:///PATH/leases.db,
+    /// postgres://USER:PASSWORD@HOST/DATABASE, dynamodb://TABLE?region=REGION or
+    /// kubernetes://NAMESPACE.
     ///
-    /// Without this, a file in the user's state directory, for processes of one user on one host. On
-    /// ECS, Kubernetes and Elastic Beanstalk and in a container it has to be named.
+    /// Defaults to a file in the user's state directory, for processes of one user on one
+    /// host. Required on ECS, Kubernetes and Elastic Beanstalk, and in a container.
     #[arg(long, env = "BELLWETHER_STORE", value_name = "URL")]
     store: Option<String>,
 
-    /// A file that holds the URL of --store, for a URL with a password in it.
+    /// Read the URL of --store from this file. Use it for a URL that contains a password.
     #[arg(long, env = "BELLWETHER_STORE_FILE", value_name = "FILE", conflicts_with = "store")]
     store_file: Option<PathBuf>,
 
-    /// How far the clock in a store's HTTP answers may be off, or 'off'.
+    /// How far the clock in the HTTP responses of a store may be off, or 'off'.
     ///
-    /// For DynamoDB, which has no clock to ask: a lease that ended longer ago than this, by the
-    /// Date of the service's answers, is taken over at once instead of being watched for its whole
-    /// duration. With 'off' it is always watched.
+    /// For DynamoDB and Kubernetes, which offer no other clock. A lease that ended longer ago
+    /// than this, by the Date of a response, is taken over at once. Otherwise, and with 'off',
+    /// a candidate watches it for its whole duration.
     #[arg(
         long,
         env = "BELLWETHER_MAX_CLOCK_SKEW",
@@ -72,8 +73,8 @@ pub struct StoreArgs {
     )]
     max_clock_skew: MaxClockSkew,
 
-    /// The environment whose records these are, such as staging: elections and keys of different
-    /// namespaces know nothing of each other, in the same store. Without this, those without one.
+    /// The environment, such as staging. It becomes a part of the name of every record, so
+    /// environments that share a store have separate elections and keys.
     #[arg(long, env = "BELLWETHER_NAMESPACE", value_name = "NAME")]
     namespace: Option<String>,
 }
@@ -122,18 +123,17 @@ impl StoreConfig {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Election")]
 pub struct CandidateArgs {
-    /// How this instance is called in answers and logs.
+    /// The name of this instance in responses and logs.
     ///
-    /// Without this, the first of these that there is: the ECS task's ARN, the Kubernetes pod's name
-    /// (POD_NAME, with POD_NAMESPACE, if the manifest sets them), the EC2 instance's id, the host's
-    /// name.
+    /// Defaults to the first available of: ECS task, Kubernetes pod name (POD_NAME, with
+    /// POD_NAMESPACE, if the manifest sets them), EC2 instance ID, host name.
     #[arg(long, env = "BELLWETHER_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
 
-    /// How long the others wait for a leader that shows no sign of life.
+    /// How long standbys wait for a leader that does not renew.
     ///
-    /// The time without a leader after a crash. Shorter fails over faster and asks more of the
-    /// store and of the scheduler.
+    /// This is the time without a leader after a crash. A shorter lease fails over faster, but
+    /// tolerates shorter pauses of the store and the host.
     #[arg(
         long,
         env = "BELLWETHER_LEASE_DURATION",
@@ -143,9 +143,10 @@ pub struct CandidateArgs {
     )]
     lease_duration: Duration,
 
-    /// How long a leader that cannot renew keeps leading: at most four fifths of the lease.
+    /// How long a leader leads without a successful renewal. At most four fifths of the lease.
     ///
-    /// Store outages shorter than this go unnoticed. The rest of the lease is for its work to end.
+    /// Shorter store outages change no leader. In the rest of the lease, leader-only work
+    /// ends.
     #[arg(
         long,
         env = "BELLWETHER_RENEW_DEADLINE",
@@ -155,7 +156,7 @@ pub struct CandidateArgs {
     )]
     renew_deadline: Duration,
 
-    /// How long a leader waits between renewals, and a standby between looks.
+    /// The time between two renewals of a leader, and between two reads of a standby.
     #[arg(
         long,
         env = "BELLWETHER_RETRY_PERIOD",
@@ -165,7 +166,8 @@ pub struct CandidateArgs {
     )]
     retry_period: Duration,
 
-    /// How long a shutdown waits for leader-only work to end before it leaves the lease to run out.
+    /// How long a shutdown waits for leader-only work to end. After that the lease is not
+    /// freed and runs out.
     #[arg(
         long,
         env = "BELLWETHER_SHUTDOWN_GRACE",
@@ -183,8 +185,9 @@ pub struct ElectionArgs {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// The election to stand in: candidates of the same name compete.
-    #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME", default_value = "default")]
+    /// The election to take part in. Candidates of the same election compete.
+    #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME")]
+    #[arg(default_value = "default", help_heading = "Election")]
     election: Vec<String>,
 
     #[command(flatten)]
@@ -201,17 +204,19 @@ pub struct ElectionsArgs {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// The election to stand in: candidates of the same name compete. Can be given several times.
+    /// The election to take part in. Candidates of the same election compete. You can repeat
+    /// this flag.
     ///
-    /// Several elections are independent of each other, and share the instance's name and its
-    /// connection to the store. The paths without an election in them are those of the first. In
-    /// the variable, commas stand between the names.
+    /// Several elections are independent of each other. They share the identity and the
+    /// connection to the store. HTTP paths without the name of an election refer to the first.
+    /// In the variable, separate the names with commas.
     #[arg(
         long,
         env = "BELLWETHER_ELECTION",
         value_name = "NAME",
         value_delimiter = ',',
-        default_value = "default"
+        default_value = "default",
+        help_heading = "Election"
     )]
     election: Vec<String>,
 
@@ -226,10 +231,10 @@ pub struct ElectionsArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Sidecar")]
 pub struct TokenArgs {
-    /// A file with a token of at least 16 characters. With it, other hosts too may ask this sidecar
-    /// to resign.
+    /// Read a token of at least 16 characters from this file. Other hosts that send it may
+    /// change things, such as asking this sidecar to resign.
     ///
-    /// A client sends it as 'Authorization: Bearer TOKEN'. Processes of the same host need none.
+    /// Clients send it as 'Authorization: Bearer TOKEN'. Clients on the same host need none.
     #[arg(long, env = "BELLWETHER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -238,12 +243,12 @@ pub struct TokenArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Sidecar")]
 pub struct SidecarArgs {
-    /// The sidecar to ask: its http:// URL. Without this, the one that BELLWETHER_LISTEN is set for,
-    /// as in its own container, or else http://127.0.0.1:4040.
+    /// The http:// URL of the sidecar. Defaults to the address in BELLWETHER_LISTEN, or else
+    /// http://127.0.0.1:4040.
     #[arg(long, env = "BELLWETHER_SIDECAR", value_name = "URL")]
     sidecar: Option<String>,
 
-    /// How long the sidecar may take to answer one question.
+    /// How long the sidecar may take to respond to one request.
     #[arg(
         long,
         env = "BELLWETHER_REQUEST_TIMEOUT",
@@ -253,7 +258,7 @@ pub struct SidecarArgs {
     )]
     request_timeout: Duration,
 
-    /// A file with the token of a sidecar on another host, if it has one.
+    /// Read the token of a sidecar on another host from this file.
     #[arg(long, env = "BELLWETHER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }

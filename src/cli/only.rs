@@ -29,7 +29,7 @@ const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// How long to wait for the election to be decided, and for a sidecar that is not there yet.
+    /// How long to wait for the sidecar to start and the election to be decided.
     #[arg(
         long,
         value_name = "TIME",

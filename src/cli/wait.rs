@@ -22,7 +22,7 @@ const SHORTEST_QUESTION: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Wait until this instance leads, not only until some instance does.
+    /// Wait until this instance leads, not only until a leader is known.
     #[arg(long)]
     leading: bool,
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "leading")]
     started: bool,
 
-    /// How long to wait.
+    /// How long to wait before giving up.
     #[arg(
         long,
         value_name = "TIME",

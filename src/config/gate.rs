@@ -22,24 +22,25 @@ const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Gate")]
 pub struct GateArgs {
-    /// Stand only while this http:// URL of the application answers with a status from 200 to 299.
+    /// Lead only while this http:// URL of the application responds with a status from 200 to
+    /// 299.
     ///
     /// Redirects are not followed. For https, use --gate-command with a client of your choice.
     #[arg(long, env = "BELLWETHER_GATE_URL", value_name = "URL")]
     gate_url: Option<String>,
 
-    /// Stand only while this command exits with 0: a line for sh, or a JSON array of words.
+    /// Lead only while this command exits with 0. A line for sh, or a JSON array of words.
     ///
-    /// It is started again for each check, and nothing of it outlives the check.
+    /// It runs once for each check. Nothing that it started outlives the check.
     #[arg(long, env = "BELLWETHER_GATE_COMMAND", value_name = "CMD")]
     gate_command: Option<String>,
 
-    /// On ECS, stand only while this container of the same task runs and, if it has a health check,
-    /// is healthy.
+    /// On ECS, lead only while this container of the same task runs and, if it has a health
+    /// check, is healthy.
     #[arg(long, env = "BELLWETHER_GATE_ECS_CONTAINER", value_name = "NAME")]
     gate_ecs_container: Option<String>,
 
-    /// How often the application's health is checked.
+    /// How often to check the health of the application.
     #[arg(
         long,
         env = "BELLWETHER_GATE_PERIOD",
@@ -49,7 +50,7 @@ pub struct GateArgs {
     )]
     gate_period: Duration,
 
-    /// How long a check may take; one that takes longer has failed.
+    /// How long a check may take before it counts as failed.
     #[arg(
         long,
         env = "BELLWETHER_GATE_TIMEOUT",
@@ -59,7 +60,7 @@ pub struct GateArgs {
     )]
     gate_timeout: Duration,
 
-    /// So many failures in a row close the gate: this instance steps down.
+    /// How many failures in a row close the gate, so that this instance steps down.
     #[arg(
         long,
         env = "BELLWETHER_GATE_FAILURES",
@@ -69,7 +70,7 @@ pub struct GateArgs {
     )]
     gate_failures: u32,
 
-    /// So many successes in a row open the gate. It is closed at the start.
+    /// How many successes in a row open the gate. It is closed at the start.
     #[arg(
         long,
         env = "BELLWETHER_GATE_SUCCESSES",

@@ -15,20 +15,21 @@ use crate::hooks::Hooks;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Hooks")]
 pub struct HookArgs {
-    /// Run this command when this instance begins to lead: a line for sh, or a JSON array of words.
+    /// Run this command when this instance starts to lead. A line for sh, or a JSON array of
+    /// words.
     ///
-    /// It finds BELLWETHER_ELECTION, BELLWETHER_IDENTITY and BELLWETHER_TERM in its environment. It
-    /// tells others of the change; for work that only the leader may do, use run or only.
+    /// It gets BELLWETHER_ELECTION, BELLWETHER_IDENTITY and BELLWETHER_TERM. Use it to notify
+    /// other systems. For leader-only work, use run or only.
     #[arg(long, env = "BELLWETHER_ON_ELECTED", value_name = "CMD")]
     on_elected: Option<String>,
 
-    /// Run this command when this instance no longer leads, also when only the clock ended it.
+    /// Run this command when this instance no longer leads, also if the store is away.
     ///
-    /// Beside the variables of --on-elected, for the same term, it finds BELLWETHER_REASON.
+    /// It gets the variables of --on-elected, with the same term, and BELLWETHER_REASON.
     #[arg(long, env = "BELLWETHER_ON_LOST", value_name = "CMD")]
     on_lost: Option<String>,
 
-    /// How long each of these commands may take before it is stopped.
+    /// How long a hook may run before it is stopped.
     #[arg(
         long,
         env = "BELLWETHER_HOOK_TIMEOUT",

@@ -9,12 +9,13 @@ use crate::election::grace::Grace;
 
 /// How a sidecar leaves.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sidecar")]
 pub struct LeavingArgs {
-    /// At a shutdown, keep the lease for so long after the answer has turned to "no".
+    /// At a shutdown, keep the lease for this long after the answer has turned to "no".
     ///
-    /// For a supervisor that kills the application at the moment in which it asks the sidecar to end, as a kubelet
-    /// does when the pod's grace is over. With kubernetes:// as the store, the sidecar asks the API whether it is
-    /// over, and does not wait if it is not.
+    /// Use it if a supervisor kills the application at the moment it stops the sidecar, like a
+    /// kubelet at the end of the pod's grace period. With kubernetes:// as the store, the
+    /// sidecar asks the API whether that period is over, and does not wait if it is not.
     #[arg(
         long,
         env = "BELLWETHER_VACATE_DELAY",

@@ -15,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Sidecar")]
 pub struct ListenArgs {
-    /// The address and port to answer on. Without an address, as in :4040, on all IPv4 addresses of the host.
+    /// The address and port to listen on. Without an address, as in :4040, all IPv4 addresses
+    /// of the host.
     #[arg(
         long,
         env = "BELLWETHER_LISTEN",

@@ -59,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, env = "BELLWETHER_KEY_FILE", value_name = "FILE", conflicts_with = "key")]
     key_file: Option<PathBuf>,
 
-    /// A number that grows from release to release, such as a build number, or "auto".
+    /// A number that grows with each release, such as a build number, or "auto".
     ///
     /// Once the command of a newer order has begun, that of an older one never begins. With "auto" it
     /// is the revision of the task definition on ECS, the id of the deployment on Elastic Beanstalk,
@@ -102,7 +102,8 @@ pub(crate) struct Args {
     )]
     retry_after: RetryAfterArg,
 
-    /// How long to wait. A command that runs is not stopped. Without this, forever.
+    /// How long to wait for the work to be done. A running command is not stopped. Defaults to
+    /// no limit.
     #[arg(long, env = "BELLWETHER_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
     pub(super) timeout: Option<Duration>,
 
@@ -110,26 +111,28 @@ pub(crate) struct Args {
     #[arg(long, env = "BELLWETHER_RUN_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
     pub(super) run_timeout: Option<Duration>,
 
-    /// A command that exits with 0 if what is done is really done, such as 'manage.py migrate --check'.
+    /// A command that exits with 0 if the work is really done, such as 'manage.py migrate
+    /// --check'.
     ///
-    /// If it fails, the work is done again, and what it still fails after that has failed. It is split
-    /// into words as a shell does, and no shell runs it.
+    /// If it fails, the work runs again; if it still fails after that, the attempt has failed.
+    /// Bellwether splits it into words like a shell, but no shell runs it.
     #[arg(long, env = "BELLWETHER_CHECK", value_name = "CMD")]
     check: Option<String>,
 
-    /// The command, in one setting. What follows -- is then executed in the place of this process when
-    /// the work is done: the server.
+    /// The command, in one setting. When the work is done, the words after -- (the server)
+    /// replace this process.
     ///
-    /// It is split into words as a shell does, and no shell runs it.
+    /// Bellwether splits it into words like a shell, but no shell runs it.
     #[arg(long, env = "BELLWETHER_RUN", value_name = "CMD")]
     run: Option<String>,
 
-    /// Forget keys that were done longer ago than this, such as 90d, when a key is done. Without this,
-    /// the last 200 are kept.
+    /// When a key is done, forget keys that were done longer ago than this, such as 90d. By
+    /// default the last 200 are kept.
     #[arg(long, env = "BELLWETHER_KEEP", value_name = "TIME", value_parser = parse_long)]
     keep: Option<Duration>,
 
-    /// Run the command once in each period, such as 1h: for the cron of every instance. Needs --work.
+    /// Run the command once in each period, such as 1h. Put it into the crontab of every
+    /// instance. Needs --work.
     #[arg(
         long,
         env = "BELLWETHER_EVERY",
