@@ -9,6 +9,7 @@ mod links;
 mod log;
 mod names;
 mod pages;
+mod platforms;
 mod profiles;
 mod rules;
 mod shell;

@@ -54,6 +54,9 @@ fn check(line: &str) {
             assert!(no_cluster.iter().any(|words| said.contains(words)), "{line}: {said}");
         }
         // Their own tools are not to be had without a network: the names are what can be checked.
+        ["docker", "push", image] => {
+            assert_eq!(image, format!("registry.example/bellwether:{}", env!("CARGO_PKG_VERSION")));
+        }
         ["kind", "load", "docker-image", image] | ["docker", "run", .., image] => {
             assert_eq!(image, format!("bellwether:{}", env!("CARGO_PKG_VERSION")), "{line}");
         }

@@ -183,9 +183,9 @@ fn beanstalk() {
                   git config --global user.name A && git config --global user.email a@b\n\
                   aws iam create-role --role-name aws-elasticbeanstalk-ec2-role \
                   --assume-role-policy-document '{}' > /dev/null\n\
-                  BELLWETHER_IMAGE=bellwether\n\
+                  make() { test \"$1 $2\" = 'image PLATFORM=linux/amd64' && test \"$3\" = \"IMAGE=$BELLWETHER_IMAGE\"; }\n\
                   docker() { test \"$1 $2 $3 $5\" = 'run --rm --user --volume'; \
-                  \"$7\" \"$8\" \"${6%%:*}\"; }\n";
+                  test \"$7\" = \"$BELLWETHER_IMAGE\"; bellwether \"$8\" \"${6%%:*}\"; }\n";
     let after = "aws iam list-attached-role-policies --role-name aws-elasticbeanstalk-ec2-role --query 'length(AttachedPolicies)'\n\
                  mkdir shipped && git -C my-app archive HEAD | tar -x -C shipped\n\
                  shipped/.platform/bellwether/bellwether --version\n";
