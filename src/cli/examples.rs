@@ -46,6 +46,7 @@ pub(super) const STATUS: &str = "\
 Examples:
   bellwether status --store postgres://shop@db/shop
   bellwether status --watch
+  bellwether status --wide
   bellwether status --all-namespaces --json";
 
 pub(super) const RESIGN: &str = "\

@@ -239,7 +239,9 @@ impl<R: Runner, T: Timer> Once<R, T> {
         let Some(tenure) = self.leading(None) else { return Ok(None) };
         let (term, goal) = (tenure.term(), self.task.goal);
         let began = Moment::of(self.clock.now().wall);
-        let attempt = Attempt { holder: tenure.holder.identity.clone(), term, began };
+        let max_attempts = (goal == Goal::Do).then_some(self.task.rules.max_attempts);
+        let holder = tenure.holder.identity.clone();
+        let attempt = Attempt { holder, term, began, max_attempts };
         let begun = self.ledger.history().begin(piece, goal, healed, attempt);
         // Before the store is called: who shows a line has removed it when the command begins.
         self.is_now(Stage::Running(piece.key.clone(), term));

@@ -539,6 +539,43 @@ fn the_help_has_headings_and_what_is_for_all_commands_comes_last() {
     }
 }
 
+#[test]
+fn each_flag_is_below_the_heading_of_its_subject() {
+    let store = ["--store", "--store-file", "--max-clock-skew", "--namespace"];
+    let sidecar = ["--sidecar", "--request-timeout", "--token-file", "--listen", "--vacate-delay"];
+    for command in COMMANDS {
+        let output = bellwether().args([command, "--help"]).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let mut heading = "";
+        for line in help.lines() {
+            if let Some(title) = line.strip_suffix(':').filter(|_| !line.starts_with(' ')) {
+                heading = title;
+            }
+            let words: Vec<_> = line.split_whitespace().collect();
+            let Some(flag) = words.iter().take(2).find(|word| word.starts_with("--")) else {
+                continue;
+            };
+            // A flag's own line, and not one of a text or an example.
+            if line.len() - line.trim_start().len() > 6 || heading == "Examples" {
+                continue;
+            }
+            let subject = match *flag {
+                flag if store.contains(&flag) => "Store",
+                flag if sidecar.contains(&flag) => "Sidecar",
+                "--election" | "--identity" | "--lease-duration" => "Election",
+                _ => {
+                    assert!(
+                        !["Store", "Sidecar"].contains(&heading),
+                        "{command} {flag}: {heading}"
+                    );
+                    continue;
+                }
+            };
+            assert_eq!(heading, subject, "{command} {flag}");
+        }
+    }
+}
+
 const COMMANDS: [&str; 13] = [
     "serve",
     "run",

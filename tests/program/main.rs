@@ -22,4 +22,5 @@ mod only;
 mod openapi;
 mod page;
 mod sidecar;
+mod status;
 mod voice;

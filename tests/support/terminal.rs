@@ -47,7 +47,7 @@ pub fn shown(program: &Command) -> Output {
     on_terminal(SHOW, &[], program).output().expect("python3 is installed")
 }
 
-fn on_terminal(script: &str, args: &[&Path], program: &Command) -> Command {
+pub(crate) fn on_terminal(script: &str, args: &[&Path], program: &Command) -> Command {
     let mut command = Command::new("/usr/bin/python3");
     command.args(["-c", script]).args(args).arg(program.get_program()).args(program.get_args());
     for (name, value) in program.get_envs() {

@@ -1,6 +1,11 @@
 //! What is shown of a record.
 
+use std::time::Duration;
+
 use serde::Serialize;
+
+use super::table::NONE;
+use crate::election::time::WallTime;
 
 /// What a lease is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -16,7 +21,57 @@ pub(super) enum State {
     Unknown,
 }
 
-/// What comes from a store that others write to must not move the cursor.
-pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+impl State {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Over => "over",
+            Self::Vacated => "vacated",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How long ago that was, by the clocks of two hosts.
+pub(super) fn age(since: WallTime, now: WallTime) -> String {
+    match since.since_epoch() {
+        Duration::ZERO => NONE.to_owned(),
+        since => short(now.since_epoch().saturating_sub(since)),
+    }
+}
+
+/// A time in one unit, with at least two digits where it has them: 90s, 5m, 36h, 12d.
+pub(super) fn short(time: Duration) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    match time.as_secs() {
+        seconds if seconds < 2 * MINUTE => format!("{seconds}s"),
+        seconds if seconds < 2 * HOUR => format!("{}m", seconds / MINUTE),
+        seconds if seconds < 2 * DAY => format!("{}h", seconds / HOUR),
+        seconds => format!("{}d", seconds / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_short() {
+        for (seconds, expected) in [
+            (0, "0s"),
+            (90, "90s"),
+            (301, "5m"),
+            (7_199, "119m"),
+            (130_000, "36h"),
+            (1_100_000, "12d"),
+        ] {
+            assert_eq!(short(Duration::from_secs(seconds)), expected);
+        }
+        let at = |seconds| WallTime::from_unix(Duration::from_secs(seconds));
+        assert_eq!(age(at(100), at(400)), "5m");
+        assert_eq!(age(at(400), at(100)), "0s", "the other clock is ahead");
+        assert_eq!(age(WallTime::EPOCH, at(100)), "-", "it is not known");
+    }
 }

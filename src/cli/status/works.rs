@@ -1,12 +1,15 @@
 //! Works that are done once: what is done of each, by its history.
 
-use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::state::{State, one_line};
+use super::short::Tells;
+use super::state::{State, age};
+use super::table::{Column, NONE, folded, lines};
 use crate::election::history::{self, Attempt, Entry, History, Order};
 use crate::election::lease::{ElectionName, Namespace, Observed, RecordKind};
 use crate::election::term::Term;
+use crate::election::text;
+use crate::election::time::WallTime;
 
 /// How many keys of a work the table shows; all are in `--json`.
 const SHOWN: usize = 5;
@@ -85,9 +88,17 @@ struct KeyRow {
     /// None as long as it runs.
     ended: Option<String>,
     failures: u32,
+    /// How many may fail, as the instance of the last attempt has it.
+    max_attempts: Option<u32>,
+    /// Whether no instance that is there tries again: all attempts have failed.
+    #[serde(rename = "final")]
+    is_final: bool,
     exit_code: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stderr: Option<String>,
+    /// Since when it is what it is.
+    #[serde(skip)]
+    since: WallTime,
 }
 
 impl Work {
@@ -96,6 +107,17 @@ impl Work {
         let keys =
             history.entries().iter().rev().map(|entry| KeyRow::of(entry, lease, held)).collect();
         Self { order: history.order(), keys }
+    }
+
+    /// What the newest key is.
+    pub(super) fn newest(&self) -> Option<String> {
+        self.keys.first().map(KeyRow::shown_state)
+    }
+
+    /// Whether the newest key needs no attention.
+    pub(super) fn is_well(&self) -> Option<bool> {
+        let newest = self.keys.first()?;
+        Some(!matches!(newest.state, KeyState::Failed | KeyState::Interrupted))
     }
 }
 
@@ -121,6 +143,8 @@ impl KeyRow {
         let attempt = taking_back.unwrap_or(&entry.attempt);
         let state = if taking_back.is_some() { KeyState::TakingBack } else { state };
         let is_open = matches!(entry.state, history::State::Begun { .. }) || taking_back.is_some();
+        let since = if is_open { attempt.began } else { entry.changed() };
+        let max_attempts = attempt.max_attempts;
         Self {
             key: entry.key.to_string(),
             order: entry.order,
@@ -130,88 +154,168 @@ impl KeyRow {
             began: attempt.began.to_string(),
             ended: (!is_open).then(|| entry.changed().to_string()),
             failures,
+            max_attempts,
+            is_final: state == KeyState::Failed && max_attempts.is_some_and(|max| failures >= max),
             exit_code: code,
             stderr,
+            since: since.wall(),
         }
     }
 
-    fn outcome(&self) -> String {
-        let Self { holder_identity: holder, began, failures, .. } = self;
-        let holder = one_line(holder);
-        let ended = self.ended.as_deref().unwrap_or("-");
-        match self.state {
-            KeyState::Running => format!("running on {holder} since {began}"),
-            KeyState::RunningOrInterrupted => {
-                format!("running on {holder} since {began}, or interrupted")
-            }
-            KeyState::Interrupted => format!("interrupted on {holder}, begun at {began}"),
-            KeyState::TakingBack => format!("being taken back by {holder} since {began}"),
-            KeyState::Done => format!("done by {holder} at {ended}"),
-            KeyState::TakenBack => format!("taken back by {holder} at {ended}"),
-            KeyState::Failed => {
-                let code = self.exit_code.unwrap_or_default();
-                format!("attempt {failures} failed with {code} on {holder} at {ended}")
-            }
-        }
+    /// In a few words, without whether it is final.
+    fn shown_state(&self) -> String {
+        let words = match self.state {
+            KeyState::Running => "running",
+            KeyState::RunningOrInterrupted => "running or interrupted",
+            KeyState::Interrupted => "interrupted",
+            KeyState::TakingBack => "taking back",
+            KeyState::TakenBack => "taken back",
+            KeyState::Done => "done",
+            KeyState::Failed => return self.failed(),
+        };
+        words.to_owned()
+    }
+
+    fn failed(&self) -> String {
+        let max = self.max_attempts.map_or_else(String::new, |max| format!(" of {max}"));
+        format!("failed ({}{max})", self.failures)
+    }
+
+    fn whole_state(&self) -> String {
+        self.shown_state() + if self.is_final { ", final" } else { "" }
     }
 }
 
-/// The newest keys of each work, and what the failed ones wrote.
-pub(super) fn table<'a>(works: impl Iterator<Item = (&'a str, &'a Work)>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["WORK", "KEY", "ORDER", "OUTCOME"]);
-    let mut failures = String::new();
-    for (name, work) in works {
-        for key in work.keys.iter().take(SHOWN) {
-            let order = key.order.map_or_else(|| "-".to_owned(), |order| order.to_string());
-            table.add_row([one_line(name), one_line(&key.key), order, key.outcome()]);
-            if let Some(stderr) = &key.stderr {
-                failures += &format!("\n{} of {} wrote:\n", one_line(&key.key), one_line(name));
-                failures.extend(stderr.lines().map(|line| format!("  {}\n", one_line(line))));
-            }
-        }
-        if let Some(more) = work.keys.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            let more = format!("and {more} older");
-            table.add_row([one_line(name), more, "-".to_owned(), "see --json".to_owned()]);
-        }
+/// A key to show, and the work that it is of.
+type Shown<'a> = (&'a str, &'a KeyRow);
+
+/// The newest keys of each work; nothing if there is no key.
+pub(super) fn table<'a>(
+    works: impl Iterator<Item = (&'a str, &'a Work)> + Clone,
+    width: Option<usize>,
+    now: WallTime,
+) -> Vec<String> {
+    let keys: Vec<_> = works.clone().flat_map(|(name, work)| shown(name, work)).collect();
+    if keys.is_empty() {
+        return Vec::new();
     }
-    if table.is_empty() {
-        return String::new();
+    let each = |of: fn(&KeyRow) -> String| keys.iter().map(move |(_, key)| of(key));
+    let holders = keys.iter().map(|(_, key)| key.holder_identity.as_str());
+    let order = |key: &KeyRow| key.order.map_or_else(|| NONE.to_owned(), |o| o.to_string());
+    let mut columns = vec![
+        Column::names("WORK", Tells::Begin, keys.iter().map(|(name, _)| *name)),
+        Column::names("KEY", Tells::End, keys.iter().map(|(_, key)| key.key.as_str())),
+        Column::whole("ORDER", each(order)).leaves(1),
+        Column::whole("STATE", each(KeyRow::whole_state)),
+        Column::names("HOLDER", Tells::End, holders).leaves(3),
+    ];
+    if width.is_some() {
+        let ages = keys.iter().map(|(_, key)| age(key.since, now));
+        columns.push(Column::whole("AGE", ages).leaves(2));
+    } else {
+        columns.push(Column::whole("TERM", each(|key| key.term.to_string())));
+        columns.push(Column::whole("BEGAN", each(|key| key.began.clone())));
+        let ended = |key: &KeyRow| key.ended.clone().unwrap_or_else(|| NONE.to_owned());
+        columns.push(Column::whole("ENDED", each(ended)));
     }
-    let lines: String = table.lines().map(|line| format!("{}\n", line.trim())).collect();
-    format!("\n{lines}{failures}")
+    let mut lines = lines(columns, width);
+    let left_out = |(name, work): (&'a str, &'a Work)| {
+        let older = work.keys.len().checked_sub(SHOWN).filter(|older| *older > 0)?;
+        Some((name, older))
+    };
+    for (name, older) in works.filter_map(left_out) {
+        let more = format!("{older} older keys of {}: see --json", text::line(name));
+        lines.extend(folded(&more, "", width));
+    }
+    lines
+}
+
+/// What those of the shown keys that failed wrote.
+pub(super) fn failures<'a>(
+    works: impl Iterator<Item = (&'a str, &'a Work)>,
+    width: Option<usize>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, key) in works.flat_map(|(name, work)| shown(name, work)) {
+        let Some(code) = key.exit_code.filter(|_| key.state == KeyState::Failed) else { continue };
+        let KeyRow { key, holder_identity: holder, stderr, .. } = key;
+        let wrote = if stderr.is_some() { " and wrote:" } else { "" };
+        let failed = format!("{key} of {name} failed with code {code} on {holder}{wrote}");
+        lines.extend(folded(&failed, "", width));
+        lines.extend(stderr.iter().flat_map(|stderr| folded(stderr, "  ", width)));
+    }
+    lines
+}
+
+fn shown<'a>(name: &'a str, work: &'a Work) -> impl Iterator<Item = Shown<'a>> + Clone {
+    work.keys.iter().take(SHOWN).map(move |key| (name, key))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::election::history::{End, Goal, Moment, Piece};
-    use crate::election::time::WallTime;
+
+    const NOW: WallTime = WallTime::EPOCH;
+
+    fn piece(key: &str) -> Piece {
+        Piece { key: key.parse().unwrap(), order: Some(7), tick: None }
+    }
+
+    fn attempt(term: u64, max_attempts: Option<u32>) -> Attempt {
+        let (holder, began) = ("web-0".to_owned(), Moment::from_millis(1_000));
+        Attempt { holder, term: Term::new(term), began, max_attempts }
+    }
+
+    fn failed(history: &History, key: &str, term: u64, of: Option<u32>) -> History {
+        let end = End {
+            code: 3,
+            stderr: Some("no such table\n".to_owned()),
+            at: Moment::from_millis(2_000),
+        };
+        let begun = history.begin(&piece(key), Goal::Do, false, attempt(term, of));
+        begun.finish(&piece(key).key, Goal::Do, end, None).unwrap()
+    }
 
     #[test]
     fn it_shows_the_last_keys_and_what_failed_ones_wrote() {
-        let piece = |key: &str| Piece { key: key.parse().unwrap(), order: Some(7), tick: None };
-        let at = Moment::of(WallTime::EPOCH);
-        let attempt =
-            |term| Attempt { holder: "web-0".to_owned(), term: Term::new(term), began: at };
-        let end = End { code: 3, stderr: Some("no such table\n".to_owned()), at };
-        let history = History::default().begin(&piece("v1"), Goal::Do, false, attempt(1));
-        let history = history.finish(&piece("v1").key, Goal::Do, end, None).unwrap();
-        let history = history.begin(&piece("v2"), Goal::Do, false, attempt(2));
+        let history = failed(&History::default(), "v1", 1, Some(3));
+        let history = history.begin(&piece("v2"), Goal::Do, false, attempt(2, Some(3)));
         for (lease, state) in [
-            (State::Held, "running on web-0"),
-            (State::Unknown, "or interrupted"),
-            (State::Over, "interrupted on web-0"),
-            (State::Vacated, "interrupted on web-0"),
+            (State::Held, "running "),
+            (State::Unknown, "running or interrupted"),
+            (State::Over, "interrupted "),
+            (State::Vacated, "interrupted "),
         ] {
             let work = Work::of(&history, lease, Term::new(2));
-            let text = table(std::iter::once(("web", &work)));
-            let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
-            assert!(lines[1].contains("v2") && lines[1].contains(state), "{text}");
-            assert!(lines[2].contains("attempt 1 failed with 3 on web-0 at 1970"), "{text}");
-            assert_eq!(lines[3..], ["v1 of web wrote:", "  no such table"]);
+            let works = || std::iter::once(("web", &work));
+            let lines = table(works(), Some(80), NOW);
+            assert!(lines[1].contains("v2") && lines[1].contains(state), "{lines:?}");
+            assert!(
+                lines[2].contains("failed (1 of 3)") && lines[2].contains("web-0"),
+                "{lines:?}"
+            );
+            let wrote = ["v1 of web failed with code 3 on web-0 and wrote:", "  no such table"];
+            assert_eq!(failures(works(), Some(80)), wrote);
+            assert_eq!(work.newest().as_deref(), Some(state.trim_end()));
         }
-        assert_eq!(table(std::iter::empty()), "");
+        assert_eq!(table(std::iter::empty(), None, NOW), Vec::<String>::new());
+    }
+
+    #[test]
+    fn it_shows_whether_a_failure_is_final() {
+        let mut history = History::default();
+        for (term, expected) in
+            [(1, "failed (1 of 2)"), (2, "failed (2 of 2), final"), (3, "failed (3)")]
+        {
+            // An older version has not written how many may fail.
+            history = failed(&history, "v1", term, (term < 3).then_some(2));
+            let work = Work::of(&history, State::Vacated, Term::new(term));
+            let lines = table(std::iter::once(("web", &work)), Some(80), NOW);
+            assert!(lines[1].contains(&format!("7      {expected}  web-0")), "{lines:?}");
+            let json = serde_json::to_value(&work).unwrap();
+            assert_eq!(json["keys"][0]["final"], term == 2, "{json}");
+            assert_eq!(work.is_well(), Some(false));
+        }
     }
 }

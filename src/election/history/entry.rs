@@ -28,6 +28,11 @@ impl Moment {
         Self(u64::try_from(wall.since_epoch().as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// The same, for people.
+    pub fn wall(self) -> WallTime {
+        WallTime::from_unix(Duration::from_millis(self.0))
+    }
+
     /// How much later this is than `earlier`; zero if it is not later, as the clocks of two hosts say.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -36,7 +41,7 @@ impl Moment {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        WallTime::from_unix(Duration::from_millis(self.0)).fmt(f)
+        self.wall().fmt(f)
     }
 }
 
@@ -49,6 +54,10 @@ pub struct Attempt {
     pub term: Term,
     /// When it began.
     pub began: Moment,
+    /// How many attempts may fail, as its instance has it; for people. Every instance decides by its
+    /// own setting.
+    #[serde(default, rename = "of", skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
 }
 
 /// The state of a key.

@@ -24,7 +24,7 @@ fn piece(text: &str, order: Option<Order>) -> Piece {
 
 fn attempt(term: u64) -> Attempt {
     let (holder, began) = ("web-1".to_owned(), Moment::from_millis(term * 1_000));
-    Attempt { holder, term: Term::new(term), began }
+    Attempt { holder, term: Term::new(term), began, max_attempts: None }
 }
 
 fn end(code: u8, at: u64) -> End {

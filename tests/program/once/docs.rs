@@ -79,7 +79,7 @@ impl Shell {
     }
 }
 
-/// The lines without what differs from run to run: times, the commit, the width of columns, and the
+/// The lines without what differs from run to run: times, ages, the commit, the width of columns, and the
 /// order, since the command and bellwether write at the same time.
 fn comparable(text: &str) -> Vec<String> {
     let mut lines: Vec<_> = text.lines().map(without_chance).collect();
@@ -89,7 +89,11 @@ fn comparable(text: &str) -> Vec<String> {
 
 fn without_chance(line: &str) -> String {
     let words = line.split_whitespace().map(|word| {
-        let word = replaced(word, 40, |c| c.is_ascii_hexdigit(), "COMMIT");
+        let is_age = word.strip_suffix('s').is_some_and(|number| number.parse::<u32>().is_ok());
+        let word = if is_age { "AGE" } else { word };
+        // A short name has only the end of it.
+        let commit = if word.starts_with('…') { 12 } else { 40 };
+        let word = replaced(word, commit, |c| c.is_ascii_hexdigit(), "COMMIT");
         replaced(&word, 20, |c| c.is_ascii_digit() || "-:.TZ".contains(c), "TIME")
     });
     let words: Vec<_> = words.collect();

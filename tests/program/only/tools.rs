@@ -51,8 +51,9 @@ fn status_shows_elections_and_work_done_once() {
     assert_eq!(keys[1]["failures"], 1, "{work}");
 
     let table = said(&run(&["status", "--store", &pasture.store()]));
-    assert_eq!(table.lines().count(), 7, "{table}");
-    for words in ["KIND", "held", "done by b at", "attempt 1 failed with 3 on b at"] {
+    assert_eq!(table.lines().count(), 9, "{table}");
+    for words in ["KIND", "held", "done  ", "failed (1 of 1), final  b", "failed with code 3 on b"]
+    {
         assert!(table.contains(words), "{words}: {table}");
     }
 
