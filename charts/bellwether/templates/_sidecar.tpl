@@ -136,6 +136,11 @@ application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellw
   valueFrom:
     fieldRef:
       fieldPath: metadata.labels['pod-template-hash']
+{{- $revision := (include "bellwether.scope" . | fromYaml).values.revision }}
+{{- if ne (toString $revision) "" }}
+- name: BELLWETHER_REVISION
+  value: {{ $revision | int64 | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* Entries for `env` of all that opens the store: the sidecar, and a container that runs `once`. */}}
