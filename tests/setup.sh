@@ -38,6 +38,8 @@ tests/program/metrics/setup.sh
 
 # The Django project of examples/django-once.
 python_tools django examples/django-once/requirements.txt --no-deps
+# Alembic, as docs/once.md names it.
+python_tools alembic tests/deploy/alembic/requirements.txt --no-deps
 # Schemathesis, which asks what the description of the answers says.
 python_tools schemathesis tests/program/openapi/requirements.txt --no-deps
 # What checks the image and the chart.

@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and print what they measured"
 )]
 
+mod alembic;
 mod django;
 mod image;
 mod kubernetes;
