@@ -11,6 +11,7 @@ use crate::api::client::{Client, InvalidSidecarUrl};
 use crate::election::duration;
 use crate::election::grace::Grace;
 use crate::election::holder_url::{HolderUrl, InvalidHolderUrl};
+use crate::election::leadership::Gated;
 use crate::election::lease::{ElectionName, InvalidElectionName, InvalidNamespace, Namespace};
 use crate::election::text;
 use crate::election::time::Clock;
@@ -321,8 +322,8 @@ pub struct ElectionConfig {
     pub identity: Option<String>,
     /// The durations.
     pub timing: Timing,
-    /// Whether it begins to stand only when it is allowed to: for work that is done once.
-    pub starts_closed: bool,
+    /// Whether it begins to stand only when it is allowed to, such as for work that is done once.
+    pub gated: Option<Gated>,
     /// How long a shutdown waits for work.
     pub shutdown_grace: Grace,
     /// Where this instance can be reached while it leads.
@@ -521,7 +522,7 @@ impl CandidateArgs {
             others: Vec::new(),
             identity,
             timing,
-            starts_closed: false,
+            gated: None,
             shutdown_grace: Grace::new(self.shutdown_grace),
             holder_url: None,
             leader_label: None,

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::election::elector::{Action, Call, CallFailed, Elector, Event, Sign, Step, Swapped};
 use crate::election::holder_url::HolderUrl;
-use crate::election::leadership::Leadership;
+use crate::election::leadership::{Gated, Leadership};
 use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
 use crate::election::time::{BootTime, Clock};
 use crate::election::timing::Timing;
@@ -50,8 +50,8 @@ pub struct DriverConfig {
     pub holder_url: Option<HolderUrl>,
     /// Its settings.
     pub timing: Timing,
-    /// Whether it stands only once [`Handle::set_gate`] has opened the gate.
-    pub gated: bool,
+    /// Whether it stands only once [`Handle::set_gate`] has opened the gate, and what that is about.
+    pub gated: Option<Gated>,
     /// Where the record lives.
     pub store: Arc<dyn Store>,
     /// The time.
@@ -212,7 +212,10 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     let seed = seed(&candidate.incarnation, &election);
     let elector = Elector::new(candidate, timing, seed).running_in(origin, holder_url);
     let elector = elector.spreading_renewals();
-    let elector = if gated { elector.behind_gate() } else { elector };
+    let elector = match gated {
+        Some(gated) => elector.behind_gate(gated),
+        None => elector,
+    };
     let (view, readers) = watch::channel(elector.leadership());
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (work, work_under_way) = watch::channel(0);

@@ -240,7 +240,7 @@ impl Metrics {
         self.counted.slow_path.with_label_values(&[name]);
         self.counted.regressions.with_label_values(&[name]);
         self.counted.transitions.with_label_values(&[name, "leading", "elected"]);
-        for reason in LossReason::ALL {
+        for reason in LossReason::OF_A_SIDECAR {
             self.counted.transitions.with_label_values(&[name, "standby", reason.as_str()]);
         }
         for outcome in Renewal::ALL {

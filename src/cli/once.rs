@@ -21,6 +21,7 @@ use crate::command::group;
 use crate::command::plan::not_started_code;
 use crate::config::ElectionConfig;
 use crate::election::history::{Entry, Goal, Instance, Moment, Order, State, Superseded};
+use crate::election::leadership::Gated;
 use crate::election::lease::ElectionName;
 use crate::election::time::{BootTime, Clock};
 use crate::once::{Broken, Ledger, Once, Settled, Stage, Subject, Task, glance, report_lost};
@@ -43,6 +44,10 @@ const SIGNALS: usize = 16;
 
 /// How long the protocol may take to see that its election is over: it waits for nothing else then.
 const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// How long an instance whose time is over may take to free the lease, if it has that: a store that is well
+/// needs some milliseconds.
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// What follows when all is closed.
 pub(super) enum Next {
@@ -71,16 +76,21 @@ pub(super) async fn run(args: Args) -> Result<Next, CommandError> {
     let mut signals = Signals::new()?;
     let started = HostClock.now();
     let give_up_at = args.timeout.map(|timeout| started.boot + timeout);
+    // With a timeout of zero, what is asked once has the time that it takes.
+    let bound = give_up_at.filter(|at| *at > started.boot);
     let plan = tokio::select! {
         biased;
         signal = signals.end() => return Ok(Next::Exit(signal.code())),
         plan = args.plan() => plan?,
+        () = at(bound) => return Err(CommandError::Undecided(
+            "the platform did not say in time which release this is".to_owned(),
+        )),
     };
     let Args { store, candidate, timeout, run_timeout, no_stderr, reset, .. } = args;
     let record = ElectionName::of_work(&plan.work);
     refuse_to_wait_for_itself(&record)?;
     let mut config = candidate.check(record, store)?;
-    config.starts_closed = true;
+    config.gated = Some(Gated::ByWork);
     if reset {
         let key = plan.subject.as_ref().and_then(Subject::key);
         return Ok(Next::Exit(tokio::select! {
@@ -215,7 +225,7 @@ impl OnceCommand {
                 settled = &mut once => {
                     waiting.end();
                     let settled = settled.map_err(|broken| cannot(&broken));
-                    sidecar.shut_down(grace).await;
+                    self.leave(&sidecar, &settled).await;
                     return tokio::select! {
                         () = sidecar.left() => settled.map(EndedBy::Task),
                         signal = signals.second() => Ok(EndedBy::SecondSignal(signal)),
@@ -249,6 +259,14 @@ impl OnceCommand {
         match settled.map_err(|broken| cannot(&broken))? {
             Settled::Left | Settled::GaveUp => Ok(EndedBy::Signal(asked)),
             settled => Ok(EndedBy::Task(settled)),
+        }
+    }
+
+    /// Frees the lease, if it has that. If its time is over, a lease that cannot be freed now runs out.
+    async fn leave(&self, sidecar: &Sidecar, settled: &Result<Settled, CommandError>) {
+        match settled {
+            Ok(Settled::GaveUp) => sidecar.election.shut_down(LAST_CALL).await,
+            _ => sidecar.shut_down(self.config.shutdown_grace).await,
         }
     }
 

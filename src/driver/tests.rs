@@ -95,7 +95,7 @@ impl Scene {
             origin: None,
             holder_url: None,
             timing,
-            gated: false,
+            gated: None,
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::new(clock.clone()),
             health: Health::default(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::holder_url::HolderUrl;
 pub use super::leadership::LossReason;
-use super::leadership::{Leadership, StandingDown};
+use super::leadership::{Gated, Leadership, StandingDown};
 use super::lease::{Candidate, LeaseRecord, Observed, Origin, Version};
 use super::term::Term;
 use super::time::{BootTime, Now, WallTime};
@@ -89,8 +89,8 @@ impl Elector {
 
     /// Does not stand until the gate opens.
     #[must_use]
-    pub fn behind_gate(mut self) -> Self {
-        self.standing.set_gate(false);
+    pub fn behind_gate(mut self, gated: Gated) -> Self {
+        self.standing.behind(gated);
         self
     }
 
@@ -548,7 +548,8 @@ impl Elector {
         let over_at = match self.standing.down_at(now) {
             None if self.may_stand(now) => self.watch.over_at(self.me()),
             Some(StandingDown::Resigned { until }) => Some(until),
-            None | Some(StandingDown::GateClosed | StandingDown::ShuttingDown) => None,
+            // A gate and a shutdown have no time at which they end.
+            _ => None,
         };
         self.pace.schedule_look(now, over_at);
     }

@@ -106,11 +106,32 @@ pub enum StandingDown {
     ShuttingDown,
     /// The gate is closed: the application is not healthy.
     GateClosed,
+    /// There is nothing to do: it stands only for work.
+    NothingToDo,
     /// It resigned and waits for the cooldown to end.
     Resigned {
         /// When it stands again.
         until: BootTime,
     },
+}
+
+/// On what it depends whether a candidate stands: see [`Event::Gate`](super::elector::Event::Gate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gated {
+    /// The health of the application.
+    ByHealth,
+    /// Whether there is work that is done once.
+    ByWork,
+}
+
+impl Gated {
+    /// Why it does not stand behind a closed gate.
+    pub(super) fn closed(self) -> StandingDown {
+        match self {
+            Self::ByHealth => StandingDown::GateClosed,
+            Self::ByWork => StandingDown::NothingToDo,
+        }
+    }
 }
 
 /// Why a candidate stopped leading.
@@ -126,6 +147,8 @@ pub enum LossReason {
     Resigned,
     /// The gate closed.
     GateClosed,
+    /// It stands only for work, and there is nothing to do.
+    NothingToDo,
     /// Shutting down.
     ShuttingDown,
     /// The process may have been copied, or did not run for longer than its clock says.
@@ -133,8 +156,8 @@ pub enum LossReason {
 }
 
 impl LossReason {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
+    /// All that a sidecar can have: it does not stand for work.
+    pub const OF_A_SIDECAR: [Self; 7] = [
         Self::RenewDeadline,
         Self::Superseded,
         Self::RecordGone,
@@ -152,6 +175,7 @@ impl LossReason {
             Self::RecordGone => "record_gone",
             Self::Resigned => "resigned",
             Self::GateClosed => "gate_closed",
+            Self::NothingToDo => "nothing_to_do",
             Self::ShuttingDown => "shutting_down",
             Self::Copied => "paused_or_copied",
         }
@@ -264,7 +288,9 @@ impl Leadership {
     pub fn standing_down(&self, now: BootTime) -> Option<StandingDown> {
         self.standing_down.filter(|reason| match reason {
             StandingDown::Resigned { until } => now < *until,
-            StandingDown::ShuttingDown | StandingDown::GateClosed => true,
+            StandingDown::ShuttingDown | StandingDown::GateClosed | StandingDown::NothingToDo => {
+                true
+            }
         })
     }
 

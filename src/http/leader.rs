@@ -143,6 +143,7 @@ pub(super) fn in_words(reason: StandingDown, gate: Option<&Gate>, now: BootTime)
             Some(why) => format!("the gate is closed: {why}"),
             None => "the gate is closed".to_owned(),
         },
+        StandingDown::NothingToDo => "there is nothing to do".to_owned(),
         StandingDown::Resigned { until } => {
             let left = Duration::from_secs(until.since(now).as_secs());
             format!("resigned, stands again in {}", humantime::format_duration(left))

@@ -52,6 +52,8 @@ pub struct Ledger<T> {
     timer: T,
     /// How long a call may take.
     call_timeout: Duration,
+    /// And until when at the latest.
+    give_up_at: Option<BootTime>,
     found: Option<Observed>,
     history: History,
 }
@@ -66,7 +68,12 @@ impl<T: Timer> Ledger<T> {
     ) -> Self {
         let record = ElectionName::of_history(work);
         let (found, history) = (None, History::default());
-        Self { store, record, clock, timer, call_timeout, found, history }
+        Self { store, record, clock, timer, call_timeout, give_up_at: None, found, history }
+    }
+
+    /// No call is waited for any longer then.
+    pub(super) fn give_up_at(&mut self, give_up_at: Option<BootTime>) {
+        self.give_up_at = give_up_at;
     }
 
     /// What was read or written last.
@@ -115,7 +122,7 @@ impl<T: Timer> Ledger<T> {
         };
         let expected = self.version().cloned();
         let swap = self.store.swap(&self.record, expected.as_ref(), &record);
-        let deadline = self.clock.now().boot + self.call_timeout;
+        let deadline = self.deadline();
         match by(&mut self.timer, deadline, self.call_timeout, swap).await {
             Ok(Swapped::Won(version)) => {
                 self.history = next.clone();
@@ -175,13 +182,18 @@ impl<T: Timer> Ledger<T> {
     /// Waits with the timer of its calls.
     pub(super) async fn pause(&mut self, pause: Duration) {
         let until = self.clock.now().boot + pause;
-        self.timer.until(until).await;
+        self.timer.until(self.give_up_at.map_or(until, |at| at.min(until))).await;
     }
 
     async fn observe(&mut self) -> Result<Option<Observed>, StoreError> {
         let look = self.store.observe(&self.record);
-        let deadline = self.clock.now().boot + self.call_timeout;
+        let deadline = self.deadline();
         by(&mut self.timer, deadline, self.call_timeout, look).await
+    }
+
+    fn deadline(&self) -> BootTime {
+        let deadline = self.clock.now().boot + self.call_timeout;
+        self.give_up_at.map_or(deadline, |at| at.min(deadline))
     }
 
     /// By the text: no two writes of a history are the same, because each has its term and time.

@@ -24,6 +24,11 @@ use crate::time::alarm::Timer;
 /// to end what was begun. Each of them looks within one, and sees the end within another.
 const PRECEDENCE: u32 = 3;
 
+/// After how many retry periods the history is read although nothing tells that it has changed: a reset
+/// changes it and not the lease, and not every store has a push. Half a minute by default, because DynamoDB
+/// bills such a read by its size.
+const REREAD: u32 = 15;
+
 /// One instance of a task.
 pub struct Once<R, T> {
     election: Handle,
@@ -43,6 +48,8 @@ pub struct Once<R, T> {
     known: bool,
     /// No look before.
     look_at: BootTime,
+    /// A look then, whatever is seen.
+    reread_at: BootTime,
     failures: u32,
     /// The version that was read last, and since when.
     watched: (Option<Version>, BootTime),
@@ -68,7 +75,8 @@ impl<R: Runner, T: Timer> Once<R, T> {
         let view = election.watch();
         let call_timeout = view.borrow().timing.call_timeout();
         let [timer, of_calls] = timers;
-        let ledger = Ledger::new(store, work, (Arc::clone(&clock), of_calls), call_timeout);
+        let mut ledger = Ledger::new(store, work, (Arc::clone(&clock), of_calls), call_timeout);
+        ledger.give_up_at(task.give_up_at);
         let hints = ledger.hints();
         let (stage, stages) = watch::channel(Stage::Looking);
         let once = Self {
@@ -85,6 +93,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
             stale: true,
             known: false,
             look_at: BootTime::ZERO,
+            reread_at: BootTime::ZERO,
             failures: 0,
             watched: (None, BootTime::ZERO),
             seen: (None, None),
@@ -209,7 +218,12 @@ impl<R: Runner, T: Timer> Once<R, T> {
     /// Whether what is done is really done. Its failure disproves that success, and no later one.
     async fn check(&mut self, key: &Key, done: &Entry) -> Result<Option<Settled>, Broken> {
         self.is_now(Stage::Looking);
-        match self.runner.check(key).await.map_err(Broken::Process)? {
+        let checked = tokio::select! {
+            biased;
+            checked = self.runner.check(key) => checked.map_err(Broken::Process)?,
+            () = at(&mut self.timer, self.task.give_up_at) => return Ok(Some(Settled::GaveUp)),
+        };
+        match checked {
             Ended::ByItself { code: 0, .. } => Ok(Some(Settled::Done(done.clone()))),
             Ended::ByItself { code, .. } if NOT_STARTED.contains(&code) => {
                 Ok(Some(Settled::CannotCheck(code)))
@@ -253,6 +267,8 @@ impl<R: Runner, T: Timer> Once<R, T> {
             self.is_now(Stage::Looking);
             return Ok(None);
         };
+        // What runs is not given up, and neither is what becomes of its end.
+        self.ledger.give_up_at(None);
         let (lease_ends_at, ended) = (self.lease_ends_at(&tenure), self.run(&piece.key, tenure));
         let Ended::ByItself { code, stderr } = ended.await? else {
             self.is_now(Stage::Looking);
@@ -306,7 +322,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
 
     /// Whether the begin of an attempt is known to be written, under a term that is still led.
     async fn write_begin(&mut self, begun: &History, term: Term) -> Result<bool, Broken> {
-        let leads = |once: &mut Self| once.leading(Some(term)).is_some();
+        let leads = |once: &mut Self| once.leading(Some(term)).is_some() && !once.time_is_over();
         Ok(self.write(begun, term, leads).await? == Written::Applied)
     }
 
@@ -376,7 +392,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
     async fn look_if_due(&mut self) -> Result<(), Broken> {
         let now = self.clock.now().boot;
         let seen = self.sight(now);
-        self.stale |= seen != self.seen;
+        self.stale |= seen != self.seen || (self.known && now >= self.reread_at);
         if !self.stale || now < self.look_at {
             return Ok(());
         }
@@ -389,7 +405,9 @@ impl<R: Runner, T: Timer> Once<R, T> {
             }
             Err(Broken::Store(error)) => {
                 self.stale = true;
-                self.report(&error);
+                if !self.time_is_over() {
+                    self.report(&error);
+                }
                 self.look_at = self.clock.now().boot + self.next_backoff();
             }
             Err(broken) => return Err(broken),
@@ -404,6 +422,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
             self.orphaned = None;
         }
         (self.known, self.failures) = (true, 0);
+        self.reread_at = self.clock.now().boot + self.view.borrow().timing.retry_period() * REREAD;
     }
 
     /// The election's own reports follow when the store stays away.
@@ -458,7 +477,8 @@ impl<R: Runner, T: Timer> Once<R, T> {
         let now = self.clock.now().boot;
         let lapse = self.view.borrow().decays_at(now);
         let look_at = self.stale.then_some(self.look_at);
-        let wakes = [until, self.task.give_up_at, lapse, look_at];
+        let reread_at = self.known.then_some(self.reread_at);
+        let wakes = [until, self.task.give_up_at, lapse, look_at, reread_at];
         let at = wakes.into_iter().flatten().filter(|at| *at > now).min();
         // Never now: what is due now was done.
         let idle = now + self.view.borrow().timing.retry_period();
@@ -511,5 +531,12 @@ impl<R: Runner, T: Timer> Once<R, T> {
             *old = stage;
             changed
         });
+    }
+}
+
+async fn at(timer: &mut impl Timer, time: Option<BootTime>) {
+    match time {
+        Some(time) => timer.until(time).await,
+        None => std::future::pending().await,
     }
 }

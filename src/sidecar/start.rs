@@ -15,6 +15,7 @@ use super::{copies, gate};
 use crate::config::ElectionConfig;
 use crate::driver::{self, Driver, DriverConfig, Handle, Health, Leaving};
 use crate::election::grace::Grace;
+use crate::election::leadership::Gated;
 use crate::election::lease::{Candidate, ElectionName, Origin};
 use crate::election::time::Clock;
 use crate::gate::Gate;
@@ -262,7 +263,7 @@ impl<'a> Candidates<'a> {
             origin: self.origin.clone(),
             holder_url: config.holder_url.clone(),
             timing: config.timing,
-            gated: self.gate.is_some() || config.starts_closed,
+            gated: config.gated.or(self.gate.as_ref().map(|_| Gated::ByHealth)),
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             metrics: self.metrics.clone(),

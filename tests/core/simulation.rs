@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use invariants::{ONE_BELIEVER, Violation};
-use plan::{Plan, Rates};
+use plan::{Crash, Plan, Point, Rates, Work};
 use tally::Tally;
 use world::{Outcome, World};
 
@@ -102,6 +102,8 @@ fn assert_much_happened(tally: &Tally) {
         ("lost by the renew deadline", 10_000),
         ("lost: resigned", 5_000),
         ("lost: gate closed", 800),
+        ("lost: nothing to do", 500),
+        ("crashes at a write", 500),
         ("starts behind a closed gate", 10_000),
         ("gates closed", 1_200),
         ("lost: shutting down", 4_000),
@@ -149,6 +151,46 @@ fn assert_much_happened(tally: &Tally) {
         assert!(times >= at_least, "only {times} times: {what}; expected {at_least} at least");
     }
 }
+
+/// At each write to the lease and the history of a work, renewals apart: before it is sent, on its way, and when
+/// it is applied.
+#[test]
+fn a_crash_at_each_write_of_a_work_loses_no_outcome() {
+    let plan = |seed| Plan::new(seed, Rates::WithinMargin);
+    let with_works = |works| {
+        let fits = move |plan: &Plan| plan.work == Work::Once && plan.works == works;
+        (0..).filter(move |seed| fits(&plan(*seed))).take(SEEDS_OF_CRASHES)
+    };
+    let mut crashes = 0;
+    for seed in with_works(1).chain(with_works(2)) {
+        for write in 0.. {
+            let before = crashes;
+            for point in Point::ALL {
+                // The crash is the only fault, beside those of the network.
+                let (faults, crash) = (Vec::new(), Some(Crash { write, point }));
+                let run = |trace| {
+                    World::new(Plan { faults: faults.clone(), crash, ..plan(seed) }, seed, trace)
+                        .run()
+                };
+                let outcome = run(false);
+                if let Some(Violation { invariant, what }) = outcome.violation {
+                    run(true);
+                    panic!(
+                        "{invariant}: {what} (seed {seed}, a crash at write {write}, {point:?})"
+                    );
+                }
+                crashes += outcome.tally.of("crashes at a write");
+            }
+            if crashes == before {
+                break;
+            }
+        }
+    }
+    assert!(crashes > 500, "only {crashes} crashes");
+}
+
+/// Of one work, and of two.
+const SEEDS_OF_CRASHES: usize = 10;
 
 /// What shows that two believers would be noticed: clocks that differ by more than the timing
 /// promises to bear do make two.

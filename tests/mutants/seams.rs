@@ -51,7 +51,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a process does not start behind its gate",
-        edits: &[edit("driver.rs", "if gated { elector.behind_gate() }", "if gated && url.is_some() { elector.behind_gate() }")],
+        edits: &[edit("driver.rs", "Some(gated) => elector.behind_gate(gated),", "Some(gated) if url.is_some() => elector.behind_gate(gated),"), edit("driver.rs", "        None => elector,\n    };\n    let (view", "        _ => elector,\n    };\n    let (view")],
         breaks: "I9 the gate is kept",
     },
     Mutant {
@@ -173,6 +173,21 @@ pub const MUTANTS: &[Mutant] = &[
         let swap =", "        let found = self.store.observe(&self.record).await.ok().flatten();
         let expected = found.map(|found| found.version);
         let swap =")],
+        breaks: "I11 outcomes are kept",
+    },
+    Mutant {
+        name: "all works have one history",
+        edits: &[edit("election/lease.rs", "Self(format!(\"{HISTORY}{work}\"))", "Self(format!(\"{HISTORY}{}\", work.as_str().len()))")],
+        breaks: "I15 begun before it starts",
+    },
+    Mutant {
+        name: "all works have one lease",
+        edits: &[edit("election/lease.rs", "Self(format!(\"{WORK}{work}\"))", "Self(format!(\"{WORK}{}\", work.as_str().len()))")],
+        breaks: "I3 a leader exists",
+    },
+    Mutant {
+        name: "what failed counts as done",
+        edits: &[edit("election/history/decision.rs", "let done = matches!(entry.state, State::Done { .. });", "let done = !matches!(entry.state, State::Begun { .. } | State::TakenBack { .. });")],
         breaks: "I11 outcomes are kept",
     },
     Mutant {

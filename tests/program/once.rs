@@ -4,6 +4,7 @@
 mod docs;
 mod every;
 mod keys;
+mod limits;
 mod releases;
 mod reset;
 mod scene;

@@ -4,6 +4,7 @@ mod chart;
 mod elections;
 mod faults;
 mod label;
+mod once;
 mod rights;
 mod rival;
 mod rivals;

@@ -69,6 +69,14 @@ impl Releases {
         self.start("one", args, script).code()
     }
 
+    /// `once --reset`: the exit code, and what it says.
+    pub fn reset(&self, args: &[&str]) -> (Option<i32>, String) {
+        let mut command = (self.program)();
+        command.args(["once", "--reset", "--store", &self.store]).args(QUICK).args(args);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
     pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.path().join(format!("log-{name}"))).unwrap_or_default()
     }
@@ -177,8 +185,8 @@ pub fn failures_pause_and_heal(releases: &Releases) {
 }
 
 pub fn waiting_and_running_have_limits_of_their_own(releases: &Releases) {
-    let slow = "echo begins >> lines; sleep 3; echo ends >> lines";
-    let mut runner = releases.start("a", &["--key", "k", "--timeout", "1s"], slow);
+    let slow = "echo begins >> lines; sleep 7; echo ends >> lines";
+    let mut runner = releases.start("a", &["--key", "k", "--timeout", "6s"], slow);
     releases.until_line("begins");
     let mut waiter = releases.start("b", &["--key", "k", "--timeout", "1s"], slow);
     assert_eq!(waiter.code(), Some(75), "{}", releases.log("b"));
@@ -186,6 +194,42 @@ pub fn waiting_and_running_have_limits_of_their_own(releases: &Releases) {
     assert_eq!(releases.lines(), ["begins", "ends"]);
     let args = ["--key", "hangs", "--run-timeout", "500ms", "--max-attempts", "1"];
     assert_eq!(releases.run(&args, "sleep 60"), Some(124));
+}
+
+/// All that is known of a work is forgotten, but not while an attempt is under way, and no other work's.
+pub fn a_work_is_reset_whole(releases: &Releases) {
+    let key = |key, order| ["--work", "shop", "--key", key, "--order", order];
+    let other = ["--work", "other", "--key", "v1"];
+    let reset = || releases.reset(&["--work", "shop"]);
+    assert_eq!(releases.run(&key("v1", "1"), "echo v1 $BELLWETHER_TERM >> lines"), Some(0));
+    assert_eq!(releases.run(&other, "echo other >> lines"), Some(0));
+    let slow = "echo v2 >> lines; until [ -e go ]; do sleep 0.02; done; echo v2 ends >> lines";
+    let mut two = releases.start("two", &key("v2", "2"), slow);
+    releases.until_line("v2");
+    let (code, said) = reset();
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("two is at it now"), "{said}");
+    fs::write(releases.path().join("go"), "").unwrap();
+    assert_eq!(two.code(), Some(0), "{}", releases.log("two"));
+    let again = [&key("v1", "1")[..], &["--superseded", "wait"]].concat();
+    let mut older = releases.start("older", &again, "echo v1 $BELLWETHER_TERM >> lines");
+    eventually("it waits", || {
+        (releases.log("older").contains(r#""event":"standing""#)).then_some(())
+    });
+    thread::sleep(Duration::from_secs(1));
+    assert!(older.waits(), "{}", releases.log("older"));
+    let (code, said) = reset();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("can be done again"), "{said}");
+    assert_eq!(older.code(), Some(0), "{}", releases.log("older"));
+    assert_eq!(releases.run(&other, "echo other >> lines"), Some(0), "it is done");
+    let (lines, term) =
+        (releases.lines(), |line: &str| line.split(' ').nth(1)?.parse::<u64>().ok());
+    assert_eq!(lines[1..4], ["other", "v2", "v2 ends"]);
+    assert!(lines.len() == 5 && term(&lines[0]) < term(&lines[4]), "terms go on: {lines:?}");
+    let (code, said) = releases.reset(&["--work", "unknown"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("there is nothing to reset"), "{said}");
 }
 
 /// Two releases of eight instances each, deployed two seconds apart; the first runner is killed.
@@ -304,6 +348,12 @@ macro_rules! releases_follow_each_other {
         fn waiting_and_running_have_limits_of_their_own() {
             let (_home, releases) = $home;
             releases::waiting_and_running_have_limits_of_their_own(&releases);
+        }
+
+        #[test]
+        fn a_work_is_reset_whole_and_not_while_it_runs() {
+            let (_home, releases) = $home;
+            releases::a_work_is_reset_whole(&releases);
         }
 
         #[test]

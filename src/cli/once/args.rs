@@ -387,9 +387,13 @@ fn read_key(file: &Path) -> Result<String, InvalidConfig> {
     /// More than any key.
     const MAX_FILE: u64 = 4096;
     let read = || {
-        let size = fs::metadata(file)?.len();
-        if size > MAX_FILE {
+        let metadata = fs::metadata(file)?;
+        if metadata.len() > MAX_FILE {
             return Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge));
+        }
+        // To read a pipe may wait without an end.
+        if !metadata.is_file() {
+            return Err(std::io::Error::other("it is not a file"));
         }
         fs::read_to_string(file)
     };

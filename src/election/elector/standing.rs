@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::election::leadership::{LossReason, StandingDown};
+use crate::election::leadership::{Gated, LossReason, StandingDown};
 use crate::election::time::BootTime;
 
 /// Why a candidate may not stand, if it may not.
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
     gate_open: bool,
+    gated: Gated,
     resigned: Option<Resignation>,
     shutdown: Option<Shutdown>,
 }
@@ -28,7 +29,12 @@ struct Shutdown {
 
 impl Standing {
     pub(super) fn new() -> Self {
-        Self { gate_open: true, resigned: None, shutdown: None }
+        Self { gate_open: true, gated: Gated::ByHealth, resigned: None, shutdown: None }
+    }
+
+    /// Behind a gate, which is closed.
+    pub(super) fn behind(&mut self, gated: Gated) {
+        (self.gate_open, self.gated) = (false, gated);
     }
 
     // --- Taking in what happened ----------------------------------------------------------------
@@ -86,7 +92,7 @@ impl Standing {
         if self.shutdown.is_some() {
             Some(StandingDown::ShuttingDown)
         } else if !self.gate_open {
-            Some(StandingDown::GateClosed)
+            Some(self.gated.closed())
         } else {
             self.resigned.map(|resigned| StandingDown::Resigned { until: resigned.until })
         }
@@ -96,7 +102,9 @@ impl Standing {
     pub(super) fn down_at(&self, now: BootTime) -> Option<StandingDown> {
         self.down().filter(|reason| match reason {
             StandingDown::Resigned { until } => now < *until,
-            StandingDown::ShuttingDown | StandingDown::GateClosed => true,
+            StandingDown::ShuttingDown | StandingDown::GateClosed | StandingDown::NothingToDo => {
+                true
+            }
         })
     }
 
@@ -105,6 +113,7 @@ impl Standing {
         Some(match self.down_at(now)? {
             StandingDown::ShuttingDown => LossReason::ShuttingDown,
             StandingDown::GateClosed => LossReason::GateClosed,
+            StandingDown::NothingToDo => LossReason::NothingToDo,
             StandingDown::Resigned { .. } => LossReason::Resigned,
         })
     }

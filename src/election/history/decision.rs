@@ -129,7 +129,25 @@ impl History {
         }
     }
 
+    /// Those that were taking it back come first. But an instance that would have nothing to do as the
+    /// leader does not stand: it would lead and step down again and again.
     fn decide_do(
+        &self,
+        piece: &Piece,
+        rules: &Rules,
+        instance: &Instance,
+        look: &Look,
+    ) -> Decision<'_> {
+        let entry = self.entry(&piece.key).filter(|entry| entry.taking_back.is_some());
+        match (entry, self.decide_undisturbed(piece, rules, instance, look)) {
+            (Some(entry), Decision::Done(_) | Decision::MayRun { .. }) if !look.leading => {
+                Decision::After(entry)
+            }
+            (_, decision) => decision,
+        }
+    }
+
+    fn decide_undisturbed(
         &self,
         piece: &Piece,
         rules: &Rules,
@@ -138,9 +156,6 @@ impl History {
     ) -> Decision<'_> {
         let entry = self.entry(&piece.key);
         if let Some(entry) = entry {
-            if entry.taking_back.is_some() && !look.leading {
-                return Decision::After(entry);
-            }
             let done = matches!(entry.state, State::Done { .. });
             if done && look.disproved != Some(entry.attempt.term) {
                 // The order under which it was done: a newer one may have changed that again.

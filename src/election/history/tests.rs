@@ -274,3 +274,21 @@ fn keys_and_works_are_texts_that_fit_on_a_line() {
         assert!(bad.parse::<WorkName>().is_err());
     }
 }
+
+/// Else it would lead and step down again and again.
+#[test]
+fn what_the_leader_would_have_to_wait_for_is_waited_for_without_the_lease() {
+    let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
+    let history = tried(&tried(&History::default(), &one, 1, 0), &two, 2, 0);
+    let cut_off = history.begin(&one, Goal::TakeBack, false, attempt(3));
+    let failed = tried(&History::default(), &one, 1, 1);
+    let failed = failed.begin(&one, Goal::TakeBack, false, attempt(2));
+    let now = Moment::from_millis(1_600);
+    for leading in [false, true] {
+        let look = Look { leading, now, ..DISTANT };
+        let waits = decide(&cut_off, &one, &WAITS, &look);
+        assert!(matches!(waits, Decision::Superseded(2, _)), "{leading}: {waits:?}");
+        let pauses = decide(&failed, &one, &RULES, &look);
+        assert!(matches!(pauses, Decision::Pause(..)), "{leading}: {pauses:?}");
+    }
+}

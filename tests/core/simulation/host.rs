@@ -1,6 +1,7 @@
 //! What a process has of its host: a clock, timers, a connection to the store. Its actions go to
 //! the [`World`](crate::simulation::world::World) as a list of [`Deed`]s, after each poll.
 
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +12,13 @@ use async_trait::async_trait;
 use bellwether::driver::{EventSource, SourceOrder};
 use bellwether::election::continuity::ServiceTime;
 use bellwether::election::elector::Swapped;
-use bellwether::election::history::{Goal, Key};
+use bellwether::election::history::{Goal, Key, Order};
 use bellwether::election::lease::{ElectionName, LeaseRecord, Observed, RecordKind, Version};
 use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 use bellwether::election::work::Deadlines;
-use bellwether::store::{Hints, Listing, Notifier, Store, StoreError};
+use bellwether::once::Settled;
+use bellwether::store::{Hint, Hints, Listing, Notifier, Store, StoreError};
 use bellwether::time::alarm::Timer;
 use fastrand::Rng;
 use tokio::sync::oneshot;
@@ -45,6 +47,8 @@ pub enum Deed {
     Spins,
     /// It saw how the command of an attempt ended.
     Finishes { term: Term },
+    /// It found that it has nothing left to do.
+    Settles { key: Key, goal: Goal, order: Order, settled: Settled },
 }
 
 /// The command of an attempt.
@@ -63,7 +67,7 @@ pub enum Of {
 }
 
 impl Of {
-    fn named(name: &ElectionName) -> Self {
+    pub fn named(name: &ElectionName) -> Self {
         match name.kind() {
             RecordKind::History(_) => Self::History,
             RecordKind::Election(_) | RecordKind::Work(_) => Self::Lease,
@@ -73,8 +77,14 @@ impl Of {
 
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub of: Of,
+    pub record: ElectionName,
     pub verb: Verb,
+}
+
+impl Request {
+    pub fn of(&self) -> Of {
+        Of::named(&self.record)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -104,14 +114,14 @@ pub enum End {
 pub struct Host {
     pub time: HostTime,
     deeds: Arc<Mutex<Vec<Deed>>>,
-    bell: Arc<Notifier>,
-    history_notifier: Arc<Notifier>,
+    /// Where hints about a record go.
+    notifiers: Arc<Mutex<HashMap<ElectionName, Arc<Notifier>>>>,
 }
 
 impl Host {
     pub fn new(time: HostTime) -> Self {
-        let (deeds, bell, history_notifier) = Default::default();
-        Self { time, deeds, bell, history_notifier }
+        let (deeds, notifiers) = Default::default();
+        Self { time, deeds, notifiers }
     }
 
     pub fn note(&self, deed: Deed) {
@@ -123,22 +133,19 @@ impl Host {
         std::mem::take(&mut self.deeds.lock().unwrap())
     }
 
-    /// The hints that the store pushes.
-    pub fn bell(&self) -> &Notifier {
-        &self.bell
+    /// The store pushes a hint about a record.
+    pub fn hint(&self, record: &ElectionName, hint: Hint) {
+        if let Some(notifier) = self.notifiers.lock().unwrap().get(record) {
+            notifier.notify(hint);
+        }
     }
 
     pub fn timer(&self) -> SimTimer {
         SimTimer { host: self.clone(), set: None, rung: (BootTime::ZERO, 0) }
     }
 
-    /// The same of the history of a work.
-    pub fn history_notifier(&self) -> &Notifier {
-        &self.history_notifier
-    }
-
     async fn asks(&self, request: Request) -> Result<Answer, StoreError> {
-        let (of, (answer, answered)) = (request.of, oneshot::channel());
+        let (of, (answer, answered)) = (request.of(), oneshot::channel());
         self.note(Deed::Asks { request, answer });
         let answer = answered.await.unwrap_or(Answer::Failed);
         if of == Of::Lease {
@@ -158,7 +165,7 @@ impl Store for Host {
     }
 
     async fn observe(&self, name: &ElectionName) -> Result<Option<Observed>, StoreError> {
-        match self.asks(Request { of: Of::named(name), verb: Verb::Observe }).await? {
+        match self.asks(Request { record: name.clone(), verb: Verb::Observe }).await? {
             Answer::Observed(observed) => Ok(observed),
             other => panic!("a look is answered by {other:?}"),
         }
@@ -170,11 +177,8 @@ impl Store for Host {
         expected: Option<&Version>,
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError> {
-        let (expected, record) = (expected.cloned(), record.clone());
-        match self
-            .asks(Request { of: Of::named(name), verb: Verb::Swap { expected, record } })
-            .await?
-        {
+        let verb = Verb::Swap { expected: expected.cloned(), record: record.clone() };
+        match self.asks(Request { record: name.clone(), verb }).await? {
             Answer::Swapped(swapped) => Ok(swapped),
             other => panic!("a swap is answered by {other:?}"),
         }
@@ -189,10 +193,8 @@ impl Store for Host {
     }
 
     fn hints(&self, name: &ElectionName) -> Hints {
-        match Of::named(name) {
-            Of::Lease => self.bell.hints(),
-            Of::History => self.history_notifier.hints(),
-        }
+        let mut notifiers = self.notifiers.lock().unwrap();
+        notifiers.entry(name.clone()).or_default().hints()
     }
 }
 

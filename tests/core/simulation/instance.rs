@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwether::driver::Handle;
 use bellwether::election::history::{
-    Goal, Instance, Key, Moment, Piece, RetryAfter, Rules, Superseded,
+    Goal, Instance, Key, Moment, Piece, RetryAfter, Rules, Superseded, WorkName,
 };
 use bellwether::election::leadership::Tenure;
 use bellwether::election::time::Clock;
@@ -16,21 +16,22 @@ use tokio::sync::oneshot;
 
 use crate::simulation::host::{Deed, End, Host, Run};
 
-/// Keys of the one work. Each has its number as its order.
+/// Keys of each work. Each has its number as its order.
 const KEYS: u64 = 3;
 
 /// What an instance is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Aim {
-    pub key: u64,
-    pub goal: Goal,
-    pub fails_if_superseded: bool,
+    key: u64,
+    goal: Goal,
+    superseded: Superseded,
 }
 
 impl Aim {
     pub fn draw(rng: &mut fastrand::Rng) -> Self {
         let goal = if rng.u8(0..6) == 0 { Goal::TakeBack } else { Goal::Do };
-        Self { key: rng.u64(1..=KEYS), goal, fails_if_superseded: rng.bool() }
+        let superseded = [Superseded::Skip, Superseded::Fail, Superseded::Wait][rng.usize(0..3)];
+        Self { key: rng.u64(1..=KEYS), goal, superseded }
     }
 
     fn piece(self) -> Piece {
@@ -40,11 +41,16 @@ impl Aim {
 }
 
 /// Runs until nothing is left to do.
-pub async fn run(election: Handle, host: Host, grace: Duration, aim: Aim, ids: u64) {
-    let superseded = if aim.fails_if_superseded { Superseded::Fail } else { Superseded::Skip };
+pub async fn run(
+    election: Handle,
+    host: Host,
+    grace: Duration,
+    (work, aim): (WorkName, Aim),
+    ids: u64,
+) {
     let timing = election.leadership().timing;
     let rules = Rules {
-        superseded,
+        superseded: aim.superseded,
         max_attempts: 3,
         retry_delay: timing.retry_period(),
         // Whoever starts again tries again.
@@ -52,6 +58,9 @@ pub async fn run(election: Handle, host: Host, grace: Duration, aim: Aim, ids: u
     };
     let clock = Arc::new(host.time.clone());
     let instance = Instance { started: Moment::of(clock.now().wall), jitter: 0.5 };
+    // Else it may wait for ever.
+    let give_up_at = (aim.superseded == Superseded::Wait)
+        .then(|| clock.now().boot + timing.lease_duration() / 2);
     let task = Task {
         subject: Subject::Key(aim.piece()),
         goal: aim.goal,
@@ -59,14 +68,16 @@ pub async fn run(election: Handle, host: Host, grace: Duration, aim: Aim, ids: u
         instance,
         keep: None,
         checks: false,
-        give_up_at: None,
+        give_up_at,
     };
     let runner =
         SimRunner { election: election.clone(), host: host.clone(), grace, goal: aim.goal, ids };
-    let store = (Arc::new(host.clone()) as _, &"work".parse().unwrap());
+    let store = (Arc::new(host.clone()) as _, &work);
     let timers = [host.timer(), host.timer()];
     let (once, _stages) = Once::new(election, store, clock, timers, task, runner);
-    once.settle().await.unwrap();
+    let settled = once.settle().await.unwrap();
+    let Aim { key: order, goal, .. } = aim;
+    host.note(Deed::Settles { key: aim.piece().key, goal, order, settled });
 }
 
 struct SimRunner {

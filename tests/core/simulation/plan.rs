@@ -14,7 +14,7 @@ use crate::simulation::time::{MS, SkewedClock, TrueTime};
 
 mod faults;
 
-pub use faults::{Broken, Fault};
+pub use faults::{Broken, Crash, Fault, Point};
 
 /// How far the rates of two clocks may be apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Work {
     None,
     /// Commands beside the sidecar hold.
     Holds,
-    /// Each wants a key of one work to be done, or taken back.
+    /// Each wants a key of a work to be done, or taken back.
     Once,
 }
 
@@ -61,6 +61,10 @@ pub struct Plan {
     pub store_clock: Option<SkewedClock>,
     pub theme: Theme,
     pub work: Work,
+    /// How many works there are: contests of their own.
+    pub works: usize,
+    /// A process of a work crashes at a write.
+    pub crash: Option<Crash>,
     /// The gate before every process, if there is one.
     pub gate: Option<Rules>,
     /// Of ten thousand polls of a task, so many find the process paused.
@@ -124,7 +128,9 @@ impl Plan {
             (Theme::Faults, 2) => Work::Once,
             _ => Work::Holds,
         };
-        let hosts = hosts(rng, theme, rates, work);
+        let works = if work == Work::Once { rng.usize(1..=2) } else { 1 };
+        let hosts = hosts(rng, (theme, rates, work), works);
+        let crash = (work == Work::Once && rng.bool()).then(|| Crash::draw(rng));
         let store_clock = (theme == Theme::SteppedClock || rng.bool())
             .then(|| skewed_clock(rng, rate_range(theme, rates, work)));
 
@@ -174,6 +180,8 @@ impl Plan {
             store_clock,
             theme,
             work,
+            works,
+            crash,
             gate,
             pauses,
             throttled,
@@ -234,13 +242,13 @@ fn skewed_clock(rng: &mut Rng, (slowest, fastest): (u64, u64)) -> SkewedClock {
     SkewedClock { offset: rng.u64(10_000_000_000_000..11_000_000_000_000), rate }
 }
 
-fn hosts(rng: &mut Rng, theme: Theme, rates: Rates, work: Work) -> Vec<Host> {
+fn hosts(rng: &mut Rng, (theme, rates, work): (Theme, Rates, Work), works: usize) -> Vec<Host> {
     let lease = [200, 1_000, 15_000, 60_000][rng.usize(0..4)];
     let mixed = theme != Theme::Outlived && rng.u8(0..10) < 4;
     let shared = timing(rng, lease);
     // Share of the retry period: much later would be a stall.
     let late = [1_000, 50, 5][rng.usize(0..3)];
-    (0..rng.usize(2..=5))
+    (0..rng.usize(2..=5) + 2 * (works - 1))
         .map(|_| {
             let clock = skewed_clock(rng, rate_range(theme, rates, work));
             let own = lease * rng.u64(1..=3) / 2;

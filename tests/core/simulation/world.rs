@@ -9,17 +9,18 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
+use bellwether::election::lease::ElectionName;
 use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 use bellwether::store::Hint;
 use fastrand::Rng;
 
 use crate::simulation::host::{Answer, Of, Request, Ring};
-use crate::simulation::invariants::{Commands, Fence, Terms, Violation};
+use crate::simulation::invariants::Violation;
 use crate::simulation::plan::{Broken, Host as HostPlan, Plan, Theme};
-use crate::simulation::store::SimStore;
 use crate::simulation::tally::Tally;
 use crate::simulation::time::{HostTime, TrueTime};
+use contest::Contest;
 use process::Process;
 use work::Work;
 
@@ -32,6 +33,7 @@ macro_rules! trace {
     };
 }
 
+mod contest;
 mod faults;
 mod gate;
 mod network;
@@ -57,7 +59,7 @@ enum Happening {
     Rings(Arc<Ring>),
     Serve { node: usize, life: u32, call: u64, request: Request, answer_lost: bool },
     Arrives { node: usize, life: u32, call: u64, answer: Answer },
-    Hinted { node: usize, life: u32, of: Of, hint: Hint },
+    Hinted { node: usize, life: u32, record: ElectionName, hint: Hint },
     Resume { node: usize, life: u32 },
     Mend { node: usize, cut: u64 },
     Check { node: usize, life: u32 },
@@ -67,7 +69,8 @@ enum Happening {
     WorkEnds { work: u64 },
     WorkIsKilled { work: u64 },
     WorkWrites { work: u64 },
-    Fenced { node: usize, life: u32, term: Term },
+    Fenced { contest: usize, node: usize, life: u32, term: Term },
+    CrashesAtWrite { node: usize, life: u32 },
     HintsInPeace,
     Calm,
     Led,
@@ -121,17 +124,15 @@ pub struct World {
     true_now: Arc<AtomicU64>,
     queue: BinaryHeap<Scheduled>,
     ids: u64,
-    store: SimStore,
-    /// The record with the history of the work that is done once.
-    history: SimStore,
+    contests: Vec<Contest>,
     nodes: Vec<Node>,
     works: Vec<Work>,
-    terms: Terms,
-    commands: Commands,
-    fence: Fence,
+    /// How many writes to the records of works there were, renewals apart.
+    writes: u64,
+    /// The call at which a process crashes when it is applied.
+    fatal: Option<u64>,
     calm: bool,
     led: bool,
-    last_leader: Option<(usize, u32)>,
     tally: Tally,
     fingerprint: u64,
 }
@@ -151,17 +152,14 @@ impl World {
             now: 0,
             queue: BinaryHeap::new(),
             ids: 0,
-            store: SimStore::new(plan.store_clock),
-            history: SimStore::new(None),
+            contests: Contest::all(&plan),
             nodes: plan.hosts.iter().map(node).collect(),
             true_now,
             works: Vec::new(),
-            terms: Terms::default(),
-            commands: Commands::default(),
-            fence: Fence::default(),
+            writes: 0,
+            fatal: None,
             calm: false,
             led: false,
-            last_leader: None,
             tally: Tally::default(),
             fingerprint: 0,
             plan,
@@ -224,18 +222,14 @@ impl World {
             Happening::Arrives { node, life, call, answer } => {
                 self.arrives(node, life, call, answer);
             }
-            Happening::Hinted { node, life, of: Of::History, hint } => {
-                if let Some(process) = self.process(node, life) {
-                    process.host.history_notifier().notify(hint);
-                }
-            }
-            Happening::Hinted { node, life, of: Of::Lease, hint } => {
+            Happening::Hinted { node, life, record, hint } => {
                 let loses = matches!(self.plan.theme, Theme::LostWrites | Theme::Outlived);
                 if let Some(process) = self.process(node, life) {
-                    if loses && matches!(hint, Hint::Vacated { .. }) {
+                    let of = Of::named(&record);
+                    if loses && of == Of::Lease && matches!(hint, Hint::Vacated { .. }) {
                         process.seen.may_forget();
                     }
-                    process.host.bell().notify(hint);
+                    process.host.hint(&record, hint);
                 }
             }
             Happening::Resume { node, life } => {
@@ -263,7 +257,10 @@ impl World {
             Happening::WorkEnds { work } => self.work_ends(work),
             Happening::WorkIsKilled { work } => self.work_is_killed(work),
             Happening::WorkWrites { work } => self.work_writes(work),
-            Happening::Fenced { node, life, term } => return self.fenced(node, life, term),
+            Happening::Fenced { contest, node, life, term } => {
+                return self.fenced(contest, (node, life), term);
+            }
+            Happening::CrashesAtWrite { node, life } => self.crashes_at_write(node, life),
             Happening::HintsInPeace => self.hints_in_peace(),
             Happening::Calm => return self.calm_down(),
             Happening::Led => return self.is_led(),

@@ -112,8 +112,8 @@ fn who_waits_for_too_long_exits_75() {
 #[test]
 fn a_time_limit_for_waiting_never_stops_the_command() {
     let pasture = Pasture::new();
-    let slow = "echo run >> runs; sleep 2; echo done >> runs";
-    let mut first = once(&pasture, "a", &["--key", "k", "--timeout", "500ms"], slow);
+    let slow = "echo run >> runs; sleep 7; echo done >> runs";
+    let mut first = once(&pasture, "a", &["--key", "k", "--timeout", "6s"], slow);
     assert_eq!(first.exit_code(), Some(0));
     assert_eq!(lines(&pasture, "runs"), ["run", "done"]);
 }

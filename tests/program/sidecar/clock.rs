@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::driver::{DriverConfig, Handle, Health, obey, stand};
-use bellwether::election::leadership::StandingDown;
+use bellwether::election::leadership::{Gated, StandingDown};
 use bellwether::election::timing::Timing;
 use bellwether::gate::{GateChange, GateState, Rules};
 use bellwether::metrics::Metrics;
@@ -33,7 +33,7 @@ fn gated() -> (Handle, GateState) {
         origin: None,
         holder_url: None,
         timing: Timing::default(),
-        gated: true,
+        gated: Some(Gated::ByHealth),
         store: Arc::new(MemoryStore::new(clock.clone())),
         clock,
         metrics: Metrics::new("memory", &Timing::default(), now()).unwrap(),

@@ -38,7 +38,7 @@ fn join(name: String, proxy: &Proxy) -> Member {
         origin: None,
         holder_url: None,
         timing: timing(),
-        gated: false,
+        gated: None,
         store: open(&proxy.url(), timing().call_timeout(), Some(SKEW)),
         clock: Arc::new(HostClock),
         metrics: Metrics::new("dynamodb", &timing(), now()).unwrap(),

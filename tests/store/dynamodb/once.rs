@@ -4,9 +4,9 @@ use std::fs;
 use std::process::{Output, Stdio};
 
 use support::dynamodb::Emulator;
-use support::http_proxy::Proxy;
+use support::http_proxy::{Fault, Proxy};
 use support::releases::Releases;
-use support::{Killed, QUICK, eventually, with_credentials};
+use support::{Killed, Log, QUICK, eventually, with_credentials};
 
 const KEY: [&str; 4] = ["--key", "k", "--max-clock-skew", "off"];
 
@@ -71,4 +71,42 @@ fn a_key_that_is_done_costs_one_read_and_no_write() {
     let all = proxy.total() - before.values().sum::<usize>();
     // The table is looked at, which costs nothing.
     assert_eq!((since("GetItem"), since("DescribeTable"), all), (1, 1, 2), "{:?}", proxy.counts());
+}
+
+/// A call may take eight minutes with these: longer than a test waits.
+const PATIENT: [&str; 6] =
+    ["--lease-duration", "1h", "--renew-deadline", "40m", "--retry-period", "15m"];
+
+/// From the start, while another instance runs, and while it writes that its command begins.
+#[test]
+fn a_store_that_hangs_is_waited_for_no_longer_than_the_timeout() {
+    let (emulator, folder) = (Emulator::start(), tempfile::tempdir().unwrap());
+    let proxy = Proxy::before(emulator.port());
+    let start = |args: &[&str]| {
+        let mut command = with_credentials();
+        command.args(["once", "--store", &proxy.url(), "--timeout", "6s"]).args(PATIENT).args(args);
+        command.args(["--", "true"]).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = Killed(command.spawn().unwrap());
+        (Log::of(child.0.stderr.take().unwrap()), child)
+    };
+    let gives_up = |mut child: Killed| {
+        let status = eventually("it exits", || child.0.try_wait().unwrap());
+        assert_eq!(status.code(), Some(75));
+    };
+    let runner = runner(&emulator.url(), folder.path());
+    let (waiter_log, waiter) = start(&["--key", "k"]);
+    eventually("it waits", || (waiter_log.events("following") > 0).then_some(()));
+    proxy.always(Fault::Hang);
+    gives_up(waiter);
+    gives_up(start(&["--key", "k"]).1);
+    drop(runner);
+    // Of another work the lease is free: the second write is the begin of the command.
+    let mut writes = 0;
+    proxy.on(move |request| {
+        writes += usize::from(request.operation == "PutItem");
+        if writes < 2 { Fault::Pass } else { Fault::Hang }
+    });
+    let (log, child) = start(&["--work", "other", "--key", "k"]);
+    eventually("it leads", || (log.events("elected") > 0).then_some(()));
+    gives_up(child);
 }

@@ -128,15 +128,23 @@ fn a_closed_gate_steps_down_and_an_open_one_stands_again_at_once() {
 
 #[test]
 fn behind_a_gate_that_never_opened_a_candidate_looks_and_does_not_stand() {
-    let mut world = World::new();
-    world.elector = world.elector.clone().behind_gate();
-    world.run_until(60_000);
-    assert_eq!(world.take_news(), []);
-    assert!(world.record.is_none() && !world.calls.is_empty());
-    assert_eq!(world.elector.leadership().standing_down(world.now), Some(StandingDown::GateClosed));
-    world.send(Event::Gate { open: true });
-    world.run_until(60_000);
-    assert_eq!(world.take_news(), [News::Elected { term: Term::new(1) }]);
+    for (gated, why, reason) in [
+        (Gated::ByHealth, StandingDown::GateClosed, LossReason::GateClosed),
+        (Gated::ByWork, StandingDown::NothingToDo, LossReason::NothingToDo),
+    ] {
+        let mut world = World::new();
+        world.elector = world.elector.clone().behind_gate(gated);
+        world.run_until(60_000);
+        assert_eq!(world.take_news(), []);
+        assert!(world.record.is_none() && !world.calls.is_empty());
+        assert_eq!(world.elector.leadership().standing_down(world.now), Some(why));
+        world.send(Event::Gate { open: true });
+        world.run_until(60_000);
+        assert_eq!(world.take_news(), [News::Elected { term: Term::new(1) }]);
+        world.send(Event::Gate { open: false });
+        let lost = News::Lost { term: Term::new(1), reason };
+        assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1) }]);
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use bellwether::election::history::{Entry, Goal, History, Key, Order, State};
 use bellwether::election::term::Term;
 
+use bellwether::once::Settled;
+
 use super::records::Who;
 use super::{BEGUN_BEFORE, IN_ORDER, OUTCOMES_KEPT, Violation};
 use crate::simulation::host::{End, Run};
@@ -31,6 +33,10 @@ pub struct Commands {
     highest: Option<Order>,
     /// Ends that their processes saw, and that are not recorded.
     pending: HashMap<Who, Term>,
+    /// Keys that were done, or taken back, at some time.
+    ever: HashSet<(String, bool)>,
+    /// The highest order that the history has ever had.
+    ever_highest: Option<Order>,
 }
 
 impl Commands {
@@ -79,6 +85,25 @@ impl Commands {
         self.pending.insert(who, term);
     }
 
+    /// An instance found that nothing is left to do for a key of an order.
+    pub fn settles(
+        &self,
+        (key, goal, order): (&Key, Goal, Order),
+        settled: &Settled,
+    ) -> Result<(), Violation> {
+        let true_to = match settled {
+            Settled::Done(_) => self.ever.contains(&(key.as_str().to_owned(), goal == Goal::Do)),
+            Settled::Superseded(newer, _) => *newer > order && Some(*newer) <= self.ever_highest,
+            _ => true,
+        };
+        match true_to {
+            true => Ok(()),
+            false => {
+                Violation::found(OUTCOMES_KEPT, format!("{key} {goal:?} settles: {settled:?}"))
+            }
+        }
+    }
+
     /// A process frees the lease of a term that it still has.
     pub fn vacates(&self, who: Who, term: Term) -> Result<(), Violation> {
         if self.pending.get(&who) == Some(&term) {
@@ -96,6 +121,7 @@ impl Commands {
                 self.changed(old, entry)?;
             }
         }
+        self.ever_highest = self.ever_highest.max(after.order());
         if after.order() < before.order() {
             self.highest = after.order();
         }
@@ -126,6 +152,7 @@ impl Commands {
                     self.is_true(term, key, Goal::Do, success)?;
                     if success {
                         self.done.insert(key.as_str().to_owned());
+                        self.ever.insert((key.as_str().to_owned(), true));
                     }
                     self.pending.retain(|_, pending| *pending != term);
                 } else if new.taking_back.is_none() {
@@ -140,6 +167,7 @@ impl Commands {
             State::TakenBack { .. } => {
                 self.is_true(term, key, Goal::TakeBack, true)?;
                 self.done.remove(key.as_str());
+                self.ever.insert((key.as_str().to_owned(), false));
                 self.pending.retain(|_, pending| *pending != term);
             }
         }

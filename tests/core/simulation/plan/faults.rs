@@ -22,6 +22,35 @@ pub enum Broken {
     Contrary,
 }
 
+/// When a process crashes, with regard to one of its writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Before it leaves the host.
+    Unsent,
+    /// It is on its way.
+    Sent,
+    /// It was applied, and the answer is on its way.
+    Applied,
+}
+
+impl Point {
+    pub const ALL: [Self; 3] = [Self::Unsent, Self::Sent, Self::Applied];
+}
+
+/// A crash at a write to a record of a work, renewals apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Crash {
+    /// Which one of the run, from 0.
+    pub write: u64,
+    pub point: Point,
+}
+
+impl Crash {
+    pub(super) fn draw(rng: &mut Rng) -> Self {
+        Self { write: rng.u64(0..16), point: Point::ALL[rng.usize(0..3)] }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
     Stall {

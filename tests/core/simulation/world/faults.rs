@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::process::What;
 use super::{Happening, Node, World};
-use crate::simulation::host::{Of, Task};
+use crate::simulation::host::Task;
 use crate::simulation::invariants::Violation;
 use crate::simulation::plan::{Broken, Fault, Theme};
 use crate::simulation::time::{MS, TrueTime};
@@ -44,7 +44,8 @@ impl World {
             Fault::LoseWrites => return self.lose_writes(),
             Fault::Hide { clock, losses } => {
                 self.tally.count("store can tell more or less");
-                return self.store.hide(clock, losses);
+                let contests = self.contests.iter_mut();
+                return contests.for_each(|contest| contest.lease_record.hide(clock, losses));
             }
             _ => {}
         }
@@ -105,9 +106,10 @@ impl World {
             }
             Fault::HintFlood { hints } => {
                 self.tally.count("hint floods");
+                let lease = self.lease_of(node);
                 for _ in 0..hints {
                     let delay = self.rng.u64(0..100 * MS);
-                    self.hint(node, delay, Of::Lease, Hint::Changed);
+                    self.hint(node, delay, lease.clone(), Hint::Changed);
                 }
             }
             _ => {}
@@ -147,14 +149,14 @@ impl World {
         if all_saw {
             trace!(self, "the store's clock steps by {} s", by as f64 / 1e9);
             self.tally.count("store clock stepped");
-            self.store.step_clock(by);
+            self.contests[0].lease_record.step_clock(by);
         }
     }
 
     /// Only if every candidate knows the current term, or will learn it: see
     /// [`crate::simulation::plan::Theme`].
     fn lose_writes(&mut self) {
-        let term = self.store.term();
+        let term = self.contests[0].lease_record.term();
         let all_know = self.nodes.iter().all(|node| match &node.process {
             Some(process) => process.view.borrow().term().is_some_and(|known| known >= term),
             // A process that did not start yet knows nothing; a dead one does no harm.
@@ -162,13 +164,14 @@ impl World {
         });
         let told = self.plan.theme == Theme::Outlived;
         // An empty store cannot report that it lost anything.
-        let history = if told { self.store.records() } else { self.store.history() };
+        let lease = &mut self.contests[0].lease_record;
+        let history = if told { lease.records() } else { lease.history() };
         if history == 0 || !(all_know || told) {
             return;
         }
         let back = self.rng.usize(1..=history.min(20));
         let knows = told || self.rng.bool();
-        let restored = self.store.restore(self.store.history() - back, knows);
+        let restored = lease.restore(lease.history() - back, knows);
         trace!(self, "the store loses writes: from term {term} to {restored}");
         self.tally.count(match told && !all_know {
             true => "writes lost by the store, which says so",

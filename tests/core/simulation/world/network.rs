@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
-use bellwether::election::history::History;
-use bellwether::election::lease::LeaseRecord;
+use bellwether::election::lease::{ElectionName, LeaseRecord};
 use bellwether::store::Hint;
 use tokio::sync::oneshot;
 
@@ -14,7 +13,7 @@ use crate::simulation::host::{Answer, Of, Request, Verb};
 use crate::simulation::invariants::{
     BOUNDED_CALLS, BOUNDED_WAITS, VACATED_LAST, Violation, applied,
 };
-use crate::simulation::plan::{Broken, Fault};
+use crate::simulation::plan::{Broken, Fault, Point, Work};
 use crate::simulation::time::{MS, TrueTime};
 
 impl World {
@@ -26,7 +25,7 @@ impl World {
         answer: oneshot::Sender<Answer>,
     ) -> Result<(), Violation> {
         trace!(self, "n{node} calls: {}", describe(&request));
-        if request.of == Of::History {
+        if request.of() == Of::History {
             return self.asks_for_history(node, request, answer);
         }
         let local = self.local(node);
@@ -36,6 +35,9 @@ impl World {
             self.check_swap(node, record)?;
             if let Some(process) = &mut self.nodes[node].process {
                 process.won.0 = record.term;
+                if record.holder.is_some() {
+                    process.claimed_at = local;
+                }
             }
         }
         self.ids += 1;
@@ -87,10 +89,19 @@ impl World {
         Ok(())
     }
 
-    /// The history, as the store has it.
-    pub(super) fn history_now(&self) -> History {
-        let payload = self.history.record().and_then(|record| record.payload.as_deref());
-        payload.map(|payload| History::decode(payload).unwrap()).unwrap_or_default()
+    /// Where its process crashes, if this is the write of the plan at which one does.
+    pub(super) fn crash_at(&mut self, node: usize, request: &Request) -> Option<Point> {
+        let Verb::Swap { record, .. } = &request.verb else { return None };
+        let known = self.nodes[node].process.as_ref().map(|process| process.won.1);
+        let renews = request.of() == Of::Lease
+            && record.holder.is_some()
+            && known.is_some_and(|known| record.term <= known);
+        if self.plan.work != Work::Once || renews || self.calm {
+            return None;
+        }
+        let write = self.writes;
+        self.writes += 1;
+        self.plan.crash.filter(|crash| crash.write == write).map(|crash| crash.point)
     }
 
     /// Whether hints can come at all.
@@ -120,8 +131,12 @@ impl World {
                 if let Some(process) = &mut self.nodes[node].process {
                     process.troubled = true;
                 }
-                let store = if request.of == Of::Lease { &self.store } else { &self.history };
-                Some(Answer::Swapped(Swapped::Lost(store.observe(self.now))))
+                let contest = &self.contests[self.contest_of(&request.record)];
+                let record = match request.of() {
+                    Of::Lease => &contest.lease_record,
+                    Of::History => &contest.history_record,
+                };
+                Some(Answer::Swapped(Swapped::Lost(record.observe(self.now))))
             }
             (Some(Broken::Deaf), _) => {
                 answer_lost = true;
@@ -172,16 +187,23 @@ impl World {
         request: Request,
         answer_lost: bool,
     ) -> Result<(), Violation> {
-        if request.of == Of::History {
-            return self.serve_history((node, life), call, request.verb, answer_lost);
+        let contest = self.contest_of(&request.record);
+        if self.fatal == Some(call) {
+            self.fatal = None;
+            self.schedule(self.now, Happening::CrashesAtWrite { node, life });
+        }
+        if request.of() == Of::History {
+            return self.serve_history(contest, (node, life), call, request.verb, answer_lost);
         }
         let waits = self.process(node, life).and_then(|process| process.call.as_ref());
         let waits = waits.is_some_and(|open| open.id == call && open.answer.is_some());
         let answer = match request.verb {
-            Verb::Observe => Answer::Observed(self.store.observe(self.now)),
+            Verb::Observe => {
+                Answer::Observed(self.contests[contest].lease_record.observe(self.now))
+            }
             Verb::Swap { expected, record } => {
-                let (swapped, before) =
-                    self.store.swap(self.now, expected.as_ref(), record.clone());
+                let (now, lease) = (self.now, &mut self.contests[contest].lease_record);
+                let (swapped, before) = lease.swap(now, expected.as_ref(), record.clone());
                 let won = matches!(swapped, Swapped::Won(_));
                 self.tally.count(match (won, waits && !answer_lost) {
                     (true, true) => "swaps applied",
@@ -192,8 +214,8 @@ impl World {
                 if let Swapped::Won(version) = &swapped {
                     trace!(self, "store: n{node}'s write is applied");
                     applied(before.as_ref(), &record)?;
-                    self.check_vacated(&record)?;
-                    self.notify(&record, version.clone());
+                    self.check_vacated(contest, &record)?;
+                    self.notify(&request.record, &record, version.clone());
                 }
                 Answer::Swapped(swapped)
             }
@@ -209,22 +231,26 @@ impl World {
 
     fn serve_history(
         &mut self,
+        contest: usize,
         (node, life): (usize, u32),
         call: u64,
         verb: Verb,
         answer_lost: bool,
     ) -> Result<(), Violation> {
         let answer = match verb {
-            Verb::Observe => Answer::Observed(self.history.observe(self.now)),
+            Verb::Observe => {
+                Answer::Observed(self.contests[contest].history_record.observe(self.now))
+            }
             Verb::Swap { expected, record } => {
-                let before = self.history_now();
-                let (swapped, _) = self.history.swap(self.now, expected.as_ref(), record);
+                let (now, contest) = (self.now, &mut self.contests[contest]);
+                let before = contest.history_now();
+                let (swapped, _) = contest.history_record.swap(now, expected.as_ref(), record);
                 if let Swapped::Won(_) = &swapped {
-                    let after = self.history_now();
+                    let (after, name) = (contest.history_now(), contest.history.clone());
+                    contest.commands.applied(&before, &after)?;
                     trace!(self, "store: n{node} writes the history: {after:?}");
                     self.tally.count("histories written");
-                    self.commands.applied(&before, &after)?;
-                    self.hint_all(Of::History, &Hint::Changed);
+                    self.hint_all(&name, &Hint::Changed);
                 }
                 Answer::Swapped(swapped)
             }
@@ -237,12 +263,15 @@ impl World {
     }
 
     /// [`VACATED_LAST`], as the store sees it.
-    fn check_vacated(&mut self, record: &LeaseRecord) -> Result<(), Violation> {
+    fn check_vacated(&mut self, contest: usize, record: &LeaseRecord) -> Result<(), Violation> {
         if record.holder.is_some() {
             return Ok(());
         }
         self.tally.count("vacated");
-        match self.works.iter().find(|work| work.has_begun() && work.term == record.term) {
+        let of_term = |work: &&super::work::Work| {
+            work.has_begun() && (work.contest, work.term) == (contest, record.term)
+        };
+        match self.works.iter().find(of_term) {
             Some(work) => {
                 let (term, node) = (record.term, work.of.0);
                 let what = format!("term {term} is vacated while n{node}'s work of it goes on");
@@ -265,21 +294,26 @@ impl World {
         }
     }
 
-    fn notify(&mut self, record: &LeaseRecord, version: bellwether::election::lease::Version) {
+    fn notify(
+        &mut self,
+        name: &ElectionName,
+        record: &LeaseRecord,
+        version: bellwether::election::lease::Version,
+    ) {
         let hint = match record.is_free() {
             true => Hint::Vacated { term: record.term, version },
             false => Hint::Changed,
         };
-        self.hint_all(Of::Lease, &hint);
+        self.hint_all(name, &hint);
     }
 
-    fn hint_all(&mut self, of: Of, hint: &Hint) {
+    fn hint_all(&mut self, record: &ElectionName, hint: &Hint) {
         for node in 0..self.nodes.len() {
             // Every now and then one comes twice, and long after what it tells of.
             for _ in 0..if self.rng.u8(..) < 16 { 2 } else { 1 } {
                 if self.rng.u64(0..1_000) < self.plan.network.hint {
                     let delay = self.rng.u64(0..=self.plan.network.hint_delay);
-                    self.hint(node, delay, of, hint.clone());
+                    self.hint(node, delay, record.clone(), hint.clone());
                 }
             }
         }
@@ -288,17 +322,24 @@ impl World {
     /// Hints that come faster than any candidate can read: a leader has to renew nevertheless.
     pub(super) fn hints_in_peace(&mut self) {
         for node in 0..self.nodes.len() {
-            self.hint(node, 0, Of::Lease, Hint::Changed);
+            let lease = self.lease_of(node);
+            self.hint(node, 0, lease, Hint::Changed);
         }
         self.after(3 * MS, Happening::HintsInPeace);
     }
 
-    pub(super) fn hint(&mut self, node: usize, delay: TrueTime, of: Of, hint: Hint) {
+    /// The name of the lease that the process of a host stands for.
+    pub(super) fn lease_of(&self, node: usize) -> ElectionName {
+        let contest = self.nodes[node].process.as_ref().map_or(0, |process| process.contest);
+        self.contests[contest].lease.clone()
+    }
+
+    pub(super) fn hint(&mut self, node: usize, delay: TrueTime, record: ElectionName, hint: Hint) {
         if let Hint::Vacated { .. } = hint {
             self.tally.count("hints that a lease was vacated");
         }
         let life = self.nodes[node].life;
-        self.after(delay, Happening::Hinted { node, life, of, hint });
+        self.after(delay, Happening::Hinted { node, life, record, hint });
     }
 
     /// How late a process may react to a timer.
@@ -309,10 +350,10 @@ impl World {
 
 fn describe(request: &Request) -> String {
     match &request.verb {
-        Verb::Observe => format!("observe {:?}", request.of),
+        Verb::Observe => format!("observe {}", request.record),
         Verb::Swap { expected, record } => {
             let version = expected.as_ref().map_or("nothing", |version| version.as_str());
-            match (&record.holder, request.of) {
+            match (&record.holder, request.of()) {
                 (_, Of::History) => format!("write the history over {version}"),
                 (Some(_), _) => format!("swap {version} for itself, term {}", record.term),
                 (None, _) => format!("swap {version} for nobody, term {}", record.term),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bellwether::api::hold::HoldLine;
 use bellwether::driver::{DriverConfig, Handle, Health, obey, stand_by};
-use bellwether::election::leadership::Leadership;
+use bellwether::election::leadership::{Gated, Leadership};
 use bellwether::election::lease::Candidate;
 use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
@@ -13,16 +13,19 @@ use bellwether::gate::{Gate, GateState};
 use bellwether::metrics::Metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::contest::Contest;
 use super::{Happening, World};
 use crate::simulation::host::{AT_ONCE, Answer, Deed, DrawnOrder, Host, Request, Task};
 use crate::simulation::instance::{self, Aim};
 use crate::simulation::invariants::{
     BOUNDED_WAITS, Calls, LEFT_CLEAN, Promises, Seen, Violation, is,
 };
-use crate::simulation::plan::Work;
+use crate::simulation::plan::{Point, Work};
 use crate::simulation::time::{MS, TrueTime};
 
 pub(super) struct Process {
+    /// What it stands in.
+    pub(super) contest: usize,
     pub(super) host: Host,
     pub(super) handle: Handle,
     /// What readers see. They ask whether or not the process is paused.
@@ -60,6 +63,8 @@ pub(super) struct Process {
     pub(super) beside_until: Arc<OnceLock<BootTime>>,
     /// The terms of its last write, and of the last that it knows to be applied.
     pub(super) won: (Term, Term),
+    /// When it sent the last write of itself into the record.
+    pub(super) claimed_at: BootTime,
     /// The highest term that it was shown.
     pub(super) highest: Term,
     pub(super) seen: Seen,
@@ -130,13 +135,19 @@ impl World {
         let host = Host::new(self.nodes[node].time.clone());
         let now = host.time.read();
         let once = self.plan.work == Work::Once;
+        let contest = self.rng.usize(0..self.contests.len());
+        let Contest { lease, work, .. } = &self.contests[contest];
+        let (election, work) = (lease.clone(), work.clone());
         let standing = DriverConfig {
-            election: "default".parse().unwrap(),
+            election,
             candidate: Candidate { identity: format!("n{node}"), incarnation: life.to_string() },
             origin: None,
             holder_url: None,
             timing,
-            gated: self.plan.gate.is_some() || once,
+            gated: match once {
+                true => Some(Gated::ByWork),
+                false => self.plan.gate.map(|_| Gated::ByHealth),
+            },
             store: Arc::new(host.clone()),
             clock: Arc::new(host.time.clone()),
             health: Health::default(),
@@ -159,11 +170,13 @@ impl World {
         if once {
             self.ids += 1_000_000;
             let aim = Aim::draw(&mut self.rng);
-            trace!(self, "n{node} is for {aim:?}");
-            let work = instance::run(handle.clone(), host.clone(), grace, aim, self.ids);
-            tasks.push(Task::new(What::Once, work));
+            trace!(self, "n{node} is for {aim:?} of {work}");
+            let aim = (work, aim);
+            let instance = instance::run(handle.clone(), host.clone(), grace, aim, self.ids);
+            tasks.push(Task::new(What::Once, instance));
         }
         self.nodes[node].process = Some(Process {
+            contest,
             view: handle.watch(),
             host,
             handle,
@@ -187,6 +200,7 @@ impl World {
             kept_open: Vec::new(),
             beside_until: Arc::default(),
             won: (Term::new(0), Term::new(0)),
+            claimed_at: BootTime::ZERO,
             highest: Term::new(0),
             seen: Seen::default(),
             calls: Calls::default(),
@@ -205,6 +219,17 @@ impl World {
         if let Some(delay) = back_after {
             self.after(delay, Happening::Start { node });
         }
+    }
+
+    pub(super) fn crashes_at_write(&mut self, node: usize, life: u32) {
+        if self.process(node, life).is_none() {
+            return;
+        }
+        trace!(self, "n{node} crashes at its write");
+        self.tally.count("crashes at a write");
+        let until_calm = self.plan.calm_at.saturating_sub(self.now + 1);
+        let down_for = self.rng.u64(0..self.plan.lease());
+        self.dies(node, Some(down_for.min(until_calm)));
     }
 
     /// Ensures that every task that was woken is polled.
@@ -264,6 +289,7 @@ impl World {
 
     fn carry_out_deeds(&mut self, node: usize, life: u32) -> Result<(), Violation> {
         let Some(process) = self.process(node, life) else { return Ok(()) };
+        let contest = process.contest;
         for deed in process.host.deeds() {
             match deed {
                 Deed::Asks { request, answer } => self.asks(node, request, answer)?,
@@ -274,8 +300,9 @@ impl World {
                     self.schedule(at.saturating_add(late), Happening::Rings(ring));
                 }
                 Deed::Starts { id, run, deadlines, end } => {
-                    let history = self.history_now();
-                    self.commands.starts(&run, &history)?;
+                    let contest = &mut self.contests[contest];
+                    let history = contest.history_now();
+                    contest.commands.starts(&run, &history)?;
                     self.start_command(node, id, run.term, deadlines, end);
                 }
                 Deed::Spins => {
@@ -287,7 +314,11 @@ impl World {
                 Deed::Finishes { term } => {
                     trace!(self, "n{node} sees how its command of term {term} ended");
                     self.tally.count("attempts that ended");
-                    self.commands.seen((node, life), term);
+                    self.contests[contest].commands.seen((node, life), term);
+                }
+                Deed::Settles { key, goal, order, settled } => {
+                    let commands = &self.contests[contest].commands;
+                    commands.settles((&key, goal, order), &settled)?;
                 }
             }
         }
@@ -347,7 +378,8 @@ impl World {
         let early = process.promises.gives_up_at().is_some_and(|at| now < at);
         let waits = process.call.as_ref().is_some_and(|open| open.answer.is_some());
         let in_peace = early && !waits && !process.troubled && !works && !odd;
-        let holder = self.store.record().and_then(|record| record.holder.as_ref());
+        let lease = &self.contests[process.contest].lease_record;
+        let holder = lease.record().and_then(|record| record.holder.as_ref());
         if in_peace && holder.is_some_and(|holder| is(holder, (node, life))) {
             let what = format!("n{node} left, and the record is still its own");
             return Violation::found(LEFT_CLEAN, what);
@@ -386,6 +418,17 @@ impl World {
 
     /// Puts a request on its way, or keeps it if the process is paused between writing and sending.
     pub(super) fn dispatch(&mut self, node: usize, call: u64, request: Request) {
+        let life = self.nodes[node].life;
+        match self.crash_at(node, &request) {
+            Some(Point::Applied) => self.fatal = Some(call),
+            Some(point) => {
+                self.schedule(self.now, Happening::CrashesAtWrite { node, life });
+                if point == Point::Unsent {
+                    return;
+                }
+            }
+            None => {}
+        }
         let pauses = !self.calm && self.rng.u64(0..10_000) < self.plan.pauses * 10;
         if !pauses {
             return self.send(node, call, request);

@@ -13,9 +13,16 @@ use bellwether::election::elector::Swapped;
 
 impl World {
     pub(super) fn check_belief(&self) -> Result<(), Violation> {
+        (0..self.contests.len()).try_for_each(|contest| self.check_belief_in(contest))
+    }
+
+    fn check_belief_in(&self, contest: usize) -> Result<(), Violation> {
         let mut believer = None;
         for (index, node) in self.nodes.iter().enumerate() {
-            let Some(process) = &node.process else { continue };
+            let Some(process) = node.process.as_ref().filter(|process| process.contest == contest)
+            else {
+                continue;
+            };
             if !process.view.borrow().is_leading(self.local(index)) {
                 continue;
             }
@@ -26,7 +33,7 @@ impl World {
             believer = Some(index);
         }
         let Some(believer) = believer else {
-            if self.led && !self.work_is_done() {
+            if self.led && !self.work_is_done(contest) {
                 let what = "nobody leads long after the last fault".to_owned();
                 return Violation::found(A_LEADER_EXISTS, what);
             }
@@ -37,7 +44,10 @@ impl World {
             process.view.borrow().leading(self.local(believer)).map(|own| own.term())
         });
         let me = ((believer, self.nodes[believer].life), own);
-        match self.works.iter().find(|work| work.has_begun() && (work.of, Some(work.term)) != me) {
+        let old = |work: &&Work| {
+            work.contest == contest && work.has_begun() && (work.of, Some(work.term)) != me
+        };
+        match self.works.iter().find(old) {
             None => Ok(()),
             Some(Work { of: (node, _), term, .. }) => {
                 let what = format!("n{believer} leads while n{node}'s work of term {term} goes on");
@@ -47,8 +57,9 @@ impl World {
     }
 
     /// Every instance of `once` has found that it has nothing left to do: no candidate has to lead.
-    fn work_is_done(&self) -> bool {
-        let through = |process: &super::process::Process| process.is_leaving();
+    fn work_is_done(&self, contest: usize) -> bool {
+        let through =
+            |process: &super::process::Process| process.contest != contest || process.is_leaving();
         self.plan.work == crate::simulation::plan::Work::Once
             && self.nodes.iter().filter_map(|node| node.process.as_ref()).all(through)
     }
@@ -62,7 +73,7 @@ impl World {
         let view = process.view.borrow().clone();
         let believes = view.leading(now).map(|own| own.term());
         let believed = std::mem::replace(&mut process.believed, believes);
-        let closed = view.standing_down(now) == Some(StandingDown::GateClosed);
+        let closed = is_closed(view.standing_down(now));
         // It learned of a gate that opens while a call was under way, and may stand after that.
         process.known_closed &= closed;
         if closed && believes.is_some() {
@@ -78,6 +89,7 @@ impl World {
                 "record_gone" => "lost: record gone",
                 "resigned" => "lost: resigned",
                 "gate_closed" => "lost: gate closed",
+                "nothing_to_do" => "lost: nothing to do",
                 "paused_or_copied" => "lost: took itself for a copy",
                 _ => "lost: shutting down",
             });
@@ -85,11 +97,12 @@ impl World {
         if let Some(term) = believes.filter(|_| believed != believes) {
             trace!(self, "n{node} leads in term {term}");
             self.tally.count("elected");
-            if self.last_leader.is_some_and(|last| last != me) {
+            let contest = &mut self.contests[process.contest];
+            if contest.last_leader.is_some_and(|last| last != me) {
                 self.tally.count("elected after another");
             }
-            self.last_leader = Some(me);
-            self.terms.begins(term)?;
+            contest.last_leader = Some(me);
+            contest.terms.begins(term)?;
         }
         Ok(())
     }
@@ -128,7 +141,7 @@ impl World {
         process.seen.check(&view, now)?;
         process.promises.check(&view, now, slack)?;
         process.promises.are_known();
-        process.known_closed = view.standing_down(now) == Some(StandingDown::GateClosed);
+        process.known_closed = is_closed(view.standing_down(now));
         if let Some(open) = &process.call
             && let Some(answer) = &open.answer
         {
@@ -179,11 +192,13 @@ impl World {
         let Some(process) = &self.nodes[node].process else { return Ok(()) };
         let begins = record.holder.is_some() && record.term > process.won.1;
         if record.holder.is_none() && process.view.borrow().draining(now).is_some() {
-            self.commands.vacates(me, record.term)?;
+            self.contests[process.contest].commands.vacates(me, record.term)?;
         }
         if record.holder.is_none() {
             let works = self.works.iter().any(|work| work.of == me);
-            let hidden = process.unseen.contains(&record.term);
+            // An old record may come back after writes were lost: its lease is over.
+            let lasts = self.host(node).timing.lease_duration();
+            let hidden = process.unseen.contains(&record.term) && now < process.claimed_at + lasts;
             if process.beside_until.get().is_some_and(|until| now < *until) {
                 let what = format!("n{node} vacates while the application beside it may act");
                 return Violation::found(VACATED_LAST, what);
@@ -204,4 +219,9 @@ impl World {
         }
         process.promises.stands(now)
     }
+}
+
+/// Whether a gate of either kind is closed.
+fn is_closed(why: Option<StandingDown>) -> bool {
+    matches!(why, Some(StandingDown::GateClosed | StandingDown::NothingToDo))
 }

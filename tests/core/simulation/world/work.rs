@@ -20,6 +20,7 @@ const HOLDS: usize = 2;
 #[derive(Debug)]
 pub(super) struct Work {
     id: u64,
+    pub(super) contest: usize,
     pub(super) of: (usize, u32),
     pub(super) term: Term,
     deadlines: Deadlines,
@@ -128,7 +129,8 @@ impl World {
         self.tally.count("works");
         self.ids = self.ids.max(id);
         let (told_to_end, unseen) = (false, false);
-        self.works.push(Work { id, of, term, deadlines, told_to_end, unseen, tells });
+        let contest = self.nodes[of.0].process.as_ref().map_or(0, |process| process.contest);
+        self.works.push(Work { id, contest, of, term, deadlines, told_to_end, unseen, tells });
         if self.work(id).is_some_and(|work| work.has_begun()) {
             self.is_begun(id);
         }
@@ -220,9 +222,10 @@ impl World {
 
     fn end_work(&mut self, id: u64, end: End) {
         let Some(index) = self.works.iter().position(|work| work.id == id) else { return };
-        let Work { of: (node, life), term, unseen, tells, .. } = self.works.swap_remove(index);
+        let Work { contest, of: (node, life), term, unseen, tells, .. } =
+            self.works.swap_remove(index);
         trace!(self, "n{node}'s work of term {term} has ended: {end:?}");
-        self.commands.ended(term, end);
+        self.contests[contest].commands.ended(term, end);
         match tells {
             Tells::Command(told) => drop(told.send(end)),
             Tells::Hold(lines) if unseen => {
@@ -238,21 +241,26 @@ impl World {
     /// It writes to a resource that is fenced by its term.
     pub(super) fn work_writes(&mut self, id: u64) {
         let Some(work) = self.work(id) else { return };
-        let ((node, life), term) = (work.of, work.term);
+        let (contest, (node, life), term) = (work.contest, work.of, work.term);
         let lease = self.plan.lease();
         let longest = if self.rng.u8(0..4) == 0 { lease * 2 } else { lease / 20 };
         let delay = self.rng.u64(0..longest);
-        self.after(delay, Happening::Fenced { node, life, term });
+        self.after(delay, Happening::Fenced { contest, node, life, term });
         let next = self.rng.u64(lease / 4..lease);
         self.after(next, Happening::WorkWrites { work: id });
     }
 
-    pub(super) fn fenced(&mut self, node: usize, life: u32, term: Term) -> Result<(), Violation> {
+    pub(super) fn fenced(
+        &mut self,
+        contest: usize,
+        (node, life): (usize, u32),
+        term: Term,
+    ) -> Result<(), Violation> {
         let local = self.local(node);
         let process = self.process(node, life);
         let believes =
             process.and_then(|process| process.view.borrow().leading(local).map(|own| own.term()));
-        let taken = self.fence.takes((node, life), term, believes)?;
+        let taken = self.contests[contest].fence.takes((node, life), term, believes)?;
         self.tally.count(if taken { "fenced writes taken" } else { "fenced writes refused" });
         Ok(())
     }
