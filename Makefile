@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: docs readability test test-fast test-cluster setup fuzz figures figures-once figures-postgres release static image package release-check chaos
+.PHONY: docs readability test test-fast test-cluster setup model mutants fuzz figures figures-once figures-postgres release static image package release-check chaos
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -26,6 +26,16 @@ test-fast:
 # What the tests need beside the Rust toolchain. Debian and Ubuntu.
 setup:
 	tests/setup.sh
+
+# The model checker with more faults: two candidates, and three. Takes about ten minutes, and 4 GB of memory.
+# Optimized, beside the dependencies that the other tests have built.
+model:
+	BELLWETHER_FAULTS=most CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --test model -- --nocapture
+
+# Every small change of what decides, by cargo-mutants: a test has to fail of each. Takes hours. FILE=src/election/watch.rs
+# changes that file only.
+mutants:
+	tests/mutants/scan.sh $(FILE)
 
 # A million requests from a new seed. Takes about five minutes.
 fuzz: setup

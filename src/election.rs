@@ -58,6 +58,7 @@ pub mod holder_url;
 pub mod leadership;
 pub mod lease;
 pub mod pause;
+pub mod projection;
 pub mod term;
 pub mod text;
 pub mod time;

@@ -15,6 +15,7 @@ use super::holder_url::HolderUrl;
 pub use super::leadership::LossReason;
 use super::leadership::{Gated, Leadership, StandingDown};
 use super::lease::{Candidate, LeaseRecord, Observed, Origin, Version};
+use super::projection::Projection;
 use super::term::Term;
 use super::time::{BootTime, Now, WallTime};
 use super::timing::Timing;
@@ -132,6 +133,25 @@ impl Elector {
             standing_down: self.standing.down(),
             last_loss: self.shown.last_loss,
         }
+    }
+
+    /// Replaces the source of the jitter.
+    pub fn reseed(&mut self, seed: u64) {
+        self.pace.reseed(seed);
+    }
+
+    /// Takes down what it will do, as seen from `now`, for the model checker.
+    pub fn project(&self, now: BootTime, onto: &mut dyn Projection) {
+        let Self { name, timing: _, watch, lease, calls, pace, standing, work_under_way, shown } =
+            self;
+        name.project(onto);
+        watch.project(now, onto);
+        lease.project(now, onto);
+        calls.project(now, onto);
+        pace.project(now, onto);
+        standing.project(now, onto);
+        onto.flag(*work_under_way);
+        shown.project(onto);
     }
 
     fn me(&self) -> &Candidate {

@@ -20,7 +20,8 @@
 
 use std::time::Duration;
 
-use super::lease::{Candidate, LeaseRecord, Observed, Version};
+use super::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Observed, Version};
+use super::projection::Projection;
 use super::term::Term;
 use super::time::BootTime;
 use super::timing::longest_belief;
@@ -84,6 +85,23 @@ impl Sighting {
     /// When this state has been watched for its whole lease.
     fn watched(&self) -> BootTime {
         self.first_received + self.lease_duration()
+    }
+
+    fn project(&self, now: BootTime, onto: &mut dyn Projection) {
+        let Self { observed, first_received: _, last_received, last_sent, not_before } = self;
+        onto.duration(self.watched().since(now));
+        // No lease after it is longer.
+        onto.duration(now.since(*last_sent).min(MAX_LEASE_DURATION));
+        onto.duration(not_before.since(now));
+        onto.flag(observed.is_some());
+        if let Some(Observed { record, version, remaining, outlived }) = observed {
+            onto.record(record);
+            onto.version(Some(version));
+            onto.flag(*outlived);
+            onto.flag(remaining.is_some());
+            let judged = *last_received + remaining.unwrap_or_default();
+            onto.duration(judged.since(now));
+        }
     }
 }
 
@@ -202,6 +220,16 @@ impl Watch {
     /// make the wait for the lease longer than that.
     pub fn live_until(&self, me: &Candidate) -> Option<BootTime> {
         Some(self.over_at(me)?.min(self.current.as_ref()?.watched()))
+    }
+
+    pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
+        let Self { current, highest_term, distrusted_until } = self;
+        onto.term(*highest_term);
+        onto.duration(distrusted_until.since(now));
+        onto.flag(current.is_some());
+        if let Some(seen) = current {
+            seen.project(now, onto);
+        }
     }
 }
 

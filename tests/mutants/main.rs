@@ -18,6 +18,7 @@
 )]
 
 mod core;
+mod model;
 mod seams;
 
 use std::fs;
@@ -92,8 +93,7 @@ impl Copy {
         fs::write(root.join("src/lib.rs"), LIB).unwrap();
         fs::write(root.join("src/store.rs"), STORE).unwrap();
         fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
-        let manifest = fs::read_to_string(home.join("Cargo.toml")).unwrap();
-        fs::write(root.join("Cargo.toml"), reduced(&manifest)).unwrap();
+        fs::write(root.join("Cargo.toml"), dependencies(&NEEDED)).unwrap();
         Self { root }
     }
 
@@ -159,29 +159,32 @@ impl Copy {
     }
 }
 
-/// The manifest for a crate of the same name with nothing but what is simulated in it.
-fn reduced(manifest: &str) -> String {
-    let needed = [
-        "async-trait",
-        "fastrand",
-        "humantime",
-        "prometheus",
-        "rustix",
-        "serde",
-        "serde_json",
-        "thiserror",
-        "tokio",
-        "tracing",
-        "url",
-    ];
-    let dependencies = needed.map(|name| {
+/// What the simulated code needs.
+const NEEDED: [&str; 11] = [
+    "async-trait",
+    "fastrand",
+    "humantime",
+    "prometheus",
+    "rustix",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "tokio",
+    "tracing",
+    "url",
+];
+
+/// The manifest for a crate of the same name with no dependencies but these.
+fn dependencies(needed: &[&str]) -> String {
+    let manifest = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    let line = |name: &&str| {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} = ")));
-        line.unwrap_or_else(|| panic!("no line for {name} in Cargo.toml"))
-    });
+        line.unwrap_or_else(|| panic!("no line for {name} in Cargo.toml")).to_owned()
+    };
     format!(
         "[package]\nname = \"bellwether\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
          [dependencies]\n{}\n[profile.dev]\nopt-level = 1\ndebug = 0\n[workspace]\n",
-        dependencies.join("\n")
+        needed.iter().map(line).collect::<Vec<_>>().join("\n")
     )
 }
 

@@ -2,6 +2,7 @@
 //! one failed.
 
 use crate::election::lease::{LeaseRecord, Observed, Version};
+use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 
 /// The store did not answer in time, or answered with an error: a write may or may not have been
@@ -91,5 +92,22 @@ impl Calls {
 
     pub(super) fn is_swapping(&self) -> bool {
         matches!(self.in_flight, Some((InFlight::Swap { .. }, _)))
+    }
+
+    pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
+        let Self { in_flight, unsure } = self;
+        onto.flag(*unsure);
+        onto.flag(in_flight.is_some());
+        if let Some((call, Sent { at, void })) = in_flight {
+            onto.duration(now.since(*at));
+            onto.flag(*void);
+            match call {
+                InFlight::Look => onto.number(0),
+                InFlight::Swap { why, record } => {
+                    onto.number(1 + *why as u64);
+                    onto.record(record);
+                }
+            }
+        }
     }
 }

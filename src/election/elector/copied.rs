@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::election::continuity::{Continuity, ServiceTime};
 use crate::election::lease::{Candidate, LeaseRecord, Observed};
+use crate::election::projection::Projection;
 use crate::election::timing::Timing;
 use crate::election::watch::Watch;
 
@@ -134,6 +135,14 @@ impl Name {
             self.unresolved = false;
         }
         given_up
+    }
+
+    /// Without what it knows of a service's time: no model sends any.
+    pub(super) fn project(&self, onto: &mut dyn Projection) {
+        let Self { me, continuity: _, unresolved, given_up } = self;
+        onto.candidate(Some(me));
+        onto.flag(*unresolved);
+        onto.flag(*given_up);
     }
 }
 

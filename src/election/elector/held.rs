@@ -1,6 +1,9 @@
 //! The lease as this candidate holds it. The record itself is kept by
 //! [`Watch`](crate::election::watch::Watch).
 
+use std::time::Duration;
+
+use crate::election::projection::Projection;
 use crate::election::term::Term;
 use crate::election::time::BootTime;
 
@@ -83,5 +86,17 @@ impl Lease {
         if matches!(self, Self::RunningOut { over_at, .. } if now < *over_at) {
             *self = Self::None;
         }
+    }
+
+    pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
+        let (state, term, time) = match *self {
+            Self::None => (0, Term::ZERO, Duration::ZERO),
+            Self::Leading(Held { term, sent_at }) => (1, term, now.since(sent_at)),
+            Self::Draining(Held { term, sent_at }) => (2, term, now.since(sent_at)),
+            Self::RunningOut { term, over_at } => (3, term, over_at.since(now)),
+        };
+        onto.number(state);
+        onto.term(term);
+        onto.duration(time);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 use crate::election::timing::{HINT_GAP, backoff};
 
@@ -148,5 +149,28 @@ impl Pace {
             self.due_at
         };
         due.max(self.not_before)
+    }
+
+    pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
+        let Self {
+            retry_period,
+            jitter: _,
+            spreads_renewals,
+            hinted,
+            failures,
+            due_at,
+            not_before,
+            last_call,
+            look_early_by,
+        } = self;
+        onto.flag(*spreads_renewals);
+        onto.flag(*hinted);
+        // More failures than those that make the pause longest change nothing.
+        onto.duration(backoff(*retry_period, *failures));
+        onto.duration(due_at.since(now));
+        onto.duration(not_before.since(now));
+        // Hints and looks come no later than a retry period after it.
+        onto.duration(now.since(*last_call).min((*retry_period).max(HINT_GAP)));
+        onto.duration(*look_early_by);
     }
 }

@@ -5,6 +5,7 @@ use super::news::News;
 use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::{Holder, Loss, LossReason, Rival, Tenure};
 use crate::election::lease::{Candidate, Observed, Origin};
+use crate::election::projection::Projection;
 use crate::election::term::Term;
 use crate::election::time::BootTime;
 use crate::election::timing::Timing;
@@ -74,6 +75,13 @@ impl Shown {
             self.report(stranger);
             self.met_stranger = true;
         }
+    }
+
+    /// Only the candidate that is followed decides something: when the next look comes.
+    pub(super) fn project(&self, onto: &mut dyn Projection) {
+        let (holder, term) = self.following.as_ref().map(|(holder, term)| (holder, *term)).unzip();
+        onto.candidate(holder);
+        onto.term(term.unwrap_or_default());
     }
 }
 

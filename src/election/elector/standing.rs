@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::election::leadership::{Gated, LossReason, StandingDown};
+use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 
 /// Why a candidate may not stand, if it may not.
@@ -126,5 +127,21 @@ impl Standing {
     /// Since when a shutdown tries to vacate the record.
     pub(super) fn vacating_since(&self) -> Option<BootTime> {
         self.shutdown?.vacating_since
+    }
+
+    pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
+        let Self { gate_open, gated: _, resigned, shutdown } = self;
+        onto.flag(*gate_open);
+        onto.flag(resigned.is_some());
+        if let Some(Resignation { cooldown, until }) = resigned {
+            onto.duration(*cooldown);
+            onto.duration(until.since(now));
+        }
+        onto.flag(shutdown.is_some());
+        if let Some(Shutdown { give_up_at, vacating_since }) = shutdown {
+            onto.duration(give_up_at.since(now));
+            onto.flag(vacating_since.is_some());
+            onto.duration(vacating_since.map_or(Duration::ZERO, |since| now.since(since)));
+        }
     }
 }

@@ -1,0 +1,52 @@
+//! The state of a candidate as plain values, for the model checker: `tests/model`.
+//!
+//! Two candidates with equal projections do the same from now on, whatever happens to both, also when
+//! they stand there at different times. So every time is counted from now, and one that has passed is
+//! as good as any other. What is left out decides nothing: what only readers see, and what never
+//! changes. The jitter is left out too: set it before each step that is compared, by
+//! [`Elector::reseed`](super::elector::Elector::reseed).
+//!
+//! Each part takes itself apart without `..`, so that a new field cannot be forgotten here.
+
+use std::time::Duration;
+
+use super::lease::{Candidate, LeaseRecord, Version};
+use super::term::Term;
+
+/// Takes down a projection, value by value.
+pub trait Projection {
+    /// One of several, or how many.
+    fn number(&mut self, number: u64);
+    /// How long until something, or since.
+    fn duration(&mut self, duration: Duration);
+    /// Terms are only compared with each other.
+    fn term(&mut self, term: Term);
+    /// Versions are only compared with each other.
+    fn version(&mut self, version: Option<&Version>);
+    /// Candidates are only compared with each other.
+    fn candidate(&mut self, candidate: Option<&Candidate>);
+
+    /// Whether something is so.
+    fn flag(&mut self, flag: bool) {
+        self.number(u64::from(flag));
+    }
+
+    /// What a record decides. Its other fields are for people, for readers of a history, or for what
+    /// no model does.
+    fn record(&mut self, record: &LeaseRecord) {
+        let LeaseRecord {
+            holder,
+            term,
+            lease_duration,
+            acquire_time: _,
+            renew_time: _,
+            payload: _,
+            origin: _,
+            holder_url: _,
+            pause: _,
+        } = record;
+        self.candidate(holder.as_ref());
+        self.term(*term);
+        self.duration(*lease_duration);
+    }
+}

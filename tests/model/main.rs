@@ -1,0 +1,128 @@
+//! The model checker on the program's own elector: every order of events, and every fault at every moment.
+//!
+//! The simulation (`tests/core`) draws from what may happen; this searches all of it, in a smaller world.
+//! The states that follow from each other are finitely many, because they are told apart by what the
+//! candidates do from then on (`key.rs`): so a search ends, and covers runs of any length with so many faults.
+//!
+//! ```text
+//! make model                                                     with more faults, and three candidates
+//! BELLWETHER_FAULTS=2 cargo test --test model -- --nocapture     with so many faults in each search
+//! BELLWETHER_SEARCH=hints cargo test --test model                those with this in their name only
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and print what they searched"
+)]
+
+mod key;
+mod node;
+mod properties;
+mod setup;
+mod store;
+mod world;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Write as _;
+use std::thread;
+
+use stateright::{Checker, Expectation, HasDiscoveries, Model, Path};
+
+use key::Key;
+use properties::Election;
+use setup::{SEARCHES, Setup};
+use world::{Act, World};
+
+/// Every search, with one fault, or as many as `make model` wants.
+#[test]
+fn every_property_holds_in_every_state() {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let (faults, chosen) = (variable("BELLWETHER_FAULTS"), variable("BELLWETHER_SEARCH"));
+    for (setup, most) in SEARCHES.iter().filter(|(setup, _)| setup.name.contains(&chosen)) {
+        let faults = match faults.as_str() {
+            "" => setup.faults,
+            "most" => *most,
+            number => number.parse().unwrap(),
+        };
+        search(Setup { faults, ..*setup });
+    }
+}
+
+fn search(setup: Setup) {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let failures = HasDiscoveries::AnyFailures;
+    let search = Election(setup).checker().threads(cores).finish_when(failures).spawn_bfs().join();
+    let (states, depth) = (search.unique_state_count(), search.max_depth());
+    let Setup { name, faults, .. } = setup;
+    println!("{name}, {faults} faults: {states} states, depth {depth}");
+    let found = search.discoveries();
+    for property in search.model().properties() {
+        match (property.expectation, found.get(property.name)) {
+            (Expectation::Sometimes, None) => panic!("{name}: never {}", property.name),
+            (Expectation::Sometimes, Some(_)) | (_, None) => {}
+            (_, Some(path)) => panic!("{}\n{name}:\n{}", property.name, trace(path)),
+        }
+    }
+}
+
+/// What happened until a property did not hold, for people.
+fn trace(path: &Path<World, Act>) -> String {
+    let steps = path.clone().into_vec();
+    let begin = steps[0].0.now;
+    let mut text = String::new();
+    for (world, act) in steps {
+        let milliseconds = (world.now - begin) / 1_000_000;
+        let leaders: Vec<_> =
+            world.nodes.iter().map(|node| node.leads(world.now).map(|term| term.get())).collect();
+        let act = act.map_or_else(String::new, |act| format!("{act:?}"));
+        writeln!(text, "{milliseconds:>7} ms  leading {leaders:?}, then {act}").unwrap();
+    }
+    text
+}
+
+/// Two states that count as one go on alike. Otherwise the search would leave out what follows from the
+/// second of them.
+#[test]
+fn states_that_count_as_one_go_on_alike() {
+    // Where candidates are alike, those that are due at one instant come in another order.
+    for (setup, _) in SEARCHES.iter().filter(|(setup, _)| setup.clocks[0] != setup.clocks[1]) {
+        let first = World::new(setup);
+        let mut known: HashMap<Key, World> = HashMap::new();
+        known.insert(first.key().clone(), first.clone());
+        let (mut next, mut compared) = (VecDeque::from([first]), 0);
+        while let Some(world) = next.pop_front().filter(|_| known.len() < 20_000) {
+            for after in successors(setup, &world) {
+                match known.get(after.key()) {
+                    None => {
+                        known.insert(after.key().clone(), after.clone());
+                        next.push_back(after);
+                    }
+                    Some(same) => {
+                        let keys = |world| {
+                            let all = successors(setup, world);
+                            all.iter().map(|world| world.key().clone()).collect::<Vec<_>>()
+                        };
+                        assert_eq!(
+                            keys(same),
+                            keys(&after),
+                            "{}: {same:#?}\n{after:#?}",
+                            setup.name
+                        );
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        println!("{}: {compared} pairs", setup.name);
+        assert!(compared > 1_000, "{}: only {compared} pairs", setup.name);
+    }
+}
+
+fn successors(setup: &Setup, world: &World) -> Vec<World> {
+    let mut acts = Vec::new();
+    world.acts(setup, &mut acts);
+    acts.into_iter().map(|act| world.after(setup, act)).collect()
+}
