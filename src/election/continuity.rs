@@ -228,6 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn clocks_that_are_slewed_are_no_alarm_when_answers_are_rare() {
+        for rate in [-0.083, 0.083] {
+            let mut world = World::new(0.001);
+            for _ in 0..100 {
+                world.service += 60.0 * rate;
+                world.both(60.0);
+                world.ask(0.01, 0.01);
+            }
+            assert!(world.alarms.is_empty(), "{rate}: {:?}", world.alarms);
+        }
+    }
+
+    #[test]
     fn a_service_clock_that_is_stepped_costs_one_alarm_at_most() {
         for step in [-3_600.0, -10.0, -0.5, 0.5, 10.0, 3_600.0] {
             let mut world = World::new(0.001);

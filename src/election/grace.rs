@@ -74,11 +74,21 @@ mod tests {
     #[test]
     fn killed_work_is_waited_for_and_the_lease_is_vacated_within_what_platforms_wait() {
         let (grace, timing) = (Grace::new(Duration::from_secs(20)), Timing::default());
+        assert_eq!(grace.of_work(), Duration::from_secs(20));
         assert!(grace.of_work() < grace.until_work_is_overdue());
         assert!(grace.until_work_is_overdue() + timing.call_timeout() <= grace.until_left(&timing));
         // TimeoutStopSec, stopTimeout and stop_grace_period in deploy/.
         let killed_after = Duration::from_secs(30);
         assert!(grace.until_left(&timing).max(grace.until_hooks_are_left()) < killed_after);
+    }
+
+    #[test]
+    fn the_last_hook_has_its_own_time_but_no_more_than_the_grace() {
+        let grace = Grace::new(Duration::from_secs(20));
+        assert_eq!(grace.of_last_hook(Duration::from_secs(5)), Duration::from_secs(5));
+        assert_eq!(grace.of_last_hook(Duration::from_secs(60)), Duration::from_secs(20));
+        let running_and_last = Duration::from_secs(20 + 2 + 2);
+        assert_eq!(grace.until_hooks_are_left(), running_and_last);
     }
 
     #[test]

@@ -79,6 +79,16 @@ fn false_news_of_a_vacated_lease_costs_a_refused_swap() {
 }
 
 #[test]
+fn a_leader_that_gets_news_of_its_own_end_renews_as_before() {
+    let mut world = World::leading();
+    world.send(Event::Vacated { term: Term::new(1), version: Version::new("never") });
+    world.run_until(9_000);
+    assert!(world.leads());
+    assert!(world.renewals.iter().all(|renewal| *renewal == Renewal::OnTime));
+    assert!(world.renewals.len() >= 4, "{:?}", world.renewals);
+}
+
+#[test]
 fn news_of_a_vacated_lease_is_looked_into_by_whoever_cannot_judge_it() {
     // A leader; a candidate whose call is under way; one that does not know what it last wrote.
     let news = || Event::Vacated { term: Term::new(5), version: Version::new("freed") };

@@ -90,3 +90,13 @@ fn a_lost_race_is_followed_not_fought() {
     assert_eq!(world.take_news(), [following]);
     assert!(world.call.is_none());
 }
+
+#[test]
+fn an_election_was_not_decided_before_somebody_leads() {
+    let mut world = World::on(Some(vacated(3)));
+    assert!(!world.elector.leadership().was_ever_decided(), "before the first look");
+    world.store_answers();
+    assert!(!world.elector.leadership().was_ever_decided(), "the record names nobody");
+    world.store_answers();
+    assert!(world.elector.leadership().was_ever_decided());
+}
