@@ -26,9 +26,10 @@ const FOUND: &[Found] = &[
     found("an unknown outcome is taken for a success", "slow clock", "2", ONE_BELIEVER),
     found("a rival counts from when it sent its look", "slow clock", "2", ONE_BELIEVER),
     found("a stepped store clock overrules what was seen", "steps", "2", ONE_BELIEVER),
+    found("a look at the own record grants belief", "slow clock", "1", TERMS_GROW),
     found("the own record is claimed again under its old term", "slow clock", "1", TERMS_GROW),
     found("a late renewal revives a lapsed term", "slow clock", "1", TERMS_GROW),
-    found("a candidate never looks again after a failed swap", "slow clock", "1", A_LEADER_EXISTS),
+    found("a candidate never looks again after a failed swap", "slow clock", "2", A_LEADER_EXISTS),
 ];
 
 const fn found(
