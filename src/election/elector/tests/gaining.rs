@@ -96,7 +96,7 @@ fn an_election_was_not_decided_before_somebody_leads() {
     let mut world = World::on(Some(vacated(3)));
     assert!(!world.elector.leadership().was_ever_decided(), "before the first look");
     world.store_answers();
-    assert!(!world.elector.leadership().was_ever_decided(), "the record names nobody");
+    assert!(!world.elector.leadership().was_ever_decided(), "the record has no holder");
     world.store_answers();
     assert!(world.elector.leadership().was_ever_decided());
 }
