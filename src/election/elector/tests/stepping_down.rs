@@ -142,6 +142,7 @@ fn behind_a_gate_that_never_opened_a_candidate_looks_and_does_not_stand() {
         world.run_until(60_000);
         assert_eq!(world.take_news(), [News::Elected { term: Term::new(1) }]);
         world.send(Event::Gate { open: false });
+        world.run_until(60_000);
         let lost = News::Lost { term: Term::new(1), reason };
         assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1) }]);
     }
