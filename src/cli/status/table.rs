@@ -190,9 +190,11 @@ mod tests {
         );
         assert_eq!(
             shown(40)[1..],
-            ["default       held     …k/shop/0123  5m", "nightly-rep…  vacated  -             12d"]
+            ["election  default  held     …p/0123  5m", "work      nightl…  vacated  -        12d"]
         );
-        assert_eq!(shown(30)[0], "NAME        STATE    HOLDER");
+        let header = |width| shown(width)[0].split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(header(30), "NAME STATE HOLDER AGE");
+        assert_eq!(header(28), "NAME STATE HOLDER");
     }
 
     #[test]
