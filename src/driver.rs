@@ -73,6 +73,7 @@ pub struct Handle {
     work: Arc<watch::Sender<usize>>,
     turned_at: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
+    health: Health,
 }
 
 /// Leader-only work in flight. While one exists, the record is not vacated.
@@ -104,6 +105,11 @@ impl Handle {
     /// The same, to wait for changes.
     pub fn watch(&self) -> watch::Receiver<Leadership> {
         self.view.clone()
+    }
+
+    /// The error of the store, for people, while there is one. Checked, and without secrets.
+    pub fn store_error(&self) -> Option<String> {
+        self.health.trouble(&self.election)
     }
 
     /// The time that the answers of [`Leadership`] are to be asked for.
@@ -227,6 +233,7 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
         work: Arc::new(work),
         turned_at: Arc::clone(&turned_at),
         clock: Arc::clone(&clock),
+        health: health.clone(),
     };
     let hints = store.hints(&election);
     metrics.begin(&election);
@@ -310,11 +317,12 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
             action = reborn.action;
         }
         self.turned_at.store(millis(now.boot), Ordering::Relaxed);
-        self.view.send_replace(self.elector.leadership());
+        let view = self.elector.leadership();
         for item in &news {
             self.metrics.count_news(&self.election, item);
-            news::log(&self.election, self.url.as_deref(), item);
+            news::log(&self.election, self.url.as_deref(), item, &view, now.boot);
         }
+        self.view.send_replace(view);
         if let Action::Finished = action {
             self.log_what_is_left();
         }

@@ -49,6 +49,7 @@
 //! - `fence-the-rest`: a lease is not mutual exclusion. Each answer, each child's environment and each
 //!   metric carries the term, for the system that is written to.
 
+pub mod change;
 pub mod continuity;
 pub mod duration;
 pub mod elector;
@@ -59,6 +60,7 @@ pub mod leadership;
 pub mod lease;
 pub mod pause;
 pub mod projection;
+pub mod succession;
 pub mod term;
 pub mod text;
 pub mod time;

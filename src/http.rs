@@ -27,13 +27,14 @@ mod openapi;
 mod page;
 mod probes;
 mod query;
+mod reason;
 mod reply;
 mod resign;
 mod server;
 mod starting;
 
 pub use access::Access;
-pub use app::App;
+pub use app::{App, StoreName};
 pub use connections::MAX_CONNECTIONS;
 pub use election_state::{ElectionState, Elections, Holds};
 pub use server::bind;

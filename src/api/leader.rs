@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::election::holder_url::HolderUrl;
+use crate::election::leadership::HolderIs;
 use crate::election::term::Term;
 use crate::election::text;
 
@@ -59,9 +60,30 @@ pub struct Leader<'a> {
     /// Whether the instance stands in the election.
     #[serde(default)]
     pub standing: bool,
-    /// Why it does not stand.
+    /// Why it does not lead. None if it does.
     #[serde(default)]
     pub reason: Option<String>,
+    /// How the present state came about: see [`Cause`](crate::election::change::Cause).
+    #[serde(default)]
+    pub cause: Option<Cow<'a, str>>,
+    /// Since when no instance led, until now or until the present leader. By the sidecar's wall clock.
+    #[serde(default)]
+    pub no_leader_since: Option<String>,
+    /// Since when it was not known who leads, until now or until the present leader. Likewise.
+    #[serde(default)]
+    pub unknown_since: Option<String>,
+    /// What the holder is to this instance: see [`HolderIs`](crate::election::leadership::HolderIs).
+    #[serde(default)]
+    pub holder_is: Option<Cow<'a, str>>,
+    /// How long ago the holder's last renewal was, as far as was seen, in milliseconds.
+    #[serde(default)]
+    pub last_renewal_ms_ago: Option<u64>,
+    /// When this instance can take over if the lease is not renewed, in milliseconds.
+    #[serde(default)]
+    pub takes_over_in_ms: Option<u64>,
+    /// The error of the store, while there is one.
+    #[serde(default)]
+    pub store_error: Option<String>,
 }
 
 impl Leader<'_> {
@@ -69,8 +91,24 @@ impl Leader<'_> {
     /// than half of the lease: it has missed renewals, and may be gone.
     pub fn overdue(&self) -> Option<Duration> {
         let left = Duration::from_millis(self.holder_lease_ends_in_ms?);
-        let silent = self.lease_duration_seconds.saturating_sub(left);
+        // Where that is not known, it is as long as its lease was watched.
+        let watched = self.lease_duration_seconds.saturating_sub(left);
+        let silent = self.last_renewal_ms_ago.map_or(watched, Duration::from_millis);
         (silent > self.lease_duration_seconds / 2).then_some(silent)
+    }
+
+    /// Why the instance does not lead, in words. A sidecar of an older version says less.
+    pub fn why_not(&self) -> String {
+        match (&self.reason, &self.holder_identity) {
+            (Some(reason), _) => reason.clone(),
+            (None, Some(holder)) => format!("{holder} leads"),
+            (None, None) => "no instance is known to lead".to_owned(),
+        }
+    }
+
+    /// Whether the lease is that of an earlier run of the same instance.
+    pub fn is_earlier_run(&self) -> bool {
+        self.holder_is.as_deref() == Some(HolderIs::EarlierRun.as_str())
     }
 
     /// The form that is safe to show, whatever program answered.
@@ -81,7 +119,18 @@ impl Leader<'_> {
         let holder_origin = self.holder_origin.filter(|origin| text::is_line(origin));
         let election = text::line(&self.election).into();
         let identity = text::name(&self.identity).into();
-        Self { election, identity, holder_identity, holder_url, holder_origin, ..self }
+        let reason = self.reason.as_deref().map(text::message);
+        let store_error = self.store_error.as_deref().map(text::message);
+        Self {
+            election,
+            identity,
+            holder_identity,
+            holder_url,
+            holder_origin,
+            reason,
+            store_error,
+            ..self
+        }
     }
 }
 
@@ -95,7 +144,11 @@ pub struct Name<'a> {
 }
 
 /// Whole seconds as Kubernetes writes them, fractions only where there are some.
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+///
+/// # Errors
+///
+/// When the serializer fails.
+pub fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     if duration.subsec_nanos() == 0 {
         serializer.serialize_u64(duration.as_secs())
     } else {
@@ -136,6 +189,13 @@ mod tests {
             store_answered_ms_ago: Some(5),
             standing: true,
             reason: None,
+            cause: Some("first".into()),
+            no_leader_since: None,
+            unknown_since: Some("2026-11-26T22:00:00.000Z".to_owned()),
+            holder_is: Some("this_instance".into()),
+            last_renewal_ms_ago: Some(7),
+            takes_over_in_ms: None,
+            store_error: None,
         };
         let text = serde_json::to_string(&whole).unwrap();
         let read: Leader<'static> = serde_json::from_str(&text).unwrap();
@@ -145,11 +205,12 @@ mod tests {
 
     #[test]
     fn nothing_of_a_response_reaches_a_terminal_unchecked() {
-        let text = r#"{"election":"a\u001b[2J","identity":"b\n","leader":false,"holderIdentity":"c\u0007","holderUrl":"http://c\u0007"}"#;
+        let text = r#"{"election":"a\u001b[2J","identity":"b\n","leader":false,"holderIdentity":"c\u0007","holderUrl":"http://c\u0007","reason":"d\u001b[2J","storeError":"e\u0007"}"#;
         let read: Leader<'static> = serde_json::from_str(text).unwrap();
         let read = read.checked();
         assert_eq!(read.holder_url, None);
-        for shown in [read.election, read.identity, read.holder_identity.unwrap()] {
+        let (reason, error) = (read.reason.unwrap().into(), read.store_error.unwrap().into());
+        for shown in [read.election, read.identity, read.holder_identity.unwrap(), reason, error] {
             assert!(!shown.chars().any(char::is_control), "{shown:?}");
         }
     }

@@ -21,10 +21,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let (code, words) = match client.leader(Duration::ZERO).await {
         Ok(leader) if leader.leader => (0, format!("yes: {} leads", leader.identity)),
-        Ok(leader) => match leader.holder_identity {
-            Some(holder) => (1, format!("no: {holder} leads")),
-            None => (EXIT_UNDECIDED, "not decided: no leader is known".to_owned()),
-        },
+        Ok(leader) if leader.holder_identity.is_some() => (1, format!("no: {}", leader.why_not())),
+        Ok(leader) => (EXIT_UNDECIDED, format!("not decided: {}", leader.why_not())),
         Err(error) => (EXIT_UNDECIDED, error.to_string()),
     };
     match code {

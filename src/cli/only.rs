@@ -77,6 +77,17 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         HoldResponse::Refused(leader) => {
             let (election, identity) = (&*leader.election, &*leader.identity);
             let holder = leader.holder_identity.as_deref();
+            if leader.is_earlier_run() {
+                let why = leader.why_not();
+                tracing::warn!(
+                    election,
+                    identity,
+                    why,
+                    event = "skipped_earlier_run",
+                    "skipped: an earlier run of this instance holds the lease, and no other leads"
+                );
+                return Ok(args.skip_code);
+            }
             if let Some(silent) = leader.overdue() {
                 let silent = humantime::format_duration(Duration::from_secs(silent.as_secs()));
                 tracing::warn!(
@@ -120,9 +131,9 @@ async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, Comman
             Ok(HoldResponse::Refused(leader)) if leader.holder_identity.is_none() => {
                 let after = humantime::format_duration(wait);
                 CommandError::Undecided(format!(
-                    "not decided within {after} who leads election '{}': nothing was run. \
-                     The sidecar's /ready says why",
-                    leader.election
+                    "not decided within {after} who leads election '{}': nothing was run. {}",
+                    leader.election,
+                    leader.why_not()
                 ))
             }
             Ok(hold) => return Ok(hold),

@@ -90,10 +90,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
 /// Why this instance does not lead, if it does not.
 async fn leads(client: &Client, left: Duration) -> Result<Option<String>, ClientError> {
     let leader = client.leader(left.min(LONGEST_QUESTION)).await?;
-    Ok((!leader.leader).then(|| match leader.holder_identity {
-        Some(holder) => format!("{holder} leads"),
-        None => "no leader is known".to_owned(),
-    }))
+    let why = leader.why_not();
+    Ok((!leader.leader).then_some(why))
 }
 
 /// Why a path is not answered with 200, if it is not.

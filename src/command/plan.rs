@@ -178,6 +178,7 @@ mod tests {
             },
             until: at(10_000),
             kills_at: at(12_500),
+            renewed: at(0),
         }
     }
 

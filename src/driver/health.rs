@@ -99,6 +99,15 @@ impl Health {
         state.elections = state.elections.saturating_add(1);
     }
 
+    /// What is wrong with the store as this election sees it, if anything is: the error of the last
+    /// call, or of the last write if only reads succeed. Checked, and without secrets.
+    pub(super) fn trouble(&self, election: &ElectionName) -> Option<String> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |verb| state.troubles.get(&(election.clone(), verb));
+        let trouble = of(Verb::Observe).or_else(|| of(Verb::Swap))?;
+        Some(trouble.error.to_string())
+    }
+
     /// Logs the change that a call makes.
     pub(super) fn note(&self, now: BootTime, call: &Call<'_>) {
         let (line, elections) = {

@@ -1,16 +1,23 @@
 //! What an election tells the log: each change of leadership is one line.
 
-use crate::election::elector::News;
-use crate::election::lease::ElectionName;
+use std::time::Duration;
 
-pub(super) fn log(election: &ElectionName, url: Option<&str>, news: &News) {
+use crate::election::elector::News;
+use crate::election::leadership::{HolderIs, Leadership};
+use crate::election::lease::ElectionName;
+use crate::election::term::Term;
+use crate::election::time::BootTime;
+
+/// `view` is what readers see from now on.
+pub(super) fn log(
+    election: &ElectionName,
+    url: Option<&str>,
+    news: &News,
+    view: &Leadership,
+    now: BootTime,
+) {
     match news {
-        News::Elected { term } => {
-            tracing::info!(
-                %election, term = term.get(), url, event = "elected",
-                "elected: this instance leads"
-            );
-        }
+        News::Elected { term } => elected(election, url, *term, view, now),
         News::Lost { term, reason } => {
             let reason = reason.as_str();
             tracing::info!(
@@ -21,12 +28,7 @@ pub(super) fn log(election: &ElectionName, url: Option<&str>, news: &News) {
         News::Vacated { term } => {
             tracing::info!(%election, term = term.get(), event = "vacated", "lease vacated")
         }
-        News::Following { holder, term } => {
-            tracing::info!(
-                %election, term = term.get(), holder, event = "following",
-                "another instance leads"
-            );
-        }
+        News::Following { holder, term } => following(election, holder, *term, view, now),
         News::TermWentBackwards { seen, record } => tracing::warn!(
             %election, seen = seen.get(), record = record.get(),
             event = "term_went_backwards",
@@ -48,4 +50,52 @@ pub(super) fn log(election: &ElectionName, url: Option<&str>, news: &News) {
         // Counted, and seen in the log as the store's trouble.
         News::Renewal(_) => {}
     }
+}
+
+fn elected(
+    election: &ElectionName,
+    url: Option<&str>,
+    term: Term,
+    view: &Leadership,
+    now: BootTime,
+) {
+    let change = view.change(now);
+    let (term, cause) = (term.get(), change.cause.as_str());
+    let since = change.since.filter(|_| !change.cause.is_ignorance());
+    let no_leader_for = since.map(|since| shown(now.since(since)));
+    tracing::info!(
+        %election, term, url, cause, no_leader_for, event = "elected",
+        "elected: this instance leads"
+    );
+}
+
+fn following(election: &ElectionName, holder: &str, term: Term, view: &Leadership, now: BootTime) {
+    let term = term.get();
+    match view.holder_is(now) {
+        Some(HolderIs::EarlierRun) => {
+            let runs_out_in = view.rival_ends_in(now).map(shown);
+            tracing::info!(
+                %election, term, holder, runs_out_in, event = "following_earlier_run",
+                "an earlier run of this instance holds the lease: this one takes over when it \
+                 has run out"
+            );
+        }
+        Some(HolderIs::Namesake) => tracing::warn!(
+            %election, term, holder, event = "following_namesake",
+            "another process of the same name leads: give each instance a name of its own \
+             (--identity)"
+        ),
+        Some(HolderIs::Another | HolderIs::ThisInstance) | None => {
+            let cause = view.change(now).cause.as_str();
+            tracing::info!(
+                %election, term, holder, cause, event = "following",
+                "another instance leads"
+            );
+        }
+    }
+}
+
+fn shown(duration: Duration) -> String {
+    let whole = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    humantime::format_duration(whole).to_string()
 }

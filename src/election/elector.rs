@@ -16,12 +16,13 @@ pub use super::leadership::LossReason;
 use super::leadership::{Gated, Leadership, StandingDown};
 use super::lease::{Candidate, LeaseRecord, Observed, Origin, Version};
 use super::projection::Projection;
+use super::succession::Before;
 use super::term::Term;
 use super::time::{BootTime, Now, WallTime};
 use super::timing::Timing;
 use super::watch::Watch;
 pub use calls::{CallFailed, Swapped};
-use calls::{Calls, Due, InFlight, Why};
+use calls::{Calls, Due, InFlight, Sent, Why};
 use copied::Name;
 pub use copied::Sign;
 pub use events::{Action, Call, Event, Step};
@@ -129,6 +130,10 @@ impl Elector {
             rival: shown::rival(self.me(), &self.watch),
             term: self.watch.highest_term(),
             store_answered: self.shown.store_answered,
+            store_fails: self.shown.store_fails,
+            last_change: self.shown.succession.last(),
+            claimable_at: self.watch.over_at(self.me()),
+            awaits_work: self.work_under_way && !self.lease.is_held(),
             first_decided: self.shown.first_decided,
             standing_down: self.standing.down(),
             last_loss: self.shown.last_loss,
@@ -162,9 +167,9 @@ impl Elector {
 
     /// Forgets a lease whose renew deadline has passed: rule `outage-demotes`.
     fn lapse(&mut self, now: BootTime) {
-        let timing = self.timing;
-        if self.lease.held().is_some_and(|held| now >= timing.leads_until(held.sent_at)) {
-            self.lose(LossReason::RenewDeadline);
+        let until = self.lease.held().map(|held| self.timing.leads_until(held.sent_at));
+        if let Some(until) = until.filter(|until| now >= *until) {
+            self.lose(LossReason::RenewDeadline, until);
             // Rejoin at once when the store answers: the record may still be the own one.
             self.pace.due_now(now);
         }
@@ -184,17 +189,17 @@ impl Elector {
             Event::Resign { cooldown } => {
                 self.standing.resign(now, cooldown);
                 // Here, because a cooldown of zero is over before the end of this step.
-                self.stop_believing(LossReason::Resigned);
+                self.stop_believing(LossReason::Resigned, now);
             }
             Event::Work { under_way } => self.take_in_work(now, under_way),
             Event::Overdue => self.let_run_out(now),
             Event::Shutdown { give_up_at } => self.standing.shut_down(give_up_at),
             Event::ServiceTime(time) => {
                 if let Some(sign) = self.name.compare_clocks(&time, &self.timing) {
-                    self.give_up_name(sign);
+                    self.give_up_name(now, sign);
                 }
             }
-            Event::Copied(sign) => self.give_up_name(sign),
+            Event::Copied(sign) => self.give_up_name(now, sign),
             Event::Reborn { incarnation, seed } => self.take_name(now, incarnation, seed),
             Event::Observed(answer) => return self.take_in_look(now, answer),
             Event::Swapped(answer) => self.take_in_swap(now, answer),
@@ -220,24 +225,28 @@ impl Elector {
     ) -> bool {
         let Some(sent) = self.calls.take_look() else { return false };
         let (Ok(observed), false) = (answer, sent.void) else {
-            self.pace.failed(now);
+            self.call_failed(now, sent);
             return false;
         };
+        let before = Before::of(&self.leadership(), &self.watch, now);
         if !self.calls.unsure {
             self.pace.answered();
         }
         self.call_answered(sent.at);
         self.learn(now, sent.at, observed);
+        self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
         self.is_over(now)
     }
 
     /// Spares the look that a hint asks for otherwise: the lease can be claimed from there.
     fn take_in_vacated(&mut self, now: BootTime, term: Term, version: Version) -> bool {
+        let before = Before::of(&self.leadership(), &self.watch, now);
         let idle = !self.lease.is_held() && !self.calls.is_under_way() && !self.calls.unsure;
         if !idle || !self.watch.vacated(term, version, now) {
             self.pace.hint();
             return false;
         }
+        self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
         self.report_following();
         self.schedule_look(now);
         self.is_over(now)
@@ -259,8 +268,9 @@ impl Elector {
         let Ok(swapped) = answer else {
             self.calls.unsure = true;
             self.name.swap_failed();
-            return self.pace.failed(now);
+            return self.call_failed(now, sent);
         };
+        let before = Before::of(&self.leadership(), &self.watch, now);
         self.pace.answered();
         self.call_answered(sent_at);
         match swapped {
@@ -275,24 +285,33 @@ impl Elector {
                 self.won(now, why, sent_at);
             }
         }
+        self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
     }
 
     fn call_answered(&mut self, sent_at: BootTime) {
         self.calls.unsure = false;
         self.shown.store_answered = Some(sent_at);
+        self.shown.store_fails = None;
+    }
+
+    fn call_failed(&mut self, now: BootTime, sent: Sent) {
+        self.pace.failed(now);
+        if !sent.void {
+            self.shown.store_fails.get_or_insert(sent.at);
+        }
     }
 
     /// A look, or a lost swap, showed the record.
     fn learn(&mut self, now: BootTime, sent_at: BootTime, observed: Option<Observed>) {
         if let Some(sign) = self.name.look_for_a_double(observed.as_ref(), &self.watch) {
-            self.give_up_name(sign);
+            self.give_up_name(now, sign);
         }
         if let Some(held) = self.lease.held() {
             let still_held =
                 |o: &Observed| o.record.is_held_by(self.me()) && o.record.term == held.term;
             match &observed {
-                None => self.lose(LossReason::RecordGone),
-                Some(o) if !still_held(o) => self.lose(LossReason::Superseded),
+                None => self.lose(LossReason::RecordGone, now),
+                Some(o) if !still_held(o) => self.lose(LossReason::Superseded, now),
                 // A write was applied whose answer was lost. Belief still counts from the last
                 // write that is known, so the next one is sent at once, from this version.
                 Some(o) if Some(&o.version) != self.watch.version() => self.pace.due_now(now),
@@ -350,23 +369,23 @@ impl Elector {
     }
 
     /// Forgets the lease, believed in or not.
-    fn lose(&mut self, reason: LossReason) {
+    fn lose(&mut self, reason: LossReason, at: BootTime) {
         if let Some(term) = self.lease.give_up() {
-            self.shown.lost(term, reason);
+            self.shown.lost(term, reason, at);
         }
     }
 
     fn report_following(&mut self) -> bool {
-        self.shown.follow(self.watch.observed(), self.name.candidate())
+        self.shown.follow(&self.watch, self.name.candidate())
     }
 
     /// The answer is "no" from here on. The record stays: it may be another process's.
-    fn give_up_name(&mut self, sign: Sign) {
+    fn give_up_name(&mut self, now: BootTime, sign: Sign) {
         if !self.name.give_up() {
             return;
         }
         self.shown.report(News::Copied(sign));
-        self.lose(LossReason::Copied);
+        self.lose(LossReason::Copied, now);
         self.calls.make_void();
         self.standing.stop_vacating();
     }
@@ -388,13 +407,13 @@ impl Elector {
             self.standing.end_cooldown(now);
         }
         if let Some(reason) = self.standing.ends_belief_at(now) {
-            self.stop_believing(reason);
+            self.stop_believing(reason, now);
         }
     }
 
-    fn stop_believing(&mut self, reason: LossReason) {
+    fn stop_believing(&mut self, reason: LossReason, now: BootTime) {
         if let Some(term) = self.lease.drain() {
-            self.shown.lost(term, reason);
+            self.shown.lost(term, reason, now);
         }
     }
 

@@ -7,11 +7,14 @@
 
 use std::time::Duration;
 
+pub use super::change::LossReason;
+use super::change::{Cause, Change};
 use super::holder_url::HolderUrl;
 use super::lease::{Candidate, LeaseRecord, Origin};
 use super::term::Term;
 use super::time::{BootTime, WallTime};
 use super::timing::Timing;
+use super::watch::Written;
 
 /// The state of an election as one candidate sees it.
 #[derive(Clone, Debug)]
@@ -30,6 +33,14 @@ pub struct Leadership {
     pub(super) term: Option<Term>,
     /// When the store answered last: the time the question was sent.
     pub(super) store_answered: Option<BootTime>,
+    /// Since when calls to the store fail: the time the first of them was sent.
+    pub(super) store_fails: Option<BootTime>,
+    /// The last change of the leadership, by what the store showed last.
+    pub(super) last_change: Change,
+    /// When the lease in the record can be claimed, as far as is known.
+    pub(super) claimable_at: Option<BootTime>,
+    /// Leader-only work of an earlier term keeps this candidate from standing.
+    pub(super) awaits_work: bool,
     /// When the election was first decided.
     pub(super) first_decided: Option<BootTime>,
     /// Why the candidate is not standing.
@@ -81,6 +92,8 @@ pub struct Tenure {
     pub until: BootTime,
     /// When work that depends on it is killed.
     pub kills_at: BootTime,
+    /// When the last renewal was sent.
+    pub renewed: BootTime,
 }
 
 impl Tenure {
@@ -97,6 +110,48 @@ pub(super) struct Rival {
     pub(super) holder: Holder,
     /// Until when its lease can be live.
     pub(super) live_until: BootTime,
+    /// When it renewed its lease.
+    pub(super) written: Written,
+    /// When it has stopped leading if it did not renew since.
+    pub(super) believed_until: BootTime,
+}
+
+impl Rival {
+    /// The last renewal, if it is known when that was.
+    fn renewed(&self) -> Option<BootTime> {
+        self.written.is_close.then_some(self.written.by)
+    }
+
+    /// Whether it has written since this process began to look.
+    fn is_alive(&self) -> bool {
+        self.written.after.is_some()
+    }
+}
+
+/// Who the holder is, as seen from a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HolderIs {
+    /// The candidate itself.
+    ThisInstance,
+    /// A process of the same name that has not written since this one looks: most likely what ran
+    /// here before.
+    EarlierRun,
+    /// Another process of the same name, which is alive.
+    Namesake,
+    /// Another instance.
+    Another,
+}
+
+impl HolderIs {
+    /// For JSON and the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ThisInstance => "this_instance",
+            Self::EarlierRun => "earlier_run",
+            Self::Namesake => "namesake",
+            Self::Another => "another",
+        }
+    }
 }
 
 /// Why a candidate does not stand.
@@ -134,54 +189,6 @@ impl Gated {
     }
 }
 
-/// Why a candidate stopped leading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    /// No renewal succeeded before the renew deadline.
-    RenewDeadline,
-    /// The record names another candidate, or another term.
-    Superseded,
-    /// The record is gone.
-    RecordGone,
-    /// Asked to resign.
-    Resigned,
-    /// The gate closed.
-    GateClosed,
-    /// It stands only for work, and there is nothing to do.
-    NothingToDo,
-    /// Shutting down.
-    ShuttingDown,
-    /// The process may have been copied, or did not run for longer than its clock says.
-    Copied,
-}
-
-impl LossReason {
-    /// All that a sidecar can have: it does not stand for work.
-    pub const OF_A_SIDECAR: [Self; 7] = [
-        Self::RenewDeadline,
-        Self::Superseded,
-        Self::RecordGone,
-        Self::Resigned,
-        Self::GateClosed,
-        Self::ShuttingDown,
-        Self::Copied,
-    ];
-
-    /// For logs and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RenewDeadline => "renew_deadline",
-            Self::Superseded => "superseded",
-            Self::RecordGone => "record_gone",
-            Self::Resigned => "resigned",
-            Self::GateClosed => "gate_closed",
-            Self::NothingToDo => "nothing_to_do",
-            Self::ShuttingDown => "shutting_down",
-            Self::Copied => "paused_or_copied",
-        }
-    }
-}
-
 /// The end of a leadership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Loss {
@@ -214,6 +221,10 @@ impl Leadership {
             rival: None,
             term: None,
             store_answered: None,
+            store_fails: None,
+            last_change: Change::NONE,
+            claimable_at: None,
+            awaits_work: false,
             first_decided: None,
             standing_down: None,
             last_loss: None,
@@ -251,6 +262,71 @@ impl Leadership {
     pub fn rival_ends_in(&self, now: BootTime) -> Option<Duration> {
         let rival = self.live_rival(now).filter(|_| self.leading(now).is_none())?;
         Some(rival.live_until.since(now))
+    }
+
+    /// Who the holder is, if one is known to lead at `now`. Only this tells: an earlier run of this
+    /// instance has the same identity, and so may another process.
+    pub fn holder_is(&self, now: BootTime) -> Option<HolderIs> {
+        if self.is_leading(now) {
+            return Some(HolderIs::ThisInstance);
+        }
+        let rival = self.live_rival(now)?;
+        Some(match rival.holder.identity == self.candidate.identity {
+            true if rival.is_alive() => HolderIs::Namesake,
+            true => HolderIs::EarlierRun,
+            false => HolderIs::Another,
+        })
+    }
+
+    /// How long ago the holder renewed its lease, as far as that was seen here. None without a
+    /// holder, or if that is not known.
+    pub fn renewed_ago(&self, now: BootTime) -> Option<Duration> {
+        let own = self.leading(now).map(|own| own.renewed);
+        let renewed = own.or_else(|| self.live_rival(now)?.renewed())?;
+        Some(now.since(renewed))
+    }
+
+    /// Whether another instance that leads has missed its renewals: it has not been seen to write for
+    /// more than half of its lease.
+    pub fn is_overdue(&self, now: BootTime) -> bool {
+        let rival = self.live_rival(now).filter(|_| !self.is_leading(now));
+        rival.is_some_and(|rival| now.since(rival.written.by) > rival.holder.lease_duration / 2)
+    }
+
+    /// When this candidate can take over, if the lease that keeps it from doing so is not renewed. None
+    /// if it leads, does not stand, or has not seen the record.
+    pub fn takes_over_in(&self, now: BootTime) -> Option<Duration> {
+        let stands = self.standing_down(now).is_none() && !self.awaits_work;
+        let claimable_at = self.claimable_at.filter(|_| stands && !self.is_leading(now))?;
+        Some(claimable_at.since(now))
+    }
+
+    /// Whether leader-only work of a term that ended keeps this candidate from standing.
+    pub fn awaits_work(&self) -> bool {
+        self.awaits_work
+    }
+
+    /// How the present state of the leadership came about, as far as was seen here.
+    pub fn change(&self, now: BootTime) -> Change {
+        let Some(answered) = self.store_answered else { return Change::NONE };
+        if self.holder(now).is_some() {
+            return self.last_change;
+        }
+        if let Some(own) = &self.own {
+            // The deadline has passed, and the election has not noticed it yet.
+            let cause = Cause::Stopped(LossReason::RenewDeadline);
+            return Change { cause, since: Some(own.until) };
+        }
+        let over_at = self.rival.as_ref().map(|rival| rival.live_until);
+        let silent_at = answered + self.timing.lease_duration();
+        let silent = |since| Change { cause: Cause::StoreSilent, since: Some(since) };
+        match &self.rival {
+            // The last look showed a holder that may have renewed its lease since.
+            Some(rival) if answered < rival.believed_until => silent(rival.live_until),
+            _ if now >= silent_at => silent(over_at.map_or(silent_at, |at| at.max(silent_at))),
+            Some(rival) => Change { cause: Cause::LeaseRanOut, since: rival.renewed() },
+            None => self.last_change,
+        }
     }
 
     fn live_rival(&self, now: BootTime) -> Option<&Rival> {
@@ -306,6 +382,11 @@ impl Leadership {
         Some(said.unwrap_or(seen))
     }
 
+    /// For how long calls to the store have failed; none if the last one was answered.
+    pub fn store_fails_for(&self, now: BootTime) -> Option<Duration> {
+        self.store_fails.map(|since| now.since(since))
+    }
+
     /// How long ago the store was asked the last question that it answered.
     pub fn store_silence(&self, now: BootTime) -> Option<Duration> {
         self.store_answered.map(|answered| now.since(answered))
@@ -341,11 +422,16 @@ mod tests {
     }
 
     fn own(term: u64, until: BootTime) -> Option<Tenure> {
-        Some(Tenure { holder: holder("me", term), until, kills_at: until })
+        Some(Tenure { holder: holder("me", term), until, kills_at: until, renewed: at(0) })
     }
 
     fn rival(live_until: BootTime) -> Option<Rival> {
-        Some(Rival { holder: holder("other", 7), live_until })
+        Some(Rival {
+            holder: holder("other", 7),
+            live_until,
+            written: Written { after: None, by: at(0), is_close: true },
+            believed_until: at(4_000),
+        })
     }
 
     fn view() -> Leadership {

@@ -55,6 +55,30 @@ struct Sighting {
     last_sent: BootTime,
     /// Not over before by the store's clock: the consequence of having seen the state before this.
     not_before: BootTime,
+    written: Written,
+}
+
+/// When the record was written, as far as that is known here. It is for people, and decides nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// After the last look that showed another state was sent; none if no other state was seen.
+    pub after: Option<BootTime>,
+    /// By then at the latest.
+    pub by: BootTime,
+    /// Whether it was much before that at most, as a look at an older state or the store's clock shows.
+    pub is_close: bool,
+}
+
+impl Written {
+    /// What the clock of a store shows in addition, which sees this much of the lease left.
+    fn judged(&mut self, lease: Duration, remaining: Option<Duration>, received: BootTime) {
+        let Some(remaining) = remaining else { return };
+        let by = (received + remaining).since(BootTime::from_duration(lease));
+        let by = BootTime::from_duration(by).min(self.by);
+        // A clock that was set forward does not make a write older than what was seen here.
+        self.by = by.max(self.after.unwrap_or(BootTime::ZERO));
+        self.is_close |= !remaining.is_zero();
+    }
 }
 
 impl Sighting {
@@ -82,13 +106,20 @@ impl Sighting {
         self.observed.as_ref().is_some_and(|o| o.outlived)
     }
 
+    /// Takes in what the store's clock says of when this was written.
+    fn judge(&mut self) {
+        let remaining = self.observed.as_ref().and_then(|o| o.remaining);
+        self.written.judged(self.lease_duration(), remaining, self.last_received);
+    }
+
     /// When this state has been watched for its whole lease.
     fn watched(&self) -> BootTime {
         self.first_received + self.lease_duration()
     }
 
     fn project(&self, now: BootTime, onto: &mut dyn Projection) {
-        let Self { observed, first_received: _, last_received, last_sent, not_before } = self;
+        let Self { observed, first_received: _, last_received, last_sent, not_before, written: _ } =
+            self;
         onto.duration(self.watched().since(now));
         // No lease after it is longer.
         onto.duration(now.since(*last_sent).min(MAX_LEASE_DURATION));
@@ -122,6 +153,7 @@ impl Watch {
             current.observed = observed;
             current.last_sent = sent;
             current.last_received = received;
+            current.judge();
             return None;
         }
         let mut next = Sighting {
@@ -130,6 +162,7 @@ impl Watch {
             last_received: received,
             last_sent: sent,
             not_before: BootTime::ZERO,
+            written: Written { after: None, by: received, is_close: false },
         };
         let term = next.term();
         let vanished = next.observed.is_none();
@@ -149,7 +182,10 @@ impl Watch {
             // second matters if the looks are farther apart than belief and lease.
             let believed = received + longest_belief(next.lease_duration());
             next.not_before = believed.max(last.last_sent + lease);
+            next.written.after = Some(last.last_sent);
+            next.written.is_close = true;
         }
+        next.judge();
         self.current = Some(next);
         let before = self.highest_term;
         self.highest_term = before.max(term);
@@ -182,6 +218,11 @@ impl Watch {
     /// The version of the record as last seen.
     pub fn version(&self) -> Option<&Version> {
         self.observed().map(|o| &o.version)
+    }
+
+    /// When the record, as last seen, was written; none before the first look.
+    pub fn written(&self) -> Option<Written> {
+        self.current.as_ref().map(|seen| seen.written)
     }
 
     /// The highest term seen; none before the first look.
@@ -427,6 +468,36 @@ mod tests {
         assert!(watch.over_at(&me()).unwrap() <= at(100));
         let restarted = Candidate { incarnation: "2".to_owned(), ..me() };
         assert_eq!(watch.over_at(&restarted), Some(at(115)));
+    }
+
+    fn written(watch: &Watch) -> (Option<BootTime>, BootTime, bool) {
+        let Written { after, by, is_close } = watch.written().unwrap();
+        (after, by, is_close)
+    }
+
+    #[test]
+    fn the_time_of_a_write_is_known_from_looks_or_from_the_clock_of_the_store() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, None), at(100), at(101));
+        assert_eq!(written(&watch), (None, at(101), false), "of an unknown age");
+        watch.saw(held("b", 1, None), at(103), at(104));
+        assert_eq!(written(&watch), (Some(at(100)), at(104), true));
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(4)), at(100), at(101));
+        assert_eq!(written(&watch), (None, at(90), true), "eleven seconds of fifteen are gone");
+        let mut watch = Watch::default();
+        for second in [101, 105] {
+            watch.saw(held("a", 1, Some(0)), at(second), at(second));
+            assert_eq!(written(&watch), (None, at(86), false), "at least a lease old");
+        }
+    }
+
+    #[test]
+    fn a_store_clock_that_jumped_makes_no_write_older_than_the_look_before_it() {
+        let mut watch = Watch::default();
+        watch.saw(held("a", 1, Some(14)), at(100), at(100));
+        watch.saw(held("b", 1, Some(0)), at(102), at(102));
+        assert_eq!(written(&watch), (Some(at(100)), at(100), true));
     }
 
     fn hear(watch: &mut Watch, term: u64) -> bool {

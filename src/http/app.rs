@@ -1,6 +1,7 @@
 //! What the responses are made from, as every handler gets it.
 
 use axum::extract::FromRef;
+use serde::Serialize;
 
 use super::access::Access;
 use super::changes::Events;
@@ -8,6 +9,15 @@ use super::connections::Connections;
 use super::election_state::Elections;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+
+/// Where the records are, for people: do two instances share a store?
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StoreName {
+    /// The URL, without its secrets.
+    pub url: String,
+    /// The namespace of the records, if they have one.
+    pub namespace: Option<String>,
+}
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -18,6 +28,7 @@ pub struct App {
     pub metrics: Metrics,
     /// None if there is no gate.
     pub gate: Option<Gate>,
+    pub(super) store: StoreName,
     /// Who may change something.
     pub access: Access,
     pub(super) events: Events,
@@ -29,7 +40,21 @@ impl App {
     pub fn new(elections: Elections, metrics: Metrics, access: Access, clients: usize) -> Self {
         let events = Events::of(elections.iter().count());
         let connections = Connections::new(clients);
-        Self { elections, metrics, gate: None, access, events, connections }
+        Self {
+            elections,
+            metrics,
+            gate: None,
+            store: StoreName::default(),
+            access,
+            events,
+            connections,
+        }
+    }
+
+    /// With records that are there.
+    #[must_use]
+    pub fn on(self, store: StoreName) -> Self {
+        Self { store, ..self }
     }
 
     /// Behind this gate, if there is one.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::election::change::Cause;
 use crate::election::leadership::Leadership;
 use crate::election::lease::ElectionName;
 use crate::election::term::Term;
@@ -56,6 +57,8 @@ pub(super) struct Seen {
     holder: Option<String>,
     term: Option<Term>,
     leader: bool,
+    /// Why no instance is known to lead, if that is so.
+    vacant: Option<Cause>,
 }
 
 impl Seen {
@@ -65,6 +68,7 @@ impl Seen {
             holder: view.holder(now).map(|holder| holder.identity.clone()),
             term: view.term(),
             leader: view.is_leading(now),
+            vacant: view.holder(now).is_none().then(|| view.change(now).cause),
         }
     }
 

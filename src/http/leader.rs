@@ -10,10 +10,11 @@ use serde::Deserialize;
 use super::app::App;
 use super::election_state::ElectionState;
 use super::query::FromQuery;
+use super::reason;
 use super::reply::{busy, json, problem};
 use crate::api::leader::{Leader, Name};
-use crate::election::leadership::{Leadership, StandingDown};
-use crate::election::time::{BootTime, Clock};
+use crate::election::leadership::Leadership;
+use crate::election::time::{BootTime, Clock, WallTime};
 use crate::gate::Gate;
 use crate::time::clock::HostClock;
 
@@ -92,7 +93,11 @@ pub(super) fn respond(
 ) -> Response {
     let yes = view.is_leading(now) && view.valid_for(now) >= min_valid;
     let status = if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut response = json(status, &body(app, state, view, now));
+    let mut body = body(app, state, view, now);
+    if !yes {
+        body.reason.get_or_insert_with(|| reason::too_short(view, now, min_valid));
+    }
+    let mut response = json(status, &body);
     if let Some(term) = view.term() {
         response.headers_mut().insert(TERM, HeaderValue::from(term.get()));
     }
@@ -107,7 +112,10 @@ pub(super) fn body<'a>(
     now: BootTime,
 ) -> Leader<'a> {
     let holder = view.holder(now);
-    let standing_down = view.standing_down(now);
+    let change = view.change(now);
+    let since = change.since.map(|since| wall_time(now.since(since)));
+    let (unknown_since, no_leader_since) =
+        if change.cause.is_ignorance() { (since, None) } else { (None, since) };
     Leader {
         election: state.election.election().as_str().into(),
         identity: view.candidate.identity.as_str().into(),
@@ -125,30 +133,27 @@ pub(super) fn body<'a>(
         holds: state.holds.count(),
         gate: shown(app.gate.as_ref(), now).map(Into::into),
         store_answered_ms_ago: view.store_silence(now).map(millis),
-        standing: standing_down.is_none(),
-        reason: standing_down.map(|reason| in_words(reason, app.gate.as_ref(), now)),
+        standing: view.standing_down(now).is_none(),
+        reason: reason::of(app, state, view, now),
+        cause: Some(change.cause.as_str().into()),
+        no_leader_since,
+        unknown_since,
+        holder_is: view.holder_is(now).map(|is| is.as_str().into()),
+        last_renewal_ms_ago: view.renewed_ago(now).map(millis),
+        takes_over_in_ms: view.takes_over_in(now).map(millis),
+        store_error: state.election.store_error(),
     }
+}
+
+/// When that was, by the wall clock.
+fn wall_time(ago: Duration) -> String {
+    let now = HostClock.now().wall;
+    WallTime::from_unix(now.since_epoch().saturating_sub(ago)).to_string()
 }
 
 /// How the gate is; none if there is none.
 pub(super) fn shown(gate: Option<&Gate>, now: BootTime) -> Option<&'static str> {
     gate.map(|gate| if gate.is_open(now) { "open" } else { "closed" })
-}
-
-/// Why an instance does not stand.
-pub(super) fn in_words(reason: StandingDown, gate: Option<&Gate>, now: BootTime) -> String {
-    match reason {
-        StandingDown::ShuttingDown => "shutting down".to_owned(),
-        StandingDown::GateClosed => match gate.and_then(|gate| gate.why_closed(now)) {
-            Some(why) => format!("the gate is closed: {why}"),
-            None => "the gate is closed".to_owned(),
-        },
-        StandingDown::NothingToDo => "there is nothing to do".to_owned(),
-        StandingDown::Resigned { until } => {
-            let left = Duration::from_secs(until.since(now).as_secs());
-            format!("resigned, stands again in {}", humantime::format_duration(left))
-        }
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

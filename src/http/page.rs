@@ -36,6 +36,8 @@ const SCRIPT: &str = concat!(
     include_str!("page/names.js"),
     include_str!("page/contact.js"),
     include_str!("page/changes.js"),
+    include_str!("page/facts.js"),
+    include_str!("page/settings.js"),
     include_str!("page/election.js"),
     include_str!("page/strip.js"),
     include_str!("page/select.js"),

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::app::App;
 use super::election_state::ElectionState;
-use super::leader::{in_words, shown};
+use super::leader::shown;
+use super::reason;
 use super::reply::{json, problem};
 use crate::election::leadership::Undecided;
 
@@ -33,12 +34,9 @@ pub(super) enum ProbeFailure {
     /// See [`STARTING`].
     #[error("{STARTING}")]
     Starting,
-    /// The election is not decided, as seen from a candidate that stands.
-    #[error(transparent)]
-    Undecided(#[from] Undecided),
-    /// Nor is it as seen from one that does not, for the reason in words.
-    #[error("{0}; {1}")]
-    UndecidedStandingDown(Undecided, String),
+    /// The election is not decided, for the reason in words.
+    #[error("{0}: {1}")]
+    Undecided(Undecided, String),
     /// The election was never decided.
     #[error("the election is not decided yet")]
     NeverDecided,
@@ -57,12 +55,11 @@ pub(super) fn probe(outcome: Result<(), ProbeFailure>, gate: Option<&'static str
 /// Whether the election is decided as seen from here: never whether this instance leads.
 pub(super) async fn ready(State(app): State<App>, state: ElectionState) -> Response {
     let (view, now) = (state.election.leadership(), state.election.now());
-    let gate = app.gate.as_ref();
-    let decided = view.decided(now).map_err(|undecided| match view.standing_down(now) {
-        None => ProbeFailure::Undecided(undecided),
-        Some(reason) => ProbeFailure::UndecidedStandingDown(undecided, in_words(reason, gate, now)),
+    let decided = view.decided(now).map_err(|undecided| {
+        let reason = reason::of(&app, &state, &view, now).unwrap_or_default();
+        ProbeFailure::Undecided(undecided, reason)
     });
-    probe(decided, shown(gate, now))
+    probe(decided, shown(app.gate.as_ref(), now))
 }
 
 /// Whether the election was ever decided. Behind a gate it is enough that the store has answered:

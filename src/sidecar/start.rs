@@ -20,7 +20,7 @@ use crate::election::lease::{Candidate, ElectionName, Origin};
 use crate::election::time::Clock;
 use crate::gate::Gate;
 use crate::health::GateConfig;
-use crate::http::{self, Access, App, ElectionState, Elections, Holds};
+use crate::http::{self, Access, App, ElectionState, Elections, Holds, StoreName};
 use crate::leader_label;
 use crate::metrics::Metrics;
 use crate::platform::identity::{self, Identity};
@@ -109,7 +109,7 @@ impl Sidecar {
             let elections = Elections::new(state(&election), others.iter().map(state).collect());
             let access = Access::new(address.ip(), token);
             let app = App::new(elections, candidates.metrics, access, files.clients());
-            let app = app.behind(candidates.gate);
+            let app = app.behind(candidates.gate).on(store_name(config));
             http::start(listener, app, files.ceiling()).map_err(StartError::Timer)?;
         }
         let labels = label(config, std::iter::once(&election).chain(&others))?;
@@ -150,6 +150,13 @@ impl Sidecar {
         while self.drivers.join_next().await.is_some() {}
         // Each ends in time, also without an answer of the API.
         while self.labels.join_next().await.is_some() {}
+    }
+}
+
+fn store_name(config: &ElectionConfig) -> StoreName {
+    StoreName {
+        url: config.store.url.to_string(),
+        namespace: config.store.namespace.as_ref().map(ToString::to_string),
     }
 }
 

@@ -35,7 +35,7 @@ pub const MUTANTS: &[Mutant] = &[
             "let Ok(swapped) = answer else {
             self.calls.unsure = true;
             self.name.swap_failed();
-            return self.pace.failed(now);
+            return self.call_failed(now, sent);
         };",
             "let swapped = answer.unwrap_or_else(|_| Swapped::Won(Version::new(\"assumed\")));",
         )],
@@ -46,13 +46,13 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "election/elector.rs",
             "self.learn(now, sent.at, observed);
-        self.is_over",
+        self.shown",
             "let mut observed = observed;
         if let Some(observed) = &mut observed {
             observed.record.lease_duration = self.timing.lease_duration();
         }
         self.learn(now, sent.at, observed);
-        self.is_over",
+        self.shown",
         )],
         breaks: "I1 one believer",
     },
@@ -154,11 +154,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a late renewal revives a lapsed term",
-        edits: &[edit(
-            "election/elector.rs",
-            "now >= timing.leads_until(held.sent_at)",
-            "now > now.max(timing.leads_until(held.sent_at))",
-        )],
+        edits: &[edit("election/elector.rs", "now >= *until", "now > now.max(*until)")],
         breaks: "I2 terms grow",
     },
     Mutant {
@@ -167,7 +163,7 @@ pub const MUTANTS: &[Mutant] = &[
             "election/elector.rs",
             "self.calls.unsure = true;
             self.name.swap_failed();
-            return self.pace.failed(now);",
+            return self.call_failed(now, sent);",
             "self.calls.send(InFlight::Look, sent_at);
             return;",
         )],

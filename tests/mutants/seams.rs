@@ -31,13 +31,13 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "readers see the step before",
         edits: &[edit("driver.rs", "        let Step { mut action, mut news } = self.elector.step(now, event);", "        let before = self.elector.leadership();
-        let Step { mut action, mut news } = self.elector.step(now, event);"), edit("driver.rs", "self.view.send_replace(self.elector.leadership());", "self.view.send_replace(before);")],
+        let Step { mut action, mut news } = self.elector.step(now, event);"), edit("driver.rs", "self.view.send_replace(view);", "self.view.send_replace(before);")],
         breaks: "I9 the gate is kept",
     },
     Mutant {
         name: "readers see only what is news",
-        edits: &[edit("driver.rs", "self.view.send_replace(self.elector.leadership());", "if !news.is_empty() {
-            self.view.send_replace(self.elector.leadership());
+        edits: &[edit("driver.rs", "self.view.send_replace(view);", "if !news.is_empty() {
+            self.view.send_replace(view);
         }")],
         breaks: "I9 the gate is kept",
     },

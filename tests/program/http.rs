@@ -2,6 +2,7 @@
 //! process, events, the answers of older sidecars, and limits.
 
 mod advertise;
+mod causes;
 mod crowd;
 mod elections;
 mod elector;

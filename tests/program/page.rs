@@ -3,3 +3,4 @@
 mod browser;
 mod shows;
 mod site;
+mod tells;

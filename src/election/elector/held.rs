@@ -54,6 +54,10 @@ impl Lease {
         self.held().is_some()
     }
 
+    pub(super) fn is_leading(&self) -> bool {
+        matches!(self, Self::Leading(_))
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         matches!(self, Self::Draining(_))
     }

@@ -6,15 +6,18 @@ use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::{Holder, Loss, LossReason, Rival, Tenure};
 use crate::election::lease::{Candidate, Observed, Origin};
 use crate::election::projection::Projection;
+use crate::election::succession::Succession;
 use crate::election::term::Term;
 use crate::election::time::BootTime;
-use crate::election::timing::Timing;
+use crate::election::timing::{Timing, longest_belief};
 use crate::election::watch::Watch;
 
 /// What was seen and reported so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shown {
     pub(super) store_answered: Option<BootTime>,
+    pub(super) store_fails: Option<BootTime>,
+    pub(super) succession: Succession,
     pub(super) first_decided: Option<BootTime>,
     pub(super) last_loss: Option<Loss>,
     /// Where this candidate runs, if that is known.
@@ -24,6 +27,8 @@ pub(super) struct Shown {
     /// A record of another origin has been reported.
     met_stranger: bool,
     following: Option<(Candidate, Term)>,
+    /// What is followed has the name of this candidate, and is alive: it is no earlier run.
+    follows_namesake: bool,
     news: Vec<News>,
 }
 
@@ -37,7 +42,8 @@ impl Shown {
     }
 
     /// This candidate no longer leads.
-    pub(super) fn lost(&mut self, term: Term, reason: LossReason) {
+    pub(super) fn lost(&mut self, term: Term, reason: LossReason, at: BootTime) {
+        self.succession.stopped(reason, at);
         self.last_loss = Some(Loss { term, reason });
         self.report(News::Lost { term, reason });
     }
@@ -49,19 +55,20 @@ impl Shown {
 
     /// Whether another candidate than `me`, or another term of it, is seen to hold the lease than
     /// before.
-    pub(super) fn follow(&mut self, seen: Option<&Observed>, me: &Candidate) -> bool {
-        let rival = seen.and_then(|o| {
+    pub(super) fn follow(&mut self, watch: &Watch, me: &Candidate) -> bool {
+        let rival = watch.observed().and_then(|o| {
             let holder = o.record.holder.clone().filter(|holder| holder != me)?;
             Some((holder, o.record.term))
         });
+        let is_namesake = rival.as_ref().is_some_and(|(holder, _)| holder.identity == me.identity)
+            && watch.written().is_some_and(|written| written.after.is_some());
         let changed = rival != self.following;
-        if changed {
-            if let Some((holder, term)) = &rival {
-                let holder = holder.identity.clone();
-                self.report(News::Following { holder, term: *term });
-            }
-            self.following = rival;
+        let reveals = is_namesake && !std::mem::replace(&mut self.follows_namesake, is_namesake);
+        if let Some((holder, term)) = rival.as_ref().filter(|_| changed || reveals) {
+            let holder = holder.identity.clone();
+            self.report(News::Following { holder, term: *term });
         }
+        self.following = rival;
         changed
     }
 
@@ -91,6 +98,7 @@ pub(super) fn tenure(held: Held, me: &Candidate, watch: &Watch, timing: &Timing)
         holder: Holder::of(me, &watch.observed()?.record),
         until: timing.leads_until(held.sent_at),
         kills_at: timing.kills_at(held.sent_at),
+        renewed: held.sent_at,
     })
 }
 
@@ -98,5 +106,11 @@ pub(super) fn tenure(held: Held, me: &Candidate, watch: &Watch, timing: &Timing)
 pub(super) fn rival(me: &Candidate, watch: &Watch) -> Option<Rival> {
     let record = &watch.observed()?.record;
     let holder = record.holder.as_ref().filter(|holder| *holder != me)?;
-    Some(Rival { holder: Holder::of(holder, record), live_until: watch.live_until(me)? })
+    let written = watch.written()?;
+    Some(Rival {
+        holder: Holder::of(holder, record),
+        live_until: watch.live_until(me)?,
+        written,
+        believed_until: written.by + longest_belief(record.lease_duration),
+    })
 }

@@ -11,6 +11,7 @@ mod copied;
 mod gaining;
 mod keeping;
 mod losing;
+mod passing_on;
 mod shutting_down;
 mod standing_by;
 mod stepping_down;

@@ -16,33 +16,60 @@ let told = 0;
 function listen() {
   const events = new EventSource(`events?elections=all&since=${encodeURIComponent(lastId)}`);
   events.onmessage = (message) => {
-    // After a restart of the sidecar what is present is told again.
-    lastId = message.lastEventId || lastId;
+    const id = message.lastEventId || lastId;
+    // After a restart of the sidecar what is present is told again, and nothing of what was between.
+    if (processOf(id) !== processOf(lastId)) rememberGap();
+    lastId = id;
     remember(JSON.parse(message.data));
+    contactAt = sidecarNow();
+    endedAt = null;
     renderSoon();
     if (isLookedAt()) ask();
   };
   events.onerror = () => {
     // Reopened by hand: a browser gives up after some errors, and this way none is told twice.
     events.close();
+    endedAt ??= isLookedAt() ? contactAt : sidecarNow();
     if (isLookedAt()) ask();
     setTimeout(listen, REOPEN_MS);
   };
 }
 
+/** The process that an id is of. */
+const processOf = (id) => id.split("-")[0];
+
+/** When the stream of events ended, if no other has begun since. */
+let endedAt = null;
+
+/** What happened since the last contact was told to no one. */
+function rememberGap() {
+  if (endedAt === null) return;
+  for (const { past, election } of seats.values()) {
+    const last = past.at(-1);
+    if (last) note({ election, at: Math.max(endedAt, last.at), holder: null, term: last.term, leader: false, cause: "no_contact", noLeaderSince: null });
+  }
+}
+
 function remember(message) {
-  const seat = seatOf(message.election);
-  const before = seat.past.at(-1);
-  const change = {
+  note({
     election: message.election,
     at: Date.parse(message.last_update),
     holder: message.holderIdentity,
+    holderIs: message.holderIs,
     term: message.term,
     leader: message.leader,
-    before,
-  };
+    cause: message.cause,
+    noLeaderSince: timeOf(message.noLeaderSince),
+  });
+}
+
+function note(change) {
+  const seat = seatOf(change.election);
+  const before = seat.past.at(-1);
+  change.before = before;
   const same = (other) =>
-    other.holder === change.holder && other.term === change.term && other.leader === change.leader;
+    other.holder === change.holder && other.term === change.term &&
+    other.leader === change.leader && (change.holder || other.cause === change.cause);
   if (Number.isNaN(change.at) || (before && same(before))) return;
   if (before) before.after = change;
   seat.past.push(change);

@@ -15,6 +15,9 @@ let asking = false;
 let askAgain = false;
 let clockOffset = null;
 
+/** When the sidecar was last heard of, by its own clock. */
+let contactAt = null;
+
 /** A moment, by both clocks: one may stand still while the computer sleeps, the other be set back. */
 const moment = () => ({ steady: performance.now(), wall: Date.now() });
 const elapsed = (then) =>
@@ -41,12 +44,16 @@ async function ask() {
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
     if (!answer.ok) throw new Error(`the sidecar answers ${answer.status}`);
-    const { elections } = await answer.json();
+    const body = await answer.json();
     const date = Date.parse(answer.headers.get("date"));
     // The header is cut to whole seconds.
     if (!Number.isNaN(date)) clockOffset = date + 500 - Date.now();
     // Nobody asks for a page that is not looked at, so it would not notice the end of this.
-    if (isLookedAt()) heard(asked, elections);
+    if (isLookedAt()) {
+      heard(asked, body.elections);
+      drawSettings(body);
+      contactAt = sidecarNow();
+    }
   } catch {
     lost ??= new Date();
   } finally {
@@ -66,7 +73,8 @@ function heard(asked, elections) {
     const before = seat.view ?? view;
     if (view.holderIdentity !== before.holderIdentity || view.term !== before.term) {
       const { holderIdentity: holder } = view;
-      news.push(`${view.election}: ${holder ? `${holder} leads` : "nobody is known to lead"}`);
+      const none = viewIsUnknown(view) ? "it is not known who leads" : "no instance leads";
+      news.push(`${view.election}: ${holder ? `${holder} leads` : none}`);
     }
     // The first time, in the order in which the sidecar names them.
     if (!seat.view) byId("list").append(seat.parts.item);

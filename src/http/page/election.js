@@ -53,20 +53,18 @@ function judge(seat) {
   const silent = silence(seat);
   const lease = view.leaseDurationSeconds * 1000;
   const storeLost = silent === null || silent > lease;
-  const notStanding = view.standing ? "" : view.reason ?? "it does not stand";
+  const reason = view.reason ?? "";
   if (view.leader) {
-    if (left(seat) > 0) return { kind: "leads", word: "leads", tone: "good", reason: notStanding };
+    const error = view.storeError === null ? "" : `the store fails: ${view.storeError}`;
+    if (left(seat) > 0) return { kind: "leads", word: "leads", tone: error ? "warn" : "good", reason: error };
     return { kind: "trouble", word: "not confirmed", tone: "warn", reason: "its time has run out" };
   }
-  if (storeLost) {
-    const reason = silent === null
-      ? "the store has not answered yet"
-      : `the store has not answered for ${span(silent)}`;
-    return { kind: "trouble", word: "undecided", tone: "bad", reason };
-  }
-  if (notStanding) return { kind: "trouble", word: "stands down", tone: "warn", reason: notStanding };
-  if (view.holderIdentity) return { kind: "standby", word: "stands by", tone: "calm" };
-  return { kind: "trouble", word: "undecided", tone: "warn" };
+  if (storeLost) return { kind: "trouble", word: "undecided", tone: "bad", reason };
+  if (!view.standing) return { kind: "trouble", word: "stands down", tone: "warn", reason };
+  if (!view.holderIdentity) return { kind: "trouble", word: "undecided", tone: "warn", reason };
+  if (view.storeError !== null) return { kind: "trouble", word: "stands by", tone: "warn", reason };
+  if (view.holderIs === "namesake") return { kind: "standby", word: "stands by", tone: "warn", reason };
+  return { kind: "standby", word: "stands by", tone: isOverdue(seat) ? "warn" : "calm" };
 }
 
 function draw(seat) {
@@ -77,10 +75,9 @@ function draw(seat) {
   const known = inContact();
   parts.item.dataset.tone = parts.tag.dataset.tone = state.tone;
   text(parts.word, state.word);
-  text(parts.who, view.holderIdentity ?? "nobody is known to lead");
+  const none = viewIsUnknown(view) ? "it is not known who leads" : "no instance leads";
+  text(parts.who, view.holderIdentity ?? none);
   parts.holder.classList.toggle("nobody", !view.holderIdentity);
-  text(parts.here, known ? "this instance" : "this instance, when last heard");
-  parts.here.hidden = view.holderIdentity !== view.identity;
   text(parts.reason, state.reason ?? "");
   text(parts.term.value, view.term ?? "–");
   text(parts.holds.value, view.holds);
@@ -96,6 +93,9 @@ function drawTimes(seat) {
   const { view, parts, state } = seat;
   const known = inContact();
   const many = document.body.classList.contains("many");
+  const here = relation(seat);
+  text(parts.here, here);
+  parts.here.hidden = here === "";
   const acquired = Date.parse(view.acquireTime);
   if (Number.isNaN(acquired)) text(parts.since, "");
   else if (many) text(parts.since, span(sidecarNow() - acquired));
@@ -114,14 +114,17 @@ function drawTimes(seat) {
     attribute(parts.meter, "aria-valuetext", `${(ms / 1000).toFixed(0)} seconds`);
     const seconds = `${(ms / 1000).toFixed(1)}\u00a0s`;
     text(parts.left, many ? seconds : `valid for ${seconds} without a renewal`);
-  } else if (many) text(parts.left, "");
+  } else if (known && isOverdue(seat)) text(parts.left, overdue(seat));
+  else if (many) text(parts.left, "");
   else if (!known) text(parts.left, "nothing is known about now");
+  else if (view.holderIs === "earlier_run") text(parts.left, "this instance waits for that lease to run out");
   else if (state.kind === "standby") text(parts.left, "this instance is ready to take over");
   else text(parts.left, "this instance does not lead");
 
   const silent = silence(seat);
   const lease = view.leaseDurationSeconds * 1000;
   const [health, of] = silent === null || silent > lease ? ["lost", "bad"]
+    : view.storeError !== null ? ["fails", "bad"]
     : silent > (lease * 2) / 3 ? ["late", "warn"]
     : ["ok", "good"];
   const ago = silent === null ? "no answer yet" : `${span(silent)} ago`;

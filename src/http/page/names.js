@@ -13,9 +13,9 @@ function shortened(holders) {
 
 const HUES = 6;
 
-/** This instance has a colour of its own; others get one by their name. */
-function hue(holder, view) {
-  if (holder === view?.identity) return "hue-own";
+/** This instance has a colour of its own while it leads; others get one by their name. */
+function hue({ holder, leader }) {
+  if (leader) return "hue-own";
   let sum = 0;
   for (const letter of holder) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
   return `hue-${sum % HUES}`;

@@ -5,7 +5,7 @@ const STRIP_LEAST_MS = 60_000;
 const STRIP_MOST_MS = 24 * 3_600_000;
 
 /** Draws who led when, as a strip. */
-function drawStrip({ past, parts, view }) {
+function drawStrip({ past, parts }) {
   parts.past.hidden = past.length === 0;
   if (past.length === 0) return;
   // Nothing is drawn for a time of which nothing was heard.
@@ -16,22 +16,21 @@ function drawStrip({ past, parts, view }) {
   const short = shortened(past.map((change) => change.holder));
   const pieces = [];
   const said = [];
-  past.forEach((change, place) => {
-    const end = past[place + 1]?.at ?? now;
-    if (end < start) return;
+  for (const part of stretches(past, now)) {
+    const { kind, from, to, change } = part;
+    if (to < start) continue;
     const piece = document.createElement("div");
-    const width = at(end) - at(change.at);
+    const width = at(to) - at(from);
     piece.className = "term-of-office";
-    piece.classList.add(change.holder ? hue(change.holder, view) : "nobody");
+    piece.classList.add(kind === "led" ? hue(change) : kind);
     piece.classList.toggle("narrow", width < 4);
-    piece.style.left = `${at(change.at)}%`;
+    piece.style.left = `${at(from)}%`;
     piece.style.width = `${width}%`;
-    const who = change.holder ? `${change.holder}, term ${change.term}` : "nobody";
-    piece.title = `${who}: from ${clock(change.at)} for ${span(end - change.at)}`;
-    if (change.holder && width >= 4) piece.textContent = short(change.holder);
+    piece.title = stretch(part);
+    if (kind === "led" && width >= 4) piece.textContent = short(change.holder);
     pieces.push(piece);
     said.push(piece.title);
-  });
+  }
   parts.strip.replaceChildren(...pieces);
   attribute(parts.strip, "aria-label", `Who led: ${said.slice(-8).join("; ")}`);
   text(parts.from, `${span(length)} ${lostContact() ? "before" : "ago"}`);

@@ -19,7 +19,8 @@ function entry(change) {
   const { election, at, holder, leader } = change;
   const item = byId("change").content.firstElementChild.cloneNode(true);
   const part = (query) => item.querySelector(query);
-  item.dataset.tone = leader ? "good" : holder ? "calm" : "warn";
+  const isQuiet = isUnknown(change) || unknownSince(change) !== null;
+  item.dataset.tone = isQuiet ? "quiet" : leader ? "good" : holder ? "calm" : "warn";
   text(part("time"), clock(at));
   part("time").dateTime = new Date(at).toISOString();
   text(part(".who"), holder ?? "");
@@ -34,36 +35,50 @@ function entry(change) {
   return item;
 }
 
-/** What a change was, after the name of whoever leads now, if somebody does. */
-function deed({ holder, term, before }) {
-  if (holder) return before?.holder === holder && before.term !== term ? "leads again" : "leads";
-  return "nobody is known to lead";
+/** What a change was, after the name of whoever leads now, if one does. */
+function deed(change) {
+  const { at, holder, holderIs, term, cause, before } = change;
+  if (!holder && isUnknown(change)) return `it is not known who leads: ${UNKNOWN.get(cause)}`;
+  if (!holder) return `no instance leads: ${VACANT.get(cause) ?? cause}`;
+  if (holderIs === "earlier_run") return "holds the lease by an earlier run of this instance";
+  const unknown = unknownSince(change);
+  if (unknown !== null) return `known again after ${span(at - unknown)}`;
+  return before?.holder === holder && before.term !== term ? "leads again" : "leads";
 }
 
 function* details(change) {
-  const { at, holder, term, leader } = change;
+  const { at, holder, term, leader, cause, noLeaderSince } = change;
   if (leader) yield "this instance";
   if (holder) yield `term ${term}`;
-  const vacated = vacancy(change);
-  const last = vacated.before;
-  if (!last) return;
-  const gap = at - vacated.at;
-  const told = holder && gap >= HANDOVER_MS;
-  if (last.holder !== holder && !told) yield `${last.holder} led for ${span(vacated.at - last.at)}`;
-  if (told) yield `after ${span(gap)} without a leader`;
-  else if (gap > 0) yield `handed over in ${gap.toFixed(0)}\u00a0ms`;
-}
-
-/** The first change of those, up to this one, before which nobody led. This one, if somebody did. */
-function vacancy(change) {
-  while (change.before && !change.before.holder) change = change.before;
-  return change;
+  if (unknownSince(change) !== null) return;
+  const first = vacancy(change);
+  const last = first.before;
+  const since = noLeaderSince ?? first.at;
+  if (last && last.holder !== holder && !isUnknown(first)) {
+    yield `${last.holder} led for ${span(since - last.at)}`;
+  }
+  const gap = noLeaderSince === null ? null : Math.max(at - noLeaderSince, 0);
+  if (!holder) {
+    if (cause === "lease_ran_out" && gap !== null) yield `last renewal ${span(gap)} before`;
+  } else if (cause === "lease_ran_out") {
+    const renewal = gap === null ? "" : ` (last renewal ${span(gap)} before)`;
+    yield `took over after the lease ran out${renewal}`;
+  } else if (cause === "handed_over") {
+    if (gap === null) yield "handed over";
+    else if (gap >= HANDOVER_MS) yield `after ${span(gap)} without a leader`;
+    else yield `handed over in ${gap.toFixed(0)}\u00a0ms`;
+  } else if (cause === "record_lost") yield "after the store lost the record";
+  else if (cause === "first") yield "the first leader";
+  else if (cause === "found") yield "led before this sidecar looked";
+  else if (first !== change) yield `not known who led for ${span(at - first.at)}`;
+  else if (cause === "unseen") yield "how the last one ended was not seen";
 }
 
 /** Whether a change is only a part of a time without a leader that is told with another change. */
 function isGap(change) {
   if (change.holder) return false;
-  if (change.before && !change.before.holder) return true;
+  const before = change.before;
+  if (before && !before.holder && isUnknown(before) === isUnknown(change)) return true;
   let next = change.after;
   while (next && !next.holder) next = next.after;
   return next !== undefined && next.at - change.at < HANDOVER_MS;

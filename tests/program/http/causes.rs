@@ -1,0 +1,188 @@
+//! What a sidecar says of a change of leadership is what happened: by real crashes, signals and
+//! outages.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use support::network::{Mode, Proxy};
+use support::postgres::{self, Server};
+use support::raw::{Events, Message, post};
+use support::{Flock, Pasture, QUICK_LEASE, Sidecar, eventually};
+
+fn time(value: &Value) -> Duration {
+    let text = value.as_str().unwrap_or_else(|| panic!("no time: {value}"));
+    let time = humantime::parse_rfc3339(text).unwrap();
+    time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap()
+}
+
+/// How long there was no leader before this one, as the event says.
+#[track_caller]
+fn without_leader(message: &Message) -> Duration {
+    time(&message.data["last_update"]) - time(&message.data["noLeaderSince"])
+}
+
+fn reason(sidecar: &Sidecar) -> String {
+    let answer = sidecar.leader();
+    answer.body["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_crash_is_told_from_a_hand_over() {
+    let pasture = Pasture::new();
+    let mut flock = Flock::start(&["a", "b"], &pasture.store());
+    let leads = flock.settled();
+    let mut events = Events::of(&flock.members[1 - leads], "/events");
+    let cause = events.receive().data["cause"].clone();
+    assert!(["found", "first"].iter().any(|known| cause == *known), "{cause}");
+    flock.members[leads].signal("TERM");
+    let won = events.until(Message::leads);
+    assert_eq!(won.data["cause"], "handed_over", "{won:?}");
+    // As it was seen: after the lease was vacated.
+    without_leader(&won);
+    assert!(flock.members[leads].wait().success());
+
+    let new = Sidecar::start("c", &pasture.store());
+    eventually("it follows", || new.leader().holder().map(drop));
+    let mut events = Events::of(&new, "/events");
+    flock.members[1 - leads].kill();
+    let won = events.until(Message::leads);
+    assert_eq!(won.data["cause"], "lease_ran_out", "{won:?}");
+    assert!(without_leader(&won) > QUICK_LEASE / 2, "from the last renewal: {won:?}");
+    let all = new.get("/elections").unwrap().body;
+    let one = &all["elections"][0];
+    assert_eq!(one["cause"], "lease_ran_out", "{one}");
+    assert_eq!(one["unknownSince"], Value::Null);
+    assert!(new.log().text().contains("\"cause\":\"lease_ran_out\""), "the log says it too");
+}
+
+#[test]
+fn a_leader_that_steps_down_says_why() {
+    let pasture = Pasture::new();
+    let flock = Flock::start(&["a", "b"], &pasture.store());
+    let leads = flock.settled();
+    let mut events = Events::of(&flock.members[leads], "/events");
+    assert!(events.receive().leads());
+    assert_eq!(post(&flock.members[leads], "/resign", "", r#"{"cooldown":"1h"}"#).0, 200);
+    let lost = events.receive();
+    assert_eq!((&lost.data["cause"], lost.name()), (&"resigned".into(), ""), "{lost:?}");
+    let follows = events.until(|message| !message.name().is_empty());
+    assert_eq!(follows.data["cause"], "handed_over", "{follows:?}");
+}
+
+#[test]
+fn an_outage_of_ones_own_is_not_told_as_a_time_without_a_leader() {
+    let server = Server::shared();
+    let proxy = Proxy::in_background(server.port());
+    // So long that a busy machine does not make a leader lose its lease.
+    let longer = ["--lease-duration", "6s", "--renew-deadline", "4s", "--retry-period", "500ms"];
+    let within = [&longer[..], &["--namespace", "own-outage"]].concat();
+    let leader = Sidecar::start_with("a", &server.url("postgres"), &within);
+    eventually("it leads", || leader.leader().leads().then_some(()));
+    let url = postgres::url(proxy.port(), "postgres", "postgres");
+    let standby = Sidecar::start_with("b", &url, &within);
+    eventually("it follows", || standby.leader().holder().map(drop));
+    eventually("there is a reason also while all is well", || {
+        (reason(&standby) == "a leads").then_some(())
+    });
+    let mut events = Events::of(&standby, "/events");
+    let term = events.receive().term();
+
+    proxy.set(Mode::Cut);
+    let told = eventually("the store's silence is told", || {
+        Some(standby.leader()).filter(|answer| !answer.body["storeError"].is_null())
+    });
+    assert_eq!(told.holder(), Some("a"), "before the lease is over: {told:?}");
+    let said = told.body["reason"].as_str().unwrap();
+    assert!(said.contains("the store") && said.contains("a leads, as last seen"), "{said}");
+    let unknown = events.until(|message| message.name().is_empty());
+    assert_eq!((&unknown.data["cause"], unknown.name()), (&"store_silent".into(), ""));
+    assert_eq!(unknown.data["noLeaderSince"], Value::Null, "{unknown:?}");
+    let ready = standby.get("/ready").unwrap();
+    assert_eq!(ready.status, 503);
+    assert!(ready.body["reason"].as_str().unwrap().contains("it is not known who leads"));
+
+    proxy.set(Mode::Pass);
+    let known = events.receive();
+    assert_eq!((known.name(), known.term()), ("a", term), "{known:?}");
+    assert_eq!(known.data["cause"], "known_again", "{known:?}");
+    assert_eq!(known.data["noLeaderSince"], Value::Null, "{known:?}");
+    let gap = time(&known.data["last_update"]).checked_sub(time(&known.data["unknownSince"]));
+    assert!(gap.is_some(), "{known:?}");
+    eventually("all is well", || (reason(&standby) == "a leads").then_some(()));
+    assert_eq!(standby.leader().body["storeError"], Value::Null);
+}
+
+#[test]
+fn a_restart_under_the_same_name_is_not_the_leader_that_it_was() {
+    let pasture = Pasture::new();
+    let mut first = Sidecar::start("alice", &pasture.store());
+    eventually("it leads", || first.leader().leads().then_some(()));
+    assert_eq!(first.leader().body["holderIs"], "this_instance");
+    first.kill();
+    let second = Sidecar::start("alice", &pasture.store());
+    let seen = eventually("it has looked", || {
+        Some(second.leader()).filter(|answer| answer.holder().is_some())
+    });
+    assert_eq!(seen.body["holderIs"], "earlier_run", "{seen:?}");
+    let said = seen.body["reason"].as_str().unwrap();
+    assert!(said.starts_with("an earlier run of this instance; its lease runs out in "), "{said}");
+    assert_eq!(second.log().events("following_earlier_run"), 1);
+    assert_eq!(second.log().events("following"), 0, "no other instance leads");
+    eventually("it leads again", || second.leader().leads().then_some(()));
+    assert_eq!(second.leader().body["cause"], "lease_ran_out");
+
+    let namesake = Sidecar::start("alice", &pasture.store());
+    eventually("it has seen that the other lives", || {
+        (namesake.leader().body["holderIs"] == "namesake").then_some(())
+    });
+    eventually("the log says it", || {
+        (namesake.log().events("following_namesake") == 1).then_some(())
+    });
+}
+
+#[test]
+fn a_standby_tells_since_when_the_leader_is_overdue_and_when_it_takes_over() {
+    let pasture = Pasture::new();
+    let flock = Flock::start(&["a", "b"], &pasture.store());
+    let leads = flock.settled();
+    flock.members[leads].signal("STOP");
+    let standby = &flock.members[1 - leads];
+    let said = eventually("the leader is overdue", || {
+        Some(reason(standby)).filter(|said| said.contains("last renewal"))
+    });
+    assert!(said.contains(" ago; takes over in "), "{said}");
+    eventually("it takes over", || standby.leader().leads().then_some(()));
+    flock.members[leads].signal("CONT");
+    assert_eq!(standby.leader().body["takesOverInMs"], Value::Null);
+}
+
+#[test]
+fn no_503_of_leader_is_without_a_reason_and_a_store_is_named_without_its_secrets() {
+    let port = postgres::free_port();
+    let url = format!("postgres://me:hunter2@127.0.0.1:{port}/named?sslmode=disable");
+    let sidecar = Sidecar::start_with("a", &url, &["--namespace", "prod"]);
+    let said = eventually("it says what is wrong", || {
+        Some(sidecar.leader()).filter(|answer| !answer.body["storeError"].is_null())
+    });
+    assert_eq!(said.status, 503);
+    let words = said.body["reason"].as_str().unwrap();
+    assert!(words.starts_with("the store has not answered yet: "), "{words}");
+    assert_eq!(said.body["cause"], "no_answer_yet");
+    let all = sidecar.get("/elections").unwrap().body;
+    let store = all["store"]["url"].as_str().unwrap();
+    assert!(store.starts_with("postgres://") && store.ends_with("/named"), "{store}");
+    assert_eq!(all["store"]["namespace"], "prod");
+    assert!(!all.to_string().contains("hunter2"), "{all}");
+    let durations = ["leaseDurationSeconds", "renewDeadlineSeconds", "retryPeriodSeconds"];
+    assert_eq!(durations.map(|name| all[name].as_f64()), [Some(3.0), Some(2.0), Some(0.3)]);
+
+    let pasture = Pasture::new();
+    let leader = Sidecar::start("a", &pasture.store());
+    eventually("it leads", || leader.leader().leads().then_some(()));
+    assert_eq!(leader.leader().body["reason"], Value::Null);
+    let short = eventually("a renewal is some time ago", || {
+        leader.get("/leader?min-valid=2s").filter(|answer| answer.status == 503)
+    });
+    assert!(short.body["reason"].as_str().unwrap().contains("less than min-valid"), "{short:?}");
+}
