@@ -53,6 +53,7 @@ pub(super) fn paths() -> Router<App> {
         .route("/page.js", get(script))
         .route("/page.css", get(style))
         .route("/page.svg", get(icon))
+        .route("/page-lost.svg", get(icon_of_trouble))
 }
 
 /// The page for a client that prefers one, else `{"name", "last_update"}` as older sidecars answer.
@@ -79,6 +80,11 @@ async fn style() -> Response {
 
 async fn icon() -> Response {
     file("image/svg+xml", include_str!("page/page.svg"))
+}
+
+/// Shown by the browser's tab while an election has no leader.
+async fn icon_of_trouble() -> Response {
+    file("image/svg+xml", include_str!("page/page-lost.svg"))
 }
 
 /// A file of the page. No cache may keep it: the files of two versions do not fit together.

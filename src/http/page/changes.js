@@ -13,8 +13,15 @@ let lastId = "0";
 const changes = [];
 let told = 0;
 
+/** Whether the stream of events is open, or may be again soon. */
+let listening = true;
+
 function listen() {
   const events = new EventSource(`events?elections=all&since=${encodeURIComponent(lastId)}`);
+  events.onopen = () => {
+    listening = true;
+    if (!isLookedAt()) renderSoon();
+  };
   events.onmessage = (message) => {
     const id = message.lastEventId || lastId;
     // After a restart of the sidecar what is present is told again, and nothing of what was between.
@@ -30,7 +37,9 @@ function listen() {
     // Reopened by hand: a browser gives up after some errors, and this way none is told twice.
     events.close();
     endedAt ??= isLookedAt() ? contactAt : sidecarNow();
+    listening = false;
     if (isLookedAt()) ask();
+    else render();
     setTimeout(listen, REOPEN_MS);
   };
 }
@@ -59,6 +68,7 @@ function remember(message) {
     term: message.term,
     leader: message.leader,
     cause: message.cause,
+    reason: message.reason,
     noLeaderSince: timeOf(message.noLeaderSince),
   });
 }

@@ -76,7 +76,6 @@ function heard(asked, elections) {
       const none = viewIsUnknown(view) ? "it is not known who leads" : "no instance leads";
       news.push(`${view.election}: ${holder ? `${holder} leads` : none}`);
     }
-    // The first time, in the order in which the sidecar names them.
     if (!seat.view) byId("list").append(seat.parts.item);
     seat.view = view;
     seat.asked = asked;

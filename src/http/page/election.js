@@ -2,10 +2,15 @@
 
 const seats = new Map();
 
+/** Former leaders that are named on a card. */
+const OTHERS = 3;
+
 function seatOf(election) {
   let seat = seats.get(election);
   if (!seat) {
-    seat = { election, view: null, asked: null, full: 1, past: [], state: {}, parts: card(election) };
+    seat = { election, view: null, asked: null, full: 1, past: [], pieces: new Map(), chosen: null, state: {}, parts: card(election) };
+    seat.parts.earlier.onclick = () => step(seat, -1);
+    seat.parts.later.onclick = () => step(seat, 1);
     seats.set(election, seat);
   }
   return seat;
@@ -14,14 +19,15 @@ function seatOf(election) {
 function card(election) {
   const item = byId("election").content.firstElementChild.cloneNode(true);
   const part = (query) => item.querySelector(query);
-  text(part(".name"), election);
   const fact = (name) => ({ whole: part(`.${name}`), value: part(`.${name} dd`) });
   return {
     item,
+    name: part(".name"),
     word: part(".word"),
     tag: part(".state"),
     holder: part(".holder"),
     who: part(".who"),
+    nobody: part(".nobody"),
     here: part(".here"),
     since: part(".since"),
     meter: part(".meter"),
@@ -31,9 +37,14 @@ function card(election) {
     past: part(".past"),
     strip: part(".strip"),
     from: part(".from"),
+    told: part(".told"),
+    toldWhat: part(".told-what"),
+    earlier: part(".earlier"),
+    later: part(".later"),
     to: part(".to"),
     term: fact("term"),
     store: fact("store"),
+    others: fact("others"),
     holds: fact("holds"),
     gate: fact("gate"),
   };
@@ -46,7 +57,13 @@ const left = (seat) => Math.max(seat.view.validForMs - elapsed(seat.asked), 0);
 const silence = ({ view, asked }) =>
   view.storeAnsweredMsAgo === null ? null : view.storeAnsweredMsAgo + elapsed(asked);
 
-/** What can be said of an election now: in a word, in which tone, and why if it is not well. */
+/** What an operator wanted: nobody has to look at it. */
+const WANTED = /^(resigned|paused)\b/;
+
+/**
+ * What can be said of an election now: in a word, in which tone, and why if it is not well. Of what is
+ * true for the whole sidecar it is said `about` what: see the banner.
+ */
 function judge(seat) {
   const { view } = seat;
   if (!view || !inContact()) return { kind: "trouble", word: "unknown", tone: "quiet" };
@@ -56,16 +73,29 @@ function judge(seat) {
   const reason = view.reason ?? "";
   if (view.leader) {
     const error = view.storeError === null ? "" : `the store fails: ${view.storeError}`;
-    if (left(seat) > 0) return { kind: "leads", word: "leads", tone: error ? "warn" : "good", reason: error };
+    const about = error ? "store" : undefined;
+    if (left(seat) > 0) return { kind: "leads", word: "leads", tone: error ? "warn" : "good", reason: error, about };
     return { kind: "trouble", word: "not confirmed", tone: "warn", reason: "its time has run out" };
   }
-  if (storeLost) return { kind: "trouble", word: "undecided", tone: "bad", reason };
-  if (!view.standing) return { kind: "trouble", word: "stands down", tone: "warn", reason };
-  if (!view.holderIdentity) return { kind: "trouble", word: "undecided", tone: "warn", reason };
-  if (view.storeError !== null) return { kind: "trouble", word: "stands by", tone: "warn", reason };
+  const about = storeLost || view.storeError !== null ? "store" : undefined;
+  if (storeLost) return { kind: "trouble", word: "undecided", tone: "bad", reason, about };
+  if (!view.standing) return standingDown(view, reason);
+  if (!view.holderIdentity) return { kind: "trouble", word: "undecided", tone: "warn", reason, about };
+  if (view.storeError !== null) return { kind: "trouble", word: "stands by", tone: "warn", reason, about };
   if (view.holderIs === "namesake") return { kind: "standby", word: "stands by", tone: "warn", reason };
   return { kind: "standby", word: "stands by", tone: isOverdue(seat) ? "warn" : "calm" };
 }
+
+/** What was wanted by an operator is no trouble. What is true of the sidecar is said for all elections. */
+function standingDown({ gate }, reason) {
+  const [wanted] = reason.match(WANTED) ?? [];
+  if (wanted) return { kind: "down", word: wanted, tone: "calm", reason };
+  const about = reason.startsWith("shutting down") ? "shutdown" : gate === "closed" ? "gate" : undefined;
+  return { kind: "trouble", word: "stands down", tone: "warn", reason, about };
+}
+
+/** Nobody is known to lead, and no operator wanted that. */
+const isLeaderless = ({ view, state }) => Boolean(view) && !view.holderIdentity && state.kind === "trouble";
 
 function draw(seat) {
   const { view, parts } = seat;
@@ -75,17 +105,38 @@ function draw(seat) {
   const known = inContact();
   parts.item.dataset.tone = parts.tag.dataset.tone = state.tone;
   text(parts.word, state.word);
-  const none = viewIsUnknown(view) ? "it is not known who leads" : "no instance leads";
-  text(parts.who, view.holderIdentity ?? none);
-  parts.holder.classList.toggle("nobody", !view.holderIdentity);
-  text(parts.reason, state.reason ?? "");
+  nameOn(parts.name, seat.election, short.election(seat.election));
+  const holder = view.holderIdentity;
+  parts.who.hidden = !holder;
+  parts.nobody.hidden = Boolean(holder);
+  text(parts.nobody, viewIsUnknown(view) ? "it is not known who leads" : "no instance leads");
+  if (holder) nameOn(parts.who, holder, short.instance(holder), view.holderOrigin);
+  const said = isOneFact(state) ? "" : state.reason ?? "";
+  text(parts.reason, said);
+  title(parts.reason, said);
   text(parts.term.value, view.term ?? "–");
   text(parts.holds.value, view.holds);
   parts.holds.whole.hidden = document.body.classList.contains("many") && !view.holds;
   parts.gate.whole.hidden = view.gate === null || (document.body.classList.contains("many") && view.gate === "open");
   text(parts.gate.value, view.gate ?? "");
   tone(parts.gate.value, !known ? "quiet" : view.gate === "closed" ? "warn" : "good");
+  drawOthers(seat);
   drawTimes(seat);
+}
+
+/**
+ * Draws who else led while this sidecar ran. Who stands by writes nothing to the store, so no sidecar
+ * knows how many there are.
+ */
+function drawOthers({ past, parts, view }) {
+  const lastly = new Map();
+  for (const change of past) if (change.holder) lastly.set(change.holder, change);
+  lastly.delete(view.holderIdentity);
+  const others = [...lastly.keys()].reverse();
+  parts.others.whole.hidden = others.length === 0;
+  const named = others.slice(0, OTHERS).map(short.past).join(", ");
+  text(parts.others.value, others.length > OTHERS ? `${named} and ${others.length - OTHERS} more` : named);
+  title(parts.others.value, others.join("\n"));
 }
 
 /** Draws what changes by the passing of time alone. */
@@ -97,6 +148,7 @@ function drawTimes(seat) {
   text(parts.here, here);
   parts.here.hidden = here === "";
   const acquired = Date.parse(view.acquireTime);
+  title(parts.since, Number.isNaN(acquired) ? "" : `since ${utc(acquired)}`);
   if (Number.isNaN(acquired)) text(parts.since, "");
   else if (many) text(parts.since, span(sidecarNow() - acquired));
   else if (known) text(parts.since, `since ${clock(acquired)}, for ${span(sidecarNow() - acquired)}`);

@@ -19,10 +19,15 @@ function render() {
   document.body.classList.toggle("single", all.length === 1);
   document.body.classList.toggle("lost", lostContact());
   byId("tools").hidden = byId("columns").hidden = all.length <= CARDS;
+  for (const seat of all) seat.state = judge(seat);
+  countFacts(all);
+  nameAll(all, changes);
   all.forEach(draw);
-  drawContact();
+  drawContact(all);
+  drawTab(all);
   drawKinds(all);
   select(all);
+  arrange(all);
   drawTimeline();
   if (all.length <= CARDS) all.forEach(drawStrip);
 }
@@ -37,9 +42,15 @@ function renderSoon() {
   });
 }
 
-byId("filter").addEventListener("input", (event) => {
-  words = event.target.value.trim().toLowerCase();
+byId("filter").addEventListener("input", writeAddress);
+byId("order").addEventListener("change", writeAddress);
+addEventListener("hashchange", () => {
+  readAddress();
   render();
+});
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest(".copies");
+  if (button?.whole) copy(button.whole);
 });
 document.addEventListener("visibilitychange", () => {
   if (isLookedAt()) ask();
@@ -57,15 +68,14 @@ let wasInContact = false;
 setInterval(() => {
   if (!isLookedAt()) return;
   const known = inContact();
-  for (const seat of seats.values()) {
-    if (!seat.view) continue;
-    // What was true may have ended meanwhile, with nobody saying so.
-    if (known !== wasInContact || judge(seat).kind !== seat.state.kind) draw(seat);
-    else drawTimes(seat);
-  }
-  if (known !== wasInContact) render();
+  const all = [...seats.values()].filter((seat) => seat.view);
+  // What was true may have ended meanwhile, with nobody saying so.
+  const ended = (seat) => judge(seat).kind !== seat.state.kind;
+  if (known !== wasInContact || all.some(ended)) render();
+  else all.forEach(drawTimes);
   wasInContact = known;
 }, TICK_MS);
 
+readAddress();
 ask();
 listen();

@@ -1,13 +1,53 @@
-// Which elections are shown, if there are many.
+// Which elections are shown, if there are many, and in which order. Both are in the address of the page,
+// after the `#`: it can be kept and sent, and no server ever sees it.
 
 const kinds = [
   { name: "all", has: () => true },
+  { name: "to look at", has: (seat) => seat.state.kind === "trouble" },
   { name: "leading here", has: (seat) => seat.state.kind === "leads" },
   { name: "standing by", has: (seat) => seat.state.kind === "standby" },
-  { name: "to look at", has: (seat) => seat.state.kind === "trouble" },
+  { name: "stood down", has: (seat) => seat.state.kind === "down" },
 ];
+
+/** From what has to be looked at to what is well. */
+const URGENCY = { trouble: 0, down: 1, leads: 2, standby: 3 };
+
+const byName = (one, other) => one.election.localeCompare(other.election, "en", { numeric: true });
+const newest = ({ past }) => past.at(-1)?.at ?? 0;
+
+const orders = {
+  trouble: (one, other) => urgency(one) - urgency(other),
+  name: byName,
+  leader: (one, other) => (one.view.holderIdentity ?? "").localeCompare(other.view.holderIdentity ?? "") || byName(one, other),
+  changed: (one, other) => newest(other) - newest(one) || byName(one, other),
+};
+
 let kind = kinds[0];
 let words = "";
+let order = "trouble";
+
+/** Without a leader comes before all else. */
+const urgency = (seat) => (isLeaderless(seat) ? -1 : URGENCY[seat.state.kind]);
+
+function readAddress() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  kind = kinds.find(({ name }) => name === asked.get("show")) ?? kinds[0];
+  order = Object.hasOwn(orders, asked.get("sort") ?? "") ? asked.get("sort") : "trouble";
+  byId("filter").value = asked.get("filter") ?? "";
+  byId("order").value = order;
+  words = byId("filter").value.trim().toLowerCase();
+}
+
+function writeAddress() {
+  words = byId("filter").value.trim().toLowerCase();
+  order = byId("order").value;
+  const asked = new URLSearchParams();
+  if (kind !== kinds[0]) asked.set("show", kind.name);
+  if (words) asked.set("filter", words);
+  if (order !== "trouble") asked.set("sort", order);
+  history.replaceState(null, "", `#${asked}`);
+  render();
+}
 
 function drawKinds(all) {
   for (const each of kinds) {
@@ -18,7 +58,7 @@ function drawKinds(all) {
       each.button.append(each.name, each.count);
       each.button.onclick = () => {
         kind = each;
-        render();
+        writeAddress();
       };
       byId("kinds").append(each.button);
     }
@@ -41,4 +81,17 @@ function select(all) {
   byId("none").hidden = shown > 0;
   if (all.length > 0) text(byId("none"), "No election is like that.");
   else text(byId("none"), lost ? "" : "Asking the sidecar …");
+}
+
+/** Puts the elections in order. What is in its place is not touched: it may have the focus. */
+function arrange(all) {
+  // Without contact nothing is known of any: they stay where they were.
+  if (!inContact()) return;
+  const focused = document.activeElement;
+  let place = byId("list").firstElementChild;
+  for (const { parts } of [...all].sort(orders[order])) {
+    if (parts.item === place) place = place.nextElementSibling;
+    else byId("list").insertBefore(parts.item, place);
+  }
+  if (focused !== document.activeElement) focused.focus({ preventScroll: true });
 }

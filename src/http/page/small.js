@@ -12,6 +12,7 @@ function attribute(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
+const title = (element, value) => attribute(element, "title", value);
 const tone = (element, value) => attribute(element, "data-tone", value);
 
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
@@ -24,6 +25,9 @@ function clock(time) {
     : { day: "numeric", month: "short" };
   return date.toLocaleString([], { ...day, ...TIME });
 }
+
+/** The same for the titles, as logs have it. */
+const utc = (time) => `${new Date(time).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 /** A duration in its two largest units. */
 function span(ms) {

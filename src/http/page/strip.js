@@ -1,11 +1,14 @@
-// Who led when, as a strip.
+// Who led when, as a strip. Its pieces stay as long as what they show: a piece may have the focus.
 
 /** The span of the strips: from the first change seen, between these. */
 const STRIP_LEAST_MS = 60_000;
 const STRIP_MOST_MS = 24 * 3_600_000;
 
-/** Draws who led when, as a strip. */
-function drawStrip({ past, parts }) {
+/** A piece of less than this part of a strip, in percent, has no room for a name. */
+const NARROW = 18;
+
+function drawStrip(seat) {
+  const { past, pieces, parts } = seat;
   parts.past.hidden = past.length === 0;
   if (past.length === 0) return;
   // Nothing is drawn for a time of which nothing was heard.
@@ -13,26 +16,83 @@ function drawStrip({ past, parts }) {
   const length = Math.min(Math.max(now - past[0].at, STRIP_LEAST_MS), STRIP_MOST_MS);
   const start = now - length;
   const at = (time) => (Math.min(Math.max((time - start) / length, 0), 1)) * 100;
-  const short = shortened(past.map((change) => change.holder));
-  const pieces = [];
-  const said = [];
+  const kept = new Set();
   for (const part of stretches(past, now)) {
-    const { kind, from, to, change } = part;
-    if (to < start) continue;
-    const piece = document.createElement("div");
-    const width = at(to) - at(from);
-    piece.className = "term-of-office";
-    piece.classList.add(kind === "led" ? hue(change) : kind);
-    piece.classList.toggle("narrow", width < 4);
-    piece.style.left = `${at(from)}%`;
-    piece.style.width = `${width}%`;
-    piece.title = stretch(part);
-    if (kind === "led" && width >= 4) piece.textContent = short(change.holder);
-    pieces.push(piece);
-    said.push(piece.title);
+    if (part.to < start) continue;
+    const key = keyOf(part);
+    kept.add(key);
+    drawPiece(pieceOf(seat, key, part), part, at(part.from), at(part.to));
   }
-  parts.strip.replaceChildren(...pieces);
-  attribute(parts.strip, "aria-label", `Who led: ${said.slice(-8).join("; ")}`);
+  for (const [key, piece] of pieces) {
+    if (kept.has(key)) continue;
+    piece.remove();
+    pieces.delete(key);
+  }
+  const said = [...pieces.values()].slice(-8).map((piece) => piece.title);
+  attribute(parts.strip, "aria-label", `Who led: ${said.join("; ")}`);
   text(parts.from, `${span(length)} ${lostContact() ? "before" : "ago"}`);
   text(parts.to, lostContact() ? "last heard" : "now");
+  title(parts.from, utc(start));
+  title(parts.to, utc(now));
+  choose(seat, pieces.has(seat.chosen) ? seat.chosen : null);
+}
+
+/** What stays the same of a stretch: a change begins one, and may show another before it. */
+function keyOf({ change, kind }) {
+  change.keys ??= {};
+  return (change.keys[kind] ??= { change, kind });
+}
+
+function pieceOf(seat, key, { kind, change }) {
+  const known = seat.pieces.get(key);
+  if (known) return known;
+  const piece = document.createElement("button");
+  piece.type = "button";
+  piece.className = `term-of-office ${kind === "led" ? hue(change) : kind}`;
+  piece.onclick = () => choose(seat, key);
+  piece.onkeydown = (event) => stepByKey(seat, key, event);
+  seat.pieces.set(key, piece);
+  seat.parts.strip.append(piece);
+  return piece;
+}
+
+function drawPiece(piece, part, from, to) {
+  const width = to - from;
+  piece.classList.toggle("narrow", width < NARROW);
+  piece.style.left = `${from}%`;
+  piece.style.width = `${width}%`;
+  title(piece, `${stretch(part)} (from ${utc(part.from)})`);
+  attribute(piece, "aria-label", piece.title);
+  text(piece, part.kind === "led" && width >= NARROW ? short.strip(part.change.holder) : "");
+}
+
+/** Shows what a piece stands for: for a finger, which sees no title, and for a piece too narrow for words. */
+function choose(seat, key) {
+  seat.chosen = key;
+  const { parts, pieces } = seat;
+  parts.told.hidden = key === null;
+  text(parts.toldWhat, key ? pieces.get(key).title : "");
+  // One of them is reached by the tab key, and from there the others by the arrows.
+  const first = key ?? [...pieces.keys()].at(-1);
+  for (const [each, piece] of pieces) {
+    attribute(piece, "aria-pressed", each === key);
+    piece.tabIndex = each === first ? 0 : -1;
+  }
+}
+
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+
+function step(seat, by) {
+  const all = [...seat.pieces.keys()];
+  const place = Math.min(Math.max(all.indexOf(seat.chosen) + by, 0), all.length - 1);
+  choose(seat, all[place]);
+  return seat.pieces.get(all[place]);
+}
+
+function stepByKey(seat, key, event) {
+  const by = STEPS[event.key];
+  if (by === undefined) return;
+  event.preventDefault();
+  seat.chosen = key;
+  step(seat, by).focus();
 }

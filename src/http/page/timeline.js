@@ -5,7 +5,7 @@ const HANDOVER_MS = 2000;
 
 let drawnTimeline = null;
 function drawTimeline() {
-  const key = `${told} ${words} ${seats.size}`;
+  const key = `${told} ${words} ${seats.size} ${short.of}`;
   if (key === drawnTimeline) return;
   drawnTimeline = key;
   const wanted = (change) => seats.size <= CARDS || named(change.election, change.holder);
@@ -23,10 +23,12 @@ function entry(change) {
   item.dataset.tone = isQuiet ? "quiet" : leader ? "good" : holder ? "calm" : "warn";
   text(part("time"), clock(at));
   part("time").dateTime = new Date(at).toISOString();
-  text(part(".who"), holder ?? "");
+  title(part("time"), utc(at));
+  part(".who").hidden = !holder;
+  if (holder) nameOn(part(".who"), holder, short.past(holder));
   text(part(".did"), deed(change));
   // Each in a `bdi` of its own: a name that is written from right to left turns nothing else round.
-  for (const detail of [seats.size > 1 ? election : null, ...details(change)].filter(Boolean)) {
+  for (const detail of [seats.size > 1 ? short.election(election) : null, ...details(change)].filter(Boolean)) {
     if (part(".more").hasChildNodes()) part(".more").append(" · ");
     const whole = document.createElement("bdi");
     text(whole, detail);
@@ -55,7 +57,7 @@ function* details(change) {
   const last = first.before;
   const since = noLeaderSince ?? first.at;
   if (last && last.holder !== holder && !isUnknown(first)) {
-    yield `${last.holder} led for ${span(since - last.at)}`;
+    yield `${short.past(last.holder)} led for ${span(since - last.at)}`;
   }
   const gap = noLeaderSince === null ? null : Math.max(at - noLeaderSince, 0);
   if (!holder) {

@@ -28,6 +28,7 @@ const PATHS: &[&str] = &[
     "/page.js",
     "/page.css",
     "/page.svg",
+    "/page-lost.svg",
     "/nothing",
     "//leader",
     "/leader/",

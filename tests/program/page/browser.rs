@@ -150,6 +150,40 @@ impl Browser {
         self.eval(&expression).as_str().unwrap_or_default().to_owned()
     }
 
+    /// Clicks on the middle of an element.
+    #[track_caller]
+    pub fn click(&self, selector: &str) {
+        let middle = format!(
+            "(() => {{ const it = document.querySelector('{selector}');
+               it.scrollIntoView({{block: 'center'}});
+               const {{x, y, width, height}} = it.getBoundingClientRect();
+               return [x + width / 2, y + height / 2]; }})()"
+        );
+        let middle = self.eval(&middle);
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({"type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1});
+            self.call("Input.dispatchMouseEvent", event);
+        }
+    }
+
+    /// Presses a key.
+    pub fn key(&self, key: &str) {
+        // Where windows have no manager, none of them has the focus.
+        self.call("Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
+        let code = match key {
+            "Enter" => 13,
+            "Tab" => 9,
+            "ArrowLeft" => 37,
+            "End" => 35,
+            _ => 0,
+        };
+        let text = if key == "Enter" { "\r" } else { "" };
+        for kind in ["keyDown", "keyUp"] {
+            let event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text});
+            self.call("Input.dispatchKeyEvent", event);
+        }
+    }
+
     #[track_caller]
     pub fn reads(&self, selector: &str, wanted: &str) {
         eventually(&format!("{selector} reads '{wanted}'"), || {

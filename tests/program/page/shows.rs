@@ -3,17 +3,12 @@
 use serde_json::json;
 
 use crate::page::browser::Browser;
+use crate::page::scene::leading;
 use support::{Flock, Pasture, Sidecar, eventually};
 
 /// The only election, as cards show it.
 const STATE: &str = ".election .state";
 const HOLDER: &str = ".election .holder";
-
-fn leading(pasture: &Pasture, name: &str, more: &[&str]) -> Sidecar {
-    let sidecar = Sidecar::start_with(name, &pasture.store(), more);
-    eventually("it leads", || sidecar.leader().leads().then_some(()));
-    sidecar
-}
 
 #[test]
 fn the_page_shows_the_leader_and_changes_by_itself_at_a_hand_over() {
