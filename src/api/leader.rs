@@ -72,7 +72,7 @@ pub struct Leader<'a> {
     /// Since when it was not known who leads, until now or until the present leader. Likewise.
     #[serde(default)]
     pub unknown_since: Option<String>,
-    /// What the holder is to this instance: see [`HolderIs`](crate::election::leadership::HolderIs).
+    /// What the holder is to this instance: see [`HolderIs`].
     #[serde(default)]
     pub holder_is: Option<Cow<'a, str>>,
     /// How long ago the holder's last renewal was, as far as was seen, in milliseconds.
