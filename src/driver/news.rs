@@ -42,7 +42,7 @@ pub(super) fn log(
              leader together: if that is not meant, give each its own --namespace or store"
         ),
         News::Copied(sign) => tracing::warn!(
-            %election, sign = sign.as_str(), gap = ?sign.gap(),
+            %election, sign = sign.as_str(), gap = sign.gap().map(shown),
             event = "paused_or_copied",
             "this process was paused or copied, and may not be the only one of its name: \
              going on under another, after its old lease"

@@ -28,7 +28,7 @@ fn a_leader_whose_clock_stood_still_stops_and_stands_again_under_another_name() 
     let term = flock.members[leader].leader().term();
     proxies[leader].dates(Dates::Shifted(60));
     eventually("it notices", || (paused.events(NOTICED) == 1).then_some(()));
-    eventually("it stops", || (paused.count("paused_or_copied") == 1).then_some(()));
+    eventually("it stops", || (paused.events("lost") == 1).then_some(()));
     // The next leader has waited for the lease, and leads in another term.
     let next = flock.settled();
     assert!(flock.members[next].leader().term() > term);
