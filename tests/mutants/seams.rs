@@ -107,7 +107,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "work that has ended counts on",
         edits: &[edit("election/elector.rs", "self.work_under_way = under_way;", "self.work_under_way |= under_way;")],
-        breaks: "I11 outcomes are kept",
+        breaks: "I3 a leader exists",
     },
     Mutant {
         name: "who shuts down leaves without freeing the lease",
@@ -118,11 +118,6 @@ pub const MUTANTS: &[Mutant] = &[
         name: "an own record that is back after a fail-over is still the own one",
         edits: &[edit("election/elector.rs", "!o.outlived || self.lease.is_held();", "!o.outlived || o.outlived;")],
         breaks: "I2 terms grow",
-    },
-    Mutant {
-        name: "after a lapse, overdue work is forgotten",
-        edits: &[edit("election/elector.rs", "=> (self.owned_term(), now),", "=> return,")],
-        breaks: "I6 vacated last",
     },
     Mutant {
         name: "a flood of hints keeps a leader from renewing",
