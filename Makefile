@@ -1,6 +1,6 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test test-fast test-cluster setup chaos model mutants fuzz figures figures-once figures-postgres docs \
+.PHONY: test test-fast test-cluster setup chaos model mutants fuzz figures figures-once figures-postgres figures-rollout docs \
     readability release static image package release-check
 
 # Formatting, lints and every test; installs what is missing first.
@@ -63,6 +63,9 @@ docs:
 readability:
 	site/setup.sh
 	target/tools/readability/bin/python -W ignore site/readability.py README.md docs/*.md
+# The figures of roll-outs in docs/reliability.md, measured here. Takes about eight minutes.
+figures-rollout: setup
+	cargo bench --locked --profile dist --bench rollouts
 
 # The small binary: target/dist/bellwether.
 release:

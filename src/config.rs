@@ -28,13 +28,17 @@ mod leader;
 pub mod leaving;
 mod listen;
 mod log;
+mod rank;
 mod secret_file;
+mod skew;
 
 pub use gate::{GateArgs, InvalidGate};
 pub use hooks::{HookArgs, InvalidHook};
 pub use leader::{InvalidLabel, LeaderArgs, LeaderLabel};
 pub use listen::{InvalidListen, ListenAddress, ListenArgs};
 pub use log::{LogArgs, LogFormat, LogLevel};
+pub use rank::{AUTO, InvalidOrder, RankArgs, RankConfig, parse_order};
+use skew::{MaxClockSkew, parse_skew};
 
 /// The shortest token: 16 characters of base64 are 96 bits, which no one guesses over a network.
 const MIN_TOKEN: usize = 16;
@@ -89,19 +93,6 @@ pub struct StoreConfig {
     pub namespace: Option<Namespace>,
     /// How far the clock in a service's answers may be off.
     pub max_clock_skew: Option<Duration>,
-}
-
-/// How far a service's clock may be off; none: leases are not judged by it.
-///
-/// A type of its own, because an option in the arguments would mean a flag that was not given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MaxClockSkew(Option<Duration>);
-
-fn parse_skew(text: &str) -> Result<MaxClockSkew, String> {
-    match text {
-        "off" => Ok(MaxClockSkew(None)),
-        _ => duration::parse(text).map(|skew| MaxClockSkew(Some(skew))),
-    }
 }
 
 impl StoreConfig {
@@ -322,6 +313,8 @@ pub struct ElectionConfig {
     pub identity: Option<String>,
     /// The durations.
     pub timing: Timing,
+    /// When it claims a lease that was vacated; none: at once, for work that is done once.
+    pub rank: Option<RankConfig>,
     /// Whether it begins to stand only when it is allowed to, such as for work that is done once.
     pub gated: Option<Gated>,
     /// How long a shutdown waits for work.
@@ -371,6 +364,9 @@ pub enum InvalidConfig {
         /// What is wrong with it.
         error: String,
     },
+    /// See [`InvalidOrder`].
+    #[error("--order: {0}")]
+    Order(#[from] InvalidOrder),
     /// See [`UnknownRelease`].
     #[error("{0}")]
     Release(#[from] UnknownRelease),
@@ -522,6 +518,7 @@ impl CandidateArgs {
             others: Vec::new(),
             identity,
             timing,
+            rank: None,
             gated: None,
             shutdown_grace: Grace::new(self.shutdown_grace),
             holder_url: None,

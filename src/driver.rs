@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::election::elector::{Action, Call, CallFailed, Elector, Event, Sign, Step, Swapped};
+use crate::election::handover::Rank;
 use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::{Gated, Leadership};
 use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
@@ -50,6 +51,8 @@ pub struct DriverConfig {
     pub holder_url: Option<HolderUrl>,
     /// Its settings.
     pub timing: Timing,
+    /// When it claims a vacated lease; none: at once.
+    pub rank: Option<Rank>,
     /// Whether it stands only once [`Handle::set_gate`] has opened the gate, and what that is about.
     pub gated: Option<Gated>,
     /// Where the record lives.
@@ -123,13 +126,17 @@ impl Handle {
         Work(Arc::clone(&self.work))
     }
 
-    /// Asks to step down and stay down for `cooldown`.
+    /// Requests to step down and stay down for `cooldown`, and to name who claims the lease first.
     ///
     /// # Errors
     ///
     /// When the candidate has left.
-    pub async fn resign(&self, cooldown: Duration) -> Result<(), Left> {
-        self.request(Event::Resign { cooldown }).await
+    pub async fn resign(
+        &self,
+        cooldown: Duration,
+        successor: Option<Box<str>>,
+    ) -> Result<(), Left> {
+        self.request(Event::Resign { cooldown, successor }).await
     }
 
     /// Says that work which had to end has not: the lease is no longer kept for it.
@@ -214,10 +221,10 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     order: O,
 ) -> (Handle, Driver<T, O>) {
     let DriverConfig { election, candidate, origin, timing, gated, .. } = standing;
-    let DriverConfig { store, clock, metrics, health, url, holder_url, .. } = standing;
+    let DriverConfig { store, clock, metrics, health, url, holder_url, rank, .. } = standing;
     let seed = seed(&candidate.incarnation, &election);
     let elector = Elector::new(candidate, timing, seed).running_in(origin, holder_url);
-    let elector = elector.spreading_renewals();
+    let elector = elector.ranked(rank).spreading_renewals();
     let elector = match gated {
         Some(gated) => elector.behind_gate(gated),
         None => elector,
@@ -444,7 +451,7 @@ impl From<Hint> for Event {
     fn from(hint: Hint) -> Self {
         match hint {
             Hint::Changed => Self::Changed,
-            Hint::Vacated { term, version } => Self::Vacated { term, version },
+            Hint::Vacated(news) => Self::Vacated(news),
         }
     }
 }

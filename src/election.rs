@@ -54,6 +54,7 @@ pub mod continuity;
 pub mod duration;
 pub mod elector;
 pub mod grace;
+pub mod handover;
 pub mod history;
 pub mod holder_url;
 pub mod leadership;

@@ -29,6 +29,9 @@ pub struct Leader<'a> {
     /// Where that instance runs, if known: on ECS the task's whole ARN.
     #[serde(default)]
     pub holder_origin: Option<Cow<'a, str>>,
+    /// While no instance leads: the one that the last leader named to lead next.
+    #[serde(default)]
+    pub successor: Option<Cow<'a, str>>,
     /// The highest term that is known.
     #[serde(default)]
     pub term: Option<Term>,
@@ -119,6 +122,7 @@ impl Leader<'_> {
         let holder_origin = self.holder_origin.filter(|origin| text::is_line(origin));
         let election = text::line(&self.election).into();
         let identity = text::name(&self.identity).into();
+        let successor = self.successor.as_deref().map(text::name).map(Cow::Owned);
         let reason = self.reason.as_deref().map(text::message);
         let store_error = self.store_error.as_deref().map(text::message);
         Self {
@@ -127,6 +131,7 @@ impl Leader<'_> {
             holder_identity,
             holder_url,
             holder_origin,
+            successor,
             reason,
             store_error,
             ..self
@@ -178,6 +183,7 @@ mod tests {
             holder_identity: Some("b".into()),
             holder_url: Some("http://b".into()),
             holder_origin: Some("Kubernetes namespace b".into()),
+            successor: None,
             term: Some(Term::new(3)),
             valid_for_ms: 900,
             lease_duration_seconds: Duration::from_millis(1500),
@@ -205,12 +211,13 @@ mod tests {
 
     #[test]
     fn nothing_of_a_response_reaches_a_terminal_unchecked() {
-        let text = r#"{"election":"a\u001b[2J","identity":"b\n","leader":false,"holderIdentity":"c\u0007","holderUrl":"http://c\u0007","reason":"d\u001b[2J","storeError":"e\u0007"}"#;
+        let text = r#"{"election":"a\u001b[2J","identity":"b\n","leader":false,"holderIdentity":"c\u0007","holderUrl":"http://c\u0007","successor":"f\u0007","reason":"d\u001b[2J","storeError":"e\u0007"}"#;
         let read: Leader<'static> = serde_json::from_str(text).unwrap();
         let read = read.checked();
         assert_eq!(read.holder_url, None);
         let (reason, error) = (read.reason.unwrap().into(), read.store_error.unwrap().into());
-        for shown in [read.election, read.identity, read.holder_identity.unwrap(), reason, error] {
+        let names = [read.holder_identity.unwrap(), read.successor.unwrap()];
+        for shown in [read.election, read.identity, reason, error].into_iter().chain(names) {
             assert!(!shown.chars().any(char::is_control), "{shown:?}");
         }
     }

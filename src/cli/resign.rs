@@ -8,6 +8,7 @@ use super::exit::CommandError;
 use super::output::print;
 use crate::config::SidecarArgs;
 use crate::election::duration;
+use crate::platform::identity;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,21 +21,32 @@ pub(super) struct Args {
     )]
     cooldown: Option<Duration>,
 
+    /// The identity of the instance that is to lead next: it claims the lease first, and for a second
+    /// it alone. If there is no such instance, the others claim it then.
+    #[arg(long, value_name = "NAME", value_parser = parse_successor)]
+    to: Option<String>,
+
     #[command(flatten)]
     sidecar: SidecarArgs,
+}
+
+fn parse_successor(name: &str) -> Result<String, identity::InvalidIdentity> {
+    identity::parse(name)
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let cooldown = args.cooldown.map(|cooldown| humantime::format_duration(cooldown).to_string());
-    let body = serde_json::json!({ "cooldown": cooldown }).to_string();
+    let body = serde_json::json!({ "cooldown": cooldown, "to": args.to }).to_string();
     let unavailable =
         |error: crate::api::client::ClientError| CommandError::Unavailable(error.to_string());
     let response = client.post("/resign", body).await.map_err(unavailable)?;
     match response.status {
         StatusCode::OK => {
             let cooldown = cooldown.as_deref().unwrap_or("one lease duration");
-            print(&format!("resigned: this instance stays down for {cooldown}\n"))?;
+            let next = args.to.map(|to| format!(", and named '{to}' to lead next"));
+            let next = next.unwrap_or_default();
+            print(&format!("resigned: this instance stays down for {cooldown}{next}\n"))?;
             Ok(0)
         }
         StatusCode::BAD_REQUEST => Err(CommandError::Usage(response.message())),

@@ -7,7 +7,9 @@ use super::exit::{CommandError, cannot_guard};
 use super::metrics;
 use crate::command::spec::CommandSpec;
 use crate::command::supervisor::Supervisor;
-use crate::config::{ElectionArgs, GateArgs, InvalidConfig, ListenAddress, TokenArgs};
+use crate::config::{
+    ElectionArgs, ElectionConfig, GateArgs, InvalidConfig, ListenAddress, RankArgs, TokenArgs,
+};
 use crate::election::grace::Grace;
 use crate::sidecar::{Ending, Listen, Sidecar, SignalRequest, Signals, Start};
 
@@ -15,6 +17,9 @@ use crate::sidecar::{Ending, Listen, Sidecar, SignalRequest, Signals, Start};
 pub(super) struct Args {
     #[command(flatten)]
     election: ElectionArgs,
+
+    #[command(flatten)]
+    rank: RankArgs,
 
     /// Answer over HTTP as well, on this address and port.
     #[arg(long, env = "BELLWETHER_LISTEN", value_name = "ADDRESS:PORT", help_heading = "Sidecar")]
@@ -35,7 +40,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
-    let config = args.election.check()?;
+    let election = args.election.check()?;
+    let config = ElectionConfig { rank: Some(args.rank.check().await?), ..election };
     let (token, gate) = (args.token.check()?, args.gate.check()?);
     let listen = match args.listen {
         Some(listen) => {

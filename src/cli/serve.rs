@@ -4,7 +4,10 @@ use super::endings::{ended_while_starting, second_signal};
 use super::exit::CommandError;
 use super::metrics;
 use crate::config::leaving::LeavingArgs;
-use crate::config::{ElectionsArgs, GateArgs, HookArgs, InvalidConfig, ListenArgs, TokenArgs};
+use crate::config::{
+    ElectionConfig, ElectionsArgs, GateArgs, HookArgs, InvalidConfig, ListenArgs, RankArgs,
+    TokenArgs,
+};
 use crate::hooks;
 use crate::sidecar::{self, Listen, RunningHooks, Sidecar, Signals, Start, pod};
 use crate::time::alarm::Sleep;
@@ -20,6 +23,8 @@ pub(super) struct Args {
     #[command(flatten)]
     elections: ElectionsArgs,
     #[command(flatten)]
+    rank: RankArgs,
+    #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
     token: TokenArgs,
@@ -32,7 +37,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
-    let config = args.elections.check()?;
+    let elections = args.elections.check()?;
+    let config = ElectionConfig { rank: Some(args.rank.check().await?), ..elections };
     let token = args.token.check()?;
     let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
     let delay = args.leaving.check(config.shutdown_grace);

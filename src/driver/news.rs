@@ -25,8 +25,12 @@ pub(super) fn log(
                 "this instance no longer leads"
             );
         }
-        News::Vacated { term } => {
-            tracing::info!(%election, term = term.get(), event = "vacated", "lease vacated")
+        News::Vacated { term, successor } => {
+            let successor = successor.as_deref();
+            tracing::info!(
+                %election, term = term.get(), successor, event = "vacated",
+                "lease vacated"
+            )
         }
         News::Following { holder, term } => following(election, holder, *term, view, now),
         News::TermWentBackwards { seen, record } => tracing::warn!(

@@ -95,6 +95,7 @@ impl Scene {
             origin: None,
             holder_url: None,
             timing,
+            rank: None,
             gated: None,
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::new(clock.clone()),
@@ -163,7 +164,7 @@ fn work_that_begins_as_a_call_times_out_is_never_vacated_under() {
     let mut scene = Scene::at_the_deadline();
     let work = scene.handle.begin_work();
     scene.turn();
-    scene.request(scene.handle.resign(Duration::from_secs(60)));
+    scene.request(scene.handle.resign(Duration::from_secs(60), None));
     scene.mends();
     assert!(!scene.leads());
     assert!(scene.record().holder.is_some(), "the work continues");
@@ -180,7 +181,7 @@ fn work_that_ends_as_a_call_times_out_does_not_keep_the_lease() {
     scene.clock.advance(Timing::default().call_timeout());
     drop(work);
     scene.turn();
-    scene.request(scene.handle.resign(Duration::from_secs(60)));
+    scene.request(scene.handle.resign(Duration::from_secs(60), None));
     scene.mends();
     assert!(scene.record().holder.is_none());
 }
@@ -188,7 +189,7 @@ fn work_that_ends_as_a_call_times_out_does_not_keep_the_lease() {
 #[test]
 fn a_resignation_as_a_call_times_out_is_not_forgotten() {
     let mut scene = Scene::at_the_deadline();
-    scene.request(scene.handle.resign(Duration::from_secs(60)));
+    scene.request(scene.handle.resign(Duration::from_secs(60), None));
     scene.mends();
     assert!(!scene.leads());
     assert!(scene.record().holder.is_none());
@@ -219,7 +220,7 @@ fn who_has_left_accepts_nothing() {
     assert!(scene.left);
     drop(std::mem::replace(&mut scene.driver, Box::pin(async {})));
     let mut context = Context::from_waker(Waker::noop());
-    let resigned = pin!(scene.handle.resign(Duration::ZERO)).poll(&mut context);
+    let resigned = pin!(scene.handle.resign(Duration::ZERO, None)).poll(&mut context);
     assert_eq!(resigned, Poll::Ready(Err(Left)));
 }
 
@@ -236,6 +237,7 @@ fn a_swap_that_is_refused_although_nothing_changed_is_a_failed_call() {
             origin: None,
             holder_url: None,
             pause: None,
+            handover: None,
         },
         version: Version::new("a"),
         remaining: None,

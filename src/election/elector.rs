@@ -11,14 +11,15 @@
 
 use std::time::Duration;
 
+use super::handover::Rank;
 use super::holder_url::HolderUrl;
 pub use super::leadership::LossReason;
 use super::leadership::{Gated, Leadership, StandingDown};
-use super::lease::{Candidate, LeaseRecord, Observed, Origin, Version};
+use super::lease::{Candidate, LeaseRecord, Observed, Origin, Vacated};
 use super::projection::Projection;
 use super::succession::Before;
 use super::term::Term;
-use super::time::{BootTime, Now, WallTime};
+use super::time::{BootTime, Now};
 use super::timing::Timing;
 use super::watch::Watch;
 pub use calls::{CallFailed, Swapped};
@@ -40,6 +41,7 @@ mod news;
 mod pace;
 mod shown;
 mod standing;
+mod turn;
 
 /// One candidate in one election.
 #[derive(Clone, Debug)]
@@ -89,6 +91,12 @@ impl Elector {
         self
     }
 
+    /// Claims a vacated lease in its turn. See [`crate::election::handover`].
+    #[must_use]
+    pub fn ranked(self, rank: Option<Rank>) -> Self {
+        Self { pace: self.pace.ranked(rank), ..self }
+    }
+
     /// Does not stand until the gate opens.
     #[must_use]
     pub fn behind_gate(mut self, gated: Gated) -> Self {
@@ -136,6 +144,7 @@ impl Elector {
             awaits_work: self.work_under_way && !self.lease.is_held(),
             first_decided: self.shown.first_decided,
             standing_down: self.standing.down(),
+            successor: shown::successor(&self.lease, &self.standing, &self.watch),
             last_loss: self.shown.last_loss,
         }
     }
@@ -180,14 +189,14 @@ impl Elector {
         match event {
             Event::Wake => {}
             Event::Changed => self.pace.hint(),
-            Event::Vacated { term, version } => return self.take_in_vacated(now, term, version),
+            Event::Vacated(news) => return self.take_in_vacated(now, news),
             Event::Gate { open } => {
                 if self.standing.set_gate(open) {
                     self.pace.due_now(now);
                 }
             }
-            Event::Resign { cooldown } => {
-                self.standing.resign(now, cooldown);
+            Event::Resign { cooldown, successor } => {
+                self.standing.resign(now, cooldown, successor);
                 // Here, because a cooldown of zero is over before the end of this step.
                 self.stop_believing(LossReason::Resigned, now);
             }
@@ -239,10 +248,10 @@ impl Elector {
     }
 
     /// Spares the look that a hint asks for otherwise: the lease can be claimed from there.
-    fn take_in_vacated(&mut self, now: BootTime, term: Term, version: Version) -> bool {
+    fn take_in_vacated(&mut self, now: BootTime, news: Vacated) -> bool {
         let before = Before::of(&self.leadership(), &self.watch, now);
         let idle = !self.lease.is_held() && !self.calls.is_under_way() && !self.calls.unsure;
-        if !idle || !self.watch.vacated(term, version, now) {
+        if !idle || !self.watch.vacated(news, now) {
             self.pace.hint();
             return false;
         }
@@ -253,7 +262,11 @@ impl Elector {
     }
 
     fn is_over(&self, now: BootTime) -> bool {
-        self.watch.over_at(self.me()).is_some_and(|over_at| over_at <= now)
+        self.claims_at().is_some_and(|claims_at| claims_at <= now)
+    }
+
+    fn claims_at(&self) -> Option<BootTime> {
+        self.pace.turn.claims_at(&self.watch, self.me(), self.timing.retry_period())
     }
 
     fn take_in_swap(&mut self, now: BootTime, answer: Result<Swapped, CallFailed>) {
@@ -346,8 +359,7 @@ impl Elector {
             },
             Why::Vacate => {
                 self.lease = Lease::None;
-                let term = self.watch.highest_term().unwrap_or_default();
-                self.shown.report(News::Vacated { term });
+                self.shown.vacated(&self.watch);
                 self.standing.vacated(now);
                 self.schedule_look(now);
             }
@@ -540,7 +552,7 @@ impl Elector {
         }
         let swap = match due {
             Due::Look => None,
-            Due::Swap(why) => self.record_for(why, now.wall).map(|record| (why, record)),
+            Due::Swap(why) => self.record_for(why, now).map(|record| (why, record)),
         };
         let (in_flight, call) = match swap {
             Some((why, record)) => {
@@ -557,40 +569,30 @@ impl Elector {
         Action::Call(call)
     }
 
-    fn record_for(&self, why: Why, wall: WallTime) -> Option<LeaseRecord> {
+    fn record_for(&self, why: Why, now: Now) -> Option<LeaseRecord> {
         let own = || self.watch.observed().map(|o| o.record.clone());
+        let successor = self.standing.successor();
         match why {
             Why::Acquire => Some(LeaseRecord {
                 holder: Some(self.me().clone()),
                 term: self.watch.next_term(),
                 lease_duration: self.timing.lease_duration(),
-                acquire_time: wall,
-                renew_time: wall,
-                payload: None,
-                origin: self.shown.origin.clone(),
-                holder_url: self.shown.url.clone(),
-                // One that was in force is over.
-                pause: None,
+                ..self.shown.record(now.wall)
             }),
-            Why::Renew => own().map(|own| LeaseRecord { renew_time: wall, ..own }),
-            Why::Vacate => own().map(|own| LeaseRecord {
-                holder: None,
-                holder_url: None,
-                renew_time: wall,
-                ..own
-            }),
+            Why::Renew => own().map(|own| LeaseRecord { renew_time: now.wall, ..own }),
+            Why::Vacate => own().map(|own| self.pace.turn.vacated(own, now, successor)),
         }
     }
 
     /// The next look, for a standby.
     fn schedule_look(&mut self, now: BootTime) {
         let over_at = match self.standing.down_at(now) {
-            None if self.may_stand(now) => self.watch.over_at(self.me()),
+            None if self.may_stand(now) => self.claims_at(),
             Some(StandingDown::Resigned { until }) => Some(until),
             // A gate and a shutdown have no time at which they end.
             _ => None,
         };
-        self.pace.schedule_look(now, over_at);
+        self.pace.schedule_look(now, over_at, self.watch.handover().is_some());
     }
 }
 

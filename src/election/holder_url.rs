@@ -11,7 +11,7 @@ const MAX_URL: usize = 512;
 
 /// An `http://` or `https://` URL without a slash at its end, so that a path can follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HolderUrl(String);
+pub struct HolderUrl(Box<str>);
 
 /// Why a text is no such URL. The text is not repeated: it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +61,7 @@ impl FromStr for HolderUrl {
         if url.len() > MAX_URL {
             return Err(InvalidHolderUrl::TooLong);
         }
-        Ok(Self(url.to_owned()))
+        Ok(Self(url.into()))
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Leadership {
     pub(super) first_decided: Option<BootTime>,
     /// Why the candidate is not standing.
     pub(super) standing_down: Option<StandingDown>,
+    /// Who the last holder named to lead next, while no candidate does.
+    pub(super) successor: Option<Box<str>>,
     /// The last leadership of this candidate that ended.
     pub(super) last_loss: Option<Loss>,
 }
@@ -227,6 +229,7 @@ impl Leadership {
             awaits_work: false,
             first_decided: None,
             standing_down: None,
+            successor: None,
             last_loss: None,
         }
     }
@@ -368,6 +371,11 @@ impl Leadership {
                 true
             }
         })
+    }
+
+    /// Who is to lead next, as the last holder said. None while a candidate leads.
+    pub fn successor(&self, now: BootTime) -> Option<&str> {
+        self.successor.as_deref().filter(|_| self.holder(now).is_none())
     }
 
     /// Why this candidate does not lead at `now` in `term`, in which it once did. None while it does.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::handover::Handover;
 use super::history::{self, WorkName};
 use super::holder_url::HolderUrl;
 use super::pause::Pause;
@@ -202,7 +203,7 @@ impl Version {
 /// Where a candidate runs, by the name that operators know: a task, a namespace, an environment. It
 /// decides nothing; it reveals that two environments share a store by mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(String);
+pub struct Origin(Box<str>);
 
 /// Begins the origin of an ECS task; its ARN follows, which ends in the cluster and the task's own id.
 pub const ECS_TASK: &str = "ECS task ";
@@ -215,7 +216,7 @@ impl Origin {
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let printable = !text.is_empty() && text::is_line(&text);
-        (printable && text.chars().count() <= MAX_ORIGIN).then_some(Self(text))
+        (printable && text.chars().count() <= MAX_ORIGIN).then(|| Self(text.into()))
     }
 
     /// The text.
@@ -259,6 +260,8 @@ pub struct LeaseRecord {
     pub holder_url: Option<HolderUrl>,
     /// The pause that an operator ordered: no candidate stands until it is over.
     pub pause: Option<Pause>,
+    /// What the last holder said when it vacated the lease.
+    pub handover: Option<Handover>,
 }
 
 impl LeaseRecord {
@@ -271,6 +274,7 @@ impl LeaseRecord {
             holder.incarnation = text::line(&holder.incarnation);
         }
         self.holder_url = self.holder_url.filter(|_| self.holder.is_some());
+        self.handover = self.handover.filter(|left| self.holder.is_none() && left.is_of(self.term));
         self
     }
 
@@ -285,6 +289,18 @@ impl LeaseRecord {
         let incarnation = self.holder.as_ref().map(|holder| holder.incarnation.as_str());
         let read = |(text, incarnation)| HolderUrl::from_store(text, incarnation);
         self.holder_url = text.zip(incarnation).and_then(read);
+        self
+    }
+
+    /// What the last holder said, as a store keeps it: see [`Handover::stored`].
+    pub fn stored_handover(&self) -> Option<String> {
+        self.handover.as_ref().filter(|_| self.holder.is_none())?.stored()
+    }
+
+    /// The record with what a store kept of its last holder's words, if they are of its term.
+    #[must_use]
+    pub fn with_stored_handover(mut self, text: Option<&str>) -> Self {
+        self.handover = text.and_then(|text| Handover::from_store(text, self.term));
         self
     }
 
@@ -306,6 +322,17 @@ impl LeaseRecord {
             || self.pause.is_some()
             || self.acquire_time.same_reading(self.renew_time)
     }
+}
+
+/// How a record was left when its holder vacated it, as far as that can be said without a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vacated {
+    /// The term.
+    pub term: Term,
+    /// The version of the record since.
+    pub version: Version,
+    /// What the holder said when it left.
+    pub handover: Option<Handover>,
 }
 
 /// A record as a store showed it.
@@ -404,6 +431,7 @@ mod tests {
             origin: None,
             holder_url: None,
             pause: None,
+            handover: None,
         };
         assert!(record.is_held_by(&candidate("first start")));
         assert!(!record.is_held_by(&candidate("second start")));

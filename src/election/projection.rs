@@ -44,6 +44,7 @@ pub trait Projection {
             origin: _,
             holder_url: _,
             pause: _,
+            handover: _,
         } = record;
         self.candidate(holder.as_ref());
         self.term(*term);

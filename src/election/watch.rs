@@ -20,7 +20,8 @@
 
 use std::time::Duration;
 
-use super::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Observed, Version};
+use super::handover::Handover;
+use super::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Observed, Vacated, Version};
 use super::projection::Projection;
 use super::term::Term;
 use super::time::BootTime;
@@ -192,19 +193,20 @@ impl Watch {
         went_backwards.then_some(before)
     }
 
-    /// Takes in, without a look, that the holder of `term` vacated the lease and left `version`.
+    /// Takes in, without a look, that the holder of a term vacated the lease.
     /// Returns whether that follows from what was seen: then it is the end of that term, however
     /// old the news is, because a term is held only once.
     ///
     /// Wrong news cost a refused swap: it is the swap that decides.
-    pub fn vacated(&mut self, term: Term, version: Version, received: BootTime) -> bool {
+    pub fn vacated(&mut self, news: Vacated, received: BootTime) -> bool {
+        let Vacated { term, version, handover } = news;
         let ends = |o: &&Observed| o.record.holder.is_some() && o.record.term == term;
         let lost_writes = |o: &&Observed| o.outlived || term < self.highest_term;
         let Some(seen) = self.observed().filter(ends).filter(|o| !lost_writes(o)) else {
             return false;
         };
-        let record =
-            LeaseRecord { holder: None, payload: None, pause: None, ..seen.record.clone() };
+        let (holder, payload, pause) = (None, None, None);
+        let record = LeaseRecord { holder, payload, pause, handover, ..seen.record.clone() };
         let observed = Observed { record, version, remaining: None, outlived: false };
         self.saw(Some(observed), received, received);
         true
@@ -257,6 +259,14 @@ impl Watch {
         Some(over_at.max(self.distrusted_until))
     }
 
+    /// What the last holder said when it vacated the lease, and since when that is known here.
+    pub fn handover(&self) -> Option<(&Handover, BootTime)> {
+        let seen = self.current.as_ref()?;
+        let record = &seen.observed.as_ref()?.record;
+        let handover = record.handover.as_ref().filter(|_| record.holder.is_none())?;
+        Some((handover, seen.first_received))
+    }
+
     /// Until when the holder that the record names can be live. A lost write of another candidate can
     /// make the wait for the lease longer than that.
     pub fn live_until(&self, me: &Candidate) -> Option<BootTime> {
@@ -302,6 +312,7 @@ mod tests {
                 origin: None,
                 holder_url: None,
                 pause: None,
+                handover: None,
             },
             version: Version::new(version),
             remaining: remaining.map(Duration::from_secs),
@@ -501,7 +512,8 @@ mod tests {
     }
 
     fn hear(watch: &mut Watch, term: u64) -> bool {
-        watch.vacated(Term::new(term), Version::new("freed"), at(3))
+        let version = Version::new("freed");
+        watch.vacated(Vacated { term: Term::new(term), version, handover: None }, at(3))
     }
 
     #[test]

@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn stepping_down_keeps_the_lease_for_as_long_as_the_grace() {
         let (mut elector, mut supervised) = leading();
-        elector.step(at(101), Event::Resign { cooldown: Duration::from_secs(60) });
+        elector.step(at(101), Event::Resign { cooldown: Duration::from_secs(60), successor: None });
         assert_eq!(directed(&elector, &mut supervised, 101), end(112_500));
         for seconds in (102..=112).step_by(2) {
             renew(&mut elector, seconds);
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_lease_that_lapses_while_it_is_kept_still_ends_the_work_in_time() {
         let (mut elector, mut supervised) = leading();
-        elector.step(at(101), Event::Resign { cooldown: Duration::from_secs(60) });
+        elector.step(at(101), Event::Resign { cooldown: Duration::from_secs(60), successor: None });
         renew(&mut elector, 102);
         assert_eq!(directed(&elector, &mut supervised, 102), end(114_500));
         elector.step(at(112), Event::Wake);

@@ -123,6 +123,7 @@ pub(super) fn body<'a>(
         holder_identity: holder.map(|holder| holder.identity.as_str().into()),
         holder_url: holder.and_then(|holder| Some(holder.url.as_ref()?.as_str().into())),
         holder_origin: holder.and_then(|holder| Some(holder.origin.as_ref()?.as_str().into())),
+        successor: view.successor(now).map(Into::into),
         term: view.term(),
         valid_for_ms: millis(view.valid_for(now)),
         lease_duration_seconds: holder

@@ -1,4 +1,4 @@
-//! `POST /resign`: step down, and stay down for a while.
+//! `POST /resign`: step down, stay down for a while, and name the next leader.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::leader;
 use super::reply::{json, problem};
 use crate::driver::Left;
 use crate::election::leadership::Leadership;
+use crate::platform::identity::{self, InvalidIdentity};
 
 /// The longest cooldown: to take an instance out of the election for good, stop it.
 const MAX_COOLDOWN: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -26,13 +27,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[serde(deny_unknown_fields)]
 struct ResignRequest {
     cooldown: Option<String>,
+    to: Option<String>,
 }
 
-/// Why a request names no cooldown.
+/// What a request comes to.
+#[derive(Debug, PartialEq)]
+struct Resignation {
+    cooldown: Duration,
+    successor: Option<Box<str>>,
+}
+
+/// The error in a request.
 #[derive(Debug, thiserror::Error)]
-enum InvalidCooldown {
-    #[error("the body is not like {{\"cooldown\":\"30s\"}}: {0}")]
+enum InvalidResignation {
+    #[error("the body is not like {{\"cooldown\":\"30s\"}} or {{\"to\":\"web-2\"}}: {0}")]
     Body(#[from] serde_json::Error),
+    #[error("'to': {0}")]
+    Successor(#[from] InvalidIdentity),
+    #[error("'to' names this instance itself, '{0}': name the instance that is to lead next")]
+    Itself(String),
     #[error("'cooldown' is not a duration such as 30s or 5m: {0}")]
     Duration(#[from] humantime::DurationError),
     #[error("'cooldown' can be at most {}", humantime::format_duration(MAX_COOLDOWN))]
@@ -51,14 +64,21 @@ pub(super) async fn resign(
         Err(refusal) => return refusal,
     };
     let default = state.election.leadership().timing.lease_duration();
-    let cooldown = match cooldown(&body, default) {
-        Ok(cooldown) => cooldown,
+    let before = state.election.leadership();
+    let resignation = match read(&body, default, &before.candidate.identity) {
+        Ok(resignation) => resignation,
         Err(refusal) => return problem(StatusCode::BAD_REQUEST, &refusal.to_string()),
     };
+    let Resignation { cooldown, successor } = resignation;
     let term_led = |view: &Leadership| view.leading(state.election.now()).map(|own| own.term());
-    let before = term_led(&state.election.leadership());
+    let before = term_led(&before);
+    if successor.is_some() && before.is_none() {
+        // The leader would not learn of it, and this instance would stay down for nothing.
+        let words = "this instance does not lead, and only the leader can name its successor: ask the leader";
+        return problem(StatusCode::CONFLICT, words);
+    }
     let stepped_down = tokio::time::timeout(PATIENCE, async {
-        state.election.resign(cooldown).await?;
+        state.election.resign(cooldown, successor).await?;
         // Fails when the election is over, at the end of a shutdown: then no election leads here.
         let over = |view: &Leadership| before.is_none() || term_led(view) != before;
         let _ = state.election.watch().wait_for(over).await;
@@ -76,15 +96,23 @@ pub(super) async fn resign(
     json(StatusCode::OK, &leader::body(&app, &state, &view, state.election.now()))
 }
 
-fn cooldown(body: &[u8], default: Duration) -> Result<Duration, InvalidCooldown> {
+/// Reads a request to an instance of the name `own`.
+fn read(body: &[u8], default: Duration, own: &str) -> Result<Resignation, InvalidResignation> {
     let wish = if body.trim_ascii().is_empty() {
         ResignRequest::default()
     } else {
         serde_json::from_slice(body)?
     };
-    let Some(text) = wish.cooldown else { return Ok(default) };
-    let cooldown = humantime::parse_duration(&text)?;
-    if cooldown <= MAX_COOLDOWN { Ok(cooldown) } else { Err(InvalidCooldown::TooLong) }
+    let successor = wish.to.as_deref().map(identity::parse).transpose()?;
+    if let Some(itself) = successor.as_ref().filter(|name| *name == own) {
+        return Err(InvalidResignation::Itself(itself.clone()));
+    }
+    let cooldown = wish.cooldown.as_deref().map(humantime::parse_duration).transpose()?;
+    let cooldown = cooldown.unwrap_or(default);
+    if cooldown > MAX_COOLDOWN {
+        return Err(InvalidResignation::TooLong);
+    }
+    Ok(Resignation { cooldown, successor: successor.map(Into::into) })
 }
 
 #[cfg(test)]
@@ -94,13 +122,20 @@ mod tests {
     #[test]
     fn a_cooldown_is_read_or_refused_in_words() {
         let default = Duration::from_secs(15);
-        let read = |body: &str| cooldown(body.as_bytes(), default);
-        for empty in ["", " \n", "{}", r#"{"cooldown":null}"#] {
-            assert_eq!(read(empty).unwrap(), default, "{empty}");
+        let read = |body: &str| read(body.as_bytes(), default, "web-1");
+        let cooldown = |body: &str| read(body).map(|resignation| resignation.cooldown);
+        for empty in ["", " \n", "{}", r#"{"cooldown":null,"to":null}"#] {
+            assert_eq!(cooldown(empty).unwrap(), default, "{empty}");
         }
-        assert_eq!(read(r#"{"cooldown":"1m 30s"}"#).unwrap(), Duration::from_secs(90));
+        assert_eq!(cooldown(r#"{"cooldown":"1m 30s"}"#).unwrap(), Duration::from_secs(90));
+        let successor = Some("web 2".into());
+        let named = Resignation { cooldown: default, successor };
+        assert_eq!(read(r#"{"to":"web 2"}"#).unwrap(), named);
         for (wrong, words) in [
-            ("nonsense", "the body is not like {\"cooldown\":\"30s\"}: expected"),
+            (
+                "nonsense",
+                "the body is not like {\"cooldown\":\"30s\"} or {\"to\":\"web-2\"}: expected",
+            ),
             (r#"{"cooldown":30}"#, "the body is not like"),
             (r#"{"cool-down":"30s"}"#, "unknown field"),
             (
@@ -108,6 +143,9 @@ mod tests {
                 "'cooldown' is not a duration such as 30s or 5m: time unit needed",
             ),
             (r#"{"cooldown":"8d"}"#, "'cooldown' can be at most 7days"),
+            (r#"{"to":"web-1"}"#, "'to' names this instance itself, 'web-1'"),
+            (r#"{"to":" "}"#, "'to': ' ' cannot be an identity"),
+            (r#"{"to":"a\u001b[2J"}"#, "'to': 'a\u{fffd}[2J' cannot be an identity"),
         ] {
             let refusal = read(wrong).unwrap_err().to_string();
             assert!(refusal.contains(words), "{wrong}: {refusal}");

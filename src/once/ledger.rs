@@ -119,6 +119,7 @@ impl<T: Timer> Ledger<T> {
             origin: None,
             holder_url: None,
             pause: None,
+            handover: None,
         };
         let expected = self.version().cloned();
         let swap = self.store.swap(&self.record, expected.as_ref(), &record);

@@ -15,6 +15,7 @@ use super::{copies, gate};
 use crate::config::ElectionConfig;
 use crate::driver::{self, Driver, DriverConfig, Handle, Health, Leaving};
 use crate::election::grace::Grace;
+use crate::election::handover::Rank;
 use crate::election::leadership::Gated;
 use crate::election::lease::{Candidate, ElectionName, Origin};
 use crate::election::time::Clock;
@@ -214,6 +215,7 @@ async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Sta
 struct Candidates<'a> {
     config: &'a ElectionConfig,
     candidate: Candidate,
+    rank: Option<Rank>,
     origin: Option<Origin>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -231,6 +233,7 @@ impl<'a> Candidates<'a> {
         metrics: Metrics,
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(HostClock);
+        let rank = config.rank.map(|rank| rank.since(clock.now().boot));
         let patience = config.timing.call_timeout();
         let identity = Identity::settle(config.identity.clone(), surroundings::here());
         let (identity, origin, checked) = tokio::join!(
@@ -244,7 +247,7 @@ impl<'a> Candidates<'a> {
         let gate = gate::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
         let health = Health::default();
-        Ok(Self { config, candidate, origin, store, clock, metrics, health, gate })
+        Ok(Self { config, candidate, rank, origin, store, clock, metrics, health, gate })
     }
 
     /// Stands in one election, whose answers are below `url`.
@@ -270,6 +273,7 @@ impl<'a> Candidates<'a> {
             origin: self.origin.clone(),
             holder_url: config.holder_url.clone(),
             timing: config.timing,
+            rank: self.rank,
             gated: config.gated.or(self.gate.as_ref().map(|_| Gated::ByHealth)),
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),

@@ -7,8 +7,7 @@ use tokio::sync::watch;
 
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
-use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
-use crate::election::term::Term;
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Vacated, Version};
 use crate::election::text;
 
 /// Keeps lease records.
@@ -98,12 +97,7 @@ pub enum Hint {
     /// The record may have changed.
     Changed,
     /// The holder of a term vacated the lease, and the record has no payload. Spares a look.
-    Vacated {
-        /// The term.
-        term: Term,
-        /// The version of the record since.
-        version: Version,
-    },
+    Vacated(Vacated),
 }
 
 /// A receiver of push hints. Keeps the latest that arrives while no task waits.

@@ -146,6 +146,10 @@ fn assert_much_happened(tally: &Tally) {
         ("writes lost by the store", 1_500),
         ("writes lost by the store, which says so", 200),
         ("seen going backwards", 1_500),
+        ("claims before others", 200),
+        ("claims of a successor", 100),
+        ("claims after a successor did not", 100),
+        ("claims after a crash without delay", 500),
     ] {
         let times = tally.of(what);
         assert!(times >= at_least, "only {times} times: {what}; expected {at_least} at least");

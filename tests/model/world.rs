@@ -256,7 +256,7 @@ impl World {
             }
             Fault::Resign => {
                 let cooldown = (setup.timing)().retry_period();
-                self.nodes[index].take_in(setup, now, Event::Resign { cooldown });
+                self.nodes[index].take_in(setup, now, Event::Resign { cooldown, successor: None });
             }
             Fault::ClockStep => self.store.step_clock(now),
             Fault::Refused

@@ -37,7 +37,7 @@ pub const MUTANTS: &[Mutant] = &[
             self.name.swap_failed();
             return self.call_failed(now, sent);
         };",
-            "let swapped = answer.unwrap_or_else(|_| Swapped::Won(Version::new(\"assumed\")));",
+            "let swapped = answer.unwrap_or_else(|_| Swapped::Won(crate::election::lease::Version::new(\"assumed\")));",
         )],
         breaks: "I1 one believer",
     },
@@ -285,5 +285,73 @@ pub const MUTANTS: &[Mutant] = &[
             "StandingDown::GateClosed => return None,",
         )],
         breaks: "I9 the gate is kept",
+    },
+    Mutant {
+        name: "a turn is taken after a crash as well",
+        edits: &[edit(
+            "election/elector/turn.rs",
+            "return Some(over_at);",
+            "return Some(over_at + retry_period / 8);",
+        )],
+        breaks: "I17 in turn",
+    },
+    Mutant {
+        name: "each look defers the turn",
+        edits: &[edit(
+            "election/watch.rs",
+            "Some((handover, seen.first_received))",
+            "Some((handover, seen.last_received))",
+        )],
+        breaks: "I3 a leader exists",
+    },
+    Mutant {
+        name: "the turn of an older release comes first",
+        edits: &[edit("election/handover.rs", "if own > holder =>", "if own < holder =>")],
+        breaks: "I17 in turn",
+    },
+    Mutant {
+        name: "the turn of the oldest comes first",
+        edits: &[edit(
+            "election/handover.rs",
+            "let age = age(seen_at.since(self.since), handover.uptime());",
+            "let age = OLDEST - age(seen_at.since(self.since), handover.uptime());",
+        )],
+        breaks: "I17 in turn",
+    },
+    Mutant {
+        name: "the turn of the least preferred comes first",
+        edits: &[edit(
+            "election/handover.rs",
+            "PREFERENCE * u32::from(Preference::MAX - number)",
+            "PREFERENCE * u32::from(number)",
+        )],
+        breaks: "I17 in turn",
+    },
+    Mutant {
+        name: "no candidate waits for its turn",
+        edits: &[edit(
+            "election/elector/turn.rs",
+            "Some(over_at.max(turn_at))",
+            "Some(over_at.max(seen_at.min(turn_at)))",
+        )],
+        breaks: "I17 in turn",
+    },
+    Mutant {
+        name: "the turn of a named successor is no other",
+        edits: &[edit(
+            "election/handover.rs",
+            "Some(_) => FOR_SUCCESSOR,",
+            "Some(_) => FOR_SUCCESSOR / 1_000,",
+        )],
+        breaks: "I17 in turn",
+    },
+    Mutant {
+        name: "a named successor that is not there keeps its turn",
+        edits: &[edit(
+            "election/handover.rs",
+            "Some(_) => FOR_SUCCESSOR,",
+            "Some(_) => FOR_SUCCESSOR * 1_000,",
+        )],
+        breaks: "I3 a leader exists",
     },
 ];

@@ -96,7 +96,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a cooldown is over at once",
-        edits: &[edit("election/elector/standing.rs", "Some(Resignation { cooldown, until: now + cooldown })", "Some(Resignation { cooldown, until: now })")],
+        edits: &[edit("election/elector/standing.rs", "Resignation { cooldown, until: now + cooldown, successor }", "Resignation { cooldown, until: now, successor }")],
         breaks: "I10 what was accepted takes effect",
     },
     Mutant {

@@ -12,6 +12,7 @@ mod signals;
 mod store_trouble;
 mod subject;
 mod suite;
+mod turns;
 
 /// Plays every scene of the suite on the subject that the expression sets up.
 macro_rules! drill {
@@ -22,6 +23,8 @@ macro_rules! drill {
             a_terminated_leader_says_no_frees_the_lease_and_exits_zero,
             a_leader_that_was_frozen_says_no_with_its_first_answer,
             a_leader_that_resigns_hands_over_and_follows,
+            the_named_successor_leads_next,
+            a_successor_that_is_not_there_is_not_waited_for_long,
             after_everybody_died_a_new_process_leads_without_waiting,
             a_restarted_process_does_not_take_itself_for_the_holder,
             a_question_that_waits_is_answered_at_the_hand_over,

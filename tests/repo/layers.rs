@@ -27,7 +27,7 @@ const LONGEST_FUNCTION: usize = 60;
 /// Where a text may be an error, in which function (any, if it is `*`), and why.
 const TEXTS_AS_ERRORS: [(&str, &str, &str); 3] = [
     ("cli/healthcheck.rs", "path", "clap shows nothing but the text that a value parser returns"),
-    ("config.rs", "parse_skew", "clap shows nothing but the text that a value parser returns"),
+    ("config/skew.rs", "parse_skew", "clap shows nothing but the text that a value parser returns"),
     (
         "election/duration.rs",
         "parse",

@@ -28,6 +28,7 @@ macro_rules! conformance {
             a_url_is_shown_of_its_own_holder_only,
             a_pause_is_hinted_and_stays_until_it_is_taken_away,
             a_pause_begins_where_there_is_no_record,
+            what_the_last_holder_left_is_shown_until_the_next_one,
             expiry_is_judged_by_the_store,
             a_record_of_unknown_shape_is_refused_without_damage,
             init_by_many_at_once_is_fine,

@@ -36,6 +36,7 @@ pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod releases;
+pub mod rollout;
 pub mod static_binary;
 pub mod terminal;
 pub mod tmpfs;
@@ -215,9 +216,19 @@ impl Sidecar {
     }
 
     /// Starts with these arguments, and sets the address and the durations.
-    pub fn start_serving(name: &str, more: &[&str], mut command: Command) -> Self {
+    pub fn start_serving(name: &str, more: &[&str], command: Command) -> Self {
+        Self::start_lasting(name, &QUICK, more, command)
+    }
+
+    /// Starts with these durations and these arguments, and sets the address.
+    pub fn start_lasting(
+        name: &str,
+        durations: &[&str],
+        more: &[&str],
+        mut command: Command,
+    ) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]);
-        command.args(QUICK).args(more).stderr(Stdio::piped());
+        command.args(durations).args(more).stderr(Stdio::piped());
         let mut child = command.spawn().expect("bellwether starts");
         let log = Log::of(child.stderr.take().expect("stderr is piped"));
         let url = eventually(&format!("{name} says where it answers"), || {

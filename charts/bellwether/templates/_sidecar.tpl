@@ -35,6 +35,10 @@ after it: the kubelet runs that at the start of a pod only, never again after it
     - name: BELLWETHER_LISTEN
       value: {{ printf "%s:4040" $values.exposeAddress | quote }}
     {{- end }}
+    {{- with $values.order }}
+    - name: BELLWETHER_ORDER
+      value: {{ . | quote }}
+    {{- end }}
     {{- with $values.gate.url }}
     - name: BELLWETHER_GATE_URL
       value: {{ . | quote }}

@@ -9,15 +9,12 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 
 use crate::command::spec::CommandSpec;
-use crate::config::{CandidateArgs, InvalidConfig, StoreArgs};
+use crate::config::{AUTO, CandidateArgs, InvalidConfig, StoreArgs, parse_order};
 use crate::election::duration;
 use crate::election::history::{Goal, Key, Order, Piece, RetryAfter, Rules, Superseded, WorkName};
 use crate::once::Subject;
 use crate::platform::release::{self, Release};
 use crate::platform::surroundings;
-
-/// What the platform says is taken.
-const AUTO: &str = "auto";
 
 /// The work of those that name none.
 const DEFAULT_WORK: &str = "default";
@@ -362,11 +359,7 @@ impl Args {
             Some(AUTO) => release.and_then(|release| release.order).map(Some).ok_or_else(|| {
                 invalid("--order", "the platform gives no order: name it with --order N")
             }),
-            Some(number) => match number.parse() {
-                // Every store and every JSON reader has these.
-                Ok(order) if i64::try_from(order).is_ok() => Ok(Some(order)),
-                _ => Err(invalid("--order", "use a whole number that is not negative, or auto")),
-            },
+            Some(number) => Ok(Some(parse_order(number)?)),
             None if key_is_auto => Ok(release.and_then(|release| release.order)),
             None => Ok(None),
         }

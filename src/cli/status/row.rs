@@ -160,6 +160,7 @@ mod tests {
             origin: None,
             holder_url: None,
             pause: None,
+            handover: None,
         };
         let remaining = remaining.map(Duration::from_millis);
         Observed { record, version: Version::new("1"), remaining, outlived: false }

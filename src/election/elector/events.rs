@@ -6,8 +6,7 @@ use super::calls::{CallFailed, Swapped};
 use super::copied::Sign;
 use super::news::News;
 use crate::election::continuity::ServiceTime;
-use crate::election::lease::{LeaseRecord, Observed, Version};
-use crate::election::term::Term;
+use crate::election::lease::{LeaseRecord, Observed, Vacated, Version};
 use crate::election::time::BootTime;
 
 /// Something that happened.
@@ -22,12 +21,7 @@ pub enum Event {
     /// The store hints that the record changed.
     Changed,
     /// The store hints that the holder of a term vacated the lease.
-    Vacated {
-        /// The term.
-        term: Term,
-        /// The version of the record since.
-        version: Version,
-    },
+    Vacated(Vacated),
     /// The gate opened or closed.
     Gate {
         /// Whether the candidate may stand.
@@ -37,6 +31,8 @@ pub enum Event {
     Resign {
         /// Counted from the vacating of the record.
         cooldown: Duration,
+        /// The identity of the candidate that is to claim the lease first.
+        successor: Option<Box<str>>,
     },
     /// Leader-only work began, or the last of it ended. The record is not vacated under it.
     Work {

@@ -25,6 +25,8 @@ pub enum News {
     Vacated {
         /// The term it had.
         term: Term,
+        /// Who is to claim it first, if it named one.
+        successor: Option<Box<str>>,
     },
     /// Another candidate was seen to hold the lease.
     Following {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::turn::Turn;
+use crate::election::handover::Rank;
 use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 use crate::election::timing::{HINT_GAP, backoff};
@@ -12,6 +14,9 @@ use crate::election::timing::{HINT_GAP, backoff};
 /// A commit takes a few milliseconds, and twenty more are not noticed after a crash.
 const TAKEOVER_SPREAD: Duration = Duration::from_millis(20);
 
+/// Of the retry period, for candidates that claim in turn: the distance of two preferences.
+const SPREAD_SHARE: u32 = 100;
+
 /// The pace of one candidate's calls.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
@@ -19,6 +24,8 @@ pub(super) struct Pace {
     jitter: fastrand::Rng,
     /// The first renewal of a term comes early by a random time, and so do all after it.
     pub(super) spreads_renewals: bool,
+    /// When it claims a vacated lease.
+    pub(super) turn: Turn,
     /// The store hinted at a change since the last look was sent.
     hinted: bool,
     /// Calls that failed in a row; looks that only clear up after a failed swap do not end it.
@@ -39,6 +46,7 @@ impl Pace {
             retry_period,
             jitter: fastrand::Rng::with_seed(seed),
             spreads_renewals: false,
+            turn: Turn::default(),
             hinted: false,
             failures: 0,
             due_at: BootTime::ZERO,
@@ -46,6 +54,11 @@ impl Pace {
             last_call: BootTime::ZERO,
             look_early_by: Duration::ZERO,
         }
+    }
+
+    /// Claims a vacated lease in this turn.
+    pub(super) fn ranked(self, rank: Option<Rank>) -> Self {
+        Self { turn: Turn { rank }, ..self }
     }
 
     // --- Taking in what happened ----------------------------------------------------------------
@@ -103,11 +116,21 @@ impl Pace {
 
     /// A standby looks again a retry period after its last look, never later, so that a lease that
     /// is vacated is taken within one; or when the lease may be over, if it waits for that.
-    pub(super) fn schedule_look(&mut self, now: BootTime, over_at: Option<BootTime>) {
+    ///
+    /// `in_turn`: candidates of other ranks try at other times, which are closer together if the retry
+    /// period is short.
+    pub(super) fn schedule_look(
+        &mut self,
+        now: BootTime,
+        over_at: Option<BootTime>,
+        in_turn: bool,
+    ) {
         let early = std::mem::take(&mut self.look_early_by);
         self.due_at = self.last_call + self.retry_period.saturating_sub(early);
         if let Some(over_at) = over_at {
-            let spread = TAKEOVER_SPREAD.mul_f64(self.jitter.f64());
+            let share = self.retry_period / SPREAD_SHARE;
+            let longest = if in_turn { TAKEOVER_SPREAD.min(share) } else { TAKEOVER_SPREAD };
+            let spread = longest.mul_f64(self.jitter.f64());
             self.due_at = self.due_at.min(over_at.max(now) + spread);
         }
     }
@@ -155,6 +178,7 @@ impl Pace {
         let Self {
             retry_period,
             jitter: _,
+            turn: _,
             spreads_renewals,
             hinted,
             failures,

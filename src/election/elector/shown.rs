@@ -1,14 +1,17 @@
 //! What others may know of the election: for readers, and as news.
 
-use super::held::Held;
+use std::time::Duration;
+
+use super::held::{Held, Lease};
 use super::news::News;
+use super::standing::Standing;
 use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::{Holder, Loss, LossReason, Rival, Tenure};
-use crate::election::lease::{Candidate, Observed, Origin};
+use crate::election::lease::{Candidate, LeaseRecord, Observed, Origin};
 use crate::election::projection::Projection;
 use crate::election::succession::Succession;
 use crate::election::term::Term;
-use crate::election::time::BootTime;
+use crate::election::time::{BootTime, WallTime};
 use crate::election::timing::{Timing, longest_belief};
 use crate::election::watch::Watch;
 
@@ -35,6 +38,30 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn report(&mut self, news: News) {
         self.news.push(news);
+    }
+
+    /// This candidate freed the lease.
+    pub(super) fn vacated(&mut self, watch: &Watch) {
+        let term = watch.highest_term().unwrap_or_default();
+        let successor = watch.handover().and_then(|(left, _)| left.successor());
+        self.report(News::Vacated { term, successor: successor.map(Into::into) });
+    }
+
+    /// What a record of this candidate says for people, with neither a holder nor a term.
+    pub(super) fn record(&self, wall: WallTime) -> LeaseRecord {
+        LeaseRecord {
+            holder: None,
+            term: Term::ZERO,
+            lease_duration: Duration::ZERO,
+            acquire_time: wall,
+            renew_time: wall,
+            payload: None,
+            origin: self.origin.clone(),
+            holder_url: self.url.clone(),
+            // One that was in force is over.
+            pause: None,
+            handover: None,
+        }
     }
 
     pub(super) fn take_news(&mut self) -> Vec<News> {
@@ -100,6 +127,13 @@ pub(super) fn tenure(held: Held, me: &Candidate, watch: &Watch, timing: &Timing)
         kills_at: timing.kills_at(held.sent_at),
         renewed: held.sent_at,
     })
+}
+
+/// Who is to claim the lease that this candidate is about to vacate, or that another one vacated.
+pub(super) fn successor(lease: &Lease, standing: &Standing, watch: &Watch) -> Option<Box<str>> {
+    let own = standing.successor().filter(|_| lease.is_draining());
+    let named = || watch.handover()?.0.successor();
+    own.or_else(named).map(Into::into)
 }
 
 /// Another candidate that the record names.

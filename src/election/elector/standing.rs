@@ -15,10 +15,11 @@ pub(super) struct Standing {
     shutdown: Option<Shutdown>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Resignation {
     cooldown: Duration,
     until: BootTime,
+    successor: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +48,13 @@ impl Standing {
         opened
     }
 
-    pub(super) fn resign(&mut self, now: BootTime, cooldown: Duration) {
-        self.resigned = Some(Resignation { cooldown, until: now + cooldown });
+    pub(super) fn resign(
+        &mut self,
+        now: BootTime,
+        cooldown: Duration,
+        successor: Option<Box<str>>,
+    ) {
+        self.resigned = Some(Resignation { cooldown, until: now + cooldown, successor });
     }
 
     /// A later request can only shorten an earlier one.
@@ -95,7 +101,8 @@ impl Standing {
         } else if !self.gate_open {
             Some(self.gated.closed())
         } else {
-            self.resigned.map(|resigned| StandingDown::Resigned { until: resigned.until })
+            let resigned = self.resigned.as_ref();
+            resigned.map(|resigned| StandingDown::Resigned { until: resigned.until })
         }
     }
 
@@ -119,6 +126,11 @@ impl Standing {
         })
     }
 
+    /// The candidate that a resignation names to claim the lease first.
+    pub(super) fn successor(&self) -> Option<&str> {
+        self.resigned.as_ref()?.successor.as_deref()
+    }
+
     /// When a shutdown stops waiting for work and for the store.
     pub(super) fn gives_up_at(&self) -> Option<BootTime> {
         self.shutdown.map(|shutdown| shutdown.give_up_at)
@@ -133,7 +145,8 @@ impl Standing {
         let Self { gate_open, gated: _, resigned, shutdown } = self;
         onto.flag(*gate_open);
         onto.flag(resigned.is_some());
-        if let Some(Resignation { cooldown, until }) = resigned {
+        // No candidate of the model has a turn, so it names no successor.
+        if let Some(Resignation { cooldown, until, successor: _ }) = resigned {
             onto.duration(*cooldown);
             onto.duration(until.since(now));
         }

@@ -5,6 +5,8 @@
 //! timing is the default one: lease 15 s, renew deadline 10 s, retry period 2 s.
 
 use super::*;
+use crate::election::lease::Version;
+use crate::election::time::WallTime;
 
 mod calls;
 mod copied;
@@ -15,6 +17,7 @@ mod passing_on;
 mod shutting_down;
 mod standing_by;
 mod stepping_down;
+mod turns;
 
 const CALL_TIMEOUT: u64 = 2_666;
 
@@ -270,6 +273,7 @@ fn held_by(holder: Candidate, term: u64) -> LeaseRecord {
         origin: None,
         holder_url: None,
         pause: None,
+        handover: None,
     }
 }
 

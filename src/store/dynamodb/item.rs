@@ -13,6 +13,7 @@
 //! | `origin` | S | where the holder runs, for display; absent if unknown |
 //! | `holder_url` | S | the holder's incarnation and its URL; absent if it has none |
 //! | `pause` | S | a pause of the election, as JSON; absent if there is none |
+//! | `handover` | S | what the last holder left for its successors, as JSON; absent while there is a holder |
 //! | `expires` | S | by the service's clock; absent if that was not known |
 //!
 //! `expires` is text, not a number, so that no one can make it the table's TTL attribute: the item
@@ -126,6 +127,9 @@ pub fn encode(key: &str, kept: &Kept) -> Result<Item, Unreadable> {
     if let Some(url) = record.stored_url() {
         item.insert("holder_url".to_owned(), text(url));
     }
+    if let Some(handover) = record.stored_handover() {
+        item.insert("handover".to_owned(), text(handover));
+    }
     Ok(item)
 }
 
@@ -156,8 +160,10 @@ pub fn decode(item: &Item) -> Result<Kept, Unreadable> {
             origin: optional(item, "origin")?.and_then(Origin::new),
             holder_url: None,
             pause: optional(item, "pause")?.map(Pause::from_store),
+            handover: None,
         }
         .with_stored_url(optional(item, "holder_url")?)
+        .with_stored_handover(optional(item, "handover")?)
         .checked(),
         version: Version::new(required(item, "version")?),
         // One that cannot be read is as good as none: the lease is watched then.
@@ -212,6 +218,7 @@ fn wall(item: &Item, name: &'static str) -> Result<WallTime, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::election::handover::Handover;
 
     fn kept() -> Kept {
         Kept {
@@ -225,6 +232,7 @@ mod tests {
                 origin: Origin::new("ECS cluster prod"),
                 holder_url: "http://web-0:8080".parse().ok(),
                 pause: Some(Pause::new(WallTime::EPOCH, Some(Duration::from_secs(60)), None)),
+                handover: None,
             },
             version: Version::new("v"),
             expires: Some(ServiceTime::from_unix(Duration::from_millis(1_795_419_603_001))),
@@ -244,6 +252,17 @@ mod tests {
         assert_eq!(item["format"].as_n().unwrap(), "2");
         assert_eq!((read.record.term, read.version), (Term::new(7), kept().version));
         assert_eq!(item["expires"].as_s().unwrap(), "2026-11-23T07:40:03.001Z");
+    }
+
+    #[test]
+    fn what_a_holder_left_comes_back_as_written() {
+        let handover = Handover::from_store("{\"term\":7,\"uptimeMs\":5}", Term::new(7));
+        let record = LeaseRecord { holder: None, handover, ..kept().record };
+        let left = record.handover.clone();
+        assert!(left.is_some());
+        let read = decode(&encode("a", &Kept { record, ..kept() }).unwrap()).unwrap();
+        assert_eq!(read.record.handover, left);
+        assert!(!encode("a", &kept()).unwrap().contains_key("handover"));
     }
 
     #[test]

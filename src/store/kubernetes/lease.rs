@@ -283,8 +283,10 @@ impl Lease {
                 holder_url: None,
                 // client-go's candidates keep it, and know nothing of it.
                 pause: self.annotation("pause").map(Pause::from_store),
+                handover: None,
             }
             .with_stored_url(self.annotation("holder-url"))
+            .with_stored_handover(self.annotation("handover").filter(|_| is_own))
             .checked(),
             version: self.version(),
             expires: expires.and_then(ServiceTime::from_rfc3339),
@@ -377,6 +379,7 @@ impl Lease {
             ("origin", record.origin.as_ref().map(|origin| origin.as_str().to_owned())),
             ("holder-url", record.stored_url()),
             ("pause", record.pause.as_ref().map(Pause::stored)),
+            ("handover", record.stored_handover()),
             ("expires", expires.and_then(ServiceTime::to_rfc3339)),
             ("write", Some((*write).to_owned())),
             ("spec", Some(spec.seal())),
@@ -449,6 +452,7 @@ mod tests {
             origin: None,
             holder_url: None,
             pause: None,
+            handover: None,
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::api::{Api, is_of_the_server};
 use super::lease::{Lease, object_name};
-use crate::election::lease::{Candidate, ElectionName, LeaseRecord};
+use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Vacated};
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::store::contract::{Hint, Hints, Notifier};
@@ -112,7 +112,8 @@ async fn watch(
             *seen = now;
             notifier.notify(match kept {
                 Some(kept) if kept.record.is_free() => {
-                    Hint::Vacated { term: kept.record.term, version: kept.version }
+                    let LeaseRecord { term, handover, .. } = kept.record;
+                    Hint::Vacated(Vacated { term, version: kept.version, handover })
                 }
                 _ => Hint::Changed,
             });

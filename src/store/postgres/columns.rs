@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Their names. All are of type `text`.
-pub const LATER: [&str; 3] = ["origin", "holder_url", PAUSE];
+pub const LATER: [&str; 4] = ["origin", "holder_url", PAUSE, "handover"];
 
 /// The one that must not be left out: see [`LaterColumns::has`].
 pub const PAUSE: &str = "pause";

@@ -46,7 +46,8 @@ pub fn create_table(target: &Target) -> String {
   timeline text,
   origin text,
   holder_url text,
-  pause text
+  pause text,
+  handover text
 )",
         target.names().table()
     )

@@ -23,8 +23,9 @@ use sqlx::postgres::PgRow;
 
 use super::columns::LaterColumns;
 use super::names::Names;
+use crate::election::handover::Handover;
 use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Version,
+    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Vacated, Version,
 };
 use crate::election::pause::Pause;
 use crate::election::term::Term;
@@ -101,6 +102,7 @@ pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
         origin: None,
         holder_url: None,
         pause: None,
+        handover: None,
     };
     let timeline = timeline(reports_timeline);
     let columns = dialect.columns(&vacant, "", timeline);
@@ -191,6 +193,7 @@ impl Dialect {
              l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.payload, \
              to_jsonb(l) ->> 'origin' AS origin, to_jsonb(l) ->> 'holder_url' AS holder_url, \
              to_jsonb(l) ->> 'pause' AS pause, \
+             to_jsonb(l) ->> 'handover' AS handover, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
              1e12)::bigint::text AS remaining_ms, {TOLD} AS told_us, \
              (l.timeline <> server.timeline)::text AS outlived, server.timeline \
@@ -270,7 +273,8 @@ impl Dialect {
         let origin = or_null(record.origin.as_ref().map(Origin::as_str));
         let holder_url = or_null(record.stored_url().as_deref());
         let pause = or_null(record.pause.as_ref().map(Pause::stored).as_deref());
-        columns.extend(self.columns.existing([origin, holder_url, pause]));
+        let handover = or_null(record.stored_handover().as_deref());
+        columns.extend(self.columns.existing([origin, holder_url, pause, handover]));
         columns
     }
 
@@ -292,22 +296,27 @@ impl Dialect {
 }
 
 /// What a notification says: the election, and if the lease was vacated and there is nothing else
-/// to know about the record, its term and version. [`read_notification`] reads it.
+/// to know about the record, its term, version and handover. [`read_notification`] reads it.
 fn notification(election: &str, record: &LeaseRecord) -> String {
     if !record.is_free() {
         return literal(election);
     }
     let reported = literal(&format!("{election} {} ", record.term));
-    format!("{reported} || version || '@' || coalesce(timeline, '')")
+    let left = record.stored_handover().map(|text| format!(" {text}")).unwrap_or_default();
+    format!("{reported} || version || '@' || coalesce(timeline, '') || {}", literal(&left))
 }
 
 /// The election that a notification is about, and what happened to its record.
 pub fn read_notification(payload: &str) -> (&str, Hint) {
-    let mut words = payload.split(' ');
+    let mut words = payload.splitn(4, ' ');
     let election = words.next().unwrap_or_default();
     let term = words.next().and_then(|term| term.parse().ok());
     let hint = match (term, words.next()) {
-        (Some(term), Some(version)) => Hint::Vacated { term, version: Version::new(version) },
+        (Some(term), Some(version)) => Hint::Vacated(Vacated {
+            term,
+            version: Version::new(version),
+            handover: words.next().and_then(|text| Handover::from_store(text, term)),
+        }),
         _ => Hint::Changed,
     };
     (election, hint)
@@ -485,8 +494,10 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
             origin: text("origin")?.and_then(Origin::new),
             holder_url: None,
             pause: text("pause")?.as_deref().map(Pause::from_store),
+            handover: None,
         }
         .with_stored_url(text("holder_url")?.as_deref())
+        .with_stored_handover(text("handover")?.as_deref())
         .checked(),
         version: version(&text("version")?.unwrap_or_default(), text("timeline")?.as_deref()),
         // The clock of another server is not what wrote this expiry.
@@ -509,8 +520,19 @@ mod tests {
 
     #[test]
     fn notifications_are_read_whatever_they_say() {
-        let vacated = Hint::Vacated { term: Term::new(7), version: Version::new("state@00000001") };
-        assert_eq!(read_notification("default 7 state@00000001"), ("default", vacated));
+        let version = Version::new("state@00000001");
+        let vacated = Vacated { term: Term::new(7), version, handover: None };
+        for rest in ["", " {\"term\":6}", " nonsense"] {
+            let payload = format!("default 7 state@00000001{rest}");
+            let expected = ("default", Hint::Vacated(vacated.clone()));
+            assert_eq!(read_notification(&payload), expected, "{rest}");
+        }
+        let text = r#"{"term":7,"order":3,"successor":"web 2"}"#;
+        let handover = Handover::from_store(text, Term::new(7));
+        assert!(handover.is_some());
+        let payload = format!("default 7 state@00000001 {text}");
+        let expected = ("default", Hint::Vacated(Vacated { handover, ..vacated }));
+        assert_eq!(read_notification(&payload), expected);
         for (payload, election) in [
             ("default", "default"),
             ("once/v1.2", "once/v1.2"),
@@ -539,6 +561,7 @@ mod tests {
             origin: None,
             holder_url: None,
             pause: None,
+            handover: None,
         };
         let renew_time = WallTime::from_unix(Duration::from_secs(2));
         let renewed = LeaseRecord { renew_time, ..acquired.clone() };

@@ -44,14 +44,16 @@ const CREATE: &str = "
         expires_boot_ms   INTEGER NOT NULL,
         origin            TEXT,
         holder_url        TEXT,
-        pause             TEXT
+        pause             TEXT,
+        handover          TEXT
     ) STRICT";
 
 /// The columns that a table of an older version lacks.
-const LATER: [(&str, &str); 3] = [
+const LATER: [(&str, &str); 4] = [
     ("origin", "ALTER TABLE leases ADD COLUMN origin TEXT"),
     ("holder_url", "ALTER TABLE leases ADD COLUMN holder_url TEXT"),
     ("pause", "ALTER TABLE leases ADD COLUMN pause TEXT"),
+    ("handover", "ALTER TABLE leases ADD COLUMN handover TEXT"),
 ];
 const LACKS: &str = "
     SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('leases') WHERE name = ?)";
@@ -63,7 +65,7 @@ macro_rules! select {
         concat!(
             "SELECT election, format, version, term, holder, incarnation, lease_duration_ms, \
              acquire_time, renew_time, payload, boot_id, expires_boot_ms, origin, \
-             holder_url, pause FROM leases ",
+             holder_url, pause, handover FROM leases ",
             $which
         )
     };
@@ -74,15 +76,15 @@ const SELECT_ALL: &str = select!("ORDER BY election");
 const INSERT: &str = "
     INSERT INTO leases (format, version, term, holder, incarnation, lease_duration_ms,
                         acquire_time, renew_time, payload, boot_id, expires_boot_ms, origin,
-                        holder_url, pause, election)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        holder_url, pause, handover, election)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (election) DO NOTHING";
 
 const UPDATE: &str = "
     UPDATE leases
     SET format = ?, version = ?, term = ?, holder = ?, incarnation = ?, lease_duration_ms = ?,
         acquire_time = ?, renew_time = ?, payload = ?, boot_id = ?, expires_boot_ms = ?,
-        origin = ?, holder_url = ?, pause = ?
+        origin = ?, holder_url = ?, pause = ?, handover = ?
     WHERE election = ? AND version = ? AND format IN (1, 2)";
 
 /// The file, and what this process knows of it.
@@ -225,6 +227,7 @@ impl DatabaseFile {
             .bind(record.origin.as_ref().map(Origin::as_str))
             .bind(record.stored_url())
             .bind(record.pause.as_ref().map(Pause::stored))
+            .bind(record.stored_handover())
             .bind(election.as_str());
         if let Some(expected) = expected {
             query = query.bind(expected.as_str());
@@ -381,8 +384,10 @@ impl DatabaseFile {
                 origin: row.try_get::<Option<String>, _>("origin")?.and_then(Origin::new),
                 holder_url: None,
                 pause: row.try_get::<Option<&str>, _>("pause")?.map(Pause::from_store),
+                handover: None,
             }
             .with_stored_url(row.try_get("holder_url")?)
+            .with_stored_handover(row.try_get("handover")?)
             .checked(),
             version: Version::new(row.try_get::<String, _>("version")?),
             remaining: self.host()?.remaining(&boot_id, expires, now),

@@ -4,11 +4,13 @@
 mod promises;
 mod records;
 mod seen;
+mod turns;
 mod works;
 
 pub use promises::Promises;
 pub use records::{Fence, applied, is};
 pub use seen::{Calls, Seen, Terms};
+pub use turns::{FOR_SUCCESSOR, LONGEST, SLACK, Standing};
 pub use works::Commands;
 
 /// No two candidates believe to lead at one instant: what rule `one-write-decides`, rule
@@ -59,6 +61,11 @@ pub const FENCED: &str = "I14 the fence lets the leader in";
 pub const BEGUN_BEFORE: &str = "I15 begun before it starts";
 /// Once the command of a newer order has begun, that of an older one does not.
 pub const IN_ORDER: &str = "I16 in order";
+
+/// A vacated lease is claimed by a named successor, the newest release, the newest instance and the
+/// preferred one before others, each without delay of its own; one that ran out is claimed by all at
+/// once.
+pub const IN_TURN: &str = "I17 in turn";
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]

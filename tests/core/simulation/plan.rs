@@ -13,8 +13,10 @@ use fastrand::Rng;
 use crate::simulation::time::{MS, SkewedClock, TrueTime};
 
 mod faults;
+mod ranks;
 
 pub use faults::{Broken, Crash, Fault, Point};
+pub use ranks::Seat;
 
 /// How far the rates of two clocks may be apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Plan {
     pub throttled: u64,
     /// Hints never cease.
     pub hints_in_peace: bool,
+    /// Leaders leave or crash and nothing else goes wrong, so that it can be judged who claims first.
+    pub undisturbed: bool,
     pub faults: Vec<(TrueTime, Fault)>,
     /// When the last fault ends.
     pub calm_at: TrueTime,
@@ -90,6 +94,8 @@ pub struct Host {
     pub lateness: TrueTime,
     /// How long work may take to end if the process steps down on purpose.
     pub grace: Duration,
+    /// When it claims a vacated lease; none: at once.
+    pub seat: Option<Seat>,
 }
 
 /// Chances are in a thousand.
@@ -122,15 +128,31 @@ impl Plan {
             2 => Theme::Outlived,
             _ => Theme::Faults,
         };
+        // Drawn apart, so that the rest of a run does not depend on it.
+        let mut seats = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 13);
+        let ranked = seats.bool();
+        let calm = theme == Theme::Faults && rates == Rates::WithinMargin;
+        let undisturbed = ranked && calm && seats.u8(0..5) == 0;
         let work = match (theme, rng.u8(0..4)) {
+            _ if undisturbed => Work::None,
             (Theme::SteppedClock, _) | (_, 0 | 1) => Work::None,
             _ if rates == Rates::BeyondMargin => Work::None,
             (Theme::Faults, 2) => Work::Once,
             _ => Work::Holds,
         };
         let works = if work == Work::Once { rng.usize(1..=2) } else { 1 };
-        let hosts = hosts(rng, (theme, rates, work), works);
+        let mut hosts = hosts(rng, (theme, rates, work), works);
         let crash = (work == Work::Once && rng.bool()).then(|| Crash::draw(rng));
+        if ranked && work != Work::Once {
+            let (orders, preferences) = (seats.bool(), seats.bool());
+            let seated = |host: &mut Host| {
+                host.seat = Some(ranks::seat(&mut seats, orders, preferences));
+            };
+            hosts.iter_mut().for_each(seated);
+        }
+        if undisturbed {
+            ranks::undisturbed(&mut hosts);
+        }
         let store_clock = (theme == Theme::SteppedClock || rng.bool())
             .then(|| skewed_clock(rng, rate_range(theme, rates, work)));
 
@@ -140,18 +162,24 @@ impl Plan {
         let timeout = widest(|host| host.clock.span(host.timing.call_timeout()));
         let started = widest(|host| host.starts_at);
 
-        let network = network(rng, retry);
+        let network = if undisturbed { ranks::UNDISTURBED } else { network(rng, retry) };
         let dense =
             hosts.iter().any(|host| host.clock.span(host.timing.retry_period()) < lease / 20);
         let calm_at = started + lease * if dense { 4 } else { rng.u64(4..10) };
-        let faults = faults::draw(rng, theme, lease, started, calm_at);
+        let mut faults = match undisturbed {
+            true => ranks::departures(&mut seats, lease, started, calm_at),
+            false => faults::draw(rng, theme, lease, started, calm_at),
+        };
+        if ranked {
+            ranks::name_successors(&mut seats, &mut faults, hosts.len());
+        }
 
         // An instance of `once` has a gate of its own.
         let gate = (rng.u8(0..10) < 4).then(|| rules(rng, lease)).filter(|_| work != Work::Once);
         // A look for each of them in a long lease takes too long to simulate.
         let hints_in_peace = lease < 3_000 * MS && rng.u8(0..8) == 0;
-        let pauses = [0, 0, 10, 40][rng.usize(0..4)];
-        let throttled = [0, 0, 100][rng.usize(0..3)];
+        let pauses = [0, 0, 10, 40][rng.usize(0..4)] * u64::from(!undisturbed);
+        let throttled = [0, 0, 100][rng.usize(0..3)] * u64::from(!undisturbed);
 
         // The longest way to a leader: resigned under work, it takes its time to end, the cooldown
         // passes or the shutdown gives up, the lease is watched to its end, and calls that began
@@ -167,7 +195,9 @@ impl Plan {
         bound += gate.map_or(0, |rules| 4 * span(rules.period));
         for (_, fault) in &faults {
             bound += match fault {
-                Fault::Resign { cooldown } => span(*cooldown),
+                Fault::Resign { cooldown, successor: None } => span(*cooldown),
+                // And the one that it names is waited for.
+                Fault::Resign { cooldown, .. } => span(*cooldown + Duration::from_secs(1)),
                 Fault::Shutdown { grace, .. } => span(*grace),
                 _ => 0,
             };
@@ -186,6 +216,7 @@ impl Plan {
             pauses,
             throttled,
             hints_in_peace,
+            undisturbed,
             faults,
             calm_at,
             led_at,
@@ -238,8 +269,9 @@ fn skewed_clock(rng: &mut Rng, (slowest, fastest): (u64, u64)) -> SkewedClock {
         1 => fastest,
         _ => rng.u64(slowest..=fastest),
     };
-    // A clock that stands still has to have run before.
-    SkewedClock { offset: rng.u64(10_000_000_000_000..11_000_000_000_000), rate }
+    // A clock that stands still has to have run before, and a process may be days old.
+    let offset = 1_000_000_000_000_000 + rng.u64(10_000_000_000_000..11_000_000_000_000);
+    SkewedClock { offset, rate }
 }
 
 fn hosts(rng: &mut Rng, (theme, rates, work): (Theme, Rates, Work), works: usize) -> Vec<Host> {
@@ -256,7 +288,8 @@ fn hosts(rng: &mut Rng, (theme, rates, work): (Theme, Rates, Work), works: usize
             let retry = clock.span(timing.retry_period());
             let lateness = retry / late;
             let grace = Duration::from_nanos(rng.u64(0..lease * MS));
-            Host { clock, timing, starts_at: rng.u64(0..lease * MS), lateness, grace }
+            let starts_at = rng.u64(0..lease * MS);
+            Host { clock, timing, starts_at, lateness, grace, seat: None }
         })
         .collect()
 }

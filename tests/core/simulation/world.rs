@@ -38,6 +38,7 @@ mod faults;
 mod gate;
 mod network;
 mod process;
+mod turns;
 mod views;
 mod work;
 
@@ -133,6 +134,8 @@ pub struct World {
     fatal: Option<u64>,
     calm: bool,
     led: bool,
+    /// The holder that vacated the lease last.
+    left: Option<turns::Left>,
     tally: Tally,
     fingerprint: u64,
 }
@@ -160,6 +163,7 @@ impl World {
             fatal: None,
             calm: false,
             led: false,
+            left: None,
             tally: Tally::default(),
             fingerprint: 0,
             plan,
@@ -226,7 +230,7 @@ impl World {
                 let loses = matches!(self.plan.theme, Theme::LostWrites | Theme::Outlived);
                 if let Some(process) = self.process(node, life) {
                     let of = Of::named(&record);
-                    if loses && of == Of::Lease && matches!(hint, Hint::Vacated { .. }) {
+                    if loses && of == Of::Lease && matches!(hint, Hint::Vacated(_)) {
                         process.seen.may_forget();
                     }
                     process.host.hint(&record, hint);

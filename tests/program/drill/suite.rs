@@ -100,6 +100,37 @@ pub fn a_leader_that_resigns_hands_over_and_follows(subject: &Subject) {
     witness.saw_never_two();
 }
 
+pub fn the_named_successor_leads_next(subject: &Subject) {
+    let flock = subject.flock(&["a", "b", "c"]);
+    let mut leader = flock.settled();
+    let witness = Witness::of(&flock);
+    for _ in 0..4 {
+        // Now the one, now the other of the two that stand by.
+        let next = (leader + 1 + usize::from(leader == 1)) % 3;
+        let name = flock.members[next].name.as_str();
+        let body = format!(r#"{{"cooldown":"1ms","to":"{name}"}}"#);
+        let (status, body) = post(&flock.members[leader], "/resign", "", &body);
+        assert_eq!(status, 200, "{body}");
+        leader = flock.settled();
+        assert_eq!(flock.members[leader].name, name);
+    }
+    witness.saw_never_two();
+}
+
+pub fn a_successor_that_is_not_there_is_not_waited_for_long(subject: &Subject) {
+    let flock = subject.flock(&["a", "b"]);
+    let leader = flock.settled();
+    let (status, body) = post(&flock.members[leader], "/resign", "", r#"{"to":"ghost"}"#);
+    assert_eq!((status, &body["successor"]), (200, &"ghost".into()), "{body}");
+    let standby = &flock.members[1 - leader];
+    eventually("the standby knows", || {
+        let seen = standby.leader();
+        (seen.leads() || seen.body["successor"] == "ghost").then_some(())
+    });
+    assert_eq!(flock.settled(), 1 - leader);
+    assert_eq!(standby.leader().body["successor"], serde_json::Value::Null);
+}
+
 pub fn after_everybody_died_a_new_process_leads_without_waiting(subject: &Subject) {
     let mut flock = subject.flock(&["a", "b"]);
     let leader = flock.settled();

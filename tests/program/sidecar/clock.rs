@@ -33,6 +33,7 @@ fn gated() -> (Handle, GateState) {
         origin: None,
         holder_url: None,
         timing: Timing::default(),
+        rank: None,
         gated: Some(Gated::ByHealth),
         store: Arc::new(MemoryStore::new(clock.clone())),
         clock,

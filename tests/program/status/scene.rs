@@ -53,6 +53,7 @@ impl Planted {
             origin: None,
             holder_url: url,
             pause: None,
+            handover: None,
         };
         let name = ElectionName::from_store(name).unwrap();
         let planted = self.0.swap(&name, None, &record).await.unwrap();

@@ -64,6 +64,7 @@ fn record(held: bool, payload: Option<String>) -> LeaseRecord {
         origin: None,
         holder_url: None,
         pause: None,
+        handover: None,
     }
 }
 

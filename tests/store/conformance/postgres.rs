@@ -68,7 +68,7 @@ impl Subject for Postgres {
 
     async fn forget_later_columns(&self) {
         let sql = "ALTER TABLE bellwether.leases DROP COLUMN origin, DROP COLUMN holder_url, \
-                   DROP COLUMN pause";
+                   DROP COLUMN pause, DROP COLUMN handover";
         self.server.run_sql(&self.database, sql).await;
     }
 

@@ -75,7 +75,8 @@ impl Subject for Sqlite {
     async fn forget_later_columns(&self) {
         let change = "ALTER TABLE leases DROP COLUMN origin; \
                       ALTER TABLE leases DROP COLUMN holder_url; \
-                      ALTER TABLE leases DROP COLUMN pause";
+                      ALTER TABLE leases DROP COLUMN pause; \
+                      ALTER TABLE leases DROP COLUMN handover";
         sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
     }
 
@@ -119,6 +120,7 @@ fn held() -> LeaseRecord {
         origin: None,
         holder_url: None,
         pause: None,
+        handover: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
+use bellwether::election::handover::Handover;
 use bellwether::election::holder_url::HolderUrl;
 use bellwether::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Version,
@@ -36,6 +37,7 @@ fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord
         origin: None,
         holder_url: None,
         pause: None,
+        handover: None,
     }
 }
 
@@ -178,6 +180,35 @@ pub async fn every_field_comes_back_as_written(subject: &dyn Subject) {
     assert_eq!(found.pause, written.pause);
 }
 
+pub async fn what_the_last_holder_left_is_shown_until_the_next_one(subject: &dyn Subject) {
+    let (store, name) = (subject.store(), election("default"));
+    store.init().await.unwrap();
+    let handover = |term: u64| {
+        let text = format!(
+            "{{\"term\":{term},\"uptimeMs\":5,\"order\":3,\"successor\":\"it's \\\"b\\\" 2\"}}"
+        );
+        Some(Handover::from_store(&text, Term::new(term)).unwrap())
+    };
+    let held = record(subject, Some("a"), 7);
+    let mut version = won(&*store, &name, None, &held).await;
+    let left = LeaseRecord { handover: handover(7), ..record(subject, None, 7) };
+    version = won(&*store, &name, Some(&version), &left).await;
+    let found = observed(&*subject.from_another_process(), &name).await;
+    assert_eq!(found.record.handover, handover(7));
+    let listing = store.list().await.unwrap();
+    let [(_, listed)] = &listing.records[..] else { panic!("one record") };
+    assert_eq!(listed.record.handover, handover(7));
+    let of_another_term = LeaseRecord { handover: handover(6), ..left.clone() };
+    version = won(&*store, &name, Some(&version), &of_another_term).await;
+    assert_eq!(observed(&*store, &name).await.record.handover, None, "it is of another term");
+    version = won(&*store, &name, Some(&version), &left).await;
+    let next = LeaseRecord { handover: handover(8), ..record(subject, Some("b"), 8) };
+    version = won(&*store, &name, Some(&version), &next).await;
+    assert_eq!(observed(&*store, &name).await.record.handover, None, "there is a holder");
+    won(&*store, &name, Some(&version), &record(subject, None, 8)).await;
+    assert_eq!(observed(&*store, &name).await.record.handover, None);
+}
+
 /// Written before records contained where their holder runs.
 pub async fn what_a_terminal_would_obey_does_not_come_back(subject: &dyn Subject) {
     let (store, name) = (subject.store(), election("default"));
@@ -212,6 +243,7 @@ pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
     assert_eq!((found.record.term, found.record.origin.as_ref()), (Term::new(1), None));
     assert_eq!((&found.record.holder_url, &found.record.pause), (&None, &None));
     writes.init().await.unwrap();
+    assert_eq!(found.record.handover, None);
     let origin = Origin::new("ECS cluster prod");
     let next = record(subject, Some("b"), 2);
     let next = LeaseRecord { origin: origin.clone(), holder_url: url("http://b:8080"), ..next };

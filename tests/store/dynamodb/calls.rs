@@ -36,6 +36,7 @@ pub fn held(name: &str, term: u64) -> LeaseRecord {
         origin: None,
         holder_url: None,
         pause: None,
+        handover: None,
     }
 }
 

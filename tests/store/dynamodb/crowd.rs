@@ -38,6 +38,7 @@ fn join(name: String, proxy: &Proxy) -> Member {
         origin: None,
         holder_url: None,
         timing: timing(),
+        rank: None,
         gated: None,
         store: open(&proxy.url(), timing().call_timeout(), Some(SKEW)),
         clock: Arc::new(HostClock),

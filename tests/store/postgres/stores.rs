@@ -53,6 +53,7 @@ pub fn acquired(holder: &str, term: u64) -> LeaseRecord {
         origin: None,
         holder_url: None,
         pause: None,
+        handover: None,
     }
 }
 

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn freed(term: Term, version: Version) -> Event {
+    Event::Vacated(Vacated { term, version, handover: None })
+}
+
 #[test]
 fn failed_calls_are_repeated_ever_more_slowly_up_to_the_retry_period() {
     let mut world = World::new();
@@ -53,12 +57,12 @@ fn a_flood_of_hints_causes_few_looks_and_keeps_no_leader_from_renewing() {
 #[test]
 fn news_of_a_vacated_lease_is_acted_upon_without_a_look() {
     let mut world = World::standby();
-    let freed = world.somebody_writes(vacated(5));
+    let version = world.somebody_writes(vacated(5));
     world.now = at(1_000);
-    world.send(Event::Vacated { term: Term::new(5), version: freed.clone() });
+    world.send(freed(Term::new(5), version.clone()));
     assert_eq!(world.writes().term, Term::new(6));
     let Some(Call::Swap { expected, .. }) = &world.call else { panic!("it claims") };
-    assert_eq!(expected.as_ref(), Some(&freed));
+    assert_eq!(expected.as_ref(), Some(&version));
     world.store_answers();
     assert!(world.leads());
 }
@@ -67,7 +71,7 @@ fn news_of_a_vacated_lease_is_acted_upon_without_a_look() {
 fn false_news_of_a_vacated_lease_costs_a_refused_swap() {
     let mut world = World::standby();
     world.now = at(1_000);
-    world.send(Event::Vacated { term: Term::new(5), version: Version::new("never") });
+    world.send(freed(Term::new(5), Version::new("never")));
     world.store_answers();
     assert!(!world.leads());
     assert_eq!(world.record.as_ref().map(|o| o.record.term), Some(Term::new(5)), "it is as it was");
@@ -81,7 +85,7 @@ fn false_news_of_a_vacated_lease_costs_a_refused_swap() {
 #[test]
 fn a_leader_that_gets_news_of_its_own_end_renews_as_before() {
     let mut world = World::leading();
-    world.send(Event::Vacated { term: Term::new(1), version: Version::new("never") });
+    world.send(freed(Term::new(1), Version::new("never")));
     world.run_until(9_000);
     assert!(world.leads());
     assert!(world.renewals.iter().all(|renewal| *renewal == Renewal::OnTime));
@@ -91,7 +95,7 @@ fn a_leader_that_gets_news_of_its_own_end_renews_as_before() {
 #[test]
 fn news_of_a_vacated_lease_is_looked_into_by_whoever_cannot_judge_it() {
     // A leader; a candidate whose call is under way; one that does not know what it last wrote.
-    let news = || Event::Vacated { term: Term::new(5), version: Version::new("freed") };
+    let news = || freed(Term::new(5), Version::new("freed"));
     let mut leader = World::leading();
     leader.now = at(100);
     leader.send(news());
@@ -109,7 +113,7 @@ fn news_of_a_vacated_lease_is_looked_into_by_whoever_cannot_judge_it() {
     unsure.store_answers();
     unsure.answer_is_lost();
     unsure.wake_at(1_000);
-    unsure.send(Event::Vacated { term: Term::new(1), version: Version::new("freed") });
+    unsure.send(freed(Term::new(1), Version::new("freed")));
     assert!(matches!(unsure.call, Some(Call::Observe { .. })), "{:?}", unsure.call);
 }
 
@@ -141,12 +145,13 @@ fn whatever_happens_it_never_spins_and_every_call_is_bounded() {
                 0 => {
                     let (term, version) =
                         (Term::new(random.u64(1..9)), random.u64(0..50).to_string());
-                    world.send(Event::Vacated { term, version: Version::new(version) });
+                    world.send(freed(term, Version::new(version)));
                 }
                 1 => world.send(Event::Gate { open: random.bool() }),
                 2 => {
                     let cooldown = Duration::from_millis(random.u64(0..5_000));
-                    world.send(Event::Resign { cooldown });
+                    let successor = random.bool().then(|| "me".into());
+                    world.send(Event::Resign { cooldown, successor });
                 }
                 3 => world.send(Event::Work { under_way: random.bool() }),
                 4 if random.u8(..) < 8 => {

@@ -10,7 +10,10 @@ fn shutting_down_says_no_at_once_then_vacates_then_leaves() {
     assert_eq!(world.writes().holder, None);
     world.store_answers();
     assert!(world.finished);
-    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: Term::new(1) }));
+    assert_eq!(
+        world.take_news().last(),
+        Some(&News::Vacated { term: Term::new(1), successor: None })
+    );
 }
 
 #[test]

@@ -6,13 +6,13 @@ use super::*;
 fn resigning_says_no_at_once_then_vacates_then_stays_down_for_the_cooldown() {
     let mut world = World::leading();
     world.now = at(1_000);
-    world.send(Event::Resign { cooldown: Duration::from_secs(30) });
+    world.send(Event::Resign { cooldown: Duration::from_secs(30), successor: None });
     assert!(!world.leads());
     assert_eq!((&world.writes().holder, world.writes().term), (&None, Term::new(1)));
     world.now = at(1_400);
     world.store_answers();
     let lost = News::Lost { term: Term::new(1), reason: LossReason::Resigned };
-    assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1) }]);
+    assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1), successor: None }]);
     world.run_until(31_399);
     assert_eq!(world.take_news(), [], "the cooldown counts from the vacating");
     world.run_until(31_421);
@@ -22,14 +22,18 @@ fn resigning_says_no_at_once_then_vacates_then_stays_down_for_the_cooldown() {
 #[test]
 fn resigning_without_a_cooldown_still_gives_up_the_term() {
     let mut world = World::leading();
-    world.send(Event::Resign { cooldown: Duration::ZERO });
+    world.send(Event::Resign { cooldown: Duration::ZERO, successor: None });
     assert!(!world.leads());
     assert_eq!(world.writes().holder, None);
     world.run_until(21);
     let lost = News::Lost { term: Term::new(1), reason: LossReason::Resigned };
     assert_eq!(
         world.take_news(),
-        [lost, News::Vacated { term: Term::new(1) }, News::Elected { term: Term::new(2) }],
+        [
+            lost,
+            News::Vacated { term: Term::new(1), successor: None },
+            News::Elected { term: Term::new(2) }
+        ],
         "with no other candidate it leads again, under a new term"
     );
 }
@@ -39,7 +43,7 @@ fn resigning_waits_for_work_and_keeps_the_lease_meanwhile() {
     let mut world = World::leading();
     world.send(Event::Work { under_way: true });
     world.now = at(1_000);
-    world.send(Event::Resign { cooldown: Duration::from_secs(1) });
+    world.send(Event::Resign { cooldown: Duration::from_secs(1), successor: None });
     assert!(!world.leads());
     world.run_until(9_000);
     assert!(!world.leads());
@@ -48,7 +52,10 @@ fn resigning_waits_for_work_and_keeps_the_lease_meanwhile() {
     world.send(Event::Work { under_way: false });
     assert_eq!(world.writes().holder, None);
     world.store_answers();
-    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: Term::new(1) }));
+    assert_eq!(
+        world.take_news().last(),
+        Some(&News::Vacated { term: Term::new(1), successor: None })
+    );
     world.run_until(9_999);
     assert!(world.stored().holder.is_none());
 }
@@ -60,7 +67,7 @@ fn work_that_does_not_end_is_left_to_the_end_of_the_lease() {
     world.send(Event::Overdue);
     assert!(world.leads(), "nothing had to end");
     world.now = at(1_000);
-    world.send(Event::Resign { cooldown: Duration::from_secs(60) });
+    world.send(Event::Resign { cooldown: Duration::from_secs(60), successor: None });
     world.run_until(5_000);
     let renewed = world.stored().renew_time.to_string();
     assert_ne!(renewed, "1970-01-01T00:00:00.000Z", "renewed for the work");
@@ -79,13 +86,16 @@ fn work_that_does_not_end_is_left_to_the_end_of_the_lease() {
 fn work_that_ends_late_but_within_the_lease_frees_it() {
     let mut world = World::leading();
     world.send(Event::Work { under_way: true });
-    world.send(Event::Resign { cooldown: Duration::from_secs(60) });
+    world.send(Event::Resign { cooldown: Duration::from_secs(60), successor: None });
     world.send(Event::Overdue);
     world.run_until(12_000);
     assert!(world.stored().is_held_by(&candidate("me", "1")));
     world.send(Event::Work { under_way: false });
     world.store_answers();
-    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: Term::new(1) }));
+    assert_eq!(
+        world.take_news().last(),
+        Some(&News::Vacated { term: Term::new(1), successor: None })
+    );
 }
 
 #[test]
@@ -103,11 +113,14 @@ fn a_shutdown_leaves_when_a_lease_that_runs_out_has_nothing_to_wait_for() {
 #[test]
 fn a_vacate_that_was_not_applied_is_repeated() {
     let mut world = World::leading();
-    world.send(Event::Resign { cooldown: Duration::from_secs(30) });
+    world.send(Event::Resign { cooldown: Duration::from_secs(30), successor: None });
     world.request_is_lost();
     world.run_until(700);
     assert!(world.stored().holder.is_none());
-    assert_eq!(world.take_news().last(), Some(&News::Vacated { term: Term::new(1) }));
+    assert_eq!(
+        world.take_news().last(),
+        Some(&News::Vacated { term: Term::new(1), successor: None })
+    );
 }
 
 #[test]
@@ -117,7 +130,7 @@ fn a_closed_gate_steps_down_and_an_open_one_stands_again_at_once() {
     assert!(!world.leads());
     world.run_until(0);
     let lost = News::Lost { term: Term::new(1), reason: LossReason::GateClosed };
-    assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1) }]);
+    assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1), successor: None }]);
     world.run_until(60_000);
     assert_eq!(world.take_news(), []);
     assert!(world.elector.leadership().standing_down(world.now).is_some());
@@ -144,7 +157,10 @@ fn behind_a_gate_that_never_opened_a_candidate_looks_and_does_not_stand() {
         world.send(Event::Gate { open: false });
         world.run_until(60_000);
         let lost = News::Lost { term: Term::new(1), reason };
-        assert_eq!(world.take_news(), [lost, News::Vacated { term: Term::new(1) }]);
+        assert_eq!(
+            world.take_news(),
+            [lost, News::Vacated { term: Term::new(1), successor: None }]
+        );
     }
 }
 
@@ -157,5 +173,5 @@ fn a_candidate_asked_to_step_down_while_it_acquires_frees_the_lease_and_never_le
     assert!(!world.leads());
     assert_eq!(world.writes().holder, None);
     world.store_answers();
-    assert_eq!(world.take_news(), [News::Vacated { term: Term::new(1) }]);
+    assert_eq!(world.take_news(), [News::Vacated { term: Term::new(1), successor: None }]);
 }

@@ -39,6 +39,11 @@ impl Seen {
         self.version = None;
     }
 
+    /// When the lease that it saw is over at the latest, by its clock.
+    pub fn over_at(&self) -> BootTime {
+        self.over_at
+    }
+
     /// Its own write was applied: the record names itself or no holder.
     pub fn wrote(&mut self) {
         *self = Self { states: self.states + 1, ..Self::default() };

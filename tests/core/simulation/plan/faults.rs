@@ -71,6 +71,8 @@ pub enum Fault {
     },
     Resign {
         cooldown: Duration,
+        /// The number of the host whose candidate it names, or of none.
+        successor: Option<usize>,
     },
     CloseGate {
         lasts: TrueTime,
@@ -121,7 +123,10 @@ pub(super) fn draw(
                     let mut within = |longest| Duration::from_nanos(rng.u64(0..longest));
                     Fault::Shutdown { grace: within(lease), delay: within(lease / 2), down_for }
                 }
-                3 => Fault::Resign { cooldown: Duration::from_nanos(rng.u64(0..lease)) },
+                3 => {
+                    let cooldown = Duration::from_nanos(rng.u64(0..lease));
+                    Fault::Resign { cooldown, successor: None }
+                }
                 4 => Fault::CloseGate { lasts },
                 5 => Fault::Cut { how, lasts },
                 6 => Fault::Outage { how, lasts },

@@ -92,11 +92,12 @@ impl World {
                 };
                 process.begins(Task::new(What::Beside, kept));
             }
-            Fault::Resign { cooldown } => {
+            Fault::Resign { cooldown, successor } => {
                 self.tally.count("resignations");
                 let election = process.handle.clone();
+                let successor = successor.map(|node| format!("n{node}").into());
                 let asked = async move {
-                    let _ = election.resign(cooldown).await;
+                    let _ = election.resign(cooldown, successor).await;
                 };
                 process.begins(Task::new(What::Resign { cooldown }, asked));
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
-use bellwether::election::lease::{ElectionName, LeaseRecord};
+use bellwether::election::lease::{ElectionName, LeaseRecord, Vacated};
 use bellwether::store::Hint;
 use tokio::sync::oneshot;
 
@@ -215,6 +215,9 @@ impl World {
                     trace!(self, "store: n{node}'s write is applied");
                     applied(before.as_ref(), &record)?;
                     self.check_vacated(contest, &record)?;
+                    if record.holder.is_none() {
+                        self.leaves(node, &record);
+                    }
                     self.notify(&request.record, &record, version.clone());
                 }
                 Answer::Swapped(swapped)
@@ -300,8 +303,11 @@ impl World {
         record: &LeaseRecord,
         version: bellwether::election::lease::Version,
     ) {
-        let hint = match record.is_free() {
-            true => Hint::Vacated { term: record.term, version },
+        // Not every store can say what happened.
+        let plain = record.handover.is_some() && record.term.get().is_multiple_of(2);
+        let (term, handover) = (record.term, record.handover.clone());
+        let hint = match record.is_free() && !plain {
+            true => Hint::Vacated(Vacated { term, version, handover }),
             false => Hint::Changed,
         };
         self.hint_all(name, &hint);
@@ -335,7 +341,7 @@ impl World {
     }
 
     pub(super) fn hint(&mut self, node: usize, delay: TrueTime, record: ElectionName, hint: Hint) {
-        if let Hint::Vacated { .. } = hint {
+        if let Hint::Vacated(_) = hint {
             self.tally.count("hints that a lease was vacated");
         }
         let life = self.nodes[node].life;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwether::api::hold::HoldLine;
 use bellwether::driver::{DriverConfig, Handle, Health, obey, stand_by};
+use bellwether::election::handover::{Preference, Rank};
 use bellwether::election::leadership::{Gated, Leadership};
 use bellwether::election::lease::Candidate;
 use bellwether::election::term::Term;
@@ -14,6 +15,7 @@ use bellwether::metrics::Metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::contest::Contest;
+use super::turns::Turn;
 use super::{Happening, World};
 use crate::simulation::host::{AT_ONCE, Answer, Deed, DrawnOrder, Host, Request, Task};
 use crate::simulation::instance::{self, Aim};
@@ -70,6 +72,8 @@ pub(super) struct Process {
     pub(super) seen: Seen,
     pub(super) calls: Calls,
     pub(super) swaps_since_led: u32,
+    pub(super) rank: Option<Rank>,
+    pub(super) turn: Turn,
 }
 
 /// A call under way.
@@ -138,12 +142,19 @@ impl World {
         let contest = self.rng.usize(0..self.contests.len());
         let Contest { lease, work, .. } = &self.contests[contest];
         let (election, work) = (lease.clone(), work.clone());
+        let rank = self.host(node).seat.map(|seat| {
+            let age = if life == 1 { seat.age } else { Duration::ZERO };
+            let since = BootTime::from_duration(now.as_duration().saturating_sub(age));
+            let preference = seat.preference.and_then(Preference::new);
+            Rank { order: seat.order, since, preference }
+        });
         let standing = DriverConfig {
             election,
             candidate: Candidate { identity: format!("n{node}"), incarnation: life.to_string() },
             origin: None,
             holder_url: None,
             timing,
+            rank,
             gated: match once {
                 true => Some(Gated::ByWork),
                 false => self.plan.gate.map(|_| Gated::ByHealth),
@@ -205,6 +216,8 @@ impl World {
             seen: Seen::default(),
             calls: Calls::default(),
             swaps_since_led: 0,
+            rank,
+            turn: Turn::default(),
         });
     }
 

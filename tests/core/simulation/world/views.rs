@@ -104,6 +104,7 @@ impl World {
             contest.last_leader = Some(me);
             contest.terms.begins(term)?;
         }
+        self.note_turn(node);
         Ok(())
     }
 
@@ -186,7 +187,11 @@ impl World {
     }
 
     /// A driver is about to write.
-    pub(super) fn check_swap(&self, node: usize, record: &LeaseRecord) -> Result<(), Violation> {
+    pub(super) fn check_swap(
+        &mut self,
+        node: usize,
+        record: &LeaseRecord,
+    ) -> Result<(), Violation> {
         let now = self.local(node);
         let me = (node, self.nodes[node].life);
         let Some(process) = &self.nodes[node].process else { return Ok(()) };
@@ -217,7 +222,8 @@ impl World {
             let what = format!("n{node} stands although it heard that its gate is closed");
             return Violation::found(GATE_KEPT, what);
         }
-        process.promises.stands(now)
+        process.promises.stands(now)?;
+        self.check_turn(node, record)
     }
 }
 

@@ -1,0 +1,143 @@
+//! Who claims a vacated lease first.
+
+use super::*;
+use crate::election::handover::{Handover, Rank};
+
+const DAY_MS: u64 = 24 * 3600 * 1_000;
+const DAY: Duration = Duration::from_millis(DAY_MS);
+
+/// A day after the boot, when the script of these tests begins.
+fn after(ms: u64) -> BootTime {
+    BootTime::from_duration(DAY + Duration::from_millis(ms))
+}
+
+fn rank(started: BootTime, order: Option<u64>) -> Rank {
+    Rank { order, since: started, preference: None }
+}
+
+/// A standby that follows the rival of term 5.
+fn standby(rank: Rank) -> World {
+    let mut world = World::standby();
+    world.elector.pace.turn.rank = Some(rank);
+    world.now = after(0);
+    world.somebody_writes(rival(5));
+    world.send(Event::Changed);
+    world.store_answers();
+    world.news.clear();
+    world
+}
+
+/// The record as the rival leaves it after a day.
+fn left(order: Option<u64>, successor: Option<&str>) -> LeaseRecord {
+    let leaver = rank(BootTime::ZERO, order);
+    let successor = successor.map(Into::into);
+    let handover = Some(Handover::new(Term::new(5), &leaver, after(0), successor));
+    LeaseRecord { handover, ..vacated(5) }
+}
+
+/// How long after the record was vacated the standby claims it, by a hint and a look or by none.
+fn claims_after(mut world: World, record: LeaseRecord, hinted: bool) -> Duration {
+    let vacated_at = world.now;
+    world.somebody_writes(record);
+    if hinted {
+        world.send(Event::Changed);
+    }
+    while !matches!(world.call, Some(Call::Swap { .. })) {
+        assert!(world.now.since(vacated_at) < DAY, "it never claims");
+        if world.call.is_some() {
+            world.store_answers();
+        } else {
+            world.now = world.now.max(world.wake_at);
+            world.send(Event::Wake);
+        }
+    }
+    world.now.since(vacated_at)
+}
+
+#[test]
+fn the_newest_claims_at_once_and_an_old_one_in_its_turn() {
+    let (new, old) = (rank(after(0), None), rank(BootTime::ZERO, None));
+    let at_once = claims_after(standby(new), left(None, None), true);
+    assert!(at_once <= Duration::from_millis(5), "{at_once:?}");
+    let later = claims_after(standby(old), left(None, None), true);
+    assert!(
+        later >= Duration::from_millis(100) && later <= Duration::from_millis(500),
+        "{later:?}"
+    );
+    let newer_release = rank(BootTime::ZERO, Some(2));
+    let sooner = claims_after(standby(newer_release), left(Some(1), None), true);
+    assert!(sooner < later, "{sooner:?}");
+}
+
+#[test]
+fn without_a_push_it_claims_as_well() {
+    let old = rank(BootTime::ZERO, Some(1));
+    let later = claims_after(standby(old), left(Some(2), None), false);
+    let longest = Timing::default().retry_period() + Duration::from_millis(500);
+    assert!(later <= longest, "{later:?}");
+}
+
+#[test]
+fn looking_again_does_not_defer_a_turn() {
+    let mut world = standby(rank(BootTime::ZERO, Some(1)));
+    world.somebody_writes(left(Some(2), None));
+    for ms in 0..500 {
+        world.now = after(ms);
+        world.send(Event::Changed);
+        if world.call.is_some() {
+            world.store_answers();
+        }
+    }
+    world.run_until(DAY_MS + 500);
+    assert!(world.leads());
+}
+
+#[test]
+fn news_of_a_vacated_lease_without_a_look_are_acted_upon_in_turn() {
+    let mut world = standby(rank(BootTime::ZERO, None));
+    let record = left(None, None);
+    let handover = record.handover.clone();
+    let version = world.somebody_writes(record);
+    world.send(Event::Vacated(Vacated { term: Term::new(5), version, handover }));
+    assert!(world.call.is_none(), "{:?}", world.call);
+    world.run_until(DAY_MS + 500);
+    assert!(world.leads());
+}
+
+#[test]
+fn after_a_crash_there_is_no_turn() {
+    let old = rank(BootTime::ZERO, Some(1));
+    let waited = claims_after(standby(old), rival(5), true);
+    let lease = Timing::default().lease_duration();
+    assert!(waited <= lease + Duration::from_millis(20), "{waited:?}");
+}
+
+#[test]
+fn a_named_successor_is_alone_for_a_second() {
+    let old = || standby(rank(BootTime::ZERO, Some(1)));
+    let named = claims_after(old(), left(Some(2), Some("me")), true);
+    assert!(named <= Duration::from_millis(5), "{named:?}");
+    let other = claims_after(old(), left(Some(2), Some("ghost")), true);
+    let second = Duration::from_secs(1);
+    assert!(other >= second && other <= second + Duration::from_millis(500), "{other:?}");
+}
+
+#[test]
+fn a_leader_leaves_its_order_its_uptime_and_its_successor() {
+    let mut world = World::leading();
+    world.elector.pace.turn.rank = Some(rank(BootTime::ZERO, Some(3)));
+    world.now = at(1_500);
+    let cooldown = Duration::ZERO;
+    world.send(Event::Resign { cooldown, successor: Some("b".into()) });
+    let text = r#"{"term":1,"uptimeMs":1500,"order":3,"successor":"b"}"#;
+    assert_eq!(world.writes().handover, Handover::from_store(text, Term::new(1)));
+    world.store_answers();
+    world.run_until(2_400);
+    assert!(!world.leads(), "it leaves the lease to its successor for a second");
+    world.run_until(4_500);
+    assert!(world.leads());
+    assert_eq!(world.stored().handover, None);
+    world.send(Event::Resign { cooldown, successor: None });
+    let left = world.writes().handover.as_ref();
+    assert_eq!(left.and_then(Handover::successor), None);
+}
