@@ -15,7 +15,6 @@ const TO_REWRITE: &[&str] = &[
     "docs/compose.md",
     "docs/ecs.md",
     "docs/kubernetes.md",
-    "docs/once.md",
     "docs/operations.md",
     "src/http/page",
 ];
