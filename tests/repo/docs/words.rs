@@ -13,7 +13,6 @@ const STYLE: &str = "STYLE.md";
 const TO_REWRITE: &[&str] = &[
     "docs/beanstalk.md",
     "docs/compose.md",
-    "docs/ecs.md",
     "docs/kubernetes.md",
     "docs/operations.md",
     "src/http/page",
