@@ -1,5 +1,5 @@
-# A service on Fargate whose tasks elect a leader, with the table, roles and logs that this takes: the
-# same as ../service.yaml, where the reasons stand at more length. See docs/ecs.md.
+# A service on Fargate whose tasks elect a leader, with the table, the roles and the logs for it. It is
+# the same as ../service.yaml, which has more of the reasons. See docs/ecs.md.
 
 locals {
   creates_table = var.table_name == ""
@@ -14,7 +14,7 @@ locals {
       awslogs-group         = local.log_group
       awslogs-region        = var.region
       awslogs-stream-prefix = var.service_name
-      # A log that cannot be written must not hold up an election.
+      # A log driver that hangs must not delay an election.
       mode            = "non-blocking"
       max-buffer-size = "4m"
     }
@@ -29,14 +29,14 @@ locals {
     length(local.files) > 0 ? { environmentFiles = local.files } : {},
   )
 
-  # Puts the program where the application finds it, as /opt/bellwether/bellwether.
+  # Copies the program to the shared volume: the application runs /opt/bellwether/bellwether.
   install = {
     name       = "install"
     image      = var.bellwether_image
     entryPoint = ["/bellwether"]
     command    = ["install", "/opt/bellwether"]
     essential  = false
-    # A task's volume belongs to root. Without capabilities root can write to that, and nothing else.
+    # A task's volume belongs to root. Root without capabilities can write only there.
     user                   = "0"
     readonlyRootFilesystem = true
     linuxParameters        = { capabilities = { drop = ["ALL"] } }
@@ -49,8 +49,8 @@ locals {
     image      = var.bellwether_image
     entryPoint = ["/bellwether"]
     command    = ["serve"]
-    # Without the sidecar the task could never lead: what is wrong with it has to show. If it ran for a
-    # minute before, it is started again in its place, and the application stays.
+    # Without the sidecar the task could never lead, so its failure must show. If the sidecar ran for a
+    # minute or more, ECS restarts it in place, and the application keeps running.
     essential     = true
     restartPolicy = { enabled = true, restartAttemptPeriod = 60 }
     environment = concat(
@@ -59,11 +59,11 @@ locals {
         { name = "BELLWETHER_ELECTION", value = var.service_name },
         { name = "BELLWETHER_SHUTDOWN_GRACE", value = "20s" },
       ],
-      # Every task's sidecar shows it while this task leads. {ip} is the task's address.
+      # While this task leads, all sidecars show this URL. {ip} is the address of the task.
       var.app_port == null ? [] : [{ name = "BELLWETHER_ADVERTISE", value = "http://{ip}:${var.app_port}" }],
     )
-    # Whether the election loop turns, and nothing else: neither a store that is away, nor an election
-    # that is lost or undecided, may stop the application.
+    # Checks only that the election loop runs. A store outage, a lost election or an undecided one must
+    # not stop the application.
     healthCheck = {
       command     = ["CMD", "/bellwether", "healthcheck", "--path", "/livez"]
       interval    = 5
@@ -71,14 +71,14 @@ locals {
       retries     = 3
       startPeriod = 30
     }
-    # It is told to stop when the application has ended. It may wait for the 20 s of the grace, 2 s
-    # until a kill is seen, and 3 s to vacate the lease: one call to the store.
+    # The sidecar gets SIGTERM when the application has ended. It needs up to 20 s of grace, 2 s to
+    # confirm a kill, and 3 s to vacate the lease with one call to the store.
     stopTimeout = 30
-    # With this, a store that was forgotten cannot become a file in each task, each with a leader of its
-    # own.
+    # Without a store setting, each task would elect its own leader in its own file. On a read-only root
+    # file system the sidecar exits with an error instead.
     readonlyRootFilesystem = true
     linuxParameters        = { capabilities = { drop = ["ALL"] } }
-    # An application that takes all of the CPU cannot keep the sidecar from renewing.
+    # The sidecar's share of the CPU, so that a busy application does not prevent renewals.
     cpu              = 64
     memory           = 64
     logConfiguration = local.logs
@@ -90,11 +90,11 @@ locals {
     {
       name  = "migrate"
       image = var.app_image
-      # Each image once, in whichever task comes first. The others wait for it.
+      # Runs once for each image, in the first task. The others wait.
       command = concat(
         var.migrate_keeps_entrypoint ? ["/opt/bellwether/bellwether"] : [], local.once, var.migrate_command,
       )
-      # It ends, and the task goes on.
+      # The task keeps running when this container has ended.
       essential = false
       dependsOn = [{ containerName = "install", condition = "SUCCESS" }]
       environment = concat(
@@ -104,12 +104,12 @@ locals {
         ],
         local.variables,
       )
-      # As for the sidecar: the command has the grace to end, then the lease is vacated.
+      # As for the sidecar: the command has the grace to end. Then the lease is vacated.
       stopTimeout      = 30
       mountPoints      = [{ sourceVolume = "bellwether", containerPath = "/opt/bellwether", readOnly = true }]
       logConfiguration = local.logs
     },
-    # The image's own entrypoint runs first, and with it what it sets up.
+    # The image's own entrypoint runs first, so the migration has what it sets up.
     var.migrate_keeps_entrypoint ? {} : { entryPoint = ["/opt/bellwether/bellwether"] },
     local.given,
   )
@@ -119,8 +119,8 @@ locals {
       name      = "app"
       image     = var.app_image
       essential = true
-      # ECS starts a container after those it depends on, and stops it before them. So the application's
-      # work has ended when the sidecar is told to stop and vacates the lease.
+      # ECS starts a container after its dependencies, and stops it before them. So leader-only work has
+      # ended when the sidecar gets SIGTERM and vacates the lease.
       dependsOn = concat(
         [
           { containerName = "bellwether", condition = "HEALTHY" },
@@ -138,7 +138,7 @@ locals {
     local.given,
   )
 
-  # By JSON, because the containers are of different types.
+  # As JSON, because the containers have different types.
   containers = local.migrates ? jsonencode([local.install, local.bellwether, local.migrate, local.app]) : jsonencode([local.install, local.bellwether, local.app])
 }
 
@@ -155,7 +155,7 @@ resource "aws_dynamodb_table" "leases" {
     type = "S"
   }
 
-  # Terms count up for ever. A table that is made anew begins them again at one.
+  # Terms must only grow. In a new table they would restart at 1.
   lifecycle {
     prevent_destroy = true
   }
@@ -193,7 +193,7 @@ data "aws_iam_policy_document" "stand_in_elections" {
   }
 }
 
-# What the containers may do. The application's own rights come here, too.
+# The rights of the containers. Add your application's own rights here.
 resource "aws_iam_role" "task" {
   count = var.task_role_arn == "" ? 1 : 0
 
@@ -230,7 +230,7 @@ resource "aws_iam_role_policy" "open_shells" {
   policy = data.aws_iam_policy_document.open_shells.json
 }
 
-# What ECS itself may do to start the containers: fetch images, read secrets and write logs.
+# The rights of ECS to start the containers: pull images, read secrets, and write logs.
 resource "aws_iam_role" "execution" {
   count = var.execution_role_arn == "" ? 1 : 0
 
@@ -319,7 +319,7 @@ resource "aws_ecs_task_definition" "task" {
   }
 }
 
-# Lets in the load balancer, and nobody else.
+# Admits only the load balancer.
 resource "aws_security_group" "tasks" {
   count = length(var.security_group_ids) == 0 ? 1 : 0
 
@@ -327,7 +327,7 @@ resource "aws_security_group" "tasks" {
   description = "The tasks of ${var.service_name}"
   vpc_id      = var.vpc_id
 
-  # A group that is in use cannot be destroyed before the next one is there.
+  # A group in use cannot be destroyed before the next one exists.
   lifecycle {
     create_before_destroy = true
   }
@@ -364,12 +364,12 @@ resource "aws_ecs_service" "service" {
 
   enable_execute_command = var.enable_execute_command
 
-  # So that "apply" fails when the deployment does. Without it "apply" ends well before that, and a
-  # roll-back shows nowhere.
+  # "apply" fails if the deployment fails. Without this, "apply" ends before the deployment does, and
+  # hides a roll-back.
   wait_for_steady_state = var.wait_for_steady_state
 
-  # Of the application alone. While a migration runs the task is PENDING, and nothing counts yet; a long
-  # grace would only hide a broken release from the circuit breaker.
+  # For the start of the application only. While a migration runs, the task is PENDING, and the grace
+  # has not begun. A long grace would hide a broken release from the circuit breaker.
   health_check_grace_period_seconds = var.target_group_arn == "" ? null : var.health_check_grace_seconds
 
   dynamic "load_balancer" {
@@ -387,12 +387,12 @@ resource "aws_ecs_service" "service" {
     update = var.steady_state_timeout
   }
 
-  # New tasks start beside the old ones and stand by. When the old leader is stopped, one of them leads
-  # at once.
+  # New tasks start beside the old ones, as standbys. When the old leader stops, one of them leads at
+  # once.
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
 
-  # A migration that fails for good fails in every task: back to the revision before.
+  # A migration that fails for good fails in every task. ECS then rolls back.
   deployment_circuit_breaker {
     enable   = true
     rollback = true
@@ -404,12 +404,12 @@ resource "aws_ecs_service" "service" {
     assign_public_ip = var.assign_public_ip
   }
 
-  # At night the scheduled actions say how many.
+  # At night the scheduled actions set it.
   lifecycle {
     ignore_changes = [desired_count]
   }
 
-  # A task that starts before it has its rights ends at once.
+  # A task that starts without its rights exits at once.
   depends_on = [
     aws_iam_role_policy.stand_in_elections,
     aws_iam_role_policy.read_what_is_given,
@@ -427,7 +427,7 @@ resource "aws_appautoscaling_target" "nights" {
   min_capacity       = var.tasks
   max_capacity       = var.tasks
 
-  # At night the scheduled actions say how many.
+  # At night the scheduled actions set it.
   lifecycle {
     ignore_changes = [min_capacity, max_capacity]
   }

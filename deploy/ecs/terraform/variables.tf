@@ -1,5 +1,5 @@
 variable "service_name" {
-  description = "Names the service, its task definitions and its election. Two services that share a table must not share a name: they would elect one leader between them."
+  description = "The name of the service, its task definitions and its election. Two services that share a table need different names. Otherwise they elect one leader between them."
   type        = string
   default     = "web"
 
@@ -15,7 +15,7 @@ variable "region" {
 }
 
 variable "bellwether_image" {
-  description = "The image of bellwether, by version or digest, in a registry that the tasks can reach."
+  description = "The image of bellwether, with its version or digest, in a registry that the tasks can reach."
   type        = string
 }
 
@@ -25,13 +25,13 @@ variable "app_image" {
 }
 
 variable "app_command" {
-  description = "The command of your application. Empty for the image's own."
+  description = "The command of your application. If empty, the image's own command runs."
   type        = list(string)
   default     = []
 }
 
 variable "app_stop_seconds" {
-  description = "How long your application may take to end its work after SIGTERM, before it is killed. The lease is kept for it meanwhile. With the 30 seconds of the sidecar it should stay below the two minutes that a Spot task is given."
+  description = "The time that your application has to end its work after SIGTERM. After this time ECS kills it. The sidecar keeps the lease meanwhile. A Spot task has two minutes in all, of which the sidecar needs up to 30 seconds."
   type        = number
   default     = 60
 
@@ -42,7 +42,7 @@ variable "app_stop_seconds" {
 }
 
 variable "app_port" {
-  description = "The port on which your application listens. Null for none."
+  description = "The port on which your application listens. Null means none."
   type        = number
   default     = null
 }
@@ -54,90 +54,90 @@ variable "environment" {
 }
 
 variable "environment_files" {
-  description = "The ARNs of files of variables in S3, which end in .env, for both of them."
+  description = "The ARNs of files of variables in S3, whose names end in .env, for your application and its migration."
   type        = list(string)
   default     = []
 }
 
 variable "secrets" {
-  description = "Secrets of both of them: the ARN in Secrets Manager or Parameter Store for each variable. ARN:KEY:: is one key of a secret in JSON."
+  description = "Secrets of your application and its migration: for each variable the ARN in Secrets Manager or Parameter Store. ARN:KEY:: is one key of a secret in JSON."
   type        = map(string)
   default     = {}
 }
 
 variable "kms_key_arns" {
-  description = "Keys of your own with which the secrets are encrypted."
+  description = "Your own keys that encrypt the secrets."
   type        = list(string)
   default     = []
 }
 
 variable "migrate_command" {
-  description = "A command that runs once for each image of your application, in one task, before your application starts in any task with that image, such as [\"python\", \"manage.py\", \"migrate\"]. Empty for none."
+  description = "A command that runs once for each image of your application, in one task, before your application starts in any task with that image, such as [\"python\", \"manage.py\", \"migrate\"]. Empty means none."
   type        = list(string)
   default     = []
 }
 
 variable "migrate_keeps_entrypoint" {
-  description = "True if the entrypoint of your image runs the command that it is given, as docker-entrypoint.sh does: what it sets up is there for the migration, too. False if it does not, and the command is to run without it."
+  description = "True if the entrypoint of your image runs the command that it receives, as docker-entrypoint.sh does. The migration then has what the entrypoint sets up. False if it does not. The migration then runs without the entrypoint."
   type        = bool
   default     = true
 }
 
 variable "migrate_timeout" {
-  description = "How long a task waits for that command in another task. A command that runs here is not cut off."
+  description = "How long a task waits for the migration in another task. It does not limit a migration that runs in the same task."
   type        = string
   default     = "30m"
 }
 
 variable "table_name" {
-  description = "A table that is there already. Empty to create one, which Terraform then refuses to destroy."
+  description = "A table that exists already. If empty, the module creates one, which Terraform then refuses to destroy."
   type        = string
   default     = ""
 }
 
 variable "cluster_name" {
-  description = "The cluster, which has to exist."
+  description = "The cluster. It must exist."
   type        = string
 }
 
 variable "task_role_arn" {
-  description = "A role of your application that is there already, with the rights of deploy/iam/dynamodb-policy.json beside its own. Empty to create one."
+  description = "A task role that exists already, with the rights of deploy/iam/dynamodb-policy.json beside those of your application. If empty, the module creates one."
   type        = string
   default     = ""
 }
 
 variable "execution_role_arn" {
-  description = "A role of ECS itself that is there already, which may fetch the images and read the secrets. Empty to create one."
+  description = "An execution role that exists already, with which ECS can pull the images and read the secrets. If empty, the module creates one."
   type        = string
   default     = ""
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the tasks that are there already. Empty to create one, which lets in the load balancer, if there is one, and nobody else."
+  description = "Security groups that exist already, for the tasks. If empty, the module creates one, which admits only the load balancer, if there is one."
   type        = list(string)
   default     = []
 }
 
 variable "target_group_arn" {
-  description = "The target group of a load balancer, of target type ip, for app_port. Empty for no load balancer."
+  description = "The target group of a load balancer, of target type ip, for app_port. Empty means no load balancer."
   type        = string
   default     = ""
 }
 
 variable "load_balancer_security_group_id" {
-  description = "The security group of the load balancer, which the created group lets in."
+  description = "The security group of the load balancer. The created group admits it."
   type        = string
   default     = ""
 }
 
 variable "health_check_grace_seconds" {
-  description = "How long your application may take from its own start until the load balancer finds it healthy. Not for a migration: while that runs, the task has not started."
+  description = "The time that your application has from its own start until the load balancer finds it healthy. A migration needs none of it, because the task is still PENDING meanwhile."
   type        = number
   default     = 60
 }
 
 variable "enable_execute_command" {
-  description = "Whether \"aws ecs execute-command\" may open a shell in the tasks."
+  description = "Whether \"aws ecs execute-command\" can open a shell in the tasks."
   type        = bool
   default     = false
 }
@@ -149,41 +149,41 @@ variable "wait_for_steady_state" {
 }
 
 variable "steady_state_timeout" {
-  description = "How long it waits: longer than a migration and the stop of the old tasks take."
+  description = "How long apply waits. It must be longer than a migration and the stop of the old tasks."
   type        = string
   default     = "60m"
 }
 
 variable "vpc_id" {
-  description = "Where the tasks run."
+  description = "The VPC in which the tasks run."
   type        = string
 }
 
 variable "subnet_ids" {
-  description = "Subnets from which the registry, CloudWatch Logs and DynamoDB can be reached, in two zones or more."
+  description = "Subnets in two or more zones. The registry, CloudWatch Logs and DynamoDB must be reachable from them."
   type        = list(string)
 }
 
 variable "assign_public_ip" {
-  description = "True in public subnets, which have no NAT gateway. It lets nobody in."
+  description = "True in public subnets, which have no NAT gateway. It opens no port."
   type        = bool
   default     = false
 }
 
 variable "tasks" {
-  description = "How many tasks. With two or more, another one leads at once when the leader is stopped."
+  description = "The number of tasks. With two or more, another task leads at once when the leader stops."
   type        = number
   default     = 2
 }
 
 variable "cpu" {
-  description = "CPU units of a task, for the migration, then for your application, and about 1 in 1,000 of it for the sidecar."
+  description = "CPU units of a task. The migration uses them first, and then your application. The sidecar uses about 1 in 1,000."
   type        = number
   default     = 256
 }
 
 variable "memory" {
-  description = "MiB of a task, for the migration, then for your application. The sidecar may take 64 of it and takes about 8."
+  description = "MiB of a task. The migration uses them first, and then your application. The sidecar uses about 8, and at most 64."
   type        = number
   default     = 512
 }
@@ -195,13 +195,13 @@ variable "architecture" {
 }
 
 variable "log_retention_days" {
-  description = "How long logs are kept, in days."
+  description = "The number of days for which CloudWatch keeps the log."
   type        = number
   default     = 30
 }
 
 variable "nights" {
-  description = "When the service goes down to no task and comes back, such as { night = \"cron(0 20 ? * MON-FRI *)\", morning = \"cron(0 7 ? * MON-FRI *)\", timezone = \"Europe/Berlin\" }. Null for never."
+  description = "When the service scales to zero and back, such as { night = \"cron(0 20 ? * MON-FRI *)\", morning = \"cron(0 7 ? * MON-FRI *)\", timezone = \"Europe/Berlin\" }. Null means never."
   type = object({
     night    = string
     morning  = string
