@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Environment properties have changed, without a new version: the sidecar gets them as well.
+# Runs when environment properties change without a new version. Passes them to the sidecar.
 set -euo pipefail
 exec "$(dirname "$0")/../../hooks/prebuild/10_bellwether.sh"

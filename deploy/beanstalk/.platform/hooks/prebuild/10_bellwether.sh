@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs bellwether and starts it, before any command of the new version runs. Restarted only if
-# something about it has changed, because that hands the leadership over. What does not work does
-# not replace what does.
+# Installs bellwether and starts it, before any command of the new version runs. A restart hands the
+# leadership over, so this restarts the sidecar only if its program, settings or unit have changed.
+# Settings that do not work do not replace settings that do.
 #
-# What this prints is in /var/log/eb-hooks.log.
+# The output is in /var/log/eb-hooks.log.
 set -euo pipefail
 
 application=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -21,8 +21,8 @@ give_up() {
     exit 1
 }
 
-# Beanstalk gives its hooks the environment properties. Here without what a shell adds for itself,
-# and without names that no shell takes: systemd does not give those to the application either.
+# Beanstalk gives its hooks the environment properties. Leaves out the variables that a shell adds,
+# and names that no shell accepts: systemd does not give those to the application either.
 print_properties() {
     local pair
     while IFS= read -r -d '' pair; do
@@ -34,7 +34,7 @@ print_properties() {
     done < <(env -0 | sort -z)
 }
 
-# Those that concern the sidecar, as systemd unquotes them.
+# The properties for the sidecar, quoted for systemd.
 print_settings() {
     local pair value
     while IFS= read -r -d '' pair; do
@@ -52,11 +52,11 @@ print_settings() {
 }
 
 if [ -z "${BELLWETHER_STORE:-}${BELLWETHER_STORE_FILE:-}" ]; then
-    # Otherwise each instance would elect itself, in a file of its own.
+    # Otherwise each instance would elect itself, in its own file.
     give_up "set the environment property BELLWETHER_STORE, such as dynamodb://bellwether"
 fi
 if [ -z "${BELLWETHER_ELECTION:-}" ]; then
-    # Environments that share a table, such as staging and production, elect a leader each.
+    # Environments that share a table, such as staging and production, each elect a leader.
     environment=$(/opt/elasticbeanstalk/bin/get-config container -k environment_name)
     export BELLWETHER_ELECTION=${environment,,}
 fi
@@ -65,25 +65,25 @@ if [ -z "${BELLWETHER_IDENTITY:-}" ] && [ -r /var/lib/cloud/data/instance-id ]; 
     export BELLWETHER_IDENTITY
 fi
 
-# A zip file may have lost the mode.
+# A zip file may lose the mode.
 chmod +x "$bundle/bellwether" \
     || give_up "put the program into .platform/bellwether/bellwether, and into git: \`eb deploy\`" \
         "ships what is committed, and nothing else, unless there is an .ebignore"
 "$bundle/bellwether" --version \
     || give_up ".platform/bellwether/bellwether does not run here: it has to be for $(uname -m)"
 
-# There may be passwords in what follows.
+# The following files may contain passwords.
 umask 077
 draft=$(mktemp -d)
 trap 'rm -rf "$draft"' EXIT
 print_settings >"$draft/environment"
 print_properties >"$draft/properties"
 
-# The settings, and whether the store takes them. A store that is away is not a fault of theirs.
+# Checks the settings and the store. A store outage is not an error here.
 "$bundle/bellwether" serve --check \
     || give_up "these settings do not work, see the line above; nothing was changed"
 
-# replace MODE[:GROUP] SOURCE TARGET: unless it is the same already. Keeps what was there.
+# replace MODE[:GROUP] SOURCE TARGET: does nothing if both are equal. Keeps the previous file.
 replaced=()
 replace() {
     if cmp -s "$2" "$3"; then return 1; fi
@@ -94,7 +94,7 @@ replace() {
     replaced+=("$3")
 }
 
-# Puts back what was replaced.
+# Restores the previous files.
 take_back() {
     local target before
     for target in "${replaced[@]}"; do
@@ -108,7 +108,7 @@ restarts() { systemctl show --property NRestarts --value bellwether.service; }
 # Waits until the election is decided, for 20 s. Fails if the sidecar does not stay up meanwhile.
 decided=no
 stays_up() {
-    # systemd counts on from earlier ones: what counts here is one more.
+    # systemd also counts earlier restarts: compare with the count before.
     local before
     before=$(restarts)
     for _ in {1..10}; do
@@ -122,7 +122,7 @@ stays_up() {
     done
 }
 
-# The application's jobs are run by its user, if there is one.
+# The application's user runs its jobs, if that user exists.
 install -d -m 755 /etc/bellwether
 readers=600
 if getent group webapp >/dev/null; then readers=640:webapp; fi
@@ -138,8 +138,8 @@ if replace 644 "$bundle/bellwether.service" "$unit"; then
     changed=yes
 fi
 
-# When `files:` of .ebextensions replaces a table of cron, it leaves the old one beside it as a
-# backup, and when a table leaves the application it leaves that where it is. cron runs both.
+# When `files:` of .ebextensions replaces a cron table, it keeps the old one as a backup. When a table
+# leaves the application, Beanstalk leaves it on the instance. cron would run both.
 for backup in /etc/cron.{d,hourly,daily,weekly,monthly}/*.bak; do
     if [ -f "$backup" ] && grep -qE 'leader_only|bellwether' "$backup"; then
         say "removed the backup $backup"
@@ -162,7 +162,7 @@ else
     systemctl start bellwether.service
 fi
 
-# What follows may ask who leads.
+# Later commands of the deployment may ask for the leader.
 if ! stays_up; then
     journalctl --unit bellwether.service --lines 5 --output cat --no-pager >&2 || true
     if [ -e "$draft/before-bellwether" ] || [ -e "$draft/before-environment" ] \
@@ -177,6 +177,6 @@ fi
 if [ "$decided" = yes ]; then
     say "the election is decided"
 else
-    # A store that is away must not keep an instance out of service.
-    say "warning: the election is still undecided, journalctl --unit bellwether says why; going on"
+    # A store outage must not keep an instance out of service.
+    say "warning: the election is still undecided, journalctl --unit bellwether says why; the deployment continues"
 fi
