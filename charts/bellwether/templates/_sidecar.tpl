@@ -25,7 +25,7 @@ after it: the kubelet runs that at the start of a pod only, never again after it
 - name: bellwether
   image: {{ $scope.image | quote }}
   args: [serve]
-  # Ends after the application, so that no other pod leads while its work still goes on.
+  # Ends after the application, so that no other pod leads while its work still runs.
   restartPolicy: Always
   env:
     {{- include "bellwether.settings" . | nindent 4 }}

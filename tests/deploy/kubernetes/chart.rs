@@ -233,5 +233,5 @@ fn the_notes_say_how_to_see_who_leads() {
     let said = must(command.args(["--set", "app.image=a,store.secret.name=s,app.replicas=1"]));
     let notes = said.split("NOTES:").nth(1).unwrap_or_else(|| panic!("no notes: {said}"));
     assert!(notes.contains("shop.demo"), "{notes}");
-    assert!(notes.contains("With one replica nobody stands by"), "{notes}");
+    assert!(notes.contains("With one replica there is no standby"), "{notes}");
 }
