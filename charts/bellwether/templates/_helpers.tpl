@@ -1,6 +1,7 @@
 {{/*
-Where the values of this chart are: in the chart itself, or in one that has it as a dependency. (One
-that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image, election (the first one), elections (all of them, with commas), values.
+Finds the values of this chart: in the chart itself, or in a chart that has it as a dependency. (A
+chart with an alias for it passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image, election (the
+first one), elections (all of them, with commas), values.
 */}}
 {{- define "bellwether.scope" -}}
 {{- $scope := . -}}
@@ -23,25 +24,25 @@ that gave it an alias passes `.Subcharts.ALIAS` instead of `.`.) As YAML: image,
 {{- end -}}
 {{- $election = $values.election | default $election -}}
 {{- if gt (len $election) 63 -}}
-{{- fail (printf "bellwether: the election '%s' has more than 63 characters: choose a shorter name by the value 'election'" $election) -}}
+{{- fail (printf "bellwether: the election '%s' has more than 63 characters: set a shorter name in 'election'" $election) -}}
 {{- end -}}
 {{- $elections := prepend $values.elections $election -}}
 {{- if ne (len $elections) (len ($elections | uniq)) -}}
-{{- fail (printf "bellwether: the same election stands twice in %s: name each once in 'election' and 'elections'" (join ", " $elections)) -}}
+{{- fail (printf "bellwether: the same election is twice in %s: name each once in 'election' and 'elections'" (join ", " $elections)) -}}
 {{- end -}}
 {{- dict "image" $image "election" $election "elections" (join "," $elections) "values" $values "name" (include "bellwether.name" $scope) | toYaml -}}
 {{- end -}}
 
-{{/* Which store: a URL, or a Secret that has it. Takes the values. */}}
+{{/* The store: a URL, or a Secret that has it. Takes the values. */}}
 {{- define "bellwether.storeEnv" -}}
 {{- $url := .store.url -}}
 {{- $secret := .store.secret.name -}}
 {{- if and $url $secret -}}
 {{- fail "bellwether: set either 'store.url' or 'store.secret.name', not both" -}}
 {{- else if hasPrefix "sqlite:" $url -}}
-{{- fail "bellwether: a SQLite file is for one host, and pods are on several: each would have a leader of its own. Use Kubernetes, Postgres or DynamoDB" -}}
+{{- fail "bellwether: a SQLite file is for one host, and pods run on several: each host would have its own leader. Use Kubernetes, Postgres or DynamoDB" -}}
 {{- else if or (regexMatch "://[^/?#]*:[^/?#]*@" $url) (regexMatch "(?i)[?&](ssl)?password=" $url) -}}
-{{- fail "bellwether: 'store.url' has a password in it, which everybody who may read the Deployment would see: put the URL into a Secret and name that by 'store.secret.name'" -}}
+{{- fail "bellwether: 'store.url' contains a password, and every user who may read the Deployment would see it: put the URL into a Secret, and set 'store.secret.name'" -}}
 {{- end -}}
 - name: BELLWETHER_STORE
 {{- if $secret }}
@@ -73,7 +74,7 @@ yes
 {{- end -}}
 {{- end -}}
 
-{{/* The key of the label of the leader's pod, which no other release of the namespace uses. Takes the name. */}}
+{{/* The key of the leader's label. No other release of the namespace uses it. Takes the name. */}}
 {{- define "bellwether.leaderLabel" -}}
 bellwether/leads-{{ . }}
 {{- end -}}
@@ -85,8 +86,8 @@ bellwether/leads-{{ . }}
 {{- end -}}
 
 {{/*
-The service account of a pod that carries the sidecar, for `serviceAccountName` in a pod of your own.
-Where the leases are in Kubernetes, the chart makes one unless it is named.
+The service account of a pod with the sidecar, for `serviceAccountName` in a pod of your own. If the
+leases are in Kubernetes, and you name no account, the chart makes one.
 */}}
 {{- define "bellwether.serviceAccountName" -}}
 {{- $scope := include "bellwether.scope" . | fromYaml -}}
@@ -101,7 +102,8 @@ default
 {{- end -}}
 
 {{/*
-The rules of a Role for these Leases: a dictionary of names. Creating cannot be limited to a name.
+The rules of a Role for these Leases. Takes a dictionary of names. The right to create cannot be
+limited to a name.
 */}}
 {{- define "bellwether.rules" -}}
 - apiGroups: [coordination.k8s.io]
@@ -114,32 +116,32 @@ The rules of a Role for these Leases: a dictionary of names. Creating cannot be 
   verbs: [get, update, watch]
 {{- end -}}
 
-{{/* Annotations of what has to be there before the job. */}}
+{{/* Annotations of objects that must exist before the job. */}}
 {{- define "bellwether.before" -}}
 helm.sh/hook: pre-install,pre-upgrade
 helm.sh/hook-weight: "-1"
 helm.sh/hook-delete-policy: before-hook-creation
 {{- end -}}
 
-{{/* The name of the Lease of such a record of `once`: a checksum, because works have characters that names have not. */}}
+{{/* The name of the Lease of a record of `once`: a checksum, because a work may have characters that a name may not. */}}
 {{- define "bellwether.onceLease" -}}
 {{- printf "bellwether-%s" (sha256sum . | trunc 32) -}}
 {{- end -}}
 
-{{/* How the kubelet asks a path. Takes a dictionary of expose and path. */}}
+{{/* The kubelet's probe of a path. Takes a dictionary of expose and path. */}}
 {{- define "bellwether.probe" -}}
 {{- if .expose -}}
 httpGet:
   path: {{ .path }}
   port: bellwether
 {{- else -}}
-# The sidecar listens on 127.0.0.1, which the kubelet does not reach.
+# The sidecar listens on 127.0.0.1, which the kubelet cannot reach.
 exec:
   command: [/bellwether, healthcheck, --path, {{ .path }}]
 {{- end -}}
 {{- end -}}
 
-{{/* What the `restricted` profile of Pod Security asks for, and no way to write anywhere. */}}
+{{/* Satisfies the `restricted` profile of Pod Security, with a read-only root file system. */}}
 {{- define "bellwether.securityContext" -}}
 securityContext:
   runAsNonRoot: true
@@ -153,7 +155,7 @@ securityContext:
     type: RuntimeDefault
 {{- end -}}
 
-{{/* Labels of everything that this chart makes. */}}
+{{/* The labels of all objects of this chart. */}}
 {{- define "bellwether.labels" -}}
 {{ include "bellwether.appLabels" . }}
 app.kubernetes.io/version: {{ include "bellwether.label" .Chart.AppVersion | quote }}
@@ -161,13 +163,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ include "bellwether.label" (printf "%s-%s" .Chart.Name .Chart.Version) }}
 {{- end -}}
 
-{{/* Labels by which the application's pods are known. */}}
+{{/* The labels that select the application's pods. */}}
 {{- define "bellwether.appLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* Labels of the pods that carry the sidecar. */}}
+{{/* The labels of the pods with the sidecar. */}}
 {{- define "bellwether.selector" -}}
 {{- if .Values.selector -}}
 {{ toYaml .Values.selector }}
@@ -175,14 +177,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "bellwether.appLabels" . }}
 app.kubernetes.io/component: app
 {{- else -}}
-{{- fail "bellwether: name the labels of the pods that carry the sidecar, by the value 'selector'" -}}
+{{- fail "bellwether: name the labels of the pods with the sidecar in the value 'selector'" -}}
 {{- end -}}
 {{- end -}}
 
 {{/*
-The name of each object: the release's, and below another chart also the dependency's name or alias.
-Two aliases of one release would otherwise overwrite each other's objects. A long name keeps a checksum
-of what is cut off.
+The name of each object: that of the release, and below another chart also the dependency's name or
+alias. Otherwise two aliases of one release would overwrite each other's objects. A long name is cut,
+and ends with a checksum.
 */}}
 {{- define "bellwether.name" -}}
 {{- $name := .Release.Name -}}
@@ -195,7 +197,7 @@ of what is cut off.
 {{- $name -}}
 {{- end -}}
 
-{{/* A version as the value of a label: build metadata after a '+' would make it an invalid one. */}}
+{{/* A version as the value of a label: a '+' before build metadata would be invalid. */}}
 {{- define "bellwether.label" -}}
 {{- . | replace "+" "_" | trunc 63 | trimAll "-_." -}}
 {{- end -}}

@@ -1,6 +1,6 @@
 {{/*
-The sidecar: entries for `initContainers` of a pod. In the chart of your own application, which
-names this one as a dependency:
+The sidecar: entries for `initContainers` of a pod. Use them in your own chart, which has this chart
+as a dependency:
 
       initContainers:
         {{- include "bellwether.sidecar" . | nindent 8 }}
@@ -9,15 +9,15 @@ A native sidecar is an init container with `restartPolicy: Always`:
 
 - It starts before the application.
 - It ends after the application: the kubelet first ends all main containers, and only then sends
-  SIGTERM to this one. That order is the point. The application's leader-only work ends first, then
-  the lease is vacated, then the sidecar exits; the other way round, another pod would lead while
-  this one still works. As an ordinary container it would be sent SIGTERM together with the application.
-- Its death does not end the pod, and a Job is complete without it.
+  SIGTERM to this one. So leader-only work ends first, then the sidecar vacates the lease and exits.
+  An ordinary container would get SIGTERM together with the application, and another pod would lead
+  while this one still works.
+- Its death does not end the pod, and a Job completes without it.
 
-It has no readiness probe and no start-up probe. The readiness of a sidecar is part of the pod's: with
-them, an election that is lost, or a sidecar that is started again while the store is away, would take
-the application out of its Service. What waits for the first decision is an ordinary init container
-after it: the kubelet runs that at the start of a pod only, never again after it.
+It has no readiness probe and no start-up probe, because the readiness of a sidecar is part of the
+pod's. With these probes, a lost election, or a restart of the sidecar during a store outage, would
+take the application out of its Service. An ordinary init container after it waits for the first
+decision. The kubelet runs that only at the start of a pod.
 */}}
 {{- define "bellwether.sidecar" -}}
 {{- $scope := include "bellwether.scope" . | fromYaml -}}
@@ -57,7 +57,7 @@ after it: the kubelet runs that at the start of a pod only, never again after it
     {{- end }}
     - name: BELLWETHER_LEADER_LABEL
       value: {{ include "bellwether.leaderLabel" $scope.name }}=true
-    # Whose label it is: a pod that uses the network of its node has another host name.
+    # The pod to label. On the network of its node, the host name is not the pod name.
     - name: POD_NAME
       valueFrom:
         fieldRef:
@@ -75,7 +75,7 @@ after it: the kubelet runs that at the start of a pod only, never again after it
     - name: bellwether
       containerPort: 4040
   {{- end }}
-  # Fails only when the election loop has stopped: not for a lost election, and not for a lost store.
+  # Fails only if the election loop has stopped. A lost election or a store outage is no failure.
   livenessProbe:
     {{- include "bellwether.probe" (dict "expose" $values.expose "path" "/livez") | nindent 4 }}
     periodSeconds: 10
@@ -91,7 +91,7 @@ after it: the kubelet runs that at the start of a pod only, never again after it
 {{- if $values.startAfterDecision }}
 - name: bellwether-wait
   image: {{ $scope.image | quote }}
-  # As long as it takes: the kubelet would start it again later and later.
+  # A long time limit: after each failure the kubelet would wait longer before the next start.
   args: [wait, --started, --timeout, 30days]
   resources:
     {{- toYaml $values.resources | nindent 4 }}
@@ -129,7 +129,7 @@ application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellw
   readOnly: true
 {{- end -}}
 
-{{/* Entries for `env` of a container that runs `once`: with those, `--key auto` knows the pod's template. */}}
+{{/* Entries for `env` of a container that runs `once`: from them `--key auto` takes the pod's template. */}}
 {{- define "bellwether.env" -}}
 {{ include "bellwether.settings" . }}
 - name: POD_NAMESPACE
@@ -147,7 +147,7 @@ application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellw
 {{- end }}
 {{- end -}}
 
-{{/* Entries for `env` of all that opens the store: the sidecar, and a container that runs `once`. */}}
+{{/* Entries for `env` of each container that opens the store: the sidecar, and one that runs `once`. */}}
 {{- define "bellwether.settings" -}}
 {{- $scope := include "bellwether.scope" . | fromYaml -}}
 {{- $values := $scope.values -}}
