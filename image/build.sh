@@ -1,19 +1,19 @@
 #!/bin/sh
-# Builds the static binary, and says where it lies. Used by the Dockerfile and by `make static`.
+# Builds the static binary, and prints its path. The Dockerfile and `make static` use this.
 #
-# No musl is needed: glibc can be linked in, if the target is named. Without a name, the flags would
-# be those of build scripts and macros too, which have to be dynamic.
+# This needs no musl: it links glibc statically. It names the target, because otherwise the flags would
+# apply to build scripts and macros too, which must be dynamic.
 set -eu
 cd "$(dirname "$0")/.."
 
 triple=$(rustc -vV | sed -n 's/^host: //p')
-# Paths of the machine that builds would be in the messages of panics: the same source is to give
-# the same bytes anywhere.
+# Otherwise messages of panics contain paths of the build machine. The same source must give the same
+# bytes on every machine.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 sysroot=$(rustc --print sysroot)
 RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/src --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$sysroot=/rust"
 export RUSTFLAGS
-# C files name themselves by `__FILE__` in assertions.
+# Assertions in C contain the path of the file, `__FILE__`.
 CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$cargo_home=/cargo"
 export CFLAGS
 cargo build --locked --profile dist --target "$triple" >&2

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the image with docker, podman or buildah, whichever works here.
+# Builds the image with the first of docker, podman and buildah that works here.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,8 +13,8 @@ if [ -n "${PLATFORM:-}" ]; then
     set -- "$@" --platform "$PLATFORM"
 fi
 
-# Docker's client may be there without an engine. The other two write a health check only into
-# images of Docker's format.
+# Docker's client may exist without an engine. Podman and buildah write a health check only into images
+# of Docker's format.
 if docker info >/dev/null 2>&1; then
     DOCKER_BUILDKIT=1 exec docker build "$@" .
 elif command -v podman >/dev/null; then

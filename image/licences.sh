@@ -1,6 +1,6 @@
 #!/bin/sh
-# The licences of the parts that are linked into the binary, in their own words: most of them ask for
-# that wherever the binary goes. Each text once, below the parts that it is for.
+# Prints the licence texts of all parts in the binary. Most licences require their text next to the
+# binary. Each text is printed once, below the names of its parts.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -26,14 +26,14 @@ cargo tree --locked --target "$triple" --edges normal --prefix none --no-dedupe 
                 ;;
             esac
         done
-        # Its package has no text of its own: the name of the licence is all that it says.
+        # The package has no licence text, only the name of the licence.
         [ -n "$found" ] || echo "$name-$version: $licence" >&3
     done 3>"$list.unstated" | LC_ALL=C sort >"$list"
 
 echo "The parts of bellwether, and their licences."
 echo
-echo "glibc is linked statically. It is under the LGPL 2.1: bellwether's source is public, so that it can"
-echo "be linked with another one (\`make static\`). SQLite is in the public domain."
+echo "glibc is linked statically, under the LGPL 2.1. The source of bellwether is public, so you can link it"
+echo "with another glibc (\`make static\`). SQLite is in the public domain."
 if [ -s "$list.unstated" ]; then
     echo
     echo "Without a text of their own:"

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The parts that are linked into the binary, as CycloneDX: name, version, licence, checksum.
+# Prints the parts of the binary as CycloneDX: name, version, licence, checksum.
 #
-# From Cargo.lock and from what Cargo says is compiled for this platform; no network, no other tool.
-# The same lock file gives the same bytes: there is no date and no serial number in it.
+# It reads Cargo.lock and Cargo's list of crates for this platform, and needs no network and no other
+# tool. The same lock file gives the same bytes: the output has no date and no serial number.
 set -eu
 cd "$(dirname "$0")/.."
 

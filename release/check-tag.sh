@@ -1,5 +1,5 @@
 #!/bin/sh
-# Whether a tag names the version of Cargo.toml, and no placeholder is left: check-tag.sh v1.2.3.
+# Checks that a tag names the version of Cargo.toml, and that no placeholder is left: check-tag.sh v1.2.3.
 set -eu
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
@@ -8,6 +8,6 @@ if [ "$1" != "v$version" ]; then
     exit 1
 fi
 if grep -q '^repository = ".*/OWNER/' Cargo.toml; then
-    echo "OWNER in Cargo.toml is a placeholder: put the owner of the repository in its place, everywhere" >&2
+    echo "OWNER in Cargo.toml is a placeholder: replace it by the owner of the repository, everywhere" >&2
     exit 1
 fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What CHANGELOG.md says of this version.
+# Prints the part of CHANGELOG.md for this version.
 set -eu
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# The files of a release for one architecture: pack.sh ROOT FOLDER, where ROOT is what image/root.sh
-# laid out. An archive with papers, manual pages and completions; a Debian package; the list of parts.
+# Makes the files of a release for one architecture: pack.sh ROOT FOLDER. ROOT is the folder that
+# image/root.sh wrote. The files are an archive with licences, manual pages and completions, a Debian
+# package, and the list of parts.
 set -eu
 root=$(realpath "$1")
 mkdir -p "$2"
@@ -13,7 +14,7 @@ name=bellwether-$version-$triple
 program=$root/bellwether
 papers=$root/usr/share/doc/bellwether
 
-# What both contain. cargo-deb takes it from there (Cargo.toml).
+# The content of both. cargo-deb takes it from this folder (Cargo.toml).
 stage=target/package
 rm -rf "$stage"
 mkdir -p "$stage/man" "$stage/completions"
@@ -26,7 +27,7 @@ done
 
 cargo deb --quiet --no-build --no-strip --output "$dist"
 cp "$stage/doc/sbom.cdx.json" "$dist/$name.cdx.json"
-# The same files give the same archive, whenever it is made.
+# The same files must always give the same archive.
 tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" \
     --transform "s,^target/package,$name," "$stage" |
     gzip -n >"$dist/$name.tar.gz"

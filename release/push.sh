@@ -1,9 +1,9 @@
 #!/bin/sh
-# Pushes the image for both architectures, and the chart: push.sh REGISTRY/NAME IMAGES DIST, where
-# IMAGES has image-ARCHITECTURE.tar and DIST the packed chart. Prints image= and digest= of what
-# names both. With podman and helm; `docker login` is enough for the two.
+# Pushes the image for both architectures, and the chart: push.sh REGISTRY/NAME IMAGES DIST. IMAGES has
+# image-ARCHITECTURE.tar, and DIST has the packed chart. Prints image= and digest= of the image index.
+# It uses podman and helm. Log in with `docker login` first.
 set -eu
-# A registry takes lower case only.
+# A registry accepts only lower case.
 image=$(printf '%s' "$1" | tr '[:upper:]' '[:lower:]')
 images=$2
 dist=$3

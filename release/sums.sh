@@ -1,5 +1,5 @@
 #!/bin/sh
-# The checksums of all files of a release: sums.sh FOLDER writes FOLDER/SHA256SUMS.
+# Writes the checksums of all files of a release: sums.sh FOLDER writes FOLDER/SHA256SUMS.
 set -eu
 cd "$1"
 rm -f SHA256SUMS

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The files of an image: unpack-image.sh IMAGE FOLDER. With docker or podman.
+# Extracts the files of an image: unpack-image.sh IMAGE FOLDER. It uses docker or podman.
 set -eu
 engine=docker
 docker info >/dev/null 2>&1 || engine=podman
