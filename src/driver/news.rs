@@ -80,8 +80,8 @@ fn following(election: &ElectionName, holder: &str, term: Term, view: &Leadershi
             let runs_out_in = view.rival_ends_in(now).map(shown);
             tracing::info!(
                 %election, term, holder, runs_out_in, event = "following_earlier_run",
-                "an earlier run of this instance holds the lease: this one takes over when it \
-                 has run out"
+                "an earlier run of this instance, or this one before a pause, holds the lease; it \
+                 takes over when the lease has run out"
             );
         }
         Some(HolderIs::Namesake) => tracing::warn!(
@@ -89,7 +89,11 @@ fn following(election: &ElectionName, holder: &str, term: Term, view: &Leadershi
             "another process of the same name leads: give each instance a name of its own \
              (--identity)"
         ),
-        Some(HolderIs::Another | HolderIs::ThisInstance) | None => {
+        None => tracing::info!(
+            %election, term, holder, event = "lease_ran_out",
+            "no instance leads: the lease of the last holder has run out"
+        ),
+        Some(HolderIs::Another | HolderIs::ThisInstance) => {
             let cause = view.change(now).cause.as_str();
             tracing::info!(
                 %election, term, holder, cause, event = "following",

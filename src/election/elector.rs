@@ -135,7 +135,7 @@ impl Elector {
             timing: self.timing,
             own,
             draining,
-            rival: shown::rival(self.me(), &self.watch),
+            rival: shown::rival(&self.name, &self.watch),
             term: self.watch.highest_term(),
             store_answered: self.shown.store_answered,
             store_fails: self.shown.store_fails,
@@ -388,12 +388,12 @@ impl Elector {
     }
 
     fn report_following(&mut self) -> bool {
-        self.shown.follow(&self.watch, self.name.candidate())
+        self.shown.follow(&self.watch, &self.name)
     }
 
     /// The answer is "no" from here on. The record stays: it may be another process's.
     fn give_up_name(&mut self, now: BootTime, sign: Sign) {
-        if !self.name.give_up() {
+        if !self.name.give_up(sign, now) {
             return;
         }
         self.shown.report(News::Copied(sign));

@@ -116,17 +116,14 @@ pub(super) struct Rival {
     pub(super) written: Written,
     /// When it has stopped leading if it did not renew since.
     pub(super) believed_until: BootTime,
+    /// Whether its process has written since this candidate stands under its present incarnation.
+    pub(super) is_alive: bool,
 }
 
 impl Rival {
     /// The last renewal, if it is known when that was.
     fn renewed(&self) -> Option<BootTime> {
         self.written.is_close.then_some(self.written.by)
-    }
-
-    /// Whether it has written since this process began to look.
-    fn is_alive(&self) -> bool {
-        self.written.after.is_some()
     }
 }
 
@@ -135,8 +132,8 @@ impl Rival {
 pub enum HolderIs {
     /// The candidate itself.
     ThisInstance,
-    /// A process of the same name that has not written since this one looks: most likely what ran
-    /// here before.
+    /// A process of the same name that has not been seen to write: most likely an earlier run of this
+    /// instance, or this very process before it was paused or copied.
     EarlierRun,
     /// Another process of the same name, which is alive.
     Namesake,
@@ -275,7 +272,7 @@ impl Leadership {
         }
         let rival = self.live_rival(now)?;
         Some(match rival.holder.identity == self.candidate.identity {
-            true if rival.is_alive() => HolderIs::Namesake,
+            true if rival.is_alive => HolderIs::Namesake,
             true => HolderIs::EarlierRun,
             false => HolderIs::Another,
         })
@@ -439,6 +436,7 @@ mod tests {
             live_until,
             written: Written { after: None, by: at(0), is_close: true },
             believed_until: at(4_000),
+            is_alive: false,
         })
     }
 

@@ -62,7 +62,8 @@ struct Sighting {
 /// When the record was written, as far as that is known here. It is for people, and decides nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
-    /// After the last look that showed another state was sent; none if no other state was seen.
+    /// After the last look that showed another state was sent. None if no other state was seen, or if
+    /// the store lost writes in between: a backup can be restored while its author is gone.
     pub after: Option<BootTime>,
     /// By then at the latest.
     pub by: BootTime,
@@ -100,6 +101,11 @@ impl Sighting {
     fn has_the_term_of_another(&self, last: &Self) -> bool {
         let holders = self.holder().zip(last.holder());
         self.term() == last.term() && holders.is_some_and(|(this, last)| this != last)
+    }
+
+    /// Whether this is another write of the holder that `last` names, in the same term.
+    fn renews(&self, last: &Self) -> bool {
+        self.holder().is_some() && (self.holder(), self.term()) == (last.holder(), last.term())
     }
 
     /// Whether the store says that it may have lost what followed this state.
@@ -174,7 +180,8 @@ impl Watch {
         if let Some(last) = &self.current {
             let lease = next.lease_duration().max(last.lease_duration());
             let other = next.has_the_term_of_another(last);
-            if vanished || went_backwards || other || next.outlived() {
+            let lost_writes = vanished || went_backwards || other || next.outlived();
+            if lost_writes {
                 // The author of the lost writes may have made the last of them a moment ago, and
                 // counts on its own lease, whatever this state says.
                 self.distrusted_until = self.distrusted_until.max(received + lease);
@@ -183,8 +190,11 @@ impl Watch {
             // second matters if the looks are farther apart than belief and lease.
             let believed = received + longest_belief(next.lease_duration());
             next.not_before = believed.max(last.last_sent + lease);
-            next.written.after = Some(last.last_sent);
-            next.written.is_close = true;
+            let renews = next.renews(last) && !next.outlived();
+            if renews || !lost_writes {
+                next.written.after = Some(last.last_sent);
+                next.written.is_close = true;
+            }
         }
         next.judge();
         self.current = Some(next);

@@ -16,8 +16,9 @@ use std::time::Duration;
 use crate::election::continuity::{Continuity, ServiceTime};
 use crate::election::lease::{Candidate, LeaseRecord, Observed};
 use crate::election::projection::Projection;
+use crate::election::time::BootTime;
 use crate::election::timing::Timing;
-use crate::election::watch::Watch;
+use crate::election::watch::{Watch, Written};
 
 /// A sign that this process may have been copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +67,19 @@ pub(super) struct Name {
     unresolved: bool,
     /// The own incarnation may also be another process's, and there is no new one yet.
     given_up: bool,
+    /// When the last one was given up for a sign that leaves the record to this process.
+    left: Option<BootTime>,
 }
 
 impl Name {
     pub(super) fn new(me: Candidate) -> Self {
-        Self { me, continuity: Continuity::default(), unresolved: false, given_up: false }
+        Self {
+            me,
+            continuity: Continuity::default(),
+            unresolved: false,
+            given_up: false,
+            left: None,
+        }
     }
 
     /// Who stands under it.
@@ -123,8 +132,19 @@ impl Name {
     }
 
     /// Returns whether it had not been given up before.
-    pub(super) fn give_up(&mut self) -> bool {
-        !std::mem::replace(&mut self.given_up, true)
+    pub(super) fn give_up(&mut self, sign: Sign, now: BootTime) -> bool {
+        let is_first = !std::mem::replace(&mut self.given_up, true);
+        // This sign shows the other process at work. The others leave the old record to this one.
+        if is_first && sign != Sign::WrittenInItsName {
+            self.left = Some(now);
+        }
+        is_first
+    }
+
+    /// Whether a record of another incarnation was written by another process that is alive: it
+    /// changed after a look under the present incarnation. For people; it decides nothing.
+    pub(super) fn shows_another(&self, written: Written) -> bool {
+        written.after.is_some_and(|after| self.left.is_none_or(|left| after > left))
     }
 
     /// Takes a new one. Returns whether the old one had been given up.
@@ -139,7 +159,7 @@ impl Name {
 
     /// Without what it knows of a service's time: no model sends any.
     pub(super) fn project(&self, onto: &mut dyn Projection) {
-        let Self { me, continuity: _, unresolved, given_up } = self;
+        let Self { me, continuity: _, unresolved, given_up, left: _ } = self;
         onto.candidate(Some(me));
         onto.flag(*unresolved);
         onto.flag(*given_up);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::copied::Name;
 use super::held::{Held, Lease};
 use super::news::News;
 use super::standing::Standing;
@@ -80,17 +81,19 @@ impl Shown {
         self.following = None;
     }
 
-    /// Whether another candidate than `me`, or another term of it, is seen to hold the lease than
+    /// Whether another candidate than this one, or another term of it, is seen to hold the lease than
     /// before.
-    pub(super) fn follow(&mut self, watch: &Watch, me: &Candidate) -> bool {
+    pub(super) fn follow(&mut self, watch: &Watch, name: &Name) -> bool {
+        let me = name.candidate();
         let rival = watch.observed().and_then(|o| {
             let holder = o.record.holder.clone().filter(|holder| holder != me)?;
             Some((holder, o.record.term))
         });
         let is_namesake = rival.as_ref().is_some_and(|(holder, _)| holder.identity == me.identity)
-            && watch.written().is_some_and(|written| written.after.is_some());
+            && watch.written().is_some_and(|written| name.shows_another(written));
         let changed = rival != self.following;
-        let reveals = is_namesake && !std::mem::replace(&mut self.follows_namesake, is_namesake);
+        let reveals = is_namesake && !self.follows_namesake;
+        self.follows_namesake = is_namesake;
         if let Some((holder, term)) = rival.as_ref().filter(|_| changed || reveals) {
             let holder = holder.identity.clone();
             self.report(News::Following { holder, term: *term });
@@ -137,7 +140,8 @@ pub(super) fn successor(lease: &Lease, standing: &Standing, watch: &Watch) -> Op
 }
 
 /// Another candidate that the record names.
-pub(super) fn rival(me: &Candidate, watch: &Watch) -> Option<Rival> {
+pub(super) fn rival(name: &Name, watch: &Watch) -> Option<Rival> {
+    let me = name.candidate();
     let record = &watch.observed()?.record;
     let holder = record.holder.as_ref().filter(|holder| *holder != me)?;
     let written = watch.written()?;
@@ -146,5 +150,6 @@ pub(super) fn rival(me: &Candidate, watch: &Watch) -> Option<Rival> {
         live_until: watch.live_until(me)?,
         written,
         believed_until: written.by + longest_belief(record.lease_duration),
+        is_alive: name.shows_another(written),
     })
 }

@@ -1,6 +1,7 @@
 //! What a sidecar says of a change of leadership is what happened: by real crashes, signals and
 //! outages.
 
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -139,6 +140,43 @@ fn a_restart_under_the_same_name_is_not_the_leader_that_it_was() {
     eventually("the log says it", || {
         (namesake.log().events("following_namesake") == 1).then_some(())
     });
+}
+
+#[test]
+fn a_restart_after_the_lease_has_run_out_follows_no_one() {
+    let pasture = Pasture::new();
+    let mut first = Sidecar::start("alice", &pasture.store());
+    eventually("it leads", || first.leader().leads().then_some(()));
+    first.kill();
+    thread::sleep(QUICK_LEASE * 2);
+    let second = Sidecar::start("alice", &pasture.store());
+    eventually("it leads again", || second.leader().leads().then_some(()));
+    let log = second.log();
+    eventually("the log says what the record showed", || {
+        (log.events("lease_ran_out") == 1).then_some(())
+    });
+    for wrong in ["following", "following_earlier_run", "following_namesake"] {
+        assert_eq!(log.events(wrong), 0, "{wrong}: no instance led: {}", log.text());
+    }
+}
+
+#[test]
+fn a_paused_leader_tells_its_own_old_lease_from_anothers() {
+    let pasture = Pasture::new();
+    let sidecar = Sidecar::start("alice", &pasture.store());
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    let term = sidecar.leader().term();
+    sidecar.signal("STOP");
+    thread::sleep(QUICK_LEASE * 2);
+    sidecar.signal("CONT");
+    eventually("it leads in another term", || {
+        Some(sidecar.leader()).filter(|now| now.leads() && now.term() > term)
+    });
+    let log = sidecar.log();
+    eventually("it lost the first", || (log.events("lost") >= 1).then_some(()));
+    for wrong in ["following", "following_earlier_run", "following_namesake", "lease_ran_out"] {
+        assert_eq!(log.events(wrong), 0, "{wrong}: {}", log.text());
+    }
 }
 
 #[test]

@@ -32,6 +32,8 @@ fn a_leader_whose_clock_stood_still_stops_and_stands_again_under_another_name() 
     // The next leader has waited for the lease, and leads in another term.
     let next = flock.settled();
     assert!(flock.members[next].leader().term() > term);
+    assert_eq!(paused.events("following_earlier_run"), 1, "its own lease: {}", paused.text());
+    assert_eq!(paused.events("following_namesake"), 0, "{}", paused.text());
     // The clock that is put back is no second alarm, nor is a clock that stays ahead.
     thread::sleep(QUICK_LEASE);
     proxies[leader].dates(Dates::AsTheyAre);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::election::continuity::ServiceTime;
+use crate::election::leadership::HolderIs;
 
 const LOST: News = News::Lost { term: Term::new(1), reason: LossReason::Copied };
 
@@ -46,6 +47,32 @@ fn a_copy_that_is_told_says_no_at_once_and_waits_for_its_old_lease() {
     assert!(world.leads());
     assert_eq!(world.stored().holder, Some(candidate("me", "of life 1")));
     assert_eq!(world.stored().term, Term::new(2));
+}
+
+#[test]
+fn the_own_old_lease_is_no_namesakes_unless_another_process_renews_it() {
+    for sign in [Sign::VmGeneration, Sign::OtherClock, stood_still(9)] {
+        let mut world = World::leading();
+        world.run_until(4_500);
+        world.send(Event::Copied(sign));
+        assert_eq!(world.holder_is(), Some(HolderIs::EarlierRun), "{sign:?}");
+        world.run_until(9_000);
+        assert_eq!(world.holder_is(), Some(HolderIs::EarlierRun), "{sign:?}");
+        assert_eq!(world.take_news(), follows_itself(sign));
+        let renewed = world.stored().clone();
+        world.somebody_writes(renewed);
+        world.run_until(12_000);
+        assert_eq!(world.holder_is(), Some(HolderIs::Namesake), "the other copy is alive");
+        let revealed = News::Following { holder: "me".to_owned(), term: Term::new(1) };
+        assert_eq!(world.take_news(), [revealed], "{sign:?}");
+    }
+    let mut world = World::leading();
+    world.run_until(4_500);
+    let renewed = world.stored().clone();
+    world.somebody_writes(renewed);
+    world.run_until(7_000);
+    assert_eq!(world.take_news()[0], News::Copied(Sign::WrittenInItsName));
+    assert_eq!(world.holder_is(), Some(HolderIs::Namesake), "it was seen to write");
 }
 
 #[test]

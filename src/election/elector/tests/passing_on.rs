@@ -16,7 +16,7 @@ impl World {
         millis(self.now.as_duration().checked_sub(ago).unwrap())
     }
 
-    fn holder_is(&self) -> Option<HolderIs> {
+    pub(super) fn holder_is(&self) -> Option<HolderIs> {
         self.elector.leadership().holder_is(self.now)
     }
 
@@ -192,6 +192,41 @@ fn an_earlier_run_of_this_instance_is_told_from_a_namesake_that_is_alive() {
     world.run_until(40_000);
     assert_eq!(world.holder_is(), Some(HolderIs::ThisInstance));
     assert_eq!(World::standby().holder_is(), Some(HolderIs::Another));
+}
+
+#[test]
+fn a_restored_backup_that_names_this_instance_shows_no_namesake() {
+    let mut world = World::on(Some(held_by(candidate("other", "0"), 5)));
+    world.run_until(1_000);
+    world.somebody_writes(held_by(candidate("me", "0"), 3));
+    world.run_until(3_000);
+    assert_eq!(world.holder_is(), Some(HolderIs::EarlierRun));
+    assert_eq!(world.elector.leadership().renewed_ago(world.now), None, "it may be old");
+    world.somebody_writes(held_by(candidate("me", "0"), 3));
+    world.run_until(6_000);
+    assert_eq!(world.holder_is(), Some(HolderIs::Namesake));
+}
+
+#[test]
+fn a_second_namesake_is_reported_as_the_first_was() {
+    let mut world = World::on(Some(held_by(candidate("me", "0"), 5)));
+    let renews = |world: &mut World, life: &str, term| {
+        world.somebody_writes(held_by(candidate("me", life), term));
+    };
+    world.run_until(1_000);
+    renews(&mut world, "0", 5);
+    world.run_until(4_000);
+    world.somebody_writes(held_by(candidate("other", "0"), 6));
+    world.run_until(7_000);
+    world.take_news();
+    // As a restored backup shows it, which proves nothing until it renews.
+    renews(&mut world, "8", 4);
+    world.run_until(10_000);
+    let follows = |term| News::Following { holder: "me".to_owned(), term: Term::new(term) };
+    assert!(world.take_news().contains(&follows(4)));
+    renews(&mut world, "8", 4);
+    world.run_until(13_000);
+    assert!(world.take_news().contains(&follows(4)), "now it is known to be alive");
 }
 
 #[test]
