@@ -1,7 +1,7 @@
 # The commands of this project. `make test` is all that CI runs.
 
-.PHONY: test test-fast test-cluster setup chaos model mutants fuzz figures figures-once figures-postgres figures-rollout docs \
-    readability release static image package release-check
+.PHONY: test test-fast test-cluster setup chaos model mutants fuzz figures figures-once figures-postgres figures-rollout \
+    compare docs readability release static image package release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -53,6 +53,13 @@ figures-once: setup
 # The figures of docs/postgres.md, measured here. Takes about twelve minutes.
 figures-postgres: setup
 	cargo bench --locked --profile dist --bench postgres
+
+# bellwether beside its peers: writes the tables and plots of docs/comparison.md. Takes about twenty-five minutes after
+# the builds; QUICK=1 takes three, for a look only.
+compare: setup
+	benches/compare/setup.sh
+	cargo build --locked --profile dist
+	QUICK="$(QUICK)" cargo bench --locked --profile dev --bench compare
 
 # The documentation as a site, every link checked: target/site/html/index.html.
 docs:

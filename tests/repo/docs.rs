@@ -3,6 +3,7 @@
 
 mod changeover;
 mod commands;
+mod comparison;
 mod fence;
 mod http;
 mod links;

@@ -1,8 +1,10 @@
 //! A TCP proxy that misbehaves on demand.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use bellwether::election::time::BootTime;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,12 +26,22 @@ pub enum Mode {
     CutAfter(String),
 }
 
+/// What the proxy has passed to the server so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requests {
+    /// How often a client sent something that was not part of the same request: something came back since.
+    pub count: usize,
+    /// When the last one began.
+    pub last: Option<BootTime>,
+}
+
 /// The proxy; it ends when dropped.
 pub struct Proxy {
     port: u16,
     server: Arc<AtomicU16>,
     mode: watch::Sender<Mode>,
     connections: Arc<()>,
+    requests: Arc<Mutex<Requests>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -40,19 +52,21 @@ impl Proxy {
         let (mode, modes) = watch::channel(Mode::Pass);
         let connections = Arc::new(());
         let counter = Arc::clone(&connections);
+        let requests = Arc::new(Mutex::new(Requests::default()));
+        let counted = Arc::clone(&requests);
         let server = Arc::new(AtomicU16::new(port));
         let server_now = Arc::clone(&server);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (modes, alive) = (modes.clone(), Arc::clone(&counter));
-                let port = server_now.load(Ordering::Relaxed);
+                let (port, counted) = (server_now.load(Ordering::Relaxed), Arc::clone(&counted));
                 tokio::spawn(async move {
-                    serve(client, port, modes).await;
+                    serve(client, port, modes, counted).await;
                     drop(alive);
                 });
             }
         });
-        Self { port: own_port, server, mode, connections, task }
+        Self { port: own_port, server, mode, connections, requests, task }
     }
 
     /// The same, run by a thread of its own, for tests that block.
@@ -80,6 +94,11 @@ impl Proxy {
 
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// The requests so far.
+    pub fn requests(&self) -> Requests {
+        *self.requests.lock().unwrap()
     }
 
     /// How many connections are open.
@@ -117,18 +136,33 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(client: TcpStream, port: u16, modes: watch::Receiver<Mode>) {
+async fn serve(
+    client: TcpStream,
+    port: u16,
+    modes: watch::Receiver<Mode>,
+    counted: Arc<Mutex<Requests>>,
+) {
     if *modes.borrow() == Mode::Cut {
         return;
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let (armed, is_armed) = watch::channel(false);
     let mut cut = modes.clone();
+    // One connection of one thread: no other order than that of what passes.
+    let quiet = AtomicBool::new(true);
+    let count = || {
+        if quiet.swap(false, Ordering::Relaxed) {
+            let mut counted = counted.lock().unwrap();
+            *counted = Requests { count: counted.count + 1, last: Some(crate::now()) };
+        }
+    };
+    let answered = || quiet.store(true, Ordering::Relaxed);
     tokio::select! {
-        () = requests(from_client, to_server, modes.clone(), armed) => {}
-        () = answers(from_server, to_client, modes, is_armed) => {}
+        () = requests(from_client, to_server, modes.clone(), armed, count) => {}
+        () = answers(from_server, to_client, modes, is_armed, answered) => {}
         _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
     }
 }
@@ -147,9 +181,11 @@ async fn requests(
     mut to: OwnedWriteHalf,
     mut modes: watch::Receiver<Mode>,
     armed: watch::Sender<bool>,
+    count: impl Fn(),
 ) {
     let mut buffer = vec![0; 65536];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        count();
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
         let mode = passage(&mut modes).await;
         if to.write_all(&buffer[..length]).await.is_err() {
@@ -169,9 +205,11 @@ async fn answers(
     mut to: OwnedWriteHalf,
     mut modes: watch::Receiver<Mode>,
     is_armed: watch::Receiver<bool>,
+    answered: impl Fn(),
 ) {
     let mut buffer = vec![0; 65536];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        answered();
         passage(&mut modes).await;
         if *is_armed.borrow() || to.write_all(&buffer[..length]).await.is_err() {
             return;

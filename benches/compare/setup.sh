@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds the peers of benches/compare into target/tools/compare, each from its own package. `make compare` calls it. It
+# does nothing if they exist and were built from the same. The first time, it takes about ten minutes on two cores.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tests/install.sh
+
+install_missing etcd:etcd-server etcdctl:etcd-client wrk:wrk taskset:util-linux
+go_programs compare benches/compare/peers ./client-go ./advisory-lock ./worker
+
+lease=benches/compare/peers/dynamodb-lease
+made_from=$(cat "$lease/Cargo.lock" "$lease/src/main.rs" | sha256sum)
+if [ "$(cat target/tools/compare/lease-made-from.txt 2>/dev/null)" != "$made_from" ]; then
+    echo "building: $lease"
+    # Without the settings of whoever builds the project itself.
+    CARGO_TARGET_DIR=target/compare cargo build --locked --release --manifest-path "$lease/Cargo.toml"
+    cp target/compare/release/dynamodb-lease-peer target/tools/compare/dynamodb-lease
+    echo "$made_from" >target/tools/compare/lease-made-from.txt
+fi
