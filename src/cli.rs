@@ -33,6 +33,7 @@ pub mod reference;
 mod resign;
 mod run;
 mod serve;
+mod short;
 mod status;
 mod store_call;
 mod variables;

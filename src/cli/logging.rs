@@ -22,6 +22,7 @@ use crate::config::{LogArgs, LogFormat, LogLevel};
 use crate::election::text;
 use crate::metrics::Metrics;
 
+mod names;
 mod net;
 mod progress;
 mod queue;
@@ -69,9 +70,12 @@ pub fn init(args: &LogArgs) {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         COLOURS.store(colours, Ordering::Relaxed);
         let layer = layer.with_ansi(colours);
-        // A person who looks on knows the day.
+        // A person who watches knows the day, and the long beginning that all names share.
         match terminal {
-            true => registry.with(layer.with_timer(TimeOfDay)).try_init(),
+            true => {
+                let layer = layer.with_timer(TimeOfDay).fmt_fields(names::ShortNames::default());
+                registry.with(layer).try_init()
+            }
             false => registry.with(layer).try_init(),
         }
     };

@@ -14,7 +14,6 @@ use crate::time::clock::HostClock;
 mod page;
 mod row;
 mod screen;
-mod short;
 mod state;
 mod table;
 mod view;

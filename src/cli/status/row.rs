@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::short::Tells;
 use super::state::{State, age, short};
 use super::table::{Column, NONE, lines};
 use super::works::Work;
+use crate::cli::short::Tells;
 use crate::election::holder_url::HolderUrl;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin, RecordKind};
 use crate::election::term::Term;

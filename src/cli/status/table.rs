@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::short::{Tells, keep_begin, shortened};
+use crate::cli::short::{Tells, keep_begin, shortened};
 use crate::election::text;
 
 /// Stands where there is nothing to show.

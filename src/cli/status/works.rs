@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::short::Tells;
 use super::state::{State, age};
 use super::table::{Column, NONE, folded, lines};
+use crate::cli::short::Tells;
 use crate::election::history::{self, Attempt, Entry, History, Order};
 use crate::election::lease::{ElectionName, Namespace, Observed, RecordKind};
 use crate::election::term::Term;

@@ -108,19 +108,14 @@ fn short_names_tell_the_names_apart() {
         return true;
     })";
     assert_eq!(browser.eval(script), true);
-    let short = |names: &[&str], width: usize| {
-        let shown = browser.eval(&format!("shorten({}, {width}, true)", json!(names)));
-        let texts = shown.as_array().unwrap().iter().map(Value::as_str);
-        texts.map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(short(&["web-0", "web-1", "web-1"], 5), ["web-0", "web-1", "web-1"]);
-    assert_eq!(
-        short(&["shop-web-0", "shop-web-1", "shop-cron-12"], 9),
-        ["…web-0", "…web-1", "…cron-12"]
-    );
-    let hosts = ["ip-10-0-0-1.compute.internal", "ip-10-0-0-2.compute.internal"];
-    assert_eq!(short(&hosts, 12), ["ip-10-0-0-1…", "ip-10-0-0-2…"]);
-    let both = ["aaaa-same-same-x", "aaaa-same-same-y", "bbbb-same-same-x"];
-    assert_eq!(short(&both, 5), ["aa…-x", "aa…-y", "bb…-x"]);
-    assert_eq!(short(&["羊の群れのリーダー"], 5), ["…リーダー"]);
+    // `status` and the log are tested with the same cases.
+    let cases = include_str!("../../../src/http/page/names.cases.json");
+    for case in serde_json::from_str::<Vec<Value>>(cases).unwrap() {
+        let (names, width, end) = (&case["names"], &case["width"], case["tells"] == "end");
+        let shown = browser.eval(&format!("shorten({names}, {width}, {end})"));
+        assert_eq!(shown, case["short"], "{case}");
+    }
+    // The page counts characters, and a terminal columns.
+    let wide = browser.eval("shorten(['羊の群れのリーダー'], 5, true)");
+    assert_eq!(wide, json!(["…リーダー"]));
 }

@@ -54,6 +54,33 @@ fn a_log_on_a_terminal_has_the_time_of_the_day_and_elsewhere_the_whole_timestamp
 }
 
 #[test]
+fn a_log_on_a_terminal_has_the_part_of_a_name_that_differs_and_elsewhere_the_whole() {
+    let arn = |task| format!("arn:aws:ecs:eu-central-1:123456789012:task/shop/{task}");
+    let (leader, standby) =
+        (arn("158d1c8083dd49d6b527399fd6414f5c"), arn("9c2b7e9f14f34b0c8f5f4a7de2a7f0a1"));
+    let pasture = Pasture::new();
+    let leads = Sidecar::start(&leader, &pasture.store());
+    eventually("it leads", || leads.leader().leads().then_some(()));
+    let sidecar = Sidecar::start(&standby, &pasture.store());
+    eventually("it follows", || sidecar.leader().holder().map(drop));
+    let args = ["only", "--sidecar", &sidecar.url, "--", "true"];
+    let shown = String::from_utf8(terminal::shown(&plain(&args)).stdout).unwrap();
+    for (field, whole) in [("identity", &standby), ("holder", &leader)] {
+        let end = &whole[whole.len() - 23..];
+        assert!(shown.contains(&format!("{field}=\"…{end}\"")), "{shown}");
+        assert!(!shown.contains(whole.as_str()), "{shown}");
+    }
+    for format in ["text", "json"] {
+        let piped = plain(&args).env("BELLWETHER_LOG_FORMAT", format).output().unwrap();
+        let piped = String::from_utf8(piped.stderr).unwrap();
+        assert!(piped.contains(&leader) && piped.contains(&standby), "{piped}");
+    }
+    let json = terminal::shown(plain(&args).env("BELLWETHER_LOG_FORMAT", "json"));
+    let json = String::from_utf8(json.stdout).unwrap();
+    assert!(json.contains(&leader) && json.contains(&standby), "{json}");
+}
+
+#[test]
 fn the_last_line_of_a_json_log_is_json_however_the_program_ends() {
     let pasture = Pasture::new();
     let store = pasture.store();

@@ -15,7 +15,7 @@ const KEPT: usize = 3;
 
 /// Which part of a name says most if all parts tell names apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tells {
+pub enum Tells {
     /// Names that people have chosen: of elections, of works.
     Begin,
     /// Names that programs make: of hosts, pods and tasks, of releases.
@@ -24,7 +24,7 @@ pub(super) enum Tells {
 
 /// Names for a column of this width. If they do not fit as they are, the beginning that all of them
 /// have goes first. If that is not enough, a part goes without which they can still be told apart.
-pub(super) fn shortened(names: &[&str], tells: Tells, width: usize) -> Vec<String> {
+pub fn shortened(names: &[&str], tells: Tells, width: usize) -> Vec<String> {
     let fit = |names: &[String]| names.iter().all(|name| name.width() <= width);
     let whole: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     if fit(&whole) {
@@ -55,7 +55,7 @@ pub(super) fn shortened(names: &[&str], tells: Tells, width: usize) -> Vec<Strin
 }
 
 /// The beginning of a text, as far as this width.
-pub(super) fn keep_begin(text: &str, width: usize) -> String {
+pub fn keep_begin(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -122,42 +122,21 @@ mod tests {
     const TASK: &str =
         "arn:aws:ecs:eu-central-1:123456789012:task/shop/0123456789abcdef0123456789abcde";
 
+    /// The page for browsers shortens names by the same rules, and is tested with the same cases.
     #[test]
-    fn names_that_fit_stay_as_they_are() {
-        assert_eq!(
-            shortened(&["web-0", "web-1", "web-1"], Tells::End, 5),
-            ["web-0", "web-1", "web-1"]
-        );
-        assert_eq!(shortened(&[], Tells::End, 5), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_all_names_begin_with_goes_first() {
-        assert_eq!(
-            shortened(&["shop-web-0", "shop-web-1", "shop-cron-12"], Tells::End, 9),
-            ["…web-0", "…web-1", "…cron-12"]
-        );
-        let tasks = ["1", "2"].map(|end| format!("arn:aws:ecs:eu-1:1:task/shop/0123{end}"));
-        let tasks = tasks.each_ref().map(String::as_str);
-        assert_eq!(shortened(&tasks, Tells::End, 10), ["…01231", "…01232"]);
-        assert_eq!(shortened(&tasks, Tells::End, 5), ["…1231", "…1232"]);
-    }
-
-    #[test]
-    fn the_end_that_tells_them_apart_stays_and_else_the_beginning_or_both() {
-        assert_eq!(shortened(&[TASK], Tells::End, 8), ["…89abcde"]);
-        let hosts = ["ip-10-0-0-1.compute.internal", "ip-10-0-0-2.compute.internal"];
-        assert_eq!(shortened(&hosts, Tells::End, 12), ["ip-10-0-0-1…", "ip-10-0-0-2…"]);
-        let both = ["aaaa-same-same-x", "aaaa-same-same-y", "bbbb-same-same-x"];
-        assert_eq!(shortened(&both, Tells::End, 5), ["aa…-x", "aa…-y", "bb…-x"]);
-        let elections = ["nightly-reports", "billing"];
-        assert_eq!(shortened(&elections, Tells::Begin, 8), ["nightly…", "billing"]);
-        assert_eq!(shortened(&elections, Tells::End, 8), ["…reports", "billing"]);
-        assert_eq!(
-            shortened(&["aaaaXbbbb", "aaaaYbbbb"], Tells::End, 4),
-            ["…bbb", "…bbb"],
-            "nothing does"
-        );
+    fn names_are_shortened_as_the_shared_cases_say() {
+        let cases = include_str!("../http/page/names.cases.json");
+        let cases: Vec<serde_json::Value> = serde_json::from_str(cases).unwrap();
+        assert!(cases.len() >= 15);
+        for case in cases {
+            let texts =
+                |key: &str| -> Vec<String> { serde_json::from_value(case[key].clone()).unwrap() };
+            let names = texts("names");
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let tells = if case["tells"] == "end" { Tells::End } else { Tells::Begin };
+            let width = usize::try_from(case["width"].as_u64().unwrap()).unwrap();
+            assert_eq!(shortened(&names, tells, width), texts("short"), "{case}");
+        }
     }
 
     #[test]
