@@ -96,9 +96,9 @@ fn vacancy(view: &Leadership, now: BootTime) -> Option<String> {
     let ago = ago.map_or(String::new(), |ago| format!(" {ago} ago"));
     Some(match change.cause {
         Cause::NoAnswerYet => return None,
-        Cause::StoreSilent => "it is not known who leads".to_owned(),
+        Cause::StoreSilent => "the leader is not known".to_owned(),
         Cause::RecordLost => {
-            format!("it is not known who leads: the store lost the record{ago}")
+            format!("the leader is not known: the store lost the record{ago}")
         }
         Cause::NoRecord => "no instance has led yet".to_owned(),
         Cause::Vacated => format!("no instance leads: the lease was freed{ago}"),

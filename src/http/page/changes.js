@@ -1,57 +1,57 @@
-// Changes, as the sidecar has seen them.
+// Changes of leadership, as the sidecar saw them.
 
-/** After the stream of events has ended: the pause before the next. */
+/** The pause between the end of a stream of events and the next request. */
 const REOPEN_MS = 2000;
 
-/** Changes kept for one election (as many as the sidecar keeps). */
+/** The most changes kept for one election, as in the sidecar. */
 const KEPT = 256;
 
-/** Changes of all elections together that are kept and shown. */
+/** The most changes of all elections that are kept and shown. */
 const SHOWN = 100;
 
 let lastId = "0";
 const changes = [];
-let told = 0;
+let noted = 0;
 
-/** Whether the stream of events is open, or may be again soon. */
+/** Whether the stream of events is open, or can soon be open again. */
 let listening = true;
 
 function listen() {
   const events = new EventSource(`events?elections=all&since=${encodeURIComponent(lastId)}`);
   events.onopen = () => {
     listening = true;
-    if (!isLookedAt()) renderSoon();
+    if (!isVisible()) renderSoon();
   };
   events.onmessage = (message) => {
     const id = message.lastEventId || lastId;
-    // After a restart of the sidecar what is present is told again, and nothing of what was between.
-    if (processOf(id) !== processOf(lastId)) rememberGap();
+    // A restarted sidecar sends the present state, and nothing of the time between.
+    if (processOf(id) !== processOf(lastId)) noteGap();
     lastId = id;
-    remember(JSON.parse(message.data));
+    noteMessage(JSON.parse(message.data));
     contactAt = sidecarNow();
     endedAt = null;
     renderSoon();
-    if (isLookedAt()) ask();
+    if (isVisible()) refresh();
   };
   events.onerror = () => {
-    // Reopened by hand: a browser gives up after some errors, and this way none is told twice.
+    // A browser gives up after some errors. Reopening here also receives no event twice.
     events.close();
-    endedAt ??= isLookedAt() ? contactAt : sidecarNow();
+    endedAt ??= isVisible() ? contactAt : sidecarNow();
     listening = false;
-    if (isLookedAt()) ask();
+    if (isVisible()) refresh();
     else render();
     setTimeout(listen, REOPEN_MS);
   };
 }
 
-/** The process that an id is of. */
+/** The part of an event's id that names the process of the sidecar. */
 const processOf = (id) => id.split("-")[0];
 
-/** When the stream of events ended, if no other has begun since. */
+/** When the stream of events ended; null while one is open. */
 let endedAt = null;
 
-/** What happened since the last contact was told to no one. */
-function rememberGap() {
+/** Notes that nothing is known of the time since the last contact. */
+function noteGap() {
   if (endedAt === null) return;
   for (const { past, election } of seats.values()) {
     const last = past.at(-1);
@@ -59,7 +59,7 @@ function rememberGap() {
   }
 }
 
-function remember(message) {
+function noteMessage(message) {
   note({
     election: message.election,
     at: Date.parse(message.last_update),
@@ -88,6 +88,6 @@ function note(change) {
     seat.past[0].before = undefined;
   }
   changes.push(change);
-  told += 1;
+  noted += 1;
   if (changes.length > SHOWN * 2) changes.sort((a, b) => a.at - b.at).splice(0, changes.length - SHOWN);
 }

@@ -1,24 +1,24 @@
-// Contact with the sidecar: what it said, and for how long that may be believed.
+// Contact with the sidecar: its last response, and how long that is valid.
 
-/** How long an answer may take. */
+/** The time limit of a request. */
 const PATIENCE_MS = 3000;
 
-/** An answer older than this says nothing about now. */
+/** A response older than this says nothing about the present. */
 const STALE_MS = 5500;
 
-/** Changes that are read out at once, at most. */
+/** The most changes that a screen reader reads out at once. */
 const SPOKEN = 3;
 
-let heardAt = null;
+let receivedAt = null;
 let lost = null;
-let asking = false;
-let askAgain = false;
+let refreshing = false;
+let refreshAgain = false;
 let clockOffset = null;
 
-/** When the sidecar was last heard of, by its own clock. */
+/** The time of the last contact, by the sidecar's clock. */
 let contactAt = null;
 
-/** A moment, by both clocks: one may stand still while the computer sleeps, the other be set back. */
+/** A moment by both clocks: one may stand still while the computer sleeps, the other may be set back. */
 const moment = () => ({ steady: performance.now(), wall: Date.now() });
 const elapsed = (then) =>
   Math.max(performance.now() - then.steady, Date.now() - then.wall, 0);
@@ -26,69 +26,69 @@ const elapsed = (then) =>
 /** Now, by the wall clock of the sidecar's host. */
 const sidecarNow = () => Date.now() + (clockOffset ?? 0);
 
-const isLookedAt = () => document.visibilityState === "visible";
+const isVisible = () => document.visibilityState === "visible";
 
-const inContact = () => heardAt !== null && lost === null && elapsed(heardAt) < STALE_MS;
-const lostContact = () => heardAt !== null && !inContact();
+const inContact = () => receivedAt !== null && lost === null && elapsed(receivedAt) < STALE_MS;
+const lostContact = () => receivedAt !== null && !inContact();
 
-async function ask() {
-  if (asking) {
-    askAgain = true;
+async function refresh() {
+  if (refreshing) {
+    refreshAgain = true;
     return;
   }
-  asking = true;
-  const asked = moment();
+  refreshing = true;
+  const requestedAt = moment();
   try {
-    const answer = await fetch("elections", {
+    const response = await fetch("elections", {
       cache: "no-store",
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
-    if (!answer.ok) throw new Error(`the sidecar answers ${answer.status}`);
-    const body = await answer.json();
-    const date = Date.parse(answer.headers.get("date"));
+    if (!response.ok) throw new Error(`the sidecar responded with ${response.status}`);
+    const body = await response.json();
+    const date = Date.parse(response.headers.get("date"));
     // The header is cut to whole seconds.
     if (!Number.isNaN(date)) clockOffset = date + 500 - Date.now();
-    // Nobody asks for a page that is not looked at, so it would not notice the end of this.
-    if (isLookedAt()) {
-      heard(asked, body.elections);
+    // A hidden page sends no requests, so it would not notice the end of what it shows.
+    if (isVisible()) {
+      receive(requestedAt, body.elections);
       drawSettings(body);
       contactAt = sidecarNow();
     }
   } catch {
     lost ??= new Date();
   } finally {
-    asking = false;
+    refreshing = false;
   }
   render();
-  if (askAgain) {
-    askAgain = false;
-    ask();
+  if (refreshAgain) {
+    refreshAgain = false;
+    refresh();
   }
 }
 
-function heard(asked, elections) {
+function receive(requestedAt, elections) {
   const news = [];
   for (const view of elections) {
     const seat = seatOf(view.election);
     const before = seat.view ?? view;
     if (view.holderIdentity !== before.holderIdentity || view.term !== before.term) {
       const { holderIdentity: holder } = view;
-      const none = viewIsUnknown(view) ? "it is not known who leads" : "no instance leads";
+      const none = viewIsUnknown(view) ? "the leader is not known" : "no instance leads";
       news.push(`${view.election}: ${holder ? `${holder} leads` : none}`);
     }
     if (!seat.view) byId("list").append(seat.parts.item);
     seat.view = view;
-    seat.asked = asked;
+    seat.requestedAt = requestedAt;
     seat.full = Math.max(seat.full, view.validForMs);
   }
   // After a restart with other settings there may be fewer.
   for (const seat of seats.values()) {
-    if (seat.asked === asked) continue;
+    if (seat.requestedAt === requestedAt) continue;
     seat.parts.item.remove();
     seats.delete(seat.election);
   }
-  // For whoever listens to the page instead of looking at it.
+  // For screen readers.
   if (news.length > 0) text(byId("spoken"), news.slice(0, SPOKEN).join("; "));
-  heardAt = asked;
+  receivedAt = requestedAt;
   lost = null;
 }

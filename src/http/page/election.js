@@ -1,14 +1,14 @@
-// One election: what can be said of it now, and its card.
+// One election: its present state, and its card.
 
 const seats = new Map();
 
-/** Former leaders that are named on a card. */
+/** The most former leaders that a card names. */
 const OTHERS = 3;
 
 function seatOf(election) {
   let seat = seats.get(election);
   if (!seat) {
-    seat = { election, view: null, asked: null, full: 1, past: [], pieces: new Map(), chosen: null, state: {}, parts: card(election) };
+    seat = { election, view: null, requestedAt: null, full: 1, past: [], pieces: new Map(), chosen: null, state: {}, parts: card(election) };
     seat.parts.earlier.onclick = () => step(seat, -1);
     seat.parts.later.onclick = () => step(seat, 1);
     seats.set(election, seat);
@@ -27,7 +27,7 @@ function card(election) {
     tag: part(".state"),
     holder: part(".holder"),
     who: part(".who"),
-    nobody: part(".nobody"),
+    vacant: part(".vacant"),
     here: part(".here"),
     since: part(".since"),
     meter: part(".meter"),
@@ -37,8 +37,8 @@ function card(election) {
     past: part(".past"),
     strip: part(".strip"),
     from: part(".from"),
-    told: part(".told"),
-    toldWhat: part(".told-what"),
+    detail: part(".detail"),
+    detailText: part(".detail-text"),
     earlier: part(".earlier"),
     later: part(".later"),
     to: part(".to"),
@@ -50,19 +50,19 @@ function card(election) {
   };
 }
 
-/** For how much longer the last answer is a "yes", counted from before it was asked for. */
-const left = (seat) => Math.max(seat.view.validForMs - elapsed(seat.asked), 0);
+/** The remaining validity of the last "yes", counted from before its request. */
+const left = (seat) => Math.max(seat.view.validForMs - elapsed(seat.requestedAt), 0);
 
-/** How long the store has been silent, at most. Null if it never answered. */
-const silence = ({ view, asked }) =>
-  view.storeAnsweredMsAgo === null ? null : view.storeAnsweredMsAgo + elapsed(asked);
+/** The longest time that the store can have been silent. Null if it never responded. */
+const silence = ({ view, requestedAt }) =>
+  view.storeAnsweredMsAgo === null ? null : view.storeAnsweredMsAgo + elapsed(requestedAt);
 
-/** What an operator wanted: nobody has to look at it. */
+/** The reasons that an operator caused: they are no trouble. */
 const WANTED = /^(resigned|paused)\b/;
 
 /**
- * What can be said of an election now: in a word, in which tone, and why if it is not well. Of what is
- * true for the whole sidecar it is said `about` what: see the banner.
+ * The present state of an election: a word, a tone, and a reason if something is wrong. `about` names
+ * a cause that concerns the whole sidecar, for the banner.
  */
 function judge(seat) {
   const { view } = seat;
@@ -75,7 +75,7 @@ function judge(seat) {
     const error = view.storeError === null ? "" : `the store fails: ${view.storeError}`;
     const about = error ? "store" : undefined;
     if (left(seat) > 0) return { kind: "leads", word: "leads", tone: error ? "warn" : "good", reason: error, about };
-    return { kind: "trouble", word: "not confirmed", tone: "warn", reason: "its time has run out" };
+    return { kind: "trouble", word: "not confirmed", tone: "warn", reason: "its validity has ended" };
   }
   const about = storeLost || view.storeError !== null ? "store" : undefined;
   if (storeLost) return { kind: "trouble", word: "undecided", tone: "bad", reason, about };
@@ -86,7 +86,7 @@ function judge(seat) {
   return { kind: "standby", word: "stands by", tone: isOverdue(seat) ? "warn" : "calm" };
 }
 
-/** What was wanted by an operator is no trouble. What is true of the sidecar is said for all elections. */
+/** What an operator caused is no trouble. The banner shows what concerns the whole sidecar. */
 function standingDown({ gate }, reason) {
   const [wanted] = reason.match(WANTED) ?? [];
   if (wanted) return { kind: "down", word: wanted, tone: "calm", reason };
@@ -94,7 +94,7 @@ function standingDown({ gate }, reason) {
   return { kind: "trouble", word: "stands down", tone: "warn", reason, about };
 }
 
-/** Nobody is known to lead, and no operator wanted that. */
+/** Whether no leader is known, and no operator caused that. */
 const isLeaderless = ({ view, state }) => Boolean(view) && !view.holderIdentity && state.kind === "trouble";
 
 function draw(seat) {
@@ -108,8 +108,8 @@ function draw(seat) {
   nameOn(parts.name, seat.election, short.election(seat.election));
   const holder = view.holderIdentity;
   parts.who.hidden = !holder;
-  parts.nobody.hidden = Boolean(holder);
-  text(parts.nobody, viewIsUnknown(view) ? "it is not known who leads" : "no instance leads");
+  parts.vacant.hidden = Boolean(holder);
+  text(parts.vacant, viewIsUnknown(view) ? "the leader is not known" : "no instance leads");
   if (holder) nameOn(parts.who, holder, short.instance(holder), view.holderOrigin);
   const said = isOneFact(state) ? "" : state.reason ?? "";
   text(parts.reason, said);
@@ -125,8 +125,8 @@ function draw(seat) {
 }
 
 /**
- * Draws who else led while this sidecar ran. Who stands by writes nothing to the store, so no sidecar
- * knows how many there are.
+ * Draws the former leaders since this sidecar started. A standby writes nothing to the store, so no
+ * sidecar knows how many standbys there are.
  */
 function drawOthers({ past, parts, view }) {
   const lastly = new Map();
@@ -139,7 +139,7 @@ function drawOthers({ past, parts, view }) {
   title(parts.others.value, others.join("\n"));
 }
 
-/** Draws what changes by the passing of time alone. */
+/** Draws what changes with time alone. */
 function drawTimes(seat) {
   const { view, parts, state } = seat;
   const known = inContact();
@@ -152,7 +152,7 @@ function drawTimes(seat) {
   if (Number.isNaN(acquired)) text(parts.since, "");
   else if (many) text(parts.since, span(sidecarNow() - acquired));
   else if (known) text(parts.since, `since ${clock(acquired)}, for ${span(sidecarNow() - acquired)}`);
-  else text(parts.since, `since ${clock(acquired)}, when last heard`);
+  else text(parts.since, `since ${clock(acquired)}, at the last contact`);
 
   const leads = state.kind === "leads";
   const ms = leads ? left(seat) : 0;
@@ -168,7 +168,7 @@ function drawTimes(seat) {
     text(parts.left, many ? seconds : `valid for ${seconds} without a renewal`);
   } else if (known && isOverdue(seat)) text(parts.left, overdue(seat));
   else if (many) text(parts.left, "");
-  else if (!known) text(parts.left, "nothing is known about now");
+  else if (!known) text(parts.left, "not known without contact");
   else if (view.holderIs === "earlier_run") text(parts.left, "this instance waits for that lease to run out");
   else if (state.kind === "standby") text(parts.left, "this instance is ready to take over");
   else text(parts.left, "this instance does not lead");
@@ -179,7 +179,7 @@ function drawTimes(seat) {
     : view.storeError !== null ? ["fails", "bad"]
     : silent > (lease * 2) / 3 ? ["late", "warn"]
     : ["ok", "good"];
-  const ago = silent === null ? "no answer yet" : `${span(silent)} ago`;
+  const ago = silent === null ? "no response yet" : `${span(silent)} ago`;
   text(parts.store.value, many || !known || silent === null ? ago : `${health}, ${ago}`);
   tone(parts.store.value, known ? of : "quiet");
 }

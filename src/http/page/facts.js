@@ -1,7 +1,7 @@
-// What happened, by what the sidecar says of it: a time without a leader is told from a time of which
-// nothing is known here, and a lease that was handed over from one that ran out.
+// The meaning of a change. A time without a leader is not a time about which nothing is known, and a
+// lease that was handed over is not one that ran out.
 
-/** Causes for which no holder is named because who leads is not known, and not because no one does. */
+/** Causes with no holder because the leader is not known. There may be one. */
 const UNKNOWN = new Map([
   ["no_answer_yet", "the store has not answered yet"],
   ["store_silent", "the store does not answer"],
@@ -28,13 +28,13 @@ const timeOf = (text) => (text === null || text === undefined ? null : Date.pars
 const isUnknown = ({ holder, cause }) => !holder && UNKNOWN.has(cause);
 const isVacant = ({ holder, cause }) => !holder && !UNKNOWN.has(cause);
 
-/** The first change of those, up to this one, before which no leader was known. This one, if one was. */
+/** The first of the changes without a holder that end with this one; this one if a leader was known before. */
 function vacancy(change) {
   while (change.before && !change.before.holder) change = change.before;
   return change;
 }
 
-/** Since when it was not known who leads, if the same leader in the same term proves that it never ended. */
+/** Since when the leader was not known, if the same leader in the same term proves that it led throughout. */
 function unknownSince(change) {
   const first = vacancy(change);
   const last = first.before;
@@ -42,42 +42,42 @@ function unknownSince(change) {
   return last.term === change.term ? first.at : null;
 }
 
-/** Whether no holder is named in this view because that is not known here. */
+/** Whether this view has no holder because the leader is not known. */
 const viewIsUnknown = (view) => isUnknown({ holder: view.holderIdentity, cause: view.cause });
 
-/** What holds the lease, after its name. Only `leader` tells whether it is this instance. */
+/** What the holder is to this instance. Only `leader` shows that it is this instance, never its name. */
 function relation(seat) {
   const { view } = seat;
   const known = inContact();
-  if (view.leader) return known ? "this instance" : "this instance, when last heard";
+  if (view.leader) return known ? "this instance" : "this instance, at the last contact";
   if (view.holderIs === "earlier_run") {
-    const runsOut = known ? `; its lease runs out in ${endsIn(seat)}` : ", when last heard";
+    const runsOut = known ? `; its lease runs out in ${endsIn(seat)}` : ", at the last contact";
     return `an earlier run of this instance${runsOut}`;
   }
   return view.holderIs === "namesake" ? "another process of this name" : "";
 }
 
-const endsIn = ({ view, asked }) => rest((view.holderLeaseEndsInMs ?? 0) - elapsed(asked));
+const endsIn = ({ view, requestedAt }) => rest((view.holderLeaseEndsInMs ?? 0) - elapsed(requestedAt));
 
-/** What is left, which is not over before. */
+/** A remaining time, rounded up: it does not end earlier. */
 const rest = (ms) => span(ms < 9_950 ? Math.max(ms, 0) : Math.ceil(ms / 1000) * 1000);
 
-/** Whether a leader had missed its renewals when the sidecar was asked. */
+/** Whether the leader had missed its renewals at the last response. */
 function isOverdue({ view }) {
   if (view.leader || !view.holderIdentity || view.holderIs === "earlier_run") return false;
   return view.lastRenewalMsAgo > (view.leaseDurationSeconds * 1000) / 2;
 }
 
-/** How long ago an overdue leader renewed its lease, and what follows from that here. */
+/** The last renewal of an overdue leader, and what this instance does next. */
 function overdue(seat) {
-  const { view, asked } = seat;
-  const renewal = `last renewal ${span(view.lastRenewalMsAgo + elapsed(asked))} ago`;
+  const { view, requestedAt } = seat;
+  const renewal = `last renewal ${span(view.lastRenewalMsAgo + elapsed(requestedAt))} ago`;
   if (view.takesOverInMs === null) return `${renewal}; its lease runs out in ${endsIn(seat)}`;
-  return `${renewal}; takes over in ${rest(view.takesOverInMs - elapsed(asked))}`;
+  return `${renewal}; takes over in ${rest(view.takesOverInMs - elapsed(requestedAt))}`;
 }
 
 /**
- * Who led when, without gaps: `led`, `nobody` or `unknown`. A lease that ran out counts until the
+ * The history without gaps: `led`, `vacant` or `unknown`. A lease that ran out counts until the
  * last renewal that was seen.
  */
 function stretches(past, now) {
@@ -89,20 +89,20 @@ function stretches(past, now) {
     let from = change.at;
     if (since !== null && last?.kind === "led" && since < last.to) {
       const cut = Math.max(since, last.from);
-      if (change.holder) all.push({ kind: "nobody", from: cut, to: change.at, change });
+      if (change.holder) all.push({ kind: "vacant", from: cut, to: change.at, change });
       else from = cut;
       last.to = cut;
     }
-    const kind = change.holder ? "led" : isUnknown(change) ? "unknown" : "nobody";
+    const kind = change.holder ? "led" : isUnknown(change) ? "unknown" : "vacant";
     all.push({ kind, from, to: end, change });
   });
   return all;
 }
 
-/** What a stretch shows, in words. */
+/** The text for a stretch. */
 function stretch({ kind, from, to, change }) {
   const who = kind === "led" ? `${change.holder}, term ${change.term}`
-    : kind === "nobody" ? "no leader"
+    : kind === "vacant" ? "no leader"
     : `not known: ${UNKNOWN.get(change.cause)}`;
   return `${who}: from ${clock(from)} for ${span(to - from)}`;
 }

@@ -1,43 +1,44 @@
-// Names: what tells them apart is shown, the whole is in the title and can be copied.
+// Names: the page shows the part that differs. The title has the whole name, and a click copies it.
 
-/** How many characters a name may have in a line of a list, on a card, among changes, and on a strip. */
+/** The most characters of a name in a line of the list, on a card, among changes, and on a strip. */
 const IN_LINE = 22;
 const ON_CARD = 34;
 const IN_CHANGES = 20;
 const ON_STRIP = 7;
 
-/** After these a name can be divided. */
+/** A name can be divided after these. */
 const MARKS = /[-./:_@]/;
 
-/** A beginning that is not longer than this is worth its place more than the sign that replaces it. */
+/** A shared beginning of this length or less stays: the sign that replaces it needs as much room. */
 const KEPT_BEGINNING = 3;
 
 const HUES = 6;
 
 /**
- * What tells names apart in a place of so many characters, as `status` shows them in a narrow terminal:
- * the beginning that all of them have goes first. If that is not enough, a part goes without which they
- * can still be told apart: the end of names that programs make says most, of others the beginning.
+ * The short forms of names for a place of this width. The beginning that all names share is left out
+ * first. If that is not enough, another part is left out, so that the names still differ: of names that
+ * programs make the end stays if possible, of others the beginning. `status` and the log use the same
+ * rules: names.cases.json has the cases that both are tested with.
  */
 function shortened(names, width, endFirst) {
   const whole = [...new Set(names)].map((name) => [...name]);
   const fit = (all) => all.every((name) => name.length <= width);
-  const told = (all) => {
+  const lookup = (all) => {
     const short = new Map(whole.map((name, place) => [name.join(""), all[place].join("")]));
     return (name) => short.get(name) ?? name;
   };
-  if (fit(whole)) return told(whole);
+  if (fit(whole)) return lookup(whole);
   const same = sharedBeginning(whole);
   const tails = same > 0 ? whole.map((name) => ["…", ...name.slice(same)]) : whole;
-  if (fit(tails)) return told(tails);
+  if (fit(tails)) return lookup(tails);
   const cut = (all, how) => all.map((name) => how(name, width));
   const [one, other] = endFirst ? [keepEnd, keepBeginning] : [keepBeginning, keepEnd];
   const cuts = [cut(whole, one), cut(whole, other), cut(tails, keepBeginning), cut(tails, keepBoth)];
   const clear = (all) => new Set(all.map((name) => name.join(""))).size === whole.length;
-  return told(cuts.find(clear) ?? cuts[0]);
+  return lookup(cuts.find(clear) ?? cuts[0]);
 }
 
-/** How much all names share, up to the last mark in it. Something of each stays. */
+/** The length of the beginning that all names share, up to its last mark. A part of each name stays. */
 function sharedBeginning(names) {
   if (names.length < 2) return 0;
   const shortest = Math.min(...names.map((name) => name.length));
@@ -48,7 +49,7 @@ function sharedBeginning(names) {
   return end > KEPT_BEGINNING ? end : 0;
 }
 
-const keepEnd = (name, width) => (name.length <= width ? name : ["…", ...name.slice(1 - width)]);
+const keepEnd = (name, width) => (name.length <= width ? name : ["…", ...name.slice(name.length - width + 1)]);
 const keepBeginning = (name, width) => (name.length <= width ? name : [...name.slice(0, width - 1), "…"]);
 
 function keepBoth(name, width) {
@@ -56,7 +57,7 @@ function keepBoth(name, width) {
   return name.length <= width ? name : [...name.slice(0, begin), ...keepEnd(name.slice(begin), width - begin)];
 }
 
-/** The short forms of all instances and all elections that the page names. Made anew when one is new. */
+/** The short forms of all instances and elections on the page. A new name makes them again. */
 const short = { of: "" };
 
 function nameAll(all, shown) {
@@ -71,7 +72,7 @@ function nameAll(all, shown) {
   Object.assign(short, {
     of,
     instance: shortened(everyone, width, true),
-    // A single name is to be told from none.
+    // A single name needs no short form to differ.
     past: shortened(everyone, alone ? width : IN_CHANGES, true),
     strip: shortened(everyone, ON_STRIP, true),
     election: shortened(elections, width, false),
@@ -87,7 +88,7 @@ function nameOn(button, whole, shown, origin) {
   button.whole = whole;
 }
 
-/** How long it is said that a name was copied. */
+/** For how long the page shows that a name was copied. */
 const COPIED_MS = 4000;
 
 let copiedUntil = null;
@@ -95,7 +96,7 @@ let copiedUntil = null;
 async function copy(whole) {
   text(byId("copied-name"), whole);
   byId("copied").hidden = false;
-  // The clipboard is there only for what comes from the own host or by TLS.
+  // Browsers offer the clipboard only to pages from the own host or with TLS.
   const written = navigator.clipboard?.writeText(whole).then(() => true, () => false);
   const copied = (await written) || copySelected(byId("copied-name"));
   text(byId("copied-word"), copied ? "Copied" : "Copy this");
@@ -103,13 +104,13 @@ async function copy(whole) {
   if (copied) copiedUntil = setTimeout(() => (byId("copied").hidden = true), COPIED_MS);
 }
 
-/** The older way. It leaves the name selected, so that it can be copied by hand. */
+/** The older way. It leaves the name selected, so that the user can copy it. */
 function copySelected(element) {
   getSelection().selectAllChildren(element);
   return document.execCommand("copy");
 }
 
-/** This instance has a colour of its own while it leads; others get one by their name. */
+/** The colour of a holder: this instance has its own while it leads, and others get one by name. */
 function hue({ holder, leader }) {
   if (leader) return "hue-own";
   let sum = 0;

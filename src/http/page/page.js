@@ -1,16 +1,16 @@
-// The status page: what this sidecar says of its elections, and nothing that it does not say.
+// The status page: the state of this sidecar's elections, and nothing else.
 //
-// Every claim on the page has an end: the validity of an answer is counted down here from before
-// the question was sent, and a sidecar that does not answer makes everything unknown. What comes
-// from outside (names, identities, reasons) is only ever set as text.
+// Every claim on the page has an end. The validity of a response counts down from before the request
+// was sent, and a sidecar that does not respond makes everything unknown. Values from outside (names,
+// identities, reasons) are only ever set as text.
 
-/** How often the sidecar is asked while the page is looked at. */
+/** The time between two requests while the page is visible. */
 const PERIOD_MS = 2000;
 
-/** How often what runs down is drawn. */
+/** The time between two drawings of what runs down. */
 const TICK_MS = 250;
 
-/** More elections than this are shown as lines instead of cards. */
+/** More elections than this are lines of a list instead of cards. */
 const CARDS = 6;
 
 function render() {
@@ -53,23 +53,23 @@ document.addEventListener("click", ({ target }) => {
   if (button?.whole) copy(button.whole);
 });
 document.addEventListener("visibilitychange", () => {
-  if (isLookedAt()) ask();
+  if (isVisible()) refresh();
   else {
-    // The title is still seen, and so is for a moment what was drawn, when the page is seen again.
-    heardAt = lost = null;
+    // The title stays visible, and the old drawing is visible for a moment when the page is shown again.
+    receivedAt = lost = null;
     render();
   }
 });
 setInterval(() => {
-  if (isLookedAt()) ask();
+  if (isVisible()) refresh();
 }, PERIOD_MS);
 
 let wasInContact = false;
 setInterval(() => {
-  if (!isLookedAt()) return;
+  if (!isVisible()) return;
   const known = inContact();
   const all = [...seats.values()].filter((seat) => seat.view);
-  // What was true may have ended meanwhile, with nobody saying so.
+  // A state may have ended with time alone.
   const ended = (seat) => judge(seat).kind !== seat.state.kind;
   if (known !== wasInContact || all.some(ended)) render();
   else all.forEach(drawTimes);
@@ -77,5 +77,5 @@ setInterval(() => {
 }, TICK_MS);
 
 readAddress();
-ask();
+refresh();
 listen();

@@ -1,15 +1,15 @@
-// Which elections are shown, if there are many, and in which order. Both are in the address of the page,
-// after the `#`: it can be kept and sent, and no server ever sees it.
+// The filter and the order of the list of many elections. Both are in the address of the page, after
+// the `#`: you can keep and send it, and no server receives them.
 
 const kinds = [
   { name: "all", has: () => true },
-  { name: "to look at", has: (seat) => seat.state.kind === "trouble" },
+  { name: "trouble", has: (seat) => seat.state.kind === "trouble" },
   { name: "leading here", has: (seat) => seat.state.kind === "leads" },
   { name: "standing by", has: (seat) => seat.state.kind === "standby" },
   { name: "stood down", has: (seat) => seat.state.kind === "down" },
 ];
 
-/** From what has to be looked at to what is well. */
+/** Trouble first. */
 const URGENCY = { trouble: 0, down: 1, leads: 2, standby: 3 };
 
 const byName = (one, other) => one.election.localeCompare(other.election, "en", { numeric: true });
@@ -26,14 +26,14 @@ let kind = kinds[0];
 let words = "";
 let order = "trouble";
 
-/** Without a leader comes before all else. */
+/** Elections without a leader come first. */
 const urgency = (seat) => (isLeaderless(seat) ? -1 : URGENCY[seat.state.kind]);
 
 function readAddress() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  kind = kinds.find(({ name }) => name === asked.get("show")) ?? kinds[0];
-  order = Object.hasOwn(orders, asked.get("sort") ?? "") ? asked.get("sort") : "trouble";
-  byId("filter").value = asked.get("filter") ?? "";
+  const params = new URLSearchParams(location.hash.slice(1));
+  kind = kinds.find(({ name }) => name === params.get("show")) ?? kinds[0];
+  order = Object.hasOwn(orders, params.get("sort") ?? "") ? params.get("sort") : "trouble";
+  byId("filter").value = params.get("filter") ?? "";
   byId("order").value = order;
   words = byId("filter").value.trim().toLowerCase();
 }
@@ -41,11 +41,11 @@ function readAddress() {
 function writeAddress() {
   words = byId("filter").value.trim().toLowerCase();
   order = byId("order").value;
-  const asked = new URLSearchParams();
-  if (kind !== kinds[0]) asked.set("show", kind.name);
-  if (words) asked.set("filter", words);
-  if (order !== "trouble") asked.set("sort", order);
-  history.replaceState(null, "", `#${asked}`);
+  const params = new URLSearchParams();
+  if (kind !== kinds[0]) params.set("show", kind.name);
+  if (words) params.set("filter", words);
+  if (order !== "trouble") params.set("sort", order);
+  history.replaceState(null, "", `#${params}`);
   render();
 }
 
@@ -69,7 +69,7 @@ function drawKinds(all) {
 
 const named = (...names) => names.some((name) => name?.toLowerCase().includes(words));
 
-/** Shows what is asked for. */
+/** Shows the elections that match. */
 function select(all) {
   let shown = 0;
   const narrowed = all.length > CARDS;
@@ -79,13 +79,13 @@ function select(all) {
     shown += wanted;
   }
   byId("none").hidden = shown > 0;
-  if (all.length > 0) text(byId("none"), "No election is like that.");
-  else text(byId("none"), lost ? "" : "Asking the sidecar …");
+  if (all.length > 0) text(byId("none"), "No election matches.");
+  else text(byId("none"), lost ? "" : "Connecting to the sidecar …");
 }
 
-/** Puts the elections in order. What is in its place is not touched: it may have the focus. */
+/** Sorts the elections. An element in its place is not moved: it may have the focus. */
 function arrange(all) {
-  // Without contact nothing is known of any: they stay where they were.
+  // Without contact no state is known, so the order stays.
   if (!inContact()) return;
   const focused = document.activeElement;
   let place = byId("list").firstElementChild;

@@ -1,8 +1,8 @@
-// Small things, for every other file.
+// Helpers for the other files.
 
 const byId = (id) => document.getElementById(id);
 
-/** Sets a text only where it differs: what does not change is neither drawn nor read out again. */
+/** Sets a text only if it differs: otherwise it would be drawn and read out again. */
 function text(element, value) {
   const wanted = String(value);
   if (element.textContent !== wanted) element.textContent = wanted;
@@ -26,7 +26,7 @@ function clock(time) {
   return date.toLocaleString([], { ...day, ...TIME });
 }
 
-/** The same for the titles, as logs have it. */
+/** The same in UTC for titles, as in logs. */
 const utc = (time) => `${new Date(time).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 /** A duration in its two largest units. */

@@ -1,18 +1,18 @@
-// Who led when, as a strip. Its pieces stay as long as what they show: a piece may have the focus.
+// The history of one election, as a strip. A piece stays while it shows the same: it may have the focus.
 
-/** The span of the strips: from the first change seen, between these. */
+/** The shortest and the longest time that a strip shows. It begins with the first change. */
 const STRIP_LEAST_MS = 60_000;
 const STRIP_MOST_MS = 24 * 3_600_000;
 
-/** A piece of less than this part of a strip, in percent, has no room for a name. */
+/** A narrower piece, in percent of the strip, has no room for a name. */
 const NARROW = 18;
 
 function drawStrip(seat) {
   const { past, pieces, parts } = seat;
   parts.past.hidden = past.length === 0;
   if (past.length === 0) return;
-  // Nothing is drawn for a time of which nothing was heard.
-  const now = lostContact() ? heardAt.wall + (clockOffset ?? 0) : sidecarNow();
+  // The strip ends with the last contact.
+  const now = lostContact() ? receivedAt.wall + (clockOffset ?? 0) : sidecarNow();
   const length = Math.min(Math.max(now - past[0].at, STRIP_LEAST_MS), STRIP_MOST_MS);
   const start = now - length;
   const at = (time) => (Math.min(Math.max((time - start) / length, 0), 1)) * 100;
@@ -28,16 +28,16 @@ function drawStrip(seat) {
     piece.remove();
     pieces.delete(key);
   }
-  const said = [...pieces.values()].slice(-8).map((piece) => piece.title);
-  attribute(parts.strip, "aria-label", `Who led: ${said.join("; ")}`);
+  const texts = [...pieces.values()].slice(-8).map((piece) => piece.title);
+  attribute(parts.strip, "aria-label", `Who led: ${texts.join("; ")}`);
   text(parts.from, `${span(length)} ${lostContact() ? "before" : "ago"}`);
-  text(parts.to, lostContact() ? "last heard" : "now");
+  text(parts.to, lostContact() ? "last contact" : "now");
   title(parts.from, utc(start));
   title(parts.to, utc(now));
   choose(seat, pieces.has(seat.chosen) ? seat.chosen : null);
 }
 
-/** What stays the same of a stretch: a change begins one, and may show another before it. */
+/** The key of a stretch. A change begins one, and may add another before it. */
 function keyOf({ change, kind }) {
   change.keys ??= {};
   return (change.keys[kind] ??= { change, kind });
@@ -48,7 +48,7 @@ function pieceOf(seat, key, { kind, change }) {
   if (known) return known;
   const piece = document.createElement("button");
   piece.type = "button";
-  piece.className = `term-of-office ${kind === "led" ? hue(change) : kind}`;
+  piece.className = `piece ${kind === "led" ? hue(change) : kind}`;
   piece.onclick = () => choose(seat, key);
   piece.onkeydown = (event) => stepByKey(seat, key, event);
   seat.pieces.set(key, piece);
@@ -66,13 +66,13 @@ function drawPiece(piece, part, from, to) {
   text(piece, part.kind === "led" && width >= NARROW ? short.strip(part.change.holder) : "");
 }
 
-/** Shows what a piece stands for: for a finger, which sees no title, and for a piece too narrow for words. */
+/** Shows the text of a piece: touch shows no title, and a narrow piece has no text. */
 function choose(seat, key) {
   seat.chosen = key;
   const { parts, pieces } = seat;
-  parts.told.hidden = key === null;
-  text(parts.toldWhat, key ? pieces.get(key).title : "");
-  // One of them is reached by the tab key, and from there the others by the arrows.
+  parts.detail.hidden = key === null;
+  text(parts.detailText, key ? pieces.get(key).title : "");
+  // The tab key reaches one piece, and the arrow keys the others.
   const first = key ?? [...pieces.keys()].at(-1);
   for (const [each, piece] of pieces) {
     attribute(piece, "aria-pressed", each === key);

@@ -1,11 +1,11 @@
-// What happened, newest first.
+// The changes of leadership, newest first.
 
-/** A gap shorter than this belongs to a hand-over and is told with it. */
+/** A shorter gap belongs to a hand-over, and is shown with it. */
 const HANDOVER_MS = 2000;
 
 let drawnTimeline = null;
 function drawTimeline() {
-  const key = `${told} ${words} ${seats.size} ${short.of}`;
+  const key = `${noted} ${words} ${seats.size} ${short.of}`;
   if (key === drawnTimeline) return;
   drawnTimeline = key;
   const wanted = (change) => seats.size <= CARDS || named(change.election, change.holder);
@@ -26,8 +26,8 @@ function entry(change) {
   title(part("time"), utc(at));
   part(".who").hidden = !holder;
   if (holder) nameOn(part(".who"), holder, short.past(holder));
-  text(part(".did"), deed(change));
-  // Each in a `bdi` of its own: a name that is written from right to left turns nothing else round.
+  text(part(".did"), outcome(change));
+  // Each has its own `bdi`: a name in a right-to-left script then leaves the others in order.
   for (const detail of [seats.size > 1 ? short.election(election) : null, ...details(change)].filter(Boolean)) {
     if (part(".more").hasChildNodes()) part(".more").append(" · ");
     const whole = document.createElement("bdi");
@@ -37,12 +37,12 @@ function entry(change) {
   return item;
 }
 
-/** What a change was, after the name of whoever leads now, if one does. */
-function deed(change) {
+/** What happened, as a text that follows the name of the present leader, if there is one. */
+function outcome(change) {
   const { at, holder, holderIs, term, cause, before } = change;
-  if (!holder && isUnknown(change)) return `it is not known who leads: ${UNKNOWN.get(cause)}`;
+  if (!holder && isUnknown(change)) return `the leader is not known: ${UNKNOWN.get(cause)}`;
   if (!holder) return `no instance leads: ${VACANT.get(cause) ?? cause}`;
-  if (holderIs === "earlier_run") return "holds the lease by an earlier run of this instance";
+  if (holderIs === "earlier_run") return "holds the lease from an earlier run of this instance";
   const unknown = unknownSince(change);
   if (unknown !== null) return `known again after ${span(at - unknown)}`;
   return before?.holder === holder && before.term !== term ? "leads again" : "leads";
@@ -72,11 +72,11 @@ function* details(change) {
   } else if (cause === "record_lost") yield "after the store lost the record";
   else if (cause === "first") yield "the first leader";
   else if (cause === "found") yield "led before this sidecar looked";
-  else if (first !== change) yield `not known who led for ${span(at - first.at)}`;
-  else if (cause === "unseen") yield "how the last one ended was not seen";
+  else if (first !== change) yield `leader not known for ${span(at - first.at)}`;
+  else if (cause === "unseen") yield "the end of the last leadership was not seen";
 }
 
-/** Whether a change is only a part of a time without a leader that is told with another change. */
+/** Whether a change is part of a time without a leader that another change shows. */
 function isGap(change) {
   if (change.holder) return false;
   const before = change.before;

@@ -101,7 +101,7 @@ fn an_outage_of_ones_own_is_not_told_as_a_time_without_a_leader() {
     assert_eq!(unknown.data["noLeaderSince"], Value::Null, "{unknown:?}");
     let ready = standby.get("/ready").unwrap();
     assert_eq!(ready.status, 503);
-    assert!(ready.body["reason"].as_str().unwrap().contains("it is not known who leads"));
+    assert!(ready.body["reason"].as_str().unwrap().contains("the leader is not known"));
 
     proxy.set(Mode::Pass);
     let known = events.receive();

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::page::browser::Browser;
-use crate::page::scene::leading;
+use crate::page::scene::{elections, flags, leading, leading_all, wide};
+use support::lock::Lock;
 use support::{Flock, Pasture, Sidecar, eventually};
 
 /// The only election, as cards show it.
@@ -132,7 +133,7 @@ fn two_hundred_elections_can_be_filtered() {
     eventually("ten are left", || (shown() == 10).then_some(()));
     assert_eq!(browser.text(".election:not([hidden]) h3"), "tenant-120");
     browser.call("Input.insertText", json!({"text": "x"}));
-    browser.reads("#none", "No election is like that");
+    browser.reads("#none", "No election matches");
     let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
     assert_eq!(browser.eval(overflow), 0, "nothing is wider than a phone");
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -140,12 +141,13 @@ fn two_hundred_elections_can_be_filtered() {
 
 /// Words whose contrast to what is behind them is less than the 4.5 to 1 that WCAG asks for (AA).
 ///
-/// Colours are drawn one over the other, from the root to the words, and read back: whatever way a
-/// style sheet has to name or mix them.
+/// Colours are drawn one over the other, from the root to the words, with their filters, and read
+/// back: so it does not matter how a style sheet names or mixes them.
 const FAINT_WORDS: &str = "(() => {
     const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
     const drawn = colors => {
-        for (const [color, alpha] of [['white', 1], ...colors]) {
+        for (const [color, alpha, filter] of [['white', 1, 'none'], ...colors]) {
+            canvas.filter = filter;
             canvas.globalAlpha = alpha;
             canvas.fillStyle = color;
             canvas.fillRect(0, 0, 1, 1);
@@ -157,24 +159,42 @@ const FAINT_WORDS: &str = "(() => {
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
     };
     const faint = [];
-    const visit = (element, behind, alpha) => {
+    const visit = (element, behind, alpha, filter) => {
         const style = getComputedStyle(element);
         alpha *= Number(style.opacity);
-        behind = [...behind, [style.backgroundColor, alpha]];
+        if (style.filter !== 'none') filter = style.filter;
+        behind = [...behind, [style.backgroundColor, alpha, filter]];
         const words = [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE)
             .map(node => node.data.trim()).join('');
         if (words && element.checkVisibility()) {
-            const [dark, light] = [drawn(behind), drawn([...behind, [style.color, alpha]])].sort((a, b) => a - b);
+            const [dark, light] = [drawn(behind), drawn([...behind, [style.color, alpha, filter]])].sort((a, b) => a - b);
             const ratio = (light + 0.05) / (dark + 0.05);
-            seen++;
+            seen.add(element.closest('[data-tone]')?.dataset.tone);
+            count++;
             if (ratio < 4.5) faint.push(`${words}: ${ratio.toFixed(2)}`);
         }
-        for (const child of element.children) visit(child, behind, alpha);
+        for (const child of element.children) visit(child, behind, alpha, filter);
     };
-    let seen = 0;
-    visit(document.documentElement, [['Canvas', 1]], 1);
-    return { seen, faint };
+    let count = 0;
+    const seen = new Set();
+    visit(document.documentElement, [['Canvas', 1, 'none']], 1, 'none');
+    return { count, faint, tones: [...seen].filter(Boolean) };
 })()";
+
+/// Reads the page in both colour schemes, and returns the tones of what it shows.
+#[track_caller]
+fn by_day_and_night(browser: &Browser, state: &str) -> Vec<String> {
+    let mut tones = Vec::new();
+    for scheme in ["light", "dark"] {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        browser.call("Emulation.setEmulatedMedia", json!({"features": features}));
+        let found = browser.eval(FAINT_WORDS);
+        assert!(found["count"].as_u64() > Some(10), "{state}, {scheme}: {found}");
+        assert_eq!(found["faint"], json!([]), "{state}, {scheme}");
+        tones = serde_json::from_value(found["tones"].clone()).unwrap();
+    }
+    tones
+}
 
 #[test]
 fn every_word_can_be_read_by_day_and_by_night_in_every_state() {
@@ -182,22 +202,54 @@ fn every_word_can_be_read_by_day_and_by_night_in_every_state() {
     let mut leader = leading(&pasture, "alice", &["--election", "a", "--election", "b"]);
     let standby = Sidecar::start_with("bob", &pasture.store(), &["--election", "a"]);
     let browser = Browser::start();
-    let by_day_and_night = |state: &str| {
-        for scheme in ["light", "dark"] {
-            let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-            browser.call("Emulation.setEmulatedMedia", json!({"features": features}));
-            let found = browser.eval(FAINT_WORDS);
-            assert!(found["seen"].as_u64() > Some(10), "{state}, {scheme}: {found}");
-            assert_eq!(found["faint"], json!([]), "{state}, {scheme}");
-        }
-    };
     browser.open(&format!("{}/", standby.url));
     browser.reads(STATE, "stands by");
-    by_day_and_night("a standby");
+    by_day_and_night(&browser, "a standby");
     browser.open(&format!("{}/", leader.url));
     browser.reads(STATE, "leads");
-    by_day_and_night("a leader");
+    by_day_and_night(&browser, "a leader");
     leader.kill();
     browser.reads(STATE, "unknown");
-    by_day_and_night("nobody answers");
+    by_day_and_night(&browser, "no response");
+}
+
+#[test]
+fn every_word_of_the_list_of_many_elections_can_be_read_in_every_state() {
+    let pasture = Pasture::new();
+    let names = elections(12);
+    let flags = flags(&names);
+    let _other = leading_all(&pasture, "bob", &flags[16..]);
+    let mut own = leading(&pasture, "alice", &flags);
+    let browser = Browser::start();
+    wide(&browser, 1280);
+    browser.open(&format!("{}/", own.url));
+    browser.reads("#kinds", "leading here8");
+    browser.reads("#kinds", "standing by4");
+    let resign = format!("{}/elections/{}/resign", own.url, names[0]);
+    assert_eq!(ureq::post(&resign).send_json(json!({"cooldown": "1h"})).unwrap().status(), 200);
+    browser.reads("#kinds", "stood down1");
+    browser.click(".election .name");
+    browser.reads("#copied", "Cop");
+    let tones = by_day_and_night(&browser, "leader, standby, and resigned");
+    for tone in ["good", "calm", "warn"] {
+        assert!(tones.iter().any(|seen| seen == tone), "{tone}: {tones:?}");
+    }
+    for width in [390, 1280] {
+        wide(&browser, width);
+        by_day_and_night(&browser, &format!("{width} pixels"));
+    }
+
+    let lock = Lock::take(&pasture);
+    browser.reads("#banner", "The store has not answered since");
+    eventually("no leader is known", || {
+        let tones = by_day_and_night(&browser, "an outage of the store");
+        tones.iter().any(|tone| tone == "bad").then_some(())
+    });
+    drop(lock);
+    eventually("the banner goes", || browser.text("#banner").is_empty().then_some(()));
+    own.kill();
+    browser.reads("#contact", "no contact");
+    browser.reads("#alarm", "No contact with the sidecar");
+    let tones = by_day_and_night(&browser, "no response");
+    assert!(tones.iter().any(|tone| tone == "quiet"), "{tones:?}");
 }

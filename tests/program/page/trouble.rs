@@ -39,7 +39,7 @@ fn trouble_comes_first_and_the_address_keeps_filter_and_order() {
     wide(&browser, 1280);
     browser.open(&format!("{}/", own.url));
     browser.reads("#kinds", "stood down1");
-    browser.reads("#kinds", "to look at0");
+    browser.reads("#kinds", "trouble0");
     browser.reads("#kinds", "leading here5");
     let shown = || browser.eval(SHOWN);
     assert_eq!(shown()[0], names[0], "what was resigned comes before what is well");
@@ -80,7 +80,8 @@ fn a_store_that_is_away_is_one_banner_and_no_reason_in_forty_lines() {
     wide(&browser, 1280);
     browser.open(&format!("{}/", sidecar.url));
     browser.reads("#kinds", "leading here40");
-    assert_eq!(browser.text("#banner"), "");
+    // On a busy machine a call may have taken too long meanwhile.
+    eventually("all is well", || browser.text("#banner").is_empty().then_some(()));
     eventually("the tab", || title(&browser).starts_with("leads 40 of 40 · alice").then_some(()));
     assert_eq!(icon(&browser), "page.svg");
 
@@ -104,7 +105,7 @@ fn a_store_that_is_away_is_one_banner_and_no_reason_in_forty_lines() {
 }
 
 #[test]
-fn a_tab_that_nobody_looks_at_shows_a_lost_leader_and_one_that_is_there_again() {
+fn a_hidden_tab_shows_a_lost_leader_and_one_that_is_there_again() {
     let pasture = Pasture::new();
     let sidecar = leading(&pasture, "alice", &[]);
     let browser = Browser::start();
@@ -120,7 +121,7 @@ fn a_tab_that_nobody_looks_at_shows_a_lost_leader_and_one_that_is_there_again() 
     );
     let lock = Lock::take(&pasture);
     eventually("it is lost", || (icon(&browser) == "page-lost.svg").then_some(()));
-    assert!(title(&browser).starts_with("⚠ nobody leads"), "{}", title(&browser));
+    assert!(title(&browser).starts_with("⚠ no leader"), "{}", title(&browser));
     drop(lock);
     eventually("it is well", || (icon(&browser) == "page.svg").then_some(()));
     assert_eq!(title(&browser), "alice · bellwether");
@@ -146,7 +147,7 @@ fn the_pieces_of_a_strip_stay_and_are_reached_by_touch_and_keyboard() {
     eventually("the strip shows both", || (pieces() >= Some(2)).then_some(()));
 
     browser.eval(
-        "window.first = document.querySelector('.strip > :not(.nobody, .unknown)'); window.place = first.style.left",
+        "window.first = document.querySelector('.strip > :not(.vacant, .unknown)'); window.place = first.style.left",
     );
     let first = |what: &str| browser.eval(&format!("first.isConnected && {what}"));
     eventually("time passes", || (first("first.style.left !== place") == true).then_some(()));
@@ -158,7 +159,7 @@ fn the_pieces_of_a_strip_stay_and_are_reached_by_touch_and_keyboard() {
     for (kind, points) in [("touchStart", json!([middle])), ("touchEnd", json!([]))] {
         browser.call("Input.dispatchTouchEvent", json!({"type": kind, "touchPoints": points}));
     }
-    let told = || browser.text(".told");
+    let told = || browser.text(".detail");
     eventually("a finger is told", || {
         told().contains(&format!("{}, term 1", old.name)).then_some(())
     });
