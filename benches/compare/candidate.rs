@@ -187,18 +187,19 @@ fn parent(pid: u32) -> Option<u32> {
 fn listen(stdout: ChildStdout, beliefs: Arc<Mutex<Beliefs>>) {
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let said = line.split_once(' ').and_then(|(time, what)| {
-                Some((BootTime::from_duration(Duration::from_nanos(time.parse().ok()?)), what))
-            });
-            let mut beliefs = beliefs.lock().unwrap();
-            match said {
-                Some((_, "stop")) => {}
-                Some((at, _)) => claimed(&mut beliefs, at),
-                None => claimed(&mut beliefs, now()),
+            // Java cannot read the clock: its lines have no time.
+            let (at, what) = timed(&line).unwrap_or((now(), &line));
+            if what != "stop" {
+                claimed(&mut beliefs.lock().unwrap(), at);
             }
         }
         beliefs.lock().unwrap().ended = true;
     });
+}
+
+fn timed(line: &str) -> Option<(BootTime, &str)> {
+    let (time, what) = line.split_once(' ')?;
+    Some((BootTime::from_duration(Duration::from_nanos(time.parse().ok()?)), what))
 }
 
 fn claimed(beliefs: &mut Beliefs, at: BootTime) {

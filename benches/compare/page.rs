@@ -9,7 +9,7 @@ use support::tools::project;
 use crate::Measured;
 use crate::http::Rate;
 use crate::plot::{Bar, plot};
-use crate::rows::{ABSENT, Kind, ROWS, Row, bellwether, size};
+use crate::rows::{ABSENT, Kind, ROWS, Row};
 use crate::scenes::{Cost, Life, Span};
 use crate::stores::Store;
 
@@ -302,7 +302,7 @@ fn ahead(measured: &Measured) -> String {
 
 fn ours_beside(peer: &Row) -> usize {
     let store = match peer.store {
-        Store::DynamoDbLease => Store::DynamoDb,
+        Store::DynamoDbLocks => Store::DynamoDb,
         Store::Etcd => Store::Postgres,
         store => store,
     };
@@ -412,9 +412,9 @@ fn cpu(measured: &Measured, at: usize) -> Option<Figure> {
 }
 
 fn binary(_: &Measured, at: usize) -> Option<Figure> {
-    let program = if ROWS[at].is_ours() { bellwether() } else { ROWS[at].program() };
-    let value = megabytes(size(&program)?);
-    Some(Figure { value, text: format!("{value:.1}") })
+    let value = megabytes(ROWS[at].size()?);
+    let jvm = if ROWS[at].kind == Kind::DynamoDbLockClient { ", and a JVM" } else { "" };
+    Some(Figure { value, text: format!("{value:.1}{jvm}") })
 }
 
 #[derive(Clone, Copy)]

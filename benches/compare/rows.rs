@@ -1,6 +1,6 @@
 //! What is compared, and how each is started.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub enum Kind {
     EtcdctlElect,
     EtcdctlLock,
     DynamoDbLease,
+    /// Amazon's own, in Java.
+    DynamoDbLockClient,
     AdvisoryLock,
 }
 
@@ -32,7 +34,7 @@ pub struct Row {
     pub is_pushed: bool,
 }
 
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 11] = [
     Row { name: "bellwether, SQLite", kind: Kind::Serve, store: Store::Sqlite, is_pushed: true },
     Row {
         name: "bellwether, Postgres",
@@ -59,7 +61,13 @@ pub const ROWS: [Row; 10] = [
     Row {
         name: "dynamodb-lease",
         kind: Kind::DynamoDbLease,
-        store: Store::DynamoDbLease,
+        store: Store::DynamoDbLocks,
+        is_pushed: false,
+    },
+    Row {
+        name: "DynamoDB lock client",
+        kind: Kind::DynamoDbLockClient,
+        store: Store::DynamoDbLocks,
         is_pushed: false,
     },
     Row {
@@ -73,7 +81,10 @@ pub const ROWS: [Row; 10] = [
 /// Peers that are not measured, and why.
 pub const ABSENT: [(&str, &str); 3] = [
     ("`consul lock`", "Debian 12 has no package of Consul"),
-    ("dynamolock", "the proxy of Go modules refuses `cirello.io/dynamolock/v2`"),
+    (
+        "dynamolock",
+        "the proxy of Go modules refuses `cirello.io/dynamolock/v2`. It is a port of the DynamoDB lock client",
+    ),
     ("pglock", "the proxy of Go modules refuses `cirello.io/pglock`"),
 ];
 
@@ -109,6 +120,7 @@ impl Row {
             Kind::ClientGo => tool_path("compare/client-go"),
             Kind::EtcdctlElect | Kind::EtcdctlLock => PathBuf::from("/usr/bin/etcdctl"),
             Kind::DynamoDbLease => tool_path("compare/dynamodb-lease"),
+            Kind::DynamoDbLockClient => PathBuf::from("java"),
             Kind::AdvisoryLock => tool_path("compare/advisory-lock"),
         }
     }
@@ -148,6 +160,11 @@ impl Row {
                 command.arg(start.election).arg(worker());
             }
             Kind::DynamoDbLease => drop(command.env("AWS_ENDPOINT_URL", &url)),
+            Kind::DynamoDbLockClient => {
+                let folder = tool_path("compare/dynamodb-lock-client");
+                let classes = format!("{0}/classes:{0}/jars/*", folder.display());
+                command.args(["-cp", &classes, "Peer"]).env("AWS_ENDPOINT_URL", &url);
+            }
             Kind::AdvisoryLock => drop(command.env("DATABASE_URL", &url)),
         }
         let voice = match self.kind {
@@ -187,6 +204,13 @@ pub fn uuid() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-pub fn size(program: &Path) -> Option<u64> {
-    std::fs::metadata(program).ok().map(|file| file.len())
+impl Row {
+    /// Bytes of what has to be installed beside an application. Of Java, without the JVM.
+    pub fn size(&self) -> Option<u64> {
+        if self.kind != Kind::DynamoDbLockClient {
+            return std::fs::metadata(self.program()).ok().map(|file| file.len());
+        }
+        let jars = std::fs::read_dir(tool_path("compare/dynamodb-lock-client/jars")).ok()?;
+        jars.map(|jar| jar.ok()?.metadata().ok().map(|file| file.len())).sum()
+    }
 }

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/install.sh
 
-install_missing etcd:etcd-server etcdctl:etcd-client wrk:wrk taskset:util-linux
+install_missing etcd:etcd-server etcdctl:etcd-client wrk:wrk taskset:util-linux mvn:maven javac:default-jdk-headless
 go_programs compare benches/compare/peers ./client-go ./advisory-lock ./worker
 
 lease=benches/compare/peers/dynamodb-lease
@@ -16,4 +16,17 @@ if [ "$(cat target/tools/compare/lease-made-from.txt 2>/dev/null)" != "$made_fro
     CARGO_TARGET_DIR=target/compare cargo build --locked --release --manifest-path "$lease/Cargo.toml"
     cp target/compare/release/dynamodb-lease-peer target/tools/compare/dynamodb-lease
     echo "$made_from" >target/tools/compare/lease-made-from.txt
+fi
+
+# Amazon's DynamoDB lock client, and the program that uses it.
+client=benches/compare/peers/dynamodb-lock-client
+folder=target/tools/compare/dynamodb-lock-client
+made_from=$(cat "$client/pom.xml" "$client/Peer.java" | sha256sum)
+if [ "$(cat "$folder/made-from.txt" 2>/dev/null)" != "$made_from" ]; then
+    echo "building: $client"
+    rm -rf "$folder"
+    mvn -q -B -f "$client/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$PWD/$folder/jars"
+    javac -cp "$folder/jars/*" -d "$folder/classes" "$client/Peer.java"
+    echo "$made_from" >"$folder/made-from.txt"
 fi

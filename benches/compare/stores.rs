@@ -20,8 +20,8 @@ pub enum Store {
     Postgres,
     /// The table of bellwether.
     DynamoDb,
-    /// The table of dynamodb-lease, whose key has another name.
-    DynamoDbLease,
+    /// The table of the lock clients, whose key has another name.
+    DynamoDbLocks,
     Kubernetes,
     Etcd,
 }
@@ -30,19 +30,19 @@ pub struct Stores {
     pasture: Pasture,
     pub postgres: Server,
     dynamodb: Emulator,
-    dynamodb_lease: Emulator,
+    dynamodb_locks: Emulator,
     kubernetes: ApiServer,
     etcd: Etcd,
 }
 
 impl Stores {
     pub fn start() -> Result<Self, Failure> {
-        let dynamodb_lease = Emulator::start();
+        let dynamodb_locks = Emulator::start();
         block_on(async {
-            dynamodb_lease.create_foreign_table("key", None).await;
+            dynamodb_locks.create_foreign_table("key", None).await;
             let ttl = TimeToLiveSpecification::builder();
             let ttl = ttl.attribute_name("lease_expiry").enabled(true).build().unwrap();
-            let request = dynamodb_lease.client().update_time_to_live();
+            let request = dynamodb_locks.client().update_time_to_live();
             request.table_name("leases").time_to_live_specification(ttl).send().await.unwrap();
         });
         Ok(Self {
@@ -50,7 +50,7 @@ impl Stores {
             // Commits wait for the disk, as they do where a lease matters.
             postgres: Server::start(&["fsync = on"]),
             dynamodb: Emulator::start(),
-            dynamodb_lease,
+            dynamodb_locks,
             kubernetes: ApiServer::start(),
             etcd: Etcd::start()?,
         })
@@ -62,7 +62,7 @@ impl Stores {
             Store::Sqlite => None,
             Store::Postgres => Some(self.postgres.port()),
             Store::DynamoDb => Some(self.dynamodb.port()),
-            Store::DynamoDbLease => Some(self.dynamodb_lease.port()),
+            Store::DynamoDbLocks => Some(self.dynamodb_locks.port()),
             Store::Kubernetes => Some(self.kubernetes.port()),
             Store::Etcd => Some(self.etcd.port),
         }
@@ -74,7 +74,7 @@ impl Stores {
             Store::Sqlite => self.pasture.store(),
             Store::Postgres => postgres::url(port, "postgres", "postgres"),
             Store::DynamoDb => support::dynamodb::url(port),
-            Store::DynamoDbLease => format!("http://127.0.0.1:{port}"),
+            Store::DynamoDbLocks => format!("http://127.0.0.1:{port}"),
             Store::Kubernetes => support::kubernetes::url("default", &self.kubeconfig(port)),
             Store::Etcd => format!("127.0.0.1:{port}"),
         }
