@@ -32,9 +32,9 @@ fn the_table_of_durations_is_up_to_date() {
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once("<!-- profiles -->\n").expect("the begin of the table");
     let (_, after) = rest.split_once("<!-- end of profiles -->").expect("the end of the table");
-    let head = "| | lease / renew / retry | nobody leads after a crash | an outage is ridden out | \
-                a call may take | work that lost its lease has | clock rates may differ by | \
-                writes an hour |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    let head = "| | lease / renew / retry | time without a leader after a crash | tolerated store outage | \
+                longest store call | time for work to end | tolerated clock rate difference | \
+                writes per hour |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
     let made = format!("{before}<!-- profiles -->\n{head}{rows}<!-- end of profiles -->{after}");
     if std::env::var_os("BELLWETHER_WRITE_DOCS").is_some() {
         fs::write(&path, &made).unwrap();
