@@ -29,11 +29,14 @@ mod health;
 mod hold;
 mod leave;
 mod news;
+mod under_way;
 
 pub use gate::obey;
 pub use health::Health;
 pub use hold::Hold;
 pub use leave::Leaving;
+pub use under_way::Work;
+use under_way::{Reporter, Reports};
 
 /// Requests that can wait for the driver. More than this many at once are a caller's mistake, and
 /// they wait.
@@ -73,20 +76,10 @@ pub struct Handle {
     election: ElectionName,
     view: watch::Receiver<Leadership>,
     requests: mpsc::Sender<Event>,
-    work: Arc<watch::Sender<usize>>,
+    work: Reporter,
     turned_at: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
     health: Health,
-}
-
-/// Leader-only work in flight. While one exists, the record is not vacated.
-#[derive(Debug)]
-pub struct Work(Arc<watch::Sender<usize>>);
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
-    }
 }
 
 /// The candidate has left the election: it accepts no more requests.
@@ -122,8 +115,7 @@ impl Handle {
 
     /// Announces leader-only work, until the returned value is dropped.
     pub fn begin_work(&self) -> Work {
-        self.work.send_modify(|count| *count += 1);
-        Work(Arc::clone(&self.work))
+        self.work.begin()
     }
 
     /// Requests to step down and stay down for `cooldown`, and to name who claims the lease first.
@@ -137,12 +129,6 @@ impl Handle {
         successor: Option<Box<str>>,
     ) -> Result<(), Left> {
         self.request(Event::Resign { cooldown, successor }).await
-    }
-
-    /// Says that work which had to end has not: the lease is no longer kept for it.
-    pub async fn work_is_overdue(&self) {
-        // A candidate that has left does not keep the lease.
-        let _ = self.request(Event::Overdue).await;
     }
 
     /// Opens or closes the gate.
@@ -231,13 +217,13 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     };
     let (view, readers) = watch::channel(elector.leadership());
     let (requests, inbox) = mpsc::channel(REQUESTS);
-    let (work, work_under_way) = watch::channel(0);
+    let (work, reports) = under_way::channel();
     let turned_at = Arc::new(AtomicU64::new(millis(clock.now().boot)));
     let handle = Handle {
         election: election.clone(),
         view: readers,
         requests,
-        work: Arc::new(work),
+        work,
         turned_at: Arc::clone(&turned_at),
         clock: Arc::clone(&clock),
         health: health.clone(),
@@ -252,7 +238,7 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
         clock,
         hints,
         inbox,
-        work: work_under_way,
+        work: reports,
         view,
         turned_at,
         timer,
@@ -274,7 +260,7 @@ pub struct Driver<T = Alarm, O = FixedOrder> {
     clock: Arc<dyn Clock>,
     hints: Hints,
     inbox: mpsc::Receiver<Event>,
-    work: watch::Receiver<usize>,
+    work: Reports,
     view: watch::Sender<Leadership>,
     turned_at: Arc<AtomicU64>,
     timer: T,
@@ -350,7 +336,7 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
     /// it is removed from its source: rule `no-event-lost`.
     async fn next(&mut self, mut response: Option<&mut PendingCall>, until: BootTime) -> Next {
         let order = self.order.next();
-        let mut work = pin!(work_changed(&mut self.work));
+        let mut work = pin!(self.work.next());
         let mut request = pin!(next_request(&mut self.inbox));
         let mut hint = pin!(self.hints.next());
         let mut timer = pin!(self.timer.until(until));
@@ -461,13 +447,6 @@ async fn next_request(inbox: &mut mpsc::Receiver<Event>) -> Event {
     match inbox.recv().await {
         Some(event) => event,
         None => std::future::pending().await,
-    }
-}
-
-async fn work_changed(work: &mut watch::Receiver<usize>) -> Event {
-    match work.changed().await {
-        Ok(()) => Event::Work { under_way: *work.borrow_and_update() > 0 },
-        Err(_) => std::future::pending().await,
     }
 }
 

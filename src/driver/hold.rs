@@ -82,7 +82,7 @@ impl<T: Timer> Hold<T> {
         let mut sent = None;
         loop {
             let directive = self.directive();
-            let look_at = self.see_to_the_end().await;
+            let look_at = self.see_to_the_end();
             tokio::select! {
                 biased;
                 () = self.lines.closed() => break,
@@ -120,7 +120,7 @@ impl<T: Timer> Hold<T> {
     /// Handles work that had to end and has not, and returns when to do so again. First it stops
     /// keeping the lease for the work. It does not vacate the lease either, because the work may
     /// still run. When the lease has run out, others may lead, and so may this instance.
-    async fn see_to_the_end(&mut self) -> Option<BootTime> {
+    fn see_to_the_end(&mut self) -> Option<BootTime> {
         let (overdue_at, now) = (self.overdue_at?, self.election.now());
         if now < overdue_at {
             return Some(overdue_at);
@@ -130,7 +130,9 @@ impl<T: Timer> Hold<T> {
                 event = "hold_overdue",
                 "a hold has not ended in time: the lease runs out on its own"
             );
-            self.election.work_is_overdue().await;
+            if let Some(work) = &self.work {
+                work.is_overdue();
+            }
         }
         let over_at = overdue_at + self.election.leadership().timing.lease_duration();
         if now < over_at {

@@ -215,6 +215,15 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I6 vacated last",
     },
     Mutant {
+        name: "a lease that ran out under work that nobody saw end is vacated",
+        edits: &[edit(
+            "election/elector.rs",
+            "is_some_and(|term| !self.lease.runs_out(term))",
+            "is_some_and(|term| true || !self.lease.runs_out(term))",
+        )],
+        breaks: "I6 vacated last",
+    },
+    Mutant {
         name: "the record is vacated under work",
         edits: &[edit(
             "election/elector.rs",

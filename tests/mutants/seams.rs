@@ -120,6 +120,11 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I2 terms grow",
     },
     Mutant {
+        name: "after a lapse, overdue work is forgotten",
+        edits: &[edit("election/elector.rs", "=> (self.owned_term(), now),", "=> return,")],
+        breaks: "I6 vacated last",
+    },
+    Mutant {
         name: "a flood of hints keeps a leader from renewing",
         edits: &[edit("election/elector/pace.rs", "now >= self.due_at", "now >= self.due_at && !self.hinted")],
         breaks: "I3 a leader exists",

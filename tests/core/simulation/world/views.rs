@@ -201,9 +201,8 @@ impl World {
         }
         if record.holder.is_none() {
             let works = self.works.iter().any(|work| work.of == me);
-            // An old record may come back after writes were lost: its lease is over.
-            let lasts = self.host(node).timing.lease_duration();
-            let hidden = process.unseen.contains(&record.term) && now < process.claimed_at + lasts;
+            // After a higher term, lost writes have brought an old record back: its lease was over.
+            let hidden = process.unseen.contains(&record.term) && process.highest <= record.term;
             if process.beside_until.get().is_some_and(|until| now < *until) {
                 let what = format!("n{node} vacates while the application beside it may act");
                 return Violation::found(VACATED_LAST, what);
