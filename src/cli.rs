@@ -116,7 +116,7 @@ fn run_command_line() -> ExitCode {
         Err(error) if is_without_command(&error) => {
             init_log(&line);
             let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
-            let why = format!("no command is given: use one of {} (see --help)", names.join(", "));
+            let why = format!("no command given; use one of {} (see --help)", names.join(", "));
             logging::show(&format!("{}\n", command.render_help()), &why);
             return ExitCode::from(EXIT_USAGE);
         }
@@ -177,15 +177,15 @@ fn check_variables(command: &clap::Command) -> Result<(), CommandError> {
     let variables::Strangers { unknown, mistaken } = variables::strangers(command);
     if let Some((name, meant)) = mistaken {
         return Err(CommandError::Usage(format!(
-            "{name} is no setting, and would be ignored: did you mean {meant}? Correct its name, or \
-             unset it"
+            "{name} is not a setting and would be ignored; correct it to {meant}, or unset it"
         )));
     }
     for variable in unknown {
         tracing::warn!(
             variable,
             event = "unknown_variable",
-            "this variable is no setting of bellwether: it is ignored"
+            "this variable is not a setting of bellwether and is ignored; correct its name or \
+             unset it"
         );
     }
     Ok(())
@@ -198,8 +198,8 @@ fn check_nesting(command: &Command, sources: &Sources) -> Result<(), CommandErro
     let stands = matches!(command, Command::Serve(_) | Command::Run(_));
     if is_nested && stands && sources.come_from_variable("--election") {
         return Err(CommandError::Usage(
-            "this is a command of another bellwether, whose election BELLWETHER_ELECTION names: it \
-             would wait for itself. Name another election with --election"
+            "another bellwether runs this command for the election in BELLWETHER_ELECTION, so it \
+             would wait for itself; name another election with --election"
                 .to_owned(),
         ));
     }

@@ -342,16 +342,16 @@ pub enum InvalidConfig {
     #[error("--election: {0}")]
     Election(#[from] InvalidElectionName),
     /// The same election twice.
-    #[error("--election: election '{0}' is named twice: an instance stands in an election once")]
+    #[error("--election: election '{0}' is named twice; name each election once")]
     ElectionTwice(ElectionName),
     /// More than one, for a command that stands in one.
     #[error(
-        "--election: this command stands in one election, and {0} are named: name one, or use `bellwether serve` with \
-         several and `bellwether only` for their work"
+        "--election: this command stands in one election, and {0} are named; name one, or use \
+         `bellwether serve` with several and `bellwether only` for their work"
     )]
     OneElection(usize),
     /// More than a process can serve within its bounds.
-    #[error("--election: {0} elections are too many for one sidecar: name at most {MAX_ELECTIONS}")]
+    #[error("--election: {0} elections are too many for one sidecar; name at most {MAX_ELECTIONS}")]
     TooManyElections(usize),
     /// See [`InvalidNamespace`].
     #[error("--namespace: {0}")]
@@ -377,7 +377,7 @@ pub enum InvalidConfig {
     #[error("--leader-label: {0}")]
     Label(#[from] InvalidLabel),
     /// This host has only a loopback address.
-    #[error("--advertise: this host has no default route, and so no {{ip}}: write its address")]
+    #[error("--advertise: this host has no default route, and so no {{ip}}; write its address")]
     NoAddress,
     /// See [`InvalidHolderUrl`].
     #[error("--advertise: {0}")]
@@ -423,21 +423,21 @@ pub enum InvalidConfig {
     },
     /// What is in the file of `--token-file`. The text itself is not repeated.
     #[error(
-        "--token-file: the text in {} cannot be a token: use at least {MIN_TOKEN} letters, \
-         digits or signs, without spaces", secret_file::shown(.0)
+        "--token-file: {} does not contain a valid token; use at least {MIN_TOKEN} letters, digits \
+         or signs, without spaces", secret_file::shown(.0)
     )]
     Token(PathBuf),
     /// No store is named, and the default one would be each instance's own.
     #[error(
-        "no store is named, and this is {0}: every instance would lead in a file of its own. Set \
-         BELLWETHER_STORE, or --store, to a store that all instances share; for those of one host, or \
-         for a try, sqlite:///PATH/leases.db"
+        "no store is named, and this is {0}, where every instance would lead in its own file; set \
+         BELLWETHER_STORE or --store to a store that all instances share (on one host: \
+         sqlite:///PATH/leases.db)"
     )]
     NoSharedStore(Shared),
     /// Nothing to put the default store into.
     #[error(
-        "no place for the default store: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set. \
-         Name a file with --store sqlite:///PATH/leases.db"
+        "there is no folder for the default store, because STATE_DIRECTORY, XDG_STATE_HOME and \
+         HOME are not set; name a file with --store sqlite:///PATH/leases.db"
     )]
     NoStateDirectory,
 }

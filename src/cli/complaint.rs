@@ -23,7 +23,7 @@ fn hint(error: &Error, called: Option<&Command>) -> Option<String> {
     let word = Words(error).one(ContextKind::InvalidArg).filter(|word| !is_flag(word))?;
     let takes_command = called.get_positionals().any(clap::Arg::is_last_set);
     takes_command
-        .then(|| format!(": put -- before the command, as in `{} -- {word}`", called.get_name()))
+        .then(|| format!("; put -- before the command, as in `{} -- {word}`", called.get_name()))
 }
 
 /// In one line.
@@ -79,7 +79,7 @@ impl<F: ErrorFormatter> Words<'_, F> {
                 prior => format!("the argument '{arg}' cannot be used with '{prior}'"),
             },
             kind => {
-                let kind = kind.as_str().unwrap_or("the command line makes no sense");
+                let kind = kind.as_str().unwrap_or("the command line is not valid");
                 if arg.is_empty() { kind.to_owned() } else { format!("{kind}: '{arg}'") }
             }
         }

@@ -13,7 +13,7 @@ pub(super) fn second_signal(signal: Ending) -> u8 {
     tracing::warn!(
         signal = signal.name,
         event = "forced_exit",
-        "second signal: exiting now, the lease runs out on its own"
+        "second signal; exiting now, the lease runs out on its own"
     );
     1
 }

@@ -49,13 +49,16 @@ fn copy(draft: &Path) -> io::Result<()> {
 fn cannot(folder: &Path, error: &io::Error) -> CommandError {
     let shown = folder.display();
     CommandError::Unavailable(match error.kind() {
-        io::ErrorKind::NotFound => format!("{shown} does not exist: create it, or mount it here"),
-        io::ErrorKind::NotADirectory => format!("{shown} is not a folder: name one"),
+        io::ErrorKind::NotFound => format!("{shown} does not exist; create it, or mount it here"),
+        io::ErrorKind::NotADirectory => format!("{shown} is not a folder; name a folder"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            format!("{shown} is not writable for this user: {error}: make it so, or name another")
+            format!(
+                "this user cannot write to {shown}: {error}; make it writable, or name another \
+                     folder"
+            )
         }
         io::ErrorKind::IsADirectory => {
-            format!("{shown}/bellwether is a folder: remove it, or name another place")
+            format!("{shown}/bellwether is a folder; remove it, or name another place")
         }
         _ => format!("cannot install into {shown}: {error}"),
     })

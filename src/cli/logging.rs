@@ -153,7 +153,7 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
         what,
         place,
         event = "panicked",
-        "this is a bug of bellwether: please report it"
+        "this is a bug in bellwether; report it with this line"
     );
     flush();
 }

@@ -83,7 +83,7 @@ pub(super) async fn run(args: Args) -> Result<Next, CommandError> {
         signal = signals.end() => return Ok(Next::Exit(signal.code())),
         plan = args.plan() => plan?,
         () = at(bound) => return Err(CommandError::Undecided(
-            "the platform did not say in time which release this is".to_owned(),
+            "the platform did not name the release in time".to_owned(),
         )),
     };
     let Args { store, candidate, timeout, run_timeout, no_stderr, reset, .. } = args;
@@ -99,7 +99,7 @@ pub(super) async fn run(args: Args) -> Result<Next, CommandError> {
         }));
     }
     let Some(subject) = plan.subject.clone() else {
-        return Err(CommandError::Usage("--key: name what is to be done once".to_owned()));
+        return Err(CommandError::Usage("--key: name the task, for example --key v42".to_owned()));
     };
     let (rules, goal, keep) = (plan.rules, plan.goal, plan.keep);
     let instance = Instance { started: Moment::of(started.wall), jitter: fastrand::f64() };
@@ -124,8 +124,8 @@ fn refuse_to_wait_for_itself(record: &ElectionName) -> Result<(), CommandError> 
     let outer = std::env::var("BELLWETHER_ELECTION").unwrap_or_default();
     if std::env::var_os(group::MARK).is_some() && outer == record.as_str() {
         return Err(CommandError::Usage(
-            "this is a command of the same work, as BELLWETHER_WORK names it: it would wait for \
-             itself. Name another work with --work"
+            "another bellwether runs this command for the work in BELLWETHER_WORK, so it would \
+             wait for itself; name another work with --work"
                 .to_owned(),
         ));
     }
@@ -308,7 +308,7 @@ impl OnceCommand {
                     key = key.as_str(),
                     code,
                     event = "failed_here",
-                    "the command failed here, and is not tried again by this instance"
+                    "the command failed, and this instance does not try again"
                 );
                 code
             }
@@ -321,7 +321,7 @@ impl OnceCommand {
             }
             Settled::GaveUp | Settled::Left => {
                 return Err(CommandError::Undecided(format!(
-                    "the work of key '{name}' was not done in time; see bellwether status"
+                    "key '{name}' was not done in time; see bellwether status"
                 )));
             }
         };
@@ -396,8 +396,8 @@ fn say_failed(entry: &Entry) -> u8 {
         code,
         stderr,
         event = "failed_for_good",
-        "all attempts failed; an instance that starts after --retry-after tries again, and so does any \
-         after once --reset --key KEY"
+        "all attempts failed; fix the command, then wait for --retry-after or run once --reset \
+         --key KEY"
     );
     *code
 }

@@ -70,7 +70,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         hold = decided(&client, args.wait) => hold?,
         signal = signals.end() => {
             let signal = signal.name;
-            return Err(CommandError::Undecided(format!("{signal} while waiting: nothing was run")));
+            return Err(CommandError::Undecided(format!("{signal} received while waiting; the \
+                                                        command was not run")));
         }
     };
     match hold {
@@ -84,7 +85,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
                     identity,
                     why,
                     event = "skipped_earlier_run",
-                    "skipped: an earlier run of this instance holds the lease, and no other leads"
+                    "skipped: an earlier run of this instance, or this one before a pause, holds \
+                     the lease, and no instance leads"
                 );
                 return Ok(args.skip_code);
             }
@@ -131,7 +133,7 @@ async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, Comman
             Ok(HoldResponse::Refused(leader)) if leader.holder_identity.is_none() => {
                 let after = humantime::format_duration(wait);
                 CommandError::Undecided(format!(
-                    "not decided within {after} who leads election '{}': nothing was run. {}",
+                    "election '{}' was not decided within {after}, and the command was not run: {}",
                     leader.election,
                     leader.why_not()
                 ))
@@ -184,7 +186,7 @@ async fn lead(
         election = line.election,
         term = line.term.get(),
         event = "command_started",
-        "leading: the command is started"
+        "this instance leads; starting the command"
     );
     let mut held = Held::new(group, &stream, line.term, deadlines).map_err(cannot_guard)?;
     let mut stream = Some(stream);
@@ -213,14 +215,14 @@ async fn lead(
                 SignalRequest::End(signal) if held.patience.is_some() => {
                     tracing::warn!(
                         signal = signal.name, event = "command_abandoned",
-                        "second signal: exiting now, the guard ends the command"
+                        "second signal; exiting now, the guard ends the command"
                     );
                     return Ok(1);
                 }
                 SignalRequest::End(signal) => {
                     tracing::info!(
                         signal = signal.name, event = "command_stopping",
-                        "asked to end: stopping the command"
+                        "signal received; stopping the command"
                     );
                     held.end_within(grace.of_work());
                 }
@@ -238,21 +240,22 @@ async fn first_line(
     let refused = |why: &str| CommandError::Unavailable(client.refused(why).to_string());
     let line = tokio::time::timeout(client.limit(), stream.next()).await;
     let Some(line) = line.ok().flatten() else {
-        return Err(refused("it granted a hold, but did not say until when: nothing was run"));
+        return Err(refused("it granted a hold without a deadline; the command was not run"));
     };
     let received = HostClock::boot();
     let host = Boot::this()
         .map_err(|error| CommandError::Unavailable(format!("cannot read the boot id: {error}")))?;
     if !line.is_of(host.clock(), stream.sent_at, received) {
         return Err(refused(
-            "its clock is not this host's, so that its deadlines mean nothing here: use the \
-             sidecar on the same host, without a time namespace of its own. Nothing was run",
+            "its clock is not this host's, so its deadlines have no meaning here, and the command \
+             was not run; use the sidecar on the same host, without a time namespace of its own",
         ));
     }
     match line.directive() {
         Directive::Continue(deadlines) => Ok((line, deadlines)),
         Directive::End { .. } => Err(CommandError::Undecided(
-            "the leadership was lost before the command was started: nothing was run".to_owned(),
+            "the leadership was lost before the command started; the command was not run"
+                .to_owned(),
         )),
     }
 }
@@ -291,17 +294,17 @@ impl Loss {
             Self::Leadership => tracing::warn!(
                 term = term.get(),
                 event = "leadership_lost",
-                "no longer leading: stopping the command"
+                "this instance no longer leads; stopping the command"
             ),
             Self::Sidecar => tracing::warn!(
                 term = term.get(),
                 event = "sidecar_lost",
-                "the connection to the sidecar is lost: stopping the command"
+                "the connection to the sidecar is lost; stopping the command"
             ),
             Self::Contradiction => tracing::warn!(
                 term = term.get(),
                 event = "sidecar_contradicts",
-                "the sidecar contradicts itself: stopping the command"
+                "the sidecar contradicts itself; stopping the command"
             ),
         }
     }
@@ -371,7 +374,7 @@ impl Held {
                 tracing::warn!(
                     term = term.get(),
                     event = "command_gone_after_guard",
-                    "the command and everything it started is killed, after its guard"
+                    "the command's guard was killed; the command and its children are killed too"
                 );
             }
             _ if ended.was_killed() => {
@@ -390,7 +393,7 @@ impl Held {
             None => tracing::warn!(
                 term = term.get(),
                 event = "command_stopped",
-                "the command was stopped: no longer leading"
+                "this instance no longer leads; the command was stopped"
             ),
         }
         own.unwrap_or(EXIT_UNDECIDED)

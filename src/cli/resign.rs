@@ -46,7 +46,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             let cooldown = cooldown.as_deref().unwrap_or("one lease duration");
             let next = args.to.map(|to| format!(", and named '{to}' to lead next"));
             let next = next.unwrap_or_default();
-            print(&format!("resigned: this instance stays down for {cooldown}{next}\n"))?;
+            print(&format!("resigned; this instance stays down for {cooldown}{next}\n"))?;
             Ok(0)
         }
         StatusCode::BAD_REQUEST => Err(CommandError::Usage(response.message())),

@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let url = config.url.clone();
     if url.is_missing() && !args.watch {
         return Err(CommandError::Unavailable(format!(
-            "{url} does not exist yet: `bellwether init` creates it, or the first instance that stands"
+            "{url} does not exist yet; run `bellwether init`, or start an instance"
         )));
     }
     let clock = Arc::new(HostClock);

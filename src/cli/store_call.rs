@@ -19,7 +19,7 @@ pub(super) async fn within<T>(
         Err(_) => {
             let after = humantime::format_duration(limit);
             Err(CommandError::Unavailable(format!(
-                "{url}: no answer from the store within {after}"
+                "{url}: no response from the store within {after}"
             )))
         }
     }

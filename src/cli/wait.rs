@@ -58,7 +58,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         };
         let request = tokio::time::timeout(left.max(SHORTEST_QUESTION), request).await;
         let why =
-            match request.unwrap_or_else(|_| Ok(Some("the sidecar does not answer".to_owned()))) {
+            match request.unwrap_or_else(|_| Ok(Some("the sidecar does not respond".to_owned()))) {
                 Ok(None) => return Ok(0),
                 Ok(Some(why)) => why,
                 Err(error @ (ClientError::Unreachable { .. } | ClientError::Busy { .. })) => {

@@ -190,7 +190,7 @@ impl Group {
     /// it knows, or by main's own look at them in [`Self::ended`]: early, if at all wrong.
     fn send(&self, request: Request) {
         if let Err(error) = self.channel.send(&request.encode(), None) {
-            tracing::debug!(%error, ?request, "the guard does not listen");
+            tracing::debug!(%error, ?request, "the guard does not respond");
         }
     }
 
@@ -238,7 +238,7 @@ impl Group {
             Some(Report::Stopped(signal)) => tracing::warn!(
                 signal,
                 event = "command_suspended",
-                "the command is stopped by a signal, and does nothing until it is continued"
+                "the command is stopped by a signal; continue it with SIGCONT"
             ),
             Some(Report::Continued) => tracing::info!(
                 event = "command_continued",
@@ -266,7 +266,7 @@ impl Group {
             tracing::warn!(
                 guard = self.guard.0.as_raw_pid(),
                 event = "guard_late",
-                "the guard is late: killing the command"
+                "the guard is late; killing the command"
             );
         }
         self.kill_group();
@@ -278,7 +278,7 @@ impl Group {
         tracing::error!(
             guard = self.guard.0.as_raw_pid(),
             event = "guard_killed",
-            "the guard was killed: killing the command and everything it started"
+            "the guard was killed; killing the command and its children"
         );
         let _ = self.child.start_kill();
         self.kill_group();

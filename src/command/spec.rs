@@ -165,7 +165,7 @@ impl CommandSpec {
 /// Why a text is not a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "cannot make a command of the text: use a line for sh, or a JSON array of words such as \
+    "the text is not a command; use a line for sh, or a JSON array of words such as \
      [\"/bin/check\", \"now\"]"
 )]
 pub struct InvalidCommand;

@@ -142,7 +142,7 @@ impl Supervised {
         tracing::info!(
             term = tenure.term().get(),
             event = "command_started",
-            "leading: the command is started"
+            "this instance leads; starting the command"
         );
         let (view, supervised) = (election.watch(), SupervisedWork::new(tenure, grace));
         let (election, stderr, limit) = (election.clone(), None, None);
@@ -201,7 +201,7 @@ impl Supervised {
                         term = self.term().get(),
                         limit,
                         event = "command_takes_too_long",
-                        "the command takes too long: ending it"
+                        "the command takes too long; ending it"
                     );
                     self.time_is_over = true;
                     self.obey();
@@ -274,14 +274,14 @@ fn log_end(ended: Ended, term: Term) {
             tracing::info!(
                 term = term.get(),
                 event = "command_not_started",
-                "no longer leading: the command was not started"
+                "this instance no longer leads; the command was not started"
             )
         }
         Ended::GuardLost => {
             tracing::warn!(
                 term = term.get(),
                 event = "command_gone_after_guard",
-                "the command and everything it started is killed, after its guard"
+                "the command's guard was killed; the command and its children are killed too"
             );
         }
         ended if ended.was_killed() => {
@@ -295,7 +295,7 @@ fn log_end(ended: Ended, term: Term) {
             tracing::info!(
                 term = term.get(),
                 event = "command_stopped",
-                "the command was stopped: no longer leading"
+                "this instance no longer leads; the command was stopped"
             );
         }
     }

@@ -97,24 +97,24 @@ pub struct GateArgs {
 pub enum InvalidGate {
     /// The URL of `--gate-url`.
     #[error(
-        "--gate-url: '{0}' cannot be asked: use one like http://127.0.0.1:8080/healthz, and for \
-         https a --gate-command"
+        "--gate-url: '{0}' is not an http:// URL; use one like http://127.0.0.1:8080/healthz, and \
+         for https a --gate-command"
     )]
     Url(String),
     /// The command of `--gate-command`.
     #[error("--gate-command: {0}")]
     Command(#[from] InvalidCommand),
     /// `--gate-ecs-container` elsewhere.
-    #[error("--gate-ecs-container is for ECS, and this is not ECS: {} is not set", ecs::VARIABLE)]
+    #[error("--gate-ecs-container works on ECS only, and {} is not set", ecs::VARIABLE)]
     NotOnEcs,
     /// `--gate-ecs-container` without a name.
-    #[error("--gate-ecs-container: no container has an empty name")]
+    #[error("--gate-ecs-container: the name is empty")]
     NoName,
     /// The metadata endpoint.
     #[error("--gate-ecs-container: {0}")]
     Ecs(#[from] ecs::MetadataError),
     /// Durations.
-    #[error("--gate-period can be 100ms at the least, and --gate-timeout more than zero")]
+    #[error("--gate-period must be at least 100ms, and --gate-timeout more than zero")]
     Times,
 }
 

@@ -52,7 +52,7 @@ pub enum InvalidHook {
         why: InvalidCommand,
     },
     /// No time for anything.
-    #[error("--hook-timeout has to be more than zero")]
+    #[error("--hook-timeout must be more than zero")]
     Timeout,
 }
 

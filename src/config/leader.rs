@@ -53,8 +53,8 @@ const ELECTION: &str = "{election}";
 pub enum InvalidLabel {
     /// Kubernetes would refuse it.
     #[error(
-        "'{0}' is not KEY=VALUE of a label: use at most 63 letters, digits, '-', '_' or '.' for the \
-         value and for the key, which may have a domain and a '/' before it"
+        "'{0}' is not KEY=VALUE of a label; use at most 63 letters, digits, '-', '_' or '.' for \
+         the value and for the key, which may have a domain and a '/' before it"
     )]
     Form(String),
     /// The elections would take the label from each other.
@@ -62,8 +62,8 @@ pub enum InvalidLabel {
     Shared,
     /// There is nothing to put it on.
     #[error(
-        "this is not a pod: set POD_NAME and POD_NAMESPACE in the manifest, by the downward API, \
-         or leave the label out"
+        "POD_NAME and POD_NAMESPACE are not set; set them in the manifest by the downward API, or \
+         leave the label out"
     )]
     NoPod,
 }

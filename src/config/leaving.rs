@@ -29,8 +29,8 @@ pub struct LeavingArgs {
 /// The delay is longer than a shutdown keeps renewing the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--vacate-delay: {} at most, 2s more than --shutdown-grace: after that a shutdown leaves the lease \
-     to run out",
+    "--vacate-delay: at most {}, which is 2s more than --shutdown-grace, because a shutdown then \
+     leaves the lease to run out",
     humantime::format_duration(*longest)
 )]
 pub struct DelayTooLong {

@@ -44,13 +44,13 @@ enum Host {
 pub enum InvalidListen {
     /// The text is none.
     #[error(
-        "'{0}' is not an address and port: use 127.0.0.1:4040 for this host alone, :4040 for all IPv4 addresses, \
-         [::]:4040 for all addresses, or a name and a port such as localhost:4040"
+        "'{0}' is not an address and port; use 127.0.0.1:4040 for this host alone, :4040 for all \
+         IPv4 addresses, [::]:4040 for all addresses, or a name and a port such as localhost:4040"
     )]
     Form(String),
     /// The name is not known here.
     #[error(
-        "the name '{name}' has no address here ({why}): write an address, such as 127.0.0.1:4040"
+        "the name '{name}' has no address here ({why}); write an address, such as 127.0.0.1:4040"
     )]
     UnknownName {
         /// As given.
@@ -107,7 +107,7 @@ impl ListenAddress {
             why: text::line(why),
         };
         let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((name, self.port)));
-        let found = found.await.map_err(|_| unknown("the resolver does not answer"))?;
+        let found = found.await.map_err(|_| unknown("the resolver does not respond"))?;
         let found: Vec<_> = found.map_err(|error| unknown(&error.to_string()))?.collect();
         let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
         first.copied().ok_or_else(|| unknown("no address"))

@@ -47,8 +47,7 @@ pub enum InvalidOrder {
     NoNumber,
     /// No platform to ask.
     #[error(
-        "auto knows the release on ECS, Elastic Beanstalk and Kubernetes only, and this is none of them: \
-         name it with --order N"
+        "auto works on ECS, Elastic Beanstalk and Kubernetes only; name the release with --order N"
     )]
     NoPlatform,
 }
@@ -87,15 +86,14 @@ impl RankArgs {
 async fn order_of_platform() -> Result<Option<Order>, InvalidConfig> {
     let why = match release::find(surroundings::here()).await {
         Ok(release) if release.order.is_some() => return Ok(release.order),
-        Ok(_) => "the platform gives none".to_owned(),
+        Ok(_) => "the platform gives no release".to_owned(),
         Err(UnknownRelease::NoPlatform) => return Err(InvalidOrder::NoPlatform.into()),
         Err(UnknownRelease::NoResponse(why)) => why.to_string(),
     };
     tracing::warn!(
         why,
         event = "order_unknown",
-        "the order of this release is not known: at a hand-over the instance that started last leads \
-         next"
+        "the order of this release is not known; at a hand-over the newest instance leads next"
     );
     Ok(None)
 }

@@ -31,7 +31,8 @@ pub(super) fn warn_if_open(file: &Path) {
         tracing::warn!(
             file,
             event = "secret_readable",
-            "everybody on this host may read this file, which has a secret in it: set its mode to 0600"
+            "every user of this host can read this file, which contains a secret; set its mode to \
+             0600"
         );
     }
 }

@@ -19,7 +19,7 @@ pub enum Broken {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It has something else in the place of the history.
-    #[error("the record '{record}' cannot be used: {why}. It is left as it is")]
+    #[error("the record '{record}' cannot be used: {why}; it stays unchanged")]
     Unreadable {
         /// The name of the record.
         record: ElectionName,
@@ -163,7 +163,8 @@ impl<T: Timer> Ledger<T> {
             Written::Applied => Ok(true),
             Written::Lost | Written::NotYet => Ok(false),
             Written::Unknown => Err(Broken::Store(StoreError::Unavailable(
-                "the store did not answer: the write may have been applied. Try again".to_owned(),
+                "the store did not respond, and the write may have been applied; try again"
+                    .to_owned(),
             ))),
         }
     }
@@ -244,7 +245,7 @@ async fn by<A>(
         () = timer.until(deadline) => {
             let limit = humantime::format_duration(limit);
             Err(StoreError::Unavailable(format!(
-                "no answer from the store in time: a call may take {limit}"
+                "no response from the store in time: a call may take {limit}"
             )))
         }
     }

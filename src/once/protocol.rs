@@ -233,7 +233,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
                     key = key.as_str(),
                     code,
                     event = "success_disproved",
-                    "it was done, but the check fails: it has to be done again"
+                    "done before, but the check fails; running the command again"
                 );
                 self.disproved = Some(done.attempt.term);
                 self.stale = true;
@@ -343,7 +343,8 @@ impl<R: Runner, T: Timer> Once<R, T> {
                     term = term.get(),
                     code,
                     event = "outcome_delayed",
-                    "the command has ended, but the store does not take its end: trying until the lease ends"
+                    "the command has ended, but the store does not accept its outcome; trying \
+                     until the lease ends"
                 );
             }
             if let Some(kept) = once.kept(term) {
@@ -431,7 +432,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
             let work = self.election.election();
             tracing::warn!(
                 %work, %error, event = "history_unreachable",
-                "cannot read what is done of this work: trying again"
+                "cannot read the history of this work; trying again"
             );
         }
     }

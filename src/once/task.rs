@@ -163,6 +163,6 @@ pub fn report_lost(key: &Key, term: Term, code: u8) {
         term = term.get(),
         code,
         event = "outcome_lost",
-        "the command has ended, but its end could not be recorded: it will be run again"
+        "the command has ended, but its outcome could not be recorded; it will run again"
     );
 }

@@ -71,16 +71,16 @@ fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
         ("--gate-command", "", "--gate-command: cannot make a command of the text"),
         ("--gate-command", r#"["hunter2", 1]"#, "a line for sh, or a JSON array of words"),
         ("--gate-ecs-container", "app", "ECS_CONTAINER_METADATA_URI_V4 is not set"),
-        ("--gate-ecs-container", "", "no container has an empty name"),
-        ("--gate-period", "99ms", "100ms at the least"),
+        ("--gate-ecs-container", "", "--gate-ecs-container: the name is empty"),
+        ("--gate-period", "99ms", "--gate-period must be at least 100ms"),
         ("--gate-timeout", "0s", "--gate-timeout more than zero"),
         ("--gate-failures", "0", "0 is not in 1..=1000"),
         ("--gate-successes", "1001", "1001 is not in 1..=1000"),
         ("--gate-grace", "long", "--gate-grace"),
         ("--on-elected", " ", "--on-elected: cannot make a command of the text"),
         ("--on-lost", r#"["hunter2""#, "--on-lost: cannot make a command of the text"),
-        ("--hook-timeout", "0s", "--hook-timeout has to be more than zero"),
-        ("--vacate-delay", "22001ms", "--vacate-delay: 22s at most"),
+        ("--hook-timeout", "0s", "--hook-timeout must be more than zero"),
+        ("--vacate-delay", "22001ms", "--vacate-delay: at most 22s"),
     ];
     for (flag, value, expected) in cases {
         let gate = if flag.contains("url") { "--gate-grace=1s" } else { "--gate-url=http://h/" };
@@ -115,7 +115,7 @@ fn serve_check_says_whether_serve_would_start_and_neither_stands_nor_listens() {
     }
     let status = bellwether().args(["status", "--store", &store]).output().unwrap();
     assert!(
-        String::from_utf8_lossy(&status.stdout).contains("no instance has taken part"),
+        String::from_utf8_lossy(&status.stdout).contains("no instance has stood"),
         "{status:?}"
     );
 }
@@ -232,7 +232,7 @@ fn a_list_of_elections_is_checked_whole() {
         (&["--election", "a", "--election", "a"], "election 'a' is named twice"),
         (&["--election", "a,b,a"], "election 'a' is named twice"),
         (&["--election", "a,,b"], "'' is not an election name"),
-        (&["--election", &many], "257 elections are too many for one sidecar: name at most 256"),
+        (&["--election", &many], "257 elections are too many for one sidecar; name at most 256"),
     ];
     for (wrong, expected) in cases {
         let args = [&["serve", "--store", &store, "--listen", "127.0.0.1:0"], wrong].concat();
@@ -335,7 +335,7 @@ fn a_variable_whose_name_is_nearly_a_setting_exits_64() {
     ] {
         let (code, said) = with_variables(&run, &[(name, "6s")]);
         assert_eq!(code, 64, "{said}");
-        assert!(said.contains(name) && said.contains(&format!("did you mean {meant}?")), "{said}");
+        assert!(said.contains(name) && said.contains(&format!("correct it to {meant}")), "{said}");
         let (code, said) = with_variables(&run, &[(name, "")]);
         assert_eq!(code, 0, "an empty one is not set: {said}");
     }

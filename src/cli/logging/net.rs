@@ -70,7 +70,7 @@ impl<S: Subscriber> Layer<S> for Net {
                 target: ORDINARY,
                 election, left_out,
                 event = "log_lines_left_out",
-                "too many lines in a short time: some were left out, see --log-level debug"
+                "too many lines in a short time; some were left out, --log-level debug shows all"
             );
         }
         passes

@@ -122,7 +122,8 @@ impl Write for StandardError {
             tracing::warn!(
                 lines,
                 event = "log_lines_lost",
-                "lines of this log were lost: standard error was not read in time"
+                "lines of this log were lost because standard error was not read in time; check \
+                 the log collector"
             );
         }
         Ok(piece.len())

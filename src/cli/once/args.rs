@@ -201,19 +201,19 @@ fn parse_command(flag: &'static str, text: &str) -> Result<CommandSpec, InvalidC
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 enum InvalidFlag {
     /// No word.
-    #[error("there is no command in it")]
+    #[error("it contains no command")]
     NoCommand,
     /// A shell would wait for more.
-    #[error("a quote is open at its end: write it as for a shell")]
+    #[error("a quote is not closed; write it as for a shell")]
     OpenQuote,
     /// Too long.
     #[error("10 years at most")]
     TooLong,
     /// Too short.
-    #[error("a period has a second at least")]
+    #[error("a period is at least one second")]
     TooShort,
     /// No time.
-    #[error("{0}: use a number and a unit, for example 90d, 12h or 30m")]
+    #[error("{0}; use a number and a unit, for example 90d, 12h or 30m")]
     Time(#[from] humantime::DurationError),
     /// Neither 'never' nor a time.
     #[error("{0}")]
@@ -293,7 +293,7 @@ impl Args {
             (None, None) => {
                 return Err(invalid(
                     "--reset",
-                    "name what to forget: --key KEY, or all of --work NAME",
+                    "name the key to reset with --key KEY, or a whole work with --work NAME",
                 ));
             }
         };
@@ -336,7 +336,8 @@ impl Args {
             tracing::warn!(
                 key = key.as_str(),
                 event = "key_moves",
-                "this key names a tag that moves: the next image of that name counts as done. Use its digest"
+                "this key is a tag that moves, so the next image with this tag counts as done; use \
+                 its digest"
             );
         }
         Ok(Some(key))
@@ -357,7 +358,7 @@ impl Args {
         let key_is_auto = self.key.as_deref() == Some(AUTO);
         match self.order.as_deref() {
             Some(AUTO) => release.and_then(|release| release.order).map(Some).ok_or_else(|| {
-                invalid("--order", "the platform gives no order: name it with --order N")
+                invalid("--order", "the platform gives no order; set it with --order N")
             }),
             Some(number) => Ok(Some(parse_order(number)?)),
             None if key_is_auto => Ok(release.and_then(|release| release.order)),
@@ -386,7 +387,7 @@ fn read_key(file: &Path) -> Result<String, InvalidConfig> {
         }
         // To read a pipe may wait without an end.
         if !metadata.is_file() {
-            return Err(std::io::Error::other("it is not a file"));
+            return Err(std::io::Error::other("it is not a regular file"));
         }
         fs::read_to_string(file)
     };

@@ -77,11 +77,11 @@ impl Reset<'_> {
             let wall = HostClock.now().wall;
             let replaced = self.ledger.replace(&next, term, wall).await;
             if replaced.map_err(|broken| cannot(&broken))? {
-                tracing::info!(event = "reset", "reset: the work can be done again");
+                tracing::info!(event = "reset", "reset; the work can be done again");
                 return Ok(0);
             }
         }
-        Err(CommandError::Undecided("the record keeps changing: try again".to_owned()))
+        Err(CommandError::Undecided("the record keeps changing; try again".to_owned()))
     }
 
     /// Waits until the lease is over, and returns its term. Takes a lease at most.
@@ -101,7 +101,7 @@ impl Reset<'_> {
                     holder,
                     lease,
                     event = "reset_watching",
-                    "the store cannot tell whether an attempt is under way: watching for one lease"
+                    "the store does not show whether an attempt runs; watching for one lease"
                 );
             }
             tokio::time::sleep(left.min(self.config.timing.retry_period())).await;
@@ -127,8 +127,8 @@ impl Reset<'_> {
         // Whole seconds, rounded up: for a person who waits.
         let left = humantime::format_duration(Duration::from_secs(left.as_secs() + 1));
         Err(CommandError::Undecided(format!(
-            "{identity} is at it now: wait until that attempt has ended. If {identity} died in it, \
-             try again in {left}"
+            "{identity} runs an attempt now; wait until it has ended, or try again in {left} if \
+             {identity} crashed"
         )))
     }
 }

@@ -86,7 +86,7 @@ impl Waiting {
             Stage::Superseded(order, newer) => {
                 let newer =
                     newer.map_or_else(String::new, |newer| format!(", key '{}',", newer.key));
-                format!("waiting until order {order}{newer} is taken back: it is newer")
+                format!("waiting until the newer order {order}{newer} is taken back")
             }
             Stage::Looking | Stage::Waiting(_) => {
                 let waiting = match (view.holder(now), view.decided(now)) {

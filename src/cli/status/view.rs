@@ -102,6 +102,6 @@ impl View {
     fn none(&self) -> String {
         let namespace = self.config.namespace.as_ref();
         let place = namespace.map_or_else(String::new, |name| format!("namespace {name} of "));
-        format!("no instance has taken part in an election in {place}{} yet", self.config.url)
+        format!("no instance has stood in an election in {place}{} yet", self.config.url)
     }
 }

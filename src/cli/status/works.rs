@@ -224,7 +224,7 @@ pub(super) fn table<'a>(
         Some((name, older))
     };
     for (name, older) in works.filter_map(left_out) {
-        let more = format!("{older} older keys of {}: see --json", text::line(name));
+        let more = format!("{older} older keys of {}; see --json", text::line(name));
         lines.extend(folded(&more, "", width));
     }
     lines

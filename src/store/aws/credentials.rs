@@ -400,11 +400,11 @@ mod tests {
     fn a_refresh_that_fails_costs_nothing_until_the_end() {
         let mut state = fetched(credentials("a", Some(20)));
         assert!(state.begins(at(110)));
-        state.take_in(Err(failed("no answer")), at(111), wall());
+        state.take_in(Err(failed("no response")), at(111), wall());
         assert!(!state.begins(at(112)) && state.begins(at(113)), "after a pause");
         assert_eq!(state.response(at(113), true).unwrap().access_key_id(), "a");
-        state.take_in(Err(failed("no answer")), at(121), wall());
-        assert_eq!(state.response(at(121), true), Err(failed("no answer")));
+        state.take_in(Err(failed("no response")), at(121), wall());
+        assert_eq!(state.response(at(121), true), Err(failed("no response")));
     }
 
     #[test]

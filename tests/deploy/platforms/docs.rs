@@ -146,10 +146,7 @@ fn ecs() {
     let look = "aws ecs describe-services --cluster \"$(part Cluster)\" --services web --query 'services[0].desiredCount'\n\
                 aws ecs describe-task-definition --task-definition web --query 'taskDefinition.revision'\n";
     let said = must(moto.shell(folder.path()).arg(commands + look));
-    assert!(
-        said.contains("no instance has taken part"),
-        "the table that was created is asked: {said}"
-    );
+    assert!(said.contains("no instance has stood"), "the table that was created is asked: {said}");
     assert!(
         said.ends_with("2\n2\n"),
         "two tasks; the task definition alone is a second revision: {said}"

@@ -60,7 +60,7 @@ fn a_stop_reaches_a_migration_that_runs_and_those_that_wait_for_it() {
     engine.build("shop:latest", folder.path(), &["GIT_SHA=c0ffee", "GIT_COUNT=1"]);
     let project = engine.project(&root().join(FILE), &[]);
     project.up(&[]);
-    let started = "the command is started";
+    let started = "starting the command";
     eventually("one migrates", || project.logs("shop").contains(started).then_some(()));
     must(&mut project.compose(&["stop"]));
     let codes = project.exit_codes();

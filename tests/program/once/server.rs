@@ -111,7 +111,7 @@ fn a_key_that_names_a_tag_that_moves_warns() {
     let pasture = Pasture::new();
     let mut instance = once(&pasture, "a", &["--key", "web:latest"], "true");
     assert_eq!(instance.exit_code(), Some(0));
-    eventually("it warns", || (instance.log.count("names a tag that moves") > 0).then_some(()));
+    eventually("it warns", || (instance.log.count("is a tag that moves") > 0).then_some(()));
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn unrecorded(pasture: &Pasture, lease: &[&str]) -> (Once, Lock) {
     std::fs::write(pasture.folder().join("go"), "").unwrap();
     eventually("it succeeds", || (runner.log.count("the command ended") > 0).then_some(()));
     runner.signal("TERM");
-    eventually("it says so", || (runner.log.count("does not take its end") > 0).then_some(()));
+    eventually("it says so", || (runner.log.count("does not accept its outcome") > 0).then_some(()));
     (runner, lock)
 }
 
@@ -219,7 +219,7 @@ fn a_success_that_a_second_signal_abandons_is_not_lost_without_a_word() {
     runner.signal("INT");
     assert_eq!(runner.exit_code(), Some(1));
     eventually("its log", || runner.log.has_ended().then_some(()));
-    assert_eq!(runner.log.count("could not be recorded: it will be run again"), 1);
+    assert_eq!(runner.log.count("could not be recorded; it will run again"), 1);
 }
 
 #[test]
@@ -228,5 +228,5 @@ fn a_success_that_cannot_be_recorded_is_not_lost_without_a_word() {
     let (mut runner, _lock) = unrecorded(&pasture, &[]);
     assert_eq!(runner.exit_code(), Some(143));
     eventually("its log", || runner.log.has_ended().then_some(()));
-    assert_eq!(runner.log.count("could not be recorded: it will be run again"), 1);
+    assert_eq!(runner.log.count("could not be recorded; it will run again"), 1);
 }

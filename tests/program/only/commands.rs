@@ -72,7 +72,9 @@ fn undecided_it_waits_and_runs_nothing() {
     let sidecar = Sidecar::start("a", &pasture.store());
     let mut only = Only::start_with(&sidecar, &pasture, &["--wait", "500ms"], "touch ran");
     assert_eq!(only.exit_code(), Some(75));
-    eventually("it says why", || (only.log.count("not decided within 500ms") > 0).then_some(()));
+    eventually("it says why", || {
+        (only.log.count("was not decided within 500ms") > 0).then_some(())
+    });
     assert!(!exists(&pasture, "ran"));
     let mut patient = Only::start(&sidecar, &pasture, "touch ran");
     eventually("it waits", || (patient.log.events("undecided") > 0).then_some(()));

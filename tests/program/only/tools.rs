@@ -69,7 +69,7 @@ fn status_creates_nothing_and_init_does() {
     let pasture = Pasture::new();
     let output = run(&["status", "--store", &pasture.store()]);
     assert_eq!(output.status.code(), Some(69));
-    assert!(said(&output).contains("`bellwether init` creates it"), "{}", said(&output));
+    assert!(said(&output).contains("run `bellwether init`"), "{}", said(&output));
     assert!(!pasture.path().exists());
     for _ in 0..2 {
         let output = run(&["init", "--store", &pasture.store()]);
@@ -78,7 +78,7 @@ fn status_creates_nothing_and_init_does() {
     }
     assert_eq!(status(&pasture), Vec::<Value>::new());
     let output = run(&["status", "--store", &pasture.store()]);
-    assert!(said(&output).starts_with("no instance has taken part"), "{}", said(&output));
+    assert!(said(&output).starts_with("no instance has stood"), "{}", said(&output));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn install_says_what_is_wrong_with_the_folder() {
     let (missing, file) = (format!("{folder}/missing"), format!("{folder}/file"));
     fs::write(&file, "").unwrap();
     for (folder, words) in [
-        (missing.as_str(), "does not exist: create it"),
+        (missing.as_str(), "does not exist; create it"),
         (&file, "is not a folder"),
         ("/proc", "/proc"),
     ] {

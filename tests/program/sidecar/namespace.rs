@@ -45,7 +45,7 @@ fn two_environments_on_one_store_have_a_leader_each() {
     let none = run(&["status", "--store", &pasture.store(), "--namespace", "test"]);
     let none = String::from_utf8(none.stdout).unwrap();
     assert!(
-        none.starts_with("no instance has taken part in an election in namespace test of"),
+        none.starts_with("no instance has stood in an election in namespace test of"),
         "{none}"
     );
     let table = run(&["status", "--store", &pasture.store(), "--all-namespaces"]);

@@ -61,14 +61,14 @@ async fn it_keeps_its_header_and_cuts_what_the_terminal_has_no_room_for() {
 async fn it_shows_what_changes() {
     let pasture = Pasture::new();
     let window = Window::open(&watch(&pasture.store()), 80, 24);
-    window.shows("no instance has taken part in an election");
+    window.shows("no instance has stood in an election");
     let planted = Planted::at(&pasture.store()).await;
     planted.election("first", Some("web-0".to_owned())).await;
     page(&window, "election  first  held");
     planted.election("second", Some(arn(1))).await;
     let rows = page(&window, "second");
     assert!(
-        !window.text().contains("no instance has taken part"),
+        !window.text().contains("no instance has stood"),
         "nothing is left of what was: {rows:?}"
     );
 }

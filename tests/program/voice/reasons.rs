@@ -19,7 +19,7 @@ fn a_refused_port_is_called_a_refused_port() {
     for words in [&["status"][..], &["init"], &["once", "--reset", "--key", "k"]] {
         let said = said(bellwether().args(words).args(["--store", store]));
         assert!(said.contains("Connection refused"), "{words:?}: {said}");
-        assert!(!said.contains("no answer"), "{words:?}: {said}");
+        assert!(!said.contains("no response"), "{words:?}: {said}");
     }
 }
 
@@ -35,7 +35,7 @@ async fn a_server_without_a_free_connection_says_so() {
     for words in [&["status"][..], &["init"]] {
         let said = said(bellwether().args(words).args(["--store", &store]));
         assert!(said.contains("too many clients"), "{words:?}: {said}");
-        assert!(!said.contains("no answer"), "{words:?}: {said}");
+        assert!(!said.contains("no response"), "{words:?}: {said}");
     }
 }
 

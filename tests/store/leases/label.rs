@@ -364,7 +364,7 @@ fn a_bad_label_ends_the_start() {
         assert!(said.contains("--leader-label: "), "{words:?}: {said}");
         said
     };
-    assert!(outside(&["--leader-label"], None).contains("this is not a pod"));
+    assert!(outside(&["--leader-label"], None).contains("POD_NAME and POD_NAMESPACE are not set"));
     for bad in ["leader", "=true", "leader=", "a/b/c=true", "Shop/x=true", "_x=true", "x=a b"] {
         outside(&["--leader-label", bad], Some("web-0"));
     }
