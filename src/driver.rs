@@ -328,7 +328,7 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
         let election = &self.election;
         tracing::warn!(
             %election, term = term.get(), why, event = "lease_not_freed",
-            "left without freeing the lease: it runs out on its own"
+            "left without freeing the lease; it runs out on its own"
         );
     }
 
@@ -460,7 +460,7 @@ fn refused_for_a_reason(
     match swapped {
         Swapped::Lost(seen) if seen.as_ref().map(|o| &o.version) == expected.as_ref() => {
             Err(StoreError::Misconfigured(
-                "it refused a write although the record has not changed: look for a trigger, a \
+                "it refused a write although the record has not changed; look for a trigger, a \
                  row-level security policy or a proxy that drops writes"
                     .to_owned(),
             ))
@@ -511,7 +511,7 @@ impl Verb {
     /// Shows the limit, not the elapsed time: an unchanged text is one line in the log.
     fn timed_out(self, limit: Duration) -> CallResult {
         let limit = humantime::format_duration(limit);
-        let error = format!("no answer from the store in time: a call may take {limit}");
+        let error = format!("no response from the store in time: a call may take {limit}");
         let error = StoreError::Unavailable(error);
         match self {
             Self::Observe => CallResult::Observed(Err(error)),

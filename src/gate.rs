@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::election::time::BootTime;
 
 /// Why a gate is closed that closed by the clock.
-const SILENCE: &str = "nothing was heard of the application's health in time";
+const SILENCE: &str = "no result of the application's health check in time";
 
 /// When the gate opens and closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Gate {
             Some(until) if now < until => None,
             Some(_) => Some(SILENCE.to_owned()),
             None => {
-                let never = "the application was not seen healthy yet";
+                let never = "the application has not been healthy yet";
                 Some(state.why.clone().unwrap_or_else(|| never.to_owned()))
             }
         }
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn it_is_closed_until_enough_successes_in_a_row() {
         let mut scene = Scene::new(RULES);
-        assert!(scene.gate.why_closed(at(0)).unwrap().contains("not seen healthy yet"));
+        assert!(scene.gate.why_closed(at(0)).unwrap().contains("has not been healthy yet"));
         assert_eq!(scene.records(0, Ok(())), (GateChange::Nothing, false));
         assert_eq!(scene.records(2_000, bad()), (GateChange::NotUpYet, false));
         assert_eq!(scene.records(4_000, Ok(())), (GateChange::Nothing, false));
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(RULES.open_for(), Duration::from_secs(9));
         assert!(scene.gate.is_open(at(8_999)));
         assert!(!scene.gate.is_open(at(9_000)));
-        assert!(scene.gate.why_closed(at(9_000)).unwrap().contains("nothing was heard"));
+        assert!(scene.gate.why_closed(at(9_000)).unwrap().contains("no result of the application"));
         assert_eq!(scene.records(20_000, Ok(())), (GateChange::Opened, true));
     }
 

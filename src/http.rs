@@ -85,7 +85,7 @@ fn election_paths() -> Router<App> {
 async fn no_such_path() -> Response {
     problem(
         StatusCode::NOT_FOUND,
-        "no such path: the paths are / /leader /ready /started /livez /events /metrics /elections, \
+        "no such path; the paths are / /leader /ready /started /livez /events /metrics /elections, \
          and to POST to /hold /resign; those of one election are below /elections/NAME, as in \
          /elections/NAME/leader",
     )
@@ -94,6 +94,7 @@ async fn no_such_path() -> Response {
 async fn no_such_method() -> Response {
     problem(
         StatusCode::METHOD_NOT_ALLOWED,
-        "not with this method: hold and resign answer POST, all other paths GET and HEAD",
+        "this path does not support this method; use POST for hold and resign, GET or HEAD for all \
+         others",
     )
 }

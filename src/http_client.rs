@@ -118,7 +118,7 @@ pub enum HttpError {
     #[error("{}", with_cause(.0))]
     Broken(#[from] hyper::Error),
     /// The body is longer than so many bytes.
-    #[error("its answer is longer than {0} bytes")]
+    #[error("its response is longer than {0} bytes")]
     TooLong(usize),
 }
 

@@ -185,7 +185,8 @@ impl LeaderLabel {
             tracing::warn!(
                 election = %self.election.election(), pod = self.config.pod,
                 event = "label_kept_too_long",
-                "the leader's label cannot be taken away in time: the lease is no longer kept for it"
+                "the leader's label could not be removed in time; the lease is no longer kept for \
+                 it"
             );
         }
     }
@@ -227,10 +228,11 @@ impl LeaderLabel {
         let why = match obstacle {
             Obstacle::Changed => None,
             Obstacle::LaterTerm(pod) => {
-                Some(format!("the pod {pod} has the label of a later term: another election?"))
+                Some(format!("the pod {pod} has the label of a later term; check whether another \
+                              election sets it"))
             }
             Obstacle::NoPod(pod) => Some(format!(
-                "there is no pod {pod} in this namespace: set POD_NAME and POD_NAMESPACE"
+                "there is no pod {pod} in this namespace; set POD_NAME and POD_NAMESPACE"
             )),
             Obstacle::Failed(error) => Some(error.to_string()),
         };
@@ -240,7 +242,7 @@ impl LeaderLabel {
         {
             tracing::warn!(
                 election = %self.election.election(), label = self.config.key, why,
-                event = "label_wrong", "the leader's label may be wrong: trying again"
+                event = "label_wrong", "the leader's label may be wrong; trying again"
             );
             self.failing = Some(why);
         }

@@ -29,7 +29,7 @@ pub struct SidecarUrl(HttpUrl);
 
 /// Why a text is not the URL of a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not the URL of a sidecar: use one like http://127.0.0.1:4040")]
+#[error("'{0}' is not the URL of a sidecar; use one like http://127.0.0.1:4040")]
 pub struct InvalidSidecarUrl(String);
 
 impl FromStr for SidecarUrl {
@@ -57,10 +57,10 @@ pub enum NoAnswer {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// There is nothing within this time.
-    #[error("no answer within {}", humantime::format_duration(*.0))]
+    #[error("no response within {}", humantime::format_duration(*.0))]
     Late(Duration),
     /// The same, to a command that was to run while this instance leads.
-    #[error("no answer within {}, and nothing was run", humantime::format_duration(*.0))]
+    #[error("no response within {}, and nothing was run", humantime::format_duration(*.0))]
     NothingRun(Duration),
 }
 
@@ -68,7 +68,8 @@ pub enum NoAnswer {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nothing listens there, or it does not answer in time. A retry may help.
-    #[error("no sidecar answers at {url}: {why}: does `bellwether serve` run there? See --sidecar")]
+    #[error("no sidecar responds at {url}: {why}; check that `bellwether serve` runs there, or set \
+             --sidecar")]
     Unreachable {
         /// Who was asked.
         url: SidecarUrl,

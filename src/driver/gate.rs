@@ -26,7 +26,7 @@ pub async fn obey(mut gate: Gate, election: Handle, mut timer: impl Timer) {
             () = at(&mut timer, closes_at) => tracing::warn!(
                 election = %election.election(),
                 event = "gate_check_overdue",
-                "the gate is closed: nothing was heard of the application's health in time"
+                "the gate is closed: no result of the application's health check in time"
             ),
         }
     }

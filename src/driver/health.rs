@@ -125,13 +125,14 @@ impl Health {
             (Some(Line::Trouble { left_out }), Some(error @ StoreError::Misconfigured(_))) => {
                 tracing::error!(
                     elections, %election, verb, %error, left_out, event = "store_needs_attention",
-                    "the store needs attention; trying again"
+                    "the store cannot be used as it is; do what the error says, no restart is \
+                     needed"
                 );
             }
             (Some(Line::Over), _) => {
                 tracing::info!(
                     elections, %election, verb, event = "store_answers",
-                    "the store answers again"
+                    "the store responds again"
                 );
             }
             (Some(Line::Trouble { .. }) | None, _) => {}
@@ -350,7 +351,7 @@ mod tests {
         type Fault = fn(u64) -> Result<u32, StoreError>;
         let comes_and_goes =
             |now: u64| if now.is_multiple_of(2) { failing("refused") } else { Ok(1) };
-        let never_the_same = |now: u64| failing(&format!("no answer within {now} ns"));
+        let never_the_same = |now: u64| failing(&format!("no response within {now} ns"));
         let two_by_turns =
             |now: u64| failing(if now.is_multiple_of(2) { "refused" } else { "reset" });
         let worst =

@@ -128,7 +128,7 @@ impl<T: Timer> Hold<T> {
         if !std::mem::replace(&mut self.given_up, true) {
             tracing::warn!(
                 event = "hold_overdue",
-                "a hold has not ended in time: the lease runs out on its own"
+                "a hold has not ended in time; the lease runs out on its own"
             );
             if let Some(work) = &self.work {
                 work.is_overdue();

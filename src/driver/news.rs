@@ -36,20 +36,20 @@ pub(super) fn log(
         News::TermWentBackwards { seen, record } => tracing::warn!(
             %election, seen = seen.get(), record = record.get(),
             event = "term_went_backwards",
-            "the record's term went backwards: was a backup restored? \
-             Waiting for a whole lease before standing again"
+            "the record's term went backwards; standing again after a whole lease, check whether a \
+             backup was restored"
         ),
         News::Stranger { origin, own } => tracing::warn!(
             %election, %origin, %own,
             event = "foreign_record",
-            "the record of this election was written in another environment, and both elect one \
-             leader together: if that is not meant, give each its own --namespace or store"
+            "another environment wrote the record of this election, so both elect one leader \
+             together; give each its own --namespace or store, unless that is intended"
         ),
         News::Copied(sign) => tracing::warn!(
             %election, sign = sign.as_str(), gap = sign.gap().map(shown),
             event = "paused_or_copied",
-            "this process was paused or copied, and may not be the only one of its name: \
-             going on under another, after its old lease"
+            "this process was paused or copied, and another may run under its incarnation; \
+             standing again under a new one after the old lease"
         ),
         // Counted, and seen in the log as the store's trouble.
         News::Renewal(_) => {}
@@ -86,7 +86,7 @@ fn following(election: &ElectionName, holder: &str, term: Term, view: &Leadershi
         }
         Some(HolderIs::Namesake) => tracing::warn!(
             %election, term, holder, event = "following_namesake",
-            "another process of the same name leads: give each instance a name of its own \
+            "another process with the same identity leads; give each instance its own identity \
              (--identity)"
         ),
         None => tracing::info!(

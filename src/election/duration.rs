@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         Ok(duration) if duration <= MAX_DURATION => Ok(duration),
         Ok(_) => Err("30days at most, for example 15s, 2m or 1h 30m".to_owned()),
         Err(error) => {
-            Err(format!("{error}: use a number and a unit, for example 500ms, 15s, 2m or 1h 30m"))
+            Err(format!("{error}; use a number and a unit, for example 500ms, 15s, 2m or 1h 30m"))
         }
     }
 }

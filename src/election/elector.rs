@@ -476,9 +476,9 @@ impl Elector {
     /// For a candidate that has left: the term whose lease it did not free, and the reason.
     pub fn left_to_run_out(&self) -> Option<(Term, &'static str)> {
         let why = if self.work_under_way {
-            "leader-only work was not seen to end"
+            "leader-only work did not end"
         } else if self.has_record_to_free() {
-            "the store did not take the write that frees it"
+            "the store did not apply the write that frees it"
         } else {
             "leader-only work ended too late"
         };

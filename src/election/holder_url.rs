@@ -20,13 +20,13 @@ pub enum InvalidHolderUrl {
     #[error("it is not an absolute http:// or https:// URL, such as http://10.0.0.7:8080")]
     Form,
     /// Everyone who may ask a sidecar sees it.
-    #[error("it has a user or a password in it, and everyone can read it: leave the login out")]
+    #[error("it contains a login, which everyone could read; leave the login out")]
     Login,
     /// A path is added to it, and a query may be a secret.
-    #[error("it has a '?' or a '#' in it: paths are added to its end, so leave them out")]
+    #[error("it contains a '?' or a '#'; leave them out, because paths are added to its end")]
     Query,
     /// It would not stay on one line.
-    #[error("it has a space or a character in it that cannot be shown")]
+    #[error("it contains a space or an unprintable character")]
     Unprintable,
     /// See [`MAX_URL`].
     #[error("it is longer than {MAX_URL} bytes")]

@@ -199,10 +199,10 @@ pub(super) struct Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
     /// No answer yet since the start.
-    #[error("the store has not answered yet")]
+    #[error("the store has not responded yet")]
     NoAnswerYet,
     /// The last answer is older than a lease duration.
-    #[error("the store has not answered for a lease duration")]
+    #[error("the store has not responded for a lease duration")]
     StoreSilent,
     /// The store answers; no leader is known.
     #[error("no leader is known")]

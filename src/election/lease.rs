@@ -25,8 +25,8 @@ pub struct ElectionName(String);
 /// Why a text is not the name of an election.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is not an election name: use 1 to 63 lower-case letters, digits, '-' or '.', \
-     beginning and ending with a letter or digit"
+    "'{0}' is not an election name; use 1 to 63 lower-case letters, digits, '-' or '.', beginning \
+     and ending with a letter or digit"
 )]
 pub struct InvalidElectionName(String);
 
@@ -150,8 +150,8 @@ const WITHIN: char = ':';
 /// The reason why a text is not the name of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is not a namespace: use 1 to 63 lower-case letters, digits, '-' or '.', \
-     beginning and ending with a letter or digit"
+    "'{0}' is not a namespace; use 1 to 63 lower-case letters, digits, '-' or '.', beginning and \
+     ending with a letter or digit"
 )]
 pub struct InvalidNamespace(String);
 

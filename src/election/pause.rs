@@ -45,10 +45,10 @@ pub struct PauseReason(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReason {
     /// It would be no reason.
-    #[error("it is empty: leave the flag out")]
+    #[error("it is empty; leave the flag out")]
     Empty,
     /// It would not stay on one line.
-    #[error("it has a line break or a character in it that cannot be shown")]
+    #[error("it contains a line break or an unprintable character")]
     Unprintable,
     /// See [`MAX_REASON`].
     #[error("it is longer than {MAX_REASON} characters")]

@@ -57,15 +57,15 @@ pub struct Timing {
 pub enum InvalidTiming {
     /// The retry period is too short.
     #[error(
-        "the retry period is {}, but has to be at least {}: \
-         asking more often loads the store and elects no leader sooner",
+        "the retry period is {}, but must be at least {}; more frequent reads load the store and \
+         elect no leader sooner",
         human(*.0), human(MIN_RETRY_PERIOD)
     )]
     RetryPeriodTooShort(Duration),
     /// One failed renewal would cost the leadership.
     #[error(
-        "the renew deadline is {}, but has to be at least twice the retry period of {}: \
-         otherwise a single failed renewal ends the leadership",
+        "the renew deadline is {}, but must be at least twice the retry period of {}; otherwise a \
+         single failed renewal ends the leadership",
         human(*renew_deadline), human(*retry_period)
     )]
     NoRoomForARetry {
@@ -76,9 +76,9 @@ pub enum InvalidTiming {
     },
     /// The leader would stop too late for its successor.
     #[error(
-        "the renew deadline is {}, but has to be at most four fifths of the lease duration of {}: \
-         the rest is the time a leader that lost its store has to end its work, \
-         and the margin for clocks that run at different rates",
+        "the renew deadline is {}, but must be at most four fifths of the lease duration of {}; in \
+         the rest a leader that lost its store ends its work, and clocks may run at different \
+         rates",
         human(*renew_deadline), human(*lease_duration)
     )]
     NoRoomToStop {
@@ -89,8 +89,8 @@ pub enum InvalidTiming {
     },
     /// Rivals would wait for too long.
     #[error(
-        "the lease duration is {}, but can be at most {}: \
-         it is how long there is no leader after a crash",
+        "the lease duration is {}, but must be at most {}; after a crash no instance leads for \
+         this time",
         human(*.0), human(MAX_LEASE_DURATION)
     )]
     LeaseTooLong(Duration),

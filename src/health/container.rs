@@ -12,7 +12,7 @@ use crate::platform::ecs::{ContainerFailure, Metadata, MetadataError};
 enum Unwell {
     #[error("ECS task metadata: {0}")]
     Unknown(#[from] MetadataError),
-    #[error("ECS task metadata: no answer within {}", humantime::format_duration(*.0))]
+    #[error("ECS task metadata: no response within {}", humantime::format_duration(*.0))]
     Late(Duration),
     #[error(transparent)]
     Failed(#[from] ContainerFailure),

@@ -28,7 +28,7 @@ impl UrlCheck {
         let request = http_client::request(Method::GET, url.target());
         let response = http_client::send(url, request, String::new());
         let found = match tokio::time::timeout(within, response).await {
-            Err(_) => format!("no answer within {}", humantime::format_duration(within)),
+            Err(_) => format!("no response within {}", humantime::format_duration(within)),
             Ok(Err(error)) => error.to_string(),
             Ok(Ok(reply)) => match reply.response.status() {
                 status if status.is_success() => return Ok(()),

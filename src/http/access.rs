@@ -88,16 +88,18 @@ impl Refusal {
             Self::Origin => (StatusCode::FORBIDDEN, "a page of another origin may not do this"),
             Self::Host => (
                 StatusCode::FORBIDDEN,
-                "the Host header names neither this host's loopback nor the address listened on: \
-                 use http://127.0.0.1:PORT",
+                "the Host header names neither this host's loopback address nor the address of \
+                 --listen; use http://127.0.0.1:PORT",
             ),
             Self::OtherHost => (
                 StatusCode::FORBIDDEN,
-                "only this host may do this: start the sidecar with --token-file to allow others",
+                "only this host may do this; start the sidecar with --token-file to allow other \
+                 hosts",
             ),
             Self::Token => (
                 StatusCode::UNAUTHORIZED,
-                "from another host this needs 'Authorization: Bearer' with the sidecar's token",
+                "a request from another host needs 'Authorization: Bearer' with the sidecar's \
+                 token",
             ),
         };
         let mut response = problem(status, words);

@@ -22,7 +22,7 @@ pub(super) async fn read_body(request: Request) -> Result<Bytes, Response> {
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => {
-            let words = format!("the body is longer than {MAX_BODY} bytes, or broken off");
+            let words = format!("the body is longer than {MAX_BODY} bytes, or incomplete");
             Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &words))
         }
         Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body takes too long to arrive")),

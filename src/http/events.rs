@@ -126,7 +126,8 @@ pub(super) async fn events(
         None => Some(app.elections.first().clone()),
         Some("all") => None,
         Some(_) => {
-            let words = "'elections' can be 'all': those of one are at /elections/NAME/events";
+            let words = "'elections' can only be 'all'; for one election use \
+                         /elections/NAME/events";
             return problem(StatusCode::BAD_REQUEST, words);
         }
     };
@@ -160,7 +161,7 @@ fn stream(
     headers: &HeaderMap,
 ) -> Response {
     let Some(permit) = app.connections.stream() else {
-        return busy("there are too many event streams already: close some, or ask /leader");
+        return busy("there are too many event streams; close some, or read /leader");
     };
     let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let events = &app.events;

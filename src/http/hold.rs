@@ -42,13 +42,13 @@ pub(super) async fn hold(
         return leader::respond(&app, &state, &seen, now, Duration::ZERO);
     }
     let Some(permit) = state.holds.room() else {
-        let words = format!("there are {MAX_HOLDS} holds already: wait until one of them ends");
+        let words = format!("there are {MAX_HOLDS} holds already; wait until one of them ends");
         return problem(StatusCode::TOO_MANY_REQUESTS, &words);
     };
     let host = match Boot::this() {
         Ok(host) => host,
         Err(error) => {
-            let words = format!("cannot tell which clock this is: {error}");
+            let words = format!("cannot identify this host's clock: {error}");
             return problem(StatusCode::INTERNAL_SERVER_ERROR, &words);
         }
     };

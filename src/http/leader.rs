@@ -50,7 +50,7 @@ pub(super) async fn leader(
     let _room = match app.connections.wait() {
         _ if at_once => None,
         Some(room) => Some(room),
-        None => return busy("too many questions wait already: ask again without 'wait'"),
+        None => return busy("too many requests wait already; send it again without 'wait'"),
     };
     let view = leading_within(&state, wait, min_valid).await;
     respond(&app, &state, &view, state.election.now(), min_valid)

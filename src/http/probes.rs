@@ -25,8 +25,8 @@ struct Probe {
 }
 
 /// What a start waits for.
-pub(super) const STARTING: &str = "starting: the store has not answered yet, or the platform has not \
-                                   said who this is";
+pub(super) const STARTING: &str = "starting: the store has not responded yet, or the platform has \
+                                   not given the identity";
 
 /// Why a probe fails.
 #[derive(Debug, thiserror::Error)]

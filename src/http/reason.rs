@@ -36,7 +36,8 @@ pub(super) fn too_short(view: &Leadership, now: BootTime, min_valid: Duration) -
     let left = humantime::format_duration(Duration::from_millis(
         u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
     ));
-    format!("this instance leads, but for {left} without a renewal: less than min-valid, {wanted}")
+    format!("this instance leads, but without a renewal only for {left}, which is less than \
+             min-valid, {wanted}")
 }
 
 /// Why it does not stand.
@@ -58,11 +59,11 @@ fn standing_down(reason: StandingDown, gate: Option<&Gate>, now: BootTime) -> St
 fn store(error: Option<&str>, view: &Leadership, now: BootTime) -> Option<String> {
     let silent = view.store_silence(now).filter(|silent| *silent > view.timing.lease_duration());
     let what = match (view.store_silence(now), view.store_fails_for(now).or(silent)) {
-        (None, _) => "the store has not answered yet".to_owned(),
+        (None, _) => "the store has not responded yet".to_owned(),
         (Some(_), Some(since)) if since < Duration::from_secs(1) => {
-            "the store does not answer".to_owned()
+            "the store does not respond".to_owned()
         }
-        (Some(_), Some(since)) => format!("the store has not answered for {}", whole(since)),
+        (Some(_), Some(since)) => format!("the store has not responded for {}", whole(since)),
         (Some(_), None) => {
             return error.map(|error| format!("a write to the store failed: {error}"));
         }
@@ -82,7 +83,7 @@ fn leadership(view: &Leadership, now: BootTime) -> Option<String> {
             let left = whole_up(view.rival_ends_in(now).unwrap_or_default());
             format!("an earlier run of this instance; its lease runs out in {left}")
         }
-        HolderIs::Namesake => format!("another process that is called {name} leads"),
+        HolderIs::Namesake => format!("another process with the identity {name} leads"),
         HolderIs::Another if view.store_fails_for(now).is_some() => {
             format!("{name} leads, as last seen")
         }
@@ -120,7 +121,7 @@ fn stopped(reason: LossReason) -> &'static str {
         LossReason::RenewDeadline => "because its lease was not renewed in time",
         LossReason::Superseded => "because the record named another",
         LossReason::RecordGone => "because the record was gone",
-        LossReason::Resigned => "because it was asked to",
+        LossReason::Resigned => "because it resigned",
         LossReason::GateClosed => "because its gate closed",
         LossReason::NothingToDo => "because there was nothing to do",
         LossReason::ShuttingDown => "because it shuts down",

@@ -44,7 +44,7 @@ enum InvalidResignation {
     Body(#[from] serde_json::Error),
     #[error("'to': {0}")]
     Successor(#[from] InvalidIdentity),
-    #[error("'to' names this instance itself, '{0}': name the instance that is to lead next")]
+    #[error("'to' names this instance, '{0}'; name the instance that is to lead next")]
     Itself(String),
     #[error("'cooldown' is not a duration such as 30s or 5m: {0}")]
     Duration(#[from] humantime::DurationError),
@@ -74,7 +74,8 @@ pub(super) async fn resign(
     let before = term_led(&before);
     if successor.is_some() && before.is_none() {
         // The leader would not learn of it, and this instance would stay down for nothing.
-        let words = "this instance does not lead, and only the leader can name its successor: ask the leader";
+        let words = "this instance does not lead, and only the leader can name its successor; send \
+                     the request to the leader";
         return problem(StatusCode::CONFLICT, words);
     }
     let stepped_down = tokio::time::timeout(PATIENCE, async {
@@ -88,7 +89,7 @@ pub(super) async fn resign(
         Ok(Ok(())) => {}
         Ok(Err(left)) => return problem(StatusCode::SERVICE_UNAVAILABLE, &left.to_string()),
         Err(_) => {
-            let words = "the election does not turn: see /livez";
+            let words = "the election does not run; see /livez";
             return problem(StatusCode::SERVICE_UNAVAILABLE, words);
         }
     }
@@ -143,7 +144,7 @@ mod tests {
                 "'cooldown' is not a duration such as 30s or 5m: time unit needed",
             ),
             (r#"{"cooldown":"8d"}"#, "'cooldown' can be at most 7days"),
-            (r#"{"to":"web-1"}"#, "'to' names this instance itself, 'web-1'"),
+            (r#"{"to":"web-1"}"#, "'to' names this instance, 'web-1'"),
             (r#"{"to":" "}"#, "'to': ' ' cannot be an identity"),
             (r#"{"to":"a\u001b[2J"}"#, "'to': 'a\u{fffd}[2J' cannot be an identity"),
         ] {

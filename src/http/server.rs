@@ -112,8 +112,9 @@ async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, connect
         result = served => if let Err(error) = result {
             tracing::trace!(%error, "a connection ended early");
         },
-        () = sends_nothing(&has_request) => tracing::trace!("a connection asked nothing in time"),
-        () = connection.put_out() => tracing::trace!("a quiet connection made room for another"),
+        () = sends_nothing(&has_request) => tracing::trace!("a connection sent no request in time"),
+        () = connection.put_out() => tracing::trace!("closed an idle connection to make room for \
+                                                      another"),
     }
 }
 
@@ -127,12 +128,12 @@ async fn sends_nothing(has_request: &AtomicBool) {
 
 /// Says that there is no room, to a few at once.
 fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>) {
-    tracing::debug!("refusing a connection: all others are busy");
+    tracing::debug!("refused a connection; all others are busy");
     let Ok(permit) = Arc::clone(refusals).try_acquire_owned() else { return };
     tokio::spawn(async move {
         let _permit = permit;
         let service = service_fn(|_: hyper::Request<Incoming>| async {
-            let words = "too many connections are busy: close some, or try again";
+            let words = "too many connections are busy; close some, or try again";
             Ok::<Response<Body>, Infallible>(busy(words))
         });
         let refused = http1::Builder::new()

@@ -36,7 +36,7 @@ pub struct Metadata(HttpUrl);
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// The environment names an address that is no URL.
-    #[error("{0} that can be asked: see AWS_EC2_METADATA_SERVICE_ENDPOINT")]
+    #[error("{0} that can be used; check AWS_EC2_METADATA_SERVICE_ENDPOINT")]
     Address(#[source] InvalidUrl),
     /// It does not answer.
     #[error(transparent)]
@@ -45,7 +45,7 @@ pub enum MetadataError {
     #[error("status {0}")]
     Status(StatusCode),
     /// Its answer has bytes that no text has.
-    #[error("its answer is not text")]
+    #[error("its response is not text")]
     NotText,
     /// Its answer, of which this is the beginning, is something else.
     #[error("'{}' is not an instance id", .0.escape_debug())]

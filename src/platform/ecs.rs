@@ -21,7 +21,7 @@ pub struct Metadata(HttpUrl);
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// Its address is no URL.
-    #[error("{VARIABLE} is not a URL that can be asked")]
+    #[error("{VARIABLE} is not a URL that can be used")]
     Address(#[source] InvalidUrl),
     /// It does not answer.
     #[error(transparent)]
@@ -30,7 +30,7 @@ pub enum MetadataError {
     #[error("status {0}")]
     Status(StatusCode),
     /// Its answer is not one about a task.
-    #[error("it does not make sense: {0}")]
+    #[error("its response is not valid: {0}")]
     Malformed(#[source] serde_json::Error),
 }
 

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_millis(1_500);
 
 /// Why a text cannot be an identity.
 #[derive(Debug, thiserror::Error)]
-#[error("'{0}' cannot be an identity: use 1 to {MAX_LINE} printable characters")]
+#[error("'{0}' cannot be an identity; use 1 to {MAX_LINE} printable characters")]
 pub struct InvalidIdentity(String);
 
 /// Checks an identity that a person chose.
@@ -109,9 +109,9 @@ enum NoIdentity {
     NoTaskArn,
     #[error("EC2: {0}")]
     Ec2(#[from] ec2::MetadataError),
-    #[error("its metadata service did not answer within {}", humantime::format_duration(LIMIT))]
+    #[error("its metadata service did not respond within {}", humantime::format_duration(LIMIT))]
     Late,
-    #[error("what it says cannot be an identity")]
+    #[error("its response is not a valid identity")]
     NotPrintable,
 }
 
@@ -140,8 +140,8 @@ fn named_by_host(hostname: &str) -> String {
         tracing::warn!(
             name,
             event = "identity_random",
-            "the name of this host cannot be an identity: using a random one. --identity chooses \
-             another"
+            "the name of this host is not a valid identity; using a random one, choose another \
+             with --identity"
         );
         name
     })
@@ -151,7 +151,7 @@ fn warn(why: &NoIdentity) {
     tracing::warn!(
         why = why.to_string(),
         event = "identity_fallback",
-        "the platform does not say who this is: using the host's name. --identity chooses another"
+        "the platform gives no identity; using the host name, choose another with --identity"
     );
 }
 

@@ -74,7 +74,7 @@ pub enum UnknownTemplate {
     #[error("Kubernetes: set POD_NAMESPACE")]
     NoNamespace,
     /// Its order.
-    #[error("Kubernetes: BELLWETHER_REVISION is no number")]
+    #[error("Kubernetes: BELLWETHER_REVISION is not a number")]
     Revision,
 }
 

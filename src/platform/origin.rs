@@ -28,7 +28,7 @@ pub async fn find(surroundings: Surroundings<'_>) -> Option<Origin> {
         Ok(text) => Origin::new(text),
         Err(why) => {
             let why = why.to_string();
-            tracing::debug!(why, "the platform does not say which environment this is");
+            tracing::debug!(why, "the platform does not name the environment");
             None
         }
     }

@@ -31,12 +31,12 @@ pub struct Release {
 pub enum UnknownRelease {
     /// None of the platforms.
     #[error(
-        "auto knows the release on ECS, Elastic Beanstalk and Kubernetes only, and this is none of \
-         them: name it with --key, such as an image digest or a git commit"
+        "auto works on ECS, Elastic Beanstalk and Kubernetes only; name the release with --key, \
+         such as an image digest or a git commit"
     )]
     NoPlatform,
     /// The platform does not say.
-    #[error("auto: {0}: name the release with --key instead")]
+    #[error("auto: {0}; name the release with --key")]
     NoResponse(#[from] NoRelease),
 }
 
@@ -61,13 +61,13 @@ pub enum NoTask {
     #[error(transparent)]
     Metadata(#[from] MetadataError),
     /// None in time.
-    #[error("no answer")]
+    #[error("no response")]
     Slow,
     /// A field of it.
     #[error("it gives no {0}")]
     NoField(&'static str),
     /// The revision.
-    #[error("its Revision is no number")]
+    #[error("its Revision is not a number")]
     Revision,
 }
 
@@ -187,7 +187,7 @@ mod tests {
         let error = on_ecs(task, "{}").await.unwrap_err();
         assert!(error.to_string().contains("gives no ImageID"), "{error}");
         let error = on_ecs("<html>", CONTAINER).await.unwrap_err();
-        assert!(error.to_string().contains("with --key instead"), "{error}");
+        assert!(error.to_string().contains("name the release with --key"), "{error}");
         let closed = [(VARIABLE, "http://127.0.0.1:1/v4/abc")];
         let error = asked(&closed, Path::new("/nowhere")).await.unwrap_err();
         assert!(error.to_string().contains("connection refused"), "{error}");
@@ -248,6 +248,6 @@ mod tests {
     async fn elsewhere_a_key_has_to_be_given() {
         let root = tempfile::tempdir().unwrap();
         let error = asked(&[], root.path()).await.unwrap_err();
-        assert!(error.to_string().contains("name it with --key"), "{error}");
+        assert!(error.to_string().contains("name the release with --key"), "{error}");
     }
 }

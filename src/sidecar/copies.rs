@@ -12,7 +12,7 @@ use crate::time::boot::{Boot, Generation};
 /// events.
 pub async fn watch(elections: Vec<Handle>, period: Duration) {
     let mut generation = Generation::listen()
-        .inspect_err(|error| tracing::debug!(%error, "cannot hear of resumed snapshots"))
+        .inspect_err(|error| tracing::debug!(%error, "cannot detect resumed snapshots"))
         .ok();
     let mut host = look().await;
     loop {
@@ -20,7 +20,7 @@ pub async fn watch(elections: Vec<Handle>, period: Duration) {
             changed = next(&mut generation) => match changed {
                 Ok(()) => Some(Sign::VmGeneration),
                 Err(error) => {
-                    tracing::debug!(%error, "cannot hear of resumed snapshots any more");
+                    tracing::debug!(%error, "can no longer detect resumed snapshots");
                     generation = None;
                     None
                 }

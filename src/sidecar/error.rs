@@ -37,8 +37,8 @@ pub enum StartError {
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "{address} is in use by another process: stop it, or choose another with --listen"
+            "{address} is in use by another process; stop it, or choose another with --listen"
         ),
-        _ => format!("cannot listen on {address}: {error}: choose another with --listen"),
+        _ => format!("cannot listen on {address}: {error}; choose another address with --listen"),
     }
 }

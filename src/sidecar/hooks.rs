@@ -35,7 +35,7 @@ impl RunningHooks {
         if tokio::time::timeout(left, all).await.is_err() {
             tracing::warn!(
                 event = "hooks_stopped",
-                "hooks have not ended in time: they are stopped"
+                "hooks have not ended in time; stopping them"
             );
         }
     }

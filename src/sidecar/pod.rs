@@ -28,7 +28,7 @@ pub async fn has_ended(store: &StoreUrl, delay: Duration) {
         error,
         delay = %humantime::format_duration(delay),
         event = "vacate_delayed",
-        "it is not certain that the application in this pod has ended: the lease is kept for the delay"
+        "the application in this pod may still run; keeping the lease for --vacate-delay"
     );
     std::future::pending().await
 }

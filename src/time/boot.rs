@@ -40,7 +40,7 @@ impl Boot {
     /// When `/proc` is not mounted, with the path that is missing.
     pub fn this() -> io::Result<Self> {
         let boot_id = BootId::read(Path::new(BOOT_ID)).map_err(|error| {
-            io::Error::new(error.kind(), format!("{BOOT_ID}: {error}: is /proc mounted?"))
+            io::Error::new(error.kind(), format!("cannot read {BOOT_ID}: {error}; mount /proc"))
         })?;
         Ok(match (boot_id, boot_clock_offset()) {
             (BootId::OfTheKernel(id), Some(offset)) => Self::proven(&id, &offset),
@@ -96,7 +96,7 @@ impl Boot {
             return Ok(());
         }
         Err(io::Error::other(
-            "it would be in another time namespace than this process, and read another clock: \
+            "it would be in another time namespace than this process, and read another clock; \
              start bellwether with unshare --fork, or without a time namespace",
         ))
     }

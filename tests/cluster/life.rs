@@ -58,7 +58,7 @@ fn log_of(place: &Place, pod: &Pod) -> (Log, Killed) {
 }
 
 /// What a sidecar logs if it keeps the lease for the application beside it.
-const KEPT: &str = "it is not certain that the application in this pod has ended";
+const KEPT: &str = "the application in this pod may still run";
 
 /// The kubelet kills the application in the moment in which it asks the sidecar to end.
 #[test]

@@ -14,7 +14,7 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Written by a newer version.
-    #[error("its format is {0}, and this version knows {FORMAT}: update bellwether")]
+    #[error("its format is {0}, and this version knows {FORMAT}; update bellwether")]
     Format(u32),
     /// Anything else.
     #[error("it is not the history of a work")]

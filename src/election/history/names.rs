@@ -14,8 +14,8 @@ pub const MAX_TEXT: usize = 255;
 /// Why a text is neither a key nor the name of a work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{given}' is not {what}: use 1 to 255 bytes without spaces or control characters, and without a \
-     '/' at the beginning or the end, which is what a failed $(…) leaves"
+    "'{given}' is not {what}; use 1 to 255 bytes without spaces or control characters, and without \
+     a '/' at the beginning or the end (a failed $(…) leaves one)"
 )]
 pub struct InvalidText {
     what: &'static str,

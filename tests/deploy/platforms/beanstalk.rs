@@ -208,7 +208,7 @@ fn the_usual_mistakes_end_the_deployment_with_what_to_do() {
         ("BELLWETHER_STORE", "", "set the environment property BELLWETHER_STORE"),
         ("BELLWETHER_STORE", "dynamodb:/leases", "BELLWETHER_STORE: "),
         ("BELLWETHER_STORE", region, "no AWS region is set"),
-        ("BELLWETHER_LISTEN", &taken, "is in use by another process: stop it, or choose another"),
+        ("BELLWETHER_LISTEN", &taken, "is in use by another process; stop it, or choose another"),
     ] {
         let mut instance = environment.launch("mistaken");
         instance.properties.insert(property.to_owned(), value.to_owned());

@@ -244,7 +244,7 @@ fn what_the_pages_quote_is_what_the_sidecar_says() {
     let pages = ["docs/ecs.md", "docs/beanstalk.md", "docs/compose.md"].map(text);
     for (quoted, said) in [
         (
-            "is in use by another process: stop it, or choose another with --listen",
+            "is in use by another process; stop it, or choose another with --listen",
             refused(|command| {
                 command.args(store).args(["--listen", &taken]);
             }),

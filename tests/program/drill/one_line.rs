@@ -33,7 +33,7 @@ fn where_looks_succeed_and_writes_fail_the_store_does_not_answer_again_at_every_
         let count = |line| sidecar.log().count(line);
         eventually("what began is over in the log", || {
             let troubles = count("the store is unavailable");
-            (troubles == count("the store answers again")).then_some(())
+            (troubles == count("the store responds again")).then_some(())
         });
         assert!(sidecar.log().lines().len() < 20, "{}", sidecar.log().text());
     }

@@ -174,7 +174,7 @@ fn a_lease_that_cannot_be_freed_is_said_to_run_out() {
     runner.signal("TERM");
     assert_eq!(runner.exit_code(), Some(0));
     eventually("its log", || runner.log.has_ended().then_some(()));
-    assert_eq!(runner.log.count("left without freeing the lease: it runs out on its own"), 1);
+    assert_eq!(runner.log.count("left without freeing the lease; it runs out on its own"), 1);
 }
 
 #[test]

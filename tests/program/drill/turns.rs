@@ -94,7 +94,7 @@ fn resign_to_names_another_instance_or_is_refused_with_words() {
             0,
             "a",
             64,
-            "'to' names this instance itself, 'a': name the instance that is to lead next",
+            "'to' names this instance, 'a'; name the instance that is to lead next",
         ),
         (0, " ", 64, "cannot be an identity"),
         (0, "x\u{1b}[2J", 64, "cannot be an identity"),

@@ -56,7 +56,7 @@ impl Wire {
             other => other,
         }
         .unwrap_or_else(|error| {
-            assert!(!is_slow(&error), "no answer within {LIMIT:?}:\n{}", request.text());
+            assert!(!is_slow(&error), "no response within {LIMIT:?}:\n{}", request.text());
             None
         })
     }

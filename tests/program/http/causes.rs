@@ -205,7 +205,7 @@ fn no_503_of_leader_is_without_a_reason_and_a_store_is_named_without_its_secrets
     });
     assert_eq!(said.status, 503);
     let words = said.body["reason"].as_str().unwrap();
-    assert!(words.starts_with("the store has not answered yet: "), "{words}");
+    assert!(words.starts_with("the store has not responded yet: "), "{words}");
     assert_eq!(said.body["cause"], "no_answer_yet");
     let all = sidecar.get("/elections").unwrap().body;
     let store = all["store"]["url"].as_str().unwrap();

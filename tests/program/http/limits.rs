@@ -104,7 +104,7 @@ fn streams_and_waiting_questions_have_bounds_of_their_own() {
     let mut waiting: Vec<_> = (0..CONNECTIONS / 4).map(|_| open(&sidecar, wait)).collect();
     let (head, body) = eventually("one more is refused", || {
         let answer = whole(&sidecar, &wait.replace("60s", "1ms"));
-        Some(answer).filter(|(_, body)| body.contains("too many questions wait"))
+        Some(answer).filter(|(_, body)| body.contains("too many requests wait"))
     });
     assert!(head.starts_with("http/1.1 503") && head.contains("retry-after: "), "{head} {body}");
     assert_eq!(sidecar.leader().holder(), Some("a"), "whoever does not wait is answered");

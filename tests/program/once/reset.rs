@@ -29,7 +29,7 @@ fn a_reset_is_refused_while_somebody_is_at_it() {
     let mut runner = runner(&pasture, &["--key", "k"]);
     let (code, said) = reset(&pasture);
     assert_eq!(code, Some(75));
-    assert!(said.contains("a is at it now") && said.contains("If a died in it"), "{said}");
+    assert!(said.contains("a runs an attempt now") && said.contains("if a crashed"), "{said}");
     runner.kill();
     eventually("its lease is over", || (reset(&pasture).0 == Some(0)).then_some(()));
 }

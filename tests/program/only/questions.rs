@@ -61,7 +61,7 @@ fn undecided_and_unreachable() {
     assert_eq!(ask(&sidecar, &["resign"]).0, Some(69));
     let (_, said) = ask(&sidecar, &["healthcheck"]);
     let said = String::from_utf8(said.stderr).unwrap();
-    assert!(said.contains("no sidecar answers at http://127.0.0.1:"), "{said}");
+    assert!(said.contains("no sidecar responds at http://127.0.0.1:"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 

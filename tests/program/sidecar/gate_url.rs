@@ -94,7 +94,7 @@ fn an_application_that_died_loses_the_lease() {
 
 #[test]
 fn an_application_that_hangs_loses_the_lease() {
-    two_lead_in_turn(|app| app.signal("STOP"), |app| app.signal("CONT"), "no answer within 2s");
+    two_lead_in_turn(|app| app.signal("STOP"), |app| app.signal("CONT"), "no response within 2s");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn an_application_that_answers_with_an_error_loses_the_lease() {
 
 #[test]
 fn an_application_that_is_slow_loses_the_lease() {
-    two_lead_in_turn(|app| app.answers("slow"), |app| app.answers("200"), "no answer within 2s");
+    two_lead_in_turn(|app| app.answers("slow"), |app| app.answers("200"), "no response within 2s");
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn serve_answers_while_the_platform_does_not_say_who_this_is() {
     let url = format!("http://127.0.0.1:{port}/started");
     let first = eventually("it listens", || get(&url));
     assert_eq!(first.status, 503, "{first:?}");
-    assert!(first.body.to_string().contains("the platform has not said"), "{first:?}");
+    assert!(first.body.to_string().contains("the platform has not given"), "{first:?}");
     eventually("it starts", || get(&url).filter(|answer| answer.status == 200));
     assert_eq!(started.ends_by("TERM"), Some(0));
 }

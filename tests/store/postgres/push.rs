@@ -78,7 +78,7 @@ async fn a_listener_that_was_cut_off_listens_again_and_looks() {
     // Nobody calls: it comes back by itself, and hints at whatever it missed.
     assert!(hinted_within(&mut hints, LIMIT).await, "of what may have been missed");
     quiet(&mut hints).await;
-    let version = eventually("the store answers again", || async {
+    let version = eventually("the store responds again", || async {
         Some(store.observe(&default()).await.ok()??.version).filter(|v| *v == version)
     })
     .await;

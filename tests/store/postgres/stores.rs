@@ -119,7 +119,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// Looks until the store answers.
 pub async fn observed_again(store: &PostgresStore) -> Observed {
-    eventually("the store answers again", || async {
+    eventually("the store responds again", || async {
         store.observe(&default()).await.ok().flatten()
     })
     .await
