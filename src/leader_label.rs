@@ -227,10 +227,10 @@ impl LeaderLabel {
     async fn note(&mut self, obstacle: Obstacle) {
         let why = match obstacle {
             Obstacle::Changed => None,
-            Obstacle::LaterTerm(pod) => {
-                Some(format!("the pod {pod} has the label of a later term; check whether another \
-                              election sets it"))
-            }
+            Obstacle::LaterTerm(pod) => Some(format!(
+                "the pod {pod} has the label of a later term; check whether another \
+                              election sets it"
+            )),
             Obstacle::NoPod(pod) => Some(format!(
                 "there is no pod {pod} in this namespace; set POD_NAME and POD_NAMESPACE"
             )),

@@ -58,7 +58,7 @@ pub enum StoreUrl {
 pub enum InvalidStoreUrl {
     /// No known scheme.
     #[error(
-        "the store URL has no known scheme: use sqlite:///PATH/leases.db, \
+        "the store URL has no known scheme; use sqlite:///PATH/leases.db, \
          postgres://USER:PASSWORD@HOST/DATABASE, dynamodb://TABLE?region=REGION or \
          kubernetes://NAMESPACE"
     )]
@@ -74,12 +74,12 @@ pub enum InvalidStoreUrl {
     Postgres(#[from] postgres::InvalidTarget),
     /// A password with a character in it that ends the login.
     #[error(
-        "the store URL has an '@' behind a '/', '?' or '#': write special characters in the user and \
-         the password as %XX"
+        "the store URL has an '@' behind a '/', '?' or '#'; write special characters in the user \
+         and the password as %XX"
     )]
     BrokenLogin,
     /// An SQLite URL without a usable path.
-    #[error("the store URL names no file: use sqlite:///PATH/leases.db, with a path and no '?'")]
+    #[error("the store URL names no file; use sqlite:///PATH/leases.db, with a path and no '?'")]
     NoPath,
 }
 

@@ -68,8 +68,10 @@ pub enum NoAnswer {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nothing listens there, or it does not answer in time. A retry may help.
-    #[error("no sidecar responds at {url}: {why}; check that `bellwether serve` runs there, or set \
-             --sidecar")]
+    #[error(
+        "no sidecar responds at {url}: {why}; check that `bellwether serve` runs there, or set \
+             --sidecar"
+    )]
     Unreachable {
         /// Who was asked.
         url: SidecarUrl,

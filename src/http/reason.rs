@@ -36,8 +36,10 @@ pub(super) fn too_short(view: &Leadership, now: BootTime, min_valid: Duration) -
     let left = humantime::format_duration(Duration::from_millis(
         u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
     ));
-    format!("this instance leads, but without a renewal only for {left}, which is less than \
-             min-valid, {wanted}")
+    format!(
+        "this instance leads, but without a renewal only for {left}, which is less than \
+             min-valid, {wanted}"
+    )
 }
 
 /// Why it does not stand.

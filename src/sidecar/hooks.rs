@@ -33,10 +33,7 @@ impl RunningHooks {
         let left = give_up_at.since(HostClock::boot());
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(left, all).await.is_err() {
-            tracing::warn!(
-                event = "hooks_stopped",
-                "hooks have not ended in time; stopping them"
-            );
+            tracing::warn!(event = "hooks_stopped", "hooks have not ended in time; stopping them");
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum Unsettled {
     #[error("no AWS region is set")]
     NoRegion,
     /// The metadata service of the instance has to provide it, and does not answer.
-    #[error("the instance metadata service does not say which AWS region this is")]
+    #[error("the instance metadata service does not give the AWS region")]
     NoMetadata,
     /// See [`BadBundle`].
     #[error(transparent)]

@@ -164,7 +164,7 @@ impl DynamoDbStore {
         item: &Item,
     ) -> Result<Observed, StoreError> {
         if item::key_of(item) != Some(&self.target.key(election)) {
-            return Err(client.place.unavailable("answered with the item of another election"));
+            return Err(client.place.unavailable("responded with the item of another election"));
         }
         let kept = item::decode(item).map_err(|why| Self::unreadable(client, election, &why))?;
         let remaining = self.remaining(&kept);
@@ -353,8 +353,8 @@ impl Store for DynamoDbStore {
 
 fn unproven(place: &Place) -> StoreError {
     place.unavailable(
-        "answered a write without showing that it was applied. Does something between here and \
-         DynamoDB answer in its place?",
+        "responded to a write without showing that it was applied; look for a proxy that responds \
+         in place of DynamoDB",
     )
 }
 

@@ -102,7 +102,7 @@ impl KubernetesStore {
     }
 
     fn shown(&self, response: &ApiResponse) -> Result<Lease, StoreError> {
-        response.lease().ok_or_else(|| self.unavailable("its answer is not a Lease"))
+        response.lease().ok_or_else(|| self.unavailable("its response is not a Lease"))
     }
 
     fn show(&self, election: &ElectionName, lease: &Lease) -> Result<Observed, StoreError> {
@@ -209,7 +209,7 @@ impl Store for KubernetesStore {
         let lease = lease.map_err(|why| self.unreadable(election, &why))?;
         let found = match self.put(election, before.as_ref(), &lease).await? {
             Some(written) if !self.is_written(&written, election, &write) => {
-                return Err(self.unavailable("its answer does not show what was written"));
+                return Err(self.unavailable("its response does not show what was written"));
             }
             Some(written) => Some(written),
             None => self.get(election).await?,
@@ -239,7 +239,7 @@ impl Store for KubernetesStore {
                 (response.status == StatusCode::OK).then(|| lease::Page::parse(&response.body));
             let Some(page) = page else { return Err(self.refused(Right::List, &response)) };
             let page =
-                page.ok_or_else(|| self.unavailable("its answer is not a list of Leases"))?;
+                page.ok_or_else(|| self.unavailable("its response is not a list of Leases"))?;
             for lease in &page.items {
                 // A Lease that bellwether never wrote is another program's.
                 let Some(election) = lease.election() else { continue };

@@ -34,7 +34,7 @@ fn wrong_settings_exit_64_and_write_nothing() {
         (&["--lease-duration", "2h"], "at most 1h"),
         (&["--lease-duration", "soon"], "--lease-duration"),
         (&["--lease-duration", "15"], "--lease-duration"),
-        (&["--store", "mysql://u:hunter2@h/d"], "no known scheme: use sqlite:///"),
+        (&["--store", "mysql://u:hunter2@h/d"], "no known scheme; use sqlite:///"),
         (&["--store", "sqlite://"], "names no file"),
         (&["--election", "Not A Name"], "is not an election name; use 1 to 63 lower-case"),
         (&["--election", ""], "is not an election name"),
@@ -77,8 +77,8 @@ fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
         ("--gate-failures", "0", "0 is not in 1..=1000"),
         ("--gate-successes", "1001", "1001 is not in 1..=1000"),
         ("--gate-grace", "long", "--gate-grace"),
-        ("--on-elected", " ", "--on-elected: cannot make a command of the text"),
-        ("--on-lost", r#"["hunter2""#, "--on-lost: cannot make a command of the text"),
+        ("--on-elected", " ", "--on-elected: the text is not a command"),
+        ("--on-lost", r#"["hunter2""#, "--on-lost: the text is not a command"),
         ("--hook-timeout", "0s", "--hook-timeout must be more than zero"),
         ("--vacate-delay", "22001ms", "--vacate-delay: at most 22s"),
     ];
@@ -264,8 +264,8 @@ fn a_store_that_cannot_be_used_exits_69_with_what_to_do() {
     let junk = format!("sqlite://{}", junk.display());
     for (store, expected) in [
         ("sqlite:///nowhere/leases.db", "/nowhere does not exist: create it"),
-        ("sqlite:///proc/leases.db", "cannot be opened: check its folder"),
-        (junk.as_str(), "no SQLite database: stop every instance that uses it, move it away"),
+        ("sqlite:///proc/leases.db", "cannot be opened; check its folder"),
+        (junk.as_str(), "is not a SQLite database; stop every instance that uses it, move it away"),
     ] {
         let args = ["serve", "--listen", "127.0.0.1:0", "--store", store];
         let (code, said) = refused(&args, |_| {});
@@ -466,7 +466,7 @@ fn the_commands_beside_a_sidecar_refuse_what_makes_no_sense() {
         (&["resign", "--token-file", "/nowhere"], "cannot read the token from /nowhere"),
         (&["healthcheck", "--path", "ready"], "use one like /ready"),
         (&["serve", "--token-file", short, "--store", "sqlite:///nowhere/db"], "at least 16"),
-        (&["status", "--store", "mysql://h/d"], "no known scheme: use sqlite:///"),
+        (&["status", "--store", "mysql://h/d"], "no known scheme; use sqlite:///"),
         (&["init", "--store", "sqlite://"], "names no file"),
         (&["install"], "<DIR>"),
         (&["completions", "tcsh"], "possible values: bash"),

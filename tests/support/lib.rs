@@ -381,7 +381,7 @@ impl Witness {
         });
         let threads: Vec<_> = threads.collect();
         // On a busy machine what is to be witnessed would be over before the first question.
-        threads.iter().for_each(|_| first_answers.recv_timeout(LIMIT).expect("an answer"));
+        threads.iter().for_each(|_| first_answers.recv_timeout(LIMIT).expect("a response"));
         Self { stop, threads }
     }
 

@@ -208,7 +208,7 @@ pub fn a_work_is_reset_whole(releases: &Releases) {
     releases.until_line("v2");
     let (code, said) = reset();
     assert_eq!(code, Some(75), "{said}");
-    assert!(said.contains("two is at it now"), "{said}");
+    assert!(said.contains("two runs an attempt now"), "{said}");
     fs::write(releases.path().join("go"), "").unwrap();
     assert_eq!(two.code(), Some(0), "{}", releases.log("two"));
     let again = [&key("v1", "1")[..], &["--superseded", "wait"]].concat();

@@ -200,7 +200,7 @@ impl Shared {
             Ok(Err(error)) => Err(explain(from, &error)),
             Err(_) => Err(NoCredentials::Failed {
                 from,
-                why: format!("no answer within {}", humantime::format_duration(LIMIT)),
+                why: format!("no response within {}", humantime::format_duration(LIMIT)),
             }),
         };
         let (now, wall) = (HostClock::boot(), SystemTimeSource::new().now());
@@ -245,7 +245,7 @@ fn explain(from: String, error: &CredentialsError) -> NoCredentials {
     // A slow metadata service is different from a missing one.
     match error {
         error if is_slow(error) => {
-            NoCredentials::Failed { from, why: "it does not answer in time".to_owned() }
+            NoCredentials::Failed { from, why: "it does not respond in time".to_owned() }
         }
         CredentialsError::CredentialsNotLoaded(_) => NoCredentials::None,
         CredentialsError::InvalidConfiguration(_) => NoCredentials::Invalid(from),

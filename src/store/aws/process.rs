@@ -25,7 +25,7 @@ pub enum Failed {
     #[error("its command cannot be started: {0}")]
     Start(io::Error),
     /// It failed.
-    #[error("its command ended with {0}: run it by hand to see why")]
+    #[error("its command ended with {0}; run it by hand to see why")]
     Status(std::process::ExitStatus),
     /// Its output could not be read.
     #[error("its command printed more than {LONGEST_OUTPUT} bytes")]

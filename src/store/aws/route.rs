@@ -71,7 +71,7 @@ async fn through(proxy: &Intercept, tcp: Tcp, target: Uri) -> Result<TokioIo<Tcp
     let port = proxy.uri().port().map_or_else(String::new, |port| format!(":{port}"));
     let no_way = |what| NoWay { proxy: format!("{host}{port}"), what };
     if proxy.uri().scheme_str() != Some("http") {
-        return Err(no_way("is asked for another protocol than http://".to_owned()));
+        return Err(no_way("supports only http://".to_owned()));
     }
     let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
     if let Some(login) = proxy.basic_auth() {

@@ -60,12 +60,12 @@ impl LazyClient {
             let task = making.get_or_insert_with(|| tokio::spawn(connect(config())));
             let Ok(made) = tokio::time::timeout(aws::wait(patience), task).await else {
                 return Err(Place::new(&target).unavailable(
-                    "cannot be asked yet: waiting for the instance metadata service to say which \
-                     AWS region this is. Spare that with ?region=REGION or AWS_REGION",
+                    "cannot be used yet: waiting for the instance metadata service to give the AWS \
+                     region; set ?region=REGION or AWS_REGION to avoid the wait",
                 ));
             };
             *making = None;
-            made.unwrap_or_else(|_| Err(Place::new(&target).unavailable("could not be asked")))
+            made.unwrap_or_else(|_| Err(Place::new(&target).unavailable("could not be reached")))
         };
         self.made.get_or_try_init(make).await
     }
@@ -77,11 +77,11 @@ async fn connect(config: ClientConfig) -> Result<TableClient, StoreError> {
     let settled = aws::settle(target.choice(), credentials, patience).await;
     let Settled { config: settled, cache } = settled.map_err(|error| match error {
         Unsettled::NoRegion => place.misconfigured(
-            "cannot be found: no AWS region is set. Add ?region=REGION to the store URL, or set \
+            "cannot be found: no AWS region is set; add ?region=REGION to the store URL, or set \
              AWS_REGION",
         ),
         Unsettled::NoMetadata => place.unavailable(format!("cannot be found: {error}")),
-        Unsettled::Bundle(error) => place.misconfigured(format!("cannot be asked: {error}")),
+        Unsettled::Bundle(error) => place.misconfigured(format!("cannot be used: {error}")),
     })?;
     if let Some(region) = settled.region() {
         place.set_region(region.as_ref());

@@ -69,13 +69,14 @@ where
             };
             no_answer(place, &why)
         }
-        SdkError::TimeoutError(_) => place.unavailable("did not answer in time"),
+        SdkError::TimeoutError(_) => place.unavailable("did not respond in time"),
         SdkError::DispatchFailure(failed) => match failed.as_connector_error() {
             Some(error) => unreached(place, error),
-            None => place.unavailable("could not be asked"),
+            None => place.unavailable("could not be reached"),
         },
-        other => credentials(place, other)
-            .unwrap_or_else(|| place.unavailable("could not be asked: the request was not built")),
+        other => credentials(place, other).unwrap_or_else(|| {
+            place.unavailable("could not be reached: the request was not built")
+        }),
     };
     DynamoDbError::Explained(explained)
 }
@@ -88,14 +89,12 @@ fn response_error(place: &Place, status: u16, code: &str, message: &str) -> Stor
             place.unavailable(format!("refused for now: {code} (HTTP {status})"))
         }
         "AccessDeniedException" if message.contains("kms:") => place.misconfigured(format!(
-            "{}. The table is encrypted with a key of AWS KMS: its key policy has to let this role \
+            "{}; the table is encrypted with a key of AWS KMS: its key policy must let this role \
              use it through DynamoDB (kms:Decrypt, kms:DescribeKey, kms:CreateGrant)",
             denied(message)
         )),
-        "AccessDeniedException" => place.misconfigured(format!(
-            "{}. The policy to grant is deploy/iam/dynamodb-policy.json",
-            denied(message)
-        )),
+        "AccessDeniedException" => place
+            .misconfigured(format!("{}; grant deploy/iam/dynamodb-policy.json", denied(message))),
         "RequestTimeTooSkewed" => skewed(place, code),
         "InvalidSignatureException" | "SignatureDoesNotMatch" if is_skew(message) => {
             skewed(place, code)
@@ -104,15 +103,15 @@ fn response_error(place: &Place, status: u16, code: &str, message: &str) -> Stor
             "refused the signature: the secret access key does not belong to the access key id",
         ),
         "UnrecognizedClientException" | "InvalidClientTokenId" => place.misconfigured(
-            "does not know the access key or session token: \
-             are they of this account's partition, and still active?",
+            "does not know the access key or session token; check that they belong to this \
+             account's partition and are active",
         ),
         "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => {
-            place.misconfigured("wants credentials, and there are none")
+            place.misconfigured("needs credentials, and there are none")
         }
         "ValidationException" if is_of_another_key(message) => wrong_key(place),
         // A code that is not known: better tried again than given up.
-        _ if code.is_empty() => place.unavailable(format!("answered with HTTP {status}")),
+        _ if code.is_empty() => place.unavailable(format!("responded with HTTP {status}")),
         _ => place.misconfigured(format!(
             "refused the request: {}: {}",
             text::message(code),
@@ -147,7 +146,7 @@ fn without_session(message: &str) -> String {
 /// What IAM said, which names the user or role, the action and the resource.
 fn denied(message: &str) -> String {
     match without_session(message).trim_end_matches('.') {
-        "" => "denied the request: a right of dynamodb:* is missing".to_owned(),
+        "" => "denied the request: a permission of dynamodb:* is missing".to_owned(),
         message => format!("denied the request: {message}"),
     }
 }
@@ -161,8 +160,8 @@ fn is_skew(message: &str) -> bool {
 /// The next request is signed with the service's own time, which came with the refusal.
 fn skewed(place: &Place, code: &str) -> StoreError {
     place.unavailable(format!(
-        "refused the signature: the clock of this host is off by minutes ({code}). \
-         The next request goes by the service's clock"
+        "refused the signature: the clock of this host is off by minutes ({code}); the next \
+         request goes by the service's clock"
     ))
 }
 
@@ -170,14 +169,14 @@ fn skewed(place: &Place, code: &str) -> StoreError {
 pub fn wrong_key(place: &Place) -> StoreError {
     place.misconfigured(
         "has another key schema than bellwether needs: a partition key named 'election' of type S, \
-         and no sort key. Use a table of its own, which `bellwether serve` creates",
+         and no sort key; use a table of its own, which `bellwether serve` creates",
     )
 }
 
 fn no_answer(place: &Place, why: &str) -> StoreError {
     place.unavailable(format!(
-        "answered with something that is no response_error of DynamoDB ({why}). Does something between \
-         here and DynamoDB response_error in its place?"
+        "sent a response that is not DynamoDB's ({why}); look for a proxy that responds in its \
+         place"
     ))
 }
 
@@ -187,7 +186,7 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
         return explained;
     }
     if error.is_timeout() {
-        return place.unavailable("did not answer in time");
+        return place.unavailable("did not respond in time");
     }
     if let Some(bad) = cause::<BadResponse>(error) {
         return no_answer(place, &bad.to_string());
@@ -218,27 +217,27 @@ fn credentials(place: &Place, error: &(dyn std::error::Error + 'static)) -> Opti
         return Some(match none {
             NoCredentials::None => no_credentials(place),
             NoCredentials::Invalid(_) => place.misconfigured(format!(
-                "cannot be asked: {none}. Check the AWS_ variables and the files in ~/.aws"
+                "cannot be used: {none}; check the AWS_ variables and the files in ~/.aws"
             )),
-            NoCredentials::Waiting(_) => place.unavailable(format!("cannot be asked yet: {none}")),
-            NoCredentials::Failed { .. } => place.unavailable(format!("cannot be asked: {none}")),
+            NoCredentials::Waiting(_) => place.unavailable(format!("cannot be used yet: {none}")),
+            NoCredentials::Failed { .. } => place.unavailable(format!("cannot be used: {none}")),
         });
     }
     Some(match cause::<CredentialsError>(error)? {
         CredentialsError::CredentialsNotLoaded(_) => no_credentials(place),
         CredentialsError::InvalidConfiguration(_) => place.misconfigured(
-            "cannot be asked: the AWS configuration for credentials is not valid. \
-             Check the AWS_ variables and the files in ~/.aws",
+            "cannot be used: the AWS configuration for credentials is not valid; check the AWS_ \
+             variables and the files in ~/.aws",
         ),
         _ => {
-            place.unavailable("cannot be asked: the issuer of the AWS credentials does not answer")
+            place.unavailable("cannot be used: the issuer of the AWS credentials does not respond")
         }
     })
 }
 
 fn no_credentials(place: &Place) -> StoreError {
     place.misconfigured(
-        "cannot be asked: there are no AWS credentials. Give the task, pod or instance a role with \
+        "cannot be used: there are no AWS credentials; give the task, pod or instance a role with \
          deploy/iam/dynamodb-policy.json, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
          name a profile with ?profile=",
     )

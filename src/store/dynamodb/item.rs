@@ -63,12 +63,12 @@ impl fmt::Display for Unreadable {
         match self {
             Self::Format(format) => write!(
                 f,
-                "has format {format}, and this version of bellwether knows formats up to {}: \
+                "has format {format}, and this version of bellwether knows formats up to {}; \
                  upgrade this instance",
                 format::NEWEST
             ),
             Self::Attribute(name) => {
-                write!(f, "cannot be read: attribute '{name}'. Was it edited by hand?")
+                write!(f, "cannot be read: attribute '{name}'; check whether it was edited by hand")
             }
         }
     }

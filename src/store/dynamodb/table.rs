@@ -57,7 +57,7 @@ pub async fn create(client: &Client, place: &Place) -> Result<(), StoreError> {
     let Err(error) = request.send().await else {
         tracing::info!(
             table = %place, event = "dynamodb_table_created",
-            "the table did not exist: created it, billed by request"
+            "the table did not exist; created it, billed by request"
         );
         return Ok(());
     };
@@ -95,17 +95,17 @@ pub fn coming(place: &Place) -> StoreError {
 /// There is no table, and a command that only reads does not create one.
 pub fn missing(place: &Place) -> StoreError {
     StoreError::Misconfigured(format!(
-        "{place} does not exist. Is that its name, region and account? `bellwether init --store '{}'` \
-         creates it, and so does the first instance that stands",
+        "{place} does not exist; check name, region and account, then run `bellwether init --store \
+         '{}'` or start an instance",
         place.url()
     ))
 }
 
 fn cannot_create(place: &Place, why: &str) -> StoreError {
     StoreError::Misconfigured(format!(
-        "{place} does not exist, and cannot be created from here. Create it once with a role that \
+        "{place} does not exist, and cannot be created from here; create it once with a role that \
          may (dynamodb:CreateTable): `bellwether init --store '{}'`, or by \
-         deploy/cloudformation/dynamodb-table.yaml. What was said: {why}",
+         deploy/cloudformation/dynamodb-table.yaml; DynamoDB reports: {why}",
         place.url()
     ))
 }
@@ -118,8 +118,8 @@ fn judge(table: &TableDescription, place: &Place) -> Result<Found, StoreError> {
     let strong = table.multi_region_consistency() == Some(&MultiRegionConsistency::Strong);
     if replicated && !strong {
         return Err(place.misconfigured(
-            "is a global table with eventual consistency: two regions could each elect a leader. \
-             Use a table of one region, or a global table with multi-region strong consistency",
+            "is a global table with eventual consistency: two regions could each elect a leader; \
+             use a table of one region, or a global table with multi-region strong consistency",
         ));
     }
     Ok(match table.table_status() {
@@ -149,12 +149,12 @@ fn attributes(place: &Place) -> Result<Vec<AttributeDefinition>, StoreError> {
     let key = AttributeDefinition::builder()
         .attribute_name(item::KEY)
         .attribute_type(ScalarAttributeType::S);
-    Ok(vec![key.build().map_err(|_| place.unavailable("could not be asked"))?])
+    Ok(vec![key.build().map_err(|_| place.unavailable("could not be reached"))?])
 }
 
 fn keys(place: &Place) -> Result<Vec<KeySchemaElement>, StoreError> {
     let key = KeySchemaElement::builder().attribute_name(item::KEY).key_type(KeyType::Hash);
-    Ok(vec![key.build().map_err(|_| place.unavailable("could not be asked"))?])
+    Ok(vec![key.build().map_err(|_| place.unavailable("could not be reached"))?])
 }
 
 #[cfg(test)]

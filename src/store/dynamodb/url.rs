@@ -32,7 +32,7 @@ pub enum InvalidTarget {
     Credentials,
     /// No table, or a name that no table has.
     #[error(
-        "the store URL names no table: {USE}. A table's name has 3 to 255 letters, digits, '_', \
+        "the store URL names no table: {USE}; a table's name has 3 to 255 letters, digits, '_', \
          '-' or '.'"
     )]
     Table,
@@ -47,12 +47,12 @@ pub enum InvalidTarget {
     #[error("the store URL has the parameter '{}' twice, or without a value", text::given(.0))]
     BadParameter(String),
     /// An endpoint that is none.
-    #[error("the endpoint in the store URL has to begin with http:// or https://")]
+    #[error("the endpoint in the store URL must begin with http:// or https://")]
     Endpoint,
     /// A prefix that could be mistaken for another.
     #[error(
-        "the prefix in the store URL has to have 1 to 128 letters, digits, '_', '-' or '.', and not to \
-         be 'once', for example ?prefix=billing"
+        "the prefix in the store URL must have 1 to 128 letters, digits, '_', '-' or '.', and must \
+         not be 'once', for example ?prefix=billing"
     )]
     Prefix,
 }

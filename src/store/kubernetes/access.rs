@@ -28,16 +28,16 @@ pub enum NoAccess {
     #[error("no file of KUBECONFIG exists")]
     NoFile,
     #[error(
-        "no API server is known: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and there is \
-         no kubeconfig. Set KUBECONFIG, or add ?kubeconfig=FILE to the store URL"
+        "no API server is known, because KUBERNETES_SERVICE_HOST is not set and there is no \
+         kubeconfig; set KUBECONFIG, or add ?kubeconfig=FILE to the store URL"
     )]
     NoServer,
     #[error(
-        "there is no token in {SERVICE_ACCOUNT}: give the pod a service account that may use leases, \
-         and set automountServiceAccountToken: true"
+        "there is no token in {SERVICE_ACCOUNT}; give the pod a service account that may use \
+         leases, and set automountServiceAccountToken: true"
     )]
     NoServiceAccount,
-    #[error("no namespace is known: name one in the store URL, kubernetes://NAMESPACE")]
+    #[error("no namespace is known; name one in the store URL, kubernetes://NAMESPACE")]
     NoNamespace,
     #[error("{}: {error}", file.display())]
     Kubeconfig { file: PathBuf, error: KubeconfigError },

@@ -145,7 +145,7 @@ impl Api {
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(|error| self.unavailable(&session, &short(&*error)))?.to_bytes();
         if !is_own {
-            let why = format!("what answered ({status}) is not an API server");
+            let why = format!("the server that responded ({status}) is not an API server");
             return Err(self.unavailable(&session, &why));
         }
         if let Some(date) = date {
@@ -185,13 +185,19 @@ impl Api {
             .header(header::CONTENT_TYPE, content)
             .header(header::USER_AGENT, concat!("bellwether/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = token {
-            let mut value = header::HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| self.unavailable(session, "the token has characters that none has"))?;
+            let mut value =
+                header::HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+                    self.unavailable(
+                        session,
+                        "the token contains characters that are not \
+                                                        valid in a token",
+                    )
+                })?;
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
         let request = request.body(Full::new(body)).map_err(|error| {
-            StoreError::Misconfigured(format!("{} cannot be asked: {error}", session.server))
+            StoreError::Misconfigured(format!("{} cannot be used: {error}", session.server))
         })?;
         let response = session.client.request(request).await;
         response.map_err(|error| {

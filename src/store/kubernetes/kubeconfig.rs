@@ -98,7 +98,7 @@ pub enum KubeconfigError {
     NotUtf8,
     #[error("it is not a kubeconfig")]
     NotOne,
-    #[error("it has no current-context: add ?context=NAME to the store URL")]
+    #[error("it has no current-context; add ?context=NAME to the store URL")]
     NoContext,
     #[error("it has no {what} '{}'", name.escape_debug())]
     Missing { what: &'static str, name: String },
@@ -330,7 +330,7 @@ users:
         assert_eq!(refusal("other"), "insecure-skip-tls-verify is not supported");
         assert_eq!(
             KubeconfigError::NoContext.to_string(),
-            "it has no current-context: add ?context=NAME to the store URL"
+            "it has no current-context; add ?context=NAME to the store URL"
         );
         for bad in ["", "just words", "users: 7", "a: [", "{"] {
             let parsed = Kubeconfig::parse(bad, Path::new("/")).and_then(|c| c.context(None));

@@ -149,7 +149,7 @@ impl fmt::Display for Unreadable {
             Self::Format(format) => write!(
                 f,
                 "has annotations of format '{}', and this version of bellwether knows formats up \
-                 to {}: upgrade this instance",
+                 to {}; upgrade this instance",
                 format.escape_debug(),
                 format::NEWEST
             ),
@@ -157,7 +157,11 @@ impl fmt::Display for Unreadable {
                 write!(f, "belongs to the election '{}'", other.escape_debug())
             }
             Self::Field(name) => {
-                write!(f, "cannot be read: {name} makes no sense. Was it edited by hand?")
+                write!(
+                    f,
+                    "cannot be read: {name} makes no sense; check whether it was edited by \
+                           hand"
+                )
             }
         }
     }

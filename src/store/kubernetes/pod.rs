@@ -49,7 +49,8 @@ pub async fn has_grace_left(
     match answer.status {
         StatusCode::OK => Ok(has_left(&answer)),
         StatusCode::FORBIDDEN => Err(StoreError::Misconfigured(format!(
-            "a right is missing: get on pods in the namespace {namespace}, for the service account of this pod"
+            "the service account of this pod needs the right to get pods in the namespace \
+             {namespace}"
         ))),
         status => {
             let why = answer.failure().message;

@@ -101,7 +101,7 @@ impl Labels {
             .then(|| serde_json::from_slice::<List>(&response.body).ok());
         let list = list.ok_or_else(|| self.refused(&response))?;
         let list = list.filter(|list| list.kind == "PodList").ok_or_else(|| {
-            StoreError::Unavailable("the API server's answer is not a list of pods".to_owned())
+            StoreError::Unavailable("the API server's response is not a list of pods".to_owned())
         })?;
         Ok(list.items.into_iter().filter_map(|pod| self.seen(pod)).collect())
     }
@@ -158,9 +158,9 @@ impl Labels {
         match response.status {
             StatusCode::OK => match serde_json::from_slice::<Pod>(&response.body) {
                 Ok(pod) => Ok(Patched::Done(pod.metadata.resource_version)),
-                Err(_) => {
-                    Err(StoreError::Unavailable("the API server's answer is not a pod".to_owned()))
-                }
+                Err(_) => Err(StoreError::Unavailable(
+                    "the API server's response is not a pod".to_owned(),
+                )),
             },
             StatusCode::CONFLICT => Ok(Patched::Changed),
             StatusCode::NOT_FOUND if response.failure().details.kind == "pods" => Ok(Patched::Gone),
@@ -177,7 +177,7 @@ impl Labels {
         let response = tokio::time::timeout(LIMIT, self.api.send_bytes(method, path, body)).await;
         response.unwrap_or_else(|_| {
             let limit = humantime::format_duration(LIMIT);
-            let why = format!("no answer from the API server within {limit}");
+            let why = format!("no response from the API server within {limit}");
             Err(StoreError::Unavailable(why))
         })
     }
@@ -190,9 +190,9 @@ impl Labels {
         let message = text::message(&response.failure().message);
         match response.status {
             StatusCode::FORBIDDEN => StoreError::Misconfigured(format!(
-                "a right is missing in the namespace '{}': {message}. This rule in a Role, bound to the \
-                 pod's service account, grants it: {{apiGroups: [''], resources: [pods], \
-                 verbs: [list, patch]}}",
+                "a right is missing in the namespace '{}': {message}; grant it by this rule in a \
+                 Role that is bound to the pod's service account: {{apiGroups: [''], resources: \
+                 [pods], verbs: [list, patch]}}",
                 self.namespace
             )),
             status => {

@@ -44,12 +44,13 @@ pub fn explain(namespace: &str, right: &Right<'_>, response: &ApiResponse) -> St
             format!("the namespace '{namespace}' is being deleted: no Lease can be created in it"),
         ),
         (403, _) => StoreError::Misconfigured(format!(
-            "a right is missing in the namespace '{namespace}': {message}. This rule in a Role, bound to \
-             the pod's service account, grants it: {}",
+            "a right is missing in the namespace '{namespace}': {message}; grant it by this rule \
+             in a Role that is bound to the pod's service account: {}",
             right.rule()
         )),
         (404, _) if status.details.kind == "namespaces" => StoreError::Misconfigured(format!(
-            "the namespace '{namespace}' does not exist: create it, or name another in the store URL"
+            "the namespace '{namespace}' does not exist; create it, or name another in the store \
+             URL"
         )),
         (429, _) => {
             StoreError::Unavailable("the API server asks for fewer requests (429)".to_owned())

@@ -19,7 +19,7 @@ pub enum InvalidTarget {
     Form,
     /// The namespace.
     #[error(
-        "the store URL names no namespace: use kubernetes://NAMESPACE with 1 to 63 lower-case \
+        "the store URL names no namespace; use kubernetes://NAMESPACE with 1 to 63 lower-case \
          letters, digits or '-', or kubernetes:// for the namespace of this pod"
     )]
     Namespace,

@@ -269,7 +269,7 @@ impl ConnectionTask {
                     tracing::warn!(
                         error = why,
                         event = "no_new_session",
-                        "no new session can be opened; the one that is open is kept as long as it lasts"
+                        "cannot open a new session; keeping the open one while it lasts"
                     );
                     self.no_fresh = Some(why);
                 }
@@ -351,8 +351,8 @@ impl ConnectionTask {
                 tracing::warn!(
                     store = %self.shared.target.place(),
                     event = "no_notifications",
-                    "notifications do not arrive, as behind a pooler that lends connections by the \
-                     transaction: hand-overs are noticed by polling, every retry period"
+                    "notifications do not arrive, so hand-overs are noticed by polling; connect \
+                     directly, not through a pooler in transaction mode"
                 );
                 self.report(format!("UNLISTEN \"{channel}\"")).await;
             }

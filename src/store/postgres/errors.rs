@@ -154,11 +154,12 @@ fn explain_at(place: &str, target: &Target, failure: PostgresError) -> StoreErro
         PostgresError::Answer(unusable) => explain_answer(place, target, unusable),
         PostgresError::NoConnection => unavailable("no connection could be made in time"),
         PostgresError::Foreign => StoreError::Misconfigured(format!(
-            "store {place}: the server at this address does not speak Postgres: check host and port in the URL"
+            "store {place}: the server at this address does not speak Postgres; check host and \
+             port in the URL"
         )),
         PostgresError::Silent => unavailable(
-            "the server closed the connection without an answer: it is starting or ending, or does not speak \
-             Postgres (check host and port in the URL)",
+            "the server closed the connection without a response; it is starting or ending, or \
+             does not speak Postgres (check host and port in the URL)",
         ),
         PostgresError::Unresolved(name, error) => {
             unavailable(&format!("the name {name} has no address now: {error}"))
@@ -191,12 +192,12 @@ fn explain_several(
 fn blocked(pids: Option<&str>) -> String {
     match pids {
         Some(pids) => format!(
-            "waited in vain for a lock on the record, which another session holds (pid {pids}; see \
-             pg_stat_activity): end its transaction, for example with pg_terminate_backend"
+            "timed out waiting for a lock on the record, which another session holds (pid {pids}, \
+             see pg_stat_activity); end its transaction, for example with pg_terminate_backend"
         ),
         None => {
-            "waited in vain for a lock on the record, which another session holds: look for it \
-                 in pg_locks, and end its transaction"
+            "timed out waiting for a lock on the record, which another session holds; look for it \
+             in pg_locks, and end its transaction"
                 .to_owned()
         }
     }
@@ -253,7 +254,7 @@ fn tls_reason(error: &io::Error) -> String {
 
 fn tls_trouble(place: &str, reason: &dyn std::fmt::Display) -> StoreError {
     StoreError::Misconfigured(format!(
-        "store {place}: no TLS connection: {reason}. Check sslmode, and that sslrootcert names the \
+        "store {place}: no TLS connection: {reason}; check sslmode, and that sslrootcert names the \
          certificate of the authority that signed the server's, for the host name in the URL"
     ))
 }
@@ -264,28 +265,28 @@ fn explain_answer(place: &str, target: &Target, unusable: Unusable) -> StoreErro
         Unusable::Replica => replica(place),
         Unusable::Newer { election, format } => format!(
             "store {place}: the record of election '{election}' in {table} has format {format}, \
-             and this version of bellwether knows formats up to {}: upgrade this instance",
+             and this version of bellwether knows formats up to {}; upgrade this instance",
             crate::store::format::NEWEST
         ),
         Unusable::Nonsense { election, what } => format!(
-            "store {place}: the record of election '{election}' in {table} cannot be read: {what}. \
-             Was it edited by hand?"
+            "store {place}: the record of election '{election}' in {table} cannot be read: {what}; \
+             check whether it was edited by hand"
         ),
         Unusable::Shape(error) => format!(
-            "store {place}: the table {table} is not one that bellwether made ({error}): give \
-             another ?table= or ?schema="
+            "store {place}: the table {table} was not made by bellwether ({error}); name another \
+             ?table= or ?schema="
         ),
         Unusable::Ignored => format!(
-            "store {place}: the server accepted a write to {table} and did not carry it out: look \
+            "store {place}: the server accepted a write to {table} and did not carry it out; look \
              for a trigger on the table that returns NULL, and for row-level security"
         ),
         Unusable::NoPause => format!(
-            "store {place}: the table {table} has no column for a pause, and user {} may not add it. \
-             Let its owner run: ALTER TABLE {table} ADD COLUMN IF NOT EXISTS pause text;",
+            "store {place}: the table {table} has no column for a pause, and user {} may not add \
+             it; let its owner run: ALTER TABLE {table} ADD COLUMN IF NOT EXISTS pause text;",
             target.user()
         ),
         Unusable::Altered => format!(
-            "store {place}: a row of {table} is not as it was written: look for a trigger on the \
+            "store {place}: a row of {table} is not as it was written; look for a trigger on the \
              table that changes rows or returns the old one, and drop it"
         ),
     })
@@ -293,8 +294,8 @@ fn explain_answer(place: &str, target: &Target, unusable: Unusable) -> StoreErro
 
 fn replica(place: &str) -> String {
     format!(
-        "store {place}: this server is a replica or read-only, and a lease can be kept on the \
-         primary alone: point the URL at the primary (the writer endpoint)"
+        "store {place}: this server is a replica or read-only, and only the primary can keep a \
+         lease; point the URL at the primary (the writer endpoint)"
     )
 }
 
@@ -303,38 +304,39 @@ fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreE
     let unavailable =
         |what: &str| StoreError::Unavailable(format!("store {place}: {what}: {message}"));
     let misconfigured =
-        |what: &str| StoreError::Misconfigured(format!("store {place}: {message}. {what}"));
+        |what: &str| StoreError::Misconfigured(format!("store {place}: {message}; {what}"));
     match error.code() {
         "28P01" | "28000" => misconfigured(
-            "The server refused the login: check user, password and pg_hba.conf (a server that \
-             demands TLS needs sslmode=require or stricter). A password that was changed where it is \
-             read from is used with the next attempt",
+            "the server refused the login; check user, password and pg_hba.conf (a server that \
+             demands TLS needs sslmode=require or stricter), a changed password is read at the \
+             next attempt",
         ),
-        "3D000" => misconfigured("Create the database, or correct its name in the URL"),
+        "3D000" => misconfigured("create the database, or correct its name in the URL"),
         // PostgreSQL has one code for both.
         "42501" if error.routine() == Some("ExecWithCheckOptions") => misconfigured(
-            "Row-level security keeps this user from writing: add a policy for it, or switch \
+            "row-level security keeps this user from writing; add a policy for it, or switch \
              row-level security off for this table",
         ),
-        "42501" => misconfigured(&format!("Let an owner run: {}", definition::grants(target))),
+        "42501" => misconfigured(&format!("let an owner run: {}", definition::grants(target))),
         "42P01" | "3F000" => misconfigured(&format!(
-            "The table is missing: run `bellwether init` as a user who may create it, or this SQL: {}",
+            "the table is missing; run `bellwether init` as a user who may create it, or this SQL: \
+             {}",
             definition::create(target)
         )),
         "42703" | "42804" => misconfigured(&format!(
-            "The table {} is not one that bellwether made: give another ?table= or ?schema=",
+            "the table {} was not made by bellwether; name another ?table= or ?schema=",
             target.names().table()
         )),
         "25006" => StoreError::Misconfigured(replica(place)),
         // A take-over; any other call that waited in vain is [`PostgresError::Blocked`].
         "55P03" => unavailable(
-            "waited in vain for a lock on the record; the likely cause is a transaction of the \
-             application that called the fence and has not ended, which a take-over has to wait for",
+            "timed out waiting for a lock on the record; end the application's transaction that \
+             called the fence, because a take-over waits for it",
         ),
         "53300" => unavailable("the server has no connection left"),
         "53100" => unavailable("the server's disk is full"),
         "57P01" | "57P02" | "57P03" => unavailable("the server is shutting down or starting up"),
-        "57014" => unavailable("the server cancelled the statement (statement_timeout?)"),
+        "57014" => unavailable("the server cancelled the statement; check statement_timeout"),
         _ => unavailable("the server reports an error"),
     }
 }

@@ -35,7 +35,7 @@ pub struct Iam {
 #[derive(Debug, thiserror::Error)]
 pub enum NoToken {
     /// Neither the URL nor the environment names a region.
-    #[error("{}: set AWS_REGION, or add ?region= to the URL", Unsettled::NoRegion)]
+    #[error("{}; set AWS_REGION, or add ?region= to the URL", Unsettled::NoRegion)]
     NoRegion,
     /// The AWS settings cannot be found out.
     #[error(transparent)]
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_to_do_without_a_region_is_in_the_words() {
-        let words = "no AWS region is set: set AWS_REGION, or add ?region= to the URL";
+        let words = "no AWS region is set; set AWS_REGION, or add ?region= to the URL";
         assert_eq!(NoToken::NoRegion.to_string(), words);
     }
 

@@ -12,7 +12,7 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub enum InvalidTarget {
     /// Not a URL at all.
     #[error(
-        "the store's postgres URL cannot be read ({0}): write it as \
+        "the store's postgres URL cannot be read ({0}); write it as \
          postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?sslmode=verify-full, with special \
          characters in the password written as %XX"
     )]
@@ -20,9 +20,9 @@ pub enum InvalidTarget {
     /// A parameter that is not known.
     #[error(
         "the store's postgres URL, or its service, has a parameter '{}' that bellwether does not \
-         know: remove it, or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, schema, \
-         table, auth, region, host, port, user, password, dbname, service, application_name, \
-         target_session_attrs, load_balance_hosts)",
+         know; remove it, or correct its name (known: sslmode, sslrootcert, sslcert, sslkey, \
+         schema, table, auth, region, host, port, user, password, dbname, service, \
+         application_name, target_session_attrs, load_balance_hosts)",
         text::given(.0)
     )]
     UnknownParameter(String),
@@ -38,12 +38,12 @@ pub enum InvalidTarget {
     },
     /// A service that no file has.
     #[error(
-        "there is no service '{0}' in a pg_service.conf: correct the name (service= or PGSERVICE), \
+        "there is no service '{0}' in a pg_service.conf; correct the name (service= or PGSERVICE), \
          or name the file with PGSERVICEFILE"
     )]
     NoService(String),
     /// A line of a service file that is invalid.
-    #[error("the service '{0}' in pg_service.conf has a line that is not NAME=VALUE: correct it")]
+    #[error("the service '{0}' in pg_service.conf has a line that is not NAME=VALUE; correct it")]
     BadService(String),
     /// A schema or a table that has to be quoted everywhere.
     #[error(transparent)]

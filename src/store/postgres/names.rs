@@ -12,8 +12,8 @@ pub struct Names {
 pub enum InvalidName {
     /// It would have to be quoted in everybody's SQL.
     #[error(
-        "'{}' is not a plain name for a schema or a table: \
-         use lower-case letters, digits and '_', beginning with a letter or '_'",
+        "'{}' is not a plain name for a schema or a table; use lower-case letters, digits and '_', \
+         beginning with a letter or '_'",
         crate::election::text::given(.0)
     )]
     NotPlain(String),

@@ -23,7 +23,7 @@ pub fn look_up(env: Env<'_>, host: &Host, database: &str, user: &str) -> Option<
             let path = path.display();
             tracing::warn!(
                 %path, event = "pgpass_ignored",
-                "password file ignored: others can read it, set its mode to 0600"
+                "password file ignored because other users can read it; set its mode to 0600"
             );
         }
         return None;

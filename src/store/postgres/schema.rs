@@ -49,7 +49,7 @@ pub async fn ensure(
     }
     if found.has_table && !found.may_use {
         return Err(PostgresError::Explained(StoreError::Misconfigured(format!(
-            "store {}: user {} may not read and write the table. Let its owner run: {}",
+            "store {}: user {} may not read and write the table; let its owner run: {}",
             target.place(),
             target.user(),
             grants(target)
@@ -83,7 +83,7 @@ fn may_not_create(target: &Target, failure: &PostgresError) -> StoreError {
         other => format!("{other:?}"),
     };
     StoreError::Misconfigured(format!(
-        "store {}: user {} may not create the table ({reason}). Let a user who may run:\n{}\n{}",
+        "store {}: user {} may not create the table ({reason}); let a user who may run:\n{}\n{}",
         target.place(),
         target.user(),
         create(target),
@@ -98,8 +98,8 @@ fn warn_of_parts(target: &Target, found: &Inspection) {
         fence = found.has_fence,
         sql = %create(target),
         event = "fence_missing",
-        "elections work, but applications cannot fence with SQL: a part of the schema is missing \
-         and this user may not create it; let the owner of the table run the SQL"
+        "elections work, but applications cannot fence with SQL, because a part of the schema is \
+         missing; let the owner of the table run the SQL"
     );
 }
 

@@ -78,8 +78,8 @@ impl Shared {
             tracing::info!(
                 store = %self.target.place(),
                 event = "no_wal_timeline",
-                "this server does not tell its WAL timeline: a fail-over that lost writes will not \
-                 be recognised as one"
+                "this server does not show its WAL timeline; a fail-over that lost writes will not \
+                 be detected"
             );
         }
         Ok(opened)

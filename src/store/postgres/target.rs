@@ -89,8 +89,8 @@ enum Unusable {
     Invalid(#[from] InvalidTarget),
     /// They belong to another store.
     #[error(
-        "they name another server, database, table or way to log in, which takes a restart of every \
-         instance"
+        "they name another server, database, table or way to log in; restart every instance for \
+         that"
     )]
     Elsewhere,
 }
@@ -107,8 +107,8 @@ impl Target {
         if settings.names.schema() == "public" {
             tracing::warn!(
                 event = "table_in_public_schema",
-                "the lease's table lies in the schema 'public', among the application's: was \
-                 ?schema=public meant for another program? Without it the schema is 'bellwether'"
+                "the lease's table is in the schema 'public' with the application's tables; remove \
+                 ?schema=public to use the schema 'bellwether', unless that is intended"
             );
         }
         let variables = VARIABLES.iter().filter_map(|name| Some((*name, env(name)?))).collect();
@@ -191,7 +191,7 @@ impl Target {
                 tracing::warn!(
                     store = %self.place(), why,
                     event = "settings_kept",
-                    "the store's settings have changed and cannot be used: those before are kept"
+                    "the store's settings have changed and cannot be used; keeping the old ones"
                 );
             }
             known.trouble = trouble;
@@ -340,8 +340,8 @@ mod tests {
         let missing = format!("{} cannot be read: No such file", file.display());
         assert!(trouble().starts_with(&missing), "{}", trouble());
         std::fs::write(&file, "postgres://me:hunter2@elsewhere/app").unwrap();
-        let moved = "they name another server, database, table or way to log in, which takes a restart \
-                     of every instance";
+        let moved = "they name another server, database, table or way to log in; restart every \
+                     instance for that";
         assert_eq!(trouble(), moved);
         std::fs::write(&file, "postgres://me:hunter2@db/app?colour=red").unwrap();
         assert!(trouble().contains("'colour'") && !trouble().contains("hunter2"), "{}", trouble());

@@ -207,7 +207,7 @@ impl Found {
             "auth" => &mut self.auth,
             "region" => &mut self.region,
             "channel_binding" if value == "require" => {
-                let expected = "bellwether cannot bind a login to its TLS channel: remove the \
+                let expected = "bellwether cannot bind a login to its TLS channel; remove the \
                                 parameter and let sslmode=verify-full prove who the server is";
                 return Err(bad("channel_binding", value, expected));
             }
@@ -247,7 +247,7 @@ fn read_login(
     match found.auth.as_deref() {
         None | Some("password") => Ok(Login::Passwords(passwords())),
         Some("aws-iam") if !encrypts => {
-            let expected = "a token must not be sent in the clear: add sslmode=verify-full and \
+            let expected = "a token must not be sent in the clear; add sslmode=verify-full and \
                             sslrootcert (or sslmode=require, which trusts any server)";
             Err(bad("auth", "aws-iam", expected))
         }

@@ -73,13 +73,14 @@ pub fn explain(path: &Path, failure: SqliteError) -> StoreError {
     match primary_code(&error) {
         Some(5 | 6) => locked(path),
         Some(10) => unavailable(&format!("the disk reports an error ({error})")),
-        Some(13) => unavailable("the disk is full: free some space"),
+        Some(13) => unavailable("the disk is full; free some space"),
         Some(3 | 8 | 23) => misconfigured(
-            "the file cannot be written: is its file system mounted read-only, or its mode wrong?",
+            "the file cannot be written; check its mode, and whether its file system is mounted \
+             read-only",
         ),
-        Some(14) => misconfigured("the file cannot be opened: check its folder, owner and mode"),
+        Some(14) => misconfigured("the file cannot be opened; check its folder, owner and mode"),
         Some(11 | 26) => misconfigured(
-            "the file is damaged, or no SQLite database: stop every instance that uses it, \
+            "the file is damaged, or is not a SQLite database; stop every instance that uses it, \
              move it away and start them again (terms then restart at 1)",
         ),
         _ => unavailable(&error.to_string()),

@@ -273,7 +273,7 @@ impl DatabaseFile {
         add_later_columns(&mut database).await?;
         let path = self.path.clone();
         let file = blocking(move || FileId::of(&path)).await;
-        let file = file.map_err(|error| SqliteError::Io("look at the database file", error))?;
+        let file = file.map_err(|error| SqliteError::Io("check the database file", error))?;
         self.watch_folder();
         Ok(Open { database, file })
     }
@@ -299,8 +299,8 @@ impl DatabaseFile {
             tracing::info!(
                 clock = host.clock(),
                 event = "boot_id_unproven",
-                "the boot id that is shown here is not proven to be the kernel's, or the time \
-                 namespace not known: a lease is watched for its whole length before it is taken"
+                "the boot id or the time namespace cannot be verified; a lease is watched for its \
+                 whole duration before it is taken"
             );
         }
         known.known = Some(host);
@@ -331,7 +331,7 @@ impl DatabaseFile {
                 tracing::warn!(
                     folder = %folder.display(), %error,
                     event = "folder_not_watched",
-                    "cannot watch the folder of the store: hand-overs are noticed by polling only"
+                    "cannot watch the folder of the store; hand-overs are noticed by polling"
                 );
             }
         });
@@ -348,7 +348,8 @@ impl DatabaseFile {
         let bell_file = self.bell_file();
         let rung = blocking(move || std::fs::File::create(bell_file)).await;
         if let Err(error) = rung {
-            tracing::debug!(%error, "cannot touch the bell file: others notice by polling");
+            tracing::debug!(%error, "cannot touch the bell file; other instances notice changes by \
+                                     polling");
         }
     }
 
@@ -357,7 +358,7 @@ impl DatabaseFile {
         if !format::KNOWN.contains(&format) {
             return Err(SqliteError::Explained(StoreError::Misconfigured(format!(
                 "{self}: the record of election '{election}' has format {format}, and this version \
-                 of bellwether knows formats up to {}: upgrade this instance",
+                 of bellwether knows formats up to {}; upgrade this instance",
                 format::NEWEST
             ))));
         }
@@ -397,8 +398,8 @@ impl DatabaseFile {
 
     fn unreadable(&self, election: &dyn fmt::Display, what: &dyn fmt::Display) -> SqliteError {
         SqliteError::Explained(StoreError::Misconfigured(format!(
-            "{self}: the record of election '{election}' cannot be read: {what}. \
-             Was it edited by hand?"
+            "{self}: the record of election '{election}' cannot be read: {what}; check whether it \
+             was edited by hand"
         )))
     }
 }

@@ -77,25 +77,25 @@ pub fn check(path: &Path, folder: &Path) -> Result<(), StoreError> {
         Ok(false) => return wrong(format!("{shown} is not a folder")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return wrong(format!(
-                "the folder {shown} does not exist: create it, or name another with --store"
+                "the folder {shown} does not exist; create it, or name another with --store"
             ));
         }
-        Err(error) => return wrong(format!("cannot look at the folder {shown}: {error}")),
+        Err(error) => return wrong(format!("cannot check the folder {shown}: {error}")),
     }
     if let Some(kind) = rustix::fs::statfs(folder).ok().and_then(|found| network(magic(&found))) {
         return wrong(format!(
-            "{shown} is on a network file system ({kind}), across which SQLite's locks do not \
-             hold: use a folder on a local disk, or Postgres or DynamoDB for several hosts"
+            "{shown} is on a network file system ({kind}), where SQLite's locks do not work; use a \
+             folder on a local disk, or Postgres or DynamoDB for several hosts"
         ));
     }
     // The database, its write-ahead log and the bell are all created in the folder.
     let refused = |what: String, error: Errno| match error {
         Errno::ROFS => wrong(format!(
-            "{what} is on a file system that is mounted read-only: mount a volume there that can be \
-             written, or name another file with --store"
+            "{what} is on a file system that is mounted read-only; mount a volume there that can \
+             be written, or name another file with --store"
         )),
         Errno::ACCESS | Errno::PERM => wrong(format!(
-            "{what} is not readable and writable for this user: change its owner or mode, or name \
+            "{what} is not readable and writable for this user; change its owner or mode, or name \
              another file with --store"
         )),
         error => wrong(format!("{what} cannot be used: {error}")),

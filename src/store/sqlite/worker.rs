@@ -140,7 +140,7 @@ impl Workers {
     fn hire(self: &Arc<Self>, queue: &mut WorkQueue) -> Result<(), StoreError> {
         if queue.workers >= MAX_WORKERS {
             return Err(StoreError::Unavailable(format!(
-                "{}: {MAX_WORKERS} earlier calls still hang: is the disk stuck?",
+                "{}: {MAX_WORKERS} earlier calls still hang; check the disk",
                 self.file
             )));
         }

@@ -93,6 +93,6 @@ fn a_file_system_that_is_mounted_read_only_is_called_that() {
     disk.make_read_only();
     let (code, said) = init();
     assert_eq!(code, Some(69), "{said}");
-    assert!(said.contains("mounted read-only: mount a volume there"), "{said}");
+    assert!(said.contains("mounted read-only; mount a volume there"), "{said}");
     assert!(!said.contains("owner or mode"), "{said}");
 }

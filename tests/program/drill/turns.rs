@@ -90,12 +90,7 @@ fn resign_to_names_another_instance_or_is_refused_with_words() {
     let flock = start(&pasture, &[("a", &[]), ("b", &[]), ("c", &[])]);
     assert_eq!(flock.settled(), 0);
     for (place, name, code, words) in [
-        (
-            0,
-            "a",
-            64,
-            "'to' names this instance, 'a'; name the instance that is to lead next",
-        ),
+        (0, "a", 64, "'to' names this instance, 'a'; name the instance that is to lead next"),
         (0, " ", 64, "cannot be an identity"),
         (0, "x\u{1b}[2J", 64, "cannot be an identity"),
         (1, "c", 69, "this instance does not lead, and only the leader can name its successor"),

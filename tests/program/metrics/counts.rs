@@ -61,7 +61,7 @@ fn a_store_that_never_answers_is_seen_in_the_age_of_its_last_answer() {
 fn a_resignation_is_seen_in_one_election_and_not_in_the_others() {
     let scene = Scene::new();
     let url = format!("{}/elections/mail/resign", scene.leader().url);
-    let answer = ureq::post(url).send(r#"{"cooldown":"10m"}"#).expect("an answer");
+    let answer = ureq::post(url).send(r#"{"cooldown":"10m"}"#).expect("a response");
     assert_eq!(answer.status(), 200);
     let scrape = eventually("the other leads it", || {
         let leads = scrape(scene.standby()).value("bellwether_leading", &[("election", "mail")]);

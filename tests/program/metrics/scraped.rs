@@ -109,7 +109,7 @@ fn healthy_again(scene: &Scene) -> [Exposition; 2] {
 fn resigned(scene: &Scene) -> Situation {
     for sidecar in &scene.sidecars {
         let url = format!("{}/elections/mail/resign", sidecar.url);
-        ureq::post(url).send(r#"{"cooldown":"10m"}"#).expect("an answer");
+        ureq::post(url).send(r#"{"cooldown":"10m"}"#).expect("a response");
     }
     let scrapes = eventually("nobody leads it", || led_but_for(scene, "mail"));
     Situation { scrapes, fires: &[("BellwetherNobodyLeads", 1)] }

@@ -194,7 +194,9 @@ fn unrecorded(pasture: &Pasture, lease: &[&str]) -> (Once, Lock) {
     std::fs::write(pasture.folder().join("go"), "").unwrap();
     eventually("it succeeds", || (runner.log.count("the command ended") > 0).then_some(()));
     runner.signal("TERM");
-    eventually("it says so", || (runner.log.count("does not accept its outcome") > 0).then_some(()));
+    eventually("it says so", || {
+        (runner.log.count("does not accept its outcome") > 0).then_some(())
+    });
     (runner, lock)
 }
 

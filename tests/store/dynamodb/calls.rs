@@ -187,7 +187,7 @@ async fn a_call_that_hangs_ends_within_the_patience_and_the_next_has_a_new_conne
     });
     let started = now();
     let message = unavailable(store.swap(&default(), Some(&version), &held("a", 1)).await);
-    assert!(message.contains("did not answer in time"), "{message}");
+    assert!(message.contains("did not respond in time"), "{message}");
     assert!(now().since(started) < IMPATIENCE, "{:?}", now().since(started));
     assert!(hung.lock().unwrap().is_some());
     // Only a busy machine could need more than one.

@@ -33,7 +33,10 @@ fn a_reset_that_cannot_be_judged_by_a_clock_watches_for_a_lease() {
     let living = runner(&store, folder.path());
     let (code, said) = reset(&store);
     assert_eq!(code, Some(75), "it was seen to renew: {said}");
-    assert!(said.contains("watching for one lease") && said.contains("a is at it now"), "{said}");
+    assert!(
+        said.contains("watching for one lease") && said.contains("a runs an attempt now"),
+        "{said}"
+    );
     drop(living);
     let (code, said) = reset(&store);
     assert_eq!(code, Some(0), "{said}");

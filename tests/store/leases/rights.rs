@@ -105,5 +105,5 @@ fn outside_of_a_cluster_the_way_to_one_is_asked_for() {
     let output = status.stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(69));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("Set KUBECONFIG"), "{said}");
+    assert!(said.contains("set KUBECONFIG"), "{said}");
 }

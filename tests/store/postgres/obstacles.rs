@@ -109,7 +109,7 @@ async fn row_level_security_is_named() {
     server.run_sql(&database, "DROP POLICY writes ON bellwether.leases").await;
     server.run_sql(&database, "TRUNCATE bellwether.leases").await;
     let message = misconfigured(swap(&store, None, &acquired("a", 1)).await);
-    assert!(message.contains("Row-level security"), "{message}");
+    assert!(message.contains("row-level security"), "{message}");
     assert!(!message.contains("GRANT"), "{message}");
 }
 
