@@ -39,8 +39,8 @@ mod store_call;
 mod variables;
 mod wait;
 
-/// Leader election sidecar: tells the application beside it, truthfully and at once, whether it may
-/// do leader-only work.
+/// A leader election sidecar: it answers at once whether the application beside it may do
+/// leader-only work.
 #[derive(Debug, Parser)]
 #[command(
     name = "bellwether",
@@ -58,7 +58,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Stand in an election and answer over HTTP who leads.
+    /// Stand in an election, and show over HTTP which instance leads.
     #[command(after_help = examples::SERVE)]
     Serve(serve::Args),
     /// Stand in an election and run a command while leading: never longer, and never orphaned.

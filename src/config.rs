@@ -137,8 +137,8 @@ pub struct CandidateArgs {
 
     /// How long a leader leads without a successful renewal. At most four fifths of the lease.
     ///
-    /// Shorter store outages change no leader. In the rest of the lease, leader-only work
-    /// ends.
+    /// A shorter outage of the store does not change the leader. In the rest of the lease,
+    /// leader-only work ends.
     #[arg(
         long,
         env = "BELLWETHER_RENEW_DEADLINE",

@@ -11,7 +11,7 @@ const UNHEALTHY: u8 = 1;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Ask this path, such as /ready, instead of /started and /livez.
+    /// Request this path, such as /ready, instead of /started and /livez.
     #[arg(long, value_name = "PATH", value_parser = path)]
     path: Option<String>,
 

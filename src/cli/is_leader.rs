@@ -9,7 +9,7 @@ use crate::config::SidecarArgs;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print nothing: the exit code says it.
+    /// Print nothing; the exit code is the answer.
     #[arg(long, short)]
     quiet: bool,
 

@@ -57,8 +57,8 @@ pub(super) struct Args {
 
     /// The command, and its arguments.
     ///
-    /// It reads what this program's standard input is, unless that is a terminal: then it reads
-    /// nothing. It has no terminal to ask for a password.
+    /// It inherits standard input, unless that is a terminal: then its input is empty. It has no
+    /// terminal, so it cannot ask for a password.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }

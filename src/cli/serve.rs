@@ -15,8 +15,9 @@ use crate::time::clock::HostClock;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Check the settings and the store, and exit: with 0 also if the store is away, with 64 or 69 if `serve` would
-    /// exit with that. It neither stands nor listens, so it can run beside the sidecar that it is to replace
+    /// Check the settings and the store, and exit: with 0 also if the store is unavailable, with 64
+    /// or 69 if `serve` would exit with that. It neither stands nor listens, so it can run beside
+    /// the sidecar that it is to replace
     #[arg(long)]
     check: bool,
 

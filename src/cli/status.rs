@@ -28,12 +28,12 @@ pub(super) struct Args {
 
     /// Show whole names, dates and the URLs of leaders, however wide that is.
     ///
-    /// Without this a line fits the terminal, or 80 columns: "…" stands for a part of a name that
-    /// does not tell it from the others, and columns that say less are left out.
+    /// Without this a line fits the terminal, or 80 columns: "…" replaces a part of a name in which
+    /// it does not differ from the others, and less important columns are left out.
     #[arg(long, conflicts_with = "json")]
     wide: bool,
 
-    /// Look again every second, until stopped. With --json, one array a line.
+    /// Repeat every second, until stopped. With --json, one array a line.
     #[arg(long)]
     watch: bool,
 

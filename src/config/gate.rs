@@ -80,8 +80,8 @@ pub struct GateArgs {
     )]
     gate_successes: u32,
 
-    /// How long the application may take to start: so long, and until the first success, failures
-    /// are neither counted nor warned of. The gate is closed meanwhile.
+    /// How long the application may take to start. Until then, or until the first success, failures
+    /// are neither counted nor logged. The gate stays closed.
     #[arg(
         long,
         env = "BELLWETHER_GATE_GRACE",

@@ -23,7 +23,7 @@ pub struct HookArgs {
     #[arg(long, env = "BELLWETHER_ON_ELECTED", value_name = "CMD")]
     on_elected: Option<String>,
 
-    /// Run this command when this instance no longer leads, also if the store is away.
+    /// Run this command when this instance no longer leads, also if the store is unavailable.
     ///
     /// It gets the variables of --on-elected, with the same term, and BELLWETHER_REASON.
     #[arg(long, env = "BELLWETHER_ON_LOST", value_name = "CMD")]

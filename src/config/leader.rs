@@ -20,7 +20,7 @@ pub struct LeaderArgs {
     /// Where this instance can be reached while it leads: an http:// or https:// URL of its
     /// application, such as http://10.0.0.7:8080 or http://{ip}:8080.
     ///
-    /// It is in the record, and the answers of all candidates show it as holderUrl while this
+    /// It is in the record, and the responses of all candidates show it as holderUrl while this
     /// instance is known to lead. So a standby can send clients there. {ip} stands for the address
     /// of this host, pod or task on the network of its default route.
     #[arg(long, env = "BELLWETHER_ADVERTISE", value_name = "URL")]

@@ -125,8 +125,8 @@ impl Health {
             (Some(Line::Trouble { left_out }), Some(error @ StoreError::Misconfigured(_))) => {
                 tracing::error!(
                     elections, %election, verb, %error, left_out, event = "store_needs_attention",
-                    "the store cannot be used as it is; do what the error says, no restart is \
-                     needed"
+                    "the store cannot be used as it is; do what the error says (no restart \
+                     needed)"
                 );
             }
             (Some(Line::Over), _) => {

@@ -36,8 +36,8 @@ pub(super) fn log(
         News::TermWentBackwards { seen, record } => tracing::warn!(
             %election, seen = seen.get(), record = record.get(),
             event = "term_went_backwards",
-            "the record's term went backwards; standing again after a whole lease, check whether a \
-             backup was restored"
+            "the record's term went backwards; check whether a backup was restored (standing \
+             again after a whole lease)"
         ),
         News::Stranger { origin, own } => tracing::warn!(
             %election, %origin, %own,

@@ -53,8 +53,8 @@ impl Connections {
                 connections = limit,
                 wanted = MAX_CONNECTIONS,
                 event = "few_connections",
-                "the limit of open files is low; serving fewer connections at once, raise it \
-                 (ulimit -n, LimitNOFILE)"
+                "serving fewer connections because the open-file limit is low; raise it (ulimit \
+                 -n, LimitNOFILE)"
             );
         }
         Self(Arc::new(Bounds {

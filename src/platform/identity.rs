@@ -140,8 +140,8 @@ fn named_by_host(hostname: &str) -> String {
         tracing::warn!(
             name,
             event = "identity_random",
-            "the name of this host is not a valid identity; using a random one, choose another \
-             with --identity"
+            "using a random identity, because the name of this host is not a valid one; choose \
+             another with --identity"
         );
         name
     })
@@ -151,7 +151,8 @@ fn warn(why: &NoIdentity) {
     tracing::warn!(
         why = why.to_string(),
         event = "identity_fallback",
-        "the platform gives no identity; using the host name, choose another with --identity"
+        "using the host name, because the platform gives no identity; choose another with \
+         --identity"
     );
 }
 

@@ -263,7 +263,7 @@ fn a_store_that_cannot_be_used_exits_69_with_what_to_do() {
     fs::write(&junk, vec![b'x'; 8192]).unwrap();
     let junk = format!("sqlite://{}", junk.display());
     for (store, expected) in [
-        ("sqlite:///nowhere/leases.db", "/nowhere does not exist: create it"),
+        ("sqlite:///nowhere/leases.db", "/nowhere does not exist; create it"),
         ("sqlite:///proc/leases.db", "cannot be opened; check its folder"),
         (junk.as_str(), "is not a SQLite database; stop every instance that uses it, move it away"),
     ] {

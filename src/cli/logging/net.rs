@@ -70,7 +70,8 @@ impl<S: Subscriber> Layer<S> for Net {
                 target: ORDINARY,
                 election, left_out,
                 event = "log_lines_left_out",
-                "too many lines in a short time; some were left out, --log-level debug shows all"
+                "too many lines in a short time, so some were left out; --log-level debug shows \
+                 all"
             );
         }
         passes

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, env = "BELLWETHER_WORK", value_name = "NAME")]
     work: Option<String>,
 
-    /// What the work is done once for: an image digest, a version label, a git commit.
+    /// The key to do once: an image digest, a version label, a git commit.
     ///
     /// With "auto" it is the digest of this container's image on ECS, the version label on Elastic
     /// Beanstalk, and the hash of the pod's template on Kubernetes, each with its place. There it is
@@ -140,8 +140,8 @@ pub(crate) struct Args {
     )]
     every: Option<Duration>,
 
-    /// Take a key back: the command is the way down. When it has succeeded, the key counts as not done,
-    /// and the order falls to the highest one that was done before.
+    /// Take a key back. The command undoes the work. When it has succeeded, the key counts as not
+    /// done, and the order falls to the highest one that was done before.
     #[arg(
         long,
         value_name = "KEY",
@@ -156,8 +156,8 @@ pub(crate) struct Args {
     /// Forget that a key was done, or has failed, so that it can be done again. Without a key,
     /// everything of the work that --work names, and its order.
     ///
-    /// Refused while an attempt is under way. Where the store cannot tell whether the instance that
-    /// made the last one is alive, its lease is watched, and this takes as long as that.
+    /// Refused while an attempt runs. If the store does not show whether the instance of the last
+    /// attempt is alive, this watches its lease for one lease duration.
     #[arg(long, conflicts_with_all = ["command", "run", "check"])]
     pub(super) reset: bool,
 
@@ -169,8 +169,8 @@ pub(crate) struct Args {
 
     /// The command, and its arguments. With --run, the server.
     ///
-    /// It reads what this program's standard input is, unless that is a terminal: then it reads
-    /// nothing. It has no terminal to ask for a password.
+    /// It inherits standard input, unless that is a terminal: then its input is empty. It has no
+    /// terminal, so it cannot ask for a password.
     #[arg(last = true, required_unless_present = "reset", value_name = "CMD")]
     command: Vec<OsString>,
 }

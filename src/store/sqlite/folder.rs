@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_missing_folder_is_refused_with_what_to_do() {
         let message = refused(Path::new("/nowhere/at/all/leases.db"));
-        assert!(message.contains("/nowhere/at/all does not exist: create it"), "{message}");
+        assert!(message.contains("/nowhere/at/all does not exist; create it"), "{message}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn a_wrong_key_exits_64() {
         let output = bellwether().args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(64));
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("is not a key: use 1 to 255 bytes"), "{said}");
+        assert!(said.contains("is not a key; use 1 to 255 bytes"), "{said}");
     }
     assert!(!pasture.path().exists());
 }

@@ -91,7 +91,7 @@ fn without_a_sidecar_nothing_is_run() {
     let mut only = Only::start_with(&sidecar, &pasture, &["--wait", "300ms"], "touch ran");
     assert_eq!(only.exit_code(), Some(69));
     eventually("it says what to do", || {
-        (only.log.count("See BELLWETHER_SIDECAR") > 0).then_some(())
+        (only.log.count("or set BELLWETHER_SIDECAR") > 0).then_some(())
     });
     assert!(!exists(&pasture, "ran"));
 }

@@ -128,7 +128,11 @@ fn install_into_a_folder_that_takes_nothing_says_so_and_leaves_nothing_behind() 
     disk.mount("ro");
     let output = run(&["install", folder]);
     assert_eq!(output.status.code(), Some(69), "{}", said(&output));
-    assert!(said(&output).contains(&format!("{folder} is not writable")), "{}", said(&output));
+    assert!(
+        said(&output).contains(&format!("this user cannot write to {folder}")),
+        "{}",
+        said(&output)
+    );
     disk.unmount();
 }
 

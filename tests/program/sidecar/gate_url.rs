@@ -77,7 +77,7 @@ fn two_lead_in_turn(fall_ill: Change, recover: Change, why: &str) {
     assert_eq!(sick.log().count(why), 1, "{why}: {}", sick.log().text());
     shown(sick, "closed");
     shown(well, "open");
-    assert_eq!(sick.status("/ready"), 200, "it is known who leads");
+    eventually("it is known who leads", || (sick.status("/ready") == 200).then_some(()));
 
     recover(&mut apps[ill]);
     shown(sick, "open");

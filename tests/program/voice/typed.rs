@@ -235,7 +235,7 @@ fn an_address_to_listen_on_is_taken_as_people_write_it() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
     for (listen, expected) in [
-        ("4040", "'4040' is not an address and port: use 127.0.0.1:4040"),
+        ("4040", "'4040' is not an address and port; use 127.0.0.1:4040"),
         ("localhost", "or a name and a port such as localhost:4040"),
         ("no-such-host.invalid:4040", "the name 'no-such-host.invalid' has no address here"),
         ("http://localhost:4040", "is not an address and port"),

@@ -32,7 +32,7 @@ fn every_message_is_explained() {
     assert!(unknown.is_empty(), "docs/operations.md explains what is not logged: {unknown:#?}");
 }
 
-/// Writes the texts anew when `BELLWETHER_WRITE_DOCS` is set.
+/// Writes the texts again when `BELLWETHER_WRITE_DOCS` is set.
 #[test]
 fn the_page_shows_the_messages_as_they_are() {
     let path = project().join("docs/operations.md");
@@ -78,6 +78,35 @@ fn an_event_names_one_kind_of_message() {
             assert_eq!(*of_text, event, "two events for '{text}'");
         }
     }
+}
+
+/// STYLE.md: the fact, then what to do; lower case, no question, no full stop.
+#[test]
+fn messages_and_errors_have_one_style() {
+    let sources = sources();
+    let errors: Vec<_> = sources.iter().flat_map(|text| errors(text)).collect();
+    assert!(errors.len() >= 100, "{errors:?}");
+    let messages = sources.iter().flat_map(|text| messages(text)).map(|message| message.text);
+    let texts: BTreeSet<_> = messages.chain(errors).collect();
+    let wrong: Vec<_> = texts.iter().filter(|text| !is_in_style(text)).collect();
+    assert!(wrong.is_empty(), "not as STYLE.md wants messages: {wrong:#?}");
+}
+
+/// The texts of the errors of a source file.
+fn errors(text: &str) -> Vec<String> {
+    let attributes = text.split("#[error(").skip(1);
+    let begins = attributes.filter_map(|rest| rest.trim_start().strip_prefix('"'));
+    begins.map(|rest| literal(rest).0).collect()
+}
+
+fn is_in_style(text: &str) -> bool {
+    let name = text.split_whitespace().next().unwrap_or_default();
+    let is_name = name.chars().filter(|c| c.is_uppercase()).count() > 1
+        || ["Kubernetes", "Elastic", "Postgres"].iter().any(|known| name.starts_with(known));
+    let begins_low = !text.starts_with(char::is_uppercase) || is_name;
+    let ends = text.split(". ").collect::<Vec<_>>();
+    let is_one = ends.len() == 1 || ends[..ends.len() - 1].iter().all(|end| end.ends_with("e.g"));
+    begins_low && is_one && !text.contains("? ") && !text.ends_with(['.', '?', '!'])
 }
 
 /// What the program logs.
@@ -199,6 +228,21 @@ fn messages_are_found_as_they_are_logged() {
     let page = "| level | event | message | then |\n| --- | --- | --- | --- |\n\
                 | warn | `b` | c | d |\n";
     assert_eq!(explained(page), BTreeSet::from([message("b", "warn", "c")]));
+}
+
+#[test]
+fn a_text_in_another_style_is_found() {
+    for good in ["the table is missing; create it", "ECS task metadata: …", "'…' is no key; use …"]
+    {
+        assert!(is_in_style(good), "{good}");
+    }
+    for wrong in ["The table is missing", "is it there?", "was it lost? Look", "no. Use it", "a."] {
+        assert!(!is_in_style(wrong), "{wrong}");
+    }
+    assert_eq!(
+        errors("#[error(\"a {b}\")] #[error(\n \"c\")] #[error(transparent)]"),
+        ["a …", "c"]
+    );
 }
 
 #[test]
