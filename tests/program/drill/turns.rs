@@ -118,7 +118,7 @@ fn an_order_or_a_preference_that_is_none_is_refused() {
         ("--order", "-1", "use a whole number"),
         ("--order", "v7", "--order: use a whole number that is not negative, or auto"),
         ("--order", "9223372036854775808", "--order: use a whole number"),
-        ("--order", "auto", "--order: auto knows the release on ECS"),
+        ("--order", "auto", "--order: auto works on ECS"),
         ("--preference", "4", "4 is not in 0..=3"),
         ("--preference", "high", "invalid"),
     ] {
