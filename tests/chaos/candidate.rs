@@ -36,7 +36,7 @@ impl Candidate {
         std::fs::write(&clock, "+0\n").unwrap();
         Self {
             name,
-            port: free_port(),
+            port: free_port(number),
             // Half of them run a command; the others are asked by `only`.
             runs_command: number.is_multiple_of(2),
             clock,
@@ -178,9 +178,11 @@ fn work() -> [String; 5] {
     ["env", "-u", "LD_PRELOAD", &own, worker::ARGUMENT].map(str::to_owned)
 }
 
-/// One that no client's connection takes while the candidate is down: below the range of those.
-fn free_port() -> u16 {
-    let mut drawn = std::iter::repeat_with(|| fastrand::u16(10_000..30_000));
+/// One that no client's connection takes while the candidate is down: below the range of those. Nor does
+/// another candidate: each draws from a thousand of its own.
+fn free_port(number: usize) -> u16 {
+    let first = 10_000 + u16::try_from(number % 20).expect("less than twenty") * 1000;
+    let mut drawn = std::iter::repeat_with(|| fastrand::u16(first..first + 1000));
     drawn.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("one is free")
 }
 
