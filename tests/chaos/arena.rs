@@ -133,11 +133,7 @@ fn kubernetes() -> Arena {
     let server = ApiServer::shared();
     let namespace = server.namespace();
     let proxy = Rc::new(Proxy::in_background(server.port()));
-    let direct = std::fs::read_to_string(server.admin()).unwrap();
-    let address = |port: u16| format!("127.0.0.1:{port}");
-    let kubeconfig = server.admin().with_file_name(format!("chaos-{namespace}"));
-    std::fs::write(&kubeconfig, direct.replace(&address(server.port()), &address(proxy.port())))
-        .unwrap();
+    let kubeconfig = server.admin_by(proxy.port(), &namespace);
     let store = support::kubernetes::url(&namespace, &kubeconfig);
     let mut harms = network(&proxy);
     let restarted = std::sync::Arc::clone(&server);

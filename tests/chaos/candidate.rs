@@ -65,8 +65,7 @@ impl Candidate {
         command.args([kind, "--store", &arena.store, "--election", "chaos"]);
         command.args(["--identity", &self.name, "--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(TIMING).args(arena.more);
-        command.env("LD_PRELOAD", faketime()).env("FAKETIME_TIMESTAMP_FILE", &self.clock);
-        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        support::faketime::shift(&mut command, &self.clock);
         command.env(worker::FOLDER, self.history.folder());
         if self.runs_command {
             command.arg("--").args(work());
@@ -184,11 +183,4 @@ fn free_port(number: usize) -> u16 {
     let first = 10_000 + u16::try_from(number % 20).expect("less than twenty") * 1000;
     let mut drawn = std::iter::repeat_with(|| fastrand::u16(first..first + 1000));
     drawn.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("one is free")
-}
-
-fn faketime() -> PathBuf {
-    let libraries = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    let found =
-        libraries.map(|path| path.join("faketime/libfaketime.so.1")).find(|path| path.exists());
-    found.expect("libfaketime is installed (make setup)")
 }

@@ -102,6 +102,16 @@ impl ApiServer {
         self.path("admin")
     }
 
+    /// The same by a proxy at a port, for a namespace.
+    pub fn admin_by(&self, port: u16, namespace: &str) -> PathBuf {
+        let direct = std::fs::read_to_string(self.admin()).unwrap();
+        let (from, to) = (format!("127.0.0.1:{}", self.port()), format!("127.0.0.1:{port}"));
+        assert!(direct.contains(&from), "{direct}");
+        let kubeconfig = self.admin().with_file_name(format!("by-{port}-{namespace}"));
+        std::fs::write(&kubeconfig, direct.replace(&from, &to)).unwrap();
+        kubeconfig
+    }
+
     /// The kubeconfig of the ordinary user.
     pub fn user(&self) -> PathBuf {
         self.path("user")

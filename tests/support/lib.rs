@@ -26,6 +26,7 @@ pub mod containers;
 pub mod crowd;
 pub mod dynamodb;
 pub mod eight;
+pub mod faketime;
 pub mod http_proxy;
 pub mod image;
 pub mod jam;

@@ -113,12 +113,7 @@ pub fn kubernetes() -> Subject {
     let namespace = server.namespace();
     let proxy = Proxy::in_background(server.port());
     // The administrator's way, through the proxy.
-    let direct = std::fs::read_to_string(server.admin()).unwrap();
-    let (from, to) =
-        (format!("127.0.0.1:{}", server.port()), format!("127.0.0.1:{}", proxy.port()));
-    assert!(direct.contains(&from), "{direct}");
-    let kubeconfig = server.admin().with_file_name(format!("drill-{namespace}"));
-    std::fs::write(&kubeconfig, direct.replace(&from, &to)).unwrap();
+    let kubeconfig = server.admin_by(proxy.port(), &namespace);
     let store = support::kubernetes::url(&namespace, &kubeconfig);
     let subject = networked(store, proxy, NIGHT, server);
     Subject { more: SKEW, ..subject }

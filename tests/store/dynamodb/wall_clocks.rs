@@ -2,27 +2,15 @@
 //! `boot-clock`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use support::dynamodb::Emulator;
 use support::{Flock, QUICK_LEASE, Sidecar, Witness, eventually, now, with_credentials};
 
-/// libfaketime: what the C library says of the wall clock. The boot clock is asked by a system
-/// call, as everywhere in the program, and stays.
-fn library() -> PathBuf {
-    let libraries = fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
-    let path = |folder: PathBuf| folder.join("faketime/libfaketime.so.1");
-    libraries.map(path).find(|path| path.exists()).expect("libfaketime is installed (make setup)")
-}
-
 /// A sidecar whose wall clock is off by what the file says, now and later.
 fn start(name: &str, emulator: &Emulator, offset: &Path) -> Sidecar {
     let mut command = with_credentials();
-    command
-        .env("LD_PRELOAD", library())
-        .env("FAKETIME_TIMESTAMP_FILE", offset)
-        .env("FAKETIME_NO_CACHE", "1")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    support::faketime::shift(&mut command, offset);
     Sidecar::start_as(name, &emulator.url(), &[], command)
 }
 
