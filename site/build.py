@@ -20,6 +20,7 @@ INDEX = "docs/README.md"
 OUTSIDE = {
     "README.md": "index.md",
     INDEX: "pages.md",
+    "ALGORITHM.md": "algorithm.md",
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
     "STYLE.md": "style.md",

@@ -114,14 +114,33 @@ fn every_rule_is_kept_somewhere_and_tested_somewhere() {
     assert_eq!(without(&tested), Vec::<String>::new(), "no test says that it is for them");
 }
 
+/// A part of a page, from its heading to the next one.
+fn part(page: &str, heading: &str) -> String {
+    let page = fs::read_to_string(project().join(page)).unwrap();
+    let (_, after) = page.split_once(&format!("\n## {heading}\n")).unwrap();
+    after.split("\n## ").next().unwrap().to_owned()
+}
+
 #[test]
-fn the_page_on_reliability_has_the_same_rules() {
-    let page = fs::read_to_string(project().join("docs/reliability.md")).unwrap();
-    let (_, after) = page.split_once("## Safety rules\n").unwrap();
-    let rules_of_page = after.split("\n## ").next().unwrap();
-    let named: BTreeSet<_> =
-        rules_of_page.split('`').filter(|name| is_name(name)).map(str::to_owned).collect();
-    assert_eq!(named, rules());
+fn the_pages_on_reliability_and_the_algorithm_have_the_same_rules() {
+    for (page, heading) in [("docs/reliability.md", "Safety rules"), ("ALGORITHM.md", "Rules")] {
+        let part = part(page, heading);
+        let names = part.split('`').filter(|name| is_name(name)).map(str::to_owned);
+        assert_eq!(names.collect::<BTreeSet<_>>(), rules(), "{page}");
+    }
+}
+
+#[test]
+fn the_mistakes_that_the_page_on_the_algorithm_names_are_planted() {
+    let folder = project().join("tests/mutants");
+    let planted = ["core.rs", "seams.rs"].map(|file| fs::read_to_string(folder.join(file)));
+    let planted = planted.map(Result::unwrap).concat();
+    let part = part("ALGORITHM.md", "Rules");
+    let named: Vec<_> = part.split('*').skip(1).step_by(2).collect();
+    assert!(named.len() >= 20, "{named:?}");
+    for mistake in named {
+        assert!(planted.contains(&format!("name: \"{mistake}\"")), "no planted bug '{mistake}'");
+    }
 }
 
 #[test]
