@@ -117,6 +117,8 @@ fn progress(began: BootTime, what: &str) {
 }
 
 fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -> Measured {
+    // Of the program that is measured, whatever is committed meanwhile.
+    let (date, commit, machine) = (date(), commit(), machine());
     // Its lease is a minute long: it lives beside the others, idle most of the time.
     let slow: Vec<_> = (0..ROWS.len()).filter(|at| is_slow(&ROWS[*at])).collect();
     let beside = (!is_quick).then(|| {
@@ -136,7 +138,6 @@ fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -
         }
     }
     let took = now().since(began);
-    let (date, commit, machine) = (date(), commit(), machine());
     let failures = failures.into_iter().map(|failure| failure.into_iter().collect()).collect();
     Measured {
         is_quick,
