@@ -36,7 +36,7 @@ use support::tools::must;
 use crate::candidate::Failure;
 use crate::http::Rate;
 use crate::rows::{Kind, ROWS, Row};
-use crate::scenes::{Cost, Life};
+use crate::scenes::{Ages, Cost, Life};
 use crate::stores::{Stores, block_on};
 
 /// All that was measured.
@@ -45,6 +45,8 @@ pub(crate) struct Measured {
     /// For each row, as the next ones.
     lives: Vec<Vec<Life>>,
     hand_overs: Vec<Vec<Duration>>,
+    /// On Postgres, of bellwether, between instances of the same age.
+    same_age: Vec<Duration>,
     failures: Vec<Vec<Failure>>,
     costs: Vec<Result<Cost, Failure>>,
     rates: [Result<Vec<Rate>, Failure>; 2],
@@ -55,6 +57,8 @@ pub(crate) struct Measured {
     date: String,
     commit: String,
     machine: String,
+    /// Of the machine, before and after.
+    loads: [String; 2],
     took: Duration,
 }
 
@@ -75,10 +79,10 @@ struct Plan {
 const FULL: Plan = Plan {
     lives: 3,
     at_once: 1,
-    blocks: 4,
+    blocks: 3,
     hand_overs: 4,
-    hand_overs_on_postgres: 25,
-    idle: Duration::from_secs(120),
+    hand_overs_on_postgres: 20,
+    idle: Duration::from_secs(90),
     http_rounds: 3,
     http_seconds: 5,
 };
@@ -118,7 +122,7 @@ fn progress(began: BootTime, what: &str) {
 
 fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -> Measured {
     // Of the program that is measured, whatever is committed meanwhile.
-    let (date, commit, machine) = (date(), commit(), machine());
+    let (date, commit, machine, load) = (date(), commit(), machine(), load());
     // Its lease is a minute long: it lives beside the others, idle most of the time.
     let slow: Vec<_> = (0..ROWS.len()).filter(|at| is_slow(&ROWS[*at])).collect();
     let beside = (!is_quick).then(|| {
@@ -126,7 +130,7 @@ fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -
         thread::spawn(move || slow.iter().map(|at| live(&stores, &ROWS[*at])).collect::<Vec<_>>())
     });
     let mut lives = lives(stores, plan, began);
-    let (hand_overs, failures, physical) = hand_overs(stores, plan, began);
+    let (hand_overs, same_age, failures, physical) = hand_overs(stores, plan, began);
     let costs = scenes::idle(stores, &ROWS, plan.idle);
     progress(began, "idle candidates");
     let rates = http::compare(stores, plan.http_rounds, plan.http_seconds);
@@ -143,6 +147,7 @@ fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -
         is_quick,
         lives,
         hand_overs,
+        same_age,
         failures,
         costs,
         rates,
@@ -151,6 +156,7 @@ fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -
         date,
         commit,
         machine,
+        loads: [load, self::load()],
         took,
     }
 }
@@ -186,28 +192,33 @@ fn lives(stores: &Arc<Stores>, plan: &Plan, began: BootTime) -> Vec<Vec<Life>> {
     lives.into_inner().unwrap()
 }
 
-type HandOvers = (Vec<Vec<Duration>>, Vec<Option<Failure>>, Vec<Duration>);
+type HandOvers = (Vec<Vec<Duration>>, Vec<Duration>, Vec<Option<Failure>>, Vec<Duration>);
 
 fn hand_overs(stores: &Stores, plan: &Plan, began: BootTime) -> HandOvers {
     let mut times = vec![Vec::new(); ROWS.len()];
     let mut failures = vec![None; ROWS.len()];
-    let mut physical = Vec::new();
+    let (mut same_age, mut physical) = (Vec::new(), Vec::new());
+    let play = |row: &Row, ages, rounds| {
+        catch_unwind(AssertUnwindSafe(|| scenes::hand_over(stores, row, ages, rounds)))
+            .unwrap_or_else(|_| Err("the benchmark failed".to_owned()))
+            .map_err(|why| format!("hand-over: {why}"))
+    };
     for _ in 0..plan.blocks {
         for (at, row) in ROWS.iter().enumerate() {
             let is_target = row.name == page::ON_POSTGRES;
             let rounds = if is_target { plan.hand_overs_on_postgres } else { plan.hand_overs };
-            let block = catch_unwind(AssertUnwindSafe(|| scenes::hand_over(stores, row, rounds)));
-            match block.unwrap_or_else(|_| Err("the benchmark failed".to_owned())) {
+            match play(row, Ages::RollOut, rounds) {
                 Ok(block) => times[at].extend(block),
-                Err(why) => failures[at] = Some(format!("hand-over: {why}")),
+                Err(why) => failures[at] = Some(why),
             }
             if is_target {
                 physical.extend(two_commits_and_a_notification(stores, rounds));
+                same_age.extend(play(row, Ages::Same, plan.hand_overs).unwrap_or_default());
             }
         }
         progress(began, "a block of hand-overs");
     }
-    (times, failures, physical)
+    (times, same_age, failures, physical)
 }
 
 /// What a hand-over on Postgres cannot be faster than: the old leader's commit, its notification to the standby, and
@@ -269,6 +280,12 @@ fn commit() -> String {
         run("git", &["status", "--porcelain", "--", "src", "Cargo.lock", "benches/compare"]);
     let mark = if changed.is_empty() { "" } else { " with changes" };
     run("git", &["rev-parse", "--short=10", "HEAD"]) + mark
+}
+
+/// How many wanted a processor, on average of five minutes.
+fn load() -> String {
+    let loads = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    loads.split(' ').nth(1).unwrap_or("unknown").to_owned()
 }
 
 fn machine() -> String {

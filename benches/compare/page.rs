@@ -75,6 +75,7 @@ pub fn write(measured: &Measured) {
     let mut text = head(measured);
     text += &table(measured, &TIMES);
     text += &table(measured, &COSTS);
+    text += &same_age(measured);
     text += &rates(measured);
     text += &failures(measured);
     text += "### Targets\n\n";
@@ -100,11 +101,14 @@ fn head(measured: &Measured) -> String {
         ""
     };
     let text = format!(
-        "{kind}Measured on {}, at commit {}, in {} minutes, on: {}.",
+        "{kind}Measured on {}, at commit {}, in {} minutes, on: {}. The load average was {} before, \
+         and {} after.",
         measured.date,
         measured.commit,
         measured.took.as_secs().div_ceil(60),
-        measured.machine
+        measured.machine,
+        measured.loads[0],
+        measured.loads[1]
     );
     wrapped(&text, "") + "\n"
 }
@@ -146,6 +150,17 @@ fn table(measured: &Measured, metrics: &[Metric]) -> String {
         writeln!(text, "| {name} |{}", " not measured |".repeat(metrics.len())).unwrap();
     }
     text + "\n"
+}
+
+fn same_age(measured: &Measured) -> String {
+    let Some(spread) = spread(&measured.same_age) else { return String::new() };
+    let text = format!(
+        "On Postgres, a hand-over of bellwether between two instances of the same age took {} ms, at \
+         most {} ms: the standby leaves newer instances time to claim the lease first.",
+        number(spread.median),
+        number(spread.most)
+    );
+    wrapped(&text, "") + "\n"
 }
 
 fn rates(measured: &Measured) -> String {

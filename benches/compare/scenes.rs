@@ -95,7 +95,7 @@ impl Arena<'_> {
 
     /// Until a standby leads that waits for the end of a lease.
     fn take_over(&self) -> Duration {
-        self.lease * 2 + Duration::from_secs(5)
+        self.lease * 2 + Duration::from_secs(2)
     }
 }
 
@@ -187,7 +187,7 @@ fn pause(arena: &Arena<'_>, leader: Candidate, life: &mut Life) -> Result<Reache
     let continued = now();
     leader.signal_all("CONT");
     life.pause = Some(took_over.is_ok().then(|| {
-        let claims = leader.claims_after(continued, arena.lease * 3);
+        let claims = leader.claims_after(continued, arena.lease * 2);
         span(claims.time, claims.stopped)
     }));
     drop(leader);
@@ -203,7 +203,7 @@ fn hole(arena: &Arena<'_>, leader: Reached, life: &mut Life) -> Result<(), Failu
     proxy.set(Mode::Stall);
     let took_over = standby.leads_within(arena.take_over());
     life.hole = Some(took_over.ok().map(|led| {
-        let claims = leader.claims_after(lost, arena.lease * 4);
+        let claims = leader.claims_after(lost, arena.lease * 3);
         span(claims.last.since(led), claims.stopped)
     }));
     Ok(())
@@ -213,8 +213,22 @@ fn span(time: Duration, ended: bool) -> Span {
     if ended { Span::Exactly(time) } else { Span::MoreThan(time) }
 }
 
+/// How old the leader and the standby of a hand-over are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ages {
+    /// As in a roll-out: the leader is more than eight times older, by which our standby tells that it is the newest.
+    RollOut,
+    /// About the same.
+    Same,
+}
+
 /// SIGTERM to a leader until the standby leads, `rounds` times. Its command gets it too, as from a terminal.
-pub fn hand_over(stores: &Stores, row: &Row, rounds: usize) -> Result<Vec<Duration>, Failure> {
+pub fn hand_over(
+    stores: &Stores,
+    row: &Row,
+    ages: Ages,
+    rounds: usize,
+) -> Result<Vec<Duration>, Failure> {
     let election = uuid();
     let start = Start {
         stores,
@@ -228,9 +242,17 @@ pub fn hand_over(stores: &Stores, row: &Row, rounds: usize) -> Result<Vec<Durati
     let mut leader = row.start(&start)?;
     leader.leads_within(START)?;
     let mut times = Vec::new();
+    // Only bellwether looks at ages, and its standby is one this soon.
+    let settled = match ages {
+        Ages::RollOut if row.is_ours() => Duration::from_millis(350),
+        _ => SETTLED,
+    };
     for _ in 0..rounds {
+        if ages == Ages::RollOut && row.is_ours() {
+            thread::sleep(settled * 9);
+        }
         let standby = row.start(&start)?;
-        thread::sleep(SETTLED);
+        thread::sleep(settled);
         if !row.is_pushed {
             // At any moment between two looks.
             thread::sleep(Duration::from_millis(fastrand::u64(0..2000)));

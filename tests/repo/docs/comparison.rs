@@ -50,7 +50,8 @@ fn the_figures_have_a_date_a_commit_and_a_machine() {
     let commit = &rest[..10];
     assert!(commit.chars().all(|c| c.is_ascii_hexdigit()), "{commit}");
     let (_, machine) = rest.split_once(", on: ").expect("a machine");
-    let machine = machine.split_once("  ").unwrap().0;
+    let (machine, load) = machine.split_once(". The load average was ").expect("a load");
+    assert!(load.starts_with(|c: char| c.is_ascii_digit()), "{load}");
     assert!(machine.contains(" cores, Linux "), "{machine}");
 }
 
