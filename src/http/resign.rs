@@ -102,7 +102,9 @@ fn read(body: &[u8], default: Duration, own: &str) -> Result<Resignation, Invali
     let wish = if body.trim_ascii().is_empty() {
         ResignRequest::default()
     } else {
-        serde_json::from_slice(body)?
+        // By its names: serde also fills a struct from an array.
+        let fields: serde_json::Map<_, _> = serde_json::from_slice(body)?;
+        serde_json::from_value(fields.into())?
     };
     let successor = wish.to.as_deref().map(identity::parse).transpose()?;
     if let Some(itself) = successor.as_ref().filter(|name| *name == own) {
@@ -138,6 +140,7 @@ mod tests {
                 "the body is not like {\"cooldown\":\"30s\"} or {\"to\":\"web-2\"}: expected",
             ),
             (r#"{"cooldown":30}"#, "the body is not like"),
+            (r#"["30s", null]"#, "the body is not like"),
             (r#"{"cool-down":"30s"}"#, "unknown field"),
             (
                 r#"{"cooldown":"30"}"#,
