@@ -29,6 +29,7 @@ mod once;
 mod only;
 mod output;
 mod pages;
+mod pause;
 pub mod reference;
 mod resign;
 mod run;
@@ -83,6 +84,12 @@ enum Command {
     /// Ask the sidecar to step down and stay down for a while.
     #[command(after_help = examples::RESIGN)]
     Resign(resign::Args),
+    /// Pause an election for maintenance: the leader steps down, and no instance stands.
+    #[command(after_help = examples::PAUSE)]
+    Pause(pause::PauseArgs),
+    /// Resume an election that is paused.
+    #[command(after_help = examples::RESUME)]
+    Resume(pause::ResumeArgs),
     /// Create what the store needs, or check it.
     #[command(after_help = examples::INIT)]
     Init(init::Args),
@@ -219,6 +226,8 @@ fn run(command: Command) -> Result<u8, CommandError> {
         Command::Wait(args) => block_on(or_signal(wait::run(args))),
         Command::Status(args) => block_on(or_signal(status::run(args))),
         Command::Resign(args) => block_on(or_signal(resign::run(args))),
+        Command::Pause(args) => block_on(or_signal(pause::pause(args))),
+        Command::Resume(args) => block_on(or_signal(pause::resume(args))),
         Command::Init(args) => block_on(or_signal(init::run(args))),
         Command::Healthcheck(args) => block_on(or_signal(healthcheck::run(args))),
         Command::Install(args) => install::run(&args),

@@ -59,6 +59,7 @@ pub mod history;
 pub mod holder_url;
 pub mod leadership;
 pub mod lease;
+pub mod maintenance;
 pub mod pause;
 pub mod projection;
 pub mod succession;

@@ -164,6 +164,8 @@ impl LeaderLabel {
         let goal = match (leads(&view), view.decided(now), view.term()) {
             (Some(term), _, _) => Goal::Own(term),
             (None, Err(Undecided::NoLeader), Some(term)) => Goal::NoneUpTo(term),
+            // It is paused.
+            (None, Ok(()), Some(term)) if view.holder(now).is_none() => Goal::NoneUpTo(term),
             _ => Goal::NotOwn,
         };
         drop(view);

@@ -72,6 +72,8 @@ struct Leading {
     validity: GaugeVec,
     decided: IntGaugeVec,
     standing: IntGaugeVec,
+    paused: IntGaugeVec,
+    paused_until_resumed: IntGaugeVec,
 }
 
 impl Leading {
@@ -102,14 +104,26 @@ impl Leading {
             decided: to.gauges(
                 "bellwether_decided",
                 "Whether the election is decided as seen from here (1) or not (0): the store \
-                 answered within the last lease duration, and this instance leads or a live holder \
-                 is known.",
+                 answered within the last lease duration, and this instance leads, a live holder is \
+                 known, or the election is paused.",
                 ELECTION,
             )?,
             standing: to.gauges(
                 "bellwether_standing",
                 "Whether this instance stands for election (1), or not (0) because it is shutting \
-                 down, its gate is closed, or it resigned.",
+                 down, its gate is closed, the election is paused, or it resigned.",
+                ELECTION,
+            )?,
+            paused: to.gauges(
+                "bellwether_paused",
+                "Whether an operator has paused the election (1) or not (0), as seen from here: no \
+                 instance stands.",
+                ELECTION,
+            )?,
+            paused_until_resumed: to.gauges(
+                "bellwether_paused_until_resumed",
+                "Whether the election is paused and the pause has no end of its own (1) or not (0): it \
+                 lasts until `bellwether resume`.",
                 ELECTION,
             )?,
         })
@@ -272,6 +286,8 @@ impl Metrics {
             }
             News::Vacated { .. }
             | News::Following { .. }
+            | News::Paused(_)
+            | News::Resumed
             | News::Stranger { .. }
             | News::Copied(_) => {}
         }
@@ -309,6 +325,10 @@ impl Metrics {
             i64::try_from(view.term().unwrap_or_default().get()).unwrap_or(i64::MAX),
         );
         set(&self.now.decided, i64::from(view.decided(now).is_ok()));
+        let pause = view.paused(now);
+        set(&self.now.paused, i64::from(pause.is_some()));
+        let is_endless = pause.is_some_and(|pause| pause.lasts().is_none());
+        set(&self.now.paused_until_resumed, i64::from(is_endless));
         set(&self.now.standing, i64::from(view.standing_down(now).is_none()));
         set(&self.around.holds, i64::try_from(holds).unwrap_or(i64::MAX));
         let silence = view.store_silence(now).unwrap_or_else(|| now.since(self.started));

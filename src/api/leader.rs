@@ -63,6 +63,9 @@ pub struct Leader<'a> {
     /// Whether the instance stands in the election.
     #[serde(default)]
     pub standing: bool,
+    /// Whether the election is paused: no instance stands.
+    #[serde(default)]
+    pub paused: bool,
     /// Why it does not lead. None if it does.
     #[serde(default)]
     pub reason: Option<String>,
@@ -194,6 +197,7 @@ mod tests {
             gate: Some("open".into()),
             store_answered_ms_ago: Some(5),
             standing: true,
+            paused: false,
             reason: None,
             cause: Some("first".into()),
             no_leader_since: None,

@@ -54,6 +54,16 @@ Examples:
   bellwether resign --cooldown 30m
   bellwether resign --sidecar http://10.0.0.11:4040 --token-file /etc/bellwether/token";
 
+pub(super) const PAUSE: &str = "\
+Examples:
+  bellwether pause --for 30m --reason 'new disks for the database'
+  bellwether pause --election reports --store dynamodb://leases?region=eu-central-1";
+
+pub(super) const RESUME: &str = "\
+Examples:
+  bellwether resume
+  bellwether resume --election reports --store dynamodb://leases?region=eu-central-1";
+
 pub(super) const INIT: &str = "\
 Examples:
   bellwether init --store postgres://owner@db/shop

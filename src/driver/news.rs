@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::election::elector::News;
 use crate::election::leadership::{HolderIs, Leadership};
 use crate::election::lease::ElectionName;
+use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::BootTime;
 
@@ -33,6 +34,10 @@ pub(super) fn log(
             )
         }
         News::Following { holder, term } => following(election, holder, *term, view, now),
+        News::Paused(pause) => paused(election, pause, view, now),
+        News::Resumed => {
+            tracing::info!(%election, event = "resumed", "the election is no longer paused");
+        }
         News::TermWentBackwards { seen, record } => tracing::warn!(
             %election, seen = seen.get(), record = record.get(),
             event = "term_went_backwards",
@@ -54,6 +59,16 @@ pub(super) fn log(
         // Counted, and seen in the log as the store's trouble.
         News::Renewal(_) => {}
     }
+}
+
+fn paused(election: &ElectionName, pause: &Pause, view: &Leadership, now: BootTime) {
+    let until = pause.until().map(|until| until.to_string());
+    let reason = pause.reason().map(ToString::to_string);
+    tracing::info!(
+        %election, since = %pause.since(), until, by = pause.by(), reason,
+        r#for = view.pause_left(now).map(shown), event = "paused",
+        "the election is paused; no instance stands until it is resumed, or until the pause is over"
+    );
 }
 
 fn elected(

@@ -26,6 +26,8 @@ pub enum Cause {
     Vacated,
     /// No candidate leads: this one stopped.
     Stopped(LossReason),
+    /// No candidate leads: an operator paused the election.
+    Paused,
     /// Not known: the store has not answered since the start.
     NoAnswerYet,
     /// Not known: the last lease seen is over, and the store does not answer.
@@ -46,6 +48,7 @@ impl Cause {
             Self::NoRecord => "no_record",
             Self::Vacated => "vacated",
             Self::Stopped(reason) => reason.as_str(),
+            Self::Paused => LossReason::Paused.as_str(),
             Self::NoAnswerYet => "no_answer_yet",
             Self::StoreSilent => "store_silent",
         }
@@ -65,7 +68,8 @@ impl Cause {
             | Self::LeaseRanOut
             | Self::NoRecord
             | Self::Vacated
-            | Self::Stopped(_) => false,
+            | Self::Stopped(_)
+            | Self::Paused => false,
         }
     }
 }
@@ -100,6 +104,8 @@ pub enum LossReason {
     RecordGone,
     /// Asked to resign.
     Resigned,
+    /// An operator paused the election.
+    Paused,
     /// The gate closed.
     GateClosed,
     /// It stands only for work, and there is nothing to do.
@@ -112,11 +118,12 @@ pub enum LossReason {
 
 impl LossReason {
     /// All that a sidecar can have: it does not stand for work.
-    pub const OF_A_SIDECAR: [Self; 7] = [
+    pub const OF_A_SIDECAR: [Self; 8] = [
         Self::RenewDeadline,
         Self::Superseded,
         Self::RecordGone,
         Self::Resigned,
+        Self::Paused,
         Self::GateClosed,
         Self::ShuttingDown,
         Self::Copied,
@@ -129,6 +136,7 @@ impl LossReason {
             Self::Superseded => "superseded",
             Self::RecordGone => "record_gone",
             Self::Resigned => "resigned",
+            Self::Paused => "paused",
             Self::GateClosed => "gate_closed",
             Self::NothingToDo => "nothing_to_do",
             Self::ShuttingDown => "shutting_down",

@@ -48,11 +48,9 @@ mod turn;
 pub struct Elector {
     name: Name,
     timing: Timing,
-    /// The record.
     watch: Watch,
     /// What this candidate has of the lease.
     lease: Lease,
-    /// When the lease of the last write that was certainly applied ends.
     calls: Calls,
     pace: Pace,
     standing: Standing,
@@ -110,6 +108,7 @@ impl Elector {
         let may_claim = self.take_in(now.boot, event);
         self.lapse(now.boot);
         self.step_down_if_requested(now.boot);
+        self.shown.pause(self.watch.paused_at(now.boot));
         let action = self.next_action(now, may_claim);
         if self.shown.first_decided.is_none() && self.leadership().decided(now.boot).is_ok() {
             self.shown.first_decided = Some(now.boot);
@@ -143,7 +142,8 @@ impl Elector {
             claimable_at: self.watch.over_at(self.me()),
             awaits_work: self.work_under_way && !self.lease.is_held(),
             first_decided: self.shown.first_decided,
-            standing_down: self.standing.down(),
+            standing_down: self.standing.down(self.watch.pause()),
+            paused: self.watch.pause().cloned(),
             successor: shown::successor(&self.lease, &self.standing, &self.watch),
             last_loss: self.shown.last_loss,
         }
@@ -320,8 +320,8 @@ impl Elector {
             self.give_up_name(now, sign);
         }
         if let Some(held) = self.lease.held() {
-            let still_held =
-                |o: &Observed| o.record.is_held_by(self.me()) && o.record.term == held.term;
+            let may_have_freed = self.calls.may_have_freed;
+            let still_held = |o: &Observed| held.is_shown(o, self.me(), may_have_freed);
             match &observed {
                 None => self.lose(LossReason::RecordGone, now),
                 Some(o) if !still_held(o) => self.lose(LossReason::Superseded, now),
@@ -372,7 +372,7 @@ impl Elector {
         let term = self.watch.highest_term().unwrap_or_default();
         let held = Held { term, sent_at };
         // A candidate that had to step down in the meantime never begins to believe.
-        if self.standing.down_at(now).is_some() {
+        if self.down_at(now).is_some() {
             self.lease = Lease::Draining(held);
         } else {
             self.lease = Lease::Leading(held);
@@ -418,7 +418,7 @@ impl Elector {
         if !self.lease.is_draining() {
             self.standing.end_cooldown(now);
         }
-        if let Some(reason) = self.standing.ends_belief_at(now) {
+        if let Some(reason) = self.down_at(now).map(StandingDown::ends_belief) {
             self.stop_believing(reason, now);
         }
     }
@@ -457,14 +457,10 @@ impl Elector {
 
     /// Whether a candidate that shuts down has nothing left to free, or no time left to free it.
     fn has_left(&self, now: BootTime) -> bool {
-        let Some(give_up_at) = self.gives_up_at() else { return false };
+        let Some(give_up_at) = self.standing.gives_up_at() else { return false };
         let freed = !self.calls.is_swapping() && !self.calls.unsure && !self.has_record_to_free();
         let tried = self.tries_until().is_some_and(|until| now >= until);
         now >= give_up_at || (!self.work_under_way && (freed || tried))
-    }
-
-    fn gives_up_at(&self) -> Option<BootTime> {
-        self.standing.gives_up_at()
     }
 
     /// Until when a shutdown tries to vacate.
@@ -487,7 +483,11 @@ impl Elector {
 
     /// Work of a term that lapsed is still ending, and a new term must not run beside it.
     fn may_stand(&self, now: BootTime) -> bool {
-        !self.work_under_way && self.standing.down_at(now).is_none()
+        !self.work_under_way && self.down_at(now).is_none()
+    }
+
+    fn down_at(&self, now: BootTime) -> Option<StandingDown> {
+        self.standing.down_at(self.watch.pause(), now)
     }
 
     /// The term of the record, if that is the own one.
@@ -504,7 +504,7 @@ impl Elector {
         let stepping_down = match self.lease {
             Lease::Leading(_) => false,
             Lease::Draining(_) => true,
-            Lease::None | Lease::RunningOut { .. } => self.standing.down_at(now).is_some(),
+            Lease::None | Lease::RunningOut { .. } => self.down_at(now).is_some(),
         };
         stepping_down && !self.work_under_way && (self.has_record_to_free() || self.calls.unsure)
     }
@@ -537,7 +537,7 @@ impl Elector {
         let due = (!self.calls.is_under_way()).then(|| self.pace.next(urgent));
         let lapse = self.lease.held().map(|held| self.timing.leads_until(held.sent_at));
         let idle = now + self.timing.retry_period();
-        let wakes = [due, lapse, self.tries_until(), self.gives_up_at()];
+        let wakes = [due, lapse, self.tries_until(), self.standing.gives_up_at()];
         // Never now: whatever is due now was done in this step, and a driver must not spin.
         wakes.into_iter().flatten().fold(idle, BootTime::min).max(now + Duration::from_millis(1))
     }
@@ -545,7 +545,7 @@ impl Elector {
     fn call(&mut self, now: Now, due: Due) -> Action {
         let sent_at = now.boot;
         let timeout = sent_at + self.timing.call_timeout();
-        let deadline = self.gives_up_at().map_or(timeout, |at| at.min(timeout));
+        let deadline = self.standing.gives_up_at().map_or(timeout, |at| at.min(timeout));
         self.pace.sent(sent_at);
         if self.wants_to_vacate(sent_at) {
             self.standing.vacates(sent_at);
@@ -570,7 +570,9 @@ impl Elector {
     }
 
     fn record_for(&self, why: Why, now: Now) -> Option<LeaseRecord> {
-        let own = || self.watch.observed().map(|o| o.record.clone());
+        // What is over is taken away; only an operator takes away what is in force.
+        let pause = self.watch.paused_at(now.boot).cloned();
+        let own = || self.watch.observed().map(|o| LeaseRecord { pause, ..o.record.clone() });
         let successor = self.standing.successor();
         match why {
             Why::Acquire => Some(LeaseRecord {
@@ -586,11 +588,9 @@ impl Elector {
 
     /// The next look, for a standby.
     fn schedule_look(&mut self, now: BootTime) {
-        let over_at = match self.standing.down_at(now) {
-            None if self.may_stand(now) => self.claims_at(),
-            Some(StandingDown::Resigned { until }) => Some(until),
-            // A gate and a shutdown have no time at which they end.
-            _ => None,
+        let over_at = match self.down_at(now) {
+            None => self.claims_at().filter(|_| self.may_stand(now)),
+            Some(reason) => reason.ends_at(),
         };
         self.pace.schedule_look(now, over_at, self.watch.handover().is_some());
     }

@@ -11,6 +11,7 @@ pub use super::change::LossReason;
 use super::change::{Cause, Change};
 use super::holder_url::HolderUrl;
 use super::lease::{Candidate, LeaseRecord, Origin};
+use super::pause::{Pause, Sight};
 use super::term::Term;
 use super::time::{BootTime, WallTime};
 use super::timing::Timing;
@@ -45,6 +46,8 @@ pub struct Leadership {
     pub(super) first_decided: Option<BootTime>,
     /// Why the candidate is not standing.
     pub(super) standing_down: Option<StandingDown>,
+    /// A pause of the election that the record shows, in force or over.
+    pub(super) paused: Option<Sight>,
     /// Who the last holder named to lead next, while no candidate does.
     pub(super) successor: Option<Box<str>>,
     /// The last leadership of this candidate that ended.
@@ -167,6 +170,38 @@ pub enum StandingDown {
         /// When it stands again.
         until: BootTime,
     },
+    /// The election is paused.
+    Paused {
+        /// When it stands again; none if the election has to be resumed.
+        until: Option<BootTime>,
+    },
+}
+
+impl StandingDown {
+    /// When it ends by the passing of time, if it does.
+    pub(super) fn ends_at(self) -> Option<BootTime> {
+        match self {
+            Self::Resigned { until } => Some(until),
+            Self::Paused { until } => until,
+            Self::ShuttingDown | Self::GateClosed | Self::NothingToDo => None,
+        }
+    }
+
+    /// Whether it is a reason at `now`.
+    pub(super) fn lasts_at(self, now: BootTime) -> bool {
+        self.ends_at().is_none_or(|ends_at| now < ends_at)
+    }
+
+    /// The reason for which a leader steps down.
+    pub(super) fn ends_belief(self) -> LossReason {
+        match self {
+            Self::ShuttingDown => LossReason::ShuttingDown,
+            Self::GateClosed => LossReason::GateClosed,
+            Self::NothingToDo => LossReason::NothingToDo,
+            Self::Resigned { .. } => LossReason::Resigned,
+            Self::Paused { .. } => LossReason::Paused,
+        }
+    }
 }
 
 /// On what it depends whether a candidate stands: see [`Event::Gate`](super::elector::Event::Gate).
@@ -226,6 +261,7 @@ impl Leadership {
             awaits_work: false,
             first_decided: None,
             standing_down: None,
+            paused: None,
             successor: None,
             last_loss: None,
         }
@@ -308,6 +344,17 @@ impl Leadership {
 
     /// How the present state of the leadership came about, as far as was seen here.
     pub fn change(&self, now: BootTime) -> Change {
+        let change = self.change_of_record(now);
+        let is_paused = self.paused(now).is_some() && self.holder(now).is_none();
+        match change.cause {
+            Cause::NoAnswerYet | Cause::StoreSilent => change,
+            _ if is_paused => Change { cause: Cause::Paused, ..change },
+            _ => change,
+        }
+    }
+
+    /// The same, whether or not the election is paused.
+    pub(super) fn change_of_record(&self, now: BootTime) -> Change {
         let Some(answered) = self.store_answered else { return Change::NONE };
         if self.holder(now).is_some() {
             return self.last_change;
@@ -338,8 +385,20 @@ impl Leadership {
         self.term
     }
 
+    /// The pause that is in force at `now`: no candidate stands, for a while or until it is resumed.
+    pub fn paused(&self, now: BootTime) -> Option<&Pause> {
+        self.paused.as_ref().filter(|seen| seen.is_in_force(now)).map(|seen| &seen.pause)
+    }
+
+    /// How much is left of that pause; none if it lasts until the election is resumed.
+    pub fn pause_left(&self, now: BootTime) -> Option<Duration> {
+        let paused = self.paused.as_ref().filter(|seen| seen.is_in_force(now))?;
+        Some(paused.ends_at?.since(now))
+    }
+
     /// Whether the election is decided as seen from here: the store answered within the last lease
-    /// duration, and this candidate leads or a live holder is known.
+    /// duration, and this candidate leads, a live holder is known, or it is known that no candidate
+    /// leads because the election is paused.
     ///
     /// # Errors
     ///
@@ -348,7 +407,7 @@ impl Leadership {
         let answered = self.store_answered.ok_or(Undecided::NoAnswerYet)?;
         if now.since(answered) > self.timing.lease_duration() {
             Err(Undecided::StoreSilent)
-        } else if self.holder(now).is_none() {
+        } else if self.holder(now).is_none() && self.paused(now).is_none() {
             Err(Undecided::NoLeader)
         } else {
             Ok(())
@@ -362,12 +421,7 @@ impl Leadership {
 
     /// Why the candidate is not standing, if it is not.
     pub fn standing_down(&self, now: BootTime) -> Option<StandingDown> {
-        self.standing_down.filter(|reason| match reason {
-            StandingDown::Resigned { until } => now < *until,
-            StandingDown::ShuttingDown | StandingDown::GateClosed | StandingDown::NothingToDo => {
-                true
-            }
-        })
+        self.standing_down.filter(|reason| reason.lasts_at(now))
     }
 
     /// Who is to lead next, as the last holder said. None while a candidate leads.
@@ -402,7 +456,8 @@ impl Leadership {
         let silent = self.store_answered.map(|answered| answered + self.timing.lease_duration());
         let own = self.leading(now).map(|own| own.until);
         let holder = own.or_else(|| self.live_rival(now).map(|rival| rival.live_until));
-        holder.into_iter().chain(silent).filter(|at| *at > now).min()
+        let pause = self.paused.as_ref().and_then(|seen| seen.ends_at);
+        holder.into_iter().chain(silent).chain(pause).filter(|at| *at > now).min()
     }
 }
 

@@ -309,6 +309,15 @@ impl LeaseRecord {
         self.holder.as_ref() == Some(candidate)
     }
 
+    /// Whether no holder wrote between this state of the record and `other`: each renewal has a time of
+    /// its own, with the stored precision of a millisecond. What changed was by an operator, who paused
+    /// the election, resumed it, or both.
+    pub fn is_same_writing(&self, other: &Self) -> bool {
+        self.holder == other.holder
+            && self.term == other.term
+            && self.renew_time.to_string() == other.renew_time.to_string()
+    }
+
     /// Whether the lease is vacated and there is nothing else to know: a hint may say so instead of a
     /// look.
     pub fn is_free(&self) -> bool {

@@ -2,8 +2,8 @@
 //! stands.
 //!
 //! A pause says how long it lasts, not when it ends: no two hosts' clocks are compared. Each candidate
-//! counts the end on its own boot clock: see [`Sight`]. A wrong clock makes a pause end early or late
-//! and does no more: a candidate that stands again takes the lease by the same rules as always.
+//! counts the time on its own boot clock, from its first look that showed the pause: see [`Sight`]. The
+//! times by a wall clock in it are for people.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +12,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::text;
-use super::time::{BootTime, Now, WallTime};
+use super::time::{BootTime, WallTime};
 
 /// The longest reason, in characters: it stands on one line of a table, a log or a page.
 const MAX_REASON: usize = 200;
 
+/// The longest name of who paused, likewise.
+const MAX_BY: usize = 100;
+
 /// A pause, as the operator's command wrote it. Boxed: nearly all records have none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause(Box<Fields>);
 
 #[derive(Clone, Debug)]
@@ -27,13 +30,17 @@ struct Fields {
     since: WallTime,
     /// How long it lasts; none until the election is resumed.
     lasts: Option<Duration>,
+    /// Who wrote it: see [`Author`].
+    by: Option<Author>,
     reason: Option<PauseReason>,
 }
+
+impl Eq for Fields {}
 
 impl PartialEq for Fields {
     fn eq(&self, other: &Self) -> bool {
         self.since.same_reading(other.since)
-            && (self.lasts, &self.reason) == (other.lasts, &other.reason)
+            && (self.lasts, &self.by, &self.reason) == (other.lasts, &other.by, &other.reason)
     }
 }
 
@@ -78,6 +85,23 @@ impl fmt::Display for PauseReason {
     }
 }
 
+/// Who paused an election, for people: one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author(String);
+
+impl Author {
+    /// What cannot be shown is replaced, and what is too long is cut. None if nothing is left.
+    pub fn new(name: &str) -> Option<Self> {
+        let cut = name.trim().chars().take(MAX_BY).collect::<String>();
+        (!cut.is_empty()).then(|| Self(text::line(&cut)))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The text in a store.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -85,6 +109,8 @@ struct Stored {
     since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     for_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -94,7 +120,14 @@ impl Pause {
     pub fn new(since: WallTime, lasts: Option<Duration>, reason: Option<PauseReason>) -> Self {
         let whole = |duration: Duration| Duration::from_millis(millis(duration));
         let since = WallTime::from_unix(whole(since.since_epoch()));
-        Self(Box::new(Fields { since, lasts: lasts.map(whole), reason }))
+        Self(Box::new(Fields { since, lasts: lasts.map(whole), by: None, reason }))
+    }
+
+    /// The same pause, written by this person or host.
+    #[must_use]
+    pub fn written_by(mut self, by: Option<Author>) -> Self {
+        self.0.by = by;
+        self
     }
 
     /// The text that a store keeps, as JSON.
@@ -102,6 +135,7 @@ impl Pause {
         let stored = Stored {
             since: self.0.since.to_string(),
             for_ms: self.0.lasts.map(millis),
+            by: self.by().map(str::to_owned),
             reason: self.0.reason.as_ref().map(ToString::to_string),
         };
         serde_json::to_string(&stored).unwrap_or_default()
@@ -123,6 +157,7 @@ impl Pause {
             stored.for_ms.map(Duration::from_millis),
             stored.reason.and_then(shown),
         )
+        .written_by(stored.by.as_deref().and_then(Author::new))
     }
 
     /// When it was written, by the operator's wall clock.
@@ -141,24 +176,26 @@ impl Pause {
         self.0.lasts.map(|lasts| WallTime::from_unix(since.saturating_add(lasts)))
     }
 
+    /// Who paused the election.
+    pub fn by(&self) -> Option<&str> {
+        self.0.by.as_ref().map(Author::as_str)
+    }
+
     /// Why, in the operator's words.
     pub fn reason(&self) -> Option<&PauseReason> {
         self.0.reason.as_ref()
     }
-
-    /// How much of it is left by a wall clock that may be wrong: never more than it lasts.
-    pub fn left(&self, wall: WallTime) -> Option<Duration> {
-        let gone = wall.since_epoch().saturating_sub(self.0.since.since_epoch());
-        self.0.lasts.map(|lasts| lasts.saturating_sub(gone))
-    }
 }
 
 impl fmt::Display for Pause {
-    /// `paused until TIME: REASON`.
+    /// `paused until TIME, by NAME: REASON`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.until() {
             Some(until) => write!(f, "paused until {until}")?,
             None => f.write_str("paused until it is resumed")?,
+        }
+        if let Some(by) = self.by() {
+            write!(f, ", by {by}")?;
         }
         match &self.0.reason {
             Some(reason) => write!(f, ": {reason}"),
@@ -173,25 +210,20 @@ fn millis(duration: Duration) -> u64 {
 
 /// A pause as one candidate sees it, with its end on the own boot clock.
 ///
-/// The pause was written after the candidate sent its last look that did not show it, and before the
-/// first that does was received. So its end is between these two times plus its duration, and the wall
-/// clock only chooses between them. A candidate whose first look shows a pause has no lower bound but
-/// that look: it trusts the wall clocks, and waits for the whole duration at most.
+/// It was written before that look was received, so it ends no sooner than the operator wanted. The
+/// first candidate whose time is over stands, and its claim takes the pause away for all.
 #[derive(Clone, Debug)]
 pub struct Sight {
     /// The pause.
     pub pause: Pause,
-    /// When it ends, by the own boot clock; none until the election is resumed.
+    /// When it ends; none until the election is resumed.
     pub ends_at: Option<BootTime>,
 }
 
 impl Sight {
-    /// A pause that was first seen `now`, and did not show in a look that was sent at `looked`.
-    pub fn of(pause: Pause, looked: Option<BootTime>, now: Now) -> Self {
-        let ends_at = pause.lasts().zip(pause.left(now.wall)).map(|(lasts, left)| {
-            let earliest = looked.map_or(now.boot, |looked| looked + lasts);
-            (now.boot + left).max(earliest).min(now.boot + lasts)
-        });
+    /// A pause that a look showed for the first time, received then.
+    pub fn first(pause: Pause, received: BootTime) -> Self {
+        let ends_at = pause.lasts().map(|lasts| received + lasts);
         Self { pause, ends_at }
     }
 
@@ -215,14 +247,16 @@ mod tests {
         Pause::new(wall(SINCE), lasts.map(Duration::from_secs), "new disks".parse().ok())
     }
 
-    fn at(boot: u64, since: i64) -> Now {
-        let wall = wall(SINCE.checked_add_signed(since).unwrap());
-        Now { boot: BootTime::from_duration(Duration::from_secs(boot)), wall }
+    fn at(seconds: u64) -> BootTime {
+        BootTime::from_duration(Duration::from_secs(seconds))
     }
 
     #[test]
     fn a_pause_comes_back_as_written() {
-        for written in [pause(Some(1800)), pause(None), Pause::new(wall(SINCE), None, None)] {
+        let signed = pause(None).written_by(Author::new("ops@bastion"));
+        assert_ne!(signed, pause(None));
+        for written in [pause(Some(1800)), pause(None), signed, Pause::new(wall(SINCE), None, None)]
+        {
             let read = Pause::from_store(&written.stored());
             assert_eq!(read, written);
             assert_eq!(read.to_string(), written.to_string());
@@ -231,8 +265,8 @@ mod tests {
         let written = Pause::new(WallTime::from_unix(odd), Some(odd), None);
         assert_eq!(Pause::from_store(&written.stored()), written);
         assert_eq!(
-            pause(Some(1800)).to_string(),
-            "paused until 2026-11-23T08:09:46.000Z: new disks"
+            pause(Some(1800)).written_by(Author::new("ops@bastion")).to_string(),
+            "paused until 2026-11-23T08:09:46.000Z, by ops@bastion: new disks"
         );
         assert_ne!(pause(Some(1)), pause(Some(2)));
     }
@@ -242,43 +276,37 @@ mod tests {
         for bad in ["", "x", "{}", "[]", r#"{"since":"yesterday"}"#, r#"{"since":7,"forMs":1}"#] {
             let read = Pause::from_store(bad);
             assert_eq!((read.lasts(), read.reason()), (None, None), "{bad}");
-            assert!(Sight::of(read, None, at(0, 0)).is_in_force(at(1_000_000, 0).boot));
+            assert!(Sight::first(read, at(0)).is_in_force(at(1_000_000)));
         }
         let vast = r#"{"since":"9999-12-31T23:59:59.999Z","forMs":18446744073709551615}"#;
         assert!(!Pause::from_store(vast).to_string().is_empty());
+        assert!(Sight::first(Pause::from_store(vast), at(1)).is_in_force(at(1_000_000)));
     }
 
     #[test]
-    fn a_reason_is_one_line_whoever_wrote_it() {
+    fn its_texts_are_one_line_whoever_wrote_them() {
         let parsed = |text: &str| text.parse::<PauseReason>();
+        let read = |reason: &str, by: &str| {
+            let since = "2026-11-23T07:39:46Z";
+            let stored = serde_json::json!({ "since": since, "reason": reason, "by": by });
+            Pause::from_store(&stored.to_string()).to_string()
+        };
         assert_eq!(parsed(" new disks ").unwrap().to_string(), "new disks");
         assert_eq!(parsed("  "), Err(InvalidReason::Empty));
-        for bad in ["a\nb", "a\u{1b}[2J", "\u{202e}a"] {
+        for bad in ["a\nb", "a\u{1b}[2J", "\u{202e}a", "a\0b", "a\u{9b}2J"] {
             assert_eq!(parsed(bad), Err(InvalidReason::Unprintable));
-            let stored = serde_json::json!({ "since": "2026-11-23T07:39:46Z", "reason": bad });
-            let read = Pause::from_store(&stored.to_string()).to_string();
-            assert!(text::is_line(&read), "{read:?}");
+            assert!(text::is_line(&read(bad, bad)), "{bad:?}");
         }
         assert_eq!(parsed(&"x".repeat(MAX_REASON + 1)), Err(InvalidReason::TooLong));
-        let long =
-            serde_json::json!({ "since": "2026-11-23T07:39:46Z", "reason": "x".repeat(9999) });
-        assert!(Pause::from_store(&long.to_string()).to_string().len() < 300);
+        assert!(read(&"x".repeat(9_999), &"y".repeat(9_999)).len() < 400);
+        assert_eq!(read(" ", " "), "paused until it is resumed");
     }
 
     #[test]
-    fn the_looks_bound_the_end_and_the_wall_clock_chooses_within() {
-        let looked = Some(at(100, 0).boot);
-        let ends = |lasts, looked, now| Sight::of(pause(lasts), looked, now).ends_at;
-        let boot = |seconds| Some(at(seconds, 0).boot);
-        // Exact clocks: written at 101, seen at 102.
-        assert_eq!(ends(Some(60), looked, at(102, 1)), boot(161));
-        // A clock that is hours off moves the end by no more than the gap between the looks.
-        assert_eq!(ends(Some(60), looked, at(102, 9_999)), boot(160));
-        assert_eq!(ends(Some(60), looked, at(102, -9_999)), boot(162));
-        // A candidate that just started trusts the clock, and never waits for more than the whole.
-        assert_eq!(ends(Some(60), None, at(102, 20)), boot(142));
-        assert_eq!(ends(Some(60), None, at(102, 9_999)), boot(102));
-        assert_eq!(ends(Some(60), None, at(102, -9_999)), boot(162));
-        assert_eq!(ends(None, None, at(102, 9_999)), None);
+    fn a_pause_lasts_from_the_first_look_that_shows_it() {
+        // Whatever the wall clocks of the operator and of this host are.
+        let sight = Sight::first(pause(Some(60)), at(102));
+        assert!(sight.is_in_force(at(161)) && !sight.is_in_force(at(162)));
+        assert!(Sight::first(pause(None), at(102)).is_in_force(at(1_000_000)));
     }
 }

@@ -83,6 +83,10 @@ impl Succession {
         if seen.is_some_and(|seen| term < seen.term) {
             return Some(Change::at(Cause::RecordLost, now));
         }
+        // An operator paused an election in which no candidate has led so far.
+        if term == Term::ZERO {
+            return None;
+        }
         self.freed = true;
         match before.change.cause {
             Cause::Stopped(_) => None,
@@ -153,7 +157,7 @@ impl Before {
         Self {
             me: view.candidate.clone(),
             leads: view.is_leading(now),
-            change: view.change(now),
+            change: view.change_of_record(now),
             rival_live_until: view.rival.as_ref().map(|rival| rival.live_until),
             renewed: written.filter(|written| written.is_close).map(|written| written.by),
             not_over_before: after.map_or(BootTime::ZERO, |after| after + lease),
@@ -168,7 +172,7 @@ impl Before {
 
 fn first_look(record: Option<&Record>) -> Change {
     let cause = match record {
-        None => Cause::NoRecord,
+        None | Some(Record { holder: None, term: Term::ZERO }) => Cause::NoRecord,
         Some(Record { holder: None, .. }) => Cause::Vacated,
         Some(Record { holder: Some(_), .. }) => Cause::Found,
     };

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use super::handover::Handover;
 use super::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Observed, Vacated, Version};
+use super::pause::{Pause, Sight};
 use super::projection::Projection;
 use super::term::Term;
 use super::time::BootTime;
@@ -41,6 +42,8 @@ pub struct Watch {
     highest_term: Term,
     /// The store was seen to have lost writes: no lease is over before.
     distrusted_until: BootTime,
+    /// The pause in the record as last seen, in force or over.
+    pause: Option<Sight>,
 }
 
 /// One state of the record, or its absence, and when it was seen.
@@ -101,6 +104,12 @@ impl Sighting {
     fn has_the_term_of_another(&self, last: &Self) -> bool {
         let holders = self.holder().zip(last.holder());
         self.term() == last.term() && holders.is_some_and(|(this, last)| this != last)
+    }
+
+    /// Whether an operator wrote this over `last`, and not a candidate.
+    fn is_same_writing(&self, last: &Self) -> bool {
+        let records = self.observed.as_ref().zip(last.observed.as_ref());
+        records.is_some_and(|(this, last)| this.record.is_same_writing(&last.record))
     }
 
     /// Whether this is another write of the holder that `last` names, in the same term.
@@ -191,16 +200,26 @@ impl Watch {
             let believed = received + longest_belief(next.lease_duration());
             next.not_before = believed.max(last.last_sent + lease);
             let renews = next.renews(last) && !next.outlived();
-            if renews || !lost_writes {
+            if next.is_same_writing(last) {
+                next.written = last.written;
+            } else if renews || !lost_writes {
                 next.written.after = Some(last.last_sent);
                 next.written.is_close = true;
             }
         }
         next.judge();
+        self.saw_pause(next.observed.as_ref().and_then(|o| o.record.pause.as_ref()), received);
         self.current = Some(next);
         let before = self.highest_term;
         self.highest_term = before.max(term);
         went_backwards.then_some(before)
+    }
+
+    /// Other writes do not begin a pause once more.
+    fn saw_pause(&mut self, pause: Option<&Pause>, received: BootTime) {
+        if pause != self.pause.as_ref().map(|seen| &seen.pause) {
+            self.pause = pause.map(|pause| Sight::first(pause.clone(), received));
+        }
     }
 
     /// Takes in, without a look, that the holder of a term vacated the lease.
@@ -235,6 +254,16 @@ impl Watch {
     /// When the record, as last seen, was written; none before the first look.
     pub fn written(&self) -> Option<Written> {
         self.current.as_ref().map(|seen| seen.written)
+    }
+
+    /// The pause that the record shows, in force or over.
+    pub fn pause(&self) -> Option<&Sight> {
+        self.pause.as_ref()
+    }
+
+    /// The pause that keeps candidates from standing `now`.
+    pub fn paused_at(&self, now: BootTime) -> Option<&Pause> {
+        self.pause().filter(|seen| seen.is_in_force(now)).map(|seen| &seen.pause)
     }
 
     /// The highest term seen; none before the first look.
@@ -284,7 +313,8 @@ impl Watch {
     }
 
     pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
-        let Self { current, highest_term, distrusted_until } = self;
+        // No operator of the model pauses an election.
+        let Self { current, highest_term, distrusted_until, pause: _ } = self;
         onto.term(*highest_term);
         onto.duration(distrusted_until.since(now));
         onto.flag(current.is_some());
@@ -311,13 +341,15 @@ mod tests {
 
     fn held(version: &str, term: u64, remaining: Option<u64>) -> Option<Observed> {
         let holder = Candidate { identity: "other".to_owned(), incarnation: "9".to_owned() };
+        // Each version is another write.
+        let writing = version.bytes().map(u64::from).sum();
         Some(Observed {
             record: LeaseRecord {
                 holder: Some(holder),
                 term: Term::new(term),
                 lease_duration: LEASE,
                 acquire_time: WallTime::EPOCH,
-                renew_time: WallTime::EPOCH,
+                renew_time: WallTime::from_unix(Duration::from_secs(writing)),
                 payload: None,
                 origin: None,
                 holder_url: None,

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::election::change::Cause;
 use crate::election::leadership::Leadership;
 use crate::election::lease::ElectionName;
+use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock};
 use crate::time::clock::HostClock;
@@ -59,6 +60,7 @@ pub(super) struct Seen {
     leader: bool,
     /// Why no instance is known to lead, if that is so.
     vacant: Option<Cause>,
+    paused: Option<Pause>,
 }
 
 impl Seen {
@@ -69,6 +71,7 @@ impl Seen {
             term: view.term(),
             leader: view.is_leading(now),
             vacant: view.holder(now).is_none().then(|| view.change(now).cause),
+            paused: view.paused(now).cloned(),
         }
     }
 

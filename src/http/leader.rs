@@ -135,6 +135,7 @@ pub(super) fn body<'a>(
         gate: shown(app.gate.as_ref(), now).map(Into::into),
         store_answered_ms_ago: view.store_silence(now).map(millis),
         standing: view.standing_down(now).is_none(),
+        paused: view.paused(now).is_some(),
         reason: reason::of(app, state, view, now),
         cause: Some(change.cause.as_str().into()),
         no_leader_since,

@@ -6,6 +6,7 @@ use super::app::App;
 use super::election_state::ElectionState;
 use crate::election::change::{Cause, LossReason};
 use crate::election::leadership::{HolderIs, Leadership, StandingDown};
+use crate::election::pause::Pause;
 use crate::election::time::BootTime;
 use crate::gate::Gate;
 
@@ -21,7 +22,8 @@ pub(super) fn of(
     }
     let stands_down = view.standing_down(now);
     let parts = [
-        stands_down.map(|reason| standing_down(reason, app.gate.as_ref(), now)),
+        view.paused(now).map(|pause| paused(pause, view, now)),
+        stands_down.and_then(|reason| standing_down(reason, app.gate.as_ref(), now)),
         store(state.election.store_error().as_deref(), view, now),
         leadership(view, now),
         take_over(view, now),
@@ -42,9 +44,18 @@ pub(super) fn too_short(view: &Leadership, now: BootTime, min_valid: Duration) -
     )
 }
 
-/// Why it does not stand.
-fn standing_down(reason: StandingDown, gate: Option<&Gate>, now: BootTime) -> String {
-    match reason {
+/// As the operator wrote it, and when this instance stands again: it counts from when it saw the pause.
+fn paused(pause: &Pause, view: &Leadership, now: BootTime) -> String {
+    match view.pause_left(now) {
+        Some(left) => format!("{pause}; stands again in {}", whole_up(left)),
+        None => pause.to_string(),
+    }
+}
+
+/// Why it does not stand, unless the election is paused.
+fn standing_down(reason: StandingDown, gate: Option<&Gate>, now: BootTime) -> Option<String> {
+    Some(match reason {
+        StandingDown::Paused { .. } => return None,
         StandingDown::ShuttingDown => "shutting down".to_owned(),
         StandingDown::GateClosed => match gate.and_then(|gate| gate.why_closed(now)) {
             Some(why) => format!("the gate is closed: {why}"),
@@ -54,7 +65,7 @@ fn standing_down(reason: StandingDown, gate: Option<&Gate>, now: BootTime) -> St
         StandingDown::Resigned { until } => {
             format!("resigned, stands again in {}", whole(until.since(now)))
         }
-    }
+    })
 }
 
 /// What is wrong with the store, if anything is.
@@ -98,7 +109,7 @@ fn vacancy(view: &Leadership, now: BootTime) -> Option<String> {
     let ago = change.since.map(|since| whole(now.since(since)));
     let ago = ago.map_or(String::new(), |ago| format!(" {ago} ago"));
     Some(match change.cause {
-        Cause::NoAnswerYet => return None,
+        Cause::NoAnswerYet | Cause::Paused => return None,
         Cause::StoreSilent => "the leader is not known".to_owned(),
         Cause::RecordLost => {
             format!("the leader is not known: the store lost the record{ago}")
@@ -124,6 +135,7 @@ fn stopped(reason: LossReason) -> &'static str {
         LossReason::Superseded => "because the record named another",
         LossReason::RecordGone => "because the record was gone",
         LossReason::Resigned => "because it resigned",
+        LossReason::Paused => "because the election was paused",
         LossReason::GateClosed => "because its gate closed",
         LossReason::NothingToDo => "because there was nothing to do",
         LossReason::ShuttingDown => "because it shuts down",

@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a record that vanished is ignored",
-        edits: &[edit("election/watch.rs", "if vanished || went_backwards", "if went_backwards")],
+        edits: &[edit("election/watch.rs", "= vanished || went_backwards", "= went_backwards")],
         breaks: "I1 one believer",
     },
     Mutant {
@@ -200,8 +200,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a new term begins beside work of the old one",
         edits: &[edit(
             "election/elector.rs",
-            "!self.work_under_way && self.standing.down_at(now).is_none()",
-            "self.standing.down_at(now).is_none()",
+            "!self.work_under_way && self.down_at(now).is_none()",
+            "self.down_at(now).is_none()",
         )],
         breaks: "I5 no old work",
     },
@@ -281,7 +281,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a candidate stands while its gate is closed",
         edits: &[edit(
             "election/elector.rs",
-            "!self.work_under_way && self.standing.down_at(now).is_none()",
+            "!self.work_under_way && self.down_at(now).is_none()",
             "!self.work_under_way",
         )],
         breaks: "I9 the gate is kept",
@@ -289,9 +289,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a leader ignores its gate",
         edits: &[edit(
-            "election/elector/standing.rs",
-            "StandingDown::GateClosed => LossReason::GateClosed,",
-            "StandingDown::GateClosed => return None,",
+            "election/elector.rs",
+            "if let Some(reason) = self.down_at(now).map(StandingDown::ends_belief) {",
+            "if let Some(reason) = self.down_at(now).map(StandingDown::ends_belief)
+            && reason != LossReason::GateClosed
+        {",
         )],
         breaks: "I9 the gate is kept",
     },
@@ -362,5 +364,108 @@ pub const MUTANTS: &[Mutant] = &[
             "Some(_) => FOR_SUCCESSOR * 1_000,",
         )],
         breaks: "I3 a leader exists",
+    },
+    Mutant {
+        name: "a candidate claims a paused election",
+        edits: &[edit(
+            "election/elector.rs",
+            "!self.work_under_way && self.down_at(now).is_none()",
+            "!self.work_under_way
+            && !matches!(
+                self.down_at(now),
+                Some(
+                    StandingDown::GateClosed
+                        | StandingDown::NothingToDo
+                        | StandingDown::ShuttingDown
+                        | StandingDown::Resigned { .. }
+                )
+            )",
+        )],
+        breaks: "I18 a pause is kept",
+    },
+    Mutant {
+        name: "a leader ignores a pause",
+        edits: &[edit(
+            "election/elector.rs",
+            "if let Some(reason) = self.down_at(now).map(StandingDown::ends_belief) {",
+            "if let Some(reason) = self.down_at(now).map(StandingDown::ends_belief)
+            && reason != LossReason::Paused
+        {",
+        )],
+        breaks: "I18 a pause is kept",
+    },
+    Mutant {
+        name: "a holder's write takes a pause away",
+        edits: &[edit(
+            "election/elector.rs",
+            "let pause = self.watch.paused_at(now.boot).cloned();",
+            "let pause = None;",
+        )],
+        breaks: "I18 a pause is kept",
+    },
+    Mutant {
+        name: "a hint that a lease is free hides its pause",
+        edits: &[edit(
+            "election/lease.rs",
+            "self.holder.is_none() && self.payload.is_none() && self.pause.is_none()",
+            "self.holder.is_none() && self.payload.is_none()",
+        )],
+        breaks: "I18 a pause is kept",
+    },
+    Mutant {
+        name: "a pause ends before its time",
+        edits: &[edit("election/pause.rs", "received + lasts)", "received + lasts / 2)")],
+        breaks: "I18 a pause is kept",
+    },
+    Mutant {
+        name: "each look begins a pause once more",
+        edits: &[edit(
+            "election/watch.rs",
+            "            current.judge();
+            return None;",
+            "            current.judge();
+            if let Some(seen) = &mut self.pause {
+                *seen = Sight::first(seen.pause.clone(), received);
+            }
+            return None;",
+        )],
+        breaks: "I3 a leader exists",
+    },
+    Mutant {
+        name: "a pause hides that the store lost writes",
+        edits: &[edit(
+            "election/maintenance.rs",
+            "Some(o) => o.outlived || o.record.term < seen,",
+            "Some(o) => o.record.term < seen,",
+        )],
+        breaks: "I1 one believer",
+    },
+    Mutant {
+        name: "a lease that may be freed, as by a pause, proves itself after lost writes",
+        edits: &[edit(
+            "election/elector/held.rs",
+            "let hides_successor = seen.outlived && may_have_freed;",
+            "let hides_successor = seen.outlived && may_have_freed && self.term == Term::ZERO;",
+        )],
+        breaks: "I2 terms grow",
+    },
+    Mutant {
+        name: "a leader keeps its term when a pause ends",
+        edits: &[edit(
+            "election/elector.rs",
+            "            Why::Renew => match self.lease.held_mut() {
+                Some(held) => held.sent_at = sent_at,",
+            "            Why::Renew => match self.lease.held_mut() {
+                Some(held) => {
+                    held.sent_at = sent_at;
+                    if self.lease.is_draining()
+                        && self.down_at(now).is_none()
+                        && let Some(held) = self.lease.held()
+                    {
+                        self.lease = Lease::Leading(held);
+                    }
+                }",
+        )],
+        breaks: "I2 terms grow",
     },
 ];

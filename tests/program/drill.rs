@@ -34,6 +34,11 @@ macro_rules! drill {
             a_second_signal_exits_at_once_and_leaves_the_lease,
             shutting_down_does_not_wait_for_a_store_that_hangs,
             eight_at_once_do_it_once,
+            a_paused_election_has_no_leader_until_it_is_resumed,
+            a_pause_ends_by_itself_and_begins_before_the_first_instance,
+            a_pause_during_an_outage_is_written_afterwards,
+            work_ends_before_a_pause_is_reported,
+            a_pause_between_two_looks_is_no_sign_of_a_copy,
         ]);
     };
     ($store:ident: $subject:expr; [$($scene:ident),* $(,)?]) => {

@@ -21,6 +21,7 @@ mod once;
 mod only;
 mod openapi;
 mod page;
+mod pause;
 mod sidecar;
 mod status;
 mod voice;

@@ -94,7 +94,10 @@ impl Waiting {
                         format!("waiting for {}, term {}", holder.identity, holder.term)
                     }
                     (None, Err(undecided)) => format!("waiting: {undecided}"),
-                    (None, Ok(())) => "waiting".to_owned(),
+                    (None, Ok(())) => match view.paused(now) {
+                        Some(pause) => format!("waiting: {pause}"),
+                        None => "waiting".to_owned(),
+                    },
                 };
                 waiting + &self.other_key()
             }

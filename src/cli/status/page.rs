@@ -12,8 +12,8 @@ const LEAST: usize = 3;
 pub(super) struct Page {
     records: Vec<String>,
     keys: Vec<String>,
-    /// What failed commands wrote.
-    failures: Vec<String>,
+    /// Pauses, and what failed commands wrote.
+    notes: Vec<String>,
 }
 
 impl Page {
@@ -21,35 +21,35 @@ impl Page {
     pub(super) fn of(rows: &[&Row], none: &str, shape: Shape, now: WallTime) -> Self {
         if rows.is_empty() {
             let records = folded(none, "", shape.width);
-            return Self { records, keys: Vec::new(), failures: Vec::new() };
+            return Self { records, keys: Vec::new(), notes: Vec::new() };
         }
         let rows = rows.iter().copied();
         let works = rows.clone().filter_map(|row| Some((row.name.as_str(), row.work.as_ref()?)));
         Self {
             keys: works::table(works.clone(), shape.width, now),
-            failures: works::failures(works, shape.width),
+            notes: [row::pauses(rows.clone(), shape), works::failures(works, shape.width)].concat(),
             records: row::table(rows, shape, now),
         }
     }
 
     /// All of it.
     pub(super) fn whole(self) -> Vec<String> {
-        let parts = [self.records, self.keys, self.failures].into_iter();
+        let parts = [self.records, self.keys, self.notes].into_iter();
         let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
         parts.join(&String::new())
     }
 
     /// Whether it has more lines than that.
     pub(super) fn exceeds(&self, height: usize) -> bool {
-        let parts = [&self.records, &self.keys, &self.failures];
+        let parts = [&self.records, &self.keys, &self.notes];
         let parts = parts.iter().filter(|part| !part.is_empty());
         parts.map(|part| part.len() + 1).sum::<usize>() > height + 1
     }
 
-    /// As much as fits into so many lines. What failed commands wrote goes first; both tables keep
+    /// As much as fits into so many lines. The notes go first; both tables keep
     /// their headers as long as there is room for two.
     pub(super) fn within(self, height: usize) -> Vec<String> {
-        let Self { records, keys, failures } = self;
+        let Self { records, keys, notes } = self;
         let between = usize::from(!keys.is_empty());
         let room = height.saturating_sub(between);
         let (for_records, for_keys) = if records.len() + keys.len() <= room {
@@ -61,7 +61,7 @@ impl Page {
             (room - for_keys, for_keys)
         };
         let mut lines = cut(records, for_records);
-        for (part, room) in [(keys, for_keys), (failures, usize::MAX)] {
+        for (part, room) in [(keys, for_keys), (notes, usize::MAX)] {
             let left = height.saturating_sub(lines.len() + 1).min(room);
             if left > 0 && !part.is_empty() {
                 lines.push(String::new());
@@ -89,7 +89,7 @@ mod tests {
 
     fn page(records: usize, keys: usize, failures: usize) -> Page {
         let part = |name: &str, lines| (0..lines).map(|line| format!("{name}{line}")).collect();
-        Page { records: part("r", records), keys: part("k", keys), failures: part("f", failures) }
+        Page { records: part("r", records), keys: part("k", keys), notes: part("f", failures) }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::state::{State, age, short};
-use super::table::{Column, NONE, lines};
+use super::state::{Paused, State, age, short};
+use super::table::{Column, NONE, folded, lines};
 use super::works::Work;
 use crate::cli::short::Tells;
 use crate::election::holder_url::HolderUrl;
@@ -30,6 +30,7 @@ pub(super) struct Row {
     acquire_time: String,
     renew_time: String,
     origin: Option<String>,
+    pub(super) pause: Option<Paused>,
     /// What is done of a work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) work: Option<Work>,
@@ -46,7 +47,7 @@ impl Row {
     ) -> Self {
         let Observed { record, remaining, .. } = observed;
         let LeaseRecord { holder, term, lease_duration, acquire_time, renew_time, .. } = record;
-        let LeaseRecord { origin, holder_url, .. } = record;
+        let LeaseRecord { origin, holder_url, pause, .. } = record;
         let (kind, name) = match name.kind() {
             RecordKind::Work(work) | RecordKind::History(work) => ("work", work),
             RecordKind::Election(name) => ("election", name),
@@ -75,6 +76,7 @@ impl Row {
             acquire_time: acquire_time.to_string(),
             renew_time: renew_time.to_string(),
             origin: origin.as_ref().map(Origin::as_str).map(str::to_owned),
+            pause: pause.as_ref().map(Paused::of),
             work: None,
             since: if may_lead { *acquire_time } else { *renew_time },
         }
@@ -88,7 +90,9 @@ impl Row {
     /// For a work the state of its newest key, which says more than its lease.
     fn shown_state(&self) -> String {
         let newest = self.work.as_ref().and_then(Work::newest);
-        newest.unwrap_or_else(|| self.state.as_str().to_owned())
+        let is_paused = self.pause.is_some() && self.state == State::Vacated;
+        let state = if is_paused { "paused" } else { self.state.as_str() };
+        newest.unwrap_or_else(|| state.to_owned())
     }
 
     fn left(&self) -> String {
@@ -143,10 +147,24 @@ pub(super) fn table<'a>(
     lines(columns, shape.width)
 }
 
+/// Which elections an operator has paused, and until when, by whom and why.
+pub(super) fn pauses<'a>(rows: impl Iterator<Item = &'a Row>, shape: Shape) -> Vec<String> {
+    let note = |row: &Row| {
+        let pause = row.pause.as_ref()?;
+        let namespace = row.namespace.as_ref().filter(|_| shape.namespaces);
+        let namespace = namespace.map_or_else(String::new, |name| format!("{name}/"));
+        let text = format!("{namespace}{} is {}", row.name, pause.in_words);
+        Some(folded(&text, "", shape.width))
+    };
+    rows.filter_map(note).flatten().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::election::lease::{Candidate, Version};
+    use crate::election::pause::Pause;
+    use crate::election::text;
 
     fn observed(held: bool, remaining: Option<u64>) -> Observed {
         let holder = Candidate { identity: "web-0".to_owned(), incarnation: "i".to_owned() };
@@ -174,6 +192,23 @@ mod tests {
         assert_eq!(state(true, Some(0)), State::Over);
         assert_eq!(state(true, None), State::Unknown);
         assert_eq!(state(false, Some(0)), State::Vacated);
+    }
+
+    #[test]
+    fn a_pause_is_shown_below_the_table_on_lines_that_fit() {
+        let mut paused = observed(false, None);
+        let stored = r#"{"since":"2026-11-23T07:39:46Z","by":"ops@b","reason":"a\u001b[2J\nb"}"#;
+        paused.record.pause = Some(Pause::from_store(stored));
+        let row = Row::of(None, &"default".parse().unwrap(), &paused);
+        let shape = Shape { width: Some(40), namespaces: false };
+        let lines = pauses([&row].into_iter(), shape);
+        assert!(lines.len() > 1 && lines.iter().all(|line| text::is_line(line)), "{lines:?}");
+        let whole = lines.concat();
+        assert!(whole.starts_with("default is paused until it is resumed, by ops@b: "), "{whole}");
+        let table = table([&row].into_iter(), shape, WallTime::EPOCH);
+        assert!(table[1].contains("  paused  "), "{table:?}");
+        let json = serde_json::to_value(&row).unwrap();
+        assert_eq!((&json["state"], &json["pause"]["by"]), (&"vacated".into(), &"ops@b".into()));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::table::NONE;
+use crate::election::pause::Pause;
 use crate::election::time::WallTime;
 
 /// What a lease is now.
@@ -50,6 +51,30 @@ pub(super) fn short(time: Duration) -> String {
         seconds if seconds < 2 * HOUR => format!("{}m", seconds / MINUTE),
         seconds if seconds < 2 * DAY => format!("{}h", seconds / HOUR),
         seconds => format!("{}d", seconds / DAY),
+    }
+}
+
+/// A pause that the record shows.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Paused {
+    since: String,
+    until: Option<String>,
+    by: Option<String>,
+    reason: Option<String>,
+    #[serde(skip)]
+    pub(super) in_words: String,
+}
+
+impl Paused {
+    pub(super) fn of(pause: &Pause) -> Self {
+        Self {
+            since: pause.since().to_string(),
+            until: pause.until().map(|until| until.to_string()),
+            by: pause.by().map(str::to_owned),
+            reason: pause.reason().map(ToString::to_string),
+            in_words: pause.to_string(),
+        }
     }
 }
 

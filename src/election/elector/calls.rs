@@ -55,10 +55,17 @@ pub(super) struct Calls {
     in_flight: Option<(InFlight, Sent)>,
     /// A swap failed: what the record says now is not known until the next look.
     pub(super) unsure: bool,
+    /// A write that frees the present lease was sent: another candidate may have won since.
+    pub(super) may_have_freed: bool,
 }
 
 impl Calls {
     pub(super) fn send(&mut self, call: InFlight, at: BootTime) {
+        match call {
+            InFlight::Swap { why: Why::Acquire, .. } => self.may_have_freed = false,
+            InFlight::Swap { why: Why::Vacate, .. } => self.may_have_freed = true,
+            InFlight::Swap { why: Why::Renew, .. } | InFlight::Look => {}
+        }
         self.in_flight = Some((call, Sent { at, void: false }));
     }
 
@@ -95,8 +102,9 @@ impl Calls {
     }
 
     pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
-        let Self { in_flight, unsure } = self;
+        let Self { in_flight, unsure, may_have_freed } = self;
         onto.flag(*unsure);
+        onto.flag(*may_have_freed);
         onto.flag(in_flight.is_some());
         if let Some((call, Sent { at, void })) = in_flight {
             onto.duration(now.since(*at));

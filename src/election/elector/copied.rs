@@ -113,8 +113,9 @@ impl Name {
         Some(Sign::ClockStoodStill { gap })
     }
 
-    /// No other candidate writes a record that names this one. Each of its own writes is known by
-    /// its version, or had an unknown outcome. A store that failed over shows old versions again.
+    /// No other candidate writes a record that names this one, and an operator changes only its pause.
+    /// Each of its own writes is known by its version, or had an unknown outcome. A store that failed over
+    /// shows old versions again.
     pub(super) fn look_for_a_double(
         &mut self,
         observed: Option<&Observed>,
@@ -127,7 +128,9 @@ impl Name {
         let own = |o: &&Observed| o.record.is_held_by(&self.me) && !o.outlived;
         // An older term comes from a restored backup, whichever candidate wrote it.
         let newer = |o: &&Observed| watch.highest_term().is_none_or(|seen| o.record.term >= seen);
-        let double = observed.filter(own).filter(newer);
+        let seen = watch.observed().map(|o| &o.record);
+        let written = |o: &&Observed| seen.is_none_or(|seen| !o.record.is_same_writing(seen));
+        let double = observed.filter(own).filter(newer).filter(written);
         (resolved && double.is_some()).then_some(Sign::WrittenInItsName)
     }
 
@@ -169,10 +172,5 @@ impl Name {
 /// Whether a refused swap shows the very record that it was to write. A request that is repeated on
 /// the network path is refused because its first copy succeeded.
 fn is_echo(observed: Option<&Observed>, written: &LeaseRecord) -> bool {
-    observed.is_some_and(|Observed { record, .. }| {
-        // With the stored precision, a millisecond.
-        record.holder == written.holder
-            && record.term == written.term
-            && record.renew_time.to_string() == written.renew_time.to_string()
-    })
+    observed.is_some_and(|o| o.record.is_same_writing(written))
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::election::lease::{Candidate, Observed};
 use crate::election::projection::Projection;
 use crate::election::term::Term;
 use crate::election::time::BootTime;
@@ -31,6 +32,15 @@ pub(super) struct Held {
     pub(super) term: Term,
     /// When the last write that is known to have been applied was sent.
     pub(super) sent_at: BootTime,
+}
+
+impl Held {
+    /// Whether this lease is still held by what a look shows. A store that lost writes may show it
+    /// although it was freed, and hide the successor: rule `lost-writes`.
+    pub(super) fn is_shown(self, seen: &Observed, me: &Candidate, may_have_freed: bool) -> bool {
+        let hides_successor = seen.outlived && may_have_freed;
+        seen.record.is_held_by(me) && seen.record.term == self.term && !hides_successor
+    }
 }
 
 impl Lease {

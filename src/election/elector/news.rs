@@ -4,6 +4,7 @@ use super::calls::{CallFailed, Swapped};
 use super::copied::Sign;
 use crate::election::leadership::LossReason;
 use crate::election::lease::Origin;
+use crate::election::pause::Pause;
 use crate::election::term::Term;
 
 /// Something that a person, a log or a counter wants to know.
@@ -28,6 +29,10 @@ pub enum News {
         /// Who is to claim it first, if it named one.
         successor: Option<Box<str>>,
     },
+    /// The election is paused: no candidate stands.
+    Paused(Pause),
+    /// It is not paused any longer.
+    Resumed,
     /// Another candidate was seen to hold the lease.
     Following {
         /// Who.

@@ -9,6 +9,7 @@ use super::standing::Standing;
 use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::{Holder, Loss, LossReason, Rival, Tenure};
 use crate::election::lease::{Candidate, LeaseRecord, Observed, Origin};
+use crate::election::pause::Pause;
 use crate::election::projection::Projection;
 use crate::election::succession::Succession;
 use crate::election::term::Term;
@@ -30,6 +31,8 @@ pub(super) struct Shown {
     pub(super) url: Option<HolderUrl>,
     /// A record of another origin has been reported.
     met_stranger: bool,
+    /// The pause that was reported.
+    paused: Option<Pause>,
     following: Option<(Candidate, Term)>,
     /// What is followed has the name of this candidate, and is alive: it is no earlier run.
     follows_namesake: bool,
@@ -74,6 +77,18 @@ impl Shown {
         self.succession.stopped(reason, at);
         self.last_loss = Some(Loss { term, reason });
         self.report(News::Lost { term, reason });
+    }
+
+    /// The pause that is in force now, if there is one.
+    pub(super) fn pause(&mut self, in_force: Option<&Pause>) {
+        if in_force == self.paused.as_ref() {
+            return;
+        }
+        self.paused = in_force.cloned();
+        self.report(match in_force {
+            Some(pause) => News::Paused(pause.clone()),
+            None => News::Resumed,
+        });
     }
 
     /// This candidate won a term, which it may lead in or not.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::election::leadership::{Gated, LossReason, StandingDown};
+use crate::election::leadership::{Gated, StandingDown};
+use crate::election::pause::Sight;
 use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 
@@ -94,12 +95,14 @@ impl Standing {
 
     // --- Answers --------------------------------------------------------------------------------
 
-    /// Why it does not stand, as far as no time is looked at.
-    pub(super) fn down(&self) -> Option<StandingDown> {
+    /// Why it does not stand in an election with this pause, as far as no time is looked at.
+    pub(super) fn down(&self, pause: Option<&Sight>) -> Option<StandingDown> {
         if self.shutdown.is_some() {
             Some(StandingDown::ShuttingDown)
         } else if !self.gate_open {
             Some(self.gated.closed())
+        } else if let Some(pause) = pause {
+            Some(StandingDown::Paused { until: pause.ends_at })
         } else {
             let resigned = self.resigned.as_ref();
             resigned.map(|resigned| StandingDown::Resigned { until: resigned.until })
@@ -107,23 +110,9 @@ impl Standing {
     }
 
     /// Why it does not stand now.
-    pub(super) fn down_at(&self, now: BootTime) -> Option<StandingDown> {
-        self.down().filter(|reason| match reason {
-            StandingDown::Resigned { until } => now < *until,
-            StandingDown::ShuttingDown | StandingDown::GateClosed | StandingDown::NothingToDo => {
-                true
-            }
-        })
-    }
-
-    /// Why a leader has to step down now.
-    pub(super) fn ends_belief_at(&self, now: BootTime) -> Option<LossReason> {
-        Some(match self.down_at(now)? {
-            StandingDown::ShuttingDown => LossReason::ShuttingDown,
-            StandingDown::GateClosed => LossReason::GateClosed,
-            StandingDown::NothingToDo => LossReason::NothingToDo,
-            StandingDown::Resigned { .. } => LossReason::Resigned,
-        })
+    pub(super) fn down_at(&self, pause: Option<&Sight>, now: BootTime) -> Option<StandingDown> {
+        let pause = pause.filter(|pause| pause.is_in_force(now));
+        self.down(pause).filter(|reason| reason.lasts_at(now))
     }
 
     /// The candidate that a resignation names to claim the lease first.

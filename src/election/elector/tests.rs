@@ -14,6 +14,7 @@ mod gaining;
 mod keeping;
 mod losing;
 mod passing_on;
+mod pausing;
 mod shutting_down;
 mod standing_by;
 mod stepping_down;
@@ -39,6 +40,8 @@ struct World {
     writes: u64,
     /// What a store with a clock says about every record.
     remaining: Option<Duration>,
+    /// What the wall clock read at the start, if that is not zero.
+    wall: Option<WallTime>,
     /// How many incarnations were given out since the start.
     lives: u64,
     news: Vec<News>,
@@ -68,6 +71,7 @@ impl World {
             record: None,
             writes: 0,
             remaining: None,
+            wall: None,
             lives: 0,
             news: Vec::new(),
             renewals: Vec::new(),
@@ -100,7 +104,8 @@ impl World {
     /// One step of the elector, with what must be true of every step.
     fn send(&mut self, event: Event) {
         assert!(!self.finished, "a step after the end");
-        let wall = WallTime::from_unix(self.now.as_duration());
+        let started = self.wall.map_or(Duration::ZERO, WallTime::since_epoch);
+        let wall = WallTime::from_unix(started + self.now.as_duration());
         let mut step = self.elector.step(Now { boot: self.now, wall }, event);
         if self.elector.needs_incarnation() {
             let waits = matches!(step.action, Action::Wait { .. } | Action::Finished);
@@ -155,7 +160,7 @@ impl World {
                 if self.record.as_ref().map(|o| &o.version) != expected.as_ref() {
                     return Event::Swapped(Ok(Swapped::Lost(self.show())));
                 }
-                Event::Swapped(Ok(Swapped::Won(self.somebody_writes(record))))
+                Event::Swapped(Ok(Swapped::Won(self.stores(record))))
             }
         }
     }
@@ -164,7 +169,16 @@ impl World {
         self.record.clone().map(|o| Observed { remaining: self.remaining, ..o })
     }
 
+    /// A candidate writes. If that is a renewal, it has a time of its own.
     fn somebody_writes(&mut self, record: LeaseRecord) -> Version {
+        let stored = self.record.as_ref().map(|o| &o.record);
+        let renews = stored.is_some_and(|stored| record.is_same_writing(stored));
+        let later = WallTime::from_unix(Duration::from_millis(1) + record.renew_time.since_epoch());
+        let renew_time = if renews { later } else { record.renew_time };
+        self.stores(LeaseRecord { renew_time, ..record })
+    }
+
+    fn stores(&mut self, record: LeaseRecord) -> Version {
         self.writes += 1;
         let version = Version::new(self.writes.to_string());
         self.record =

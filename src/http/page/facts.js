@@ -18,6 +18,7 @@ const VACANT = new Map([
   ["superseded", "the record named another than this instance"],
   ["record_gone", "the record was gone"],
   ["resigned", "this instance resigned"],
+  ["paused", "an operator paused the election"],
   ["gate_closed", "the gate of this instance closed"],
   ["shutting_down", "this instance shuts down"],
   ["paused_or_copied", "this instance was paused or copied"],

@@ -67,6 +67,10 @@ pub const IN_ORDER: &str = "I16 in order";
 /// once.
 pub const IN_TURN: &str = "I17 in turn";
 
+/// A candidate that has seen a pause does not lead, no candidate claims a paused election, and none takes
+/// a pause away before its time is over.
+pub const PAUSE_KEPT: &str = "I18 a pause is kept";
+
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]
 pub struct Violation {

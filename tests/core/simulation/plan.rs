@@ -173,6 +173,14 @@ impl Plan {
         if ranked {
             ranks::name_successors(&mut seats, &mut faults, hosts.len());
         }
+        // Of their own seed, so that runs without them stay what they were. An operator's command that
+        // just started knows nothing but the store's clock.
+        if theme != Theme::SteppedClock && work != Work::Once && !undisturbed {
+            let operator = &mut Rng::with_seed(seed ^ 0x70_61_75_73_65);
+            let pauses = faults::pauses(operator, lease, (started, calm_at), &faults);
+            faults.extend(pauses);
+            faults.sort_by_key(|(at, _)| *at);
+        }
 
         // An instance of `once` has a gate of its own.
         let gate = (rng.u8(0..10) < 4).then(|| rules(rng, lease)).filter(|_| work != Work::Once);
@@ -199,6 +207,8 @@ impl Plan {
                 // And the one that it names is waited for.
                 Fault::Resign { cooldown, .. } => span(*cooldown + Duration::from_secs(1)),
                 Fault::Shutdown { grace, .. } => span(*grace),
+                // After lost writes a lease passes before it can be resumed.
+                Fault::Pause { lasts, .. } => lasts.map_or(lease, span),
                 _ => 0,
             };
         }

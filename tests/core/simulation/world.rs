@@ -9,7 +9,8 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
-use bellwether::election::lease::ElectionName;
+use bellwether::election::lease::{ElectionName, LeaseRecord, Version};
+use bellwether::election::pause::Pause;
 use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 use bellwether::store::Hint;
@@ -21,6 +22,7 @@ use crate::simulation::plan::{Broken, Host as HostPlan, Plan, Theme};
 use crate::simulation::tally::Tally;
 use crate::simulation::time::{HostTime, TrueTime};
 use contest::Contest;
+use operator::Operator;
 use process::Process;
 use work::Work;
 
@@ -37,6 +39,7 @@ mod contest;
 mod faults;
 mod gate;
 mod network;
+mod operator;
 mod process;
 mod turns;
 mod views;
@@ -72,6 +75,8 @@ enum Happening {
     WorkWrites { work: u64 },
     Fenced { contest: usize, node: usize, life: u32, term: Term },
     CrashesAtWrite { node: usize, life: u32 },
+    Operates(Operator),
+    OperatorWrites { operator: Operator, expected: Option<Version>, record: Box<LeaseRecord> },
     HintsInPeace,
     Calm,
     Led,
@@ -136,6 +141,8 @@ pub struct World {
     led: bool,
     /// The holder that vacated the lease last.
     left: Option<turns::Left>,
+    /// The last pause that an operator wrote, if it was not resumed, and when that was.
+    paused: Option<(Pause, TrueTime)>,
     tally: Tally,
     fingerprint: u64,
 }
@@ -164,6 +171,7 @@ impl World {
             calm: false,
             led: false,
             left: None,
+            paused: None,
             tally: Tally::default(),
             fingerprint: 0,
             plan,
@@ -230,8 +238,11 @@ impl World {
                 let loses = matches!(self.plan.theme, Theme::LostWrites | Theme::Outlived);
                 if let Some(process) = self.process(node, life) {
                     let of = Of::named(&record);
-                    if loses && of == Of::Lease && matches!(hint, Hint::Vacated(_)) {
-                        process.seen.may_forget();
+                    if of == Of::Lease && matches!(hint, Hint::Vacated(_)) {
+                        process.seen.may_be_resumed();
+                        if loses {
+                            process.seen.may_forget();
+                        }
                     }
                     process.host.hint(&record, hint);
                 }
@@ -265,6 +276,10 @@ impl World {
                 return self.fenced(contest, (node, life), term);
             }
             Happening::CrashesAtWrite { node, life } => self.crashes_at_write(node, life),
+            Happening::Operates(operator) => return self.operator_looks(operator),
+            Happening::OperatorWrites { operator, expected, record } => {
+                return self.operator_writes(operator, expected, *record);
+            }
             Happening::HintsInPeace => self.hints_in_peace(),
             Happening::Calm => return self.calm_down(),
             Happening::Led => return self.is_led(),

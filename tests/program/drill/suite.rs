@@ -233,3 +233,163 @@ pub fn shutting_down_does_not_wait_for_a_store_that_hangs(subject: &Subject) {
 pub fn eight_at_once_do_it_once(subject: &Subject) {
     support::eight::do_it_once(&subject.store, subject.program);
 }
+
+/// Runs `bellwether COMMAND` for the store. Returns its exit code and all that it prints.
+fn operates(subject: &Subject, command: &str, more: &[&str]) -> (Option<i32>, String) {
+    let mut command_line = (subject.program)();
+    command_line.args([command, "--store", &subject.store]).args(more);
+    let output = command_line.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[track_caller]
+fn succeeds(subject: &Subject, command: &str, more: &[&str]) -> String {
+    let (code, said) = operates(subject, command, more);
+    assert_eq!(code, Some(0), "{said}");
+    said
+}
+
+pub fn a_paused_election_has_no_leader_until_it_is_resumed(subject: &Subject) {
+    let flock = subject.flock(&["a", "b", "c"]);
+    let term = term_of(&flock, flock.settled());
+    let witness = Witness::of(&flock);
+    let said = succeeds(subject, "pause", &["--for", "1h", "--reason", "new disks"]);
+    assert!(said.contains("paused until ") && said.contains("no instance leads"), "{said}");
+    for sidecar in &flock.members {
+        let answer = eventually("it is known everywhere", || {
+            let known =
+                |answer: &Answer| answer.body["paused"] == true && answer.holder().is_none();
+            Some(sidecar.leader()).filter(known)
+        });
+        assert!(!answer.leads() && answer.holder().is_none(), "{answer:?}");
+        let reason = answer.body["reason"].as_str().unwrap_or_default().to_owned();
+        assert!(
+            reason.starts_with("paused until ") && reason.contains(": new disks; stands again in "),
+            "{reason}"
+        );
+        for path in ["/ready", "/started", "/livez"] {
+            assert_eq!(sidecar.status(path), 200, "{path}: a paused election is decided");
+        }
+        assert_eq!(sidecar.log().events("paused_or_copied"), 0, "{}", sidecar.log().text());
+    }
+    let fresh = subject.start("fresh");
+    eventually("it has started", || (fresh.status("/started") == 200).then_some(()));
+    thread::sleep(QUICK_LEASE * 2);
+    assert!(flock.members.iter().chain([&fresh]).all(|sidecar| !sidecar.leader().leads()));
+    assert!(succeeds(subject, "status", &[]).contains(": new disks"));
+    let json: serde_json::Value =
+        serde_json::from_str(&succeeds(subject, "status", &["--json"])).unwrap();
+    assert_eq!(json[0]["pause"]["reason"], "new disks");
+    assert_eq!(json[0]["term"], term);
+    // Another operator changes it, and resumes.
+    let said = succeeds(subject, "pause", &["--reason", "more disks"]);
+    assert!(said.contains(": more disks (it was paused until "), "{said}");
+    assert!(succeeds(subject, "resume", &[]).contains("more disks"));
+    assert!(succeeds(subject, "resume", &[]).contains("is not paused"));
+    eventually("an instance leads", || {
+        let all = flock.members.iter().chain([&fresh]);
+        all.map(Sidecar::leader).find(Answer::leads).map(|answer| follows(answer.term(), term))
+    });
+    witness.saw_never_two();
+    let log = flock.members.iter().map(|sidecar| sidecar.log().text()).collect::<String>();
+    for part in ["\"reason\":\"paused\"", "\"event\":\"paused\"", "\"event\":\"resumed\""] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}
+
+pub fn a_pause_ends_by_itself_and_begins_before_the_first_instance(subject: &Subject) {
+    if subject.store.starts_with("sqlite") {
+        let (code, said) = operates(subject, "pause", &[]);
+        assert!(code == Some(69) && said.contains("does not exist yet"), "{said}");
+    }
+    succeeds(subject, "init", &[]);
+    let paused = now();
+    let said = succeeds(subject, "pause", &["--for", "8s"]);
+    assert!(said.contains("no instance leads"), "{said}");
+    let sidecar = subject.start("a");
+    eventually("it knows", || (sidecar.leader().body["paused"] == true).then_some(()));
+    assert_eq!(sidecar.status("/ready"), 200);
+    assert_eq!(leads(&sidecar).term(), 1);
+    // Both clocks are this host's. A record keeps whole milliseconds.
+    assert!(now().since(paused) >= Duration::from_millis(7_900));
+    assert!(sidecar.leader().body["paused"] == false);
+    let status = succeeds(subject, "status", &["--json"]);
+    assert!(status.contains("\"pause\":null"), "{status}");
+}
+
+pub fn a_pause_during_an_outage_is_written_afterwards(subject: &Subject) {
+    let flock = subject.flock(&["a", "b"]);
+    flock.settled();
+    let outage = subject.hang();
+    let (code, said) = operates(subject, "pause", &["--timeout", "2s"]);
+    assert_eq!(code, Some(69), "{said}");
+    let witness = Witness::of(&flock);
+    let pausing = thread::scope(|scope| {
+        let (store, program) = (&subject.store, subject.program);
+        let pausing = scope.spawn(move || {
+            let mut command = program();
+            command.args(["pause", "--store", store, "--timeout", "2m"]).output().unwrap()
+        });
+        thread::sleep(QUICK_LEASE * 2);
+        drop(outage);
+        pausing.join().unwrap()
+    });
+    assert!(pausing.status.success(), "{}", String::from_utf8_lossy(&pausing.stderr));
+    thread::sleep(QUICK_LEASE * 2);
+    assert!(flock.members.iter().all(|sidecar| !sidecar.leader().leads()));
+    succeeds(subject, "resume", &[]);
+    flock.settled();
+    witness.saw_never_two();
+}
+
+pub fn work_ends_before_a_pause_is_reported(subject: &Subject) {
+    let sidecar = subject.start_with("a", &["--shutdown-grace", "60s"]);
+    let term = leads(&sidecar).term();
+    let folder = tempfile::tempdir().unwrap();
+    let (began, ended) = (folder.path().join("began"), folder.path().join("ended"));
+    let script = format!(
+        "trap 'sleep 8; echo done > {}; exit' TERM; echo > {}; while :; do sleep 0.1; done",
+        ended.display(),
+        began.display()
+    );
+    let mut work = (subject.program)();
+    work.args(["only", "--sidecar", &sidecar.url, "--", "sh", "-c", &script]);
+    let mut work = work.spawn().unwrap();
+    eventually("it works", || began.exists().then_some(()));
+    let (code, said) = operates(subject, "pause", &["--timeout", "1s"]);
+    assert_eq!(code, Some(75), "it still holds: {said}");
+    eventually("the answer is no", || (!sidecar.leader().leads()).then_some(()));
+    assert!(!ended.exists(), "the answer is no before the work has ended");
+    succeeds(subject, "pause", &[]);
+    assert!(ended.exists(), "the pause is reported after the work");
+    work.wait().unwrap();
+    let status = succeeds(subject, "status", &["--json"]);
+    assert!(
+        status.contains("\"state\":\"vacated\"") && status.contains(&format!("\"term\":{term},"))
+    );
+}
+
+/// The leader sees another version of its record, and nothing else that is new.
+pub fn a_pause_between_two_looks_is_no_sign_of_a_copy(subject: &Subject) {
+    let sidecar = subject.start_with(
+        "a",
+        &["--lease-duration", "60s", "--renew-deadline", "40s", "--retry-period", "1s"],
+    );
+    let term = leads(&sidecar).term();
+    for _ in 0..2 {
+        sidecar.signal("STOP");
+        succeeds(subject, "pause", &["--no-wait"]);
+        succeeds(subject, "resume", &[]);
+        sidecar.signal("CONT");
+        let renewed = sidecar.leader().body["renewTime"].clone();
+        eventually("it has renewed since", || {
+            (sidecar.leader().body["renewTime"] != renewed).then_some(())
+        });
+    }
+    let log = sidecar.log();
+    for event in ["paused_or_copied", "lost", "paused", "resumed"] {
+        assert_eq!(log.events(event), 0, "{event}: {}", log.text());
+    }
+    assert_eq!((sidecar.leader().leads(), sidecar.leader().term()), (true, term));
+}

@@ -9,7 +9,16 @@ use support::lock::Lock;
 fn a_store_that_cannot_be_written_is_seen_in_calls_renewals_and_the_reason_of_the_loss() {
     let scene = Scene::new();
     let lock = Lock::take(&scene.pasture);
-    let locked = eventually("it no longer leads", || leads(scene.leader(), 0.0));
+    // The answer turns by the clock. The election counts its loss, and a call under way its failure, a
+    // moment later: another scrape may come in between.
+    let locked = eventually("it no longer leads, and has counted why", || {
+        let scrape = leads(scene.leader(), 0.0)?;
+        let lost = |name| {
+            let lost = [("election", name), ("to", "standby"), ("reason", "renew_deadline")];
+            scrape.value("bellwether_transitions_total", &lost) >= 1.0
+        };
+        ELECTIONS.into_iter().all(lost).then_some(scrape)
+    });
     for name in ELECTIONS {
         let of = [("election", name)];
         assert_eq!(locked.value("bellwether_validity_seconds", &of), 0.0);

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::page::browser::Browser;
 use crate::page::scene::{elections, flags, leading, leading_all, wide};
 use support::lock::Lock;
-use support::{Flock, Pasture, Sidecar, eventually};
+use support::{Flock, Pasture, Sidecar, bellwether, eventually};
 
 /// The only election, as cards show it.
 const STATE: &str = ".election .state";
@@ -252,4 +252,38 @@ fn every_word_of_the_list_of_many_elections_can_be_read_in_every_state() {
     browser.reads("#alarm", "No contact with the sidecar");
     let tones = by_day_and_night(&browser, "no response");
     assert!(tones.iter().any(|tone| tone == "quiet"), "{tones:?}");
+}
+
+#[test]
+fn a_pause_is_what_an_operator_wanted_and_says_until_when_by_whom_and_why() {
+    let pasture = Pasture::new();
+    let mut flock = Flock::start(&["alice", "bob"], &pasture.store());
+    let leads = flock.settled();
+    let browser = Browser::start();
+    browser.open(&format!("{}/", flock.members[1 - leads].url));
+    browser.reads(".election .state", "stands by");
+    let operates = |args: &[&str]| {
+        let mut command = bellwether();
+        command.args(args).args(["--store", &pasture.store()]).env("USER", "olga");
+        assert!(command.env_remove("SUDO_USER").status().unwrap().success());
+    };
+    operates(&["pause", "--reason", "<b>new</b> disks"]);
+    browser.reads(".election .state", "paused");
+    browser.reads(".election .reason", "paused until it is resumed, by olga@");
+    browser.reads(".election .reason", ": <b>new</b> disks");
+    browser.reads(".election .holder", "no instance leads");
+    let tone = browser.eval("document.querySelector('.election').dataset.tone");
+    assert_eq!(tone, "calm", "nobody has to look at it");
+    assert_eq!(browser.text("#banner"), "");
+    browser.reads("#timeline", "paused");
+    operates(&["pause", "--for", "1h"]);
+    browser.reads(".election .reason", "; stands again in ");
+    operates(&["resume"]);
+    eventually("an instance leads", || {
+        flock.members.iter_mut().any(|sidecar| sidecar.leader().leads()).then_some(())
+    });
+    eventually("the page shows it", || {
+        (browser.text(".election .state") != "paused").then_some(())
+    });
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -34,6 +34,34 @@ fn the_least_rights_are_enough() {
     eventually("it leads", || sidecar.leader().leads().then_some(()));
 }
 
+/// Those of an operator: `list` is for `status` only, and `watch` for instances.
+#[test]
+fn to_pause_and_to_resume_get_and_update_are_enough() {
+    let server = ApiServer::shared();
+    let namespace = server.namespace();
+    let operator = url(&namespace, &server.user());
+    let operates = |command: &str| {
+        let output = bellwether().args([command, "--store", &operator]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, said) = operates("pause");
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("resourceNames: ['default'], verbs: [get"), "{said}");
+    let sidecar = Sidecar::start("a", &server.url(&namespace));
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    grant(&server, &namespace, "get", false);
+    eventually("the right to update is asked for", || {
+        let (code, said) = operates("pause");
+        (code == Some(69) && said.contains("update")).then_some(())
+    });
+    grant(&server, &namespace, "get, update", false);
+    eventually("it is paused", || (operates("pause").0 == Some(0)).then_some(()));
+    assert!(!sidecar.leader().leads());
+    assert_eq!(operates("resume").0, Some(0));
+    eventually("it leads again", || sidecar.leader().leads().then_some(()));
+}
+
 #[test]
 fn a_missing_right_is_named_with_the_rule_that_grants_it() {
     let server = ApiServer::shared();

@@ -164,7 +164,8 @@ fn an_original_finds_its_copy_in_the_record() {
     let mut world = World::leading();
     // The copy wrote first, and even in a later term.
     for term in [1, 2] {
-        let copied = LeaseRecord { term: Term::new(term), ..world.stored().clone() };
+        let renew_time = WallTime::from_unix(Duration::from_secs(1));
+        let copied = LeaseRecord { term: Term::new(term), renew_time, ..world.stored().clone() };
         world.somebody_writes(copied);
         world.run_until(2_000);
         assert!(!world.leads());

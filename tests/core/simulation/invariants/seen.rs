@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bellwether::election::leadership::Leadership;
-use bellwether::election::lease::{Observed, Version};
+use bellwether::election::lease::{LeaseRecord, Observed, Version};
+use bellwether::election::pause::Pause;
 use bellwether::election::term::Term;
 use bellwether::election::time::BootTime;
 
@@ -17,11 +18,38 @@ pub struct Seen {
     /// When the lease that the record shows is over at the latest, by the process's clock.
     over_at: BootTime,
     named: Option<String>,
+    /// The pause of that state, and until when it is certainly in force.
+    pause: Option<Pause>,
+    paused_until: BootTime,
+    /// The elector may have seen a pause before, or may not have seen what this did.
+    doubts: bool,
+    /// The pause in the record that it writes.
+    writes: Option<Pause>,
     /// How many states of the record it saw.
     pub states: u32,
 }
 
 impl Seen {
+    /// A look showed this in time: the elector takes it in.
+    pub fn saw_in_time(&mut self, observed: Option<&Observed>, received: BootTime) {
+        let pause = observed.and_then(|o| o.record.pause.clone());
+        if pause != self.pause {
+            self.paused_until = match pause.as_ref().map(Pause::lasts) {
+                None => BootTime::ZERO,
+                Some(None) => BootTime::from_duration(Duration::MAX),
+                Some(Some(_)) if self.doubts => BootTime::ZERO,
+                Some(Some(lasts)) => received + lasts,
+            };
+            self.pause = pause;
+        }
+        self.doubts = false;
+    }
+
+    /// Whether this is the state that it saw last.
+    pub fn is_unchanged(&self, observed: Option<&Observed>) -> bool {
+        self.version.as_ref() == observed.map(|o| &o.version)
+    }
+
     pub fn saw(&mut self, observed: Option<&Observed>, received: BootTime) {
         let version = observed.map(|o| &o.version);
         if self.version.as_ref() != version {
@@ -46,7 +74,26 @@ impl Seen {
 
     /// Its own write was applied: the record names itself or no holder.
     pub fn wrote(&mut self) {
-        *self = Self { states: self.states + 1, ..Self::default() };
+        let (pause, kept) = (self.writes.take(), std::mem::take(self));
+        let paused_until = if pause == kept.pause { kept.paused_until } else { BootTime::ZERO };
+        let (states, doubts) = (kept.states + 1, kept.doubts);
+        *self = Self { states, doubts, pause, paused_until, ..Self::default() };
+    }
+
+    /// It is about to write a record.
+    pub fn writes(&mut self, record: &LeaseRecord) {
+        self.writes.clone_from(&record.pause);
+    }
+
+    /// A hint that the lease is free says that there is no pause either; and whether the elector takes in
+    /// an answer that meets its deadline cannot be told from here.
+    pub fn may_be_resumed(&mut self) {
+        (self.pause, self.paused_until, self.doubts) = (None, BootTime::ZERO, true);
+    }
+
+    /// [`PAUSE_KEPT`].
+    pub fn is_paused(&self, now: BootTime) -> bool {
+        now < self.paused_until
     }
 
     /// [`NO_DEAD_HOLDER`], for as long as this view is the one that readers see.

@@ -92,6 +92,16 @@ pub enum Fault {
         by: i64,
     },
     LoseWrites,
+    /// An operator pauses the election.
+    Pause {
+        lasts: Option<Duration>,
+        /// How far its wall clock is off, in nanoseconds.
+        skew: i64,
+        /// How long after its look its write arrives.
+        delay: TrueTime,
+        /// When another operator resumes it, after that.
+        resumed: Option<TrueTime>,
+    },
     /// The store can no longer report what it could, or can report it again.
     Hide {
         clock: bool,
@@ -153,4 +163,39 @@ pub(super) fn draw(
     }
     faults.sort_by_key(|(at, _)| *at);
     faults
+}
+
+/// Pauses by operators, in some of the runs. Many are soon after the store lost writes, and many are
+/// soon resumed: while the leader still steps down.
+pub(super) fn pauses(
+    rng: &mut Rng,
+    lease: TrueTime,
+    (started, calm_at): (TrueTime, TrueTime),
+    faults: &[(TrueTime, Fault)],
+) -> Vec<(TrueTime, Fault)> {
+    let lost: Vec<_> = faults
+        .iter()
+        .filter(|(_, fault)| matches!(fault, Fault::LoseWrites))
+        .map(|(at, _)| *at)
+        .collect();
+    if rng.u8(0..3) > 0 && lost.is_empty() {
+        return Vec::new();
+    }
+    let pause = |rng: &mut Rng| {
+        let most = i64::try_from(lease).unwrap();
+        let slowest = if rng.bool() { lease / 50 } else { lease };
+        let latest = if rng.bool() { lease / 8 } else { lease * 2 };
+        let fault = Fault::Pause {
+            lasts: rng.bool().then(|| Duration::from_nanos(rng.u64(MS..lease * 2))),
+            skew: if rng.bool() { 0 } else { rng.i64(-most..most) },
+            delay: rng.u64(0..slowest),
+            resumed: rng.bool().then(|| rng.u64(0..latest)),
+        };
+        let at = match rng.choice(&lost).filter(|_| rng.bool()) {
+            Some(lost) => (lost + rng.u64(0..lease / 2)).min(calm_at - 1),
+            None => rng.u64(started..calm_at),
+        };
+        (at, fault)
+    };
+    (0..rng.u8(1..=3)).map(|_| pause(rng)).collect()
 }

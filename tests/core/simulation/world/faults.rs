@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bellwether::driver::Leaving;
+use bellwether::election::maintenance::Change;
 use bellwether::store::Hint;
 use tokio::sync::oneshot;
 
@@ -46,6 +47,9 @@ impl World {
                 self.tally.count("store can tell more or less");
                 let contests = self.contests.iter_mut();
                 return contests.for_each(|contest| contest.lease_record.hide(clock, losses));
+            }
+            Fault::Pause { lasts, skew, delay, resumed } => {
+                return self.pause_election(lasts, skew, delay, resumed);
             }
             _ => {}
         }
@@ -196,6 +200,10 @@ impl World {
                 process.healthy = true;
             }
             self.resume(node)?;
+        }
+        // Others end in time without an operator.
+        if self.is_paused_until_resumed() {
+            self.operates(Change::Resume, 0)?;
         }
         if !self.nodes.iter().any(stands) {
             let node = self.rng.usize(0..self.nodes.len());

@@ -34,6 +34,7 @@ impl World {
         if let Verb::Swap { record, .. } = &request.verb {
             self.check_swap(node, record)?;
             if let Some(process) = &mut self.nodes[node].process {
+                process.seen.writes(record);
                 process.won.0 = record.term;
                 if record.holder.is_some() {
                     process.claimed_at = local;
@@ -214,6 +215,7 @@ impl World {
                 if let Swapped::Won(version) = &swapped {
                     trace!(self, "store: n{node}'s write is applied");
                     applied(before.as_ref(), &record)?;
+                    self.check_pause(node, before.as_ref(), &record)?;
                     self.check_vacated(contest, &record)?;
                     if record.holder.is_none() {
                         self.leaves(node, &record);
@@ -266,7 +268,11 @@ impl World {
     }
 
     /// [`VACATED_LAST`], as the store sees it.
-    fn check_vacated(&mut self, contest: usize, record: &LeaseRecord) -> Result<(), Violation> {
+    pub(super) fn check_vacated(
+        &mut self,
+        contest: usize,
+        record: &LeaseRecord,
+    ) -> Result<(), Violation> {
         if record.holder.is_some() {
             return Ok(());
         }
@@ -297,7 +303,7 @@ impl World {
         }
     }
 
-    fn notify(
+    pub(super) fn notify(
         &mut self,
         name: &ElectionName,
         record: &LeaseRecord,

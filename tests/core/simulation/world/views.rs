@@ -7,7 +7,8 @@ use bellwether::election::term::Term;
 use super::{World, work::Work};
 use crate::simulation::host::Answer;
 use crate::simulation::invariants::{
-    A_LEADER_EXISTS, BOUNDED_WAITS, GATE_KEPT, NO_OLD_WORK, ONE_BELIEVER, VACATED_LAST, Violation,
+    A_LEADER_EXISTS, BOUNDED_WAITS, GATE_KEPT, NO_OLD_WORK, ONE_BELIEVER, PAUSE_KEPT, VACATED_LAST,
+    Violation,
 };
 use bellwether::election::elector::Swapped;
 
@@ -90,6 +91,7 @@ impl World {
                 "resigned" => "lost: resigned",
                 "gate_closed" => "lost: gate closed",
                 "nothing_to_do" => "lost: nothing to do",
+                "paused" => "lost: paused",
                 "paused_or_copied" => "lost: took itself for a copy",
                 _ => "lost: shutting down",
             });
@@ -111,9 +113,19 @@ impl World {
     /// A driver took an answer of the store.
     pub(super) fn takes(&mut self, node: usize, answer: &Answer) {
         let now = self.local(node);
+        let timeout = self.host(node).timing.call_timeout();
         let Some(process) = &mut self.nodes[node].process else { return };
+        let sent = process.call.as_ref().map_or(now, |call| call.sent);
         match answer {
             Answer::Observed(seen) | Answer::Swapped(Swapped::Lost(seen)) => {
+                // The driver takes a refusal that shows no change for a failure.
+                let refused = matches!(answer, Answer::Swapped(_));
+                let fails = refused && process.seen.is_unchanged(seen.as_ref());
+                if now >= sent + timeout {
+                    process.seen.may_be_resumed();
+                } else if !fails {
+                    process.seen.saw_in_time(seen.as_ref(), now);
+                }
                 process.seen.saw(seen.as_ref(), now);
                 let term = seen.as_ref().map_or(Term::ZERO, |seen| seen.record.term);
                 if seen.is_some() && process.highest < term {
@@ -140,6 +152,10 @@ impl World {
         };
         let view: Leadership = process.view.borrow().clone();
         process.seen.check(&view, now)?;
+        if process.seen.is_paused(now) && view.is_leading(now) {
+            let what = format!("n{node} leads although it saw that the election is paused");
+            return Violation::found(PAUSE_KEPT, what);
+        }
         process.promises.check(&view, now, slack)?;
         process.promises.are_known();
         process.known_closed = is_closed(view.standing_down(now));
@@ -220,6 +236,10 @@ impl World {
         if process.known_closed {
             let what = format!("n{node} stands although it heard that its gate is closed");
             return Violation::found(GATE_KEPT, what);
+        }
+        if process.seen.is_paused(now) {
+            let what = format!("n{node} stands although it saw that the election is paused");
+            return Violation::found(PAUSE_KEPT, what);
         }
         process.promises.stands(now)?;
         self.check_turn(node, record)
