@@ -131,6 +131,12 @@ impl Handle {
         self.request(Event::Resign { cooldown, successor }).await
     }
 
+    /// Hints that the record may have changed, as a store does.
+    pub async fn hint(&self) {
+        // A candidate that has left does not look.
+        let _ = self.request(Event::Changed).await;
+    }
+
     /// Opens or closes the gate.
     pub async fn set_gate(&self, open: bool) {
         // A candidate that has left does not stand.

@@ -11,6 +11,9 @@ use crate::election::leadership::HolderIs;
 use crate::election::term::Term;
 use crate::election::text;
 
+/// The header by which a candidate that asks for events can be told from other readers.
+pub const CANDIDATE: &str = "bellwether-candidate";
+
 /// Who leads, as one sidecar knows it now. A reader needs only the first four fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,17 +1,25 @@
 //! The URL at which a leader can be reached. Its record carries it, so that others can send clients
 //! there.
+//!
+//! Beside it is the port of the leader's sidecar, if other candidates can reach that one. They listen there for the
+//! end of the leadership.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
-use url::Url;
+use url::{Host, Url};
 
 /// The longest URL, in bytes: well within what any client, proxy or store takes.
 const MAX_URL: usize = 512;
 
 /// An `http://` or `https://` URL without a slash at its end, so that a path can follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HolderUrl(Box<str>);
+pub struct HolderUrl {
+    url: Box<str>,
+    /// Where the sidecar listens on the host of the URL.
+    sidecar: Option<u16>,
+}
 
 /// Why a text is no such URL. The text is not repeated: it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,14 +69,38 @@ impl FromStr for HolderUrl {
         if url.len() > MAX_URL {
             return Err(InvalidHolderUrl::TooLong);
         }
-        Ok(Self(url.into()))
+        Ok(Self { url: url.into(), sidecar: None })
     }
 }
 
 impl HolderUrl {
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.url
+    }
+
+    /// The same, for a sidecar that listens on `address`. A loopback address counts only if the URL is one as well:
+    /// on another host it leads elsewhere. Behind `https` is most likely a proxy, and no sidecar.
+    #[must_use]
+    pub fn with_sidecar(self, address: SocketAddr) -> Self {
+        let is_near = self.host().is_some_and(|host| match host {
+            Host::Domain(name) => name == "localhost",
+            Host::Ipv4(ip) => ip.is_loopback(),
+            Host::Ipv6(ip) => ip.is_loopback(),
+        });
+        let is_plain = self.url.starts_with("http://");
+        let reaches = is_plain && (is_near || !address.ip().is_loopback());
+        Self { sidecar: reaches.then_some(address.port()), ..self }
+    }
+
+    /// Where the holder's sidecar answers, if others can reach it: `http://HOST:PORT`.
+    pub fn sidecar(&self) -> Option<String> {
+        let (host, port) = self.host().zip(self.sidecar)?;
+        Some(format!("http://{host}:{port}"))
+    }
+
+    fn host(&self) -> Option<Host<String>> {
+        Some(Url::parse(&self.url).ok()?.host()?.to_owned())
     }
 
     /// The text in a record whose holder is of this incarnation.
@@ -76,19 +108,24 @@ impl HolderUrl {
     /// It names the incarnation. A candidate of an older version, which does not know the
     /// field, leaves it as it is when it takes over: so the URL of another holder is recognised.
     pub fn stored(&self, incarnation: &str) -> String {
-        format!("{incarnation} {}", self.0)
+        let sidecar = self.sidecar.map(|port| format!(" {port}")).unwrap_or_default();
+        format!("{incarnation} {}{sidecar}", self.url)
     }
 
     /// Reads [`stored`](Self::stored) back. None if it is another holder's, or makes no sense.
     pub fn from_store(text: &str, incarnation: &str) -> Option<Self> {
-        let url = text.strip_prefix(incarnation)?.strip_prefix(' ')?;
-        url.parse().ok()
+        let text = text.strip_prefix(incarnation)?.strip_prefix(' ')?;
+        let (url, port) =
+            text.split_once(' ').map_or((text, None), |(url, port)| (url, Some(port)));
+        let url: Self = url.parse().ok()?;
+        let sidecar = port.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+        Some(Self { sidecar: sidecar.filter(|_| url.url.starts_with("http://")), ..url })
     }
 }
 
 impl fmt::Display for HolderUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.url)
     }
 }
 
@@ -148,6 +185,32 @@ mod tests {
         }
         for bad in ["", "a", "a ", "a javascript:alert(1)", "a http://u:p@h", "http://web-1:8080"] {
             assert_eq!(HolderUrl::from_store(bad, "a"), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_sidecar_that_others_reach_is_stored_beside_the_url() {
+        let sidecar = |url: &str, address: &str| {
+            let url: HolderUrl = url.parse().unwrap();
+            let url = url.with_sidecar(address.parse().unwrap());
+            assert_eq!(HolderUrl::from_store(&url.stored("a"), "a").as_ref(), Some(&url));
+            url.sidecar()
+        };
+        let at = |text: &str| Some(text.to_owned());
+        assert_eq!(sidecar("http://10.0.0.7:8080/app", "0.0.0.0:4040"), at("http://10.0.0.7:4040"));
+        assert_eq!(sidecar("http://[fd00::7]:80", "[::]:4040"), at("http://[fd00::7]:4040"));
+        assert_eq!(sidecar("http://localhost:80", "127.0.0.1:4040"), at("http://localhost:4040"));
+        assert_eq!(sidecar("http://127.0.0.1:1", "127.0.0.1:4040"), at("http://127.0.0.1:4040"));
+        assert_eq!(sidecar("http://10.0.0.7:8080", "127.0.0.1:4040"), None, "of another host");
+        assert_eq!(sidecar("https://shop.example", "0.0.0.0:4040"), None, "a proxy");
+        for (stored, shown) in [
+            ("a http://h:1 0", "http://h:1"),
+            ("a http://h:1 70000", "http://h:1"),
+            ("a http://h:1 4040 5", "http://h:1"),
+            ("a https://h:1 4040", "https://h:1"),
+        ] {
+            let read = HolderUrl::from_store(stored, "a").unwrap();
+            assert_eq!((read.as_str(), read.sidecar()), (shown, None), "{stored}");
         }
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct Seen {
     holder: Option<String>,
     term: Option<Term>,
     leader: bool,
+    /// It does not lead any more, and still has the lease: when it is freed, the others can claim it.
+    draining: bool,
     /// Why no instance is known to lead, if that is so.
     vacant: Option<Cause>,
     paused: Option<Pause>,
@@ -70,6 +72,7 @@ impl Seen {
             holder: view.holder(now).map(|holder| holder.identity.clone()),
             term: view.term(),
             leader: view.is_leading(now),
+            draining: view.draining(now).is_some(),
             vacant: view.holder(now).is_none().then(|| view.change(now).cause),
             paused: view.paused(now).cloned(),
         }

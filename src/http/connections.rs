@@ -19,6 +19,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 /// Event streams at once. An application has one, a browser one for each tab.
 const MAX_STREAMS: usize = 1024;
 
+/// Of them, those of other candidates: so many candidates leave room for applications.
+const MAX_CANDIDATES: usize = MAX_STREAMS / 2;
+
 /// Questions at once that wait for their answer. A process of the application has one.
 const MAX_WAITS: usize = 256;
 
@@ -34,6 +37,7 @@ struct Bounds {
     limit: usize,
     open: Mutex<Open>,
     streams: Arc<Semaphore>,
+    candidates: Arc<Semaphore>,
     waits: Arc<Semaphore>,
 }
 
@@ -61,6 +65,7 @@ impl Connections {
             limit,
             open: Mutex::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS.min(limit / 2))),
+            candidates: Arc::new(Semaphore::new(MAX_CANDIDATES.min(limit / 4))),
             waits: Arc::new(Semaphore::new(MAX_WAITS.min(limit / 4))),
         }))
     }
@@ -68,6 +73,11 @@ impl Connections {
     /// Room for one more event stream; none if there is none.
     pub(super) fn stream(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    }
+
+    /// Room for one more event stream of another candidate, beside the room for the stream itself.
+    pub(super) fn candidate(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.candidates).try_acquire_owned().ok()
     }
 
     /// Room for one more question that waits; none if there is none.

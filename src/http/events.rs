@@ -26,7 +26,7 @@ use super::election_state::ElectionState;
 use super::leader;
 use super::query::FromQuery;
 use super::reply::{busy, problem};
-use crate::api::leader::{Leader, Name};
+use crate::api::leader::{CANDIDATE, Leader, Name};
 use crate::election::leadership::Leadership;
 use crate::election::time::BootTime;
 use crate::time::alarm::{Alarm, Timer};
@@ -160,7 +160,7 @@ fn stream(
     since: Option<&str>,
     headers: &HeaderMap,
 ) -> Response {
-    let Some(permit) = app.connections.stream() else {
+    let Some(room) = Room::take(&app, headers) else {
         return busy("there are too many event streams; close some, or read /leader");
     };
     let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok());
@@ -177,7 +177,7 @@ fn stream(
         None => present(&app, which.as_ref()),
     };
     let news = events.subscribe();
-    let stream = Stream { app, which, form, after, present, news, _permit: permit };
+    let stream = Stream { app, which, form, after, present, news, _room: room };
     let stream = futures_util::stream::unfold(stream, Stream::next);
     let stream = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let mut response = stream.into_response();
@@ -201,6 +201,22 @@ fn present(app: &App, which: Option<&ElectionState>) -> (u64, Vec<ElectionState>
     (app.events.last(), numbered.into_iter().map(|(_, election_state)| election_state).collect())
 }
 
+/// The room that a stream takes, until this is dropped.
+struct Room {
+    _stream: OwnedSemaphorePermit,
+    _candidate: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    fn take(app: &App, headers: &HeaderMap) -> Option<Self> {
+        let candidate = match headers.contains_key(CANDIDATE) {
+            true => Some(app.connections.candidate()?),
+            false => None,
+        };
+        Some(Self { _stream: app.connections.stream()?, _candidate: candidate })
+    }
+}
+
 /// How a change is told.
 #[derive(Clone, Copy, Debug)]
 enum Form {
@@ -218,7 +234,7 @@ struct Stream {
     /// Whose present state is still to be told, the last first.
     present: Vec<ElectionState>,
     news: watch::Receiver<u64>,
-    _permit: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Stream {

@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use super::error::StartError;
 use super::limits::{Files, Needs};
 use super::signals::{Ending, Signals};
-use super::{copies, gate};
+use super::{copies, gate, leader_stream};
 use crate::config::ElectionConfig;
 use crate::driver::{self, Driver, DriverConfig, Handle, Health, Leaving};
 use crate::election::grace::Grace;
 use crate::election::handover::Rank;
+use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::Gated;
 use crate::election::lease::{Candidate, ElectionName, Origin};
 use crate::election::time::Clock;
@@ -57,8 +58,8 @@ pub struct Sidecar {
     drivers: JoinSet<()>,
     /// The tasks that keep the leader's label, if there is one.
     labels: JoinSet<()>,
-    /// The task that watches whether this process was copied, for as long as this exists.
-    _copies: JoinSet<()>,
+    /// The tasks that watch whether this process was copied, and what leaders say, for as long as this exists.
+    _watches: JoinSet<()>,
 }
 
 impl Sidecar {
@@ -92,6 +93,7 @@ impl Sidecar {
             candidates = Candidates::prepare(store, config, gate, metrics) => candidates?,
             never = serve_meanwhile(listener.as_ref()) => match never {},
         };
+        let candidates = candidates.listening_on(listener.as_ref().map(|(_, address)| *address));
         let (election, driver) = candidates.stand(&config.election, url.clone())?;
         let mut drivers = JoinSet::new();
         drivers.spawn(driver.run());
@@ -114,16 +116,14 @@ impl Sidecar {
             http::start(listener, app, files.ceiling()).map_err(StartError::Timer)?;
         }
         let labels = label(config, std::iter::once(&election).chain(&others))?;
-        let mut watches = JoinSet::new();
-        let elections = std::iter::once(&election).chain(&others).cloned().collect();
-        watches.spawn(copies::watch(elections, config.timing.retry_period()));
+        let watches = watch(config, std::iter::once(&election).chain(&others));
         Ok(Start::Stands(Box::new(Self {
             election,
             others,
             url,
             drivers,
             labels,
-            _copies: watches,
+            _watches: watches,
         })))
     }
 
@@ -184,6 +184,20 @@ fn label<'a>(
     Ok(labels)
 }
 
+/// Watches this process, and the leaders of the elections if this instance says where it is itself.
+fn watch<'a>(
+    config: &ElectionConfig,
+    elections: impl Iterator<Item = &'a Handle> + Clone,
+) -> JoinSet<()> {
+    let mut watches = JoinSet::new();
+    watches
+        .spawn(copies::watch(elections.clone().cloned().collect(), config.timing.retry_period()));
+    for election in elections.filter(|_| config.holder_url.is_some()) {
+        watches.spawn(leader_stream::follow(election.clone()));
+    }
+    watches
+}
+
 /// Opens nothing if the elections alone would run out of files.
 fn set_files_aside(
     config: &ElectionConfig,
@@ -195,9 +209,10 @@ fn set_files_aside(
     let timers = 1 + [listen.is_some(), gated, hooks > 0].iter().filter(|one| **one).count();
     // A timer, and a connection.
     let labels = if config.leader_label.is_some() { 2 } else { 0 };
+    let streams = if config.holder_url.is_some() { leader_stream::FILES } else { 0 };
     let needs = Needs {
         elections: 1 + config.others.len(),
-        of_each: timers + labels + config.store.url.files_of_an_election(),
+        of_each: timers + labels + streams + config.store.url.files_of_an_election(),
         of_hooks: hooks,
         clients: listen.map_or(0, |_| http::MAX_CONNECTIONS),
     };
@@ -222,6 +237,7 @@ struct Candidates<'a> {
     metrics: Metrics,
     health: Health,
     gate: Option<Gate>,
+    holder_url: Option<HolderUrl>,
 }
 
 impl<'a> Candidates<'a> {
@@ -247,7 +263,28 @@ impl<'a> Candidates<'a> {
         let gate = gate::watch(gate, &metrics)?;
         let candidate = identity::candidate(identity.name);
         let health = Health::default();
-        Ok(Self { config, candidate, rank, origin, store, clock, metrics, health, gate })
+        let holder_url = config.holder_url.clone();
+        Ok(Self {
+            config,
+            candidate,
+            rank,
+            origin,
+            store,
+            clock,
+            metrics,
+            health,
+            gate,
+            holder_url,
+        })
+    }
+
+    /// The same, whose answers are at `address`.
+    fn listening_on(self, address: Option<SocketAddr>) -> Self {
+        let with = |url: HolderUrl| match address {
+            Some(address) => url.with_sidecar(address),
+            None => url,
+        };
+        Self { holder_url: self.holder_url.map(with), ..self }
     }
 
     /// Stands in one election, whose answers are below `url`.
@@ -271,7 +308,7 @@ impl<'a> Candidates<'a> {
             election: election.clone(),
             candidate: self.candidate.clone(),
             origin: self.origin.clone(),
-            holder_url: config.holder_url.clone(),
+            holder_url: self.holder_url.clone(),
             timing: config.timing,
             rank: self.rank,
             gated: config.gated.or(self.gate.as_ref().map(|_| Gated::ByHealth)),

@@ -13,5 +13,6 @@
 mod conformance;
 mod dynamodb;
 mod faults;
+mod leader_stream;
 mod leases;
 mod postgres;

@@ -1,0 +1,93 @@
+//! A standby hears from the leader's sidecar that the lease is free, on stores that push nothing; and nobody who
+//! answers in the leader's place gains anything by it.
+
+mod hostile;
+
+use std::sync::Arc;
+
+use support::dynamodb::Emulator;
+use support::dynamodb::encrypted::{certificates, terminator};
+use support::http_proxy::{Fault, Proxy};
+use support::kubernetes::ApiServer;
+use support::postgres::{Bouncer, Server, free_port};
+use support::raw::post;
+use support::{Killed, LIMIT, Sidecar, bellwether, eventually, now, with_credentials};
+
+/// A retry period that no test can wait for: whoever takes over within [`LIMIT`] has not polled.
+const SLOW: [&str; 6] =
+    ["--lease-duration", "1h", "--renew-deadline", "30m", "--retry-period", "10m"];
+
+/// Starts one that advertises an address of this host, as its sidecar has.
+fn start(name: &str, store: &str, command: std::process::Command) -> Sidecar {
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let more = ["--identity", name, "--store", store, "--advertise", &url];
+    Sidecar::start_lasting(name, &SLOW, &more, command)
+}
+
+fn listeners(sidecar: &Sidecar) -> u64 {
+    let metrics = support::raw::raw(
+        sidecar,
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )
+    .1;
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("bellwether_http_connections{") && line.contains("stream"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// The lease goes to and fro, each time long before the next look of the other.
+fn handed_over_at_once(mut start: impl FnMut(&str) -> Sidecar) {
+    let mut leader = start("a");
+    eventually("the first leads", || leader.leader().leads().then_some(()));
+    for (name, ends) in [("b", false), ("c", true), ("d", false)] {
+        let standby = start(name);
+        eventually("it listens to the leader", || (listeners(&leader) > 0).then_some(()));
+        let term = leader.leader().term();
+        let begun = now();
+        if ends {
+            leader.signal("TERM");
+        } else {
+            assert_eq!(post(&leader, "/resign", "", r#"{"cooldown":"1h"}"#).0, 200);
+        }
+        eventually("the standby leads", || standby.leader().leads().then_some(()));
+        assert!(now().since(begun) < LIMIT);
+        assert_eq!(standby.leader().term(), term + 1, "once");
+        leader = standby;
+    }
+}
+
+#[test]
+fn a_lease_on_dynamodb_is_handed_over_at_once() {
+    let emulator = Emulator::start();
+    handed_over_at_once(|name| start(name, &emulator.url(), with_credentials()));
+}
+
+#[test]
+fn a_lease_behind_a_transaction_pooler_is_handed_over_at_once() {
+    let server = Server::shared();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let database = runtime.block_on(server.database());
+    let bouncer = Bouncer::before(&server);
+    handed_over_at_once(|name| start(name, &bouncer.url(&database), bellwether()));
+}
+
+#[test]
+fn a_kubernetes_lease_without_a_watch_is_handed_over_at_once() {
+    let server: Arc<ApiServer> = ApiServer::shared();
+    let namespace = server.namespace();
+    let (api, port) = server.without_tls();
+    let _api = Killed(api);
+    let proxy = Proxy::before(port);
+    proxy.on(|request| match request.operation.as_str() {
+        "WATCH" => Fault::Refuse(403, "Forbidden", "no watch"),
+        _ => Fault::Pass,
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let port = terminator(certificates(folder.path(), "IP:127.0.0.1"), proxy.port());
+    let authority = folder.path().join("ca.pem");
+    let kubeconfig = server.kubeconfig_by(&namespace, port, &authority, "{}");
+    let store = support::kubernetes::url(&namespace, &kubeconfig);
+    handed_over_at_once(|name| start(name, &store, bellwether()));
+    assert!(proxy.count("WATCH") > 0, "it was asked for");
+}
