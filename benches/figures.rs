@@ -15,8 +15,12 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use shown::{print, spread};
+use support::dynamodb::Emulator;
 use support::process::{cpu_ticks, resident};
-use support::{Flock, Pasture, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, eventually, get, now};
+use support::{
+    Flock, Pasture, QUICK_LEASE, QUICK_RENEW_DEADLINE, Sidecar, eventually, get, now,
+    with_credentials,
+};
 
 /// How often each hand-over is played.
 const ROUNDS: usize = 20;
@@ -25,6 +29,9 @@ const ROUNDS: usize = 20;
 const IDLE: Duration = Duration::from_secs(30);
 
 fn main() {
+    if std::env::args().any(|word| word == "advertise") {
+        return without_push();
+    }
     let size = fs::metadata(env!("CARGO_BIN_EXE_bellwether")).unwrap().len();
     print("binary, stripped", &format!("{:.1} MB", megabytes(size)));
     idle();
@@ -37,6 +44,40 @@ fn main() {
     }
     print("SIGTERM to the next leader's 200", &spread(after_term));
     print("kill -9: end of the lease to the next leader's 200", &spread(after_kill));
+    without_push();
+}
+
+/// Hand-overs on a store without notifications, with and without the leader's events, in turn.
+fn without_push() {
+    let emulator = Emulator::start();
+    let (mut polled, mut notified) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        polled.push(hand_over_on(&emulator, &[]));
+        notified.push(hand_over_on(&emulator, &["--advertise", "http://127.0.0.1:1"]));
+    }
+    let total = |times: &[Duration]| times.iter().sum::<Duration>().as_secs_f64();
+    let ratio = total(&polled) / total(&notified);
+    print("DynamoDB: SIGTERM to the next leader's 200", &spread(polled));
+    print("the same with --advertise", &spread(notified));
+    print("mean without / with", &format!("{ratio:.0}"));
+}
+
+/// At the default durations, when the standby has settled.
+fn hand_over_on(emulator: &Emulator, more: &[&str]) -> Duration {
+    let start = |name: &str| {
+        let words = ["--identity", name, "--store", &emulator.url()];
+        Sidecar::start_lasting(name, &[], &[&words[..], more].concat(), with_credentials())
+    };
+    let leader = start("a");
+    eventually("it leads", || leader.leader().leads().then_some(()));
+    let standby = start("b");
+    eventually("it follows", || (standby.leader().holder() == Some("a")).then_some(()));
+    // Long enough to find the events, and no part of a period is preferred.
+    thread::sleep(Duration::from_secs(1) + Duration::from_secs(2).mul_f64(fastrand::f64()));
+    let waiting = wait_to_lead(&standby);
+    let asked = now();
+    leader.signal("TERM");
+    waiting.join().unwrap().since(asked)
 }
 
 fn megabytes(bytes: u64) -> f64 {

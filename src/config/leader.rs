@@ -23,6 +23,9 @@ pub struct LeaderArgs {
     /// It is in the record, and the responses of all candidates show it as holderUrl while this
     /// instance is known to lead. So a standby can send clients there. {ip} stands for the address
     /// of this host, pod or task on the network of its default route.
+    ///
+    /// If --listen is not a loopback address, standbys with --advertise also receive the events of the leader's
+    /// sidecar, on the host of this URL. So a hand-over needs no push from the store.
     #[arg(long, env = "BELLWETHER_ADVERTISE", value_name = "URL")]
     advertise: Option<String>,
 

@@ -5,7 +5,6 @@
 //! end of the leadership.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 use url::{Host, Url};
@@ -79,18 +78,17 @@ impl HolderUrl {
         &self.url
     }
 
-    /// The same, for a sidecar that listens on `address`. A loopback address counts only if the URL is one as well:
-    /// on another host it leads elsewhere. Behind `https` is most likely a proxy, and no sidecar.
+    /// The same, for a sidecar that listens on `port`, `near`: only on this host, by a loopback address. Others reach
+    /// that one only if the URL is of this host as well. Behind `https` is most likely a proxy, and no sidecar.
     #[must_use]
-    pub fn with_sidecar(self, address: SocketAddr) -> Self {
+    pub fn with_sidecar(self, port: u16, near: bool) -> Self {
         let is_near = self.host().is_some_and(|host| match host {
             Host::Domain(name) => name == "localhost",
             Host::Ipv4(ip) => ip.is_loopback(),
             Host::Ipv6(ip) => ip.is_loopback(),
         });
-        let is_plain = self.url.starts_with("http://");
-        let reaches = is_plain && (is_near || !address.ip().is_loopback());
-        Self { sidecar: reaches.then_some(address.port()), ..self }
+        let reached = self.url.starts_with("http://") && (is_near || !near);
+        Self { sidecar: reached.then_some(port), ..self }
     }
 
     /// Where the holder's sidecar answers, if others can reach it: `http://HOST:PORT`.
@@ -190,19 +188,19 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_others_reach_is_stored_beside_the_url() {
-        let sidecar = |url: &str, address: &str| {
+        let sidecar = |url: &str, near| {
             let url: HolderUrl = url.parse().unwrap();
-            let url = url.with_sidecar(address.parse().unwrap());
+            let url = url.with_sidecar(4040, near);
             assert_eq!(HolderUrl::from_store(&url.stored("a"), "a").as_ref(), Some(&url));
             url.sidecar()
         };
         let at = |text: &str| Some(text.to_owned());
-        assert_eq!(sidecar("http://10.0.0.7:8080/app", "0.0.0.0:4040"), at("http://10.0.0.7:4040"));
-        assert_eq!(sidecar("http://[fd00::7]:80", "[::]:4040"), at("http://[fd00::7]:4040"));
-        assert_eq!(sidecar("http://localhost:80", "127.0.0.1:4040"), at("http://localhost:4040"));
-        assert_eq!(sidecar("http://127.0.0.1:1", "127.0.0.1:4040"), at("http://127.0.0.1:4040"));
-        assert_eq!(sidecar("http://10.0.0.7:8080", "127.0.0.1:4040"), None, "of another host");
-        assert_eq!(sidecar("https://shop.example", "0.0.0.0:4040"), None, "a proxy");
+        assert_eq!(sidecar("http://10.0.0.7:8080/app", false), at("http://10.0.0.7:4040"));
+        assert_eq!(sidecar("http://[fd00::7]:80", false), at("http://[fd00::7]:4040"));
+        assert_eq!(sidecar("http://localhost:80", true), at("http://localhost:4040"));
+        assert_eq!(sidecar("http://127.0.0.1:1", true), at("http://127.0.0.1:4040"));
+        assert_eq!(sidecar("http://10.0.0.7:8080", true), None, "of another host");
+        assert_eq!(sidecar("https://shop.example", false), None, "a proxy");
         for (stored, shown) in [
             ("a http://h:1 0", "http://h:1"),
             ("a http://h:1 70000", "http://h:1"),

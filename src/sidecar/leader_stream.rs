@@ -1,9 +1,9 @@
 //! Listens to the events of the leader's sidecar: a standby learns at once that the lease was freed, also where the
 //! store pushes nothing.
 //!
-//! The address is from the record, and what it answers may be anyone's words. So nothing here is believed. All that
-//! comes of it is a hint to look at the store, which the elector treats as one of the store's own. Time, size and rate
-//! of everything are bounded, and without a stream a standby looks at each retry period, as ever.
+//! The address is from the record, and any program may answer there. So nothing here is trusted. The only result is a
+//! hint to look at the store, which the elector treats as one of the store's own. Time, size and rate of everything
+//! are bounded, and without a stream a standby looks at each retry period.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -49,7 +49,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// The most hints in a row. A leader that leaves sends two events, and ends the stream.
 const MAX_HINTS: u32 = 4;
 
-/// Listens to the leader of an election, whichever it is, until the election is over.
+/// Follows the present leader of an election, until the election is over.
 pub async fn follow(election: Handle) {
     let mut view = election.watch();
     let mut hints = Hints::new(election.leadership().timing.retry_period());

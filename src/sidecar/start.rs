@@ -281,7 +281,7 @@ impl<'a> Candidates<'a> {
     /// The same, whose answers are at `address`.
     fn listening_on(self, address: Option<SocketAddr>) -> Self {
         let with = |url: HolderUrl| match address {
-            Some(address) => url.with_sidecar(address),
+            Some(address) => url.with_sidecar(address.port(), address.ip().is_loopback()),
             None => url,
         };
         Self { holder_url: self.holder_url.map(with), ..self }

@@ -251,6 +251,24 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I7 bounded calls",
     },
     Mutant {
+        name: "a hint of a change is taken for the end of the lease",
+        edits: &[edit(
+            "election/elector.rs",
+            "            Event::Changed => self.pace.hint(),
+",
+            "            Event::Changed => {
+                let seen = self.watch.version().cloned().zip(self.watch.highest_term());
+                if let Some((version, term)) = seen {
+                    let handover = None;
+                    return self.take_in_vacated(now, Vacated { term, version, handover });
+                }
+                self.pace.hint();
+            }
+",
+        )],
+        breaks: "I1 one believer",
+    },
+    Mutant {
         name: "every hint causes a look",
         edits: &[edit(
             "election/elector/pace.rs",

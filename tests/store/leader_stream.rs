@@ -1,5 +1,5 @@
-//! A standby hears from the leader's sidecar that the lease is free, on stores that push nothing; and nobody who
-//! answers in the leader's place gains anything by it.
+//! A standby receives the events of the leader's sidecar, and takes over at once on stores that push nothing. A peer
+//! that answers in the leader's place gains nothing.
 
 mod hostile;
 
@@ -13,7 +13,7 @@ use support::postgres::{Bouncer, Server, free_port};
 use support::raw::post;
 use support::{Killed, LIMIT, Sidecar, bellwether, eventually, now, with_credentials};
 
-/// A retry period that no test can wait for: whoever takes over within [`LIMIT`] has not polled.
+/// A retry period that no test can wait for: a standby that takes over within [`LIMIT`] has not polled.
 const SLOW: [&str; 6] =
     ["--lease-duration", "1h", "--renew-deadline", "30m", "--retry-period", "10m"];
 

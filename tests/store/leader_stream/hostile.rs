@@ -1,5 +1,5 @@
-//! What answers at the address in the record is no sidecar: the standby looks at the store as often as ever, keeps few
-//! connections, follows nobody elsewhere, and ends when it is asked to.
+//! The peer at the address in the record is no sidecar: the standby reads the store as often as ever, keeps few
+//! connections, follows no redirect, and ends when it is asked to.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -182,7 +182,7 @@ async fn write_records(emulator: &Emulator, urls: &[(&'static str, String)]) {
 }
 
 #[test]
-fn whoever_answers_in_the_leaders_place_gains_nothing() {
+fn a_peer_in_the_leaders_place_gains_nothing() {
     let never = Peer::that(|_| Ok(()));
     let peers = peers(never.port);
     let of = |(election, peer): &(&'static str, Peer)| {
