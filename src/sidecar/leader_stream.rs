@@ -278,12 +278,12 @@ impl Hints {
     }
 
     fn take(&mut self, now: BootTime) -> bool {
-        if self.left == MAX_HINTS {
-            self.counted_from = now;
-        }
         while self.left < MAX_HINTS && now >= self.counted_from + self.period {
             self.left += 1;
             self.counted_from = self.counted_from + self.period;
+        }
+        if self.left == MAX_HINTS {
+            self.counted_from = now;
         }
         let allowed = self.left > 0;
         self.left = self.left.saturating_sub(1);
