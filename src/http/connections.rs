@@ -300,5 +300,7 @@ mod tests {
             kept.push(permit);
         }
         assert_eq!(kept.len(), 75);
+        let candidates = std::iter::from_fn(|| all.candidate()).collect::<Vec<_>>();
+        assert_eq!(candidates.len(), 25, "half of the streams");
     }
 }
