@@ -1,16 +1,17 @@
 //! The election itself, pure: who may lead, since when, and until when.
 //!
-//! Nothing in here does I/O, spawns, logs or waits. The [`elector`] is a state machine that is
-//! handed a time and an event and gives back what to do next; [`crate::driver`] joins it to a
-//! store and a clock, and the simulation joins the very same machine to a made-up world.
+//! Nothing in here does I/O, spawns, logs or waits. The [`elector`] is a state machine: it gets a
+//! time and an event, and returns what to do next. [`crate::driver`] joins it to a store and a
+//! clock. The simulation joins the same machine to a simulated world. ALGORITHM.md has the protocol
+//! and the whole argument for its safety.
 //!
 //! # The model of time
 //!
-//! Every decision compares readings of one clock of one host, `CLOCK_BOOTTIME`, which counts on
-//! while the machine is suspended and is never stepped. No two hosts' clocks are ever compared:
-//! the holder counts its belief from *before* it sent a write, a rival counts the lease from
-//! *after* it received what it saw, and the gap between the renew deadline and the lease duration
-//! ([`timing`]) absorbs clocks that run at different rates.
+//! Every decision compares readings of one clock of one host: `CLOCK_BOOTTIME`, which counts during
+//! suspend and is never set. No two hosts' clocks are compared. The holder counts its belief from
+//! *before* it sent a write. A rival counts the lease from *after* it received what it saw. The gap
+//! between the renew deadline and the lease duration ([`timing`]) is the margin for clocks that run
+//! at different rates.
 //!
 //! # The safety rules
 //!
@@ -21,10 +22,10 @@
 //! - `one-stretch`: a term is believed in one stretch. A candidate that stopped believing leads again
 //!   only under a larger term.
 //! - `resolve-ambiguity`: after a time-out, a dropped connection or a duplicated request the outcome
-//!   is unknown. The candidate looks, recognises its own incarnation, and swaps again from there; no
-//!   store or driver repeats a call.
-//! - `own-name`: a process that may not be the only one of its name stops believing, and takes another
-//!   name.
+//!   is unknown. The candidate looks, recognises its own incarnation, and swaps again from there.
+//!   No store and no driver repeats a call.
+//! - `own-name`: a process that may have a copy, with the same name in the record, stops believing
+//!   and takes another name.
 //! - `before-sent-after-received`: the holder believes until the renew deadline after it *sent* its
 //!   write, and its work is dead before the lease duration after that. A rival counts the duration in
 //!   the record, from after it *received* what it saw.
@@ -43,9 +44,9 @@
 //!   clock decides, and no two hosts' clocks are compared.
 //! - `stop-before-vacate`: first the answer turns to "no", then leader-only work ends, then the record
 //!   is vacated. Work that cannot be shown to have ended keeps the lease until it runs out.
-//! - `outage-demotes`: a store that is away demotes its leader by the renew deadline. All candidates
-//!   rejoin when it is back, without a restart.
-//! - `no-event-lost`: whatever the driver takes out of a queue reaches the elector.
+//! - `outage-demotes`: a leader that cannot reach its store stops by the renew deadline. All
+//!   candidates rejoin when the store is back, without a restart.
+//! - `no-event-lost`: each event that the driver takes out of a queue reaches the elector.
 //! - `fence-the-rest`: a lease is not mutual exclusion. Each answer, each child's environment and each
 //!   metric carries the term, for the system that is written to.
 

@@ -45,7 +45,7 @@ impl<T: Timer> Hold<T> {
         clock: String,
         timer: T,
     ) -> Result<(Self, mpsc::Receiver<HoldLine>), Box<Leadership>> {
-        // First announce the work, then look: in this directive the record cannot be vacated between
+        // First announce the work, then look: in this order the record cannot be vacated between
         // the look and the start.
         let work = Some(election.begin_work());
         let mut view = election.watch();

@@ -1,8 +1,9 @@
 //! How a process leaves its elections while the application beside it may still be ending.
 //!
-//! A kubelet whose patience is over sends SIGKILL to the application and SIGTERM to the sidecar in one moment. The
-//! application asked before that moment and may act for a little longer, and no process here knows it as work. For
-//! that time the record is kept as it is for work: the answer is "no" at once, and nothing is vacated yet.
+//! When the grace period of a pod is over, the kubelet sends SIGKILL to the application and SIGTERM
+//! to the sidecar in one moment. The application may still act on an answer from before that
+//! moment, and this process does not know it as work. For that time the record is kept as it is for
+//! work: the answer is "no" at once, and the record is not vacated yet.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! The leader-only work under way, as it is reported to a driver.
 //!
-//! What is overdue and what has ended come by one channel, in this order: a driver that learns of
-//! both in one moment, after a pause of the process, must not take the end for a confirmed one.
+//! One channel reports that work is overdue, and that it has ended, in this order. After a pause of
+//! the process the driver learns of both in one moment, and must not take the end for a confirmed
+//! one.
 
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
-//! Who claims a lease first that its holder vacated: the highest order, then the newest, then the
-//! preferred, so that a roll-out costs one hand-over.
+//! Which candidate claims a vacated lease first: the one with the highest order, then the newest,
+//! then the preferred one. So a roll-out costs one hand-over.
 //!
-//! The holder that leaves writes a [`Handover`] to the record. Each candidate compares itself with
-//! it and waits for its [`Rank::turn`], a fraction of a second, before it claims. No candidate knows
-//! the others: the delay alone orders them. It is a courtesy. No safety rule rests on it, it is
-//! bounded, it counts from one fixed moment, and a lease that ran out after a crash has none.
+//! A holder that vacates writes a [`Handover`] to the record. Each candidate compares itself with
+//! it, and waits for its [`Rank::turn`] before it claims: a fraction of a second, and a second more
+//! if another candidate is named. No candidate knows the others: the delay alone orders them. No
+//! safety rule rests on this order, because the swap decides. The delay is bounded, and counts from
+//! when the candidate first saw the vacated record. After a crash there is no delay.
 
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use super::term::Term;
 use super::text;
 use super::time::BootTime;
 
-/// Between candidates of a newer release than the holder's, of the same, and of an older one. More
-/// than [`AGES`] and [`PREFERENCES`] of a release that is newer, so that the order comes first.
+/// The delay between candidates of a newer release than the holder's, of the same, and of an older
+/// one. It is longer than [`AGES`] and [`PREFERENCES`] together, so that the order comes first.
 const RELEASES: Duration = Duration::from_millis(140);
 
-/// Between the newest candidate and the oldest, within a release. A hint reaches all candidates
-/// within a few milliseconds, and a busy host delays one of them by a few tens.
+/// The delay between the newest candidate and the oldest, within a release. A hint reaches all
+/// candidates within a few milliseconds, and a busy host delays one of them by a few tens.
 const AGES: Duration = Duration::from_millis(60);
 
 /// The same where no release is known, and the age has to tell the old ones from the new ones.
@@ -35,22 +36,22 @@ const PREFERENCES: Duration = Duration::from_millis(20 * Preference::MAX as u64)
 /// The longest turn: of an old candidate of an older release.
 const LONGEST: Duration = Duration::from_millis(400);
 
-/// A turn takes at most this share of the retry period: who waits for longer might as well not have
-/// been notified.
+/// A turn takes at most this share of the retry period. With a longer one, a notification would be
+/// of no use: the next look comes anyway.
 const SHARE: u32 = 4;
 
-/// An instance that is this young is as new as any: a roll-out starts the next one when this one is
-/// ready.
+/// An instance of at most this age counts as one of the newest: a roll-out starts the next one when
+/// this one is ready.
 const NEW: Duration = Duration::from_secs(30);
 
-/// An instance of another roll-out than the holder's is younger than it, or older, by this factor at
-/// least. Instances of one roll-out are about of one age when the next one begins.
+/// The ages of two instances of different roll-outs differ by at least this factor. Instances of
+/// one roll-out have about the same age when the next one begins.
 const GENERATION: f64 = 8.0;
 
 /// For a holder whose uptime is not known.
 const USUAL_UPTIME: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a named successor is waited for.
+/// How long the others wait for a named successor.
 const FOR_SUCCESSOR: Duration = Duration::from_secs(1);
 
 /// How much an instance is preferred to others of the same release and about the same age.
@@ -136,8 +137,8 @@ impl Handover {
 }
 
 impl Rank {
-    /// For how long after it saw the vacated record a candidate of this rank leaves the lease to
-    /// others.
+    /// How long a candidate of this rank leaves the lease to others, from when it first saw the
+    /// vacated record.
     pub fn turn(
         &self,
         handover: &Handover,
@@ -162,8 +163,8 @@ impl Rank {
         alone + turn.mul_f64(scale.min(1.0))
     }
 
-    /// What it leaves to those that are preferred. Without a preference it leaves it to them as far as
-    /// it waits anyway: where no one has a preference, the newest does not wait.
+    /// How long it waits for candidates that are preferred. Without a preference of its own, this
+    /// depends on its age: where no candidate has a preference, the newest does not wait.
     fn not_preferred(&self, age: f64) -> Duration {
         match self.preference {
             Some(Preference(number)) => PREFERENCE * u32::from(Preference::MAX - number),

@@ -1,9 +1,9 @@
-//! What readers see of an election: by rule `answers-from-the-clock`, answers are computed from the
-//! clock at every question.
+//! What readers see of an election: by rule `answers-from-the-clock`, each answer is computed from
+//! the clock at the moment of the question.
 //!
-//! A [`Leadership`] is a plain value that the elector publishes whenever something changed. There
-//! is no flag in it that says "leader": there are deadlines, and every question carries the time
-//! at which it is asked. If the election stalls, the answers decay to "no" on their own.
+//! A [`Leadership`] is a plain value, which the driver publishes after every step of the elector.
+//! It has no flag that says "leader". It has deadlines, and every question carries the time at
+//! which it is asked. If the election stalls, the answers decay to "no" on their own.
 
 use std::time::Duration;
 
@@ -32,9 +32,9 @@ pub struct Leadership {
     pub(super) rival: Option<Rival>,
     /// The highest term seen, of any candidate.
     pub(super) term: Option<Term>,
-    /// When the store answered last: the time the question was sent.
+    /// When the last call that the store answered was sent.
     pub(super) store_answered: Option<BootTime>,
-    /// Since when calls to the store fail: the time the first of them was sent.
+    /// Since when calls to the store fail: when the first of them was sent.
     pub(super) store_fails: Option<BootTime>,
     /// The last change of the leadership, by what the store showed last.
     pub(super) last_change: Change,
@@ -204,7 +204,7 @@ impl StandingDown {
     }
 }
 
-/// On what it depends whether a candidate stands: see [`Event::Gate`](super::elector::Event::Gate).
+/// What decides whether a candidate stands: see [`Event::Gate`](super::elector::Event::Gate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gated {
     /// The health of the application.
@@ -300,8 +300,8 @@ impl Leadership {
         Some(rival.live_until.since(now))
     }
 
-    /// Who the holder is, if one is known to lead at `now`. Only this tells: an earlier run of this
-    /// instance has the same identity, and so may another process.
+    /// Who the holder is, if one is known to lead at `now`. The identity alone does not tell: an
+    /// earlier run of this instance has the same one, and another process may have it too.
     pub fn holder_is(&self, now: BootTime) -> Option<HolderIs> {
         if self.is_leading(now) {
             return Some(HolderIs::ThisInstance);

@@ -14,8 +14,8 @@ use super::time::WallTime;
 
 /// The longest lease duration that a record may carry.
 ///
-/// A rival waits for the duration *in the record*, so a record with a nonsensical one would stop
-/// the election for good; an hour is far beyond any lease that fails over in useful time.
+/// A rival waits for the duration *in the record*, so a record with an absurd one would stop the
+/// election. An hour is far longer than any useful lease.
 pub const MAX_LEASE_DURATION: Duration = Duration::from_secs(3600);
 
 /// The name of an election: the key of its record in the store.
@@ -36,7 +36,7 @@ const WORK: &str = "once/";
 /// Begins the names of the records with their histories.
 const HISTORY: &str = "history/";
 
-/// Whose record a name in a store is.
+/// What a record in a store is for, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind<'a> {
     /// The lease of an election.
@@ -75,7 +75,7 @@ impl ElectionName {
         }
     }
 
-    /// Whose record this is.
+    /// What the record of this name is for.
     pub fn kind(&self) -> RecordKind<'_> {
         if let Some(work) = self.0.strip_prefix(WORK) {
             RecordKind::Work(work)
@@ -324,8 +324,8 @@ impl LeaseRecord {
         self.holder.is_none() && self.payload.is_none() && self.pause.is_none()
     }
 
-    /// Whether writing this record changes who leads, so that others are worth waking: renewals do
-    /// not. A pause is about to. Only a hint: the times are of a wall clock.
+    /// Whether this write changes the leader, so that other candidates are notified. A renewal does
+    /// not. A pause is about to. Only a hint, because it compares times of a wall clock.
     pub fn changes_leader(&self) -> bool {
         self.holder.is_none()
             || self.pause.is_some()
@@ -333,7 +333,7 @@ impl LeaseRecord {
     }
 }
 
-/// How a record was left when its holder vacated it, as far as that can be said without a look.
+/// How its holder left a record that it vacated, as a notification says it without a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vacated {
     /// The term.

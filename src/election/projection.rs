@@ -1,12 +1,12 @@
 //! The state of a candidate as plain values, for the model checker: `tests/model`.
 //!
-//! Two candidates with equal projections do the same from now on, whatever happens to both, also when
-//! they stand there at different times. So every time is counted from now, and one that has passed is
-//! as good as any other. What is left out decides nothing: what only readers see, and what never
-//! changes. The jitter is left out too: set it before each step that is compared, by
+//! Two candidates with equal projections do the same from now on if the same happens to both, even
+//! at different times. So each time is counted from now, and all times that have passed are equal.
+//! A projection leaves out what decides nothing: values for readers, and values that never change.
+//! It also leaves out the jitter: set it before each step that is compared, by
 //! [`Elector::reseed`](super::elector::Elector::reseed).
 //!
-//! Each part takes itself apart without `..`, so that a new field cannot be forgotten here.
+//! Each part destructures itself without `..`, so that a new field cannot be forgotten here.
 
 use std::time::Duration;
 

@@ -10,9 +10,10 @@
 //!                 work is ending    killed
 //! ```
 //!
-//! The holder reads this line on its own clock from before the write, a rival on its own clock
-//! from after it received the record, so delays only ever widen the distance between the two.
-//! Only clocks that run at different *rates* narrow it, and the gap pays for them.
+//! The holder counts on its own clock, from before it sends the write. A rival counts on its own
+//! clock, from after it receives the record. So a delay can only widen the distance between the
+//! two. Only clocks that run at different *rates* narrow it, and the gap between the kill and the
+//! end of the lease is the margin for them.
 
 use std::time::Duration;
 
@@ -25,21 +26,22 @@ pub const MIN_RETRY_PERIOD: Duration = Duration::from_millis(10);
 
 /// The longest renew deadline, as a share of the lease duration.
 ///
-/// At four fifths, belief ends in time between hosts whose clock rates differ by 25 %, and the kill
-/// at nine tenths between hosts whose rates differ by 11 %. Quartz is off by 0.01 %; NTP slews by
-/// 0.05 %, chrony by 10 % at the very most.
+/// At four fifths, belief ends in time if the clock rates of two hosts differ by at most 25 %. The
+/// kill, at nine tenths, comes in time if they differ by at most 11 %. Quartz is off by 0.01 %; NTP
+/// slews by 0.05 %, chrony by at most 10 %.
 const LONGEST_RENEW_DEADLINE: f64 = 0.8;
 
 /// Push hints cause at most one look in this time, however many arrive.
 pub const HINT_GAP: Duration = Duration::from_millis(5);
 
-/// The pause after so many failed calls in a row, the last one not counted: retries come soon, then ever
-/// more slowly, up to the retry period.
+/// The pause after a failed call, when `failures` calls in a row failed before it. The first retry
+/// comes soon. The pause grows up to the retry period.
 pub fn backoff(retry_period: Duration, failures: u32) -> Duration {
     (retry_period / 4) * (1 << failures.min(2))
 }
 
-/// How long a write can be believed in at most, by the clock of a host whose rate differs by 4 %.
+/// The longest time for which a candidate can believe in its write, by the clock of another host
+/// whose rate differs by 4 %.
 pub fn longest_belief(lease_duration: Duration) -> Duration {
     lease_duration.mul_f64(LONGEST_RENEW_DEADLINE * 1.04)
 }
@@ -154,8 +156,8 @@ impl Timing {
 
     /// How long one call to the store may take.
     ///
-    /// A renewal that hangs begins one retry period after the last and is followed by a look and
-    /// another renewal: three calls have to fit before the renew deadline.
+    /// A renewal begins one retry period after the last one. If it hangs, a look and another
+    /// renewal follow it. So three calls have to fit before the renew deadline.
     pub fn call_timeout(&self) -> Duration {
         (self.renew_deadline - self.retry_period) / 3
     }

@@ -1,4 +1,4 @@
-//! What leader-only work is to do, as the leadership now looks.
+//! What running leader-only work should do now, given the leadership.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::time::BootTime;
 pub struct Deadlines {
     /// When it is told to end (SIGTERM).
     pub stop_at: BootTime,
-    /// When whatever is left of it is killed (SIGKILL).
+    /// When what is left of it is killed (SIGKILL).
     pub kill_at: BootTime,
 }
 
@@ -70,8 +70,9 @@ impl SupervisedWork {
         } else if view.holder(now).is_some_and(|holder| holder.term > term)
             || view.loss_of(term, now) == Some(LossReason::Copied)
         {
-            // Another candidate leads, or this instance under a new term: every moment is one too many.
-            // A clock that stood still, or a copy of this process, makes that equally likely.
+            // Another candidate leads, or this instance under a new term: the work is killed now.
+            // After a clock that stood still, or a copy of this process, another candidate may lead
+            // as well.
             return Directive::End { kill_at: *self.too_late_since.get_or_insert(now) };
         }
         let patience = self.draining_since.map(|since| since + self.grace);

@@ -1,4 +1,4 @@
-//! What an instance is to do, by the history.
+//! What an instance should do next, by the history.
 
 use std::time::Duration;
 
@@ -57,11 +57,11 @@ pub struct Instance {
 pub struct Look {
     /// This instance holds the lease of the work. So no other command runs.
     pub leading: bool,
-    /// The attempt whose success this instance has found to be none.
+    /// The attempt that is recorded as done, and that a check of this instance found not to be.
     pub disproved: Option<Term>,
     /// The time.
     pub now: Moment,
-    /// For how long, on its own clock, this instance has seen this state of the history.
+    /// How long this instance has seen this state of the history, on its own clock.
     pub watched: Duration,
 }
 
@@ -76,10 +76,10 @@ pub enum Decision<'a> {
     Past(&'a Entry),
     /// The lease of the work is to be acquired, and then the command may begin.
     MayRun {
-        /// The attempts that failed count no more.
+        /// The attempts that failed no longer count.
         healed: bool,
     },
-    /// The same, but after instances that want to end what was begun here.
+    /// The same, but first the instances that are to end what was begun at this key.
     After(&'a Entry),
     /// The same, after a pause.
     Pause(Duration, &'a Entry),
@@ -129,8 +129,8 @@ impl History {
         }
     }
 
-    /// Those that were taking it back come first. But an instance that would have nothing to do as the
-    /// leader does not stand: it would lead and step down again and again.
+    /// Instances that were taking the key back come first. But an instance that would have nothing
+    /// to do as the leader does not stand: it would lead and step down again and again.
     fn decide_do(
         &self,
         piece: &Piece,
@@ -191,7 +191,7 @@ impl History {
         }
     }
 
-    /// What was begun and has not ended comes first, if it is another key.
+    /// Another key whose command was begun and has not ended comes first.
     fn free(&self, key: &Key, look: &Look, healed: bool) -> Decision<'_> {
         match self.open().filter(|open| open.key != *key && !look.leading) {
             Some(open) => Decision::After(open),
