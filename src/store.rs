@@ -1,8 +1,8 @@
 //! Where lease records live.
 //!
-//! A store has two verbs that matter, [`Store::observe`] and [`Store::swap`]; every write of an
-//! election is the same compare-and-swap. A store decides nothing: it judges how much of a lease
-//! is left by its own clock if it has one, and otherwise says that it cannot.
+//! An election uses two calls, [`Store::observe`] and [`Store::swap`]. Every write is a
+//! compare-and-swap. A store decides nothing. If it has a clock, it reports how much of a lease is
+//! left by that clock. Otherwise it reports that it cannot tell.
 //!
 //! This file alone names the backends.
 
@@ -120,8 +120,8 @@ impl StoreUrl {
     }
 }
 
-/// Whether the rest of a login is in the path, or before the value of a parameter: shown there as
-/// the name of a database or a parameter, it would reveal a part of the password.
+/// Whether the rest of a login is in the path, or before the value of a parameter. A message that
+/// shows it there, as the name of a database or a parameter, would reveal a part of the password.
 fn has_broken_login(text: &str) -> bool {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -131,7 +131,8 @@ fn has_broken_login(text: &str) -> bool {
 }
 
 impl StoreUrl {
-    /// The same, for a URL that was read from this file: a login that changes there is noticed.
+    /// The same, for a URL that was read from this file. The store notices a login that changes
+    /// there.
     #[must_use]
     pub fn kept_in(self, file: &Path) -> Self {
         match self {
@@ -181,10 +182,11 @@ impl fmt::Display for StoreUrl {
 /// How a store is used.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreOptions {
-    /// How long a call may take: a little less is spent on waiting for others inside the store.
+    /// How long a call may take. Inside the store, it waits a little less than that for other
+    /// processes.
     pub patience: Duration,
-    /// How far the clock in a service's answers may be off for leases to be judged by it; none: they
-    /// are not. Stores with a clock of their own do not need it.
+    /// How far the clock in a service's answers may be off for leases to be judged by it. None:
+    /// they are not judged by it. Stores with a clock of their own do not need this.
     pub max_clock_skew: Option<Duration>,
 }
 
@@ -214,8 +216,8 @@ pub fn open(url: &StoreUrl, options: StoreOptions, clock: Arc<dyn Clock>) -> Arc
             Arc::new(PostgresStore::new(target.as_ref().clone(), patience))
         }
         StoreUrl::Sqlite { path, create_folder } => {
-            // The rest is for the call itself: a lock that is not freed in time is then reported
-            // as a lock, not as a call that hung.
+            // The rest is for the call itself. So the store reports a lock that is not freed in
+            // time as a lock, and not as a call that hung.
             let store = SqliteStore::new(path.clone(), patience.mul_f64(0.8), clock);
             Arc::new(if *create_folder { store.creating_folder() } else { store })
         }

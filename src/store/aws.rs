@@ -3,7 +3,7 @@
 //! The standard chain finds region and credentials (environment, ECS task role, EKS pod identity
 //! and IRSA, EC2 instance profile, profile files). What differs from the SDK's defaults:
 //!
-//! - **Credentials are fetched beside the calls**: see [`credentials`].//!
+//! - **Credentials are fetched beside the calls**: see [`credentials`].
 //! - **One attempt per call.** The SDK repeats nothing; retries belong to the elector.
 //! - **Every wait has a deadline** that is derived from how long a call may take.
 //! - **HTTP is [`http`]**, whose connections are not used again after a call that was given up.
@@ -57,7 +57,8 @@ pub enum Unsettled {
     Bundle(#[from] BadBundle),
 }
 
-/// How long one attempt of a call may take. The rest of `patience` is for the caller to hear why.
+/// How long one attempt of a call may take. The rest of `patience` is for the error to reach the
+/// caller.
 pub fn attempt_timeout(patience: Duration) -> Duration {
     patience.mul_f64(0.8)
 }

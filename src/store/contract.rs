@@ -1,4 +1,4 @@
-//! What a store has to do, and how it fails: the only part of a store that other modules use.
+//! What a store must do, and how it may fail. Other modules use no other part of a store.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ use crate::election::text;
 ///
 /// # Cancellation
 ///
-/// The caller sets a deadline forevery call, and drops the future when it passes. A dropped
-/// [`Store::swap`] may still be applied later, once, if the record is then still as expected. A
-/// store must not let such a call block the next one: it sets aside whatever the call was using.
+/// The caller sets a deadline for every call, and drops the future when it passes. A dropped
+/// [`Store::swap`] may still be applied later, once, if the record is then still as expected. Such
+/// a call must not block the next one: the store sets aside what the call was using.
 ///
 /// # One attempt
 ///
@@ -29,7 +29,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// As forevery call: see [`StoreError`].
+    /// As for every call: see [`StoreError`].
     async fn init(&self) -> Result<(), StoreError>;
 
     /// Reads the record of an election.
@@ -37,7 +37,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     ///
     /// See [`StoreError`]. A record of a shape that this version does not know is
-    /// [`StoreError::Misconfigured`]; it is left as it is. What is read is handed on
+    /// [`StoreError::Misconfigured`], and stays as it is. The returned record is
     /// [`LeaseRecord::checked`].
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError>;
 

@@ -10,14 +10,14 @@
 //! Not a status: a maintenance page has one, too. A write was applied if the answer shows the item
 //! that it replaced, with the version that it expected there. The first write, which replaces
 //! nothing, was applied if a read shows the version that it wrote. A version is random and written
-//! once, so nothing else can show it. By the same rule a refusal that shows the version just
-//! written is a success: the request was sent twice on the network path, and the second one was
-//! refused. Any other answer leaves open whether the write was applied.
+//! once, so no other write can show it. For the same reason a refusal that shows the version just
+//! written is a success: the network path sent the request twice, and the second one was refused.
+//! After any other answer it is unknown whether the write was applied.
 //!
 //! # Clock
 //!
-//! The service has no clock to ask. What its answers tell of the time is kept in
-//! [`service_clock`](super::service_clock), and is enough to see that a lease is long over.
+//! The service has no clock to read. [`service_clock`](super::service_clock) keeps what its answers
+//! show of the time. That is enough to see that a lease is long over.
 //!
 //! # One attempt
 //!
@@ -117,8 +117,8 @@ impl DynamoDbStore {
         self.client.get(config).await
     }
 
-    /// The connection to a table that was checked, now or before. Creates the table if it is
-    /// missing and [`Store::init`] was called, even if that call failed.
+    /// The connection to the table, which is checked now or was checked before. Creates the table
+    /// if it is missing and [`Store::init`] was called, even if that call failed.
     async fn ready(&self) -> Result<&TableClient, StoreError> {
         let client = self.client().await?;
         if !self.checked.load(Ordering::Relaxed) {
@@ -191,7 +191,7 @@ impl DynamoDbStore {
         found.map(|item| self.show(client, election, &item)).transpose()
     }
 
-    /// The outcome of a write that was answered as applied, and replaced `old`.
+    /// The outcome of a write, by an answer that says that it was applied and replaced `old`.
     async fn proven(
         &self,
         client: &TableClient,

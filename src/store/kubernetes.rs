@@ -11,8 +11,8 @@
 //! # What proves a write
 //!
 //! A write is won if the answer shows the Lease with the random mark of this very write. After a
-//! refusal the store reads the Lease, and the write is also a win if the Lease carries that mark:
-//! something on the network path repeated the request. Any other answer is an unknown outcome.
+//! refusal the store reads the Lease. If the Lease carries that mark, the write was won too: the
+//! network path repeated the request. After any other answer the outcome is unknown.
 //!
 //! # Clock
 //!

@@ -16,8 +16,8 @@
 //!
 //! # Poolers
 //!
-//! Nothing of a session is relied upon: no prepared statements, no settings, no session locks. Only
-//! LISTEN needs one; where notifications do not arrive, others notice by polling.
+//! The store relies on no session: no prepared statements, no settings, no session locks. Only
+//! LISTEN needs one. Where notifications do not arrive, standbys notice changes by polling.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,7 +123,7 @@ impl PostgresStore {
         let rows = self.query(Statement::Observe(election.clone())).await?;
         let found = statement::read_one(&rows)?;
         if found.as_ref().is_some_and(|found| found.record.pause.is_some()) {
-            // Found without [`Store::init`]: what replaces the record has to take it away.
+            // Found without [`Store::init`]: the write that replaces the record must remove it.
             self.columns.found(PAUSE);
         }
         Ok(found)

@@ -1,8 +1,9 @@
-//! The service's clock, as far as its answers tell: rule `service-date`.
+//! The service's clock, as far as its answers show it: rule `service-date`.
 //!
-//! DynamoDB has no clock to ask, but every HTTP answer carries a `Date`. Together with this host's
-//! boot clock it bounds the service's time from both sides. With H the header, the service made it
-//! at some moment between `sent` and `received`, and cut off the fraction of a second:
+//! DynamoDB and the Kubernetes API have no clock to read, but every HTTP answer carries a `Date`.
+//! Together with this host's boot clock, it bounds the service's time from both sides. The service
+//! made the header H at some moment between `sent` and `received`, and cut off the fraction of a
+//! second:
 //!
 //! ```text
 //! H <= service time at that moment < H + 1 s
@@ -18,8 +19,8 @@
 //!
 //! # Several answers
 //!
-//! Both sides keep the reading that errs the safe way: of all answers the judge goes by the
-//! earliest, the writer by the latest. Hence
+//! Both sides keep the safe reading: of all answers, the judge uses the earliest and the writer the
+//! latest. Therefore
 //!
 //! - a `Date` that stands still (a cache on the way) makes the judge's time stand still, and lets
 //!   the writer's continue from the first answer that carried it;
@@ -30,9 +31,9 @@
 //!
 //! # The error budget
 //!
-//! Two may lead only if the judge's reading and the writer's are wrong towards each other by more
-//! than `--max-clock-skew`, 10 s by default, in *every* answer that the judge and the writer had.
-//! What is spent of it:
+//! Two candidates can lead only if the judge's reading and the writer's are wrong towards each
+//! other by more than `--max-clock-skew`, 10 s by default, in *every* answer that the judge and the
+//! writer had. These errors use it up:
 //!
 //! | what | at most |
 //! | --- | --- |
@@ -41,7 +42,7 @@
 //! | boot clocks at other rates, between two answers | 0.1 s: 500 ppm of the longest call and pause |
 //! | a cache with stale answers | nothing: it says so by `Age`, and is then not believed |
 //!
-//! And even then only a judge that never saw the record change is fooled: see
+//! Even then it misleads only a judge that never saw the record change: see
 //! [`Watch`](crate::election::watch::Watch).
 
 use std::sync::{Mutex, PoisonError};
@@ -167,7 +168,8 @@ impl ServiceClock {
         max_clock_skew: Option<Duration>,
     ) -> Option<Duration> {
         let left = (expires? + max_clock_skew?).since(self.earliest(now)?);
-        // More than a lease means nothing: a candidate that watches that long knows better.
+        // Never more than a lease: after that time, watching the record proves that the lease is
+        // over.
         Some(left.min(lease))
     }
 

@@ -16,8 +16,8 @@
 //! # Push
 //!
 //! A writer that changes the leader touches a second file, `….bell`, after the commit, and every other
-//! process watches the folder by inotify. (The write-ahead log itself would ring too early: its
-//! file changes before the commit can be seen.)
+//! process watches the folder by inotify. (The write-ahead log itself changes too early, before
+//! other processes can see the commit.)
 //!
 //! # Many elections, locks and hangs
 //!

@@ -50,7 +50,7 @@ const UNKNOWN_END: Duration = Duration::from_secs(60);
 /// How often the shared files are checked.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-/// Why there are no credentials, for the log. The same forevery attempt of an outage.
+/// Why there are no credentials, for the log. The same for every attempt of an outage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCredentials {
     /// The chain has none.

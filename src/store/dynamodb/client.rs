@@ -1,5 +1,5 @@
-//! The connection to the table. It is made once, in parallel to the calls that wait for it: an
-//! instance may have to query its region, and that query may be slow.
+//! The connection to the table. It is made once, in parallel to the calls that wait for it. An
+//! instance may have to request its region, and that may be slow.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What the service's errors mean to a caller, and to a person.
 //!
-//! The messages are the same forevery attempt, without request ids or times, so that the log has
+//! The messages are the same for every attempt, without request ids or times, so that the log has
 //! one line a change. None of them has a credential in it: the SDK never shows one, and what the
 //! service says is repeated only where it names a right that is missing.
 
@@ -17,7 +17,7 @@ use crate::store::aws::http::BadResponse;
 use crate::store::aws::{cause, innermost};
 use crate::store::contract::StoreError;
 
-/// The codes that say "not now". Everything with a status of 500 and above is one of them, too.
+/// The codes that say "not now". An error with a status of 500 or above counts as one of them.
 const PASSING: [&str; 13] = [
     // Throttling, of a table, of an account, of the control plane.
     "ProvisionedThroughputExceededException",

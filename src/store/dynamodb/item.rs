@@ -17,7 +17,7 @@
 //! | `expires` | S | by the service's clock; absent if that was not known |
 //!
 //! `expires` is text, not a number, so that no one can make it the table's TTL attribute: the item
-//! must never be deleted, or terms would begin again at one.
+//! must never be deleted, or terms would restart at 1.
 
 use std::collections::HashMap;
 use std::fmt;

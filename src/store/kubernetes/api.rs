@@ -111,7 +111,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] foreverything that is not an answer of the API server's own.
+    /// [`StoreError::Unavailable`] for everything that is not an answer of the API server's own.
     pub async fn send(
         &self,
         method: Method,

@@ -1,4 +1,4 @@
-//! The push: a watch on one Lease. It is only a hint: a watch that is late, cut or wrong costs a
+//! The push: a watch on one Lease. It only gives hints: a watch that is late, cut or wrong costs a
 //! read, or the wait for the next one.
 
 use std::sync::Arc;

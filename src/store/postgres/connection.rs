@@ -3,14 +3,14 @@
 //!
 //! # Connections
 //!
-//! One at rest. A second is opened for a moment, by one task at a time, for `init`, for the
-//! self-test, for a call that finds the first one busy with another election's call that waits for
-//! a lock, and to find out who holds that lock; and when the first is replaced by a fresh one.
+//! One at rest. A second one is opened for a moment, by one task at a time: for `init`, for the
+//! self-test, for a call while the first connection waits for a lock of another election's call, to
+//! find out which session holds that lock, and to replace the first connection by a fresh one.
 //!
 //! # Calls that are given up
 //!
 //! A caller that stops waiting drops its end of the response. If the request was sent, the task
-//! closes the connection: what comes back on it would be taken for another call's response. The
+//! closes the connection. Otherwise it would take the late response for that of the next call. The
 //! server may still carry the request out, as with any lost connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +31,8 @@ use crate::election::lease::ElectionName;
 use crate::store::contract::Hints;
 
 /// How old a session gets before a fresh one takes its place, if one can be opened. A session gets
-/// no notice that the name now means another server while the old one still answers and accepts
-/// writes. Records of DNS live for five minutes at most where a fail-over has to be noticed.
+/// no notice when the name moves to another server while the old one still answers and accepts
+/// writes. Where clients must notice a fail-over, DNS records live for at most five minutes.
 const SESSION_LIFETIME: Duration = Duration::from_secs(300);
 
 /// The connection, as the store holds it.

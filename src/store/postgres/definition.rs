@@ -53,8 +53,8 @@ pub fn create_table(target: &Target) -> String {
     )
 }
 
-/// With this index the term is a key of the row: a take-over, which changes it, waits for the session
-/// that holds the row `FOR KEY SHARE`, and a renewal, which does not, passes.
+/// With this index the term is a key of the row. A take-over changes the term, so it waits for a
+/// session that holds the row `FOR KEY SHARE`. A renewal does not change it, and passes.
 pub fn create_index(target: &Target) -> String {
     format!(
         "CREATE UNIQUE INDEX IF NOT EXISTS \"{}\" ON {} (election, term)",

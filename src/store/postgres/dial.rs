@@ -2,11 +2,11 @@
 //!
 //! # Which server
 //!
-//! Every name is resolved forevery connection, and every address of every host is a candidate.
+//! Every name is resolved for every connection, and every address of every host is a candidate.
 //! They are tried in order, each after the one before it has failed, or has used up its share of
 //! the time: a host that hangs costs only its share. The first that is a primary and accepts writes
 //! is used. The new session first queries the state of its server. A session that found a replica
-//! is never kept, because it gets no notice when that replica is promoted, and with which timeline.
+//! is never kept: it gets no notice when that replica is promoted, nor of its new timeline.
 //!
 //! # Addresses and certificates
 //!

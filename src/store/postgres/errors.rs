@@ -27,7 +27,7 @@ pub enum PostgresError {
     Unresolved(String, io::Error),
     /// The failure of each of several servers, or addresses of one.
     Several(Vec<(String, PostgresError)>),
-    /// Waited in vain for these sessions, if they are known.
+    /// The call waited in vain for a lock of these sessions, if they are known.
     Blocked(Option<String>),
     /// In words already.
     Explained(StoreError),

@@ -1,7 +1,7 @@
 //! Logging in to RDS with IAM: instead of a password, a token that is good for one login.
 //!
 //! A token is a request to the service `rds-db`, signed but not sent. It is valid for fifteen
-//! minutes, and the credentials behind it for hours: both are requested again forevery connection.
+//! minutes, and the credentials behind it for hours: both are requested again for every connection.
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};

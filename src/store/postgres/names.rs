@@ -10,7 +10,7 @@ pub struct Names {
 /// Why a text is not the name of a schema or a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// It would have to be quoted in everybody's SQL.
+    /// It would have to be quoted in all SQL.
     #[error(
         "'{}' is not a plain name for a schema or a table; use lower-case letters, digits and '_', \
          beginning with a letter or '_'",

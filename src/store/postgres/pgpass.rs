@@ -8,7 +8,7 @@ use super::hosts::Host;
 use super::invalid::Env;
 use crate::store::small_file;
 
-/// The file is read forevery connection, and a warning about its mode is logged once.
+/// The file is read for every connection, and a warning about its mode is logged once.
 static COMPLAINED: AtomicBool = AtomicBool::new(false);
 
 /// The password for this login, if there is a file and it has one.

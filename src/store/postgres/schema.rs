@@ -130,7 +130,7 @@ fn flag(row: &PgRow, column: &str) -> Result<bool, sqlx::Error> {
     Ok(row.try_get::<Option<&str>, _>(column)? == Some("true"))
 }
 
-/// From the catalogs, which everybody may read: names that this user may not use would be errors.
+/// From the catalogs, which every user may read: names that this user may not use would be errors.
 fn inspection(target: &Target) -> String {
     let names = target.names();
     let later = LATER.map(|name| {

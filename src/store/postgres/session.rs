@@ -17,7 +17,7 @@ const HANDING_OVER: Duration = Duration::from_secs(2);
 /// A server's answer to an accepted login, ready for the first statement.
 const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
-/// A connection that is both listened on and asked.
+/// A connection for both notifications and statements.
 ///
 /// # Why sqlx's listener
 ///

@@ -54,7 +54,7 @@ impl Shared {
         self.notifiers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands on what a notification said. It is no question of trust: a swap decides.
+    /// Passes a notification on. A wrong one does no harm, because a swap decides.
     pub fn notify(&self, payload: &str) {
         let (election, hint) = statement::read_notification(payload);
         for (name, notifier) in self.notifiers().iter() {

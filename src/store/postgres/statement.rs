@@ -1,4 +1,4 @@
-//! What is said to the server, and how its answers are read.
+//! The statements for the server, and how its answers are read.
 //!
 //! Every call is one message of the simple query protocol: one round trip, one implicit
 //! transaction, and nothing prepared, so that no pooler can tear it apart. The values in it are
@@ -11,9 +11,9 @@
 //! - for a write, `synchronous_commit`, if it is off: a term that was handed out must survive a
 //!   crash of the server. A stricter setting than `on` is left alone.
 //!
-//! A swap that lost does not show what it lost against: its statement reads a snapshot from before
-//! it waited. That takes a look, which is another message: a swap that won, the leader's daily
-//! renewal, should not pay for it.
+//! A swap that lost does not show the record that it lost to: its statement reads a snapshot from
+//! before it waited. A look, in another message, shows it. A swap that won does not need the look,
+//! and nearly every renewal is one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,9 +88,9 @@ pub enum Statement {
     },
 }
 
-/// A take-over that changes nothing. The server looks up tables, indexes and functions when a
-/// session first needs them, and a standby's first write is the one that everybody waits for: this
-/// is what it rehearses, once a connection.
+/// A take-over that changes nothing, sent once for each connection. The server looks up tables,
+/// indexes and functions when a session first needs them. Without this rehearsal that would delay a
+/// standby's first write, for which all other instances wait.
 pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
     let vacant = LeaseRecord {
         holder: None,
@@ -241,7 +241,7 @@ impl Dialect {
         )
     }
 
-    /// The values of a write forevery column but the key.
+    /// The values of a write for every column but the key.
     fn columns(
         &self,
         record: &LeaseRecord,

@@ -3,7 +3,7 @@
 //! # Read again
 //!
 //! Secrets are rotated while this program runs. So the URL's file, the service file, the password
-//! file and the certificates are read again forevery connection. Only the login is taken from
+//! file and the certificates are read again for every connection. Only the login is taken from
 //! them. Another server, database or table in the same file would be another store, which a
 //! candidate must not move to while others still use the first; and the login of another store is
 //! not sent to this one.
@@ -117,7 +117,7 @@ impl Target {
         Ok(Self { settings: Arc::new(settings), origin: Arc::new(origin) })
     }
 
-    /// The same, with the URL in this file: it is read again forevery connection.
+    /// The same, with the URL in this file: it is read again for every connection.
     #[must_use]
     pub fn kept_in(self, file: &Path) -> Self {
         let Origin { url, variables, .. } = &*self.origin;

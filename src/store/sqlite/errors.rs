@@ -50,7 +50,7 @@ pub fn is_locked(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6))
 }
 
-/// What a call is told that has waited for another process's lock for long enough.
+/// The error of a call that has waited for another process's lock for its whole time.
 pub fn locked(path: &Path) -> StoreError {
     StoreError::Unavailable(format!(
         "store {}: another process keeps the file locked",

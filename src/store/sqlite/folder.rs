@@ -17,8 +17,9 @@ use crate::store::contract::{Hint, Notifier, StoreError};
 
 /// Magic numbers of `statfs(2)` for file systems that other hosts, or a user-space server, can
 /// change under the kernel: locks and shared memory, which SQLite's write-ahead log is built on,
-/// do not reach across them. They are those that coreutils calls remote and more than one kernel can
-/// write to: of the network, of clusters, and of virtual machines that share a folder of their host.
+/// do not reach across them. The list has the file systems that coreutils calls remote and that
+/// more than one kernel can write to: network and cluster file systems, and folders that a host
+/// shares with its virtual machines.
 const NETWORK: [(u64, &str); 28] = [
     (0x6969, "NFS"),
     (0xFF53_4D42, "CIFS"),
@@ -121,8 +122,8 @@ fn network(magic: u64) -> Option<&'static str> {
     NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-/// Notifies `notifier` whenever one of the files called `names` changed hands in the folder, until no one
-/// can hear it any more.
+/// Notifies `notifier` whenever one of the files called `names` was created, deleted, moved or written
+/// in the folder, until the notifier is gone.
 ///
 /// # Errors
 ///

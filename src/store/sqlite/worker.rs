@@ -1,8 +1,8 @@
 //! The calls that wait for the file, and the worker that carries them out.
 //!
-//! One worker with one connection takes all that waits: looks one after the other, and all writes
-//! in one transaction. Two hundred elections then cost the disk one commit where they would
-//! otherwise cost it two hundred.
+//! One worker with one connection takes all waiting calls: reads one after the other, and all
+//! writes in one transaction. So two hundred elections cost the disk one commit instead of two
+//! hundred.
 //!
 //! # Locks
 //!
@@ -11,9 +11,10 @@
 //!
 //! # Hangs
 //!
-//! A call that is given up while it is carried out means that the disk hangs. Its worker is left
-//! behind with its connection, and another takes its place. When too many are left behind, calls
-//! fail at once, so a disk that hangs for a day costs no more than one that hangs a minute.
+//! If a caller gives up a call that is being carried out, the disk hangs. The worker of the call is
+//! left behind with its connection, and another worker takes its place. When too many workers are
+//! left behind, calls fail at once. So a disk that hangs for a day costs no more than one that
+//! hangs for a minute.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,7 +52,7 @@ pub(super) enum Request {
 
 impl Request {
     fn refuse(self, error: StoreError) {
-        // A caller that gave up in the meantime does not hear it.
+        // A caller that gave up in the meantime does not receive it.
         match self {
             Self::Open(sender) => drop(sender.send(Err(error))),
             Self::List(sender) => drop(sender.send(Err(error))),
@@ -240,7 +241,7 @@ impl Worker {
         Some(calls)
     }
 
-    /// Puts calls that met a lock back in line; those that have waited long enough hear of it.
+    /// Puts calls that met a lock back in line. Those that have waited for their whole time fail.
     fn put_back(&self, calls: Vec<Call>) {
         let now = HostClock::boot();
         let calls = calls.into_iter().filter(|call| !call.ask.is_given_up());
@@ -371,8 +372,8 @@ impl Worker {
         Ok(outcomes)
     }
 
-    /// Tells what is wrong with one record from what is wrong with the file: the former is that
-    /// call's answer, and no other call's business.
+    /// Tells an error of one record from an error of the file. The former is the answer to that
+    /// call only.
     fn own<T>(&self, result: Result<T, SqliteError>) -> Result<Result<T, StoreError>, SqliteError> {
         match result {
             Ok(value) => Ok(Ok(value)),
