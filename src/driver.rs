@@ -1,7 +1,7 @@
 //! The driver: joins an elector, a store and a clock. It decides nothing.
 //!
-//! It carries out what the elector says, reports back what came of it, publishes what readers may
-//! know after every step, and writes the log. One task runs one election.
+//! It carries out the actions of the elector and returns their results to it. After every step it
+//! publishes what readers may know, and it writes the log. One task runs one election.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -38,8 +38,7 @@ pub use leave::Leaving;
 pub use under_way::Work;
 use under_way::{Reporter, Reports};
 
-/// Requests that can wait for the driver. More than this many at once are a caller's mistake, and
-/// they wait.
+/// How many requests can wait for the driver. A caller that sends one more waits.
 const REQUESTS: usize = 16;
 
 /// What to run: one candidate in one election.
@@ -56,7 +55,8 @@ pub struct DriverConfig {
     pub timing: Timing,
     /// When it claims a vacated lease; none: at once.
     pub rank: Option<Rank>,
-    /// Whether it stands only once [`Handle::set_gate`] has opened the gate, and what that is about.
+    /// Whether it stands only once [`Handle::set_gate`] has opened the gate, and what the gate
+    /// depends on.
     pub gated: Option<Gated>,
     /// Where the record lives.
     pub store: Arc<dyn Store>,
@@ -66,11 +66,11 @@ pub struct DriverConfig {
     pub metrics: Metrics,
     /// The health of the store. All elections on it share this.
     pub health: Health,
-    /// Where the answers are, for the log.
+    /// The URL of the answers, for the log.
     pub url: Option<String>,
 }
 
-/// What everybody else has of a running candidate: its view, and a way to ask things of it.
+/// A running candidate, as the other parts of the program see it: its view, and requests to it.
 #[derive(Clone)]
 pub struct Handle {
     election: ElectionName,
@@ -108,7 +108,7 @@ impl Handle {
         self.health.trouble(&self.election)
     }
 
-    /// The time that the answers of [`Leadership`] are to be asked for.
+    /// The time with which to call the methods of [`Leadership`].
     pub fn now(&self) -> BootTime {
         self.clock.now().boot
     }
@@ -328,7 +328,7 @@ impl<T: Timer, O: SourceOrder> Driver<T, O> {
         action
     }
 
-    /// The others then wait for a lease, and an operator wants to know why.
+    /// Other candidates then wait for a lease, and the log says why.
     fn log_what_is_left(&self) {
         let Some((term, why)) = self.elector.left_to_run_out() else { return };
         let election = &self.election;
@@ -483,7 +483,7 @@ fn millis(at: BootTime) -> u64 {
     u64::try_from(at.as_duration().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a store said.
+/// The result of a call to the store.
 enum CallResult {
     Observed(Result<Option<Observed>, StoreError>),
     Swapped(Result<Swapped, StoreError>),

@@ -1,8 +1,8 @@
 //! What an operator's command writes into the record of an election that it pauses or resumes.
 //!
-//! It does not stand, and gives no one anything: the term and a live holder stay as they are. What it
-//! writes replaces one version of the record, so it undoes nothing that it did not see. A rival counts
-//! from the new version, so its wait never becomes shorter.
+//! The command does not stand, and makes no candidate the leader: the term and a live holder stay
+//! as they are. Its write replaces one version of the record, so it undoes nothing that it did not
+//! see. A rival counts again from the new version, so its wait never becomes shorter.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub enum Next {
 #[derive(Clone, Debug)]
 pub struct Maintenance {
     watch: Watch,
-    /// That of a record in which no candidate has led.
+    /// The lease duration of a record that the command creates.
     lease_duration: Duration,
 }
 
@@ -81,8 +81,8 @@ impl Maintenance {
             return Next::Done;
         }
         let (over_at, lost) = (self.over_at(), self.shows_loss());
-        // Rule `lost-writes`: this write would hide from all others that there may be a lost term and its
-        // holder. So it waits and raises the term, as a candidate does.
+        // Rule `lost-writes`: this write would hide from all candidates that there may be a lost
+        // term and its holder. So the command waits, and raises the term, as a candidate does.
         if lost && now.boot < over_at {
             return Next::Wait { until: over_at };
         }

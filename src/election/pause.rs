@@ -141,8 +141,9 @@ impl Pause {
         serde_json::to_string(&stored).unwrap_or_default()
     }
 
-    /// Reads the text of a store. What cannot be read is a pause until the election is resumed: its
-    /// author wanted one, and standing in a maintenance is worse than waiting for a person.
+    /// Reads the text of a store. An unreadable text is a pause until the election is resumed: its
+    /// author wanted a pause, and a leader during maintenance is worse than a wait for the
+    /// operator.
     pub fn from_store(text: &str) -> Self {
         let unreadable = Self::new(WallTime::EPOCH, None, None);
         let Ok(stored) = serde_json::from_str::<Stored>(text) else { return unreadable };
@@ -210,8 +211,9 @@ fn millis(duration: Duration) -> u64 {
 
 /// A pause as one candidate sees it, with its end on the own boot clock.
 ///
-/// It was written before that look was received, so it ends no sooner than the operator wanted. The
-/// first candidate whose time is over stands, and its claim takes the pause away for all.
+/// The pause was written before that look was received, so it ends no sooner than the operator
+/// wanted. The first candidate for which it is over stands, and its claim removes the pause for all
+/// candidates.
 #[derive(Clone, Debug)]
 pub struct Sight {
     /// The pause.

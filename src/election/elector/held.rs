@@ -17,11 +17,13 @@ pub(super) enum Lease {
     Leading(Held),
     /// It no longer leads: it keeps the lease until its work has ended, to vacate then.
     Draining(Held),
-    /// The last one: its work was not seen to end in time, and the record is not vacated.
+    /// This candidate led last. Its work was not seen to end in time, so the lease runs out and the
+    /// record is not vacated.
     RunningOut {
         /// The term it had.
         term: Term,
-        /// Not later than for any other candidate.
+        /// When the lease is over, by the count of this candidate: never later than by that of
+        /// another one.
         over_at: BootTime,
     },
 }

@@ -1,4 +1,4 @@
-//! What a person, a log or a counter wants to know of an election.
+//! The events of an election that the log and the metrics report.
 
 use super::calls::{CallFailed, Swapped};
 use super::copied::Sign;
