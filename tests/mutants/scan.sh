@@ -30,6 +30,8 @@ echo 'pub mod election;' >"$root/src/lib.rs"
 cd "$root"
 # It changes the copy, where what was built before is used again. Code 2: some survived; 3: some timed out,
 # which is as good as a test that fails.
+# A mutant may allocate without end: eight gigabytes are more than the compiler takes.
+ulimit -v 8000000
 code=0
 cargo mutants --in-place --timeout 60 "${@/#/--file=}" || code=$?
 [ "$code" = 0 ] || [ "$code" = 2 ] || [ "$code" = 3 ] || exit "$code"
