@@ -79,13 +79,13 @@ fn alert(name: &str, namespace: &str, more: &[(&str, &str)]) -> Value {
 fn a_store_outage_over_forty_elections_is_one_message_and_hides_nothing_of_others() {
     let alertmanager = Alertmanager::start();
     let outage = alert("BellwetherStoreSilentEverywhere", "prod", &[]);
-    let elsewhere = alert("BellwetherNobodyLeads", "staging", &[("election", "e0")]);
+    let elsewhere = alert("BellwetherNoLeader", "staging", &[("election", "e0")]);
     // What an outage does not explain stays.
     let split = alert("BellwetherTwoLeaders", "prod", &[("election", "e1")]);
     let mut alerts = vec![outage.clone(), elsewhere.clone(), split.clone()];
     for election in (0..40).map(|number| format!("e{number}")) {
         let of = [("election", election.as_str())];
-        alerts.push(alert("BellwetherNobodyLeads", "prod", &of));
+        alerts.push(alert("BellwetherNoLeader", "prod", &of));
         alerts.push(alert("BellwetherNoStandby", "prod", &of));
         for instance in ["a", "b"] {
             let of = [("election", election.as_str()), ("instance", instance)];

@@ -12,7 +12,7 @@ use support::lock::Lock;
 
 /// What belongs to the moment. The others are about the minutes before, which a play-back of single
 /// moments does not have: they are tested on made-up series.
-const JUDGED: &str = "BellwetherNobodyLeads|BellwetherTwoLeaders|BellwetherTermHasTwoLeaders|\
+const JUDGED: &str = "BellwetherNoLeader|BellwetherTwoLeaders|BellwetherTermHasTwoLeaders|\
      BellwetherStoreSilent|BellwetherStoreSilentEverywhere|BellwetherStoreMisconfigured|BellwetherGateClosedEverywhere|\
      BellwetherTermWentBackwards|BellwetherDown|BellwetherAbsent";
 
@@ -50,7 +50,7 @@ fn locked(scene: &Scene) -> Situation {
     let scrapes = eventually("nobody leads", || {
         Some([leads(scene.leader(), 0.0)?, leads(scene.standby(), 0.0)?])
     });
-    Situation { scrapes, fires: &[("BellwetherNobodyLeads", 3)] }
+    Situation { scrapes, fires: &[("BellwetherNoLeader", 3)] }
 }
 
 /// Of another pair, whose store never answered.
@@ -61,7 +61,7 @@ fn cut_off() -> Situation {
         Some([silence(&sidecars[0])?, silence(&sidecars[1])?])
     });
     let fires = &[
-        ("BellwetherNobodyLeads", 3),
+        ("BellwetherNoLeader", 3),
         ("BellwetherStoreSilent", 2),
         ("BellwetherStoreSilentEverywhere", 1),
     ];
@@ -93,7 +93,7 @@ fn unhealthy(scene: &Scene) -> Situation {
     let scrapes = eventually("both gates are closed", || {
         Some([closed(scene.leader())?, closed(scene.standby())?])
     });
-    let fires = &[("BellwetherGateClosedEverywhere", 1), ("BellwetherNobodyLeads", 3)];
+    let fires = &[("BellwetherGateClosedEverywhere", 1), ("BellwetherNoLeader", 3)];
     Situation { scrapes, fires }
 }
 
@@ -112,7 +112,7 @@ fn resigned(scene: &Scene) -> Situation {
         ureq::post(url).send(r#"{"cooldown":"10m"}"#).expect("a response");
     }
     let scrapes = eventually("nobody leads it", || led_but_for(scene, "mail"));
-    Situation { scrapes, fires: &[("BellwetherNobodyLeads", 1)] }
+    Situation { scrapes, fires: &[("BellwetherNoLeader", 1)] }
 }
 
 /// A test for promtool: one situation after the other, and at the end of each what fires.
