@@ -1,11 +1,11 @@
 //! The elector: the state machine of one candidate in one election.
 //!
-//! It is handed a time and an event and gives back what to do next. It does no I/O, reads no
-//! clock, spawns nothing, waits for nothing and logs nothing.
+//! It gets a time and an event, and returns what to do next. It does no I/O, reads no clock, spawns
+//! nothing, waits for nothing and logs nothing.
 //!
 //! It keeps rule `one-write-decides`, rule `one-stretch`, rule `resolve-ambiguity`, rule
-//! `stop-before-vacate`, and by [`mod@copied`] rule `own-name`. [`Leadership`] and [`Watch`] keep what
-//! is about time. See [`crate::election`].
+//! `stop-before-vacate`, and by [`mod@copied`] rule `own-name`. [`Leadership`] and [`Watch`] keep
+//! the rules about time. See [`crate::election`], and ALGORITHM.md for the whole argument.
 //!
 //! At most one call to the store is under way at a time, and every call has a deadline.
 
@@ -247,7 +247,7 @@ impl Elector {
         self.is_over(now)
     }
 
-    /// Spares the look that a hint asks for otherwise: the lease can be claimed from there.
+    /// The lease can be claimed from this notification. Another hint would need a look first.
     fn take_in_vacated(&mut self, now: BootTime, news: Vacated) -> bool {
         let before = Before::of(&self.leadership(), &self.watch, now);
         let idle = !self.lease.is_held() && !self.calls.is_under_way() && !self.calls.unsure;
@@ -349,7 +349,7 @@ impl Elector {
     fn won(&mut self, now: BootTime, why: Why, sent_at: BootTime) {
         self.pace.schedule_renewal(sent_at);
         match why {
-            // Too late to mean anything. The record is then the own one: freed, or claimed.
+            // Too late to lead by it. The record names this candidate: it frees or claims it again.
             Why::Acquire if now >= self.timing.leads_until(sent_at) => self.pace.due_now(now),
             Why::Acquire => self.acquired(now, sent_at),
             Why::Renew => match self.lease.held_mut() {
@@ -412,8 +412,8 @@ impl Elector {
 
     // --- Standing down --------------------------------------------------------------------------
 
-    /// The first half of rule `stop-before-vacate`: the answer turns to "no" in the very step that
-    /// takes in the reason.
+    /// The first half of rule `stop-before-vacate`: the answer turns to "no" in the step that takes
+    /// in the reason.
     fn step_down_if_requested(&mut self, now: BootTime) {
         if !self.lease.is_draining() {
             self.standing.end_cooldown(now);
@@ -432,7 +432,7 @@ impl Elector {
     /// The record stays: it is vacated only if the work ends before the lease does.
     fn let_run_out(&mut self, now: BootTime) {
         let (term, over_at) = match self.lease {
-            // Nothing had to end.
+            // This candidate leads: no work had to end.
             Lease::Leading(_) => return,
             Lease::Draining(held) => (Some(held.term), held.sent_at + self.timing.lease_duration()),
             // It lapsed before, and may be over by now.
@@ -492,7 +492,7 @@ impl Elector {
 
     /// The term of the record, if that is the own one.
     fn owned_term(&self) -> Option<Term> {
-        // An old record of the own, back after a fail-over, may hide a successor's lost one.
+        // An own record that a fail-over brought back may hide the lost record of a successor.
         let proves = |o: &Observed| !o.outlived || self.lease.is_held();
         let own = |o: &&Observed| o.record.is_held_by(self.me()) && proves(o);
         self.watch.observed().filter(own).map(|o| o.record.term)
@@ -538,7 +538,7 @@ impl Elector {
         let lapse = self.lease.held().map(|held| self.timing.leads_until(held.sent_at));
         let idle = now + self.timing.retry_period();
         let wakes = [due, lapse, self.tries_until(), self.standing.gives_up_at()];
-        // Never now: whatever is due now was done in this step, and a driver must not spin.
+        // Never now: what is due now was done in this step, and a driver must not spin.
         wakes.into_iter().flatten().fold(idle, BootTime::min).max(now + Duration::from_millis(1))
     }
 
@@ -570,7 +570,7 @@ impl Elector {
     }
 
     fn record_for(&self, why: Why, now: Now) -> Option<LeaseRecord> {
-        // What is over is taken away; only an operator takes away what is in force.
+        // A pause that is over is removed. Only an operator removes one that is in force.
         let pause = self.watch.paused_at(now.boot).cloned();
         let own = || self.watch.observed().map(|o| LeaseRecord { pause, ..o.record.clone() });
         let successor = self.standing.successor();

@@ -9,14 +9,14 @@
 //!
 //! with two reservations:
 //!
-//! - A store's clock never overrules what was seen here. A record that was seen to change had a
-//!   live holder after the last look at its older version, so its lease lasts for at least the
-//!   lease duration from there, and for as long as a write that was made just before the first look
-//!   at its newer version can be believed in.
-//! - A store that lost writes proves nothing: rule `lost-writes`. If the record vanished, if its term went backwards (a
-//!   restored backup), if another candidate has the same term, or if the store itself says that it
-//!   failed over since, then the author of the lost writes keeps a whole lease, counted from the
-//!   look that showed the loss.
+//! - A store's clock never overrules what was seen here. If a record was seen to change, its holder
+//!   wrote it after the last look at the older version, and perhaps just before the first look at
+//!   the newer one. So its lease is not over before the lease duration after the former look, nor
+//!   before the longest belief after the latter.
+//! - A store that lost writes proves nothing: rule `lost-writes`. It lost writes if the record
+//!   vanished, if its term went backwards (a restored backup), if another candidate has the same
+//!   term, or if the store itself says that it failed over since. Then the author of the lost
+//!   writes keeps a whole lease, counted from the look that showed the loss.
 
 use std::time::Duration;
 
@@ -30,9 +30,9 @@ use super::timing::longest_belief;
 
 /// How far the term jumps over those that a fail-over of the store may have lost.
 ///
-/// More than can be handed out in the time that a replica lags behind: at one acquisition a
-/// millisecond, which no store reaches, 16 minutes. And little enough that terms stay exact in a
-/// 53-bit number, as JSON readers have them, for nine billion fail-overs.
+/// A replica that lags behind lacks fewer terms than that: at one acquisition in a millisecond,
+/// which no store reaches, they last for 16 minutes. And terms stay exact in a 53-bit number, as
+/// JSON readers have them, for nine billion fail-overs.
 pub const TERM_JUMP: u64 = 1_000_000;
 
 /// What one candidate knows of the record from its own looks.
@@ -57,7 +57,7 @@ struct Sighting {
     last_received: BootTime,
     /// When the last look that showed this state was sent.
     last_sent: BootTime,
-    /// Not over before by the store's clock: the consequence of having seen the state before this.
+    /// The store's clock does not end the lease before this time, because an older state was seen.
     not_before: BootTime,
     written: Written,
 }
@@ -192,11 +192,11 @@ impl Watch {
             let lost_writes = vanished || went_backwards || other || next.outlived();
             if lost_writes {
                 // The author of the lost writes may have made the last of them a moment ago, and
-                // counts on its own lease, whatever this state says.
+                // believes in its own lease, which this state does not show.
                 self.distrusted_until = self.distrusted_until.max(received + lease);
             }
-            // The writer of this state was alive after that look, and perhaps until just now: the
-            // second matters if the looks are farther apart than belief and lease.
+            // The writer of this state was alive after that look, and perhaps until just now. The
+            // second matters if the time between the looks is longer than the belief and the lease.
             let believed = received + longest_belief(next.lease_duration());
             next.not_before = believed.max(last.last_sent + lease);
             let renews = next.renews(last) && !next.outlived();
@@ -215,7 +215,7 @@ impl Watch {
         went_backwards.then_some(before)
     }
 
-    /// Other writes do not begin a pause once more.
+    /// Other writes do not restart a pause.
     fn saw_pause(&mut self, pause: Option<&Pause>, received: BootTime) {
         if pause != self.pause.as_ref().map(|seen| &seen.pause) {
             self.pause = pause.map(|pause| Sight::first(pause.clone(), received));
@@ -223,10 +223,10 @@ impl Watch {
     }
 
     /// Takes in, without a look, that the holder of a term vacated the lease.
-    /// Returns whether that follows from what was seen: then it is the end of that term, however
-    /// old the news is, because a term is held only once.
+    /// Returns whether that follows from what was seen. Then it is the end of that term, even if
+    /// the news is old, because a term is held only once.
     ///
-    /// Wrong news cost a refused swap: it is the swap that decides.
+    /// Wrong news costs a refused swap: the swap decides.
     pub fn vacated(&mut self, news: Vacated, received: BootTime) -> bool {
         let Vacated { term, version, handover } = news;
         let ends = |o: &&Observed| o.record.holder.is_some() && o.record.term == term;

@@ -9,9 +9,9 @@ use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 use crate::election::timing::{HINT_GAP, backoff};
 
-/// Candidates that wait for the same lease to end try within this long of its end, at random, and
-/// look before they write: most of them then see the winner instead of swapping against it.
-/// A commit takes a few milliseconds, and twenty more are not noticed after a crash.
+/// Candidates that wait for the end of a lease look at a random moment within this time after it,
+/// and then swap. So most of them see the winner, and do not swap against it. A commit takes a few
+/// milliseconds, and twenty more do not matter after a crash.
 const TAKEOVER_SPREAD: Duration = Duration::from_millis(20);
 
 /// Of the retry period, for candidates that claim in turn: the distance of two preferences.
