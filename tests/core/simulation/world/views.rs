@@ -218,7 +218,8 @@ impl World {
         if record.holder.is_none() {
             let works = self.works.iter().any(|work| work.of == me);
             // After a higher term, lost writes have brought an old record back: its lease was over.
-            let hidden = process.unseen.contains(&record.term) && process.highest <= record.term;
+            let highest = process.highest.max(process.won.1);
+            let hidden = process.unseen.contains(&record.term) && highest <= record.term;
             if process.beside_until.get().is_some_and(|until| now < *until) {
                 let what = format!("n{node} vacates while the application beside it may act");
                 return Violation::found(VACATED_LAST, what);
