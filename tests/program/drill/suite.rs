@@ -321,10 +321,10 @@ pub fn a_pause_ends_by_itself_and_begins_before_the_first_instance(subject: &Sub
 pub fn a_pause_during_an_outage_is_written_afterwards(subject: &Subject) {
     let flock = subject.flock(&["a", "b"]);
     flock.settled();
+    let witness = Witness::of(&flock);
     let outage = subject.hang();
     let (code, said) = operates(subject, "pause", &["--timeout", "2s"]);
     assert_eq!(code, Some(69), "{said}");
-    let witness = Witness::of(&flock);
     let pausing = thread::scope(|scope| {
         let (store, program) = (&subject.store, subject.program);
         let pausing = scope.spawn(move || {
