@@ -18,8 +18,8 @@ test-cluster: setup
 chaos: setup
 	CHAOS_STORES="$(STORE)" CHAOS_MINUTES="$(MINUTES)" BELLWETHER_SEED="$(SEED)" cargo test --locked --test chaos
 
-# What a change to the core or to a page can break: the simulation, the layers, the pages, the release. Under a
-# minute after a build, and no tool but sqlite3, python3, shellcheck and cargo-deny (`make setup`). The planted bugs
+# What a change to the core or to a page can break: the simulation, the layers, the pages, the release. A few
+# minutes after a build, and no tool but sqlite3, python3, shellcheck and cargo-deny (`make setup`). The planted bugs
 # take minutes and are not in it; whether each can still be planted is.
 test-fast:
 	cargo test --locked --test core --test repo --test mutants -- --skip the_simulation_catches --skip the_model_finds
@@ -70,6 +70,7 @@ docs:
 readability:
 	site/setup.sh
 	target/tools/readability/bin/python -W ignore site/readability.py README.md docs/*.md
+
 # The figures of roll-outs in docs/reliability.md, measured here. Takes about eight minutes.
 figures-rollout: setup
 	cargo bench --locked --profile dist --bench rollouts

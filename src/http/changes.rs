@@ -1,4 +1,4 @@
-//! The changes of leadership that are remembered, forevery reader of `/events` at its own place.
+//! The changes of leadership that are remembered, for every reader of `/events` at its own place.
 //!
 //! # Ids
 //!

@@ -269,7 +269,7 @@ mod tests {
         let skew = "Signature expired: 20261123T050000Z is now earlier than 20261123T074500Z";
         let error = explained(400, "InvalidSignatureException", skew);
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-        assert!(!error.to_string().contains("2026"), "the same forevery attempt: {error}");
+        assert!(!error.to_string().contains("2026"), "the same for every attempt: {error}");
     }
 
     #[test]
