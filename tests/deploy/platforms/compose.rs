@@ -270,8 +270,8 @@ fn the_example_application_works_on_the_leader_only() {
 fn the_two_projects_differ_in_their_store_only() {
     let shared = |file: &str| -> Vec<String> {
         let text = text(file);
-        let (_, app) = text.split_once("# Your application: its image").unwrap();
-        let (app, _) = app.split_once("  # Puts the program where").unwrap();
+        let (_, app) = text.split_once("# Your application: set its image").unwrap();
+        let (app, _) = app.split_once("  # Copies the program to").unwrap();
         app.lines().map(str::to_owned).collect()
     };
     assert_eq!(shared(PROJECTS[0]), shared(PROJECTS[1]));

@@ -65,9 +65,10 @@ fn a_stop_reaches_a_migration_that_runs_and_those_that_wait_for_it() {
     must(&mut project.compose(&["stop"]));
     let codes = project.exit_codes();
     assert!(codes.len() == 4 && codes.iter().all(|(_, code)| *code == 143), "{codes:?}");
-    // One that waited may have begun in between.
+    // One that waited may have begun in between, or have claimed the lease as it was stopped: then it
+    // vacates without being elected.
     let log = project.logs("shop");
-    assert_eq!(log.matches("lease vacated").count(), log.matches("elected: ").count(), "{log}");
+    assert!(log.matches("lease vacated").count() >= log.matches("elected: ").count(), "{log}");
     must(&mut project.compose(&["down", "--volumes"]));
 }
 
