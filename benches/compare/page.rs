@@ -370,7 +370,7 @@ fn cold(measured: &Measured, at: usize) -> Option<Figure> {
 }
 
 fn pause(measured: &Measured, at: usize) -> Option<Figure> {
-    worst(&figures(measured, at, |life| life.pause), "leads on")
+    worst(&figures(measured, at, |life| life.pause), "no next leader")
 }
 
 fn hole(measured: &Measured, at: usize) -> Option<Figure> {
