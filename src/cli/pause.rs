@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::exit::CommandError;
 use super::output::print;
-use super::store_call::PATIENCE;
+use super::store_call::{PATIENCE, attempt, must_exist};
 use crate::config::{StoreArgs, StoreConfig};
 use crate::election::duration;
 use crate::election::elector::Swapped;
@@ -131,13 +131,7 @@ impl Command {
             .parse()
             .map_err(|why| CommandError::Usage(format!("--election cannot be used: {why}")))?;
         let config = args.store.check()?;
-        if config.url.is_missing() {
-            let url = &config.url;
-            return Err(CommandError::Unavailable(format!(
-                "{url} does not exist yet: `bellwether init` creates it, or the first instance that \
-                 stands"
-            )));
-        }
+        must_exist(&config.url)?;
         let store = config.open(PATIENCE, Arc::new(HostClock));
         let gives_up_at = HostClock::boot() + args.timeout;
         let seen = Maintenance::new(Timing::default().lease_duration());
@@ -220,11 +214,7 @@ impl Command {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let limit = PATIENCE.min(self.timeout);
-        tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-            let (url, after) = (&self.config.url, humantime::format_duration(limit));
-            Err(StoreError::Unavailable(format!("{url}: no answer from the store within {after}")))
-        })
+        attempt(&self.config.url, PATIENCE.min(self.timeout), call).await
     }
 
     /// A pause during an outage is written when the store is back, if that is in time.

@@ -6,7 +6,7 @@ use self::view::View;
 use super::exit::CommandError;
 use super::logging::print_problem;
 use super::output::print;
-use super::store_call::PATIENCE;
+use super::store_call::{PATIENCE, must_exist};
 use crate::config::StoreArgs;
 use crate::election::time::Clock as _;
 use crate::time::clock::HostClock;
@@ -48,10 +48,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let config = args.store.check()?;
     let url = config.url.clone();
-    if url.is_missing() && !args.watch {
-        return Err(CommandError::Unavailable(format!(
-            "{url} does not exist yet; run `bellwether init`, or start an instance"
-        )));
+    if !args.watch {
+        must_exist(&url)?;
     }
     let clock = Arc::new(HostClock);
     let store = match args.all_namespaces {

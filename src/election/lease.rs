@@ -265,6 +265,28 @@ pub struct LeaseRecord {
 }
 
 impl LeaseRecord {
+    /// A record in term zero without a holder, written at `wall`.
+    pub fn without_holder(lease_duration: Duration, wall: WallTime) -> Self {
+        Self {
+            holder: None,
+            term: Term::ZERO,
+            lease_duration,
+            acquire_time: wall,
+            renew_time: wall,
+            payload: None,
+            origin: None,
+            holder_url: None,
+            pause: None,
+            handover: None,
+        }
+    }
+
+    /// The same record after its holder freed the lease, at `wall`.
+    #[must_use]
+    pub fn vacated(self, wall: WallTime) -> Self {
+        Self { holder: None, holder_url: None, renew_time: wall, ..self }
+    }
+
     /// The record as a store has to show it: a client with write access to the store can write any
     /// text. An identity and an incarnation that this program wrote stay unchanged.
     #[must_use]

@@ -87,7 +87,7 @@ impl Maintenance {
             return Next::Wait { until: over_at };
         }
         let (expected, record) = match self.watch.observed() {
-            None => (None, self.first(now.wall)),
+            None => (None, LeaseRecord::without_holder(self.lease_duration, now.wall)),
             // A lease that is over must not look live again.
             Some(o) if now.boot >= over_at => {
                 (Some(o.version.clone()), vacated(o.record.clone(), now.wall))
@@ -107,28 +107,12 @@ impl Maintenance {
             Some(o) => o.outlived || o.record.term < seen,
         }
     }
-
-    /// The record of an election in which no candidate has led so far.
-    fn first(&self, wall: WallTime) -> LeaseRecord {
-        LeaseRecord {
-            holder: None,
-            term: Term::ZERO,
-            lease_duration: self.lease_duration,
-            acquire_time: wall,
-            renew_time: wall,
-            payload: None,
-            origin: None,
-            holder_url: None,
-            pause: None,
-            handover: None,
-        }
-    }
 }
 
 fn vacated(record: LeaseRecord, wall: WallTime) -> LeaseRecord {
     match record.holder {
         None => record,
-        Some(_) => LeaseRecord { holder: None, holder_url: None, renew_time: wall, ..record },
+        Some(_) => record.vacated(wall),
     }
 }
 
@@ -157,7 +141,7 @@ mod tests {
         let record = LeaseRecord {
             holder: Some(holder),
             term: Term::new(7),
-            ..Maintenance::new(LEASE).first(WallTime::EPOCH)
+            ..LeaseRecord::without_holder(LEASE, WallTime::EPOCH)
         };
         let remaining = remaining.map(Duration::from_secs);
         Observed { record, version: Version::new("v"), remaining, outlived }

@@ -53,18 +53,11 @@ impl Shown {
 
     /// What a record of this candidate says for people, with neither a holder nor a term.
     pub(super) fn record(&self, wall: WallTime) -> LeaseRecord {
+        // A pause that was in force is over.
         LeaseRecord {
-            holder: None,
-            term: Term::ZERO,
-            lease_duration: Duration::ZERO,
-            acquire_time: wall,
-            renew_time: wall,
-            payload: None,
             origin: self.origin.clone(),
             holder_url: self.url.clone(),
-            // One that was in force is over.
-            pause: None,
-            handover: None,
+            ..LeaseRecord::without_holder(Duration::ZERO, wall)
         }
     }
 

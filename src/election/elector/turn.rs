@@ -42,7 +42,6 @@ impl Turn {
     ) -> LeaseRecord {
         let successor = successor.map(Into::into);
         let handover = self.rank.map(|rank| Handover::new(own.term, &rank, now.boot, successor));
-        let (holder, holder_url) = (None, None);
-        LeaseRecord { holder, holder_url, handover, renew_time: now.wall, ..own }
+        LeaseRecord { handover, ..own.vacated(now.wall) }
     }
 }

@@ -154,14 +154,7 @@ fn record() -> LeaseRecord {
     LeaseRecord {
         holder: Some(Candidate { identity: "peer".to_owned(), incarnation: "i".to_owned() }),
         term: Term::new(1),
-        lease_duration: Duration::from_secs(3600),
-        acquire_time: WallTime::EPOCH,
-        renew_time: WallTime::EPOCH,
-        payload: None,
-        origin: None,
-        holder_url: None,
-        pause: None,
-        handover: None,
+        ..LeaseRecord::without_holder(Duration::from_secs(3600), WallTime::EPOCH)
     }
 }
 
