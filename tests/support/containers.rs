@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bellwether::election::time::BootTime;
 
-use super::{LIMIT, Log, eventually, kill, now};
+use super::{LIMIT, Log, eventually, handles_sigterm, kill, now};
 
 /// How one container is run.
 #[derive(Clone, Debug)]
@@ -59,6 +59,7 @@ pub struct Pod {
 /// A container that was started.
 pub struct Running {
     container: Container,
+    started: BootTime,
     /// `unshare`, which ends as its child does.
     child: Child,
     log: Log,
@@ -141,6 +142,7 @@ impl Pod {
             let (stay, mut leave): (Vec<_>, Vec<_>) = self.running.drain(..).partition(is_needed);
             self.running = stay;
             assert!(!leave.is_empty(), "they depend on each other in a circle");
+            leave.iter().for_each(Running::has_begun);
             let asked = now();
             leave.iter().for_each(|running| running.signal("TERM"));
             for running in &mut leave {
@@ -167,7 +169,7 @@ impl Running {
         let mut child = command.spawn().expect("unshare runs: these tests run as root");
         let log = Log::of(child.stderr.take().expect("stderr is piped"));
         let output = Log::of(child.stdout.take().expect("stdout is piped"));
-        Self { container, child, log, output }
+        Self { container, started: now(), child, log, output }
     }
 
     /// Its standard output.
@@ -194,6 +196,15 @@ impl Running {
         check.args(&health[1..]).env_clear().envs(self.container.env.clone());
         let output = check.stdin(Stdio::null()).output().expect("the health check runs");
         output.status.success()
+    }
+
+    /// Waits until the first process handles SIGTERM. Before that, the kernel drops the signal, and
+    /// the container would run until it is killed. A program that never handles it had its time.
+    fn has_begun(&self) {
+        let patience = self.started + TIME_TO_BEGIN;
+        while !self.first().is_some_and(handles_sigterm) && now() < patience {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Sends a signal to the container's first process.
@@ -227,10 +238,22 @@ impl Running {
     }
 
     fn kill(&mut self) {
+        let first = self.first();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // The kernel kills what it held a moment later. Its ports are free only then.
+        // No command line: it is gone, or waits for its parent without any file.
+        let gone =
+            |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty();
+        let patience = now() + LIMIT;
+        while !first.as_ref().is_none_or(gone) && now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
+
+/// Far longer than a shell needs to its first line, also on a busy machine.
+const TIME_TO_BEGIN: Duration = Duration::from_secs(5);
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -302,6 +302,16 @@ impl Drop for Killed {
     }
 }
 
+/// Whether a process runs that has a handler for SIGTERM: until then the signal ends it at once, or does
+/// nothing if it is the first process of a container.
+pub fn handles_sigterm(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal 15 is bit 14.
+    caught.is_some_and(|mask| mask & (1 << 14) != 0)
+}
+
 pub fn kill(signal: &str, pid: u32) {
     let killed = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();
     assert!(killed.expect("kill runs").success(), "kill -{signal} {pid}");

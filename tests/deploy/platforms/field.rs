@@ -35,8 +35,8 @@ impl Field {
         self.script(
             "app.sh",
             &format!(
-                "trap 'kill -TERM $only 2>/dev/null; wait $only; exit 0' TERM\nwhile :; do\n\
-                 {bellwether} only -- sh {}/work.sh & only=$!\nwait $only\nsleep 0.2\ndone\n",
+                "trap 'kill -TERM $! 2>/dev/null; wait $!; exit 0' TERM\nwhile :; do\n\
+                 {bellwether} only -- sh {}/work.sh &\nwait $!\nsleep 0.2\ndone\n",
                 self.folder().display()
             ),
         )

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use support::lock::Lock;
-use support::{LIMIT, Log, Pasture, bellwether, eventually, get, kill, now};
+use support::{LIMIT, Log, Pasture, bellwether, eventually, get, handles_sigterm, kill, now};
 
 /// A call may take minutes with these, and so may a start that waits for one.
 const PATIENT: [&str; 6] =
@@ -40,7 +40,7 @@ impl Started {
 
     /// Ends it once it listens to signals, and waits for its exit code.
     fn ends_by(&mut self, signal: &str) -> Option<i32> {
-        eventually("it listens to signals", || catches_signals(self.0.id()).then_some(()));
+        eventually("it listens to signals", || handles_sigterm(self.0.id()).then_some(()));
         kill(signal, self.0.id());
         let status = eventually("it ends", || self.0.try_wait().unwrap());
         use std::os::unix::process::ExitStatusExt as _;
@@ -56,14 +56,6 @@ impl Drop for Started {
             eprintln!("--- log:\n{}", self.1.text());
         }
     }
-}
-
-/// Whether the process has a handler for SIGTERM: until then a signal ends it as it ends any process.
-fn catches_signals(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
-    caught.is_some_and(|caught| caught & (1 << 14) != 0)
 }
 
 fn free_port() -> u16 {
@@ -174,7 +166,7 @@ fn the_commands_that_only_ask_obey_signals_as_a_first_process_too() {
             let path = format!("/proc/{parent}/task/{parent}/children");
             let child = std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok()?;
             // Not before it is the program, and listens.
-            catches_signals(child).then_some(child)
+            handles_sigterm(child).then_some(child)
         });
         kill("TERM", child);
         let status = eventually("it ends", || started.0.try_wait().unwrap());
