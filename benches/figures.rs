@@ -75,9 +75,9 @@ fn hand_over_on(emulator: &Emulator, more: &[&str]) -> Duration {
     // Long enough to find the events, and no part of a period is preferred.
     thread::sleep(Duration::from_secs(1) + Duration::from_secs(2).mul_f64(fastrand::f64()));
     let waiting = wait_to_lead(&standby);
-    let asked = now();
+    let signalled = now();
     leader.signal("TERM");
-    waiting.join().unwrap().since(asked)
+    waiting.join().unwrap().since(signalled)
 }
 
 fn megabytes(bytes: u64) -> f64 {
@@ -130,9 +130,9 @@ fn hand_over_after_term() -> Duration {
     let flock = Flock::start(&["a", "b"], &pasture.store());
     let leader = flock.settled();
     let waiting = wait_to_lead(&flock.members[1 - leader]);
-    let asked = now();
+    let signalled = now();
     flock.members[leader].signal("TERM");
-    waiting.join().unwrap().since(asked)
+    waiting.join().unwrap().since(signalled)
 }
 
 fn take_over_after_kill() -> Duration {

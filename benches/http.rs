@@ -90,10 +90,10 @@ fn many(name: &str, store: &str) {
         print(&format!("{what}: {name}, CPU in {STEADY:?}"), &format!("{} ms", ticks * 10));
     }
     assert_eq!(leader.log().count("this instance no longer leads"), 0);
-    let asked = now();
+    let sent = now();
     leader.signal("TERM");
     eventually("all are handed over", || all(&standby, &|one| one["leader"] == true));
-    print(&format!("{what}: SIGTERM to leading all"), &format!("{:?}", now().since(asked)));
+    print(&format!("{what}: SIGTERM to leading all"), &format!("{:?}", now().since(sent)));
 }
 
 /// Questions among idle streams and slow clients.
@@ -119,7 +119,7 @@ fn ask(sidecar: &Sidecar, mut crowd: Option<&mut Crowd>) -> Vec<Duration> {
         }
         let answer = sidecar.leader();
         assert!(answer.leads());
-        times.push(answer.answered.since(answer.asked));
+        times.push(answer.answered.since(answer.sent));
         thread::sleep(Duration::from_millis(5));
     }
     times

@@ -91,9 +91,9 @@ fn hand_over() {
         follows(&standby);
         let waiting = wait_to_lead(&standby);
         let process = rustix::process::Pid::from_raw(leader.id().try_into().unwrap()).unwrap();
-        let asked = now();
+        let signalled = now();
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-        times.push(waiting.join().unwrap().since(asked));
+        times.push(waiting.join().unwrap().since(signalled));
         assert!(leader.wait().success());
         leader = standby;
         limits.extend(commits_and_notifications(&server, 2));
@@ -245,8 +245,8 @@ fn storm() {
             leader.kill();
         }
         thread::sleep(Duration::from_millis(before_its_end));
-        let elected = whoever_leads_next(&flock);
-        let (before, asked) = (counted(&server), now());
+        let elected = next_leader(&flock);
+        let (before, signalled) = (counted(&server), now());
         if signal == "TERM" {
             leader.signal(signal);
         }
@@ -260,14 +260,14 @@ fn storm() {
             &format!("{} messages, {} statements", after.0 - before.0, after.1 - before.1),
         );
         if signal == "TERM" {
-            let took = at.since(asked).as_secs_f64() * 1000.0;
+            let took = at.since(signalled).as_secs_f64() * 1000.0;
             print("SIGTERM to the next leader's 200, of 200 candidates", &format!("{took:.0} ms"));
         }
     }
 }
 
 /// The term of the first that leads, and when it said so.
-fn whoever_leads_next(flock: &[Sidecar]) -> mpsc::Receiver<(u64, BootTime)> {
+fn next_leader(flock: &[Sidecar]) -> mpsc::Receiver<(u64, BootTime)> {
     let (elected, found) = mpsc::channel();
     for sidecar in flock {
         let (url, elected) = (format!("{}/leader?wait=20s", sidecar.url), elected.clone());

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_answer_counts_from_when_it_was_asked_for() {
+    fn a_late_answer_counts_from_the_time_of_its_request() {
         let mut scene = Scene::new(Rules { successes: 1, ..RULES });
         scene.gate_state.record(at(0), at(9_500), &Ok(()));
         assert!(!scene.gate.is_open(at(9_500)));

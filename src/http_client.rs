@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_says_whom_to_ask_for_what() {
+    fn a_url_names_a_server_and_a_path() {
         let url = parsed("http://127.0.0.1:4040/");
         assert_eq!((url.host.as_str(), url.port, url.target()), ("127.0.0.1", 4040, "/"));
         assert_eq!(

@@ -257,12 +257,12 @@ pub fn hand_over(
             // At any moment between two looks.
             thread::sleep(Duration::from_millis(fastrand::u64(0..2000)));
         }
-        let asked = now();
+        let sent = now();
         match row.kind {
             Kind::EtcdctlLock => leader.signal_all("TERM"),
             _ => leader.signal("TERM"),
         }
-        times.push(standby.leads_within(DEFAULT * 2 + START)?.since(asked));
+        times.push(standby.leads_within(DEFAULT * 2 + START)?.since(sent));
         leader.exits_within(START);
         leader = standby;
     }

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_said_before_the_end_is_still_heard() {
+    async fn messages_sent_before_the_end_are_still_received() {
         let (main, guard) = pair();
         main.send("never read", None).unwrap();
         guard.send("last words", None).unwrap();

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nobody_to_renew_the_lease_a_stop_never_outlives_it() {
+    fn a_stop_never_outlives_a_lease_that_is_not_renewed() {
         let mut plan = Plan::new(deadlines(1_000, 2_000));
         plan.hasten(at(10), at(90_000));
         assert_eq!(plan.act(at(2_000)), Action::Kill);

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_is_interrupted_does_not_begin_to_wait_anew() {
+    async fn an_interrupted_wait_does_not_begin_again() {
         let (_held_open, mut tail) = Tail::of_command().unwrap();
         let mut interruptions = 0;
         while tokio::time::timeout(PATIENCE / 10, tail.text()).await.is_err() {

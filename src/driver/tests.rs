@@ -133,7 +133,7 @@ impl Scene {
     }
 
     /// The store answers again, and everything that is due is done.
-    fn mends(&mut self) {
+    fn heals(&mut self) {
         self.store.hangs.store(false, Ordering::Relaxed);
         for _ in 0..4 {
             self.passes(Timing::default().retry_period() / 2);
@@ -165,11 +165,11 @@ fn work_that_begins_as_a_call_times_out_is_never_vacated_under() {
     let work = scene.handle.begin_work();
     scene.turn();
     scene.request(scene.handle.resign(Duration::from_secs(60), None));
-    scene.mends();
+    scene.heals();
     assert!(!scene.leads());
     assert!(scene.record().holder.is_some(), "the work continues");
     drop(work);
-    scene.mends();
+    scene.heals();
     assert!(scene.record().holder.is_none());
 }
 
@@ -182,7 +182,7 @@ fn work_that_ends_as_a_call_times_out_does_not_keep_the_lease() {
     drop(work);
     scene.turn();
     scene.request(scene.handle.resign(Duration::from_secs(60), None));
-    scene.mends();
+    scene.heals();
     assert!(scene.record().holder.is_none());
 }
 
@@ -190,7 +190,7 @@ fn work_that_ends_as_a_call_times_out_does_not_keep_the_lease() {
 fn a_resignation_as_a_call_times_out_is_not_forgotten() {
     let mut scene = Scene::at_the_deadline();
     scene.request(scene.handle.resign(Duration::from_secs(60), None));
-    scene.mends();
+    scene.heals();
     assert!(!scene.leads());
     assert!(scene.record().holder.is_none());
 }
@@ -199,7 +199,7 @@ fn a_resignation_as_a_call_times_out_is_not_forgotten() {
 fn a_gate_that_closes_as_a_call_times_out_is_closed() {
     let mut scene = Scene::at_the_deadline();
     scene.request(scene.handle.set_gate(false));
-    scene.mends();
+    scene.heals();
     assert!(!scene.leads());
 }
 
@@ -207,7 +207,7 @@ fn a_gate_that_closes_as_a_call_times_out_is_closed() {
 fn a_shutdown_as_a_call_times_out_is_carried_out() {
     let mut scene = Scene::at_the_deadline();
     scene.request(scene.handle.shut_down(Duration::from_secs(30)));
-    scene.mends();
+    scene.heals();
     assert!(scene.left && scene.record().holder.is_none());
 }
 

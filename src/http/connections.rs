@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_is_being_answered_stays() {
+    async fn a_connection_with_a_response_under_way_stays() {
         let all = Connections::new(2);
         let [a, b] = [(); 2].map(|()| all.enter().unwrap());
         let responses = [a.in_response(), b.in_response()];
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_is_slow_to_send_a_body_makes_room() {
+    async fn a_client_that_is_slow_to_send_a_body_makes_room() {
         let all = Connections::new(2);
         let [slow, busy] = [(); 2].map(|()| all.enter().unwrap());
         let _answers = [slow.in_response(), busy.in_response()];

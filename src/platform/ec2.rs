@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_instance_is_asked_or_what_the_environment_names() {
+    fn only_an_instance_is_queried_or_what_the_environment_names() {
         let nitro = Some(("sys/class/dmi/id/sys_vendor", "Amazon EC2\n"));
         assert_eq!(found(&[], None), None);
         assert_eq!(found(&[], Some(("sys/class/dmi/id/sys_vendor", "LENOVO\n"))), None);

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ecs_does_not_say_is_said() {
+    async fn the_error_names_what_ecs_leaves_out() {
         let error = on_ecs(r#"{"Cluster":"prod","Family":"web"}"#, CONTAINER).await.unwrap_err();
         assert!(error.to_string().contains("gives no Revision"), "{error}");
         let task = r#"{"Cluster":"prod","Family":"web","Revision":"7"}"#;

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_boot_id_proves_nothing_to_anybody() {
+    fn a_masked_boot_id_proves_nothing() {
         let (plain, masked) = (Boot::proven("boot-1", "0.0"), Boot::unproven("boot-2"));
         assert_eq!(judged(&plain, &masked), None);
         assert_eq!(judged(&masked, &plain), None);

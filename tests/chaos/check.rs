@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use bellwether::election::time::BootTime;
 use serde_json::json;
-use support::tools::{said, tool};
+use support::tools::{printed, tool};
 
 use crate::history::{History, Outcome, Work, Yes, nanoseconds};
 
@@ -37,10 +37,10 @@ fn never_two(yes: &[Yes]) -> Result<(), String> {
         }
     }
     let mut by_question: Vec<_> = yes.iter().collect();
-    by_question.sort_by_key(|yes| yes.asked);
+    by_question.sort_by_key(|yes| yes.sent);
     let (mut arrived, mut latest) = (yes.iter().peekable(), None::<&Yes>);
     for one in by_question {
-        while let Some(other) = arrived.next_if(|other| other.answered < one.asked) {
+        while let Some(other) = arrived.next_if(|other| other.answered < one.sent) {
             latest = latest.filter(|latest| latest.term >= other.term).or(Some(other));
         }
         if let Some(later) = latest.filter(|latest| latest.term > one.term) {
@@ -107,7 +107,7 @@ fn linearizable(history: &History, works: &[Work]) -> Result<(), String> {
     if written.is_ok() && output.status.success() {
         Ok(())
     } else {
-        Err(format!("the writes of the resource are not linearizable: {}", said(&output)))
+        Err(format!("the writes of the resource are not linearizable: {}", printed(&output)))
     }
 }
 

@@ -54,7 +54,7 @@ impl Faults {
         &self.candidates
     }
 
-    /// Waits a moment, mends what is due, and does the next harm.
+    /// Waits a moment, heals what is due, and does the next harm.
     pub fn next(&mut self) {
         std::thread::sleep(Duration::from_millis(self.rng.u64(50..800)));
         self.mend();

@@ -34,7 +34,7 @@ struct Answers {
 pub struct Yes {
     pub by: String,
     pub term: u64,
-    pub asked: BootTime,
+    pub sent: BootTime,
     pub answered: BootTime,
 }
 

@@ -60,13 +60,13 @@ impl Witness {
 }
 
 fn look(name: &str, url: &str, history: &History) {
-    let asked = now();
+    let sent = now();
     let Some((status, body)) = ask(url) else { return };
     let answered = now();
     let yes = (status == 200).then(|| Yes {
         by: name.to_owned(),
         term: body["term"].as_u64().expect("a leader has a term"),
-        asked,
+        sent,
         answered,
     });
     assert_eq!(yes.is_some(), body["leader"] == true, "{body}");

@@ -108,7 +108,7 @@ fn a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_standby() {
 }
 
 #[test]
-fn etcd_that_hangs_for_two_leases_demotes_and_everybody_rejoins() {
+fn etcd_that_hangs_for_two_leases_demotes_and_all_rejoin() {
     let place = Place::alone();
     place.installed("demo", &[]);
     place.rolled_out("demo");

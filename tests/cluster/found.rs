@@ -18,7 +18,7 @@ const STAYS: Duration = Duration::from_secs(5);
 /// An answer of an application through the Service.
 #[derive(Clone, Debug)]
 struct Served {
-    asked: BootTime,
+    sent: BootTime,
     answered: BootTime,
     pod: String,
     /// The term in which its sidecar told it, then, that it leads; 0 if it did not.
@@ -41,7 +41,7 @@ impl Client {
             while !over.load(Ordering::Relaxed) {
                 match get(&url).filter(|answer| answer.body["pod"].is_string()) {
                     Some(answer) => served.lock().unwrap().push(Served {
-                        asked: answer.asked,
+                        sent: answer.sent,
                         answered: answer.answered,
                         pod: answer.body["pod"].as_str().unwrap().to_owned(),
                         term: answer.term(),
@@ -86,8 +86,7 @@ impl Client {
             wrong.len(),
             wrong.last().map(|one| one.answered.since(start)).unwrap_or_default(),
         );
-        let (until, after): (Vec<_>, Vec<_>) =
-            served.iter().partition(|one| one.asked < next.asked);
+        let (until, after): (Vec<_>, Vec<_>) = served.iter().partition(|one| one.sent < next.sent);
         for one in until {
             assert_eq!(one.pod, former.pod, "reached before the next leader: {one:?}");
         }

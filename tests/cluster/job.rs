@@ -38,8 +38,8 @@ fn a_job_runs_once_for_each_key() {
 fn a_job_that_fails_for_good_fails_the_upgrade_with_one_pod() {
     let place = Place::new();
     let fails = "job.command={sh,-c,exit 3}";
-    let said = must_fail(&mut chart(&place, "install", &[fails, "job.maxAttempts=2"]));
-    assert!(said.contains("demo-once"), "{said}");
+    let printed = must_fail(&mut chart(&place, "install", &[fails, "job.maxAttempts=2"]));
+    assert!(printed.contains("demo-once"), "{printed}");
     let pods = place.pods();
     assert_eq!(pods.len(), 1);
     let ended = &pods[0].container("once")["state"]["terminated"];

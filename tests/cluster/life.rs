@@ -82,7 +82,7 @@ fn an_application_that_uses_up_its_grace_is_dead_before_another_leads() {
 }
 
 #[test]
-fn an_application_that_ends_in_time_keeps_nobody_waiting() {
+fn an_application_that_ends_in_time_does_not_delay_the_hand_over() {
     let place = Place::new();
     place.installed("demo", &LONG_LEASE);
     let first = place.leader();
@@ -110,7 +110,7 @@ fn a_rollout_of_three() {
 }
 
 #[test]
-fn nobody_for_a_while_and_somebody_again() {
+fn no_leader_for_a_while_and_one_again() {
     let place = Place::new();
     place.installed("demo", &LONG_LEASE);
     must(&mut place.kubectl(&["scale", "deployment/demo", "--replicas=0"]));

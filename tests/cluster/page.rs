@@ -39,9 +39,9 @@ fn ten_minutes_from_nothing_to_a_leader() {
     let all = commands("Ten minutes");
     // The first two build the image and bring it to another kind of cluster: here that is done.
     assert!(all[0].starts_with("make image") && all[1].starts_with("kind load"), "{all:?}");
-    let said = typed(&place, &all[2..]);
+    let printed = typed(&place, &all[2..]);
     let of = |part: &str| {
-        let found = said.iter().find(|(line, _)| line.contains(part));
+        let found = printed.iter().find(|(line, _)| line.contains(part));
         found.map(|(_, output)| output.as_str()).unwrap_or_else(|| panic!("no {part}"))
     };
     assert!(of("--prefix --selector").contains(" works"), "the application");

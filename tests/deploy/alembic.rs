@@ -57,9 +57,9 @@ fn three_at_once_upgrade_once_and_a_restored_database_is_upgraded_again() {
     };
     let ended = |child: Child| {
         let Output { status, stderr, .. } = child.wait_with_output().unwrap();
-        let said = String::from_utf8(stderr).unwrap();
-        assert!(status.success(), "{said}");
-        said.matches("Running upgrade").count()
+        let printed = String::from_utf8(stderr).unwrap();
+        assert!(status.success(), "{printed}");
+        printed.matches("Running upgrade").count()
     };
     let key = ["--key", "release", "--check", &check];
     let all = || [(); 3].map(|()| once(&key, &upgrade)).map(ended).iter().sum::<usize>();

@@ -93,7 +93,7 @@ fn trace(path: &Path<World, Act>) -> String {
 /// Two states that count as one go on alike. Otherwise the search would leave out what follows from the
 /// second of them.
 #[test]
-fn states_that_count_as_one_go_on_alike() {
+fn equal_keys_lead_to_equal_successors() {
     // Where candidates are alike, those that are due at one instant come in another order.
     for (setup, _) in SEARCHES.iter().filter(|(setup, _)| setup.clocks[0] != setup.clocks[1]) {
         let first = World::new(setup);

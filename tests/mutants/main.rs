@@ -146,14 +146,14 @@ impl Copy {
     /// Any invariant that fails is a catch: which one fails first depends on what the simulation plays.
     fn catches(&self, mutant: &Mutant) -> Result<(), String> {
         let Mutant { name, breaks, .. } = mutant;
-        let (passed, said) = self.planted(mutant, || self.simulate(name, "100000", ""));
+        let (passed, printed) = self.planted(mutant, || self.simulate(name, "100000", ""));
         let names = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-        let verdict = said.lines().find(|line| line.strip_prefix('I').is_some_and(names));
-        let seed = said.lines().find(|line| line.starts_with("replay: ")).unwrap_or_default();
+        let verdict = printed.lines().find(|line| line.strip_prefix('I').is_some_and(names));
+        let seed = printed.lines().find(|line| line.starts_with("replay: ")).unwrap_or_default();
         println!("{name}: {} ({seed})", verdict.unwrap_or("not caught"));
         if passed || verdict.is_none() {
             return Err(format!(
-                "{name}: it breaks nothing, not even {breaks}, the simulation says:\n{said}"
+                "{name}: it breaks nothing, not even {breaks}, the simulation says:\n{printed}"
             ));
         }
         Ok(())
@@ -233,8 +233,8 @@ fn every_bug_can_be_planted() {
 #[test]
 fn the_simulation_catches_every_planted_bug() {
     let copy = Copy::new("mutants");
-    let (passed, said) = copy.simulate("the real source", "1000", "");
-    assert!(passed, "the simulation fails without a planted bug:\n{said}");
+    let (passed, printed) = copy.simulate("the real source", "1000", "");
+    assert!(passed, "the simulation fails without a planted bug:\n{printed}");
     let chosen = std::env::var("BELLWETHER_MUTANT").unwrap_or_default();
     let all = core::MUTANTS.iter().chain(seams::MUTANTS);
     let chosen = all.filter(|mutant| mutant.name.contains(&chosen));

@@ -62,11 +62,11 @@ fn finds(copied: &Copy, found: &Found) -> Result<(), String> {
     let mutant: &Mutant = core::MUTANTS.iter().find(|mutant| mutant.name == *bug).unwrap();
     let environment = [("BELLWETHER_FAULTS", *faults), ("BELLWETHER_SEARCH", *search)];
     let arguments = ["test", "--test", "model", "every_property"];
-    let (passed, said) = copied.planted(mutant, || copied.cargo(&arguments, &environment));
-    let verdict = said.lines().find(|line| line.starts_with(breaks));
+    let (passed, printed) = copied.planted(mutant, || copied.cargo(&arguments, &environment));
+    let verdict = printed.lines().find(|line| line.starts_with(breaks));
     println!("{bug}: {}", verdict.unwrap_or("not found"));
     if passed || verdict.is_none() {
-        return Err(format!("{bug}: it does not break {breaks}, the model says:\n{said}"));
+        return Err(format!("{bug}: it does not break {breaks}, the model says:\n{printed}"));
     }
     Ok(())
 }
@@ -75,8 +75,9 @@ fn finds(copied: &Copy, found: &Found) -> Result<(), String> {
 fn the_model_finds_planted_bugs() {
     let copied = modelled();
     let environment = [("BELLWETHER_SEARCH", "default timing")];
-    let (passed, said) = copied.cargo(&["test", "--test", "model", "every_property"], &environment);
-    assert!(passed, "the model fails without a planted bug:\n{said}");
+    let (passed, printed) =
+        copied.cargo(&["test", "--test", "model", "every_property"], &environment);
+    assert!(passed, "the model fails without a planted bug:\n{printed}");
     let missed: Vec<_> = FOUND.iter().filter_map(|found| finds(&copied, found).err()).collect();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }

@@ -15,11 +15,11 @@ fn refused(args: &[&str], change: impl FnOnce(&mut Command)) -> (i32, String) {
     command.args(args);
     change(&mut command);
     let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
     assert!(output.stdout.is_empty(), "complaints go to standard error");
-    assert_eq!(said.lines().count(), 1, "one line: {said}");
-    let line: Value = serde_json::from_str(&said).expect("the log is JSON, whatever is in it");
-    assert_eq!(line["level"], "ERROR", "{said}");
+    assert_eq!(printed.lines().count(), 1, "one line: {printed}");
+    let line: Value = serde_json::from_str(&printed).expect("the log is JSON, whatever is in it");
+    assert_eq!(line["level"], "ERROR", "{printed}");
     (output.status.code().expect("it exits"), line["message"].as_str().unwrap().to_owned())
 }
 
@@ -50,10 +50,10 @@ fn wrong_settings_exit_64_and_write_nothing() {
             if command == "run" {
                 args.extend(["--", "true"]);
             }
-            let (code, said) = refused(&args, |_| {});
-            assert_eq!(code, 64, "{wrong:?}: {said}");
-            assert!(said.contains(expected), "{wrong:?}: {said}");
-            assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+            let (code, printed) = refused(&args, |_| {});
+            assert_eq!(code, 64, "{wrong:?}: {printed}");
+            assert!(printed.contains(expected), "{wrong:?}: {printed}");
+            assert!(!printed.contains("hunter2"), "a secret is shown: {printed}");
         }
     }
     assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
@@ -85,10 +85,10 @@ fn a_gate_or_a_hook_that_makes_no_sense_exits_64() {
     for (flag, value, expected) in cases {
         let gate = if flag.contains("url") { "--gate-grace=1s" } else { "--gate-url=http://h/" };
         let args = ["serve", "--store", &store, "--listen", "127.0.0.1:0", gate, flag, value];
-        let (code, said) = refused(&args, |_| {});
-        assert_eq!(code, 64, "{flag} {value}: {said}");
-        assert!(said.contains(expected), "{flag} {value}: {said}");
-        assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+        let (code, printed) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{flag} {value}: {printed}");
+        assert!(printed.contains(expected), "{flag} {value}: {printed}");
+        assert!(!printed.contains("hunter2"), "a secret is shown: {printed}");
     }
     assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
 }
@@ -161,9 +161,9 @@ fn a_program_that_cannot_be_started_is_named_once() {
         .args(["run", "--store", &pasture.store(), "--", "/nowhere/a \"program\""])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
     let line =
-        said.lines().find(|line| line.contains("\"event\":\"command_start_failed\"")).unwrap();
+        printed.lines().find(|line| line.contains("\"event\":\"command_start_failed\"")).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["program"], "/nowhere/a \"program\"");
 }
@@ -200,26 +200,26 @@ fn no_duration_is_so_long_that_a_sum_of_two_overflows() {
     cases.push([&["resign"][..], &beside("--cooldown")].concat());
     cases.push([&["is-leader"][..], &beside("--request-timeout")].concat());
     for args in cases {
-        let (code, said) = refused(&args, |_| {});
-        assert_eq!(code, 64, "{args:?}: {said}");
-        assert!(said.contains("30days at most, for example 15s"), "{args:?}: {said}");
+        let (code, printed) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{args:?}: {printed}");
+        assert!(printed.contains("30days at most, for example 15s"), "{args:?}: {printed}");
     }
 }
 
 #[test]
 fn the_environment_is_checked_like_the_flags() {
-    let (code, said) = refused(&["serve"], |command| {
+    let (code, printed) = refused(&["serve"], |command| {
         command.env("BELLWETHER_LEASE_DURATION", "1s");
     });
     assert_eq!(code, 64);
-    assert!(said.contains("four fifths"), "{said}");
+    assert!(printed.contains("four fifths"), "{printed}");
 }
 
 #[test]
 fn a_command_line_without_a_command_to_run_exits_64() {
-    let (code, said) = refused(&["run"], |_| {});
+    let (code, printed) = refused(&["run"], |_| {});
     assert_eq!(code, 64);
-    assert!(said.contains("<CMD>"), "{said}");
+    assert!(printed.contains("<CMD>"), "{printed}");
 }
 
 #[test]
@@ -236,9 +236,9 @@ fn a_list_of_elections_is_checked_whole() {
     ];
     for (wrong, expected) in cases {
         let args = [&["serve", "--store", &store, "--listen", "127.0.0.1:0"], wrong].concat();
-        let (code, said) = refused(&args, |_| {});
-        assert_eq!(code, 64, "{said}");
-        assert!(said.contains(expected), "{said}");
+        let (code, printed) = refused(&args, |_| {});
+        assert_eq!(code, 64, "{printed}");
+        assert!(printed.contains(expected), "{printed}");
         assert!(!pasture.path().exists(), "nothing is opened");
     }
 }
@@ -249,10 +249,10 @@ fn a_busy_port_exits_69_before_the_store_is_touched() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let args = ["serve", "--store", &pasture.store(), "--listen", &address];
-    let (code, said) = refused(&args, |_| {});
+    let (code, printed) = refused(&args, |_| {});
     assert_eq!(code, 69);
-    assert!(said.contains(&format!("{address} is in use by another process")), "{said}");
-    assert!(said.contains("--listen"), "{said}");
+    assert!(printed.contains(&format!("{address} is in use by another process")), "{printed}");
+    assert!(printed.contains("--listen"), "{printed}");
     assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
 }
 
@@ -268,31 +268,31 @@ fn a_store_that_cannot_be_used_exits_69_with_what_to_do() {
         (junk.as_str(), "is not a SQLite database; stop every instance that uses it, move it away"),
     ] {
         let args = ["serve", "--listen", "127.0.0.1:0", "--store", store];
-        let (code, said) = refused(&args, |_| {});
-        assert_eq!(code, 69, "{said}");
-        assert!(said.contains(expected), "{said}");
+        let (code, printed) = refused(&args, |_| {});
+        assert_eq!(code, 69, "{printed}");
+        assert!(printed.contains(expected), "{printed}");
     }
 }
 
 #[test]
 fn without_a_place_for_the_default_store_it_says_so() {
-    let (code, said) = refused(&["serve", "--listen", "127.0.0.1:0"], |command| {
+    let (code, printed) = refused(&["serve", "--listen", "127.0.0.1:0"], |command| {
         command.env_clear();
     });
     assert_eq!(code, 64);
     // In a container, where these tests may run, there is no default at all.
-    assert!(said.contains("sqlite:///PATH/leases.db"), "{said}");
+    assert!(printed.contains("sqlite:///PATH/leases.db"), "{printed}");
 }
 
 /// `bellwether ARGS` with these variables; its exit code and its output.
 fn with_variables(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let output = bellwether().args(args).envs(variables.iter().copied()).output().unwrap();
-    let said = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();
-    (output.status.code().expect("it exits"), said)
+    let printed = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();
+    (output.status.code().expect("it exits"), printed)
 }
 
 #[test]
-fn without_a_store_nobody_leads_alone_where_instances_share_none() {
+fn a_platform_without_a_shared_file_demands_a_store() {
     let pasture = Pasture::new();
     let home = pasture.folder().to_str().unwrap();
     let commands: [&[&str]; 6] = [
@@ -309,18 +309,18 @@ fn without_a_store_nobody_leads_alone_where_instances_share_none() {
     ] {
         let here = [(variable, value), ("HOME", home), ("BELLWETHER_STORE", "")];
         for args in commands {
-            let (code, said) = with_variables(args, &here);
-            assert_eq!(code, 64, "{args:?}: {said}");
+            let (code, printed) = with_variables(args, &here);
+            assert_eq!(code, 64, "{args:?}: {printed}");
             for words in [&format!("this is {place} ({variable} is set)"), "BELLWETHER_STORE"] {
-                assert!(said.contains(words), "{args:?}: {said}");
+                assert!(printed.contains(words), "{args:?}: {printed}");
             }
         }
     }
     assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
     let store = pasture.store();
     let here = [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("BELLWETHER_STORE", store.as_str())];
-    let (code, said) = with_variables(&["run", "--", "true"], &here);
-    assert_eq!(code, 0, "a file that was chosen is fine: {said}");
+    let (code, printed) = with_variables(&["run", "--", "true"], &here);
+    assert_eq!(code, 0, "a file that was chosen is fine: {printed}");
 }
 
 #[test]
@@ -333,11 +333,14 @@ fn a_variable_whose_name_is_nearly_a_setting_exits_64() {
         ("BELLWETHER_ELECTIONS", "BELLWETHER_ELECTION"),
         ("BELLWEATHER_IDENTITY", "BELLWETHER_IDENTITY"),
     ] {
-        let (code, said) = with_variables(&run, &[(name, "6s")]);
-        assert_eq!(code, 64, "{said}");
-        assert!(said.contains(name) && said.contains(&format!("correct it to {meant}")), "{said}");
-        let (code, said) = with_variables(&run, &[(name, "")]);
-        assert_eq!(code, 0, "an empty one is not set: {said}");
+        let (code, printed) = with_variables(&run, &[(name, "6s")]);
+        assert_eq!(code, 64, "{printed}");
+        assert!(
+            printed.contains(name) && printed.contains(&format!("correct it to {meant}")),
+            "{printed}"
+        );
+        let (code, printed) = with_variables(&run, &[(name, "")]);
+        assert_eq!(code, 0, "an empty one is not set: {printed}");
     }
     assert!(with_variables(&["--help"], &[("BELLWETHER_STROE", "x")]).1.contains("Usage"));
 }
@@ -346,7 +349,7 @@ fn a_variable_whose_name_is_nearly_a_setting_exits_64() {
 fn other_unknown_variables_are_warned_of_and_links_of_kubernetes_are_not() {
     let pasture = Pasture::new();
     let store = pasture.store();
-    let (code, said) = with_variables(
+    let (code, printed) = with_variables(
         &["run", "--store", &store, "--", "true"],
         &[
             ("BELLWETHER_WOOL_COLOUR", "black"),
@@ -358,10 +361,10 @@ fn other_unknown_variables_are_warned_of_and_links_of_kubernetes_are_not() {
             ("BELLWETHER_PORT_4040_TCP_ADDR", "10.0.0.7"),
         ],
     );
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 0, "{printed}");
     let warnings: Vec<_> =
-        said.lines().filter(|line| line.contains("\"event\":\"unknown_variable\"")).collect();
-    let [warning] = warnings[..] else { panic!("one warning: {said}") };
+        printed.lines().filter(|line| line.contains("\"event\":\"unknown_variable\"")).collect();
+    let [warning] = warnings[..] else { panic!("one warning: {printed}") };
     assert!(warning.contains("\"variable\":\"BELLWETHER_WOOL_COLOUR\""), "{warning}");
 }
 
@@ -381,12 +384,12 @@ fn an_empty_variable_is_not_set() {
         "BELLWETHER_TOKEN_FILE",
     ];
     let empty = empty.map(|name| (name, ""));
-    let (code, said) = with_variables(&["run", "--store", &store, "--", "true"], &empty);
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("\"election\":\"default\""), "{said}");
+    let (code, printed) = with_variables(&["run", "--store", &store, "--", "true"], &empty);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("\"election\":\"default\""), "{printed}");
     let once = ["once", "--key", "k", "--store", &store, "--", "true"];
-    let (code, said) = with_variables(&once, &[("BELLWETHER_NO_STDERR", "")]);
-    assert_eq!(code, 0, "{said}");
+    let (code, printed) = with_variables(&once, &[("BELLWETHER_NO_STDERR", "")]);
+    assert_eq!(code, 0, "{printed}");
 }
 
 #[test]
@@ -394,12 +397,12 @@ fn a_flag_wins_over_a_variable_that_it_contradicts() {
     let pasture = Pasture::new();
     let store = pasture.store();
     let file = [("BELLWETHER_STORE_FILE", "/nowhere")];
-    let (code, said) = with_variables(&["run", "--store", &store, "--", "true"], &file);
-    assert_eq!(code, 0, "{said}");
+    let (code, printed) = with_variables(&["run", "--store", &store, "--", "true"], &file);
+    assert_eq!(code, 0, "{printed}");
     let both = [("BELLWETHER_STORE_FILE", "/nowhere"), ("BELLWETHER_STORE", &store)];
-    let (code, said) = with_variables(&["run", "--", "true"], &both);
-    assert_eq!(code, 64, "{said}");
-    assert!(said.contains("cannot be used with"), "{said}");
+    let (code, printed) = with_variables(&["run", "--", "true"], &both);
+    assert_eq!(code, 64, "{printed}");
+    assert!(printed.contains("cannot be used with"), "{printed}");
 }
 
 #[test]
@@ -418,17 +421,18 @@ fn a_complaint_names_the_variable_where_the_value_came_from_one() {
     ];
     for (flag, variable, wrong) in cases {
         let serve = ["serve", "--store", &store, "--listen", "127.0.0.1:0"];
-        let (code, said) = with_variables(&[&serve[..], &[flag, wrong]].concat(), &[]);
-        assert_eq!(code, 64, "{said}");
-        assert!(said.contains(flag) && !said.contains(variable), "{said}");
-        let (code, said) = with_variables(&serve, &[(variable, wrong)]);
-        assert_eq!(code, 64, "{said}");
-        assert!(said.contains(variable) && !said.contains(&format!("{flag}:")), "{said}");
+        let (code, printed) = with_variables(&[&serve[..], &[flag, wrong]].concat(), &[]);
+        assert_eq!(code, 64, "{printed}");
+        assert!(printed.contains(flag) && !printed.contains(variable), "{printed}");
+        let (code, printed) = with_variables(&serve, &[(variable, wrong)]);
+        assert_eq!(code, 64, "{printed}");
+        assert!(printed.contains(variable) && !printed.contains(&format!("{flag}:")), "{printed}");
     }
-    let (code, said) = with_variables(&["status"], &[("BELLWETHER_STORE", "mysql://u:hunter2@h")]);
-    assert_eq!(code, 64, "{said}");
-    assert!(said.contains("BELLWETHER_STORE: the store URL has no known scheme"), "{said}");
-    assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+    let (code, printed) =
+        with_variables(&["status"], &[("BELLWETHER_STORE", "mysql://u:hunter2@h")]);
+    assert_eq!(code, 64, "{printed}");
+    assert!(printed.contains("BELLWETHER_STORE: the store URL has no known scheme"), "{printed}");
+    assert!(!printed.contains("hunter2"), "a secret is shown: {printed}");
 }
 
 #[test]
@@ -437,9 +441,9 @@ fn the_store_url_can_come_from_a_file() {
     let file = pasture.folder().join("url");
     let args = |file: &str| ["run", "--store-file", file, "--", "true"].map(str::to_owned);
     let missing = args(file.to_str().unwrap());
-    let (code, said) = refused(&missing.each_ref().map(String::as_str), |_| {});
+    let (code, printed) = refused(&missing.each_ref().map(String::as_str), |_| {});
     assert_eq!(code, 64);
-    assert!(said.contains("cannot read the store URL from"), "{said}");
+    assert!(printed.contains("cannot read the store URL from"), "{printed}");
     fs::write(&file, format!("{}\n", pasture.store())).unwrap();
     assert!(bellwether().args(missing).output().unwrap().status.success());
     assert!(pasture.path().exists());
@@ -473,10 +477,10 @@ fn the_commands_beside_a_sidecar_refuse_what_makes_no_sense() {
         (&["man"], "<DIR>"),
     ];
     for (args, expected) in cases {
-        let (code, said) = refused(args, |_| {});
-        assert_eq!(code, 64, "{args:?}: {said}");
-        assert!(said.contains(expected), "{args:?}: {said}");
-        assert!(!said.contains("hunter2"), "a secret is shown: {said}");
+        let (code, printed) = refused(args, |_| {});
+        assert_eq!(code, 64, "{args:?}: {printed}");
+        assert!(printed.contains(expected), "{args:?}: {printed}");
+        assert!(!printed.contains("hunter2"), "a secret is shown: {printed}");
     }
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing was written");
 }
@@ -624,8 +628,8 @@ fn completions_are_understood_by_their_shell() {
         let mut command = Command::new(shell);
         let output = command.args(["-c", check, program]).env("PROGRAM", program).output();
         let output = output.expect(shell);
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains(expected), "{shell}: {output:?}");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains(expected), "{shell}: {output:?}");
     }
 }
 
@@ -647,21 +651,21 @@ fn without_a_command_it_prints_the_commands() {
     for command in ["Commands:", "serve", "once", "is-leader", "Usage:"] {
         assert!(page.contains(command), "{command}: {page}");
     }
-    let (code, said) = refused(&[], |_| {});
+    let (code, printed) = refused(&[], |_| {});
     assert_eq!(code, 64);
-    assert!(said.contains("use one of serve, run, once, only, is-leader"), "{said}");
+    assert!(printed.contains("use one of serve, run, once, only, is-leader"), "{printed}");
 }
 
 #[test]
 fn a_command_to_run_without_dashes_is_hinted_at() {
     for args in [&["run", "echo", "hi"][..], &["only", "echo"], &["once", "--key", "k", "echo"]] {
-        let (code, said) = refused(args, |_| {});
-        assert_eq!(code, 64, "{said}");
+        let (code, printed) = refused(args, |_| {});
+        assert_eq!(code, 64, "{printed}");
         let hint = format!("put -- before the command, as in `{} -- echo`", args[0]);
-        assert!(said.contains(&hint), "{said}");
+        assert!(printed.contains(&hint), "{printed}");
     }
-    let (_, said) = refused(&["serve", "echo"], |_| {});
-    assert!(!said.contains("put --"), "serve runs none: {said}");
+    let (_, printed) = refused(&["serve", "echo"], |_| {});
+    assert!(!printed.contains("put --"), "serve runs none: {printed}");
 }
 
 #[test]
@@ -675,9 +679,9 @@ fn output_that_cannot_be_written_ends_a_command() {
         let mut command = bellwether();
         command.args(args).stdout(fs::File::create("/dev/full").unwrap());
         let output = command.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(69), "{args:?}: {said}");
-        assert!(said.contains("cannot write to standard output: No space left"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{args:?}: {printed}");
+        assert!(printed.contains("cannot write to standard output: No space left"), "{printed}");
     }
     // `status --watch | head -1`
     let mut command = bellwether();

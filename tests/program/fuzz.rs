@@ -115,11 +115,11 @@ fn send(seed: u64, count: u64, sidecar: &Sidecar, ledger: &Ledger) -> Tally {
     let mut tally = Tally::new();
     for _ in 0..count {
         let request = Request::random(&mut rng, wire.authority());
-        let asked = now();
+        let sent = now();
         let reply = wire.send(&request);
         let answered = now();
         *tally.entry(reply.as_ref().map_or(0, |reply| reply.status)).or_default() += 1;
-        let checked = AssertUnwindSafe(|| check(&request, reply.as_ref(), ledger, asked, answered));
+        let checked = AssertUnwindSafe(|| check(&request, reply.as_ref(), ledger, sent, answered));
         if let Err(failure) = catch_unwind(checked) {
             eprintln!("{} answered {reply:?} to\n{}", sidecar.name, request.text());
             resume_unwind(failure);
@@ -132,7 +132,7 @@ fn check(
     request: &Request,
     reply: Option<&Reply>,
     ledger: &Ledger,
-    asked: BootTime,
+    sent: BootTime,
     answered: BootTime,
 ) {
     let Some(reply) = reply else {
@@ -153,7 +153,7 @@ fn check(
             assert!(valid + Duration::from_millis(1) > request.min_valid, "not for long enough");
         }
         if leads {
-            ledger.yes(&state, asked, answered);
+            ledger.yes(&state, sent, answered);
         }
     }
 }
@@ -181,11 +181,11 @@ fn freeze_one_after_the_other(flock: &Flock, ledger: &Ledger, over: &AtomicBool)
         waiting.iter_mut().for_each(|(wire, question)| wire.write(question).unwrap());
         thread::sleep(stopped);
         // It cannot have thought about them before now.
-        let asked = now();
+        let sent = now();
         sidecar.signal("CONT");
         for (mut wire, question) in waiting {
             let reply = wire.read(question).unwrap();
-            check(question, reply.as_ref(), ledger, asked, now());
+            check(question, reply.as_ref(), ledger, sent, now());
         }
     }
 }

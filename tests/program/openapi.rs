@@ -30,7 +30,7 @@ const EXAMPLES: &str = "15";
 const UNCHECKED: &str = "positive_data_acceptance";
 
 /// Which requests are made, and how.
-struct Asked<'a> {
+struct Questions<'a> {
     only: &'a str,
     never: &'a str,
     headers: &'a [&'a str],
@@ -52,7 +52,7 @@ fn schemathesis() -> PathBuf {
 }
 
 #[track_caller]
-fn conforms(sidecar: &Sidecar, asked: &Asked<'_>) {
+fn conforms(sidecar: &Sidecar, questions: &Questions<'_>) {
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("schemathesis.toml");
     fs::write(&settings, SETTINGS).unwrap();
@@ -61,8 +61,8 @@ fn conforms(sidecar: &Sidecar, asked: &Asked<'_>) {
     command.arg("run").arg(format!("{}/openapi.json", sidecar.url));
     command.args(["--seed", "1", "--max-examples", EXAMPLES, "--exclude-checks", UNCHECKED]);
     command.args(["--request-timeout", "20", "--no-shrink", "--warnings", "off"]);
-    command.args(["--include-path-regex", asked.only, "--exclude-path-regex", asked.never]);
-    command.args(asked.headers.iter().flat_map(|header| ["--header", header]));
+    command.args(["--include-path-regex", questions.only, "--exclude-path-regex", questions.never]);
+    command.args(questions.headers.iter().flat_map(|header| ["--header", header]));
     // It leaves what it found out in the folder in which it runs.
     let command = command.current_dir(folder.path()).env("PYTHONDONTWRITEBYTECODE", "1");
     let output = command.stdin(Stdio::null()).output().expect("schemathesis runs");
@@ -80,7 +80,7 @@ fn the_answers_are_as_described() {
     eventually("alice leads", || flock.members[0].leader().leads().then_some(()));
     flock.members.push(start("bob", &pasture));
     flock.settled();
-    let questions = Asked { only: "/", never: &format!("{STREAMS}|/resign$"), headers: &[] };
+    let questions = Questions { only: "/", never: &format!("{STREAMS}|/resign$"), headers: &[] };
     for sidecar in &flock.members {
         conforms(sidecar, &questions);
     }
@@ -90,6 +90,6 @@ fn the_answers_are_as_described() {
     let allowed = ["Host: web-0.web", &bearer];
     let refused = ["Origin: https://evil.example"];
     for headers in [&allowed[..], &refused] {
-        conforms(&flock.members[0], &Asked { only: "/resign$", never: "^$", headers });
+        conforms(&flock.members[0], &Questions { only: "/resign$", never: "^$", headers });
     }
 }

@@ -13,7 +13,7 @@ fn pause(pasture: &Pasture) -> Command {
     command
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
     text(&output.stdout) + &text(&output.stderr)
 }
@@ -43,7 +43,7 @@ fn a_reason_that_is_no_line_of_text_is_refused_before_the_store_is_opened() {
     for reason in hostile {
         let output = pause(&pasture).arg("--reason").arg(OsStr::from_bytes(reason)).output();
         let output = output.unwrap();
-        let text = said(&output);
+        let text = printed(&output);
         assert_eq!(output.status.code(), Some(64), "{text}");
         is_harmless(&text);
         let names = reason.contains(&0xff) || text.contains("--reason");
@@ -51,12 +51,12 @@ fn a_reason_that_is_no_line_of_text_is_refused_before_the_store_is_opened() {
     }
     for (flag, bad) in [("--for", "0s"), ("--for", "soon"), ("--timeout", "-1")] {
         let output = pause(&pasture).arg(format!("{flag}={bad}")).output().unwrap();
-        assert_eq!(output.status.code(), Some(64), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(64), "{}", printed(&output));
     }
     for command in ["pause", "resume"] {
         let output = bellwether().args([command, "--work", "web"]).output().unwrap();
-        assert_eq!(output.status.code(), Some(64), "{}", said(&output));
-        assert!(said(&output).contains("a work of `once` cannot be paused"));
+        assert_eq!(output.status.code(), Some(64), "{}", printed(&output));
+        assert!(printed(&output).contains("a work of `once` cannot be paused"));
     }
     assert!(!pasture.path().exists(), "nothing was opened");
 }
@@ -69,7 +69,7 @@ fn the_name_of_the_operator_is_shown_as_text_whatever_the_environment_has() {
         let mut command = pause(&pasture);
         command.env_remove("SUDO_USER").env("USER", OsStr::from_bytes(user));
         let output = command.output().unwrap();
-        let text = said(&output);
+        let text = printed(&output);
         assert!(output.status.success(), "{text}");
         is_harmless(&text);
         assert!(text.contains(", by ") && text.contains('@'), "{text}");
@@ -89,7 +89,7 @@ fn a_hostile_pause_in_the_store_does_no_harm_where_it_is_shown() {
     let mut sqlite = Command::new("sqlite3");
     sqlite.args(["-cmd", ".timeout 10000"]).arg(pasture.path()).arg(sql);
     let output = sqlite.output().expect("sqlite3 is installed (make setup)");
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
 
     let answer = eventually("it is paused", || {
         Some(sidecar.leader()).filter(|answer| answer.body["paused"] == true)
@@ -113,9 +113,9 @@ fn a_hostile_pause_in_the_store_does_no_harm_where_it_is_shown() {
         let mut status = bellwether();
         let output = status.args(["status", "--store", &pasture.store()]).args(args).output();
         let output = output.unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        is_harmless(&said(&output));
-        assert!(said(&output).contains("pause"), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
+        is_harmless(&printed(&output));
+        assert!(printed(&output).contains("pause"), "{}", printed(&output));
     }
     let metrics = ureq::get(format!("{}/metrics", sidecar.url)).call();
     let metrics = metrics.unwrap().body_mut().read_to_string().unwrap();
@@ -128,8 +128,8 @@ fn a_hostile_pause_in_the_store_does_no_harm_where_it_is_shown() {
     assert!(!metrics.contains("<img"), "no text of an operator is a label");
     let mut resume = bellwether();
     let output = resume.args(["resume", "--store", &pasture.store()]).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    is_harmless(&said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
+    is_harmless(&printed(&output));
     eventually("it leads again", || sidecar.leader().leads().then_some(()));
 }
 
@@ -149,7 +149,7 @@ fn operators_at_once_leave_one_pause_and_it_is_a_whole_one() {
     let output = bellwether().args(["status", "--json", "--store", &pasture.store()]).output();
     let status: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     assert!(status[0]["pause"]["reason"].as_str().unwrap().starts_with("number "), "{status}");
-    let texts: Vec<_> = outputs.iter().map(said).collect();
+    let texts: Vec<_> = outputs.iter().map(printed).collect();
     let replaced = texts.iter().filter(|text| text.contains(" (it was ")).count();
     assert_eq!(replaced, 5, "each but the first replaced one: {texts:?}");
     eventually("no instance leads", || {
@@ -171,7 +171,7 @@ fn a_pause_whose_command_was_killed_is_over_by_its_own_time() {
     let mut command = pause(&pasture).args(["--for", "6s"]).spawn().unwrap();
     eventually("the pause is written", || {
         let output = bellwether().args(["status", "--store", &pasture.store()]).output().unwrap();
-        said(&output).contains("is paused until ").then_some(())
+        printed(&output).contains("is paused until ").then_some(())
     });
     command.kill().unwrap();
     command.wait().unwrap();

@@ -106,8 +106,8 @@ fn every_part_may_be_shipped() {
     command.args(["--offline", "--locked", "check", "licenses", "bans", "sources"]);
     let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let output = output.expect("cargo-deny is not installed: run `make setup`");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
 }
 
 /// A folder of its own with the workflows, of which one may be changed.
@@ -181,8 +181,8 @@ fn the_workflows_are_sound_and_the_checkers_see_what_is_not() {
     ];
     for (file, change, expected) in planted {
         let folder = workflows_with(file, change);
-        let said = complaints(folder.path()).join("\n");
-        assert!(said.contains(expected), "{expected} was not seen: {said}");
+        let printed = complaints(folder.path()).join("\n");
+        assert!(printed.contains(expected), "{expected} was not seen: {printed}");
     }
 }
 

@@ -42,7 +42,7 @@ pub enum When {
 #[derive(Clone, Copy, Debug)]
 pub struct End {
     /// When it was sent SIGTERM.
-    pub asked: BootTime,
+    pub signalled: BootTime,
     pub ended: BootTime,
     /// Its own, unless it was killed.
     pub status: ExitStatus,
@@ -143,10 +143,10 @@ impl Pod {
             self.running = stay;
             assert!(!leave.is_empty(), "they depend on each other in a circle");
             leave.iter().for_each(Running::has_begun);
-            let asked = now();
+            let signalled = now();
             leave.iter().for_each(|running| running.signal("TERM"));
             for running in &mut leave {
-                let end = running.end_by(asked);
+                let end = running.end_by(signalled);
                 ends.push((running.container.name.clone(), end));
             }
         }
@@ -222,8 +222,8 @@ impl Running {
         children.split_whitespace().next().map(|first| first.parse().expect("a process id"))
     }
 
-    fn end_by(&mut self, asked: BootTime) -> End {
-        let patience = asked + self.container.stop_timeout;
+    fn end_by(&mut self, signalled: BootTime) -> End {
+        let patience = signalled + self.container.stop_timeout;
         let mut ended = self.ended();
         while ended.is_none() && now() < patience {
             std::thread::sleep(Duration::from_millis(5));
@@ -234,7 +234,7 @@ impl Running {
             self.signal("KILL");
             eventually("it is gone", || self.ended())
         });
-        End { asked, ended: now(), status, killed }
+        End { signalled, ended: now(), status, killed }
     }
 
     fn kill(&mut self) {

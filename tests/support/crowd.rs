@@ -49,7 +49,7 @@ impl Crowd {
     }
 
     /// Ends the sidecar: every stream tells it, after all that time.
-    pub fn hears_of_the_end(mut self, sidecar: &Sidecar) {
+    pub fn receives_the_end(mut self, sidecar: &Sidecar) {
         self.slow.clear();
         sidecar.signal("TERM");
         for stream in &mut self.streams {

@@ -129,7 +129,7 @@ impl Log {
 pub struct Answer {
     pub status: u16,
     pub body: Value,
-    pub asked: BootTime,
+    pub sent: BootTime,
     pub answered: BootTime,
 }
 
@@ -323,13 +323,13 @@ pub fn get(url: &str) -> Option<Answer> {
         .timeout_global(Some(LIMIT))
         .build()
         .new_agent();
-    let asked = now();
+    let sent = now();
     let mut response = agent.get(url).call().ok()?;
     let answered = now();
     let status = response.status().as_u16();
     let text = response.body_mut().read_to_string().ok()?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Some(Answer { status, body, asked, answered })
+    Some(Answer { status, body, sent, answered })
 }
 
 /// Several sidecars, and the promise that never two of them lead.
@@ -375,14 +375,14 @@ pub struct Witness {
 impl Witness {
     pub fn of(flock: &Flock) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (heard, first_answers) = std::sync::mpsc::channel();
+        let (answered, first_answers) = std::sync::mpsc::channel();
         let threads = flock.members.iter().map(|sidecar| {
             let (name, url) = (sidecar.name.clone(), format!("{}/leader", sidecar.url));
-            let (stop, heard) = (Arc::clone(&stop), heard.clone());
+            let (stop, answered) = (Arc::clone(&stop), answered.clone());
             thread::spawn(move || {
                 let mut answers = Vec::new();
                 answers.extend(get(&url).map(|answer| (name.clone(), answer)));
-                let _ = heard.send(());
+                let _ = answered.send(());
                 while !stop.load(Ordering::Relaxed) {
                     answers.extend(get(&url).map(|answer| (name.clone(), answer)));
                     thread::sleep(Duration::from_millis(10));
@@ -411,14 +411,18 @@ impl Witness {
             assert_eq!(*leader, name, "two leaders of term {}", answer.term());
             let newer = yes
                 .iter()
-                .find(|(_, other)| other.answered < answer.asked && other.term() > answer.term());
+                .find(|(_, other)| other.answered < answer.sent && other.term() > answer.term());
             assert!(newer.is_none(), "{name} led after it was replaced: {answer:?}, {newer:?}");
         }
     }
 }
 
 /// Breaks the store, waits until nobody leads, puts it right and waits until one leads again.
-pub fn nobody_leads_while<T>(flock: &Flock, breaking: impl FnOnce() -> T, mending: impl FnOnce(T)) {
+pub fn no_instance_leads_while<T>(
+    flock: &Flock,
+    breaking: impl FnOnce() -> T,
+    mending: impl FnOnce(T),
+) {
     flock.settled();
     let witness = Witness::of(flock);
     let broken = breaking();

@@ -123,7 +123,7 @@ pub fn an_older_order_never_begins_after_a_newer_one(releases: &Releases) {
 }
 
 /// A release is rolled back whose old image does not have the way down.
-pub fn a_release_is_taken_back_and_the_older_one_goes_on(releases: &Releases) {
+pub fn a_release_is_taken_back_and_the_older_one_continues(releases: &Releases) {
     let key = |key, order| ["--key", key, "--order", order, "--superseded", "wait"];
     assert_eq!(releases.run(&key("r1", "1"), "echo 1 up >> lines"), Some(0));
     assert_eq!(releases.run(&key("r2", "2"), "echo 2 up >> lines"), Some(0));
@@ -206,9 +206,9 @@ pub fn a_work_is_reset_whole(releases: &Releases) {
     let slow = "echo v2 >> lines; until [ -e go ]; do sleep 0.02; done; echo v2 ends >> lines";
     let mut two = releases.start("two", &key("v2", "2"), slow);
     releases.until_line("v2");
-    let (code, said) = reset();
-    assert_eq!(code, Some(75), "{said}");
-    assert!(said.contains("two runs an attempt now"), "{said}");
+    let (code, printed) = reset();
+    assert_eq!(code, Some(75), "{printed}");
+    assert!(printed.contains("two runs an attempt now"), "{printed}");
     fs::write(releases.path().join("go"), "").unwrap();
     assert_eq!(two.code(), Some(0), "{}", releases.log("two"));
     let again = [&key("v1", "1")[..], &["--superseded", "wait"]].concat();
@@ -218,18 +218,18 @@ pub fn a_work_is_reset_whole(releases: &Releases) {
     });
     thread::sleep(Duration::from_secs(1));
     assert!(older.waits(), "{}", releases.log("older"));
-    let (code, said) = reset();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("can be done again"), "{said}");
+    let (code, printed) = reset();
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("can be done again"), "{printed}");
     assert_eq!(older.code(), Some(0), "{}", releases.log("older"));
     assert_eq!(releases.run(&other, "echo other >> lines"), Some(0), "it is done");
     let (lines, term) =
         (releases.lines(), |line: &str| line.split(' ').nth(1)?.parse::<u64>().ok());
     assert_eq!(lines[1..4], ["other", "v2", "v2 ends"]);
     assert!(lines.len() == 5 && term(&lines[0]) < term(&lines[4]), "terms go on: {lines:?}");
-    let (code, said) = releases.reset(&["--work", "unknown"]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("there is nothing to reset"), "{said}");
+    let (code, printed) = releases.reset(&["--work", "unknown"]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("there is nothing to reset"), "{printed}");
 }
 
 /// Two releases of eight instances each, deployed two seconds apart; the first runner is killed.
@@ -279,12 +279,12 @@ impl Ecs {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v4/abc", listener.local_addr().unwrap());
         let says = Arc::new(Mutex::new((String::new(), String::new())));
-        let said = Arc::clone(&says);
+        let printed = Arc::clone(&says);
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let mut head = [0; 1024];
                 let read = stream.read(&mut head).unwrap_or(0);
-                let (revision, image) = said.lock().unwrap().clone();
+                let (revision, image) = printed.lock().unwrap().clone();
                 let body = if head[..read].starts_with(b"GET /v4/abc/task") {
                     format!(
                         r#"{{"Cluster":"arn:aws:ecs:eu-west-1:123456789012:cluster/prod",
@@ -327,9 +327,9 @@ macro_rules! releases_follow_each_other {
         }
 
         #[test]
-        fn a_release_is_taken_back_and_the_older_one_goes_on() {
+        fn a_release_is_taken_back_and_the_older_one_continues() {
             let (_home, releases) = $home;
-            releases::a_release_is_taken_back_and_the_older_one_goes_on(&releases);
+            releases::a_release_is_taken_back_and_the_older_one_continues(&releases);
         }
 
         #[test]

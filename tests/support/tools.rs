@@ -49,7 +49,7 @@ pub fn folder_of_this_process(all: &Path) -> PathBuf {
 #[track_caller]
 pub fn must(command: &mut Command) -> String {
     let output = output(command);
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, printed(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -57,8 +57,8 @@ pub fn must(command: &mut Command) -> String {
 #[track_caller]
 pub fn must_fail(command: &mut Command) -> String {
     let output = output(command);
-    assert!(!output.status.success(), "{command:?} succeeded:\n{}", said(&output));
-    said(&output)
+    assert!(!output.status.success(), "{command:?} succeeded:\n{}", printed(&output));
+    printed(&output)
 }
 
 #[track_caller]
@@ -68,7 +68,7 @@ fn output(command: &mut Command) -> Output {
 }
 
 /// Everything that a program printed.
-pub fn said(output: &Output) -> String {
+pub fn printed(output: &Output) -> String {
     [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
 }
 

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_told_from_those_that_the_log_has_named() {
+    fn a_name_is_distinct_from_those_that_the_log_has_named() {
         let task = |end| format!("arn:aws:ecs:eu-central-1:123456789012:task/shop/{end}");
         let mut seen = Vec::new();
         assert_eq!(short(&mut seen, "web-0"), "web-0");

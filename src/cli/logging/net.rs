@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn elections_share_nothing_and_what_was_left_out_is_said() {
+    fn elections_share_no_budget_and_lines_left_out_are_reported() {
         let mut budgets = Budgets::default();
         let passed = (0..100).filter(|_| budgets.admit(at(0), KINDS[0], "a").0).count();
         assert_eq!(passed, usize::try_from(BURST).unwrap());

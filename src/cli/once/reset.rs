@@ -73,7 +73,7 @@ impl Reset<'_> {
                 tracing::info!(event = "nothing_to_reset", "there is nothing to reset");
                 return Ok(0);
             };
-            let term = self.once_nobody_is_at_it().await?;
+            let term = self.once_no_instance_is_at_it().await?;
             let wall = HostClock.now().wall;
             let replaced = self.ledger.replace(&next, term, wall).await;
             if replaced.map_err(|broken| cannot(&broken))? {
@@ -85,7 +85,7 @@ impl Reset<'_> {
     }
 
     /// Waits until the lease is over, and returns its term. Takes a lease at most.
-    async fn once_nobody_is_at_it(&mut self) -> Result<Term, CommandError> {
+    async fn once_no_instance_is_at_it(&mut self) -> Result<Term, CommandError> {
         loop {
             let (found, over_at) = self.look().await?;
             let Some(found) = found else { return Ok(Term::ZERO) };

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_must_mend_is_misconfigured() {
+    fn what_a_person_must_fix_is_misconfigured() {
         let message = "User: arn:aws:sts::1:assumed-role/web is not authorized to perform: \
                        dynamodb:PutItem on resource: arn:aws:dynamodb:eu-west-1:1:table/leases";
         for (code, message, expected) in [

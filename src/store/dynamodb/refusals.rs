@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_credentials_are_told_from_other_refusals() {
+    fn refused_credentials_are_distinct_from_other_refusals() {
         let body =
             |code: &str| format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}"}}"#);
         for code in CODES {

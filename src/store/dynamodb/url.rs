@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_repeating_it() {
+    fn an_error_does_not_repeat_the_url() {
         let refused = |url: &str| Target::parse(url).unwrap_err();
         for url in ["dynamodb:leases", "dynamodb://", "dynamodb://a?region=x", "dynamodb://b%20b"] {
             let error = refused(url);

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn why_there_is_no_token_is_said_without_what_was_printed() {
+    async fn the_error_about_a_token_does_not_contain_the_output() {
         for (script, words) in [
             ("echo hunter2; exit 7", "'sh' failed: exit status: 7"),
             ("echo hunter2", "'sh' printed no token"),

@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_go_on_through_acquisitions_of_client_go() {
+    fn terms_continue_through_acquisitions_of_client_go() {
         let ours = written(None, &record(Some("a"), 1));
         let theirs = by_client_go(&ours, "rival", true);
         let kept = read(&theirs);

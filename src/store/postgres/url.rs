@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_says_is_as_in_libpq() {
+    fn defaults_are_those_of_libpq() {
         let settings = read("postgres://db/", &[("USER", "me")]).unwrap();
         assert_eq!(place(&settings), "me@db:5432/me");
         assert!(matches!(settings.ssl_mode, PgSslMode::Prefer));
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_password() {
+    fn an_error_does_not_contain_the_password() {
         for (url, part) in [
             ("postgres://u:hunter2@a:1,b:2,c/app?port=1,2", "as many ports"),
             ("postgres://u:hunter2@db:port/app", "cannot be read"),

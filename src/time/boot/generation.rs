@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_drivers_event_is_told_from_others() {
+    fn the_drivers_event_is_distinct_from_others() {
         let event = b"change@/devices/LNXSYSTM:00/VMGENCTR:00\0ACTION=change\0\
                       DEVPATH=/devices/LNXSYSTM:00/VMGENCTR:00\0SUBSYSTEM=acpi\0\
                       MODALIAS=acpi:QEMUVGID:VM_GEN_COUNTER:\0NEW_VMGENID=1\0SEQNUM=4711\0";

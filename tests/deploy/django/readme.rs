@@ -30,20 +30,28 @@ fn the_commands_of_the_readme_show_one_run() {
     sh.args(["-euc", &script]).current_dir(repository().join("examples/django-once"));
     sh.env("PATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
     let Output { status, stdout, stderr } = sh.output().unwrap();
-    let (said, log) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{said}\n{log}");
-    assert_eq!(said.matches("Applying accounts.0002_halve_the_credit...").count(), 1, "{said}");
+    let (printed, log) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{printed}\n{log}");
+    assert_eq!(
+        printed.matches("Applying accounts.0002_halve_the_credit...").count(),
+        1,
+        "{printed}"
+    );
     let shows = |state: &str| {
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         let state = format!("default release-2 - {state} ");
-        said.lines().filter(|line| words(line).starts_with(&state)).count()
+        printed.lines().filter(|line| words(line).starts_with(&state)).count()
     };
-    assert_eq!(shows("done"), 1, "{said}");
-    assert_eq!(said.matches("Unapplying accounts.0002_halve_the_credit...").count(), 1, "{said}");
-    assert_eq!(shows("taken back"), 1, "{said}");
-    let (up, down) = said.split_once("Unapplying").unwrap();
+    assert_eq!(shows("done"), 1, "{printed}");
+    assert_eq!(
+        printed.matches("Unapplying accounts.0002_halve_the_credit...").count(),
+        1,
+        "{printed}"
+    );
+    assert_eq!(shows("taken back"), 1, "{printed}");
+    let (up, down) = printed.split_once("Unapplying").unwrap();
     for (doubled, credits) in [(200, 100), (80, 40), (10, 5)] {
-        assert!(up.contains(&format!("\"credits\": {doubled}")), "{said}");
-        assert!(down.contains(&format!("\"credits\": {credits}")), "{said}");
+        assert!(up.contains(&format!("\"credits\": {doubled}")), "{printed}");
+        assert!(down.contains(&format!("\"credits\": {credits}")), "{printed}");
     }
 }

@@ -54,18 +54,21 @@ fn sqlite_lies_in_the_state_directory_that_containers_share() {
 #[test]
 fn without_a_volume_on_a_read_only_file_system_it_says_so() {
     let output = Files::new().run(&["serve", "--listen", "127.0.0.1:0", "--store", SHARED]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(69), "{said}");
-    assert!(said.contains(STATE), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{printed}");
+    assert!(printed.contains(STATE), "{printed}");
 }
 
 #[test]
 fn without_a_store_it_does_not_lead_alone() {
     let volume = tempfile::tempdir().unwrap();
     let output = Files::new().with_volume(volume.path()).run(&["serve", "--listen", "127.0.0.1:0"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(64), "{said}");
-    assert!(said.contains("this is a container") && said.contains("BELLWETHER_STORE"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{printed}");
+    assert!(
+        printed.contains("this is a container") && printed.contains("BELLWETHER_STORE"),
+        "{printed}"
+    );
     assert_eq!(fs::read_dir(volume.path()).unwrap().count(), 0, "nothing was written");
 }
 
@@ -85,8 +88,8 @@ fn postgres_is_reached_by_name_over_tls() {
     // The public roots are inside, and this server's authority is none of them.
     let url = signed.url("db.flock.test", "sslmode=verify-full");
     let output = files.run(&["init", "--store", &url]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("UnknownIssuer"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("UnknownIssuer"), "{printed}");
 }
 
 #[test]
@@ -114,8 +117,8 @@ fn it_installs_itself_into_a_shared_folder() {
     let volume = tempfile::tempdir().unwrap();
     let output = Files::new().with_volume(volume.path()).run(&["install", STATE]);
     assert!(output.status.success(), "{output:?}");
-    let said = must(Command::new(volume.path().join("bellwether")).arg("--version"));
-    assert_eq!(said.trim(), format!("bellwether {}", env!("CARGO_PKG_VERSION")));
+    let printed = must(Command::new(volume.path().join("bellwether")).arg("--version"));
+    assert_eq!(printed.trim(), format!("bellwether {}", env!("CARGO_PKG_VERSION")));
 }
 
 /// A name server that knows one address: every name is 127.0.0.1. It ends with this process.

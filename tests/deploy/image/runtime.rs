@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use support::chart::{example, with};
 use support::image::Image;
-use support::tools::{must, said, yaml};
+use support::tools::{must, printed, yaml};
 use support::{Killed, Log, eventually};
 
 /// What the chart calls its own image.
@@ -60,7 +60,7 @@ impl Pod {
                 self.start_sidecar(&container);
             } else {
                 let output = self.run(&container);
-                assert!(output.status.success(), "{}: {}", container["name"], said(&output));
+                assert!(output.status.success(), "{}: {}", container["name"], printed(&output));
             }
         }
     }
@@ -237,7 +237,7 @@ fn the_job_runs_its_command_once() {
     pod.init();
     let [once] = &pod.containers("containers")[..] else { panic!("one container") };
     let output = pod.run(once);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "migrated");
 }
 
@@ -250,7 +250,7 @@ fn the_application_finds_the_installed_program_and_its_sidecar() {
     pod.init();
     let [app] = &pod.containers("containers")[..] else { panic!("one container") };
     let output = pod.run(app);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
 }
 
 /// The example's job uses a store that is missing here: its program starts, and reports it.
@@ -270,5 +270,5 @@ fn the_example_starts_the_program_that_it_installs() {
     pod.init();
     let [import] = &pod.containers("containers")[..] else { panic!("one container") };
     let output = pod.run(import);
-    assert!(said(&output).starts_with("bellwether "), "{}", said(&output));
+    assert!(printed(&output).starts_with("bellwether "), "{}", printed(&output));
 }

@@ -82,14 +82,14 @@ fn usual_mistakes_are_refused_in_words() {
         (&["podDisruptionBudget.maxUnavailable=0"], "maxUnavailable"),
         (&["store.secret.nmae=s"], "nmae"),
     ] {
-        let said = refused(sets);
-        assert!(said.contains(words), "{sets:?}: {said}");
-        assert!(!said.contains("secret@"), "{said}");
+        let printed = refused(sets);
+        assert!(printed.contains(words), "{sets:?}: {printed}");
+        assert!(!printed.contains("secret@"), "{printed}");
     }
 }
 
 #[test]
-fn by_itself_it_deploys_nothing() {
+fn without_values_it_deploys_nothing() {
     assert_eq!(with(&[]), Vec::<Value>::new());
 }
 
@@ -230,8 +230,8 @@ fn the_notes_say_how_to_see_who_leads() {
     command.args(["install", "demo", "--namespace", "shop", "--dry-run=client"]).arg(chart());
     // No cluster, whatever the user of this machine has.
     command.env("KUBECONFIG", "/dev/null");
-    let said = must(command.args(["--set", "app.image=a,store.secret.name=s,app.replicas=1"]));
-    let notes = said.split("NOTES:").nth(1).unwrap_or_else(|| panic!("no notes: {said}"));
+    let printed = must(command.args(["--set", "app.image=a,store.secret.name=s,app.replicas=1"]));
+    let notes = printed.split("NOTES:").nth(1).unwrap_or_else(|| panic!("no notes: {printed}"));
     assert!(notes.contains("shop.demo"), "{notes}");
     assert!(notes.contains("With one replica there is no standby"), "{notes}");
 }

@@ -49,9 +49,9 @@ fn check(line: &str) {
                 assert!(project().join(file).exists(), "{line}");
             }
             // The last thing that can go wrong: everything before it was understood.
-            let said = must_fail(&mut shell(line));
+            let printed = must_fail(&mut shell(line));
             let no_cluster = ["connection refused", "cluster unreachable"];
-            assert!(no_cluster.iter().any(|words| said.contains(words)), "{line}: {said}");
+            assert!(no_cluster.iter().any(|words| printed.contains(words)), "{line}: {printed}");
         }
         // Their own tools are not to be had without a network: the names are what can be checked.
         ["docker", "push", image] => {

@@ -231,7 +231,7 @@ async fn the_other_way_round_two_pods_would_work_at_once() {
 
 /// Nobody stands before the application is healthy, and it does not start before the probe succeeds.
 #[tokio::test]
-async fn behind_a_gate_the_application_starts_before_anybody_leads() {
+async fn behind_a_gate_the_application_starts_before_any_instance_leads() {
     let scene = Scene::set().await;
     // Nobody listens there.
     let gate = "gate.url=http://127.0.0.1:9/healthz";

@@ -128,7 +128,7 @@ fn the_restricted_profile_admits_every_pod_of_the_chart() {
 }
 
 #[test]
-fn whoever_stands_is_named_after_its_pod_and_reads_the_store_from_a_secret() {
+fn a_candidate_is_named_after_its_pod_and_reads_the_store_from_a_secret() {
     let documents = with(&["app.image=a", "store.secret.name=s", "job.image=a", "job.command={b}"]);
     let once = documents.iter().find(|document| document["kind"] == "Job").unwrap();
     let once = &once["spec"]["template"]["spec"]["containers"][0];

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use crate::platforms::field::{Field, LEASE};
 use crate::platforms::instance::{Instance, UnitEnd};
-use crate::platforms::tools::{must, root, said, text, yaml};
+use crate::platforms::tools::{must, printed, root, text, yaml};
 use support::beats::{beat_after, beats, never_overlapped};
 use support::containers::loopback;
 use support::dynamodb::Emulator;
@@ -79,7 +79,7 @@ impl Environment {
     #[track_caller]
     pub fn add(&self, name: &str, version: &str) -> Instance {
         let instance = self.launch(name);
-        instance.deploy(version, &self.app).unwrap_or_else(|said| panic!("{said}"));
+        instance.deploy(version, &self.app).unwrap_or_else(|printed| panic!("{printed}"));
         instance
     }
 }
@@ -118,7 +118,7 @@ fn a_version_is_migrated_once_and_what_is_for_the_leader_runs_there() {
     for instance in &instances {
         for job in instance.cron_jobs() {
             let output = instance.run_job(&job);
-            assert!(output.status.success(), "{}", said(&output));
+            assert!(output.status.success(), "{}", printed(&output));
         }
     }
     assert_eq!(field.lines("cron"), [leader]);
@@ -153,15 +153,15 @@ fn an_instance_that_is_terminated_ends_its_work_then_vacates_then_another_leads(
     let ends = a.terminate();
     let (web, cron) = (end(&ends, "web.service"), end(&ends, "crond.service"));
     let sidecar = end(&ends, "bellwether.service");
-    assert!(web.ended <= sidecar.asked && cron.ended <= sidecar.asked, "{ends:?}");
+    assert!(web.ended <= sidecar.signalled && cron.ended <= sidecar.signalled, "{ends:?}");
     assert_eq!((sidecar.code, sidecar.killed, web.killed), (Some(0), false, false), "{ends:?}");
     let log = fs::read_to_string(root.join("notes/bellwether.service.log")).unwrap();
     assert_eq!(log.matches("\"event\":\"vacated\"").count(), 1, "{log}");
     assert_eq!(field.lines("finished"), [term.to_string()], "the work was not cut off");
     let next = beat_after(&field.0, term);
     assert_eq!(next.term, term + 1, "handed over, not run out");
-    println!("sidecar told to stop to next work: {:.0} ms", (next.at - sidecar.asked) * 1e3);
-    assert!(next.at - sidecar.asked < LEASE, "as slow as a crash");
+    println!("sidecar told to stop to next work: {:.0} ms", (next.at - sidecar.signalled) * 1e3);
+    assert!(next.at - sidecar.signalled < LEASE, "as slow as a crash");
     never_overlapped(&field.0);
 }
 
@@ -174,8 +174,8 @@ fn scaled_to_zero_and_back_the_first_instance_leads_and_migrates_nothing_again()
     a.terminate();
     let morning = now();
     let _fresh = environment.add("fresh", "v1");
-    let asked = field.lines("on-the-leader");
-    assert_eq!(asked, ["i-a", "i-fresh"], "there is a leader again");
+    let signalled = field.lines("on-the-leader");
+    assert_eq!(signalled, ["i-a", "i-fresh"], "there is a leader again");
     assert_eq!(field.lines("migrated").len(), 1, "the same version was migrated yesterday");
     assert_eq!(field.worked_in(term), term + 1);
     assert!(now().since(morning).as_secs_f64() < LEASE, "it waited for a lease that was vacated");
@@ -191,7 +191,7 @@ fn changed_properties_reach_the_sidecar_as_they_are_and_others_leave_it_alone() 
     assert_eq!(a.log("bellwether.service").matches("\"event\":\"standing\"").count(), 1);
     a.configure("BELLWETHER_IDENTITY", odd).unwrap();
     let answer = a.run("/", "bellwether is-leader");
-    assert_eq!(said(&answer).trim(), format!("yes: {odd} leads"));
+    assert_eq!(printed(&answer).trim(), format!("yes: {odd} leads"));
     let settings = a.root.join("etc/bellwether/environment");
     assert_eq!(fs::metadata(settings).unwrap().permissions().mode() & 0o777, 0o600);
     let unit = fs::read_to_string(a.root.join("etc/bellwether/environment")).unwrap();
@@ -233,8 +233,8 @@ fn a_store_that_is_away_keeps_no_instance_out_of_service() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     environment.store = format!("dynamodb://leases?region=eu-west-1&endpoint=http://{closed}");
     let instance = environment.launch("a");
-    let said = instance.prebuild("v1", &environment.app).unwrap();
-    assert!(said.contains("warning: the election is still undecided"), "{said}");
+    let printed = instance.prebuild("v1", &environment.app).unwrap();
+    assert!(printed.contains("warning: the election is still undecided"), "{printed}");
     assert!(instance.run("/", "bellwether healthcheck --path /livez").status.success());
 }
 
@@ -279,7 +279,7 @@ fn a_sidecar_that_does_not_stay_up_makes_room_for_the_one_before() {
     assert!(failed.contains("it is as it was before"), "{failed}");
     let ask = format!("bellwether is-leader --sidecar http://{address}");
     eventually("it leads as before", || {
-        (said(&a.run("/", &ask)).trim() == "yes: i-a leads").then_some(())
+        (printed(&a.run("/", &ask)).trim() == "yes: i-a leads").then_some(())
     });
     a.properties = properties;
     a.deploy("v2", &environment.app).unwrap();
@@ -315,8 +315,8 @@ fn the_unit_is_valid_and_well_protected() {
         .unwrap();
     let verified =
         instance.run("/", "systemd-analyze verify /etc/systemd/system/bellwether.service");
-    assert!(verified.status.success(), "{}", said(&verified));
-    let about_it = said(&verified);
+    assert!(verified.status.success(), "{}", printed(&verified));
+    let about_it = printed(&verified);
     assert!(!about_it.contains("bellwether.service"), "{about_it}");
     must(
         Command::new("systemd-analyze")

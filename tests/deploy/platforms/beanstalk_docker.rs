@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::platforms::beanstalk::Environment;
 use crate::platforms::engine::{Engine, Project};
-use crate::platforms::tools::{must, root, said, text};
+use crate::platforms::tools::{must, printed, root, text};
 use support::eventually;
 
 const FOLDER: &str = "deploy/beanstalk/docker";
@@ -126,11 +126,11 @@ fn for_a_single_container_the_hook_migrates_once_in_the_new_image() {
         bash.output().unwrap()
     };
     let first = run();
-    assert!(first.status.success(), "{}", said(&first));
+    assert!(first.status.success(), "{}", printed(&first));
     let line = "migrated beanstalk:Web-Prod/v1 yes two words";
-    assert!(said(&first).contains(line), "{}", said(&first));
+    assert!(printed(&first).contains(line), "{}", printed(&first));
     let again = run();
-    assert!(again.status.success() && !said(&again).contains(line), "{}", said(&again));
+    assert!(again.status.success() && !printed(&again).contains(line), "{}", printed(&again));
 }
 
 #[test]

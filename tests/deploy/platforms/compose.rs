@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::platforms::field::{Field, LEASE};
-use crate::platforms::tools::{duration, must, root, said, text, tool};
+use crate::platforms::tools::{duration, must, printed, root, text, tool};
 use support::beats::{beats, never_overlapped};
 use support::containers::{Container, End, Pod, When, loopback};
 use support::dynamodb::Emulator;
@@ -205,11 +205,11 @@ fn stops_in_order(ends: &[(String, End)]) {
     for instance in ["a", "b"] {
         let (app, sidecar) =
             (end(&format!("app-{instance}")), end(&format!("bellwether-{instance}")));
-        assert!(app.ended <= sidecar.asked, "the sidecar was stopped under the application");
-        assert!(sidecar.ended <= store.asked, "the store was stopped under the sidecar");
+        assert!(app.ended <= sidecar.signalled, "the sidecar was stopped under the application");
+        assert!(sidecar.ended <= store.signalled, "the store was stopped under the sidecar");
         assert!(!app.killed && sidecar.status.success(), "{app:?} {sidecar:?}");
         let network = end(&format!("network-{instance}"));
-        assert!(sidecar.ended <= network.asked, "the network was stopped under the sidecar");
+        assert!(sidecar.ended <= network.signalled, "the network was stopped under the sidecar");
     }
 }
 
@@ -243,7 +243,7 @@ fn compose_takes_the_files_and_asks_for_what_it_needs() {
         let output = compose.args(["-f", file, "config", "--quiet"]).current_dir(root());
         let output = output.env_remove("BELLWETHER_IMAGE").output().unwrap();
         assert!(!output.status.success());
-        assert!(said(&output).contains("name the image of bellwether"), "{}", said(&output));
+        assert!(printed(&output).contains("name the image of bellwether"), "{}", printed(&output));
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::platforms::beanstalk::Environment;
 use crate::platforms::instance::Instance;
-use crate::platforms::tools::{said, text};
+use crate::platforms::tools::{printed, text};
 
 const CONFIG: &str = ".ebextensions/cron.config";
 
@@ -73,7 +73,7 @@ fn a_job_has_the_environment_properties_as_they_are_and_of_the_latest_change() {
     let jobs = a.cron_jobs();
     let run = |a: &Instance| {
         let output = a.run_job(&jobs[0]);
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
         fs::read_to_string(&seen).unwrap()
     };
     assert_eq!(run(&a), format!("{odd}|production|1"));
@@ -85,11 +85,11 @@ fn a_job_has_the_environment_properties_as_they_are_and_of_the_latest_change() {
     let bare = "env -i PATH=/usr/bin:/bin RAILS_ENV=test /usr/local/bin/with_properties \
                 sh -c 'echo $RAILS_ENV $BELLWETHER_STORE'";
     let output = a.run("/", bare);
-    assert_eq!(said(&output).trim(), format!("test {}", a.properties["BELLWETHER_STORE"]));
+    assert_eq!(printed(&output).trim(), format!("test {}", a.properties["BELLWETHER_STORE"]));
     // They may hold passwords.
     let nobody = "setpriv --reuid nobody --regid nogroup --clear-groups \
                   /usr/local/bin/leader_only true";
     let output = a.run("/", nobody);
-    assert_eq!(output.status.code(), Some(77), "{}", said(&output));
-    assert!(said(&output).contains("run it as root or as webapp"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(77), "{}", printed(&output));
+    assert!(printed(&output).contains("run it as root or as webapp"), "{}", printed(&output));
 }

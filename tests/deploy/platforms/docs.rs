@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::platforms::tools::{must, python, root, said, text, tool};
+use crate::platforms::tools::{must, printed, python, root, text, tool};
 use support::{bellwether, eventually};
 
 const RUN: &str = "<!-- run by tests/deploy/platforms/docs.rs -->";
@@ -79,7 +79,7 @@ fn the_command_line_of_aws_takes_those_that_are_not_run() {
         shell.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
         let output = shell.args(["-c", line]).stdin(Stdio::null()).output().unwrap();
         // 2 or 252 would be a line that it does not understand.
-        assert_eq!(output.status.code(), Some(255), "{line}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(255), "{line}: {}", printed(&output));
     }
 }
 
@@ -145,11 +145,14 @@ fn ecs() {
     assert_eq!(commands.matches("--no-execute-changeset").count(), 2);
     let look = "aws ecs describe-services --cluster \"$(part Cluster)\" --services web --query 'services[0].desiredCount'\n\
                 aws ecs describe-task-definition --task-definition web --query 'taskDefinition.revision'\n";
-    let said = must(moto.shell(folder.path()).arg(commands + look));
-    assert!(said.contains("no instance has stood"), "the table that was created is asked: {said}");
+    let printed = must(moto.shell(folder.path()).arg(commands + look));
     assert!(
-        said.ends_with("2\n2\n"),
-        "two tasks; the task definition alone is a second revision: {said}"
+        printed.contains("no instance has stood"),
+        "the table that was created is asked: {printed}"
+    );
+    assert!(
+        printed.ends_with("2\n2\n"),
+        "two tasks; the task definition alone is a second revision: {printed}"
     );
     terraform();
 }
@@ -186,10 +189,10 @@ fn beanstalk() {
     let after = "aws iam list-attached-role-policies --role-name aws-elasticbeanstalk-ec2-role --query 'length(AttachedPolicies)'\n\
                  mkdir shipped && git -C my-app archive HEAD | tar -x -C shipped\n\
                  shipped/.platform/bellwether/bellwether --version\n";
-    let said = must(
+    let printed = must(
         moto.shell(folder.path()).arg(before.to_owned() + &commands("docs/beanstalk.md") + after),
     );
-    assert!(said.contains("\n1\nbellwether "), "{said}");
+    assert!(printed.contains("\n1\nbellwether "), "{printed}");
     for file in [".platform/hooks/prebuild/10_bellwether.sh", ".ebextensions/bellwether.config"] {
         assert!(folder.path().join("my-app").join(file).exists(), "{file}");
     }
@@ -223,7 +226,7 @@ fn compose() {
     let url = url.replace("@postgres/", "@127.0.0.1:1/");
     fs::write(&store, url).unwrap();
     let output = bellwether().args(["status", "--store-file"]).arg(store).output().unwrap();
-    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(69), "{}", printed(&output));
 }
 
 /// What a sidecar says that cannot begin.
@@ -232,8 +235,8 @@ fn refused(change: impl FnOnce(&mut Command)) -> String {
     command.args(["serve", "--listen", "127.0.0.1:0"]).stdin(Stdio::null());
     change(&mut command);
     let output = command.output().unwrap();
-    assert!([Some(64), Some(69)].contains(&output.status.code()), "{}", said(&output));
-    said(&output)
+    assert!([Some(64), Some(69)].contains(&output.status.code()), "{}", printed(&output));
+    printed(&output)
 }
 
 #[test]
@@ -242,7 +245,7 @@ fn what_the_pages_quote_is_what_the_sidecar_says() {
     let taken = taken.local_addr().unwrap().to_string();
     let store = ["--store", "dynamodb://leases?region=eu-west-1&endpoint=http://127.0.0.1:1"];
     let pages = ["docs/ecs.md", "docs/beanstalk.md", "docs/compose.md"].map(text);
-    for (quoted, said) in [
+    for (quoted, printed) in [
         (
             "is in use by another process; stop it, or choose another with --listen",
             refused(|command| {
@@ -277,7 +280,7 @@ fn what_the_pages_quote_is_what_the_sidecar_says() {
             }),
         ),
     ] {
-        assert!(said.contains(quoted), "{quoted}: {said}");
+        assert!(printed.contains(quoted), "{quoted}: {printed}");
         assert!(pages.iter().any(|page| page.contains(quoted)), "no page quotes: {quoted}");
     }
     // These are checked where the store can be made to say them.

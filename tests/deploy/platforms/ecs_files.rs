@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Map, Value, json};
 
 use crate::platforms::template::Template;
-use crate::platforms::tools::{must, python, root, said, text, tool, yaml};
+use crate::platforms::tools::{must, printed, python, root, text, tool, yaml};
 
 const SERVICE: &str = "deploy/ecs/service.yaml";
 const TABLE: &str = "deploy/cloudformation/dynamodb-table.yaml";
@@ -63,7 +63,11 @@ fn cfn_lint_has_nothing_to_say() {
     let broken = folder.path().join("broken.yaml");
     fs::write(&broken, text(SERVICE).replace("StopTimeout: 30", "StopTimout: 30")).unwrap();
     let output = python("cfn-lint").arg(&broken).output().unwrap();
-    assert!(!output.status.success() && said(&output).contains("StopTimout"), "{}", said(&output));
+    assert!(
+        !output.status.success() && printed(&output).contains("StopTimout"),
+        "{}",
+        printed(&output)
+    );
 }
 
 /// Writes the file anew when `BELLWETHER_WRITE_DOCS` is set.

@@ -79,7 +79,7 @@ impl Field {
         let end = |name: &str| ends.iter().find(|(known, _)| known == name).unwrap().1;
         let (app, sidecar) = (end(app), end(sidecar));
         assert!(
-            app.ended <= sidecar.asked,
+            app.ended <= sidecar.signalled,
             "the sidecar was told to stop before the app had ended"
         );
         assert!(sidecar.status.success(), "the sidecar ended with {}", sidecar.status);
@@ -87,9 +87,9 @@ impl Field {
         let next = beat_after(&self.0, term);
         assert_eq!(next.term, term + 1, "handed over, not run out");
         never_overlapped(&self.0);
-        let told = sidecar.asked.as_duration().as_secs_f64();
-        println!("sidecar told to stop to next work: {:.0} ms", (next.at - told) * 1e3);
-        assert!(next.at - told < LEASE, "as slow as a crash");
+        let signalled = sidecar.signalled.as_duration().as_secs_f64();
+        println!("sidecar told to stop to next work: {:.0} ms", (next.at - signalled) * 1e3);
+        assert!(next.at - signalled < LEASE, "as slow as a crash");
         ends
     }
 }

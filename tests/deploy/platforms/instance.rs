@@ -34,7 +34,7 @@ pub struct Instance {
 #[derive(Clone, Debug, serde::Deserialize)]
 pub struct UnitEnd {
     pub unit: String,
-    pub asked: f64,
+    pub signalled: f64,
     pub ended: f64,
     pub code: Option<i32>,
     pub killed: bool,
@@ -77,9 +77,9 @@ impl Instance {
     ///
     /// What the step said that failed, which ends the deployment.
     pub fn deploy(&self, version: &str, app: &Path) -> Result<String, String> {
-        let mut said = self.prebuild(version, app)?;
+        let mut printed = self.prebuild(version, app)?;
         for extension in extensions(&self.root.join("var/app/staging")) {
-            said += &self.container_commands(&extension)?;
+            printed += &self.container_commands(&extension)?;
         }
         let current = self.root.join("var/app/current");
         let _ = fs::remove_dir_all(&current);
@@ -87,8 +87,8 @@ impl Instance {
         let properties = self.environment().into_iter();
         let properties: String = properties.map(|(k, v)| format!("{k}=\"{v}\"\n")).collect();
         fs::write(self.root.join("opt/elasticbeanstalk/deployment/env"), properties).unwrap();
-        said += &step("web", &self.run("/", "systemctl restart web.service"))?;
-        Ok(said)
+        printed += &step("web", &self.run("/", "systemctl restart web.service"))?;
+        Ok(printed)
     }
 
     /// The first part of a deployment, up to the hooks that run before anything of the version does.
@@ -108,12 +108,12 @@ impl Instance {
         fs::create_dir(&staging).unwrap();
         must(Command::new("cp").arg("-a").arg(app.join(".")).arg(&staging));
 
-        let mut said = String::new();
+        let mut printed = String::new();
         for extension in extensions(&staging) {
-            said += &self.pre_build(&extension)?;
+            printed += &self.pre_build(&extension)?;
         }
-        said += &self.hooks("hooks/prebuild")?;
-        Ok(said)
+        printed += &self.hooks("hooks/prebuild")?;
+        Ok(printed)
     }
 
     /// The environment properties have changed; the version has not.
@@ -148,16 +148,16 @@ impl Instance {
     fn container_commands(&self, extension: &Value) -> Result<String, String> {
         let commands = extension["container_commands"].as_object().into_iter().flatten();
         // By name: the map is sorted.
-        let mut said = String::new();
+        let mut printed = String::new();
         for (name, command) in commands {
             let passes = command
                 .get("test")
                 .is_none_or(|test| self.run("/var/app/staging", text(test)).status.success());
             if passes {
-                said += &step(name, &self.run("/var/app/staging", text(&command["command"])))?;
+                printed += &step(name, &self.run("/var/app/staging", text(&command["command"])))?;
             }
         }
-        Ok(said)
+        Ok(printed)
     }
 
     fn hooks(&self, kind: &str) -> Result<String, String> {
@@ -271,8 +271,8 @@ fn is_crontab(name: &str) -> bool {
 }
 
 fn step(name: &str, output: &Output) -> Result<String, String> {
-    let said = crate::platforms::tools::said(output);
-    if output.status.success() { Ok(said) } else { Err(format!("{name}: {said}")) }
+    let printed = crate::platforms::tools::printed(output);
+    if output.status.success() { Ok(printed) } else { Err(format!("{name}: {printed}")) }
 }
 
 fn program() -> PathBuf {

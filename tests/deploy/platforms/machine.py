@@ -127,7 +127,7 @@ class Machine:
                 continue
             with connection:
                 words = json.loads(connection.recv(65536))
-                code, text = self.asked(words)
+                code, text = self.execute(words)
                 connection.sendall(json.dumps([code, text]).encode())
         while active := [unit for unit in self.units.values() if unit.pid or unit.restart_at]:
             names = {unit.name for unit in active}
@@ -152,7 +152,7 @@ class Machine:
                 unit.restarts += 1
                 unit.start()
 
-    def asked(self, words):
+    def execute(self, words):
         options = [word for word in words if word.startswith("-")]
         verb, *names = [w for w in words if not w.startswith("-")]
         if verb == "NRestarts":  # Of `show --property NRestarts --value UNIT`.
@@ -182,8 +182,8 @@ class Machine:
         return 0, ""
 
     def stop(self, unit):
-        asked, killed = now(), False
-        patience = asked + seconds(unit.setting("TimeoutStopSec", "90s"))
+        signalled, killed = now(), False
+        patience = signalled + seconds(unit.setting("TimeoutStopSec", "90s"))
         unit.restart_at, main = None, unit.pid
         unit.signal(signal.SIGTERM)
         while unit.pid or unit.processes():
@@ -195,7 +195,7 @@ class Machine:
             unit.restart_at = None
         code = unit.code if main else None
         with open(f"{self.notes}/ends", "a") as ends:
-            end = {"unit": unit.name, "asked": asked, "ended": now(), "code": code, "killed": killed}
+            end = {"unit": unit.name, "signalled": signalled, "ended": now(), "code": code, "killed": killed}
             ends.write(json.dumps(end) + "\n")
 
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use crate::platforms::podman::Podman;
-use crate::platforms::tools::{must, root, said};
+use crate::platforms::tools::{must, printed, root};
 use support::eventually;
 use support::static_binary::static_binary;
 
@@ -66,7 +66,7 @@ impl Machine {
         must(&mut run);
         let machine = Self { podman };
         eventually("it has booted", || {
-            let state = said(&machine.run("systemctl is-system-running"));
+            let state = printed(&machine.run("systemctl is-system-running"));
             ["running", "degraded"].contains(&state.trim()).then_some(())
         });
         // It stands for a host, where a store need not be named.
@@ -82,8 +82,8 @@ impl Machine {
     #[track_caller]
     fn must(&self, command: &str) -> String {
         let output = self.run(command);
-        assert!(output.status.success(), "{command}: {}", said(&output));
-        said(&output)
+        assert!(output.status.success(), "{command}: {}", printed(&output));
+        printed(&output)
     }
 
     fn leads(&self) {
@@ -147,12 +147,14 @@ fn the_unit_is_right_and_has_walls() {
     let dist = Dist::shared();
     let machine = Machine::boot(dist);
     machine.must(INSTALL);
-    let said =
-        said(&machine.run("systemd-analyze verify /usr/lib/systemd/system/bellwether.service"));
+    let printed =
+        printed(&machine.run("systemd-analyze verify /usr/lib/systemd/system/bellwether.service"));
     // This small machine has no `man`, so its pages cannot be looked up.
-    let complaints: Vec<_> =
-        said.lines().filter(|line| line.contains("bellwether") && !line.contains("man ")).collect();
-    assert!(complaints.is_empty(), "{said}");
+    let complaints: Vec<_> = printed
+        .lines()
+        .filter(|line| line.contains("bellwether") && !line.contains("man "))
+        .collect();
+    assert!(complaints.is_empty(), "{printed}");
     // From 0, nothing allowed, to 10: a unit without any walls has 9.6.
     machine.must("systemd-analyze security --no-pager --threshold=20 bellwether.service");
 }
@@ -189,8 +191,8 @@ fn the_archive_has_the_program_its_papers_and_what_a_shell_needs() {
         command.args(["--check", "--strict", "SHA256SUMS"]).current_dir(folder).output().unwrap()
     };
     let sums = check(&copy);
-    assert!(sums.status.success(), "{}", said(&sums));
-    assert_eq!(said(&sums).matches(": OK").count(), 3, "{}", said(&sums));
+    assert!(sums.status.success(), "{}", printed(&sums));
+    assert_eq!(printed(&sums).matches(": OK").count(), 3, "{}", printed(&sums));
     std::fs::write(copy.join(archive.file_name().unwrap()), "another").unwrap();
     assert!(!check(&copy).status.success(), "a changed file is seen");
 }

@@ -78,7 +78,7 @@ impl Drop for Podman {
             let names = self.command().args(["ps", "--all", "--quiet"]).output().unwrap();
             for id in String::from_utf8_lossy(&names.stdout).lines() {
                 let logs = self.command().args(["logs", id]).output().unwrap();
-                eprintln!("--- {id}\n{}", crate::platforms::tools::said(&logs));
+                eprintln!("--- {id}\n{}", crate::platforms::tools::printed(&logs));
             }
         }
         let _ = self.command().args(["rm", "--force", "--all", "--time", "0"]).output();

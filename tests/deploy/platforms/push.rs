@@ -123,8 +123,8 @@ fn one_name_is_an_image_for_each_architecture_and_the_chart_is_beside_it() {
     // With capital letters, as a repository may have them and an image may not.
     let name = format!("{}/Owner/Bellwether", registry.address);
     let mut push = registry.command(root().join("release/push.sh"));
-    let said = must(push.arg(&name).arg(&images).arg(&dist));
-    let (image, digest) = said.trim().split_once('\n').unwrap();
+    let printed = must(push.arg(&name).arg(&images).arg(&dist));
+    let (image, digest) = printed.trim().split_once('\n').unwrap();
     assert_eq!(image, format!("image={}/owner/bellwether", registry.address));
     let digest = digest.strip_prefix("digest=").unwrap();
 

@@ -8,7 +8,7 @@ use std::process::Output;
 
 use crate::platforms::beanstalk::Environment;
 use crate::platforms::podman::Podman;
-use crate::platforms::tools::{must, root, said};
+use crate::platforms::tools::{must, printed, root};
 use support::beats::{beat_after, beats, never_overlapped};
 use support::eventually;
 
@@ -39,7 +39,7 @@ impl<'a> Machine<'a> {
         must(&mut run);
         let machine = Self { podman, name: name.to_owned(), properties: environment.properties() };
         eventually("it has booted", || {
-            let state = said(&machine.run("systemctl is-system-running"));
+            let state = printed(&machine.run("systemctl is-system-running"));
             ["running", "degraded"].contains(&state.trim()).then_some(())
         });
         machine
@@ -58,14 +58,14 @@ impl<'a> Machine<'a> {
     #[track_caller]
     fn must(&self, command: &str) -> String {
         let output = self.run(command);
-        assert!(output.status.success(), "{command}: {}", said(&output));
-        said(&output)
+        assert!(output.status.success(), "{command}: {}", printed(&output));
+        printed(&output)
     }
 
     /// The hook, and what it prints.
     fn hook(&self) -> Result<String, String> {
         let output = self.run("/var/app/staging/.platform/hooks/prebuild/10_bellwether.sh");
-        if output.status.success() { Ok(said(&output)) } else { Err(said(&output)) }
+        if output.status.success() { Ok(printed(&output)) } else { Err(printed(&output)) }
     }
 
     fn restarts(&self) -> u32 {

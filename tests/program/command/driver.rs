@@ -16,7 +16,7 @@ use crate::command::scene::{ms, now};
 /// Not a test but a process for the tests, which say so; among them it has nothing to do.
 #[tokio::test]
 async fn main_process() {
-    if !is_asked_for("driver::main_process") {
+    if !is_wanted("driver::main_process") {
         return;
     }
     let spec = CommandSpec::new("sh", ["-c", &var("BW_TEST_SCRIPT")])
@@ -41,8 +41,8 @@ fn var(name: &str) -> String {
 }
 
 /// Whether this process was started to be that one.
-fn is_asked_for(name: &str) -> bool {
-    std::env::var("BW_TEST_PROCESS").is_ok_and(|asked| asked == name)
+fn is_wanted(name: &str) -> bool {
+    std::env::var("BW_TEST_PROCESS").is_ok_and(|wanted| wanted == name)
 }
 
 /// This test binary, to run one function of it in a process of its own.
@@ -64,7 +64,7 @@ fn play(name: &str) {
 pub fn is_played_elsewhere(place: &str) -> bool {
     let (_, name) = place.split_once("::command::").unwrap();
     let name = name.trim_end_matches("::here").trim_end_matches("::{{closure}}");
-    if is_asked_for(name) {
+    if is_wanted(name) {
         return false;
     }
     play(name);

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::command::scene::{STUBBORN, Scene, end_of, eventually_true, far, kill_all, ms, now};
 
 #[tokio::test]
-async fn it_is_asked_to_end_at_the_first_deadline() {
+async fn it_is_signalled_at_the_first_deadline() {
     alone!();
     let scene = Scene::new();
     let stop_at = now() + ms(400);
@@ -21,21 +21,21 @@ async fn it_is_asked_to_end_at_the_first_deadline() {
 }
 
 #[tokio::test]
-async fn everything_is_killed_at_the_second_deadline_before_the_end_is_told() {
+async fn everything_is_killed_at_the_second_deadline_before_the_end_is_reported() {
     alone!();
     let scene = Scene::new();
     let mut group = scene.start_stubborn(far());
     let kill_at = now() + ms(500);
     group.stop(kill_at);
     let ended = end_of(&mut group).await;
-    let told = now();
+    let reported = now();
     assert_eq!(scene.living(), []);
-    assert!(told >= kill_at);
+    assert!(reported >= kill_at);
     assert_eq!(ended, Ended::Exited { exit: Exit::Signal(9), stopped: true });
     for name in STUBBORN {
         let last = scene.last_beat(name).unwrap();
         assert!(last + ms(200) >= kill_at, "{name} was killed early");
-        assert!(last <= told, "{name} outlived its own end");
+        assert!(last <= reported, "{name} outlived its own end");
     }
 }
 

@@ -48,11 +48,14 @@ async fn daemons_without_a_mark_end_with_a_killed_guard() {
     scene.await_beats(&["command", "one", "one-child", "two", "two-child"]);
     kill(group.guard(), Signal::KILL);
     assert_eq!(end_of(&mut group).await, Ended::GuardLost);
-    let told = now();
+    let reported = now();
     std::thread::sleep(ms(300));
     for name in ["command", "one", "one-child", "two", "two-child"] {
         // /proc/uptime shows hundredths, rounded down.
-        assert!(scene.last_beat(name).unwrap() <= told, "{name} outlived the end that was told");
+        assert!(
+            scene.last_beat(name).unwrap() <= reported,
+            "{name} outlived the end that was told"
+        );
     }
 }
 
@@ -71,8 +74,8 @@ async fn what_was_there_before_the_guard_is_left_alone() {
     scene.await_beats(&["command"]);
     kill(group.guard(), Signal::KILL);
     assert_eq!(end_of(&mut group).await, Ended::GuardLost);
-    let told = now();
-    eventually_true("the helper to go on", || scene.last_beat("helper").unwrap() > told);
+    let reported = now();
+    eventually_true("the helper to go on", || scene.last_beat("helper").unwrap() > reported);
     let mut pkill = Command::new("pkill");
     pkill.args(["-9", "-P", &std::process::id().to_string()]);
     assert!(pkill.status().unwrap().success());

@@ -10,7 +10,7 @@ use rustix::process::{getpid, set_child_subreaper};
 use crate::command::scene::{Scene, end_of, eventually_true, far, now, pid_of, zombies_of};
 
 #[tokio::test]
-async fn what_it_leaves_behind_ends_before_its_end_is_told() {
+async fn its_leftovers_end_before_its_end_is_reported() {
     alone!();
     let scene = Scene::new();
     let mut group = scene.start("sleep 600 & setsid sleep 600 & (sleep 600 &) ; exit 5", far());
@@ -30,15 +30,15 @@ async fn stubborn_leftovers_are_killed() {
 }
 
 #[tokio::test]
-async fn leftovers_are_asked_once() {
+async fn leftovers_are_signalled_once() {
     alone!();
     let scene = Scene::new();
     let script = r#"
-        polite() { trap 'echo $1 >> $DIR/asked' TERM; echo $1 >> $DIR/ready
+        polite() { trap 'echo $1 >> $DIR/signalled' TERM; echo $1 >> $DIR/ready
                    while :; do sleep 0.01; done; }
         polite group &
         cat > $DIR/daemon <<'END'
-            trap 'echo daemon >> $DIR/asked' TERM; echo daemon >> $DIR/ready
+            trap 'echo daemon >> $DIR/signalled' TERM; echo daemon >> $DIR/ready
             while :; do sleep 0.01; done
 END
         setsid sh $DIR/daemon &
@@ -46,10 +46,10 @@ END
     "#;
     let mut group = scene.start(script, far());
     end_of(&mut group).await;
-    let asked = scene.read("asked");
-    let mut asked: Vec<_> = asked.lines().collect();
-    asked.sort_unstable();
-    assert_eq!(asked, ["daemon", "group"]);
+    let signalled = scene.read("signalled");
+    let mut signalled: Vec<_> = signalled.lines().collect();
+    signalled.sort_unstable();
+    assert_eq!(signalled, ["daemon", "group"]);
 }
 
 #[tokio::test]

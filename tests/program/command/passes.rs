@@ -24,7 +24,7 @@ async fn the_exit_code_is_the_commands_own() {
 }
 
 #[tokio::test]
-async fn a_death_by_signal_is_told_as_such() {
+async fn a_death_by_signal_is_reported_as_such() {
     alone!();
     let ended = end_of(&mut Scene::new().start("kill -USR1 $$; sleep 600", far())).await;
     assert_eq!(ended, Ended::Exited { exit: Exit::Signal(10), stopped: false });
@@ -32,7 +32,7 @@ async fn a_death_by_signal_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn the_end_can_be_asked_for_in_pieces_and_again() {
+async fn the_end_can_be_requested_in_parts_and_again() {
     alone!();
     let scene = Scene::new();
     let mut group = scene.start("until [ -e $DIR/go ]; do sleep 0.02; done; exit 4", far());

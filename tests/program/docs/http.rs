@@ -20,7 +20,7 @@ const LANGUAGES: [(&str, &str, &[&str]); 6] = [
 ];
 
 #[test]
-fn every_language_tells_the_leader_from_a_standby() {
+fn every_language_distinguishes_the_leader_from_a_standby() {
     assert_eq!(examples("docs/http.md", "http.rs"), LANGUAGES.len());
     let pasture = Pasture::new();
     for (name, file, _) in LANGUAGES {

@@ -125,12 +125,12 @@ fn a_hold_trusts_the_same_clock_and_not_the_same_name_of_one() {
     let container = Around::container(&pasture, "a");
     let sidecar = container.sidecar("a", &pasture);
     eventually("it leads", || sidecar.leader().leads().then_some(()));
-    let (code, said) = only(&container, &sidecar);
-    assert_eq!(code, Some(0), "in the same container: {said}");
+    let (code, printed) = only(&container, &sidecar);
+    assert_eq!(code, Some(0), "in the same container: {printed}");
     for other in [container.ahead(1_000_000), Around::default()] {
-        let (code, said) = only(&other, &sidecar);
-        assert_eq!(code, Some(69), "{said}");
-        assert!(said.contains("its clock is not this host's"), "{said}");
+        let (code, printed) = only(&other, &sidecar);
+        assert_eq!(code, Some(69), "{printed}");
+        assert!(printed.contains("its clock is not this host's"), "{printed}");
     }
 }
 
@@ -145,7 +145,7 @@ fn without_proc_the_missing_path_is_named() {
     command.arg(program.get_program()).args(program.get_args());
     let Output { status, stderr, .. } =
         command.args(["init", "--store", &pasture.store()]).output().unwrap();
-    let said = String::from_utf8_lossy(&stderr);
-    assert_eq!(status.code(), Some(69), "{said}");
-    assert!(said.contains("/proc/sys/kernel/random/boot_id"), "{said}");
+    let printed = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(69), "{printed}");
+    assert!(printed.contains("/proc/sys/kernel/random/boot_id"), "{printed}");
 }

@@ -166,7 +166,7 @@ fn a_command_that_ignores_sigterm_is_killed_at_the_grace_and_the_lease_is_freed(
 }
 
 #[test]
-fn a_lease_that_cannot_be_freed_is_said_to_run_out() {
+fn a_lease_that_cannot_be_freed_is_reported_to_run_out() {
     let pasture = Pasture::new();
     let mut runner = Runner::start("a", &pasture, BEAT);
     beat_after(&pasture, 0);

@@ -53,9 +53,9 @@ fn a_second_signal_later_exits_at_once() {
     let mut runner = Runner::start("a", &pasture, &format!("trap '' TERM; {BEAT}"));
     beat_after(&pasture, 0);
     runner.signal("TERM");
-    let asked = now();
+    let signalled = now();
     eventually("more than a second to pass", || {
-        (now().since(asked) > Duration::from_millis(1_100)).then_some(())
+        (now().since(signalled) > Duration::from_millis(1_100)).then_some(())
     });
     runner.signal("TERM");
     assert_eq!(runner.exit_code(), Some(1));

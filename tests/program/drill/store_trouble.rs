@@ -9,14 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use support::tmpfs::Tmpfs;
-use support::{Flock, Pasture, bellwether, nobody_leads_while};
+use support::{Flock, Pasture, bellwether, no_instance_leads_while};
 
 #[test]
 fn a_damaged_file_demotes_and_a_new_one_elects() {
     let pasture = Pasture::new();
     let flock = Flock::start(&["a", "b"], &pasture.store());
     let files = ["leases.db", "leases.db-wal", "leases.db-shm"].map(|f| pasture.folder().join(f));
-    nobody_leads_while(
+    no_instance_leads_while(
         &flock,
         || {
             // The file is replaced, as by a restore gone wrong.
@@ -62,21 +62,21 @@ impl Drop for Ballast {
 }
 
 #[test]
-fn a_full_disk_demotes_and_everybody_rejoins() {
+fn a_full_disk_demotes_and_all_rejoin() {
     let pasture = Pasture::new();
     let _disk = Tmpfs::over(pasture.folder(), "1m");
     let flock = Flock::start(&["a", "b"], &pasture.store());
-    nobody_leads_while(&flock, || Ballast::load(pasture.folder().join("ballast")), drop);
+    no_instance_leads_while(&flock, || Ballast::load(pasture.folder().join("ballast")), drop);
     let logs = flock.members.iter().map(|sidecar| sidecar.log().text()).collect::<String>();
     assert!(logs.contains("the disk is full"), "{logs}");
 }
 
 #[test]
-fn a_volume_that_turns_read_only_demotes_and_everybody_rejoins() {
+fn a_volume_that_turns_read_only_demotes_and_all_rejoin() {
     let pasture = Pasture::new();
     let disk = Tmpfs::over(pasture.folder(), "1m");
     let flock = Flock::start(&["a", "b"], &pasture.store());
-    nobody_leads_while(&flock, || disk.mount("ro"), |()| disk.unmount());
+    no_instance_leads_while(&flock, || disk.mount("ro"), |()| disk.unmount());
     let log = flock.members[0].log().text();
     assert!(log.contains("mounted read-only"), "{log}");
 }
@@ -91,8 +91,8 @@ fn a_file_system_that_is_mounted_read_only_is_called_that() {
     };
     assert_eq!(init().0, Some(0));
     disk.make_read_only();
-    let (code, said) = init();
-    assert_eq!(code, Some(69), "{said}");
-    assert!(said.contains("mounted read-only; mount a volume there"), "{said}");
-    assert!(!said.contains("owner or mode"), "{said}");
+    let (code, printed) = init();
+    assert_eq!(code, Some(69), "{printed}");
+    assert!(printed.contains("mounted read-only; mount a volume there"), "{printed}");
+    assert!(!printed.contains("owner or mode"), "{printed}");
 }

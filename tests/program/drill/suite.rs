@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwether::election::watch::TERM_JUMP;
 use support::raw::post;
 use support::{
-    Answer, Flock, QUICK_LEASE, Sidecar, Witness, eventually, get, nobody_leads_while, now,
+    Answer, Flock, QUICK_LEASE, Sidecar, Witness, eventually, get, no_instance_leads_while, now,
 };
 
 use super::subject::Subject;
@@ -131,7 +131,7 @@ pub fn a_successor_that_is_not_there_is_not_waited_for_long(subject: &Subject) {
     assert_eq!(standby.leader().body["successor"], serde_json::Value::Null);
 }
 
-pub fn after_everybody_died_a_new_process_leads_without_waiting(subject: &Subject) {
+pub fn after_all_died_a_new_process_leads_without_waiting(subject: &Subject) {
     let mut flock = subject.flock(&["a", "b"]);
     let leader = flock.settled();
     let term = term_of(&flock, leader);
@@ -167,11 +167,11 @@ pub fn a_question_that_waits_is_answered_at_the_hand_over(subject: &Subject) {
     assert!(answer.leads(), "{answer:?}");
 }
 
-pub fn an_outage_demotes_and_everybody_rejoins(subject: &Subject) {
+pub fn an_outage_demotes_and_all_rejoin(subject: &Subject) {
     let flock = subject.flock(&["a", "b", "c"]);
     assert!(!subject.outages.is_empty());
     for outage in &subject.outages {
-        nobody_leads_while(&flock, outage, drop);
+        no_instance_leads_while(&flock, outage, drop);
     }
     let log = flock.members[0].log().text();
     assert!(log.contains(subject.reason), "{log}");
@@ -179,7 +179,7 @@ pub fn an_outage_demotes_and_everybody_rejoins(subject: &Subject) {
     assert!(!log.contains(support::postgres::PASSWORD), "{log}");
 }
 
-pub fn a_short_outage_demotes_nobody(subject: &Subject) {
+pub fn a_short_outage_demotes_no_leader(subject: &Subject) {
     let sidecar = subject.start_with("a", &PATIENT);
     let before = leads(&sidecar);
     let outage = subject.hang();
@@ -245,17 +245,20 @@ fn operates(subject: &Subject, command: &str, more: &[&str]) -> (Option<i32>, St
 
 #[track_caller]
 fn succeeds(subject: &Subject, command: &str, more: &[&str]) -> String {
-    let (code, said) = operates(subject, command, more);
-    assert_eq!(code, Some(0), "{said}");
-    said
+    let (code, printed) = operates(subject, command, more);
+    assert_eq!(code, Some(0), "{printed}");
+    printed
 }
 
 pub fn a_paused_election_has_no_leader_until_it_is_resumed(subject: &Subject) {
     let flock = subject.flock(&["a", "b", "c"]);
     let term = term_of(&flock, flock.settled());
     let witness = Witness::of(&flock);
-    let said = succeeds(subject, "pause", &["--for", "1h", "--reason", "new disks"]);
-    assert!(said.contains("paused until ") && said.contains("no instance leads"), "{said}");
+    let printed = succeeds(subject, "pause", &["--for", "1h", "--reason", "new disks"]);
+    assert!(
+        printed.contains("paused until ") && printed.contains("no instance leads"),
+        "{printed}"
+    );
     for sidecar in &flock.members {
         let answer = eventually("it is known everywhere", || {
             let known =
@@ -283,8 +286,8 @@ pub fn a_paused_election_has_no_leader_until_it_is_resumed(subject: &Subject) {
     assert_eq!(json[0]["pause"]["reason"], "new disks");
     assert_eq!(json[0]["term"], term);
     // Another operator changes it, and resumes.
-    let said = succeeds(subject, "pause", &["--reason", "more disks"]);
-    assert!(said.contains(": more disks (it was paused until "), "{said}");
+    let printed = succeeds(subject, "pause", &["--reason", "more disks"]);
+    assert!(printed.contains(": more disks (it was paused until "), "{printed}");
     assert!(succeeds(subject, "resume", &[]).contains("more disks"));
     assert!(succeeds(subject, "resume", &[]).contains("is not paused"));
     eventually("an instance leads", || {
@@ -298,15 +301,15 @@ pub fn a_paused_election_has_no_leader_until_it_is_resumed(subject: &Subject) {
     }
 }
 
-pub fn a_pause_ends_by_itself_and_begins_before_the_first_instance(subject: &Subject) {
+pub fn a_pause_ends_automatically_and_begins_before_the_first_instance(subject: &Subject) {
     if subject.store.starts_with("sqlite") {
-        let (code, said) = operates(subject, "pause", &[]);
-        assert!(code == Some(69) && said.contains("does not exist yet"), "{said}");
+        let (code, printed) = operates(subject, "pause", &[]);
+        assert!(code == Some(69) && printed.contains("does not exist yet"), "{printed}");
     }
     succeeds(subject, "init", &[]);
     let paused = now();
-    let said = succeeds(subject, "pause", &["--for", "8s"]);
-    assert!(said.contains("no instance leads"), "{said}");
+    let printed = succeeds(subject, "pause", &["--for", "8s"]);
+    assert!(printed.contains("no instance leads"), "{printed}");
     let sidecar = subject.start("a");
     eventually("it knows", || (sidecar.leader().body["paused"] == true).then_some(()));
     assert_eq!(sidecar.status("/ready"), 200);
@@ -323,8 +326,8 @@ pub fn a_pause_during_an_outage_is_written_afterwards(subject: &Subject) {
     flock.settled();
     let witness = Witness::of(&flock);
     let outage = subject.hang();
-    let (code, said) = operates(subject, "pause", &["--timeout", "2s"]);
-    assert_eq!(code, Some(69), "{said}");
+    let (code, printed) = operates(subject, "pause", &["--timeout", "2s"]);
+    assert_eq!(code, Some(69), "{printed}");
     let pausing = thread::scope(|scope| {
         let (store, program) = (&subject.store, subject.program);
         let pausing = scope.spawn(move || {
@@ -357,8 +360,8 @@ pub fn work_ends_before_a_pause_is_reported(subject: &Subject) {
     work.args(["only", "--sidecar", &sidecar.url, "--", "sh", "-c", &script]);
     let mut work = work.spawn().unwrap();
     eventually("it works", || began.exists().then_some(()));
-    let (code, said) = operates(subject, "pause", &["--timeout", "1s"]);
-    assert_eq!(code, Some(75), "it still holds: {said}");
+    let (code, printed) = operates(subject, "pause", &["--timeout", "1s"]);
+    assert_eq!(code, Some(75), "it still holds: {printed}");
     eventually("the answer is no", || (!sidecar.leader().leads()).then_some(()));
     assert!(!ended.exists(), "the answer is no before the work has ended");
     succeeds(subject, "pause", &[]);

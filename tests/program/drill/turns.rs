@@ -64,7 +64,7 @@ fn the_highest_release_leads_next_and_then_the_preferred_instance() {
     while led.len() < 5 {
         let leader = flock.settled();
         let resigned = run(&flock.members[leader], &["--cooldown", "1h"]);
-        assert_eq!(resigned.status.code(), Some(0), "{}", said(&resigned));
+        assert_eq!(resigned.status.code(), Some(0), "{}", printed(&resigned));
         let next = eventually("another leads", || {
             flock.members.iter().position(|member| member.leader().leads())
         });
@@ -79,7 +79,7 @@ fn run(sidecar: &Sidecar, more: &[&str]) -> Output {
     bellwether().args(resign).args(more).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     let both = [output.stdout.as_slice(), &output.stderr];
     both.map(String::from_utf8_lossy).concat()
 }
@@ -96,15 +96,15 @@ fn resign_to_names_another_instance_or_is_refused_with_words() {
         (1, "c", 69, "this instance does not lead, and only the leader can name its successor"),
     ] {
         let refused = run(&flock.members[place], &["--to", name]);
-        assert_eq!(refused.status.code(), Some(code), "{name}: {}", said(&refused));
-        assert!(said(&refused).contains(words), "{name}: {}", said(&refused));
-        assert!(!said(&refused).contains('\u{1b}'), "{name}");
+        assert_eq!(refused.status.code(), Some(code), "{name}: {}", printed(&refused));
+        assert!(printed(&refused).contains(words), "{name}: {}", printed(&refused));
+        assert!(!printed(&refused).contains('\u{1b}'), "{name}");
     }
     assert_eq!(flock.settled(), 0, "none of these is a resignation");
     assert_eq!(flock.members[1].leader().body["standing"], true);
     let named = run(&flock.members[0], &["--to", "b"]);
-    assert_eq!(named.status.code(), Some(0), "{}", said(&named));
-    assert!(said(&named).contains("and named 'b' to lead next"), "{}", said(&named));
+    assert_eq!(named.status.code(), Some(0), "{}", printed(&named));
+    assert!(printed(&named).contains("and named 'b' to lead next"), "{}", printed(&named));
     eventually("b leads", || flock.members[1].leader().leads().then_some(()));
     let successor = "\"successor\":\"b\"";
     let log = flock.members[0].log();
@@ -127,8 +127,8 @@ fn an_order_or_a_preference_that_is_none_is_refused() {
             let args = [command, "--store", &store, &flag];
             let args = [&args[..], if command == "run" { &["--", "true"] } else { &[] }].concat();
             let refused = bellwether().args(args).output().unwrap();
-            assert_eq!(refused.status.code(), Some(64), "{flag}: {}", said(&refused));
-            assert!(said(&refused).contains(words), "{flag}: {}", said(&refused));
+            assert_eq!(refused.status.code(), Some(64), "{flag}: {}", printed(&refused));
+            assert!(printed(&refused).contains(words), "{flag}: {}", printed(&refused));
         }
     }
 }

@@ -26,7 +26,7 @@ struct Term {
 impl Ledger {
     /// Notes a yes. A term has one leader, and nobody who was asked after a yes under a newer term
     /// had been heard says yes under an older one.
-    pub fn yes(&self, state: &Value, asked: BootTime, answered: BootTime) {
+    pub fn yes(&self, state: &Value, sent: BootTime, answered: BootTime) {
         let (election, identity) = (text(&state["election"]), text(&state["identity"]));
         let number = state["term"].as_u64().expect("who leads has a term");
         assert_eq!(state["holderIdentity"], identity, "who leads is named");
@@ -34,7 +34,7 @@ impl Ledger {
         book.yes += 1;
         for newer in number + 1.. {
             let Some(term) = book.terms.get(&(election.clone(), newer)) else { break };
-            assert!(asked <= term.began, "yes under term {number}, after one under {newer}");
+            assert!(sent <= term.began, "yes under term {number}, after one under {newer}");
         }
         let term = Term { leader: identity.clone(), began: answered };
         let term = book.terms.entry((election, number)).or_insert(term);

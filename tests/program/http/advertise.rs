@@ -99,10 +99,10 @@ fn a_bad_url_ends_the_start_and_is_not_repeated() {
             let mut program = bellwether();
             program.arg(command[0]).args(["--store", &pasture.store(), "--advertise", bad]);
             let output = program.args(&command[1..]).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(64), "{bad}: {said}");
-            assert!(said.contains("--advertise: it "), "{bad}: {said}");
-            assert!(!said.contains("hunter2") && !said.contains('\u{7}'), "{bad}: {said}");
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(64), "{bad}: {printed}");
+            assert!(printed.contains("--advertise: it "), "{bad}: {printed}");
+            assert!(!printed.contains("hunter2") && !printed.contains('\u{7}'), "{bad}: {printed}");
         }
     }
     assert!(!pasture.path().exists(), "nothing was opened");

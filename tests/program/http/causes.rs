@@ -29,7 +29,7 @@ fn reason(sidecar: &Sidecar) -> String {
 }
 
 #[test]
-fn a_crash_is_told_from_a_hand_over() {
+fn a_crash_and_a_hand_over_have_different_causes() {
     let pasture = Pasture::new();
     let mut flock = Flock::start(&["a", "b"], &pasture.store());
     let leads = flock.settled();
@@ -72,7 +72,7 @@ fn a_leader_that_steps_down_says_why() {
 }
 
 #[test]
-fn an_outage_of_ones_own_is_not_told_as_a_time_without_a_leader() {
+fn an_outage_of_ones_own_is_not_reported_as_a_time_without_a_leader() {
     let server = Server::shared();
     let proxy = Proxy::in_background(server.port());
     // So long that a busy machine does not make a leader lose its lease.
@@ -90,12 +90,12 @@ fn an_outage_of_ones_own_is_not_told_as_a_time_without_a_leader() {
     let term = events.receive().term();
 
     proxy.set(Mode::Cut);
-    let told = eventually("the store's silence is told", || {
+    let answer = eventually("the store's silence is told", || {
         Some(standby.leader()).filter(|answer| !answer.body["storeError"].is_null())
     });
-    assert_eq!(told.holder(), Some("a"), "before the lease is over: {told:?}");
-    let said = told.body["reason"].as_str().unwrap();
-    assert!(said.contains("the store") && said.contains("a leads, as last seen"), "{said}");
+    assert_eq!(answer.holder(), Some("a"), "before the lease is over: {answer:?}");
+    let shown = answer.body["reason"].as_str().unwrap();
+    assert!(shown.contains("the store") && shown.contains("a leads, as last seen"), "{shown}");
     let unknown = events.until(|message| message.name().is_empty());
     assert_eq!((&unknown.data["cause"], unknown.name()), (&"store_silent".into(), ""));
     assert_eq!(unknown.data["noLeaderSince"], Value::Null, "{unknown:?}");
@@ -126,8 +126,11 @@ fn a_restart_under_the_same_name_is_not_the_leader_that_it_was() {
         Some(second.leader()).filter(|answer| answer.holder().is_some())
     });
     assert_eq!(seen.body["holderIs"], "earlier_run", "{seen:?}");
-    let said = seen.body["reason"].as_str().unwrap();
-    assert!(said.starts_with("an earlier run of this instance; its lease runs out in "), "{said}");
+    let reason = seen.body["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("an earlier run of this instance; its lease runs out in "),
+        "{reason}"
+    );
     assert_eq!(second.log().events("following_earlier_run"), 1);
     assert_eq!(second.log().events("following"), 0, "no other instance leads");
     eventually("it leads again", || second.leader().leads().then_some(()));
@@ -161,7 +164,7 @@ fn a_restart_after_the_lease_has_run_out_follows_no_one() {
 }
 
 #[test]
-fn a_paused_leader_tells_its_own_old_lease_from_anothers() {
+fn a_paused_leader_knows_its_own_old_lease_from_anothers() {
     let pasture = Pasture::new();
     let sidecar = Sidecar::start("alice", &pasture.store());
     eventually("it leads", || sidecar.leader().leads().then_some(()));
@@ -180,16 +183,16 @@ fn a_paused_leader_tells_its_own_old_lease_from_anothers() {
 }
 
 #[test]
-fn a_standby_tells_since_when_the_leader_is_overdue_and_when_it_takes_over() {
+fn a_standby_reports_how_long_the_leader_is_overdue_and_when_it_takes_over() {
     let pasture = Pasture::new();
     let flock = Flock::start(&["a", "b"], &pasture.store());
     let leads = flock.settled();
     flock.members[leads].signal("STOP");
     let standby = &flock.members[1 - leads];
-    let said = eventually("the leader is overdue", || {
-        Some(reason(standby)).filter(|said| said.contains("last renewal"))
+    let reason = eventually("the leader is overdue", || {
+        Some(reason(standby)).filter(|reason| reason.contains("last renewal"))
     });
-    assert!(said.contains(" ago; takes over in "), "{said}");
+    assert!(reason.contains(" ago; takes over in "), "{reason}");
     eventually("it takes over", || standby.leader().leads().then_some(()));
     flock.members[leads].signal("CONT");
     assert_eq!(standby.leader().body["takesOverInMs"], Value::Null);
@@ -200,13 +203,13 @@ fn no_503_of_leader_is_without_a_reason_and_a_store_is_named_without_its_secrets
     let port = postgres::free_port();
     let url = format!("postgres://me:hunter2@127.0.0.1:{port}/named?sslmode=disable");
     let sidecar = Sidecar::start_with("a", &url, &["--namespace", "prod"]);
-    let said = eventually("it says what is wrong", || {
+    let answer = eventually("it says what is wrong", || {
         Some(sidecar.leader()).filter(|answer| !answer.body["storeError"].is_null())
     });
-    assert_eq!(said.status, 503);
-    let words = said.body["reason"].as_str().unwrap();
+    assert_eq!(answer.status, 503);
+    let words = answer.body["reason"].as_str().unwrap();
     assert!(words.starts_with("the store has not responded yet: "), "{words}");
-    assert_eq!(said.body["cause"], "no_answer_yet");
+    assert_eq!(answer.body["cause"], "no_answer_yet");
     let all = sidecar.get("/elections").unwrap().body;
     let store = all["store"]["url"].as_str().unwrap();
     assert!(store.starts_with("postgres://") && store.ends_with("/named"), "{store}");

@@ -6,7 +6,7 @@ use support::crowd::{Crowd, room_for};
 use support::{Pasture, QUICK_RENEW_DEADLINE, Sidecar, eventually, now};
 
 #[test]
-fn a_crowd_keeps_nobody_from_an_answer_nor_the_leader_from_renewing() {
+fn a_crowd_delays_no_answer_and_no_renewal() {
     room_for(3000);
     let pasture = Pasture::new();
     let sidecar = Sidecar::start("a", &pasture.store());
@@ -21,5 +21,5 @@ fn a_crowd_keeps_nobody_from_an_answer_nor_the_leader_from_renewing() {
     }
     assert_eq!(sidecar.log().events("lost"), 0);
     assert_eq!(sidecar.log().events("accept_failed"), 0);
-    crowd.hears_of_the_end(&sidecar);
+    crowd.receives_the_end(&sidecar);
 }

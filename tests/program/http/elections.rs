@@ -98,13 +98,13 @@ fn a_command_can_ask_about_any_of_them() {
     assert_eq!(post(&first, "/elections/b/resign", "", r#"{"cooldown":"1h"}"#).0, 200);
     leads(&second, "b");
     eventually("it follows", || leader(&first, "b").holder().map(drop));
-    let asked = |election: &str| {
+    let code = |election: &str| {
         let mut command = bellwether();
         let url = format!("{}/elections/{election}", first.url);
         command.args(["is-leader", "--sidecar", &url]);
         command.output().unwrap().status.code()
     };
-    assert_eq!((asked("a"), asked("b")), (Some(0), Some(1)));
+    assert_eq!((code("a"), code("b")), (Some(0), Some(1)));
 }
 
 #[test]

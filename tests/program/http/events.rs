@@ -20,18 +20,18 @@ fn again(sidecar: &Sidecar) {
     });
 }
 
-/// What is told until this instance leads in `term`.
+/// The events until this instance leads in `term`.
 #[track_caller]
-fn told(mut events: Events, term: u64) -> Vec<Message> {
-    let mut told = vec![events.receive()];
-    while !told.last().is_some_and(|last| last.leads() && last.term() == term) {
-        told.push(events.receive());
+fn until_leading(mut events: Events, term: u64) -> Vec<Message> {
+    let mut received = vec![events.receive()];
+    while !received.last().is_some_and(|last| last.leads() && last.term() == term) {
+        received.push(events.receive());
     }
-    told
+    received
 }
 
 #[test]
-fn a_hand_over_is_told_on_both_sides() {
+fn both_sides_report_a_hand_over() {
     let pasture = Pasture::new();
     let old = leader(&pasture);
     let new = Sidecar::start("b", &pasture.store());
@@ -53,7 +53,7 @@ fn a_hand_over_is_told_on_both_sides() {
 }
 
 #[test]
-fn the_end_of_validity_is_told_by_the_clock() {
+fn the_clock_sends_the_end_of_validity() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture);
     let mut events = Events::of(&sidecar, "/events");
@@ -68,24 +68,24 @@ fn the_end_of_validity_is_told_by_the_clock() {
 }
 
 #[test]
-fn whoever_comes_back_misses_nothing() {
+fn a_client_that_reconnects_misses_nothing() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture);
     let first = Events::of(&sidecar, "/events").receive();
     again(&sidecar);
     again(&sidecar);
     let header = format!("Last-Event-ID: {}\r\n", first.id);
-    let missed = told(Events::with(&sidecar, "/events", &header), 3);
+    let missed = until_leading(Events::with(&sidecar, "/events", &header), 3);
     let numbers: Vec<_> = missed.iter().map(Message::number).collect();
     let expected: Vec<_> = (1..=missed.len() as u64).map(|n| first.number() + n).collect();
     assert_eq!(numbers, expected, "{missed:?}");
     assert!(!missed[0].leads() && missed.iter().any(|m| m.leads() && m.term() == 2), "{missed:?}");
-    let since = told(Events::of(&sidecar, &format!("/events?since={}", first.id)), 3);
+    let since = until_leading(Events::of(&sidecar, &format!("/events?since={}", first.id)), 3);
     assert_eq!(format!("{since:?}"), format!("{missed:?}"), "word for word");
     // A browser that reconnects repeats its first URL.
-    let both = told(Events::with(&sidecar, "/events?since=0", &header), 3);
+    let both = until_leading(Events::with(&sidecar, "/events?since=0", &header), 3);
     assert_eq!(both[0].id, missed[0].id);
-    let everything = told(Events::of(&sidecar, "/events?since=0"), 3);
+    let everything = until_leading(Events::of(&sidecar, "/events?since=0"), 3);
     assert_eq!(everything[0].number(), 1);
     assert_eq!((everything[0].name(), everything[0].term()), ("", 0), "before the first look");
 }
@@ -98,8 +98,8 @@ fn an_id_of_another_process_means_the_present() {
     let last = Events::of(&sidecar, "/events").receive();
     for id in ["0123456789ab-1", "nonsense", "-", &format!("{}9", last.id), "0"] {
         let header = format!("Last-Event-ID: {id}\r\n");
-        let told = Events::with(&sidecar, "/events", &header).receive();
-        assert_eq!((told.id.as_str(), told.leads()), (last.id.as_str(), true), "{id}");
+        let received = Events::with(&sidecar, "/events", &header).receive();
+        assert_eq!((received.id.as_str(), received.leads()), (last.id.as_str(), true), "{id}");
     }
     // With nothing missed there is nothing to tell, until something changes.
     let header = format!("Last-Event-ID: {}\r\n", last.id);
@@ -109,7 +109,7 @@ fn an_id_of_another_process_means_the_present() {
 }
 
 #[test]
-fn one_stream_can_tell_all_elections() {
+fn one_stream_can_report_all_elections() {
     let pasture = Pasture::new();
     let sidecar = Sidecar::start_with("a", &pasture.store(), &["--election", "x,y,z"]);
     ["x", "y", "z"].iter().for_each(|election| drop(leads(&sidecar, election)));
@@ -136,7 +136,7 @@ fn one_stream_can_tell_all_elections() {
 }
 
 #[test]
-fn a_stream_with_nothing_to_tell_is_kept_alive() {
+fn a_stream_without_events_is_kept_alive() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture);
     let mut events = Events::of(&sidecar, "/events");

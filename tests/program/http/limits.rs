@@ -37,9 +37,9 @@ fn a_head_that_does_not_come_is_not_waited_for() {
     let sidecar = leader(&pasture);
     for begun in ["", "GET /leader HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] {
         let mut stream = open(&sidecar, begun);
-        let mut said = String::new();
-        stream.read_to_string(&mut said).expect("it is closed before the test's limit");
-        assert!(!said.contains("200 OK"), "{said}");
+        let mut received = String::new();
+        stream.read_to_string(&mut received).expect("it is closed before the test's limit");
+        assert!(!received.contains("200 OK"), "{received}");
     }
 }
 
@@ -52,9 +52,9 @@ fn a_head_that_is_too_large_is_refused() {
     // It may close before all was sent.
     let mut stream = TcpStream::connect(sidecar.url.trim_start_matches("http://")).unwrap();
     let _ = stream.write_all(request.as_bytes());
-    let mut said = String::new();
-    let _ = stream.read_to_string(&mut said);
-    assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    let mut received = String::new();
+    let _ = stream.read_to_string(&mut received);
+    assert!(received.is_empty() || received.starts_with("HTTP/1.1 431"), "{received}");
     assert!(sidecar.leader().leads());
 }
 
@@ -122,7 +122,7 @@ fn streams_and_waiting_questions_have_bounds_of_their_own() {
 }
 
 #[test]
-fn when_all_are_busy_the_next_is_told_so() {
+fn the_next_is_refused_when_all_are_busy() {
     let pasture = Pasture::new();
     let sidecar = with_few_files(&pasture, "a");
     eventually("it leads", || sidecar.leader().leads().then_some(()));
@@ -140,7 +140,7 @@ fn when_all_are_busy_the_next_is_told_so() {
 }
 
 #[test]
-fn bodies_that_do_not_come_keep_nobody_from_an_answer() {
+fn bodies_that_do_not_come_delay_no_answer() {
     let pasture = Pasture::new();
     let sidecar = with_few_files(&pasture, "a");
     let head = "POST /resign HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
@@ -157,9 +157,9 @@ fn a_connection_is_kept_for_longer_than_between_two_questions() {
     let ask = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut stream = open(&sidecar, ask);
     let answered = |stream: &mut TcpStream| {
-        let mut said = [0; 1024];
-        let read = stream.read(&mut said).unwrap();
-        assert!(said[..read].starts_with(b"HTTP/1.1 200"), "{}", read);
+        let mut received = [0; 1024];
+        let read = stream.read(&mut received).unwrap();
+        assert!(received[..read].starts_with(b"HTTP/1.1 200"), "{}", read);
     };
     answered(&mut stream);
     // Longer than the time for a first head.

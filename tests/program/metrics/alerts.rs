@@ -21,9 +21,9 @@ fn path(file_name: &str) -> String {
 #[test]
 fn the_rules_pass_their_unit_tests() {
     let checked = promtool(&["check", "rules", "--lint-fatal", &path(RULES)], "");
-    checked.unwrap_or_else(|said| panic!("{said}"));
+    checked.unwrap_or_else(|printed| panic!("{printed}"));
     let tested = promtool(&["test", "rules", &path(TESTS)], "");
-    tested.unwrap_or_else(|said| panic!("{said}"));
+    tested.unwrap_or_else(|printed| panic!("{printed}"));
 }
 
 #[test]

@@ -36,8 +36,8 @@ fn passes(tests: &[Value]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.yaml");
     fs::write(&path, text.to_string()).unwrap();
-    let said = promtool(&["test", "rules", &path.display().to_string()], "");
-    said.unwrap_or_else(|said| panic!("{said}"));
+    let printed = promtool(&["test", "rules", &path.display().to_string()], "");
+    printed.unwrap_or_else(|printed| panic!("{printed}"));
 }
 
 /// `series` with one more label, if it has none of that name.

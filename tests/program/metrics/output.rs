@@ -10,8 +10,8 @@ fn promtool_finds_nothing_to_complain_about_in_a_leader_or_a_standby() {
     let scene = Scene::new();
     for sidecar in &scene.sidecars {
         let text = text(sidecar);
-        let said = promtool(&["check", "metrics"], &text);
-        assert_eq!(said.as_deref(), Ok(""), "promtool on {}\n{text}", sidecar.name);
+        let printed = promtool(&["check", "metrics"], &text);
+        assert_eq!(printed.as_deref(), Ok(""), "promtool on {}\n{text}", sidecar.name);
         follows_conventions(&Exposition::parse(&text));
     }
 }
@@ -80,7 +80,7 @@ fn a_leader_and_a_standby_say_what_they_are_of_every_election() {
 
 /// Nobody can make series: no label has a value from a request, a holder or an error.
 #[test]
-fn what_is_asked_of_a_sidecar_adds_no_series() {
+fn requests_to_a_sidecar_add_no_series() {
     let scene = Scene::new();
     let series = |exposed: &Exposition| {
         let series = exposed.samples().map(|sample| (sample.name.clone(), sample.labels.clone()));

@@ -41,8 +41,8 @@ fn real_troubles_set_off_their_alerts_and_nothing_else() {
     let path = folder.path().join("test.yaml");
     let test = unit_test(&scene, &situations);
     std::fs::write(&path, &test).unwrap();
-    let said = promtool(&["test", "rules", &path.display().to_string()], "");
-    said.unwrap_or_else(|said| panic!("{said}\n{test}"));
+    let printed = promtool(&["test", "rules", &path.display().to_string()], "");
+    printed.unwrap_or_else(|printed| panic!("{printed}\n{test}"));
 }
 
 fn locked(scene: &Scene) -> Situation {

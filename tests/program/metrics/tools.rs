@@ -40,8 +40,8 @@ pub fn promtool(arguments: &[&str], input: &str) -> Result<String, String> {
     });
     let Output { status, stdout, stderr } = child.wait_with_output().expect("promtool ends");
     writer.join().expect("it wrote");
-    let said = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
-    if status.success() { Ok(said.into_owned()) } else { Err(said.into_owned()) }
+    let printed = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
+    if status.success() { Ok(printed.into_owned()) } else { Err(printed.into_owned()) }
 }
 
 /// A Prometheus of its own, killed when dropped.

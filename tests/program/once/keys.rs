@@ -13,8 +13,8 @@ fn a_wrong_key_exits_64() {
         let args = ["once", "--store", &pasture.store(), "--key", key, "--", "true"];
         let output = bellwether().args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(64));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("is not a key; use 1 to 255 bytes"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(printed.contains("is not a key; use 1 to 255 bytes"), "{printed}");
     }
     assert!(!pasture.path().exists());
 }
@@ -27,7 +27,7 @@ fn with_auto(pasture: &Pasture) -> Command {
     command
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -38,7 +38,7 @@ fn on_ecs_auto_is_the_image_and_tasks_of_it_do_it_once() {
     for _ in 0..2 {
         let output = with_auto(&pasture).env("ECS_CONTAINER_METADATA_URI_V4", &ecs.url).output();
         let output = output.unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
     }
     assert_eq!(lines(&pasture, "keys"), ["ecs:prod/web@sha256:00ff"]);
 }
@@ -54,7 +54,7 @@ fn on_kubernetes_auto_is_the_template_of_the_pod() {
         command.envs([("POD_NAME", pod), ("POD_NAMESPACE", "shop")]);
         command.envs([("BELLWETHER_POD_TEMPLATE_HASH", hash), ("BELLWETHER_REVISION", revision)]);
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
     }
     assert_eq!(lines(&pasture, "keys"), ["kubernetes:shop/web@7d9f"], "the last one is older");
 }
@@ -77,7 +77,7 @@ fn on_elastic_beanstalk_auto_is_the_version_label() {
         .args(once.get_args())
         .output()
         .unwrap();
-    assert!(output.status.success(), "this test runs as root: {}", said(&output));
+    assert!(output.status.success(), "this test runs as root: {}", printed(&output));
     assert_eq!(lines(&pasture, "keys"), ["beanstalk:web-prod/app-12-ab34"]);
 }
 
@@ -86,7 +86,11 @@ fn elsewhere_auto_exits_64_and_says_what_to_name() {
     let pasture = Pasture::new();
     let output = with_auto(&pasture).env_remove("ECS_CONTAINER_METADATA_URI_V4").output().unwrap();
     assert_eq!(output.status.code(), Some(64));
-    assert!(said(&output).contains("such as an image digest or a git commit"), "{}", said(&output));
+    assert!(
+        printed(&output).contains("such as an image digest or a git commit"),
+        "{}",
+        printed(&output)
+    );
     assert!(!pasture.path().exists());
 }
 

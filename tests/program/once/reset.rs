@@ -11,7 +11,7 @@ fn reset(pasture: &Pasture) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_reset_allows_it_again_and_the_term_goes_on() {
+fn a_reset_allows_it_again_and_the_term_continues() {
     let pasture = Pasture::new();
     let script = "echo $BELLWETHER_TERM >> runs; exit 1";
     let args = ["--key", "k", "--max-attempts", "1"];
@@ -24,12 +24,15 @@ fn a_reset_allows_it_again_and_the_term_goes_on() {
 }
 
 #[test]
-fn a_reset_is_refused_while_somebody_is_at_it() {
+fn a_reset_is_refused_while_an_instance_is_at_it() {
     let pasture = Pasture::new();
     let mut runner = runner(&pasture, &["--key", "k"]);
-    let (code, said) = reset(&pasture);
+    let (code, printed) = reset(&pasture);
     assert_eq!(code, Some(75));
-    assert!(said.contains("a runs an attempt now") && said.contains("if a crashed"), "{said}");
+    assert!(
+        printed.contains("a runs an attempt now") && printed.contains("if a crashed"),
+        "{printed}"
+    );
     runner.kill();
     eventually("its lease is over", || (reset(&pasture).0 == Some(0)).then_some(()));
 }
@@ -37,7 +40,7 @@ fn a_reset_is_refused_while_somebody_is_at_it() {
 #[test]
 fn of_what_was_never_done_there_is_nothing_to_reset() {
     let pasture = Pasture::new();
-    let (code, said) = reset(&pasture);
+    let (code, printed) = reset(&pasture);
     assert_eq!(code, Some(0));
-    assert!(said.contains("there is nothing to reset"), "{said}");
+    assert!(printed.contains("there is nothing to reset"), "{printed}");
 }

@@ -40,11 +40,11 @@ fn a_failure_is_tried_so_many_times_in_all_and_everyone_gets_its_code() {
         assert_eq!(instance.exit_code(), Some(9));
     }
     assert_eq!(lines(&pasture, "runs").len(), 3);
-    let said = eventually("it says why", || {
+    let printed = eventually("it says why", || {
         let lines = all[0].log.lines();
         lines.into_iter().find(|line| line.contains("all attempts failed"))
     });
-    assert!(said.contains("no such table") && said.contains("--reset"), "{said}");
+    assert!(printed.contains("no such table") && printed.contains("--reset"), "{printed}");
     let mut late = once(&pasture, "late", &args, script);
     assert_eq!(late.exit_code(), Some(9), "who comes later learns of it too");
     assert_eq!(lines(&pasture, "runs").len(), 3);
@@ -87,7 +87,7 @@ fn a_runner_that_is_killed_is_taken_over_and_its_command_is_dead_before() {
 }
 
 #[test]
-fn a_runner_that_is_asked_to_end_hands_over() {
+fn a_runner_hands_over_on_sigterm() {
     let pasture = Pasture::new();
     let script = "echo $BELLWETHER_IDENTITY >> runs; sleep 60";
     let mut first = once(&pasture, "a", &["--key", "k"], script);
@@ -142,8 +142,8 @@ fn a_command_that_does_not_exist_is_tried_once_by_each_instance() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), code);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.matches("cannot start the command").count(), 1, "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(printed.matches("cannot start the command").count(), 1, "{printed}");
     }
 }
 
@@ -168,7 +168,7 @@ fn a_second_signal_exits_at_once_and_the_command_is_gone_soon_after() {
 
 /// With a retry period of a quarter of an hour, only a push can be so quick.
 #[test]
-fn who_waits_is_told_and_does_not_have_to_look() {
+fn a_waiting_instance_is_notified_and_does_not_have_to_look() {
     let pasture = Pasture::new();
     let slow = ["--lease-duration", "1h", "--renew-deadline", "40m", "--retry-period", "15m"];
     let args = [&["--key", "k"][..], &slow].concat();

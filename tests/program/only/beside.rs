@@ -8,7 +8,7 @@ use std::thread;
 use crate::only::scene::leader;
 use support::{Pasture, QUICK, Sidecar, bellwether, eventually};
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat()
 }
 
@@ -24,16 +24,16 @@ fn commands_find_the_sidecar_by_the_address_that_it_listens_on() {
     for listen in [format!("127.0.0.1:{port}"), format!("0.0.0.0:{port}")] {
         for args in [&["is-leader"][..], &["healthcheck"], &["wait"], &["only", "--", "true"]] {
             let output = with_listen(args, &listen);
-            assert!(output.status.success(), "{args:?} {listen}: {}", said(&output));
+            assert!(output.status.success(), "{args:?} {listen}: {}", printed(&output));
         }
     }
     let output = with_listen(&["is-leader", "--sidecar", "http://127.0.0.1:1"], "127.0.0.1:2");
-    assert!(said(&output).contains("http://127.0.0.1:1"), "the flag wins: {}", said(&output));
+    assert!(printed(&output).contains("http://127.0.0.1:1"), "the flag wins: {}", printed(&output));
     let output = with_listen(&["healthcheck"], "[::]:1");
-    assert!(said(&output).contains("http://[::1]:1"), "{}", said(&output));
+    assert!(printed(&output).contains("http://[::1]:1"), "{}", printed(&output));
     let output = with_listen(&["healthcheck"], "4040");
-    assert_eq!(output.status.code(), Some(64), "{}", said(&output));
-    assert!(said(&output).contains("BELLWETHER_LISTEN: '4040'"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(64), "{}", printed(&output));
+    assert!(printed(&output).contains("BELLWETHER_LISTEN: '4040'"), "{}", printed(&output));
 }
 
 /// A sidecar that has no room for the first requests, and then sends the given answer.
@@ -55,13 +55,13 @@ fn full_at_first(refusals: [&'static str; 2], then: &'static str) -> String {
 }
 
 #[test]
-fn a_full_sidecar_is_asked_again() {
+fn a_request_to_a_full_sidecar_is_repeated() {
     let full = [r#"503 {"error":"too many connections are busy"}"#, r#"429 {"error":"too many"}"#];
     let skip = r#"503 {"election":"e","identity":"a","leader":false,"holderIdentity":"b"}"#;
     let url = full_at_first(full, skip);
     let output = bellwether().args(["only", "--sidecar", &url, "--", "true"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("\"event\":\"skipped\""), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    assert!(printed(&output).contains("\"event\":\"skipped\""), "{}", printed(&output));
     for (leading, then) in [
         (None, r#"200 {"ok":true}"#),
         (
@@ -71,14 +71,14 @@ fn a_full_sidecar_is_asked_again() {
     ] {
         let url = full_at_first(full, then);
         let output = bellwether().args(["wait", "--sidecar", &url]).args(leading).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
     }
     // For as long as its flag allows, and no longer.
     let url = full_at_first(full, full[0]);
     let only = ["only", "--wait", "1s", "--sidecar", &url, "--", "true"];
     let output = bellwether().args(only).output().unwrap();
-    assert_eq!(output.status.code(), Some(75), "{}", said(&output));
-    assert!(said(&output).contains("too many connections"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(75), "{}", printed(&output));
+    assert!(printed(&output).contains("too many connections"), "{}", printed(&output));
 }
 
 /// `bellwether run` with its settings in the environment, as in a container.
@@ -99,7 +99,7 @@ fn a_command_does_not_inherit_the_settings_of_bellwether() {
     command.env("BELLWETHER_LISTEN", "127.0.0.1:0").env("BELLWETHER_SERVICE_PORT", "1");
     command.args(["run", "--", "env"]);
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     let printed = String::from_utf8(output.stdout).unwrap();
     let mut names: Vec<_> = printed
         .lines()
@@ -107,8 +107,8 @@ fn a_command_does_not_inherit_the_settings_of_bellwether() {
         .filter(|name| name.starts_with("BELLWETHER_"))
         .collect();
     names.sort_unstable();
-    let told = ["ELECTION", "GUARD", "IDENTITY", "SERVICE_PORT", "SIDECAR", "TERM"];
-    assert_eq!(names, told.map(|name| format!("BELLWETHER_{name}")), "{printed}");
+    let passed = ["ELECTION", "GUARD", "IDENTITY", "SERVICE_PORT", "SIDECAR", "TERM"];
+    assert_eq!(names, passed.map(|name| format!("BELLWETHER_{name}")), "{printed}");
 }
 
 #[test]
@@ -116,22 +116,22 @@ fn commands_inside_commands_work_or_are_refused_with_a_reason() {
     let (pasture, own) = (Pasture::new(), env!("CARGO_BIN_EXE_bellwether"));
     let store = pasture.store();
     let output = run(&pasture, &[own, "only", "--", "sh", "-c", "echo it works"]);
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("it works"), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
+    assert!(printed(&output).contains("it works"), "{}", printed(&output));
     let once = [own, "once", "--store", &store, "--key", "k", "--", "sh", "-c", "echo it works"];
     let output = run(&pasture, &once);
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("it works"), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
+    assert!(printed(&output).contains("it works"), "{}", printed(&output));
     let output = run(&pasture, &[own, "run", "--store", &store, "--", "true"]);
-    assert_eq!(output.status.code(), Some(64), "{}", said(&output));
-    assert!(said(&output).contains("it would wait for itself"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(64), "{}", printed(&output));
+    assert!(printed(&output).contains("it would wait for itself"), "{}", printed(&output));
     let other = [own, "run", "--store", &store, "--election", "other", "--", "true"];
     let output = run(&pasture, &other);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     // Without a store it would be a file of its own.
     let output = run(&pasture, &[own, "once", "--key", "k2", "--", "true"]);
-    assert_eq!(output.status.code(), Some(64), "{}", said(&output));
-    assert!(said(&output).contains("does not inherit its store"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(64), "{}", printed(&output));
+    assert!(printed(&output).contains("does not inherit its store"), "{}", printed(&output));
 }
 
 #[test]

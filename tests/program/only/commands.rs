@@ -54,8 +54,9 @@ fn on_a_standby_it_is_skipped_and_says_so() {
     let mut only = Only::start(&standby, &pasture, "touch ran");
     assert_eq!(only.exit_code(), Some(0));
     eventually("it says why", || {
-        let said = only.log.text();
-        (said.contains("\"event\":\"skipped\"") && said.contains("\"holder\":\"a\"")).then_some(())
+        let printed = only.log.text();
+        (printed.contains("\"event\":\"skipped\"") && printed.contains("\"holder\":\"a\""))
+            .then_some(())
     });
     let mut only = Only::start_with(&standby, &pasture, &["--skip-code", "3"], "touch ran");
     assert_eq!(only.exit_code(), Some(3));
@@ -115,9 +116,9 @@ fn a_sidecar_with_another_clock_is_refused() {
         .current_dir(pasture.folder())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(69), "{said}");
-    assert!(said.contains("its clock is not this host's"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{printed}");
+    assert!(printed.contains("its clock is not this host's"), "{printed}");
     assert!(!exists(&pasture, "ran"));
 }
 
@@ -181,7 +182,7 @@ fn signals_are_passed_on_and_sigterm_ends_it() {
 }
 
 #[test]
-fn one_that_does_not_heed_sigterm_is_killed_after_the_grace() {
+fn one_that_ignores_sigterm_is_killed_after_the_grace() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture, &[]);
     let grace = ["--shutdown-grace", "100ms"];

@@ -22,11 +22,11 @@ fn millis_in(from_now: u64) -> u64 {
 }
 
 #[test]
-fn every_renewal_is_told_with_later_deadlines() {
+fn every_renewal_is_sent_with_later_deadlines() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture, &[]);
-    let mut told = lines(hold_by_hand(&sidecar));
-    let (first, second) = (told.next().unwrap(), told.next().unwrap());
+    let mut received = lines(hold_by_hand(&sidecar));
+    let (first, second) = (received.next().unwrap(), received.next().unwrap());
     for line in [&first, &second] {
         assert_eq!((line["leader"].as_bool(), line["term"].as_u64()), (Some(true), Some(1)));
         assert!(line["killAtBootMs"].as_u64() > line["untilBootMs"].as_u64(), "{line}");
@@ -146,9 +146,9 @@ fn a_killed_only_keeps_the_lease_until_its_command_is_gone() {
 fn a_shutdown_waits_for_a_stuck_hold_no_longer_than_the_grace() {
     let pasture = Pasture::new();
     let mut sidecar = leader(&pasture, &["--shutdown-grace", "1s"]);
-    let mut told = lines(hold_by_hand(&sidecar));
+    let mut received = lines(hold_by_hand(&sidecar));
     sidecar.signal("TERM");
-    let end = told.find(|line| line["leader"] == false).unwrap();
+    let end = received.find(|line| line["leader"] == false).unwrap();
     let in_a_second = millis_in(1_000);
     assert!(end["killAtBootMs"].as_u64().unwrap() <= in_a_second, "{end}");
     assert!(sidecar.wait().success(), "it ends although the hold never does");
@@ -172,7 +172,7 @@ fn after_a_resignation_a_stuck_hold_keeps_the_lease_no_longer_than_the_grace() {
 }
 
 #[test]
-fn a_stuck_hold_does_not_keep_its_instance_out_for_ever() {
+fn a_stuck_hold_does_not_keep_its_instance_out_forever() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture, &["--shutdown-grace", "1s"]);
     let term = sidecar.leader().term();

@@ -26,12 +26,12 @@ fn on_the_leader_and_on_a_standby() {
     assert_eq!(codes(&leader, &questions), yes);
     assert_eq!(codes(&standby, &questions), [1, 0, 75, 0, 1, 1].map(Some));
 
-    let (_, said) = ask(&standby, &["is-leader"]);
-    assert_eq!(String::from_utf8_lossy(&said.stdout), "no: a leads\n");
-    let (code, said) = ask(&standby, &["is-leader", "--quiet"]);
-    assert_eq!((code, said.stdout.len(), said.stderr.len()), (Some(1), 0, 0));
-    let (_, said) = ask(&leader, &["is-leader", "-q"]);
-    assert_eq!(said.stdout.len(), 0);
+    let (_, printed) = ask(&standby, &["is-leader"]);
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), "no: a leads\n");
+    let (code, printed) = ask(&standby, &["is-leader", "--quiet"]);
+    assert_eq!((code, printed.stdout.len(), printed.stderr.len()), (Some(1), 0, 0));
+    let (_, printed) = ask(&leader, &["is-leader", "-q"]);
+    assert_eq!(printed.stdout.len(), 0);
 }
 
 #[test]
@@ -59,24 +59,24 @@ fn undecided_and_unreachable() {
     sidecar.kill();
     assert_eq!(codes(&sidecar, &questions), [75, 75, 75, 1, 1].map(Some));
     assert_eq!(ask(&sidecar, &["resign"]).0, Some(69));
-    let (_, said) = ask(&sidecar, &["healthcheck"]);
-    let said = String::from_utf8(said.stderr).unwrap();
-    assert!(said.contains("no sidecar responds at http://127.0.0.1:"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let (_, printed) = ask(&sidecar, &["healthcheck"]);
+    let printed = String::from_utf8(printed.stderr).unwrap();
+    assert!(printed.contains("no sidecar responds at http://127.0.0.1:"), "{printed}");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
 }
 
 #[test]
 fn resigning_hands_over_and_stays_down() {
     let pasture = Pasture::new();
     let (leader, standby) = (leader(&pasture, &[]), standby(&pasture));
-    let (code, said) = ask(&leader, &["resign", "--cooldown", "1h"]);
+    let (code, printed) = ask(&leader, &["resign", "--cooldown", "1h"]);
     assert_eq!(code, Some(0));
-    assert!(String::from_utf8_lossy(&said.stdout).contains("stays down for 1h"));
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("stays down for 1h"));
     let next = eventually("the other leads", || Some(standby.leader()).filter(|a| a.leads()));
     assert_eq!(next.term(), 2, "handed over, not run out");
     // Until the one that resigned has seen the other's lease, it knows of no leader.
     let follows = || (ask(&leader, &["is-leader"]).0 == Some(1)).then_some(());
     eventually("the first follows", follows);
-    let (code, said) = ask(&leader, &["resign", "--cooldown", "8days"]);
-    assert_eq!(code, Some(64), "{}", String::from_utf8_lossy(&said.stderr));
+    let (code, printed) = ask(&leader, &["resign", "--cooldown", "8days"]);
+    assert_eq!(code, Some(64), "{}", String::from_utf8_lossy(&printed.stderr));
 }

@@ -15,14 +15,14 @@ fn run(args: &[&str]) -> Output {
     bellwether().args(args).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     let both = [output.stdout.as_slice(), &output.stderr];
     both.map(String::from_utf8_lossy).concat()
 }
 
 fn status(pasture: &Pasture) -> Vec<Value> {
     let output = run(&["status", "--json", "--store", &pasture.store()]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", printed(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn status_shows_elections_and_work_done_once() {
     assert_eq!(all, [done, ("v2".into(), "failed".into(), 3.into())], "the newest first");
     assert_eq!(keys[1]["failures"], 1, "{work}");
 
-    let table = said(&run(&["status", "--store", &pasture.store()]));
+    let table = printed(&run(&["status", "--store", &pasture.store()]));
     assert_eq!(table.lines().count(), 9, "{table}");
     for words in ["KIND", "held", "done  ", "failed (1 of 1), final  b", "failed with code 3 on b"]
     {
@@ -69,16 +69,16 @@ fn status_creates_nothing_and_init_does() {
     let pasture = Pasture::new();
     let output = run(&["status", "--store", &pasture.store()]);
     assert_eq!(output.status.code(), Some(69));
-    assert!(said(&output).contains("run `bellwether init`"), "{}", said(&output));
+    assert!(printed(&output).contains("run `bellwether init`"), "{}", printed(&output));
     assert!(!pasture.path().exists());
     for _ in 0..2 {
         let output = run(&["init", "--store", &pasture.store()]);
-        assert!(output.status.success(), "{}", said(&output));
-        assert_eq!(said(&output), format!("ready: {}\n", pasture.store()));
+        assert!(output.status.success(), "{}", printed(&output));
+        assert_eq!(printed(&output), format!("ready: {}\n", pasture.store()));
     }
     assert_eq!(status(&pasture), Vec::<Value>::new());
     let output = run(&["status", "--store", &pasture.store()]);
-    assert!(said(&output).starts_with("no instance has stood"), "{}", said(&output));
+    assert!(printed(&output).starts_with("no instance has stood"), "{}", printed(&output));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn install_puts_a_whole_program_in_place() {
     let folder = pasture.folder().to_str().unwrap();
     for _ in 0..2 {
         let output = run(&["install", folder]);
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
     }
     assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o7777, 0o755);
     assert!(Command::new(&target).arg("--version").output().unwrap().status.success());
@@ -109,10 +109,10 @@ fn install_says_what_is_wrong_with_the_folder() {
         ("/proc", "/proc"),
     ] {
         let output = run(&["install", folder]);
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(69), "{said}");
-        assert!(said.contains(words), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(69), "{printed}");
+        assert!(printed.contains(words), "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
     }
 }
 
@@ -122,16 +122,16 @@ fn install_into_a_folder_that_takes_nothing_says_so_and_leaves_nothing_behind() 
     let folder = pasture.folder().to_str().unwrap();
     let disk = Tmpfs::over(pasture.folder(), "64k");
     let output = run(&["install", folder]);
-    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
-    assert!(said(&output).contains("No space left on device"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(69), "{}", printed(&output));
+    assert!(printed(&output).contains("No space left on device"), "{}", printed(&output));
     assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "no half of a program");
     disk.mount("ro");
     let output = run(&["install", folder]);
-    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(69), "{}", printed(&output));
     assert!(
-        said(&output).contains(&format!("this user cannot write to {folder}")),
+        printed(&output).contains(&format!("this user cannot write to {folder}")),
         "{}",
-        said(&output)
+        printed(&output)
     );
     disk.unmount();
 }
@@ -164,13 +164,13 @@ fn offered(script: &str, words: &[&str]) -> String {
         "$complete" "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"
         echo "${COMPREPLY[*]}""#;
     let output = Command::new("bash").args(["-c", complete, script]).args(words).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    said(&output).trim().to_owned()
+    assert!(output.status.success(), "{}", printed(&output));
+    printed(&output).trim().to_owned()
 }
 
 #[test]
 fn bash_completes_commands_and_flags() {
-    let script = said(&run(&["completions", "bash"]));
+    let script = printed(&run(&["completions", "bash"]));
     assert_eq!(offered(&script, &["bellwether", "hea"]), "healthcheck");
     assert_eq!(offered(&script, &["bellwether", "once", "--max-a"]), "--max-attempts");
     assert_eq!(offered(&script, &["bellwether", "no such"]), "");
@@ -182,7 +182,7 @@ fn completions_and_manual_pages_name_every_command() {
     let folder = pasture.folder().to_str().unwrap();
     assert!(run(&["man", folder]).status.success());
     for shell in ["bash", "zsh", "fish"] {
-        let script = said(&run(&["completions", shell]));
+        let script = printed(&run(&["completions", shell]));
         for command in ["serve", "run", "once", "only", "is-leader", "wait", "status", "resign"] {
             assert!(script.contains(command), "{shell}: {command}");
             let page = pasture.folder().join(format!("bellwether-{command}.1"));
@@ -191,5 +191,5 @@ fn completions_and_manual_pages_name_every_command() {
     }
     let output = run(&["man", "/nowhere"]);
     assert_eq!(output.status.code(), Some(69));
-    assert_eq!(said(&output).lines().count(), 1, "{}", said(&output));
+    assert_eq!(printed(&output).lines().count(), 1, "{}", printed(&output));
 }

@@ -93,7 +93,7 @@ fn a_name_is_copied_whole_by_click_and_by_keyboard() {
 
 /// The rules, tried in the page itself: what it is loaded with says what it shows.
 #[test]
-fn short_names_tell_the_names_apart() {
+fn short_names_stay_distinct() {
     let pasture = Pasture::new();
     let sidecar = leading(&pasture, "alice", &[]);
     let browser = Browser::start();

@@ -12,7 +12,7 @@ const STATE: &str = ".election .state";
 const HOLDER: &str = ".election .holder";
 
 #[test]
-fn the_page_shows_the_leader_and_changes_by_itself_at_a_hand_over() {
+fn the_page_shows_the_leader_and_changes_alone_at_a_hand_over() {
     let pasture = Pasture::new();
     let flock = Flock::start(&["alice", "bob"], &pasture.store());
     let browser = Browser::start();
@@ -28,9 +28,9 @@ fn the_page_shows_the_leader_and_changes_by_itself_at_a_hand_over() {
     old.signal("TERM");
     browser.reads(HOLDER, &new.name);
     browser.reads(STATE, "leads");
-    let told = format!("{} leads", new.name);
-    browser.reads("#timeline .change:first-child", &told);
-    browser.reads("#spoken", &told);
+    let change = format!("{} leads", new.name);
+    browser.reads("#timeline .change:first-child", &change);
+    browser.reads("#spoken", &change);
     let meter = || browser.eval("Number(document.querySelector('[role=meter]').ariaValueNow)");
     eventually("the validity is shown", || (meter().as_f64() > Some(0.0)).then_some(()));
     assert_eq!(browser.eval("performance.timeOrigin"), loaded, "the page was not loaded again");
@@ -255,7 +255,7 @@ fn every_word_of_the_list_of_many_elections_can_be_read_in_every_state() {
 }
 
 #[test]
-fn a_pause_is_what_an_operator_wanted_and_says_until_when_by_whom_and_why() {
+fn a_pause_is_shown_as_intended_with_its_end_author_and_reason() {
     let pasture = Pasture::new();
     let mut flock = Flock::start(&["alice", "bob"], &pasture.store());
     let leads = flock.settled();

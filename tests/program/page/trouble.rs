@@ -159,22 +159,22 @@ fn the_pieces_of_a_strip_stay_and_are_reached_by_touch_and_keyboard() {
     for (kind, points) in [("touchStart", json!([middle])), ("touchEnd", json!([]))] {
         browser.call("Input.dispatchTouchEvent", json!({"type": kind, "touchPoints": points}));
     }
-    let told = || browser.text(".detail");
-    eventually("a finger is told", || {
-        told().contains(&format!("{}, term 1", old.name)).then_some(())
+    let detail = || browser.text(".detail");
+    eventually("a tap shows the detail", || {
+        detail().contains(&format!("{}, term 1", old.name)).then_some(())
     });
-    assert!(told().contains("UTC"), "{}", told());
+    assert!(detail().contains("UTC"), "{}", detail());
 
     browser.eval("[...document.querySelectorAll('.strip > [tabindex=\"0\"]')].at(-1).focus()");
     browser.key("End");
     let focused = || browser.eval("document.activeElement.getAttribute('aria-label')");
-    eventually("the keyboard is told", || {
-        told().contains(&format!("{}, term 2", new.name)).then_some(())
+    eventually("a key shows the detail", || {
+        detail().contains(&format!("{}, term 2", new.name)).then_some(())
     });
     assert!(focused().as_str().unwrap().starts_with(&format!("{}, term 2", new.name)));
     eventually("and of the first", || {
         browser.key("ArrowLeft");
-        told().contains(&format!("{}, term 1", old.name)).then_some(())
+        detail().contains(&format!("{}, term 1", old.name)).then_some(())
     });
     let stays = browser.eval("document.activeElement === first");
     assert_eq!(stays, true, "the focus stays on what it was on");

@@ -66,21 +66,21 @@ fn leads(election: &Handle) -> bool {
 }
 
 #[tokio::test]
-async fn whoever_asks_and_never_hears_an_answer_keeps_no_gate_open() {
+async fn a_check_that_gets_no_answer_keeps_no_gate_open() {
     let (election, mut gate_state) = gated();
     until("the store has answered", || election.leadership().store_silence(now()).is_some()).await;
     assert!(is_closed(&election), "from the start");
-    let asked = now();
-    assert_eq!(gate_state.record(asked, now(), &Ok(())), GateChange::Opened);
+    let began = now();
+    assert_eq!(gate_state.record(began, now(), &Ok(())), GateChange::Opened);
     until("it leads", || leads(&election)).await;
     until("it is closed", || is_closed(&election)).await;
-    assert!(now() >= asked + RULES.open_for(), "not before its time");
+    assert!(now() >= began + RULES.open_for(), "not before its time");
     assert_eq!(gate_state.record(now(), now(), &Ok(())), GateChange::Opened);
     until("it leads again", || leads(&election)).await;
 }
 
 #[tokio::test]
-async fn whoever_is_gone_keeps_no_gate_open() {
+async fn a_check_that_is_gone_keeps_no_gate_open() {
     let (election, mut gate_state) = gated();
     assert_eq!(gate_state.record(now(), now() + RULES.open_for() / 2, &Ok(())), GateChange::Opened);
     until("it leads", || leads(&election)).await;

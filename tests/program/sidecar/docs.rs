@@ -117,9 +117,9 @@ fn a_standby_sends_clients_to_the_leader() {
 fn the_hooks() {
     let pasture = Pasture::new();
     let mut sidecar = serve(&pasture, &arguments(&example("hooks")), &[]);
-    let told = || fs::read_to_string(pasture.folder().join("leader.txt")).unwrap_or_default();
-    eventually("it is told", || (told() == "a leads in term 1\n").then_some(()));
+    let written = || fs::read_to_string(pasture.folder().join("leader.txt")).unwrap_or_default();
+    eventually("it is told", || (written() == "a leads in term 1\n").then_some(()));
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
-    assert_eq!(told(), "lost: shutting_down\n");
+    assert_eq!(written(), "lost: shutting_down\n");
 }

@@ -113,7 +113,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn nobody_stands_for_an_application_that_was_never_healthy() {
+fn no_candidate_stands_for_an_application_that_was_never_healthy() {
     let pasture = Pasture::new();
     let mut app = App::start();
     app.die();

@@ -8,8 +8,8 @@ use support::lock::Lock;
 use support::{Pasture, Sidecar, bellwether, eventually};
 
 const ELECTED: &str =
-    "echo elected $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM >> told";
-const LOST: &str = "echo lost $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM $BELLWETHER_REASON >> told";
+    "echo elected $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM >> ran";
+const LOST: &str = "echo lost $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM $BELLWETHER_REASON >> ran";
 
 /// Something that goes on, with children in and out of its group that do not heed SIGTERM.
 const HANG: &str = "trap '' TERM; (setsid sleep $LONG) & sleep $LONG & sleep $LONG";
@@ -20,15 +20,15 @@ fn hooked(pasture: &Pasture, more: &[&str]) -> Sidecar {
     Sidecar::start_as("a", &pasture.store(), more, command)
 }
 
-fn told(pasture: &Pasture) -> Vec<String> {
-    let text = fs::read_to_string(pasture.folder().join("told")).unwrap_or_default();
+fn ran(pasture: &Pasture) -> Vec<String> {
+    let text = fs::read_to_string(pasture.folder().join("ran")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
 /// Waits until this was told, and nothing else.
 #[track_caller]
 fn expect(pasture: &Pasture, lines: &[&str]) {
-    eventually(&format!("told: {lines:?}"), || (told(pasture) == lines).then_some(()));
+    eventually(&format!("ran: {lines:?}"), || (ran(pasture) == lines).then_some(()));
 }
 
 fn resign(sidecar: &Sidecar, cooldown: &str) {
@@ -37,7 +37,7 @@ fn resign(sidecar: &Sidecar, cooldown: &str) {
 }
 
 /// Has the sidecar lead in `term`, the one after the present.
-fn lead_anew(sidecar: &Sidecar, term: u64) {
+fn lead_again(sidecar: &Sidecar, term: u64) {
     resign(sidecar, "0s");
     eventually("it leads in a new term", || {
         let answer = sidecar.leader();
@@ -46,21 +46,21 @@ fn lead_anew(sidecar: &Sidecar, term: u64) {
 }
 
 #[test]
-fn they_are_told_of_every_change_with_its_term_and_reason() {
+fn they_run_at_every_change_with_its_term_and_reason() {
     let pasture = Pasture::new();
     let mut sidecar = hooked(&pasture, &["--on-elected", ELECTED, "--on-lost", LOST]);
     expect(&pasture, &["elected default a 1"]);
-    lead_anew(&sidecar, 2);
+    lead_again(&sidecar, 2);
     let first = ["elected default a 1", "lost default a 1 resigned", "elected default a 2"];
     expect(&pasture, &first);
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
     let all = [&first[..], &["lost default a 2 shutting_down"]].concat();
-    assert_eq!(told(&pasture), all, "the last is waited for");
+    assert_eq!(ran(&pasture), all, "the last is waited for");
 }
 
 #[test]
-fn the_end_of_validity_is_told_when_the_store_hangs() {
+fn they_run_at_the_end_of_validity_when_the_store_hangs() {
     let pasture = Pasture::new();
     let sidecar = hooked(&pasture, &["--on-elected", ELECTED, "--on-lost", LOST]);
     expect(&pasture, &["elected default a 1"]);
@@ -68,7 +68,7 @@ fn the_end_of_validity_is_told_when_the_store_hangs() {
     expect(&pasture, &["elected default a 1", "lost default a 1 renew_deadline"]);
     leads_not(&sidecar);
     drop(lock);
-    eventually("it leads again, and tells", || (told(&pasture).len() == 3).then_some(()));
+    eventually("it leads again, and tells", || (ran(&pasture).len() == 3).then_some(()));
 }
 
 #[test]
@@ -85,18 +85,18 @@ fn each_election_has_its_own() {
     let pasture = Pasture::new();
     let flags = ["--election", "one", "--election", "two", "--on-elected", ELECTED];
     let mut sidecar = hooked(&pasture, &[&flags[..], &["--on-lost", LOST]].concat());
-    let both = |said: &str, more: &str| {
-        eventually(said, || {
-            let told = told(&pasture);
-            let line = |election: &str| format!("{said} {election} a 1{more}");
-            ["one", "two"].iter().all(|name| told.contains(&line(name))).then_some(())
+    let both = |event: &str, more: &str| {
+        eventually(event, || {
+            let ran = ran(&pasture);
+            let line = |election: &str| format!("{event} {election} a 1{more}");
+            ["one", "two"].iter().all(|name| ran.contains(&line(name))).then_some(())
         });
     };
     both("elected", "");
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
     both("lost", " shutting_down");
-    assert_eq!(told(&pasture).len(), 4);
+    assert_eq!(ran(&pasture).len(), 4);
 }
 
 #[test]
@@ -112,15 +112,15 @@ fn those_of_many_elections_run_a_few_at_a_time_and_none_is_forgotten() {
     let patient = ["--lease-duration", "60s", "--renew-deadline", "40s", "--shutdown-grace", "60s"];
     let flags = [&["--on-elected", &elected, "--on-lost", &lost][..], &patient].concat();
     let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
-    eventually("all are told", || (told(&pasture).len() == ELECTIONS).then_some(()));
+    eventually("all are told", || (ran(&pasture).len() == ELECTIONS).then_some(()));
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
-    let told = told(&pasture);
+    let ran = ran(&pasture);
     for name in &names {
-        assert!(told.contains(&format!("elected {name} a 1")), "{name}: {told:?}");
-        assert!(told.contains(&format!("lost {name} a 1 shutting_down")), "{name}: {told:?}");
+        assert!(ran.contains(&format!("elected {name} a 1")), "{name}: {ran:?}");
+        assert!(ran.contains(&format!("lost {name} a 1 shutting_down")), "{name}: {ran:?}");
     }
-    assert_eq!(told.len(), 2 * ELECTIONS);
+    assert_eq!(ran.len(), 2 * ELECTIONS);
     let busy = fs::read_to_string(pasture.folder().join("busy")).unwrap();
     let most = busy.lines().map(|count| count.trim().parse::<usize>().unwrap()).max().unwrap();
     assert!((2..=16).contains(&most), "{most} at once");
@@ -143,14 +143,14 @@ fn a_hook_that_hangs_holds_up_nothing_but_the_next_and_is_killed_with_all_it_sta
     let failed = "it did not end in time, and was stopped";
     eventually("and the log says so", || (sidecar.log().count(failed) == 1).then_some(()));
     assert_eq!(leads(&sidecar), 1, "nothing was lost by it");
-    lead_anew(&sidecar, 2);
+    lead_again(&sidecar, 2);
     expect(&pasture, &["lost default a 1 resigned"]);
     // The next one hangs as well. A shutdown does not wait for it, and tells the end.
     eventually("the next hangs", || (running(&mark) > 0).then_some(()));
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
     assert_eq!(running(&mark), 0);
-    assert_eq!(told(&pasture), ["lost default a 1 resigned", "lost default a 2 shutting_down"]);
+    assert_eq!(ran(&pasture), ["lost default a 1 resigned", "lost default a 2 shutting_down"]);
 }
 
 #[test]
@@ -178,13 +178,13 @@ fn a_sidecar_that_is_killed_leaves_no_hook_behind() {
 }
 
 #[test]
-fn what_came_and_went_while_a_hook_ran_is_skipped_and_the_last_is_told() {
+fn changes_during_a_hook_are_skipped_except_for_the_last() {
     let pasture = Pasture::new();
     let slow = format!("{ELECTED}; until [ -f go ]; do sleep 0.05; done");
     let sidecar = hooked(&pasture, &["--on-elected", &slow, "--on-lost", LOST]);
     expect(&pasture, &["elected default a 1"]);
-    (2..=4).for_each(|term| lead_anew(&sidecar, term));
-    assert_eq!(told(&pasture), ["elected default a 1"], "one at a time");
+    (2..=4).for_each(|term| lead_again(&sidecar, term));
+    assert_eq!(ran(&pasture), ["elected default a 1"], "one at a time");
     fs::write(pasture.folder().join("go"), "").unwrap();
     let lost = "lost default a 1 resigned";
     expect(&pasture, &["elected default a 1", lost, "elected default a 4"]);

@@ -74,7 +74,7 @@ fn on_ecs_it_is_the_id_of_the_task_and_the_arn_has_fields_of_its_own() {
     assert_eq!((&line["from"], &line["task"]), (&"ECS task".into(), &ARN.into()));
     assert_eq!(line["definition"], "web:7");
     // For the name and for the cluster.
-    assert_eq!((ecs.asked(), ec2.asked()), (vec![TASK.to_owned(); 2], vec![]));
+    assert_eq!((ecs.requests(), ec2.requests()), (vec![TASK.to_owned(); 2], vec![]));
 }
 
 #[test]
@@ -87,15 +87,15 @@ fn on_kubernetes_it_is_the_name_of_the_pod() {
     assert_eq!((&line["from"], &line["namespace"]), (&"Kubernetes pod".into(), &"shop".into()));
     let (identity, line) = of_serve(&[(EC2, &ec2_url), ("KUBERNETES_SERVICE_HOST", "10.0.0.1")]);
     assert_eq!((identity, &line["from"]), (identity::hostname(), &"Kubernetes pod".into()));
-    assert_eq!(ec2.asked(), NOTHING);
+    assert_eq!(ec2.requests(), NOTHING);
 }
 
 #[test]
-fn on_ec2_it_is_the_id_of_the_instance_asked_for_with_a_token() {
+fn on_ec2_it_is_the_instance_id_requested_with_a_token() {
     let ec2 = ec2();
     let (identity, line) = of_serve(&[(EC2, &ec2.url())]);
     assert_eq!((identity.as_str(), &line["from"]), (INSTANCE, &"EC2 instance".into()));
-    assert_eq!(ec2.asked(), [PUT_TOKEN, GET_ID]);
+    assert_eq!(ec2.requests(), [PUT_TOKEN, GET_ID]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn elsewhere_it_is_the_name_of_the_host() {
     let ec2 = ec2();
     let (identity, line) = of_serve(&[(EC2, &ec2.url()), ("AWS_EC2_METADATA_DISABLED", "true")]);
     assert_eq!((identity, &line["from"]), (identity::hostname(), &"host name".into()));
-    assert_eq!(ec2.asked(), NOTHING);
+    assert_eq!(ec2.requests(), NOTHING);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_name_that_was_given_is_not_looked_up() {
     command.env(ECS, ecs.ecs());
     let sidecar = Sidecar::start_as("chosen", &pasture.store(), &[], command);
     assert_eq!(sidecar.leader().body["identity"], "chosen");
-    assert_eq!(ecs.asked(), [TASK], "for the cluster, of which the record tells");
+    assert_eq!(ecs.requests(), [TASK], "for the cluster, of which the record tells");
 }
 
 #[test]
@@ -135,16 +135,16 @@ fn a_start_is_not_held_up_by_a_service_that_does_not_answer() {
     let service = Service::start(&[(TASK, Reply::Never)]);
     let (identity, line) = of_serve(&[(ECS, &service.ecs())]);
     assert_eq!((identity, &line["from"]), (identity::hostname(), &"host name".into()));
-    assert_eq!(service.asked(), [TASK, TASK], "for the name and for the cluster");
+    assert_eq!(service.requests(), [TASK, TASK], "for the name and for the cluster");
 }
 
 /// The same in this process, where more of it can be tried.
 async fn settled(variable: &str, url: &str) -> String {
     let env = |name: &str| (name == variable).then(|| url.to_owned());
     let surroundings = Surroundings { env: &env, root: Path::new("/nowhere") };
-    let asked = now();
+    let requests = now();
     let name = Identity::settle(None, surroundings).await.name;
-    assert!(now().since(asked) < LIMIT, "it was held up");
+    assert!(now().since(requests) < LIMIT, "it was held up");
     name
 }
 
@@ -174,7 +174,7 @@ async fn bad_answers_of_ecs_leave_the_name_of_the_host() {
     ] {
         let service = Service::start(&[(TASK, bad.clone()), ("GET /v4/abc/task2", task())]);
         assert_eq!(settled(ECS, &service.ecs()).await, identity::hostname(), "{bad:?}");
-        assert_eq!(service.asked(), [TASK], "redirects are not followed");
+        assert_eq!(service.requests(), [TASK], "redirects are not followed");
     }
     for nobody in ["http://127.0.0.1:1", "not a URL", "https://127.0.0.1:1/"] {
         assert_eq!(settled(ECS, nobody).await, identity::hostname(), "{nobody}");

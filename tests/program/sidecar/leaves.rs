@@ -16,11 +16,11 @@ fn the_lease_is_kept_for_the_delay_and_the_answer_is_no_at_once() {
     let mut first = Sidecar::start_with("first", &store, &delayed);
     let term = eventually("it leads", || Some(first.leader()).filter(Answer::leads)).term();
     let second = Sidecar::start_with("second", &store, &long);
-    let asked = now();
+    let requested_at = now();
     first.signal("TERM");
     eventually("it says no", || first.get("/leader").is_none_or(|a| !a.leads()).then_some(()));
     let next = eventually("the other leads", || Some(second.leader()).filter(Answer::leads));
-    assert!(next.answered.since(asked) >= DELAY, "{:?}", next.answered.since(asked));
+    assert!(next.answered.since(requested_at) >= DELAY, "{:?}", next.answered.since(requested_at));
     assert_eq!(next.term(), term + 1);
     assert!(first.wait().success());
 }

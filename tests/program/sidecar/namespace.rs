@@ -69,8 +69,8 @@ fn a_key_is_done_once_in_each_namespace() {
     let ran = std::fs::read_to_string(&runs).unwrap();
     assert_eq!(ran.lines().count(), 3, "v1 of prod was done already");
     let reset = run(&["once", "--store", &store, "--namespace", "prod", "--key", "v1", "--reset"]);
-    let said = String::from_utf8(reset.stderr).unwrap();
-    assert!(reset.status.success() && said.contains("can be done again"), "{said}");
+    let printed = String::from_utf8(reset.stderr).unwrap();
+    assert!(reset.status.success() && printed.contains("can be done again"), "{printed}");
 }
 
 fn in_pod(namespace: &str) -> std::process::Command {

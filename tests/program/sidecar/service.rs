@@ -36,7 +36,7 @@ pub const TOKEN: &str = "AQAEANlgbVJt-a-token-of-56-bytes-as-the-service-gives==
 pub struct Service {
     port: u16,
     replies: Arc<Mutex<HashMap<String, Reply>>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Service {
@@ -44,7 +44,7 @@ impl Service {
     pub fn start(replies: &[(&str, Reply)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let service = Self { port, replies: Arc::default(), asked: Arc::default() };
+        let service = Self { port, replies: Arc::default(), requests: Arc::default() };
         replies.iter().for_each(|(question, reply)| service.answers(question, reply.clone()));
         let answering = service.clone();
         thread::spawn(move || {
@@ -70,15 +70,15 @@ impl Service {
     }
 
     /// The questions so far.
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 
     fn serve(&self, mut stream: TcpStream) {
         let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
         let head: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
         let question = head.first().map_or("", |line| line.trim_end_matches(" HTTP/1.1"));
-        self.asked.lock().unwrap().push(question.to_owned());
+        self.requests.lock().unwrap().push(question.to_owned());
         let reply = self.replies.lock().unwrap().get(question).cloned();
         let answer = |status: u16, body: &str| {
             format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())

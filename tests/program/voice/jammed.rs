@@ -52,7 +52,7 @@ impl Mute {
             if seen.last() != Some(&renewed) {
                 seen.push(renewed);
             }
-            (seen.len() > 6 && answer.asked.since(first.asked) > QUICK_LEASE).then_some(())
+            (seen.len() > 6 && answer.sent.since(first.sent) > QUICK_LEASE).then_some(())
         });
     }
 
@@ -195,7 +195,7 @@ fn a_command_that_writes_to_a_full_pipe_is_stopped_and_its_sidecar_ends() {
 }
 
 #[test]
-fn what_goes_wrong_at_the_start_is_said_or_given_up_and_never_waited_for() {
+fn an_error_at_the_start_is_logged_or_dropped_and_never_waited_for() {
     let (_jam, stderr) = Jam::new();
     let mut command = bellwether();
     let mut refused =

@@ -7,7 +7,7 @@ use support::postgres::Server;
 use support::{Pasture, Sidecar, bellwether, eventually};
 
 #[track_caller]
-fn said(command: &mut Command) -> String {
+fn printed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(69), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
@@ -17,9 +17,9 @@ fn said(command: &mut Command) -> String {
 fn a_refused_port_is_called_a_refused_port() {
     let store = "postgres://u:p@127.0.0.1:1/d";
     for words in [&["status"][..], &["init"], &["once", "--reset", "--key", "k"]] {
-        let said = said(bellwether().args(words).args(["--store", store]));
-        assert!(said.contains("Connection refused"), "{words:?}: {said}");
-        assert!(!said.contains("no response"), "{words:?}: {said}");
+        let printed = printed(bellwether().args(words).args(["--store", store]));
+        assert!(printed.contains("Connection refused"), "{words:?}: {printed}");
+        assert!(!printed.contains("no response"), "{words:?}: {printed}");
     }
 }
 
@@ -33,14 +33,14 @@ async fn a_server_without_a_free_connection_says_so() {
     }
     let store = server.url("postgres");
     for words in [&["status"][..], &["init"]] {
-        let said = said(bellwether().args(words).args(["--store", &store]));
-        assert!(said.contains("too many clients"), "{words:?}: {said}");
-        assert!(!said.contains("no response"), "{words:?}: {said}");
+        let printed = printed(bellwether().args(words).args(["--store", &store]));
+        assert!(printed.contains("too many clients"), "{words:?}: {printed}");
+        assert!(!printed.contains("no response"), "{words:?}: {printed}");
     }
 }
 
 #[test]
-fn a_lease_that_cannot_be_freed_is_said_to_run_out() {
+fn a_lease_that_cannot_be_freed_is_reported_to_run_out() {
     let pasture = Pasture::new();
     let more = ["--shutdown-grace", "1s", "--lease-duration", "30s", "--renew-deadline", "20s"];
     let mut sidecar = Sidecar::start_with("a", &pasture.store(), &more);

@@ -17,13 +17,13 @@ fn keeps_it(args: &[&str], change: impl FnOnce(&mut Command)) -> String {
     command.args(args);
     change(&mut command);
     let output = command.output().unwrap();
-    let said = format!(
+    let printed = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(!said.is_empty() && !said.contains(SECRET), "{args:?}: {said}");
-    said
+    assert!(!printed.is_empty() && !printed.contains(SECRET), "{args:?}: {printed}");
+    printed
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn the_query_of_the_gates_url_is_not_repeated() {
 }
 
 #[test]
-fn a_sidecar_at_work_tells_no_secret_whatever_its_level() {
+fn a_sidecar_at_work_logs_no_secret_at_any_level() {
     let pasture = Pasture::new();
     let token = pasture.folder().join("token");
     fs::write(&token, "hunter2-hunter2-hunter2").unwrap();
@@ -188,15 +188,15 @@ fn a_sidecar_at_work_tells_no_secret_whatever_its_level() {
 }
 
 #[test]
-fn a_file_with_a_secret_that_everybody_may_read_is_warned_of() {
+fn a_secret_that_all_users_may_read_is_warned_of() {
     let pasture = Pasture::new();
     let (token, url) = (pasture.folder().join("token"), pasture.folder().join("url"));
     fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
     let warnings = |args: &[&str], file: &std::path::Path, mode: u32| {
         fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
         let output = bellwether().args(args).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        said.lines().filter(|line| line.contains("\"event\":\"secret_readable\"")).count()
+        let printed = String::from_utf8(output.stderr).unwrap();
+        printed.lines().filter(|line| line.contains("\"event\":\"secret_readable\"")).count()
     };
     let ask =
         ["is-leader", "--sidecar", "http://127.0.0.1:1", "--token-file", token.to_str().unwrap()];
@@ -209,19 +209,19 @@ fn a_file_with_a_secret_that_everybody_may_read_is_warned_of() {
         assert_eq!(warnings(&look, &url, mode), 0, "a URL without a password, {mode:o}");
     }
     fs::write(&token, "x".repeat(1_000_000)).unwrap();
-    let said = keeps_it(&ask, |_| {});
-    assert!(said.contains("longer than 64 kB"), "{said}");
+    let printed = keeps_it(&ask, |_| {});
+    assert!(printed.contains("longer than 64 kB"), "{printed}");
 }
 
 #[test]
 fn help_shows_no_value_of_a_variable() {
     for command in ["serve", "run", "once", "status"] {
-        let said = keeps_it(&[command, "--help"], |command| {
+        let printed = keeps_it(&[command, "--help"], |command| {
             // A secret may be in the wrong variable.
             for variable in ["STORE", "GATE_URL", "ON_ELECTED", "LISTEN", "IDENTITY", "TIMEOUT"] {
                 command.env(format!("BELLWETHER_{variable}"), "postgres://u:hunter2@h/d");
             }
         });
-        assert!(said.contains("BELLWETHER_STORE"), "{said}");
+        assert!(printed.contains("BELLWETHER_STORE"), "{printed}");
     }
 }

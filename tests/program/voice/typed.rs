@@ -106,12 +106,12 @@ fn the_last_line_of_a_json_log_is_json_however_the_program_ends() {
         for format in ["auto", "json"] {
             let mut command = plain(args);
             let output = command.env("BELLWETHER_LOG_FORMAT", format).output().unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-            let last = said.lines().last().unwrap_or_default();
+            let printed = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{args:?}: {printed}");
+            let last = printed.lines().last().unwrap_or_default();
             let last: Value =
-                serde_json::from_str(last).unwrap_or_else(|_| panic!("{args:?}: {said}"));
-            assert_eq!(last["event"], "fatal", "{args:?}: {said}");
+                serde_json::from_str(last).unwrap_or_else(|_| panic!("{args:?}: {printed}"));
+            assert_eq!(last["event"], "fatal", "{args:?}: {printed}");
         }
         let shown = terminal::shown(&plain(args));
         let shown = String::from_utf8(shown.stdout).unwrap();
@@ -119,8 +119,8 @@ fn the_last_line_of_a_json_log_is_json_however_the_program_ends() {
     }
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = plain(&["--help"]).stdout(full).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(serde_json::from_str::<Value>(&said).is_ok(), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(serde_json::from_str::<Value>(&printed).is_ok(), "{printed}");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn an_outage_is_one_line_for_the_process_with_the_number_of_its_elections() {
 }
 
 #[test]
-fn a_command_without_the_dashes_is_told_where_they_go() {
+fn an_error_shows_where_missing_dashes_go() {
     for args in [
         &["run", "sleep", "1"][..],
         &["only", "sleep", "1"],
@@ -178,9 +178,12 @@ fn a_command_without_the_dashes_is_told_where_they_go() {
         &["run", "--election", "a", "sleep", "--help-me"],
     ] {
         let output = plain(args).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(64), "{said}");
-        assert!(said.contains("put -- before the command") && said.contains("-- sleep"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{printed}");
+        assert!(
+            printed.contains("put -- before the command") && printed.contains("-- sleep"),
+            "{printed}"
+        );
     }
 }
 
@@ -192,9 +195,9 @@ fn run_stands_in_one_election_and_refuses_a_second() {
         let mut command = bellwether();
         command.args(["run", "--store", &store]).args(more).args(["--", "true"]);
         let output = command.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(64), "{said}");
-        assert!(said.contains("stands in one election, and 2 are named"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{printed}");
+        assert!(printed.contains("stands in one election, and 2 are named"), "{printed}");
     }
     let mut command = plain(&["run", "--store", &store, "--election", "b", "--", "true"]);
     let output = command.env("BELLWETHER_ELECTION", "a").output().unwrap();
@@ -223,8 +226,8 @@ fn an_address_to_listen_on_is_taken_as_people_write_it() {
             let url = format!("http://127.0.0.1:{port}/livez");
             eventually(&format!("{listen} answers: {}", log.text()), || get(&url));
             let mut asks = plain(&["wait", "--started", "--timeout", "20s"]);
-            let asked = asks.env("BELLWETHER_LISTEN", &listen).output().unwrap();
-            assert_eq!(asked.status.code(), Some(0), "{asked:?}");
+            let output = asks.env("BELLWETHER_LISTEN", &listen).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
             kill("TERM", child.id());
             child.wait().unwrap();
         }
@@ -248,15 +251,15 @@ fn an_address_to_listen_on_is_taken_as_people_write_it() {
                 program.args(["--", "true"]);
             }
             let output = program.output().unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(64), "{said}");
-            assert!(said.contains("--listen") && said.contains(expected), "{said}");
+            let printed = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(64), "{printed}");
+            assert!(printed.contains("--listen") && printed.contains(expected), "{printed}");
         }
     }
 }
 
 #[test]
-fn a_sidecar_that_refuses_is_said_at_once_by_commands_that_wait() {
+fn commands_that_wait_report_a_refusal_by_the_sidecar_at_once() {
     let away = "http://127.0.0.1:1";
     for args in [
         &["wait", "--timeout", "10m", "--sidecar", away][..],
@@ -302,10 +305,10 @@ fn a_server_that_is_not_postgres_does_not_speak_postgres() {
             let store = format!("postgres://u:hunter2@127.0.0.1:{port}/d{mode}");
             for command in ["status", "init"] {
                 let output = plain(&[command, "--store", &store]).output().unwrap();
-                let said = String::from_utf8(output.stderr).unwrap();
-                assert_eq!(output.status.code(), Some(69), "{said}");
-                assert!(said.contains("does not speak Postgres"), "{store}: {said}");
-                assert!(!said.contains("hunter2"), "{said}");
+                let printed = String::from_utf8(output.stderr).unwrap();
+                assert_eq!(output.status.code(), Some(69), "{printed}");
+                assert!(printed.contains("does not speak Postgres"), "{store}: {printed}");
+                assert!(!printed.contains("hunter2"), "{printed}");
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::docs::pages::{arguments_of_serve, example};
 use support::{Pasture, Sidecar, bellwether, eventually};
 
 #[test]
-fn nobody_stands_in_the_new_election_who_does_not_lead_in_the_old_one() {
+fn only_the_leader_of_the_old_election_stands_in_the_new_one() {
     let pasture = Pasture::new();
     let example = example("docs/migration.md", "gate").replace("127.0.0.1:4041", "127.0.0.1:0");
     let arguments = arguments_of_serve(&example.replace("\\\n", " "));

@@ -32,14 +32,14 @@ fn an_overtaken_leader_writes_nothing() {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     let invoices = || sqlite3(&database, "SELECT count(*) FROM invoices");
-    for (term, said, written) in [
+    for (term, printed, written) in [
         ("1", "done", "1"),
         ("1", "done", "2"),
         ("3", "done", "3"),
         ("2", "not the leader any more", "3"),
         ("3", "done", "4"),
     ] {
-        assert_eq!(write(term), said, "term {term}");
+        assert_eq!(write(term), printed, "term {term}");
         assert_eq!(invoices(), written, "term {term}");
     }
 }

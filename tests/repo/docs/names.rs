@@ -54,7 +54,7 @@ fn variables(text: &str) -> BTreeSet<String> {
 fn every_variable_that_is_named_exists() {
     let mut known = variables(&Page::read(Path::new("docs/configuration.md")).text);
     assert!(known.len() >= 30, "{known:?}");
-    known.extend(asked_for_by_files());
+    known.extend(variables_of_files());
     let mut of_tests = Vec::new();
     files(&project().join("tests"), &mut of_tests);
     let of_tests: String = of_tests.iter().filter_map(|f| fs::read_to_string(f).ok()).collect();
@@ -71,12 +71,12 @@ fn every_variable_that_is_named_exists() {
 }
 
 /// What the files of a deployment are told by whoever deploys: `${BELLWETHER_…`.
-fn asked_for_by_files() -> BTreeSet<String> {
+fn variables_of_files() -> BTreeSet<String> {
     let mut deploy = Vec::new();
     files(&project().join("deploy"), &mut deploy);
     let texts: String = deploy.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
-    let asked = texts.split("${").skip(1).map(|rest| rest.split(['}', ':']).next().unwrap());
-    asked.flat_map(variables).collect()
+    let names = texts.split("${").skip(1).map(|rest| rest.split(['}', ':']).next().unwrap());
+    names.flat_map(variables).collect()
 }
 
 /// A merge that was not finished.
@@ -91,7 +91,7 @@ fn no_page_has_two_versions_of_a_line() {
 
 /// Where this was built, and who did it, is nobody's business.
 #[test]
-fn no_page_names_a_folder_of_whoever_wrote_it() {
+fn no_page_names_a_folder_of_its_author() {
     let mut private: Vec<PathBuf> = vec![project().to_owned(), "/root".into(), "/Users".into()];
     private.extend(std::env::var_os("HOME").map(PathBuf::from));
     // A folder at the root that is on no other machine.

@@ -231,7 +231,7 @@ impl Drop for Hang {
 }
 
 #[tokio::test]
-async fn a_call_that_was_given_up_does_not_block_the_next_ones_for_ever() {
+async fn a_call_that_was_given_up_does_not_block_the_next_ones_forever() {
     let mut sqlite = sqlite().await;
     acquire(&sqlite.store).await;
     let seen = sqlite.store.observe(&default()).await.unwrap().unwrap();

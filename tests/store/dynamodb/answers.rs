@@ -142,7 +142,7 @@ const SLOW: [&str; 6] =
     ["--lease-duration", "8s", "--renew-deadline", "6s", "--retry-period", "1500ms"];
 
 #[test]
-fn a_date_at_the_end_of_time_stops_nobody() {
+fn a_date_at_the_end_of_time_stops_no_candidate() {
     let pasture = Pasture::new(&["a", "b"], &SLOW);
     let leader = pasture.flock.settled();
     let term = pasture.term(leader);
@@ -164,7 +164,7 @@ fn a_date_at_the_end_of_time_stops_nobody() {
 
 /// A device answers each write with a success: no instance leads, and no work runs.
 #[test]
-fn a_way_that_swallows_writes_elects_nobody_and_does_no_work() {
+fn a_path_that_drops_writes_elects_no_leader_and_does_no_work() {
     for answer in
         [raw("200 OK", JSON, "{}"), pretended().swap_remove(0), pretended().swap_remove(1)]
     {

@@ -221,7 +221,7 @@ async fn an_item_that_expired_cannot_be_mistaken_for_one_to_delete() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_address_is_unavailable() {
+async fn an_address_without_a_server_is_unavailable() {
     let nobody = "dynamodb://leases?region=eu-west-1&endpoint=http://127.0.0.1:1";
     let error = open(nobody, PATIENCE, Some(SKEW)).init().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");

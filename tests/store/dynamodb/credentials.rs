@@ -49,7 +49,7 @@ fn a_container_endpoint_slower_than_a_call_elects_and_is_named() {
     leads(&sidecar);
     let log = sidecar.log();
     assert!(log.count("waiting for AWS credentials from the container credentials endpoint") > 0);
-    assert_eq!((issuer.asked(), issuer.most_at_once()), (1, 1), "{}", log.text());
+    assert_eq!((issuer.requests(), issuer.most_at_once()), (1, 1), "{}", log.text());
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_refresh_slower_than_a_call_costs_no_leadership() {
     let sidecar = Sidecar::start_as("a", &emulator.url(), &BRISK, issuer.of_a_container());
     leads(&sidecar);
     let term = sidecar.leader().term();
-    eventually("they were renewed", || (issuer.asked() >= 5).then_some(()));
+    eventually("they were renewed", || (issuer.requests() >= 5).then_some(()));
     assert!(sidecar.leader().leads());
     assert_eq!(sidecar.leader().term(), term);
     assert_eq!(sidecar.log().events("lost"), 0, "{}", sidecar.log().text());
@@ -72,7 +72,7 @@ fn an_issuer_that_fails_is_named_and_comes_back() {
     let sidecar = Sidecar::start_as("a", &emulator.url(), &BRISK, issuer.of_a_container());
     eventually("it is named", || {
         let named = sidecar.log().count("AWS credentials from the container credentials endpoint");
-        (named > 0 && issuer.asked() > 4).then_some(())
+        (named > 0 && issuer.requests() > 4).then_some(())
     });
     let lines = sidecar.log().count("credentials");
     assert!(lines <= 4, "once per change: {}", sidecar.log().text());
@@ -133,7 +133,7 @@ fn a_changed_file_is_read_before_the_old_key_is_refused() {
 
 /// Every answer that reports an invalid key, each with a key that replaces it.
 #[test]
-fn a_refused_key_is_fetched_again_from_whoever_issues_it() {
+fn a_refused_key_is_fetched_again_from_its_issuer() {
     for (code, message) in [
         ("UnrecognizedClientException", "The security token included in the request is invalid."),
         ("ExpiredTokenException", "The security token included in the request is expired"),
@@ -151,8 +151,8 @@ fn a_refused_key_is_fetched_again_from_whoever_issues_it() {
         eventually("it notices", || (!sidecar.leader().leads()).then_some(()));
         issuer.change(|manner| manner.key = "second");
         leads(&sidecar);
-        let asked = issuer.asked();
-        assert!(asked < 12, "{asked} for {code}: there are pauses");
+        let requests = issuer.requests();
+        assert!(requests < 12, "{requests} for {code}: there are pauses");
         let lines = sidecar.log().count("the store");
         assert!(lines < 6, "{}", sidecar.log().text());
     }

@@ -68,7 +68,7 @@ async fn dates_that_are_wrong_by_less_than_the_skew_end_no_live_lease() {
 }
 
 #[tokio::test]
-async fn an_answer_from_a_cache_tells_no_time() {
+async fn an_answer_from_a_cache_proves_no_time() {
     let emulator = written(&brief(), &Dates::Aged(60), Some(SKEW)).await;
     assert!(!emulator.item("default").await.contains("expires"));
 }

@@ -89,11 +89,14 @@ fn a_limit_that_is_too_low_is_refused_at_the_start() {
                 limited.args(["--listen", "127.0.0.1:0", "--", "true"]).output().unwrap();
             (status.code(), String::from_utf8_lossy(&stderr).into_owned())
         };
-        let (code, said) = started(48, &["run"]);
-        assert_eq!(code, Some(69), "{said}");
-        assert!(said.contains("raise the open-file limit (ulimit -n, LimitNOFILE)"), "{said}");
-        let (code, said) = started(64, &["run"]);
-        assert_eq!(code, Some(0), "{said}");
+        let (code, printed) = started(48, &["run"]);
+        assert_eq!(code, Some(69), "{printed}");
+        assert!(
+            printed.contains("raise the open-file limit (ulimit -n, LimitNOFILE)"),
+            "{printed}"
+        );
+        let (code, printed) = started(64, &["run"]);
+        assert_eq!(code, Some(0), "{printed}");
     }
 }
 
@@ -106,7 +109,7 @@ fn run_raises_a_limit_that_may_be_raised() {
     command.arg(program.get_program()).args(program.get_args());
     command.args(["run", "--listen", "127.0.0.1:0", "--store", &pasture.store(), "--", "true"]);
     let Output { status, stderr, .. } = command.output().unwrap();
-    let said = String::from_utf8_lossy(&stderr);
-    assert!(status.success(), "{said}");
-    assert!(!said.contains("\"event\":\"few_connections\""), "{said}");
+    let printed = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{printed}");
+    assert!(!printed.contains("\"event\":\"few_connections\""), "{printed}");
 }

@@ -113,8 +113,8 @@ fn a_leader_throttled_for_longer_says_no_on_time_and_rejoins() {
     let sidecar = &pasture.flock.members[leader];
     let no = eventually("it says no", || Some(sidecar.leader()).filter(|a| !a.leads()));
     // A renewal may have been sent just before; its answer came before ours was asked for.
-    let asked = no.asked.since(since);
-    println!("throttled to no: {asked:?}, with a renew deadline of {QUICK_RENEW_DEADLINE:?}");
+    let sent = no.sent.since(since);
+    println!("throttled to no: {sent:?}, with a renew deadline of {QUICK_RENEW_DEADLINE:?}");
     for sidecar in &pasture.flock.members {
         assert_eq!(sidecar.status("/started"), 200);
         assert_eq!(sidecar.status("/livez"), 200);

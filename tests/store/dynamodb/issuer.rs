@@ -28,7 +28,7 @@ pub struct Manner {
 
 #[derive(Default)]
 struct Seen {
-    asked: usize,
+    requests: usize,
     at_once: usize,
     most_at_once: usize,
 }
@@ -62,8 +62,8 @@ impl Issuer {
     }
 
     /// How many requests it got.
-    pub fn asked(&self) -> usize {
-        self.seen.lock().unwrap().asked
+    pub fn requests(&self) -> usize {
+        self.seen.lock().unwrap().requests
     }
 
     /// How many requests it got at the same time at most.
@@ -94,7 +94,7 @@ impl Issuer {
         while let Some(Ok(first)) = lines.next() {
             while lines.next()?.ok()?.is_empty().eq(&false) {}
             self.count(|seen| {
-                seen.asked += 1;
+                seen.requests += 1;
                 seen.at_once += 1;
                 seen.most_at_once = seen.most_at_once.max(seen.at_once);
             });

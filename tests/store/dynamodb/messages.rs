@@ -71,17 +71,17 @@ fn a_missing_table_and_no_right_to_create_it() {
 
 /// A read must not turn a mistyped name into a table.
 #[test]
-fn looking_creates_no_table_and_creating_is_said() {
+fn reads_create_no_table_and_a_creation_is_reported() {
     let emulator = Emulator::start();
     let proxy = Proxy::before(emulator.port());
-    let said = |arguments: &[&str]| {
+    let printed = |arguments: &[&str]| {
         let mut command = with_credentials();
         command.args(arguments).args(["--store", &proxy.url()]);
         let output = command.stdin(Stdio::null()).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     for look in [&["status"][..], &["once", "--reset", "--key", "k"]] {
-        let (code, text) = said(look);
+        let (code, text) = printed(look);
         assert_eq!(code, Some(69), "{text}");
         assert!(text.contains("does not exist") && text.contains("bellwether init"), "{text}");
         assert_eq!(proxy.count("CreateTable"), 0);
@@ -91,7 +91,7 @@ fn looking_creates_no_table_and_creating_is_said() {
     assert_eq!(proxy.count("CreateTable"), 1);
     let log = sidecar.log();
     assert_eq!(log.events("dynamodb_table_created"), 1, "{}", log.text());
-    assert_eq!(said(&["status"]).0, Some(0));
+    assert_eq!(printed(&["status"]).0, Some(0));
 }
 
 #[test]
@@ -116,11 +116,11 @@ fn an_item_of_a_later_version_hides_no_other() {
         let mut command = with_credentials();
         command.args(["status", "--store", &emulator.url()]).args(json);
         let output = command.output().unwrap();
-        let (shown, said) =
+        let (shown, printed) =
             [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).into();
-        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(output.status.code(), Some(0), "{printed}");
         assert!(shown.contains("readable") && !shown.contains("later"), "{shown}");
-        assert!(said.contains("'later' that has format 99"), "{said}");
+        assert!(printed.contains("'later' that has format 99"), "{printed}");
     }
 }
 

@@ -31,18 +31,18 @@ fn a_reset_that_cannot_be_judged_by_a_clock_watches_for_a_lease() {
     let (emulator, folder) = (Emulator::start(), tempfile::tempdir().unwrap());
     let store = emulator.url();
     let living = runner(&store, folder.path());
-    let (code, said) = reset(&store);
-    assert_eq!(code, Some(75), "it was seen to renew: {said}");
+    let (code, printed) = reset(&store);
+    assert_eq!(code, Some(75), "it was seen to renew: {printed}");
     assert!(
-        said.contains("watching for one lease") && said.contains("a runs an attempt now"),
-        "{said}"
+        printed.contains("watching for one lease") && printed.contains("a runs an attempt now"),
+        "{printed}"
     );
     drop(living);
-    let (code, said) = reset(&store);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = reset(&store);
+    assert_eq!(code, Some(0), "{printed}");
     assert!(
-        said.contains("watching for one lease") && said.contains("can be done again"),
-        "{said}"
+        printed.contains("watching for one lease") && printed.contains("can be done again"),
+        "{printed}"
     );
     fs::remove_file(folder.path().join("runs")).unwrap();
     let _again = runner(&store, folder.path());

@@ -83,8 +83,8 @@ impl Scene {
         println!("{what}: one leads after {:?}", now().since(since));
         for (place, (before, after)) in before.into_iter().zip(lines()).enumerate() {
             let log = self.flock.members[place].log();
-            let said = after - before;
-            assert!(said <= 12, "{said} lines for {what}: {}", log.text());
+            let logged = after - before;
+            assert!(logged <= 12, "{logged} lines for {what}: {}", log.text());
         }
     }
 }

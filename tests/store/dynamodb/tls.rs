@@ -14,23 +14,23 @@ use support::{Sidecar, eventually, with_credentials};
 /// A proxy that connects through. Returns its port, and the number of its requests.
 fn connecting_proxy() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (port, asked) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
-    let counted = Arc::clone(&asked);
+    let (port, requests) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&requests);
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let counted = Arc::clone(&counted);
             thread::spawn(move || connect(client, &counted));
         }
     });
-    (port, asked)
+    (port, requests)
 }
 
-fn connect(mut client: TcpStream, asked: &AtomicUsize) -> Option<()> {
+fn connect(mut client: TcpStream, requests: &AtomicUsize) -> Option<()> {
     let mut lines = BufReader::new(client.try_clone().ok()?).lines();
     let first = lines.next()?.ok()?;
     while !lines.next()?.ok()?.is_empty() {}
     let target = first.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
-    asked.fetch_add(1, Ordering::Relaxed);
+    requests.fetch_add(1, Ordering::Relaxed);
     let server = TcpStream::connect(target).ok()?;
     client.write_all(b"HTTP/1.1 200 connected\r\n\r\n").ok()?;
     let (mut from, mut to) = (server.try_clone().ok()?, client.try_clone().ok()?);
@@ -45,7 +45,7 @@ fn a_proxy_of_the_environment_is_used_unless_it_is_to_be_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let port = terminator(certificates(folder.path(), "IP:127.0.0.1"), emulator.port());
     let url = format!("dynamodb://leases?region=eu-west-1&endpoint=https://127.0.0.1:{port}");
-    let (proxy, asked) = connecting_proxy();
+    let (proxy, requests) = connecting_proxy();
     let init = |variables: &[(&str, &str)]| {
         let mut command = with_credentials();
         command.args(["init", "--store", &url]).env("AWS_CA_BUNDLE", folder.path().join("ca.pem"));
@@ -55,9 +55,9 @@ fn a_proxy_of_the_environment_is_used_unless_it_is_to_be_left_out() {
     };
     let named = format!("http://127.0.0.1:{proxy}");
     let (code, text) = init(&[("HTTPS_PROXY", &named)]);
-    assert_eq!((code, asked.load(Ordering::Relaxed)), (Some(0), 1), "{text}");
+    assert_eq!((code, requests.load(Ordering::Relaxed)), (Some(0), 1), "{text}");
     let (code, text) = init(&[("HTTPS_PROXY", &named), ("NO_PROXY", "127.0.0.1")]);
-    assert_eq!((code, asked.load(Ordering::Relaxed)), (Some(0), 1), "{text}");
+    assert_eq!((code, requests.load(Ordering::Relaxed)), (Some(0), 1), "{text}");
     let (code, text) = init(&[("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1")]);
     assert_eq!(code, Some(69), "{text}");
     assert!(text.contains("127.0.0.1:1, which HTTPS_PROXY names"), "{text}");

@@ -57,8 +57,8 @@ fn the_api_server_accepts_every_object_without_a_warning() {
         let mut command = server.kubectl();
         command.args(["apply", "--dry-run=server", "--namespace", NAMESPACE, "-f"]).arg(&file);
         let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "{name}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && printed.is_empty(), "{name}: {printed}");
         seen += documents.len();
     }
     assert!(seen > 20, "{seen}");
@@ -109,6 +109,6 @@ fn the_rights_of_the_chart_are_those_that_the_program_needs() {
     // The pods have no right to the job's key.
     let refused = run("demo");
     assert!(!refused.status.success());
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(said.contains("a right is missing"), "{said}");
+    let printed = String::from_utf8_lossy(&refused.stderr);
+    assert!(printed.contains("a right is missing"), "{printed}");
 }

@@ -46,7 +46,7 @@ fn kubectl_shows_who_leads() {
 
 /// The API server restarts, then etcd is frozen for two leases: never two leaders, and one again.
 #[test]
-fn everybody_rejoins_after_the_server_was_away() {
+fn all_rejoin_after_the_server_was_away() {
     let scene = Scene::on(Arc::new(ApiServer::start()), &["a", "b", "c"]);
     scene.flock.settled();
     let witness = Witness::of(&scene.flock);

@@ -305,7 +305,7 @@ fn the_label_is_right_again_after_an_outage_of_the_api() {
 }
 
 #[test]
-fn a_label_that_somebody_else_moved_is_put_right() {
+fn a_label_that_another_client_moved_is_put_right() {
     let scene = Scene::set(&["a"]);
     scene.server.apply_in(&scene.namespace, &pod("b"));
     scene.carried_by(&["a"]);
@@ -359,10 +359,10 @@ fn a_bad_label_ends_the_start() {
         }
         let output = command.args(["serve", "--store", &pasture.store()]).args(words).output();
         let output = output.unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(64), "{words:?}: {said}");
-        assert!(said.contains("--leader-label: "), "{words:?}: {said}");
-        said
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{words:?}: {printed}");
+        assert!(printed.contains("--leader-label: "), "{words:?}: {printed}");
+        printed
     };
     assert!(outside(&["--leader-label"], None).contains("POD_NAME and POD_NAMESPACE are not set"));
     for bad in ["leader", "=true", "leader=", "a/b/c=true", "Shop/x=true", "_x=true", "x=a b"] {

@@ -45,15 +45,15 @@ fn to_pause_and_to_resume_get_and_update_are_enough() {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout) + &text(&output.stderr))
     };
-    let (code, said) = operates("pause");
-    assert_eq!(code, Some(69), "{said}");
-    assert!(said.contains("resourceNames: ['default'], verbs: [get"), "{said}");
+    let (code, printed) = operates("pause");
+    assert_eq!(code, Some(69), "{printed}");
+    assert!(printed.contains("resourceNames: ['default'], verbs: [get"), "{printed}");
     let sidecar = Sidecar::start("a", &server.url(&namespace));
     eventually("it leads", || sidecar.leader().leads().then_some(()));
     grant(&server, &namespace, "get", false);
     eventually("the right to update is asked for", || {
-        let (code, said) = operates("pause");
-        (code == Some(69) && said.contains("update")).then_some(())
+        let (code, printed) = operates("pause");
+        (code == Some(69) && printed.contains("update")).then_some(())
     });
     grant(&server, &namespace, "get, update", false);
     eventually("it is paused", || (operates("pause").0 == Some(0)).then_some(()));
@@ -124,7 +124,7 @@ fn a_program_of_the_kubeconfig_gives_the_token() {
 }
 
 #[test]
-fn outside_of_a_cluster_the_way_to_one_is_asked_for() {
+fn outside_of_a_cluster_the_error_demands_a_way_to_one() {
     let mut status = bellwether();
     status
         .args(["status", "--store", "kubernetes://shop"])
@@ -132,6 +132,6 @@ fn outside_of_a_cluster_the_way_to_one_is_asked_for() {
         .env_remove("KUBECONFIG");
     let output = status.stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(69));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("set KUBECONFIG"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(printed.contains("set KUBECONFIG"), "{printed}");
 }

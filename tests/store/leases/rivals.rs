@@ -82,7 +82,7 @@ fn a_sidecar_and_a_candidate_of_client_go_never_lead_together() {
     assert!(reigns_of_rivals.len() >= changes && !answers.is_empty());
     for answer in &answers {
         // The answer was true at some moment between these two.
-        let overlaps = |(from, to): &&Reign| *from < answer.asked && answer.answered < *to;
+        let overlaps = |(from, to): &&Reign| *from < answer.sent && answer.answered < *to;
         let found = reigns_of_rivals.iter().find(overlaps);
         assert!(found.is_none(), "two leaders: {answer:?} within {found:?}");
     }

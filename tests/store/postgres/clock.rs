@@ -12,19 +12,19 @@ use crate::postgres::stores::{acquired, default, open, renewed, won};
 use support::postgres::Server;
 
 #[tokio::test]
-async fn every_answer_tells_the_servers_time_and_shows_a_clock_that_stood_still() {
+async fn every_answer_has_the_servers_time_and_shows_a_clock_that_stood_still() {
     let server = Server::shared();
     let store = open(&server.url(&server.database().await));
     store.init().await.unwrap();
     assert_eq!(store.service_time(), None);
     let began = HostClock.now().boot;
-    let told = || store.service_time().expect("it tells the time");
+    let time = || store.service_time().expect("it tells the time");
     store.observe(&default()).await.unwrap();
-    let looked = told();
+    let looked = time();
     let first = won(&store, None, &acquired("a", 1)).await;
-    let acquired_at = told();
+    let acquired_at = time();
     won(&store, Some(&first), &renewed(&acquired("a", 1))).await;
-    let renewed_at = told();
+    let renewed_at = time();
     let mut continuity = Continuity::default();
     let timing = Timing::default();
     for (before, after) in [(looked, acquired_at), (acquired_at, renewed_at)] {
@@ -32,8 +32,8 @@ async fn every_answer_tells_the_servers_time_and_shows_a_clock_that_stood_still(
         assert!(before.received <= after.sent && after.sent <= after.received, "{after:?}");
     }
     assert!(began <= looked.sent);
-    for told in [looked, acquired_at, renewed_at] {
-        assert_eq!(continuity.note(&told, &timing), None);
+    for time in [looked, acquired_at, renewed_at] {
+        assert_eq!(continuity.note(&time, &timing), None);
     }
     // The same answer, had this host been paused before it for a minute.
     let minute = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 
 use support::network::Proxy;
 use support::postgres::{Bouncer, Server, Stop, url};
-use support::{Flock, Sidecar, Witness, eventually, nobody_leads_while};
+use support::{Flock, Sidecar, Witness, eventually, no_instance_leads_while};
 
 /// Runs what the other tests write as `async`, in a test that blocks.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -57,11 +57,11 @@ fn notifications_arrive_directly_and_a_transaction_pooler_is_found_out() {
 }
 
 #[test]
-fn a_server_that_dies_demotes_and_everybody_rejoins() {
+fn a_server_that_dies_demotes_and_all_rejoin() {
     let server = Server::start(&[]);
     let flock = Flock::start(&["a", "b", "c"], &server.url("postgres"));
     for stop in [Stop::Kill, Stop::Immediate] {
-        nobody_leads_while(&flock, || server.stop(stop), |()| server.start_again());
+        no_instance_leads_while(&flock, || server.stop(stop), |()| server.start_again());
     }
     let log = flock.members[0].log().text();
     assert!(log.contains("\"event\":\"store_answers\""), "{log}");
@@ -69,7 +69,7 @@ fn a_server_that_dies_demotes_and_everybody_rejoins() {
 }
 
 #[test]
-fn a_short_restart_demotes_nobody() {
+fn a_short_restart_demotes_no_leader() {
     let server = Server::start(&[]);
     let sidecar = Sidecar::start_with(
         "a",
@@ -88,7 +88,7 @@ fn a_short_restart_demotes_nobody() {
 }
 
 #[test]
-fn sessions_that_are_terminated_again_and_again_demote_nobody() {
+fn sessions_that_are_terminated_again_and_again_demote_no_leader() {
     let field = Field::new();
     let flock = Flock::start(&["a", "b"], &field.store());
     let leader = flock.settled();
@@ -106,7 +106,7 @@ fn sessions_that_are_terminated_again_and_again_demote_nobody() {
 }
 
 #[test]
-fn a_dropped_table_is_made_again_and_terms_go_on() {
+fn a_dropped_table_is_made_again_and_terms_continue() {
     let field = Field::new();
     let flock = Flock::start(&["a", "b"], &field.store());
     let leader = flock.settled();

@@ -314,7 +314,7 @@ async fn a_dropped_table_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_table_of_somebody_elses_is_left_alone() {
+async fn a_table_of_another_program_is_left_alone() {
     let server = Server::shared();
     let database = server.database().await;
     server

@@ -24,7 +24,7 @@ fn flock(store: &str, command: impl Fn() -> Command) -> Flock {
     Flock { members: ["a", "b", "c"].iter().map(start).collect() }
 }
 
-fn said_little(flock: &Flock) {
+fn logged_little(flock: &Flock) {
     for sidecar in &flock.members {
         let lines = sidecar.log().lines();
         assert!(lines.len() < LINES, "{}: {lines:#?}", sidecar.name);
@@ -55,7 +55,7 @@ fn for_a_while(time: Duration) {
 
 /// The most ordinary fail-over: DNS follows seconds later, and the old address is a replica by then.
 #[test]
-fn a_name_that_moves_late_leaves_nobody_with_the_replica_at_its_old_address() {
+fn a_name_that_moves_late_leaves_no_instance_with_the_replica_at_its_old_address() {
     let port = free_port();
     let primary = Server::start_at("127.0.0.1", port, &[]);
     let standby = Server::replica_at("127.0.0.2", port, &primary);
@@ -73,7 +73,7 @@ fn a_name_that_moves_late_leaves_nobody_with_the_replica_at_its_old_address() {
     let leader = flock.settled();
     assert!(flock.members[leader].leader().term() > term);
     witness.saw_never_two();
-    said_little(&flock);
+    logged_little(&flock);
     drop(old_primary);
 }
 
@@ -84,14 +84,14 @@ fn a_server_that_was_read_only_for_a_while_is_used_again() {
     let flock = flock(&server.url("postgres"), support::bellwether);
     flock.settled();
     let witness = Witness::of(&flock);
-    let nobody_leads = || {
+    let no_instance_leads = || {
         eventually("nobody leads", || {
             flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
         });
         for_a_while(Duration::from_secs(3));
     };
     block_on(server.set_read_only("on"));
-    nobody_leads();
+    no_instance_leads();
     block_on(server.set_read_only("off"));
     flock.settled();
     let database = "ALTER DATABASE postgres SET default_transaction_read_only =";
@@ -99,13 +99,13 @@ fn a_server_that_was_read_only_for_a_while_is_used_again() {
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE application_name = 'bellwether'";
     block_on(server.ask("postgres", cut));
-    nobody_leads();
+    no_instance_leads();
     everyone_saw(&flock, "replica or read-only");
     let database = format!("SET default_transaction_read_only = off; {database} off");
     block_on(server.run_each("postgres", &database));
     flock.settled();
     witness.saw_never_two();
-    said_little(&flock);
+    logged_little(&flock);
 }
 
 /// A server that turns read-only under a session is left for the next of the list.
@@ -153,11 +153,11 @@ fn of_two_hosts_in_a_url_the_one_that_accepts_writes_is_found_again_and_again() 
     let leader = settled_on(&third, &flock);
     assert!(flock.members[leader].leader().term() >= term);
     witness.saw_never_two();
-    said_little(&flock);
+    logged_little(&flock);
 }
 
 #[test]
-fn a_host_that_hangs_keeps_nobody_from_the_next_one() {
+fn a_host_that_hangs_keeps_no_instance_from_the_next_one() {
     let server = Server::start(&[]);
     let hung = Proxy::in_background(server.port());
     hung.set(Mode::Stall);
@@ -168,7 +168,7 @@ fn a_host_that_hangs_keeps_nobody_from_the_next_one() {
     );
     let flock = flock(&store, support::bellwether);
     flock.settled();
-    said_little(&flock);
+    logged_little(&flock);
 }
 
 /// Also with a certificate for the name, and with an address that hangs. The resolver gives the

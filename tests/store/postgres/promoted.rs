@@ -131,7 +131,7 @@ async fn whatever_looks_asks_the_timeline_first_also_beside_the_first_connection
 
 /// An unknown timeline is not the same as no timeline.
 #[tokio::test]
-async fn only_no_such_function_and_not_permitted_mean_that_a_server_tells_no_timeline() {
+async fn only_no_such_function_and_not_permitted_mean_that_a_server_reports_no_timeline() {
     let server = Server::start(&[]);
     let database = server.database().await;
     open(&server.url(&database)).init().await.unwrap();

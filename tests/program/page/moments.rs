@@ -22,7 +22,7 @@ fn pieces(browser: &Browser, kind: &str) -> u64 {
 }
 
 #[test]
-fn a_crash_is_not_told_as_a_hand_over() {
+fn a_crash_is_not_shown_as_a_hand_over() {
     let pasture = Pasture::new();
     let mut flock = Flock::start(&["alice", "bob"], &pasture.store());
     let leads = flock.settled();
@@ -32,8 +32,8 @@ fn a_crash_is_not_told_as_a_hand_over() {
     browser.reads("#timeline", &format!("{old} leads"));
     flock.members[leads].kill();
     browser.reads(NEWEST, "took over after the lease ran out (last renewal ");
-    let told = browser.text("#timeline");
-    assert!(!told.contains("handed over"), "{told}");
+    let timeline = browser.text("#timeline");
+    assert!(!timeline.contains("handed over"), "{timeline}");
     eventually("the strip shows the time without a leader", || {
         (pieces(&browser, "vacant") > 0).then_some(())
     });
@@ -67,8 +67,11 @@ fn an_outage_of_the_sidecars_own_is_no_time_without_a_leader() {
     browser.reads(NEWEST, "alice known again after ");
     let tone = browser.eval(&format!("document.querySelector('{NEWEST}').dataset.tone"));
     assert_eq!(tone, "quiet");
-    let told = browser.text("#timeline");
-    assert!(!told.contains("without a leader") && !told.contains("no instance leads"), "{told}");
+    let timeline = browser.text("#timeline");
+    assert!(
+        !timeline.contains("without a leader") && !timeline.contains("no instance leads"),
+        "{timeline}"
+    );
     assert_eq!(pieces(&browser, "vacant"), 0);
     eventually("the strip shows the outage", || (pieces(&browser, "unknown") > 0).then_some(()));
     browser.reads(LEFT, "ready to take over");
@@ -117,7 +120,7 @@ fn an_earlier_run_is_not_this_instance() {
 }
 
 #[test]
-fn a_standby_tells_that_the_leader_is_overdue_and_the_page_names_store_and_durations() {
+fn a_standby_shows_an_overdue_leader_and_the_page_names_store_and_durations() {
     let pasture = Pasture::new();
     // Overdue begins after half of the lease: the rest of it has to last on a busy machine.
     let long = ["--lease-duration", "20s", "--renew-deadline", "9s", "--retry-period", "1s"];
