@@ -71,8 +71,11 @@ pub struct DriverConfig {
 }
 
 /// A running candidate, as the other parts of the program see it: its view, and requests to it.
+/// Clones are the same.
 #[derive(Clone)]
-pub struct Handle {
+pub struct Handle(Arc<Running>);
+
+struct Running {
     election: ElectionName,
     view: watch::Receiver<Leadership>,
     requests: mpsc::Sender<Event>,
@@ -90,32 +93,37 @@ pub struct Left;
 impl Handle {
     /// Which election this is.
     pub fn election(&self) -> &ElectionName {
-        &self.election
+        &self.0.election
     }
 
     /// What is known of it now.
     pub fn leadership(&self) -> Leadership {
-        self.view.borrow().clone()
+        self.0.view.borrow().clone()
+    }
+
+    /// The same without a copy.
+    pub fn read<T>(&self, of: impl FnOnce(&Leadership) -> T) -> T {
+        of(&self.0.view.borrow())
     }
 
     /// The same, to wait for changes.
     pub fn watch(&self) -> watch::Receiver<Leadership> {
-        self.view.clone()
+        self.0.view.clone()
     }
 
     /// The error of the store, for people, while there is one. Checked, and without secrets.
     pub fn store_error(&self) -> Option<String> {
-        self.health.trouble(&self.election)
+        self.0.health.trouble(&self.0.election)
     }
 
     /// The time with which to call the methods of [`Leadership`].
     pub fn now(&self) -> BootTime {
-        self.clock.now().boot
+        self.0.clock.now().boot
     }
 
     /// Announces leader-only work, until the returned value is dropped.
     pub fn begin_work(&self) -> Work {
-        self.work.begin()
+        self.0.work.begin()
     }
 
     /// Requests to step down and stay down for `cooldown`, and to name who claims the lease first.
@@ -157,12 +165,12 @@ impl Handle {
 
     /// How long ago the election's loop turned last.
     pub fn stalled_for(&self) -> Duration {
-        let turned_at = Duration::from_millis(self.turned_at.load(Ordering::Relaxed));
+        let turned_at = Duration::from_millis(self.0.turned_at.load(Ordering::Relaxed));
         self.now().since(BootTime::from_duration(turned_at))
     }
 
     async fn request(&self, event: Event) -> Result<(), Left> {
-        self.requests.send(event).await.map_err(|_| Left)
+        self.0.requests.send(event).await.map_err(|_| Left)
     }
 }
 
@@ -225,7 +233,7 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (work, reports) = under_way::channel();
     let turned_at = Arc::new(AtomicU64::new(millis(clock.now().boot)));
-    let handle = Handle {
+    let handle = Handle(Arc::new(Running {
         election: election.clone(),
         view: readers,
         requests,
@@ -233,7 +241,7 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
         turned_at: Arc::clone(&turned_at),
         clock: Arc::clone(&clock),
         health: health.clone(),
-    };
+    }));
     let hints = store.hints(&election);
     metrics.begin(&election);
     health.join();

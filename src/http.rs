@@ -4,6 +4,7 @@
 //! here knows a store.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -46,14 +47,15 @@ pub use starting::serve_meanwhile;
 ///
 /// When the system has no timer to spare.
 pub fn start(listener: TcpListener, app: App, ceiling: usize) -> io::Result<()> {
-    events::record(&app)?;
     let connections = app.connections.clone();
+    let app = Arc::new(app);
+    events::record(&app)?;
     tokio::spawn(server::serve(listener, router(app), connections, ceiling));
     Ok(())
 }
 
 /// The paths.
-pub fn router(app: App) -> Router {
+fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(page::paths())
         .route("/openapi.json", get(openapi::openapi))
@@ -64,14 +66,14 @@ pub fn router(app: App) -> Router {
         .route("/elections/{name}", get(leader::name))
         .route("/elections/{name}/events", get(events::events_of))
         .nest("/elections/{name}", election_paths())
-        .route_layer(axum::middleware::from_fn(query::check))
+        .route_layer(query::Check)
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .with_state(app)
 }
 
 /// What there is of every election.
-fn election_paths() -> Router<App> {
+fn election_paths() -> Router<Arc<App>> {
     Router::new()
         .route("/leader", get(leader::leader))
         .route("/ready", get(probes::ready))

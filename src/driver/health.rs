@@ -103,6 +103,10 @@ impl Health {
     /// call, or of the last write if only reads succeed. Checked, and without secrets.
     pub(super) fn trouble(&self, election: &ElectionName) -> Option<String> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // As nearly always: every response asks.
+        if state.troubles.is_empty() {
+            return None;
+        }
         let of = |verb| state.troubles.get(&(election.clone(), verb));
         let trouble = of(Verb::Observe).or_else(|| of(Verb::Swap))?;
         Some(trouble.error.to_string())

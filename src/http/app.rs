@@ -1,5 +1,7 @@
 //! What the responses are made from, as every handler gets it.
 
+use std::sync::Arc;
+
 use axum::extract::FromRef;
 use serde::Serialize;
 
@@ -20,7 +22,6 @@ pub struct StoreName {
 }
 
 /// What the answers are made from.
-#[derive(Clone)]
 pub struct App {
     /// The elections.
     pub elections: Elections,
@@ -64,14 +65,14 @@ impl App {
     }
 }
 
-impl FromRef<App> for Access {
-    fn from_ref(app: &App) -> Self {
+impl FromRef<Arc<App>> for Access {
+    fn from_ref(app: &Arc<App>) -> Self {
         app.access.clone()
     }
 }
 
-impl FromRef<App> for Elections {
-    fn from_ref(app: &App) -> Self {
+impl FromRef<Arc<App>> for Elections {
+    fn from_ref(app: &Arc<App>) -> Self {
         app.elections.clone()
     }
 }

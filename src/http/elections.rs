@@ -1,5 +1,6 @@
 //! `/elections`: who leads in each election of this sidecar, on which store and at which pace.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -13,7 +14,7 @@ use super::reply::json;
 use crate::api::leader::{Leader, seconds};
 
 /// What `/leader` says of each.
-pub(super) async fn elections(State(app): State<App>) -> Response {
+pub(super) async fn elections(State(app): State<Arc<App>>) -> Response {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct ElectionsBody<'a> {

@@ -11,6 +11,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -76,15 +77,15 @@ fn message(
 /// # Errors
 ///
 /// When the system has no timer to spare.
-pub(super) fn record(app: &App) -> io::Result<()> {
+pub(super) fn record(app: &Arc<App>) -> io::Result<()> {
     for election_state in app.elections.iter() {
-        let (app, election_state, alarm) = (app.clone(), election_state.clone(), Alarm::new()?);
+        let (app, election_state, alarm) = (Arc::clone(app), election_state.clone(), Alarm::new()?);
         tokio::spawn(watch_over(app, election_state, alarm));
     }
     Ok(())
 }
 
-async fn watch_over(app: App, election_state: ElectionState, mut alarm: Alarm) {
+async fn watch_over(app: Arc<App>, election_state: ElectionState, mut alarm: Alarm) {
     let mut views = election_state.election.watch();
     let mut is_over = false;
     loop {
@@ -118,7 +119,7 @@ pub(super) struct EventsQuery {
 
 /// The changes of the election that is meant without a name, or of all.
 pub(super) async fn events(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     FromQuery(query): FromQuery<EventsQuery>,
     headers: HeaderMap,
 ) -> Response {
@@ -136,7 +137,7 @@ pub(super) async fn events(
 
 /// The changes of one election.
 pub(super) async fn events_of(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     election_state: ElectionState,
     FromQuery(query): FromQuery<EventsQuery>,
     headers: HeaderMap,
@@ -146,7 +147,7 @@ pub(super) async fn events_of(
 
 /// The changes as the sidecars that came before tell them, for their clients.
 pub(super) async fn names(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     election_state: ElectionState,
     headers: HeaderMap,
 ) -> Response {
@@ -154,7 +155,7 @@ pub(super) async fn names(
 }
 
 fn stream(
-    app: App,
+    app: Arc<App>,
     which: Option<ElectionState>,
     form: Form,
     since: Option<&str>,
@@ -226,7 +227,7 @@ enum Form {
 
 /// One reader's place in the log.
 struct Stream {
-    app: App,
+    app: Arc<App>,
     /// None: all elections.
     which: Option<ElectionState>,
     form: Form,

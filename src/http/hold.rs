@@ -4,6 +4,7 @@
 //! connection.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::time::boot::Boot;
 /// A stream of [`HoldLine`]s while this instance leads, else the answer of `/leader`.
 pub(super) async fn hold(
     _: Permitted,
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     state: ElectionState,
     request: Request,
 ) -> Response {

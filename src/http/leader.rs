@@ -1,5 +1,6 @@
 //! `/leader` and `/`: who leads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -33,7 +34,7 @@ pub(super) struct LeaderQuery {
 
 /// 200 while this instance leads, else 503.
 pub(super) async fn leader(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     state: ElectionState,
     FromQuery(query): FromQuery<LeaderQuery>,
 ) -> Response {
@@ -41,12 +42,16 @@ pub(super) async fn leader(
         Ok(wait) => wait,
         Err(refusal) => return refusal,
     };
-    let longest = state.election.leadership().timing.renew_deadline();
+    let longest = state.election.read(|view| view.timing.renew_deadline());
     let min_valid = match duration("min-valid", query.min_valid.as_deref(), longest) {
         Ok(min_valid) => min_valid,
         Err(refusal) => return refusal,
     };
-    let at_once = wait.is_zero() || leads(&state.election.leadership(), &state, min_valid);
+    if wait.is_zero() {
+        let election = &state.election;
+        return election.read(|view| respond(&app, &state, view, election.now(), min_valid));
+    }
+    let at_once = state.election.read(|view| leads(view, &state, min_valid));
     let _room = match app.connections.wait() {
         _ if at_once => None,
         Some(room) => Some(room),

@@ -3,7 +3,7 @@
 //! It asks what every other client may ask, and shows nothing else. The files are part of the
 //! program: a page that needs the network of others shows nothing when it is needed most.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -47,7 +47,7 @@ const SCRIPT: &str = concat!(
 );
 
 /// The paths of the page and of what is on it.
-pub(super) fn paths() -> Router<App> {
+pub(super) fn paths() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(root))
         .route("/page.js", get(script))

@@ -1,5 +1,6 @@
 //! `/ready`, `/started`, `/livez` for orchestrators, `/metrics` for Prometheus.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -53,7 +54,7 @@ pub(super) fn probe(outcome: Result<(), ProbeFailure>, gate: Option<&'static str
 }
 
 /// Whether the election is decided as seen from here: never whether this instance leads.
-pub(super) async fn ready(State(app): State<App>, state: ElectionState) -> Response {
+pub(super) async fn ready(State(app): State<Arc<App>>, state: ElectionState) -> Response {
     let (view, now) = (state.election.leadership(), state.election.now());
     let decided = view.decided(now).map_err(|undecided| {
         let reason = reason::of(&app, &state, &view, now).unwrap_or_default();
@@ -64,7 +65,7 @@ pub(super) async fn ready(State(app): State<App>, state: ElectionState) -> Respo
 
 /// Whether the election was ever decided. Behind a gate it is enough that the store has answered:
 /// the gate waits for the application, and the application may wait for this.
-pub(super) async fn started(State(app): State<App>, state: ElectionState) -> Response {
+pub(super) async fn started(State(app): State<Arc<App>>, state: ElectionState) -> Response {
     let (view, now) = (state.election.leadership(), state.election.now());
     let waits_for_gate = app.gate.is_some() && view.store_silence(now).is_some();
     let started = if view.was_ever_decided() || waits_for_gate {
@@ -84,7 +85,7 @@ pub(super) async fn livez(state: ElectionState) -> Response {
 }
 
 /// What Prometheus reads, of all elections.
-pub(super) async fn metrics(State(app): State<App>) -> Response {
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     for state in app.elections.iter() {
         let (election, now) = (&state.election, state.election.now());
         app.metrics.show(election.election(), &election.leadership(), state.holds.count(), now);

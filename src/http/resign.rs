@@ -1,5 +1,6 @@
 //! `POST /resign`: step down, stay down for a while, and name the next leader.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -55,7 +56,7 @@ enum InvalidResignation {
 /// Answers as `/leader` does when the answer has turned to "no", with 200.
 pub(super) async fn resign(
     _: Permitted,
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     state: ElectionState,
     request: Request,
 ) -> Response {
