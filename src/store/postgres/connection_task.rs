@@ -34,6 +34,8 @@ pub struct ConnectionTask {
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
     session: Option<Session>,
+    /// It does not listen yet.
+    is_new: bool,
     /// Ends when it is time for a fresh session.
     old: Pin<Box<Sleep>>,
     /// The attempt to get one.
@@ -68,6 +70,7 @@ impl ConnectionTask {
             shared,
             requests,
             session: None,
+            is_new: false,
             old: Box::pin(sleep(Duration::ZERO)),
             fresh: None,
             no_fresh: None,
@@ -96,6 +99,11 @@ impl ConnectionTask {
                     self.fresh = Some(tokio::spawn(async move { shared.open().await }));
                 }
                 Turn::Fresh(fresh) => self.replace(fresh).await,
+            }
+            // After the answer to the request that opened the session: a process that only reads
+            // once waits neither for a LISTEN nor beside the login of a self-test.
+            if std::mem::take(&mut self.is_new) {
+                self.listen().await;
             }
         }
     }
@@ -205,6 +213,7 @@ impl ConnectionTask {
     }
 
     fn lose(&mut self, why: &str) {
+        self.is_new = false;
         if self.session.take().is_some() {
             tracing::debug!(store = %self.shared.target.place(), why, "connection lost");
             self.failures = self.failures.max(1);
@@ -230,7 +239,7 @@ impl ConnectionTask {
         };
         match opened {
             Ok(session) => {
-                self.begin(session).await;
+                self.begin(session);
                 Ok(())
             }
             Err(failure) => {
@@ -240,14 +249,14 @@ impl ConnectionTask {
         }
     }
 
-    async fn begin(&mut self, session: Session) {
+    fn begin(&mut self, session: Session) {
         self.stop_test();
         self.session = Some(session);
+        self.is_new = true;
         self.failures = 0;
         // Up to a quarter earlier: sessions that began together should not be replaced together.
         let lifetime = self.shared.session_lifetime.mul_f64(1.0 - 0.25 * fastrand::f64());
         self.old = Box::pin(sleep(lifetime));
-        self.listen().await;
     }
 
     /// Replaces the old session by a fresh one, and keeps the old one if that fails.
@@ -260,7 +269,7 @@ impl ConnectionTask {
         match fresh {
             Ok(session) => {
                 self.no_fresh = None;
-                self.begin(session).await;
+                self.begin(session);
             }
             Err(failure) => {
                 self.old = Box::pin(sleep(self.shared.session_lifetime / 4));

@@ -2,7 +2,7 @@
 
 use bellwether::store::Store as _;
 
-use crate::postgres::stores::{acquired, eventually, observed_again, open, won};
+use crate::postgres::stores::{acquired, default, eventually, observed_again, open, won};
 use support::postgres::Server;
 
 fn logins(server: &Server) -> usize {
@@ -59,4 +59,20 @@ async fn a_renewal_and_a_look_are_one_message_each() {
         crate::postgres::stores::observed(&store).await;
     }
     assert_eq!(messages(), settled + 20);
+}
+
+/// `once` with a key that is done, and `status`, read one record and exit.
+#[tokio::test]
+async fn the_request_that_opens_a_session_does_not_wait_for_it_to_listen() {
+    let server = Server::start(&["log_statement = all", "log_line_prefix = '%p '"]);
+    let (first, store) = (open(&server.url("postgres")), open(&server.url("postgres")));
+    first.init().await.unwrap();
+    store.observe(&default()).await.unwrap();
+    eventually("the self-test passes", || async { store.pushes().then_some(()) }).await;
+    let log = server.log();
+    let read = log.lines().find(|line| line.contains("SELECT 'record'")).unwrap();
+    let session = read.split(' ').next().unwrap();
+    let in_session = |line: &&str| line.split(' ').next() == Some(session);
+    let mut words = log.lines().filter(in_session).skip_while(|line| *line != read);
+    assert!(words.any(|line| line.contains("LISTEN \"bellwether_test")), "{log}");
 }
