@@ -14,7 +14,7 @@ pub async fn watch(elections: Vec<Handle>, period: Duration) {
     let mut generation = Generation::listen()
         .inspect_err(|error| tracing::debug!(%error, "cannot detect resumed snapshots"))
         .ok();
-    let mut host = look().await;
+    let mut host = look();
     loop {
         let sign = tokio::select! {
             changed = next(&mut generation) => match changed {
@@ -27,7 +27,7 @@ pub async fn watch(elections: Vec<Handle>, period: Duration) {
             },
             () = tokio::time::sleep(period) => {
                 let before = host.clone();
-                host = look().await.or(host);
+                host = look().or(host);
                 changed(before.as_ref(), host.as_ref())
             }
         };
@@ -45,9 +45,10 @@ async fn next(generation: &mut Option<Generation>) -> io::Result<()> {
     }
 }
 
-/// None if that cannot be determined now: `/proc` is gone, or no file can be opened.
-async fn look() -> Option<Boot> {
-    tokio::task::spawn_blocking(Boot::this).await.ok()?.ok()
+/// None if that cannot be determined now: `/proc` is gone, or no file can be opened. It reads a few
+/// words of the kernel's, for which another thread would cost more than the reading.
+fn look() -> Option<Boot> {
+    Boot::this().ok()
 }
 
 /// A process leaves its boot and its time namespace only through a checkpoint.
