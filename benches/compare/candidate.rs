@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use bellwether::election::time::BootTime;
+use rustix::process::{Pid, Signal, kill_process};
 use support::{Log, now};
 
 /// Why something could not be measured.
@@ -108,13 +109,13 @@ impl Candidate {
         }
     }
 
-    pub fn signal(&self, name: &str) {
-        signal(name, &[self.id()]);
+    pub fn signal(&self, signal: Signal) {
+        send(signal, &[self.id()]);
     }
 
     /// The same to every process of it, as to a whole host.
-    pub fn signal_all(&self, name: &str) {
-        signal(name, &family(self.id()));
+    pub fn signal_all(&self, signal: Signal) {
+        send(signal, &family(self.id()));
     }
 
     /// Kills its own process only: what it started may live on.
@@ -142,7 +143,7 @@ impl Drop for Candidate {
         if self.family.is_empty() {
             self.kill();
         }
-        signal("KILL", &self.family);
+        send(Signal::KILL, &self.family);
     }
 }
 
@@ -153,11 +154,13 @@ pub struct Claims {
     pub stopped: bool,
 }
 
-fn signal(name: &str, processes: &[u32]) {
-    let processes: Vec<_> = processes.iter().map(u32::to_string).collect();
-    let mut command = Command::new("kill");
-    command.arg(format!("-{name}")).args(processes).stderr(Stdio::null());
-    let _ = command.status();
+/// Without a program such as `kill`, whose start would be in each time that is measured from here.
+fn send(signal: Signal, processes: &[u32]) {
+    let id = |process: &u32| Pid::from_raw(i32::try_from(*process).ok()?);
+    for process in processes.iter().filter_map(id) {
+        // It may have ended.
+        let _ = kill_process(process, signal);
+    }
 }
 
 /// A process and all that it started.

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use bellwether::election::time::BootTime;
+use rustix::process::Signal;
 use support::network::{Background, Mode, Proxy};
 use support::{get, now};
 
@@ -182,10 +183,10 @@ fn cold(arena: &Arena<'_>, mut leader: Candidate, life: &mut Life) -> Result<Can
 fn pause(arena: &Arena<'_>, leader: Candidate, life: &mut Life) -> Result<Reached, Failure> {
     let standby = arena.start_behind_proxy()?;
     thread::sleep(SETTLED);
-    leader.signal_all("STOP");
+    leader.signal_all(Signal::STOP);
     let took_over = standby.leads_within(arena.take_over());
     let continued = now();
-    leader.signal_all("CONT");
+    leader.signal_all(Signal::CONT);
     life.pause = Some(took_over.is_ok().then(|| {
         let claims = leader.claims_after(continued, arena.lease * 2);
         span(claims.time, claims.stopped)
@@ -259,8 +260,8 @@ pub fn hand_over(
         }
         let sent = now();
         match row.kind {
-            Kind::EtcdctlLock => leader.signal_all("TERM"),
-            _ => leader.signal("TERM"),
+            Kind::EtcdctlLock => leader.signal_all(Signal::TERM),
+            _ => leader.signal(Signal::TERM),
         }
         times.push(standby.leads_within(DEFAULT * 2 + START)?.since(sent));
         leader.exits_within(START);
