@@ -24,7 +24,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Connection as _;
 use sqlx::postgres::PgRow;
 
 use crate::election::continuity::ServiceTime;
@@ -101,9 +100,9 @@ impl PostgresStore {
 
     /// Creates what is missing, on a connection of its own: its errors are the exact ones.
     async fn ensure(&self) -> Result<(), PostgresError> {
-        let (Opened { mut connection, .. }, _second) = self.connection.second().await?;
-        self.columns.set(schema::ensure(&self.target, &mut connection).await?);
-        let _ = connection.close().await;
+        let (Opened { mut session, .. }, _second) = self.connection.second().await?;
+        self.columns.set(schema::ensure(&self.target, &mut session).await?);
+        session.close().await;
         Ok(())
     }
 

@@ -255,12 +255,7 @@ impl Server {
     }
 
     fn options(&self, database: &str) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass()
-            .host(&self.address)
-            .port(self.port)
-            .username("postgres")
-            .database(database)
-            .ssl_mode(sqlx::postgres::PgSslMode::Disable)
+        options_at(&self.address, self.port, database)
     }
 
     /// Runs SQL as the superuser.
@@ -294,6 +289,15 @@ impl Drop for Server {
     }
 }
 
+fn options_at(host: &str, port: u16, database: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host(host)
+        .port(port)
+        .username("postgres")
+        .database(database)
+        .ssl_mode(sqlx::postgres::PgSslMode::Disable)
+}
+
 /// A URL without TLS.
 pub fn url(port: u16, user: &str, database: &str) -> String {
     url_at("127.0.0.1", port, user, database)
@@ -314,6 +318,11 @@ pub struct Bouncer {
 impl Bouncer {
     /// Starts it for every database of `server`.
     pub fn before(server: &Server) -> Self {
+        Self::with_connections(server, 5)
+    }
+
+    /// The same, with so many connections to a database.
+    pub fn with_connections(server: &Server, connections: u32) -> Self {
         let folder = temporary_folder();
         let port = free_port();
         let users = folder.path().join("users");
@@ -322,7 +331,7 @@ impl Bouncer {
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\n\
-             pool_mode = transaction\ndefault_pool_size = 5\nmax_client_conn = 300\n",
+             pool_mode = transaction\ndefault_pool_size = {connections}\nmax_client_conn = 300\n",
             server.port,
             users.display()
         );
@@ -351,6 +360,13 @@ impl Bouncer {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// A connection of another client, for the superuser.
+    pub async fn connect(&self, database: &str) -> PgConnection {
+        let options = options_at("127.0.0.1", self.port, database);
+        // PgBouncer refuses this setting.
+        options.extra_float_digits(None).connect().await.unwrap()
     }
 
     /// A URL for the superuser.

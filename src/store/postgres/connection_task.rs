@@ -21,7 +21,6 @@ use tokio::time::{Sleep, sleep, timeout};
 use super::errors::{PostgresError, explain};
 use super::opened::Opened;
 use super::push::{self, Push, TEST_AGAIN, TEST_NOTIFICATIONS, Tested};
-use super::session::Session;
 use super::shared::{Request, Shared};
 use super::statement::{self, Statement, Unusable};
 
@@ -33,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub struct ConnectionTask {
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
-    session: Option<Session>,
+    session: Option<Opened>,
     /// It does not listen yet.
     is_new: bool,
     /// Ends when it is time for a fresh session.
@@ -118,7 +117,7 @@ impl ConnectionTask {
             (self.session.as_mut(), self.test.as_mut(), self.fresh.as_mut());
         let notification = async {
             match session {
-                Some(session) => session.notification().await,
+                Some(opened) => opened.session.notification().await,
                 None => std::future::pending().await,
             }
         };
@@ -165,8 +164,7 @@ impl ConnectionTask {
         if request.sender.is_closed() {
             return;
         }
-        let Some(session) = &mut self.session else { return };
-        let server = session.server().clone();
+        let Some(Opened { session, server }) = &mut self.session else { return };
         let text = statement.text(&self.shared.dialect, server.reports_timeline);
         // A take-over does not wait for long enough.
         let pid = server.pid.filter(|_| !statement.takes_over());
@@ -233,13 +231,9 @@ impl ConnectionTask {
         if self.session.is_some() {
             return Ok(());
         }
-        let opened = match self.shared.open().await {
-            Ok(opened) => Session::adopt(opened).await.map_err(PostgresError::from),
-            Err(failure) => Err(failure),
-        };
-        match opened {
-            Ok(session) => {
-                self.begin(session);
+        match self.shared.open().await {
+            Ok(opened) => {
+                self.begin(opened);
                 Ok(())
             }
             Err(failure) => {
@@ -249,9 +243,9 @@ impl ConnectionTask {
         }
     }
 
-    fn begin(&mut self, session: Session) {
+    fn begin(&mut self, opened: Opened) {
         self.stop_test();
-        self.session = Some(session);
+        self.session = Some(opened);
         self.is_new = true;
         self.failures = 0;
         // Up to a quarter earlier: sessions that began together should not be replaced together.
@@ -262,14 +256,10 @@ impl ConnectionTask {
     /// Replaces the old session by a fresh one, and keeps the old one if that fails.
     async fn replace(&mut self, fresh: Result<Opened, PostgresError>) {
         self.fresh = None;
-        let fresh = match fresh {
-            Ok(opened) => Session::adopt(opened).await.map_err(PostgresError::from),
-            Err(failure) => Err(failure),
-        };
         match fresh {
-            Ok(session) => {
+            Ok(opened) => {
                 self.no_fresh = None;
-                self.begin(session);
+                self.begin(opened);
             }
             Err(failure) => {
                 self.old = Box::pin(sleep(self.shared.session_lifetime / 4));
@@ -288,7 +278,7 @@ impl ConnectionTask {
 
     /// Sends a statement whose answer only matters for the state of the session.
     async fn report(&mut self, text: String) {
-        let Some(session) = &mut self.session else { return };
+        let Some(Opened { session, .. }) = &mut self.session else { return };
         let limit = self.shared.connect_limit();
         let logged = timeout(limit, session.query(text)).await;
         if !matches!(logged, Ok(Ok(_)))
@@ -307,8 +297,8 @@ impl ConnectionTask {
             Push::Arrives => {
                 let channel = self.shared.dialect.names.channel();
                 self.report(format!("LISTEN \"{channel}\"")).await;
-                let Some(session) = &self.session else { return };
-                let reports_timeline = session.server().reports_timeline;
+                let Some(Opened { server, .. }) = &self.session else { return };
+                let reports_timeline = server.reports_timeline;
                 self.report(statement::rehearsal(&self.shared.dialect, reports_timeline)).await;
                 // Notifications may have been missed without a listener.
                 self.shared.notify_all();

@@ -32,7 +32,7 @@ use tokio::time::{sleep, timeout};
 use super::errors::PostgresError;
 use super::hosts::Host;
 use super::opened::{Opened, ServerFacts};
-use super::session::{is_own, query};
+use super::session::{Session, is_own};
 use super::statement::{self, Unusable};
 use super::target::Target;
 
@@ -182,22 +182,18 @@ async fn at_address(
 /// Logs in once, and queries the state of the server.
 async fn log_in(options: &PgConnectOptions) -> Result<Opened, PostgresError> {
     let connected = PgConnection::connect_with(options).await;
-    let mut connection = connected.map_err(PostgresError::of_login)?;
-    match server_query(&mut connection).await {
-        Ok(server) => Ok(Opened { connection, server }),
+    let mut session = Session::adopt(connected.map_err(PostgresError::of_login)?).await?;
+    match server_query(&mut session).await {
+        Ok(server) => Ok(Opened { session, server }),
         Err(failure) => {
-            // Without the goodbye the server would log an unexpected end; it changes nothing else.
-            let _ = timeout(GOODBYE, connection.close()).await;
+            session.close().await;
             Err(failure)
         }
     }
 }
 
-/// How long a goodbye may take. The kernel accepts it at once, or the connection hangs.
-const GOODBYE: Duration = Duration::from_millis(100);
-
-async fn server_query(connection: &mut PgConnection) -> Result<ServerFacts, PostgresError> {
-    match query(connection, &statement::server_query(true)).await {
+async fn server_query(session: &mut Session) -> Result<ServerFacts, PostgresError> {
+    match session.query(statement::server_query(true)).await {
         Ok(rows) => read_server(&rows, true),
         Err(error) => {
             let reports_none =
@@ -205,7 +201,7 @@ async fn server_query(connection: &mut PgConnection) -> Result<ServerFacts, Post
             if !reports_none {
                 return Err(error.into());
             }
-            read_server(&query(connection, &statement::server_query(false)).await?, false)
+            read_server(&session.query(statement::server_query(false)).await?, false)
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A connection to a server that can keep a lease.
+//! A session on a server that can keep a lease.
 
-use sqlx::postgres::PgConnection;
+use super::session::Session;
 
-/// A connection, and the state that its server reported.
+/// A session, and the state that its server reported.
 pub struct Opened {
     /// It was used for nothing else.
-    pub connection: PgConnection,
+    pub session: Session,
     /// The reported state.
     pub server: ServerFacts,
 }

@@ -1,14 +1,14 @@
 //! What is in the database: a schema, a table, a unique index and the function of the fence.
 
 use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, raw_sql};
+use sqlx::postgres::PgRow;
 
 use super::columns::LATER;
 use super::definition::{
     FENCE, create, create_fence, create_index, create_schema, create_table, grants,
 };
 use super::errors::PostgresError;
+use super::session::Session;
 use super::statement::{Unusable, literal};
 use super::target::Target;
 use crate::store::contract::StoreError;
@@ -28,11 +28,11 @@ struct Inspection {
 /// which of the columns the table has that one of an older version lacks.
 pub async fn ensure(
     target: &Target,
-    connection: &mut PgConnection,
+    session: &mut Session,
 ) -> Result<[bool; LATER.len()], PostgresError> {
-    let mut found = inspect(target, connection).await?;
+    let mut found = inspect(target, session).await?;
     if !(found.has_schema && found.has_table && found.has_index && found.has_fence) {
-        match create_missing(target, connection, &found).await {
+        match create_missing(target, session, &found).await {
             Ok(()) => {}
             // Another instance was faster, in the blink between two statements.
             Err(failure) if failure.is_created_already() => {}
@@ -45,7 +45,7 @@ pub async fn ensure(
             }
             Err(failure) => return Err(failure),
         }
-        found = inspect(target, connection).await?;
+        found = inspect(target, session).await?;
     }
     if found.has_table && !found.may_use {
         return Err(PostgresError::Explained(StoreError::Misconfigured(format!(
@@ -56,21 +56,21 @@ pub async fn ensure(
         ))));
     }
     for (name, has) in LATER.into_iter().zip(&mut found.has_later) {
-        *has = *has || add_column(target, connection, name).await;
+        *has = *has || add_column(target, session, name).await;
     }
     Ok(found.has_later)
 }
 
 /// Adds a missing column to the table of an older version. Elections work without it, so this
 /// neither waits for a lock nor complains about a missing right.
-async fn add_column(target: &Target, connection: &mut PgConnection, name: &str) -> bool {
+async fn add_column(target: &Target, session: &mut Session, name: &str) -> bool {
     // A waiter for the table's lock makes all others wait: so this is shorter than any call's time.
     let text = format!(
         "SELECT set_config('lock_timeout', '100ms', true); \
          ALTER TABLE {} ADD COLUMN IF NOT EXISTS {name} text",
         target.names().table()
     );
-    let added = raw_sql(AssertSqlSafe(text)).execute(connection).await;
+    let added = session.query(text).await;
     if let Err(error) = &added {
         tracing::debug!(%error, column = name, "the table has no such column");
     }
@@ -103,11 +103,8 @@ fn warn_of_parts(target: &Target, found: &Inspection) {
     );
 }
 
-async fn inspect(
-    target: &Target,
-    connection: &mut PgConnection,
-) -> Result<Inspection, PostgresError> {
-    let rows = raw_sql(AssertSqlSafe(inspection(target))).fetch_all(connection).await?;
+async fn inspect(target: &Target, session: &mut Session) -> Result<Inspection, PostgresError> {
+    let rows = session.query(inspection(target)).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     if flag(row, "replica")? {
         return Err(PostgresError::Answer(Unusable::Replica));
@@ -170,7 +167,7 @@ fn inspection(target: &Target) -> String {
 
 async fn create_missing(
     target: &Target,
-    connection: &mut PgConnection,
+    session: &mut Session,
     found: &Inspection,
 ) -> Result<(), PostgresError> {
     let mut parts = vec![
@@ -193,7 +190,7 @@ async fn create_missing(
     if !found.has_fence {
         parts.extend(create_fence(target));
     }
-    raw_sql(AssertSqlSafe(parts.join(";\n"))).execute(connection).await?;
+    session.query(parts.join(";\n")).await?;
     tracing::info!(
         store = %target.place(), table = %target.names().table(), event = "table_created",
         "created the table"

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
@@ -14,7 +13,6 @@ use tokio::sync::oneshot;
 use super::dial;
 use super::errors::PostgresError;
 use super::opened::{Opened, ServerFacts};
-use super::session;
 use super::statement::{self, Dialect, Statement};
 use super::target::Target;
 use crate::election::lease::ElectionName;
@@ -110,17 +108,16 @@ impl Shared {
         pause: Duration,
     ) -> Result<Vec<PgRow>, PostgresError> {
         let _second = self.second.lock().await;
-        let Opened { mut connection, server } = self.open().await?;
+        let Opened { mut session, server } = self.open().await?;
         let text = text(&server);
-        let mut response = session::query(&mut connection, &text).await;
+        let mut response = session.query(text.clone()).await;
         for _ in 1..times {
             tokio::time::sleep(pause).await;
             if response.is_ok() {
-                response = session::query(&mut connection, &text).await;
+                response = session.query(text.clone()).await;
             }
         }
-        // Without the goodbye the server would log an unexpected end; it changes nothing else.
-        let _ = connection.close().await;
+        session.close().await;
         let response = response?;
         if statement::shows_replica(&response) {
             return Err(PostgresError::Answer(statement::Unusable::Replica));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bellwether::election::term::Term;
 use bellwether::store::Store as _;
+use sqlx::{Row as _, raw_sql};
 
 use crate::postgres::stores::{
     LIMIT, acquired, default, eventually, hinted_within, open, quiet, renewed, vacated, won,
@@ -102,4 +103,66 @@ async fn a_transaction_pooler_is_found_out() {
     })
     .await;
     assert_eq!(found.record.term, Term::new(1));
+}
+
+/// A pooler lends the server connection on which another client has listened.
+#[tokio::test]
+async fn a_notification_for_another_client_of_the_pooler_costs_no_call() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let bouncer = Bouncer::with_connections(&server, 1);
+    let pooled = async |sql: &'static str| {
+        let mut client = bouncer.connect(&database).await;
+        raw_sql(sql).execute(&mut client).await.unwrap();
+    };
+    pooled("LISTEN another_clients").await;
+    let mut direct = server.connect(&database).await;
+    let waits_for_a_lock = async || {
+        let waits = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("the statement waits for the lock", || async {
+            (server.ask(&database, waits).await == "1").then_some(())
+        })
+        .await;
+        server.run_sql(&database, "NOTIFY another_clients").await;
+    };
+
+    // The server sends it with the response to the statement that is under way: one of `init`...
+    let store = open(&bouncer.url(&database));
+    let init = "SELECT pg_advisory_lock(hashtext('bellwether init \"bellwether\".\"leases\"'))";
+    raw_sql(init).execute(&mut direct).await.unwrap();
+    let (created, ()) = tokio::join!(store.init(), async {
+        waits_for_a_lock().await;
+        raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut direct).await.unwrap();
+    });
+    created.expect("init got a notification");
+
+    // ... and a write.
+    let version = won(&store, None, &acquired("a", 1)).await;
+    raw_sql("BEGIN; SELECT FROM bellwether.leases FOR UPDATE").execute(&mut direct).await.unwrap();
+    let renewal = renewed(&acquired("a", 1));
+    let (_, ()) = tokio::join!(won(&store, Some(&version), &renewal), async {
+        waits_for_a_lock().await;
+        raw_sql("ROLLBACK").execute(&mut direct).await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn the_self_test_leaves_no_listener_in_a_pooler() {
+    let server = Server::start(&["log_statement = all"]);
+    let bouncer = Bouncer::with_connections(&server, 1);
+    let store = open(&bouncer.url("postgres"));
+    store.init().await.unwrap();
+    eventually("the self-test has sent its notifications", || async {
+        let sent = server.log().matches("pg_notify(E'bellwether_test_").count();
+        (sent == 3).then_some(())
+    })
+    .await;
+    assert!(server.log().contains("LISTEN \"bellwether_test_"));
+    // On the only server connection.
+    let mut client = bouncer.connect("postgres").await;
+    let channels = raw_sql("SELECT count(*)::text FROM pg_listening_channels()");
+    let row = channels.fetch_one(&mut client).await.unwrap();
+    assert_eq!(row.get::<String, _>(0), "0", "another client of the pooler listens");
+    assert!(!store.pushes());
 }
