@@ -36,7 +36,7 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(35);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A new leader meets its candidates within this time, and not all at once.
+/// A leader that follows another meets its candidates within this time, and not all at once.
 const SPREAD: Duration = Duration::from_millis(500);
 
 /// The longest line, in bytes. An event of a sidecar has one or two thousand.
@@ -53,6 +53,9 @@ const MAX_HINTS: u32 = 4;
 pub async fn follow(election: Handle) {
     let mut view = election.watch();
     let mut hints = Hints::new(election.leadership().timing.retry_period());
+    // A standby that has just started is alone with that, and until it listens a leader may leave
+    // unnoticed.
+    let mut spread = Duration::ZERO;
     loop {
         let leader = LeaderPlace::in_view(&view.borrow_and_update(), election.now());
         let Some(leader) = leader else {
@@ -62,11 +65,12 @@ pub async fn follow(election: Handle) {
             continue;
         };
         tokio::select! {
-            never = leader.listen(&election, &mut hints) => match never {},
+            never = leader.listen(&election, &mut hints, spread) => match never {},
             changed = leader.is_replaced(&mut view, &election) => if changed.is_err() {
                 return;
             }
         }
+        spread = SPREAD;
     }
 }
 
@@ -100,24 +104,24 @@ impl LeaderPlace {
         }
     }
 
-    async fn listen(&self, election: &Handle, hints: &mut Hints) -> Infallible {
+    async fn listen(&self, election: &Handle, hints: &mut Hints, spread: Duration) -> Infallible {
         let name = election.election();
         let mut pause = FIRST_PAUSE;
-        tokio::time::sleep(SPREAD.mul_f64(fastrand::f64())).await;
+        tokio::time::sleep(spread.mul_f64(fastrand::f64())).await;
         loop {
             let begun = election.now();
             let end = self.read(election, hints).await;
             tracing::debug!(election = %name, url = %self.url, %end, "no events of the leader");
             let lasted = election.now().since(begun);
             let next = match end {
-                // Most likely its process has ended.
-                End::Broken => {
-                    hints.give(election).await;
-                    if lasted > LAST_PAUSE { FIRST_PAUSE } else { pause }
-                }
-                End::NotOpened(_) => pause,
+                End::Broken if lasted > LAST_PAUSE => FIRST_PAUSE,
+                End::Broken | End::NotOpened(_) => pause,
                 End::Misbehaves(_) => LAST_PAUSE,
             };
+            // Its process may have ended, also before this stream was opened.
+            if !matches!(end, End::Misbehaves(_)) {
+                hints.give(election).await;
+            }
             tokio::time::sleep(next.mul_f64(1.0 + 0.2 * fastrand::f64())).await;
             pause = (next * 2).min(LAST_PAUSE);
         }

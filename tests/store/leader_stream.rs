@@ -63,6 +63,22 @@ fn a_lease_on_dynamodb_is_handed_over_at_once() {
     handed_over_at_once(|name| start(name, &emulator.url(), with_credentials()));
 }
 
+/// The leader may leave before a standby that has just started has opened the stream.
+#[test]
+fn a_leader_that_leaves_before_the_standby_listens_is_followed_at_once() {
+    let emulator = Emulator::start();
+    let start = |name: &str| start(name, &emulator.url(), with_credentials());
+    let mut leader = start("a");
+    eventually("the first leads", || leader.leader().leads().then_some(()));
+    for name in ["b", "c", "d"] {
+        let standby = start(name);
+        eventually("it follows", || standby.leader().holder().map(drop));
+        leader.signal("TERM");
+        eventually("the standby leads", || standby.leader().leads().then_some(()));
+        leader = standby;
+    }
+}
+
 #[test]
 fn a_lease_behind_a_transaction_pooler_is_handed_over_at_once() {
     let server = Server::shared();
