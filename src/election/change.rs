@@ -144,3 +144,48 @@ impl LossReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, LossReason};
+
+    /// JSON, the log and metrics carry these words: they are an interface.
+    #[test]
+    fn each_cause_has_its_word_and_says_whether_a_leader_was_unknown_or_missing() {
+        let causes = [
+            (Cause::Found, "found", false),
+            (Cause::First, "first", false),
+            (Cause::HandedOver, "handed_over", false),
+            (Cause::LeaseRanOut, "lease_ran_out", false),
+            (Cause::KnownAgain, "known_again", true),
+            (Cause::Unseen, "unseen", true),
+            (Cause::RecordLost, "record_lost", true),
+            (Cause::NoRecord, "no_record", false),
+            (Cause::Vacated, "vacated", false),
+            (Cause::Stopped(LossReason::Resigned), "resigned", false),
+            (Cause::Paused, "paused", false),
+            (Cause::NoAnswerYet, "no_answer_yet", true),
+            (Cause::StoreSilent, "store_silent", true),
+        ];
+        for (cause, word, unknown) in causes {
+            assert_eq!((cause.as_str(), cause.is_ignorance()), (word, unknown), "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn each_reason_of_a_loss_has_its_word() {
+        let words = LossReason::OF_A_SIDECAR.map(LossReason::as_str);
+        let expected = [
+            "renew_deadline",
+            "superseded",
+            "record_gone",
+            "resigned",
+            "paused",
+            "gate_closed",
+            "shutting_down",
+            "paused_or_copied",
+        ];
+        assert_eq!(words, expected);
+        assert_eq!(LossReason::NothingToDo.as_str(), "nothing_to_do");
+    }
+}

@@ -185,7 +185,10 @@ fn a_new_term_does_not_begin_beside_work_of_the_old_one() {
     assert_eq!(world.take_news(), [LOST_BY_DEADLINE]);
     world.run_until(30_000);
     assert!(!world.leads(), "the store is back, the work is not gone");
+    assert!(world.elector.leadership().awaits_work(), "readers see what it waits for");
     world.send(Event::Work { under_way: false });
     world.run_until(30_050);
     assert_eq!(world.take_news(), [News::Elected { term: Term::new(2) }]);
+    world.send(Event::Work { under_way: true });
+    assert!(!world.elector.leadership().awaits_work(), "the work of a leader holds nothing up");
 }

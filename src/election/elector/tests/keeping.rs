@@ -39,6 +39,7 @@ fn a_renewal_that_was_applied_unheard_is_renewed_from_there_without_losing_belie
     world.run_until(2_700);
     assert!(matches!(world.calls[3].1, Call::Observe { .. }), "a look comes first");
     let Call::Swap { expected, record, .. } = &world.calls[4].1 else { panic!("no renewal") };
+    assert_eq!(world.calls[4].0, world.calls[3].0, "the next renewal is sent at once");
     assert_eq!((expected.as_ref().unwrap().as_str(), record.term), ("2", Term::new(1)));
     assert!(world.leads_at(12_500));
     assert_eq!(world.take_news(), []);

@@ -37,6 +37,33 @@ fn shutting_down_under_work_that_never_ends_gives_up_and_leaves_the_lease_to_run
     assert!(!world.finished);
     world.run_until(20_000);
     assert!(world.finished && world.stored().holder.is_some());
+    let left = Some((Term::new(1), "leader-only work did not end"));
+    assert_eq!(world.elector.left_to_run_out(), left);
+}
+
+#[test]
+fn a_candidate_that_left_without_freeing_its_lease_says_why() {
+    let mut world = World::leading();
+    world.send(shutdown(20_000));
+    world.run_without_store_until(CALL_TIMEOUT + 1);
+    let left = Some((Term::new(1), "the store did not apply the write that frees it"));
+    assert_eq!(world.elector.left_to_run_out(), left);
+
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.send(shutdown(20_000));
+    world.send(Event::Overdue);
+    world.run_until(16_000);
+    world.send(Event::Work { under_way: false });
+    world.run_until(16_100);
+    assert!(world.finished);
+    let left = Some((Term::new(1), "leader-only work ended too late"));
+    assert_eq!(world.elector.left_to_run_out(), left);
+
+    let mut world = World::leading();
+    world.send(shutdown(20_000));
+    world.store_answers();
+    assert_eq!(world.elector.left_to_run_out(), None, "the lease was freed");
 }
 
 #[test]

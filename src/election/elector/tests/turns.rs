@@ -18,7 +18,7 @@ fn rank(started: BootTime, order: Option<u64>) -> Rank {
 /// A standby that follows the rival of term 5.
 fn standby(rank: Rank) -> World {
     let mut world = World::standby();
-    world.elector.pace.turn.rank = Some(rank);
+    world.elector = world.elector.ranked(Some(rank));
     world.now = after(0);
     world.somebody_writes(rival(5));
     world.send(Event::Changed);
