@@ -243,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_of_unknown_uptime_counts_as_a_day_old() {
+        let unknown = Handover::from_store(r#"{"term":1}"#, Term::new(1)).unwrap();
+        for uptime in [40, MINUTE, 20 * MINUTE, 3 * DAY] {
+            let rank = rank(None, uptime, None);
+            assert_eq!(turn(rank, &unknown), turn(rank, &left(None, DAY)), "{uptime} s");
+        }
+    }
+
+    #[test]
     fn the_highest_order_claims_first_whatever_its_age() {
         for uptime in [1, 20 * MINUTE, 3 * DAY] {
             for preference in [None, Some(0), Some(Preference::MAX)] {

@@ -263,3 +263,15 @@ fn a_lease_that_may_be_freed_is_given_up_when_the_store_lost_writes() {
     assert!(world.leads());
     assert!(world.stored().term > Term::new(1_000_000), "{:?}", world.stored().term);
 }
+
+#[test]
+fn a_renewal_removes_a_pause_that_is_over() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.pause(Some(5_000));
+    world.run_until(4_000);
+    assert!(!world.leads() && world.stored().pause.is_some());
+    world.run_until(12_000);
+    assert!(world.stored().is_held_by(&candidate("me", "1")), "the lease is kept for the work");
+    assert_eq!(world.stored().pause, None);
+}

@@ -175,3 +175,20 @@ fn a_candidate_asked_to_step_down_while_it_acquires_frees_the_lease_and_never_le
     world.store_answers();
     assert_eq!(world.take_news(), [News::Vacated { term: Term::new(1), successor: None }]);
 }
+
+#[test]
+fn a_look_that_fails_does_not_keep_a_leader_that_resigned_from_vacating_soon() {
+    let mut world = World::leading();
+    world.now = at(100);
+    world.send(Event::Changed);
+    assert!(world.looks());
+    world.send(Event::Resign { cooldown: Duration::from_secs(5), successor: None });
+    world.request_is_lost();
+    assert!(world.stored().holder.is_some());
+    world.run_until(100 + 600);
+    assert_eq!(
+        world.stored().holder,
+        None,
+        "after the pause of one failure, not at its next renewal"
+    );
+}
