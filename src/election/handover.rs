@@ -242,6 +242,25 @@ mod tests {
         assert_in_order(&[aged(10), aged(30), aged(3 * DAY)], &left(None, 40), 20);
     }
 
+    /// From 0 over 1 to [`OLDEST`], by the logarithm.
+    #[test]
+    fn the_age_grows_with_the_uptime_as_a_part_of_that_of_the_holder() {
+        let hours = |hours: f64| Duration::from_secs_f64(hours * 3600.0);
+        let beside_a_day = |uptime| age(uptime, hours(24.0));
+        let middle = NEW.mul_f64((hours(24.0).div_duration_f64(NEW)).sqrt());
+        for (uptime, expected) in [
+            (NEW, 0.0),
+            (middle, 0.5),
+            (hours(24.0), 1.0),
+            (hours(24.0).mul_f64(GENERATION.sqrt()), 1.25),
+            (hours(24.0).mul_f64(GENERATION), OLDEST),
+            (hours(24.0 * 365.0), OLDEST),
+        ] {
+            let found = beside_a_day(uptime);
+            assert!((found - expected).abs() < 1e-6, "{uptime:?}: {found}, and not {expected}");
+        }
+    }
+
     #[test]
     fn a_holder_of_unknown_uptime_counts_as_a_day_old() {
         let unknown = Handover::from_store(r#"{"term":1}"#, Term::new(1)).unwrap();

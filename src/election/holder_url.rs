@@ -168,6 +168,11 @@ mod tests {
             assert_eq!(parsed(bad), Err(why), "{bad}");
             assert!(!why.to_string().contains("hunter2"));
         }
+        let longest = format!("http://h/{}", "x".repeat(MAX_URL - "http://h/".len()));
+        assert_eq!(parsed(&longest), Ok(longest));
+        // One letter of two bytes becomes six.
+        let encoded = format!("http://h/ä{}", "x".repeat(MAX_URL - "http://h/%C3%A4".len()));
+        assert_eq!(parsed(&encoded).map(|url| url.len()), Ok(MAX_URL));
         assert_eq!(parsed(&format!("http://h/{}", "x".repeat(MAX_URL))), Err(TooLong));
         assert_eq!(parsed(&format!("http://h/{}", "ä".repeat(MAX_URL / 3))), Err(TooLong));
     }
