@@ -114,9 +114,9 @@ fn commits_and_notifications(server: &Server, rounds: usize) -> Vec<Duration> {
             let started = now();
             let write = "INSERT INTO limits VALUES (now()); SELECT pg_notify('limits', '')::text";
             let write = sqlx::raw_sql(write).execute(&mut writer);
-            let (written, heard) = tokio::join!(write, listener.recv());
+            let (written, notified) = tokio::join!(write, listener.recv());
             written.unwrap();
-            heard.unwrap();
+            notified.unwrap();
             times.push(now().since(started));
         }
         times

@@ -3,7 +3,7 @@
 //! # The model
 //!
 //! The command is not a child of the main process but of a *guard*: the same program, started again
-//! for this one purpose. Main tells it the [`plan::Deadlines`] and extends them with every renewal.
+//! for this one purpose. Main sends it the [`plan::Deadlines`] and extends them with every renewal.
 //! The guard ends the command by its own reading of the clock, so nothing that happens to main
 //! (SIGKILL, SIGSTOP, a hang) lets the work outlive the lease; main ends it if something
 //! happens to the guard. Either of the two is enough.

@@ -28,7 +28,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// How long a success keeps the gate open if nothing more is heard: one check longer than it
+    /// How long a success keeps the gate open if there is no further check: one check longer than it
     /// takes that many failures to close it.
     pub fn open_for(&self) -> Duration {
         let round = self.period.max(self.timeout);
@@ -92,18 +92,18 @@ impl Gate {
         }
     }
 
-    /// Until when it is open if nothing is heard; none if it is not.
+    /// Until when it is open without a further check; none if it is not.
     pub fn open_until(&self) -> Option<BootTime> {
         self.0.borrow().open_until
     }
 
-    /// Waits until something was heard; whether a listener is left. Safe to cancel.
+    /// Waits until a check has ended; whether a reader is left. Safe to cancel.
     pub async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
 }
 
-/// Opens and closes the gate, by what it hears.
+/// Opens and closes the gate, by the checks.
 #[derive(Debug)]
 pub struct GateState {
     rules: Rules,
@@ -167,7 +167,7 @@ impl GateState {
             return GateChange::Failure;
         }
         self.state.send_replace(State { open_until: None, why: Some(why.clone()) });
-        // Said once.
+        // Reported once.
         if self.failed == self.rules.failures { GateChange::Closed } else { GateChange::Failure }
     }
 
@@ -240,7 +240,7 @@ mod tests {
         }
         assert_eq!(scene.records(4_000, bad()), (GateChange::Closed, false));
         assert_eq!(scene.gate.why_closed(at(4_500)).unwrap(), "status 500");
-        assert_eq!(scene.records(6_000, bad()), (GateChange::Failure, false), "said once");
+        assert_eq!(scene.records(6_000, bad()), (GateChange::Failure, false), "reported once");
         assert_eq!(scene.records(8_000, Ok(())), (GateChange::Opened, true));
         assert_eq!(scene.records(10_000, bad()), (GateChange::Failure, true), "counted again");
     }

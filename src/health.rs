@@ -1,6 +1,6 @@
-//! Asks the application beside this sidecar how it is, and keeps the gate accordingly.
+//! Checks the application beside this sidecar, and keeps the gate accordingly.
 //!
-//! One task asks. The gate that all elections share closes by the clock: a task that asks no more
+//! One task checks. The gate that all elections share closes by the clock: a task that checks no more
 //! keeps nothing open.
 
 use std::io;
@@ -42,7 +42,7 @@ impl Checks {
         self.url.is_none() && self.command.is_none() && self.container.is_none()
     }
 
-    /// Asks all at once. What each said, by its name in the metrics.
+    /// Runs all checks at once. The result of each, by its name in the metrics.
     async fn check(&self, rules: Rules) -> [Option<(&'static str, Result<(), CheckFailure>)>; 3] {
         let within = rules.timeout;
         let url = async { Some((URL, self.url.as_ref()?.check(within).await)) };
@@ -72,7 +72,7 @@ pub struct GateConfig {
 /// What is wrong with the application, as one check sees it.
 #[derive(Debug)]
 struct CheckFailure {
-    /// For everybody to see.
+    /// Seen by all elections.
     why: String,
     /// What the check wrote: for the log only.
     wrote: Option<String>,
@@ -84,7 +84,7 @@ impl CheckFailure {
     }
 }
 
-/// Asks the application forever, and keeps the gate.
+/// Checks the application forever, and keeps the gate.
 ///
 /// # Errors
 ///

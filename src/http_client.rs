@@ -30,7 +30,7 @@ pub struct HttpUrl {
     port: u16,
     /// Host and port as written.
     authority: String,
-    /// What is asked for: the path, and the query if there is one.
+    /// The path, and the query if there is one.
     target: String,
 }
 
@@ -79,7 +79,7 @@ impl HttpUrl {
         self.target.contains('?')
     }
 
-    /// What is asked for: the path, and the query if there is one.
+    /// The path, and the query if there is one.
     pub fn target(&self) -> &str {
         &self.target
     }
@@ -122,7 +122,7 @@ pub enum HttpError {
     TooLong(usize),
 }
 
-/// hyper says what it was doing; what went wrong is the cause.
+/// hyper names what it was doing; what went wrong is the cause.
 fn with_cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
@@ -143,7 +143,7 @@ pub struct FullResponse {
 }
 
 impl FullResponse {
-    /// What an `error` or a `reason` in it says, or else the beginning of it.
+    /// The text of an `error` or a `reason` in it, or else the beginning of it.
     pub fn message(&self) -> String {
         #[derive(Deserialize)]
         struct Message {
@@ -192,7 +192,7 @@ pub fn request(method: Method, target: &str) -> request::Builder {
     Request::builder().method(method).uri(target)
 }
 
-/// Asks the server of `url`, and waits for the head of its answer.
+/// Sends a request to the server of `url`, and waits for the head of the response.
 ///
 /// # Errors
 ///
@@ -218,7 +218,7 @@ pub async fn send(
     Ok(StreamedResponse { response, connection: Connection { socket, _sender: sender } })
 }
 
-/// Asks, and reads the whole answer, which may be `longest` bytes long.
+/// Sends a request, and reads the whole response, which may be `longest` bytes long.
 ///
 /// # Errors
 ///

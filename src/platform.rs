@@ -1,6 +1,6 @@
-//! What the platform says about where this process runs.
+//! What the platform reports about where this process runs.
 //!
-//! Each file knows one platform: how to tell that this is it, and what to ask. All answers are
+//! Each file knows one platform: how to recognize it, and what to read from it. All answers are
 //! bounded; the time limit is the caller's.
 
 pub mod address;

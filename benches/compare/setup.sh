@@ -12,7 +12,7 @@ lease=benches/compare/peers/dynamodb-lease
 made_from=$(cat "$lease/Cargo.lock" "$lease/src/main.rs" | sha256sum)
 if [ "$(cat target/tools/compare/lease-made-from.txt 2>/dev/null)" != "$made_from" ]; then
     echo "building: $lease"
-    # Without the settings of whoever builds the project itself.
+    # Without the settings of the user who builds the project.
     CARGO_TARGET_DIR=target/compare cargo build --locked --release --manifest-path "$lease/Cargo.toml"
     cp target/compare/release/dynamodb-lease-peer target/tools/compare/dynamodb-lease
     echo "$made_from" >target/tools/compare/lease-made-from.txt

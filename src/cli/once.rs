@@ -219,7 +219,7 @@ impl OnceCommand {
         let key = self.task.subject.key().cloned();
         let mut waiting = Waiting::new(self.name(), key, election.clone(), stages);
         let mut once = pin!(once.settle());
-        let asked = loop {
+        let signal = loop {
             tokio::select! {
                 biased;
                 settled = &mut once => {
@@ -245,7 +245,7 @@ impl OnceCommand {
             }
         };
         waiting.end();
-        tracing::info!(signal = asked.name, event = "shutting_down", "shutting down");
+        tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");
         election.shut_down(self.time_to_leave(&waiting.stage())).await;
         let settled = tokio::select! {
             biased;
@@ -257,7 +257,7 @@ impl OnceCommand {
         };
         // A result that arrived while it was leaving counts.
         match settled.map_err(|broken| cannot(&broken))? {
-            Settled::Left | Settled::GaveUp => Ok(EndedBy::Signal(asked)),
+            Settled::Left | Settled::GaveUp => Ok(EndedBy::Signal(signal)),
             settled => Ok(EndedBy::Task(settled)),
         }
     }

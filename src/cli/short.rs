@@ -15,7 +15,7 @@ const KEPT: usize = 3;
 
 /// Which part of a name says most if all parts tell names apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tells {
+pub enum Distinct {
     /// Names that people have chosen: of elections, of works.
     Begin,
     /// Names that programs make: of hosts, pods and tasks, of releases.
@@ -24,7 +24,7 @@ pub enum Tells {
 
 /// Names for a column of this width. If they do not fit as they are, the beginning that all of them
 /// have goes first. If that is not enough, a part goes without which they can still be told apart.
-pub fn shortened(names: &[&str], tells: Tells, width: usize) -> Vec<String> {
+pub fn shortened(names: &[&str], distinct_part: Distinct, width: usize) -> Vec<String> {
     let fit = |names: &[String]| names.iter().all(|name| name.width() <= width);
     let whole: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     if fit(&whole) {
@@ -46,7 +46,7 @@ pub fn shortened(names: &[&str], tells: Tells, width: usize) -> Vec<String> {
         cut(&tails, keep_begin),
         cut(&tails, keep_both),
     ];
-    if tells == Tells::End {
+    if distinct_part == Distinct::End {
         cuts.swap(0, 1);
     }
     let different = distinct(&whole);
@@ -133,9 +133,10 @@ mod tests {
                 |key: &str| -> Vec<String> { serde_json::from_value(case[key].clone()).unwrap() };
             let names = texts("names");
             let names: Vec<_> = names.iter().map(String::as_str).collect();
-            let tells = if case["tells"] == "end" { Tells::End } else { Tells::Begin };
+            let distinct_part =
+                if case["distinct"] == "end" { Distinct::End } else { Distinct::Begin };
             let width = usize::try_from(case["width"].as_u64().unwrap()).unwrap();
-            assert_eq!(shortened(&names, tells, width), texts("short"), "{case}");
+            assert_eq!(shortened(&names, distinct_part, width), texts("short"), "{case}");
         }
     }
 
@@ -149,9 +150,9 @@ mod tests {
             "",
         ];
         for width in 1..20 {
-            for name in shortened(&wide, Tells::End, width).iter().chain(&shortened(
+            for name in shortened(&wide, Distinct::End, width).iter().chain(&shortened(
                 &wide[..1],
-                Tells::End,
+                Distinct::End,
                 width,
             )) {
                 assert!(name.width() <= width, "{width}: {name}");

@@ -14,7 +14,7 @@ const PREFIX: &str = "BELLWETHER_";
 
 /// Variables that children receive, and that are not settings: a command that runs under this
 /// program may run this program. And what Kubernetes says of a pod.
-const TOLD_TO_CHILDREN: [&str; 6] = [
+const FOR_CHILDREN: [&str; 6] = [
     "BELLWETHER_TERM",
     "BELLWETHER_REASON",
     crate::command::group::MARK,
@@ -106,8 +106,8 @@ fn replace(text: &str, flag: &str, variable: &str) -> String {
     let mut parts = text.split(flag);
     let mut replaced = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let goes_on = part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
-        replaced += if goes_on { flag } else { variable };
+        let is_longer = part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
+        replaced += if is_longer { flag } else { variable };
         replaced += part;
     }
     replaced
@@ -141,7 +141,7 @@ pub(super) fn hidden(command: &Command) -> Vec<String> {
         "BELLWETHER_SIDECAR",
         "BELLWETHER_WORK",
     ];
-    let kept = |name: &String| KEPT.iter().chain(&TOLD_TO_CHILDREN).any(|kept| kept == name);
+    let kept = |name: &String| KEPT.iter().chain(&FOR_CHILDREN).any(|kept| kept == name);
     known(command).into_iter().filter(|name| !kept(name)).collect()
 }
 
@@ -149,7 +149,7 @@ fn known(command: &Command) -> BTreeSet<String> {
     let args =
         command.get_arguments().chain(command.get_subcommands().flat_map(Command::get_arguments));
     let names = args.filter_map(Arg::get_env).map(|name| name.to_string_lossy().into_owned());
-    names.chain(TOLD_TO_CHILDREN.map(str::to_owned)).collect()
+    names.chain(FOR_CHILDREN.map(str::to_owned)).collect()
 }
 
 fn find_strangers(known: &BTreeSet<String>, names: impl Iterator<Item = String>) -> Strangers {

@@ -225,12 +225,12 @@ impl Supervised {
 
     async fn note(&mut self, ended: Ended) -> CommandEnd {
         let term = self.term();
-        let by_itself = match own_end(ended) {
+        let own_code = match own_end(ended) {
             // It was asked to end for that reason only.
             None if self.time_is_over && self.is_leading() => Some(TIME_OVER),
             code => code,
         };
-        let Some(code) = by_itself else {
+        let Some(code) = own_code else {
             log_end(ended, term);
             if ended == Ended::GuardLost {
                 tokio::time::sleep(GUARD_LOST_PAUSE).await;

@@ -1,4 +1,4 @@
-//! What the gate asks, and when it opens and closes.
+//! What the gate checks, and when it opens and closes.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ pub struct LeavingArgs {
     ///
     /// Use it if a supervisor kills the application at the moment it stops the sidecar, like a
     /// kubelet at the end of the pod's grace period. With kubernetes:// as the store, the
-    /// sidecar asks the API whether that period is over, and does not wait if it is not.
+    /// sidecar reads from the API whether that period is over, and does not wait if it is not.
     #[arg(
         long,
         env = "BELLWETHER_VACATE_DELAY",

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::election::text;
 
-/// How long a resolver may take: glibc asks a server that does not answer twice, for 5 s each.
+/// How long a resolver may take: glibc sends a request twice to a server that does not answer, for 5 s each.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the sidecar listens.
@@ -73,7 +73,7 @@ impl FromStr for ListenAddress {
         let port = port.parse().ok().filter(|_| is_digits).ok_or_else(invalid)?;
         let host = match host {
             "" => Host::Address(Ipv4Addr::UNSPECIFIED.into()),
-            // RFC 6761: it is the loopback, whatever a resolver says.
+            // RFC 6761: it is the loopback, whatever a resolver answers.
             _ if host.eq_ignore_ascii_case("localhost") => {
                 Host::Address(Ipv4Addr::LOCALHOST.into())
             }

@@ -9,7 +9,7 @@ use crate::election::time::BootTime;
 use crate::platform::release::{self, UnknownRelease};
 use crate::platform::surroundings;
 
-/// The platform says it.
+/// The platform names it.
 pub const AUTO: &str = "auto";
 
 /// Which candidate leads next after a hand-over.
@@ -67,7 +67,7 @@ impl RankConfig {
 }
 
 impl RankArgs {
-    /// Checks both. Asks the platform for the order if it is to say it.
+    /// Checks both. Reads the order from the platform if it is to come from there.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use crate::election::text;
 const LONGEST: u64 = 64 * 1024;
 
 /// Readable by every user: the last of the three digits of a mode.
-const BY_ANYBODY: u32 = 0o004;
+const BY_OTHERS: u32 = 0o004;
 
 /// What is in the file, without the white space around it.
 pub(super) fn read(file: &Path) -> io::Result<String> {
@@ -26,7 +26,7 @@ pub(super) fn read(file: &Path) -> io::Result<String> {
 /// Warns if others than its owner and its group may read the file.
 pub(super) fn warn_if_open(file: &Path) {
     let mode = std::fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & BY_ANYBODY != 0 {
+    if mode & BY_OTHERS != 0 {
         let file = shown(file);
         tracing::warn!(
             file,

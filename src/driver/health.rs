@@ -260,10 +260,10 @@ mod tests {
     }
 
     impl Reported {
-        fn note(&mut self, now: u64, name: &str, verb: Verb, said: &Result<u32, StoreError>) {
+        fn note(&mut self, now: u64, name: &str, verb: Verb, result: &Result<u32, StoreError>) {
             let election: ElectionName = name.parse().unwrap();
-            let version = said.as_ref().ok().map(|version| Version::new(version.to_string()));
-            let (error, version) = (said.as_ref().err(), version.as_ref());
+            let version = result.as_ref().ok().map(|version| Version::new(version.to_string()));
+            let (error, version) = (result.as_ref().err(), version.as_ref());
             let call = Call { election: &election, verb, error, version };
             match self.state.note(at(now), &call) {
                 Some(Line::Trouble { .. }) => self.troubles += 1,
@@ -272,12 +272,12 @@ mod tests {
             }
         }
 
-        fn look(&mut self, now: u64, said: &Result<u32, StoreError>) {
-            self.note(now, "a", Verb::Observe, said);
+        fn look(&mut self, now: u64, result: &Result<u32, StoreError>) {
+            self.note(now, "a", Verb::Observe, result);
         }
 
-        fn write(&mut self, now: u64, said: &Result<u32, StoreError>) {
-            self.note(now, "a", Verb::Swap, said);
+        fn write(&mut self, now: u64, result: &Result<u32, StoreError>) {
+            self.note(now, "a", Verb::Swap, result);
         }
 
         fn lines(&self) -> (usize, usize) {

@@ -53,7 +53,7 @@ impl<T: Timer> Hold<T> {
         let Some(tenure) = seen.leading(election.now()).cloned() else {
             return Err(Box::new(seen));
         };
-        let (lines, heard) = mpsc::channel(1);
+        let (lines, receiver) = mpsc::channel(1);
         let supervised = SupervisedWork::new(tenure, grace.of_work());
         let (overdue_at, given_up) = (None, false);
         let hold = Self {
@@ -68,7 +68,7 @@ impl<T: Timer> Hold<T> {
             given_up,
             work,
         };
-        Ok((hold, heard))
+        Ok((hold, receiver))
     }
 
     /// The term in which the work began.

@@ -9,7 +9,7 @@ use crate::command::tail::Tail;
 use crate::election::work::Deadlines;
 use crate::time::clock::HostClock;
 
-/// How long what was asked to end has until it is killed: a shell needs a few milliseconds to obey
+/// How long after SIGTERM it is killed: a shell needs a few milliseconds to obey
 /// SIGTERM, and the next check waits for it.
 const KILL_AFTER: Duration = Duration::from_millis(400);
 

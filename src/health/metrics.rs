@@ -13,7 +13,7 @@ use crate::time::clock::HostClock;
 pub(super) struct Failures(IntCounterVec);
 
 impl Failures {
-    /// Counters at zero for these kinds of checks, told together with whether `gate` is open.
+    /// Counters at zero for these kinds of checks, exported together with whether `gate` is open.
     pub(super) fn new(
         metrics: &Metrics,
         gate: Gate,

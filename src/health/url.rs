@@ -21,7 +21,7 @@ impl FromStr for UrlCheck {
 }
 
 impl UrlCheck {
-    /// Asks on a connection of its own, as a user of the application would have to. The head of
+    /// Sends each request on a connection of its own, as a user of the application would have to. The head of
     /// the answer decides.
     pub(super) async fn check(&self, within: Duration) -> Result<(), CheckFailure> {
         let Self(url) = self;

@@ -24,7 +24,7 @@ use crate::time::alarm::Timer;
 /// to end what was begun. Each of them looks within one, and sees the end within another.
 const PRECEDENCE: u32 = 3;
 
-/// After how many retry periods the history is read although nothing tells that it has changed: a reset
+/// After how many retry periods the history is read although nothing shows that it has changed: a reset
 /// changes it and not the lease, and not every store has a push. Half a minute by default, because DynamoDB
 /// bills such a read by its size.
 const REREAD: u32 = 15;
@@ -335,7 +335,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
     ) -> Result<(), Broken> {
         let timeout = self.view.borrow().timing.call_timeout();
         let mut complain_at = Some(self.clock.now().boot + timeout);
-        let goes_on = |once: &mut Self| {
+        let may_retry = |once: &mut Self| {
             let now = once.clock.now().boot;
             if complain_at.take_if(|at| now >= *at || once.is_leaving()).is_some() {
                 tracing::warn!(
@@ -352,26 +352,26 @@ impl<R: Runner, T: Timer> Once<R, T> {
             }
             now < lease_ends_at && !once.has_left()
         };
-        if self.write(finished, term, goes_on).await? != Written::Applied {
+        if self.write(finished, term, may_retry).await? != Written::Applied {
             report_lost(key, term, code);
         }
         Ok(())
     }
 
     /// Writes the next state of the history. A write whose result is unknown is looked up before it
-    /// is repeated, for as long as `goes_on`.
+    /// is repeated, for as long as `may_retry`.
     async fn write(
         &mut self,
         next: &History,
         term: Term,
-        mut goes_on: impl FnMut(&mut Self) -> bool,
+        mut may_retry: impl FnMut(&mut Self) -> bool,
     ) -> Result<Written, Broken> {
         loop {
             let (expected, wall) = (self.ledger.version().cloned(), self.clock.now().wall);
             let mut written = self.ledger.write(next, term, wall).await?;
             while matches!(written, Written::Unknown | Written::NotYet) {
                 self.stale = true;
-                if !goes_on(self) {
+                if !may_retry(self) {
                     return Ok(Written::Unknown);
                 }
                 if written == Written::NotYet {
@@ -437,7 +437,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
         }
     }
 
-    /// What others do, as far as it tells that the history may have changed: the holder of a lease
+    /// What others do, as far as it shows that the history may have changed: the holder of a lease
     /// writes it, and every holder has a term of its own.
     fn sight(&self, now: BootTime) -> (Option<Term>, Option<Term>) {
         let view = self.view.borrow();

@@ -32,7 +32,7 @@ pub struct Task {
     pub instance: Instance,
     /// How long done keys are kept; none: as long as there is room.
     pub keep: Option<Duration>,
-    /// Whether a command tells what is really done.
+    /// Whether a command lists what is really done.
     pub checks: bool,
     /// When to stop waiting. A command that runs is not stopped.
     pub give_up_at: Option<BootTime>,

@@ -10,7 +10,7 @@ use crate::platform::kubernetes::{self, Pod};
 use crate::platform::surroundings::Surroundings;
 use crate::platform::{ec2, ecs};
 
-/// How long the platform may take to say who this is. Its metadata services are on the same host
+/// How long the platform may take to name this instance. Its metadata services are on the same host
 /// and answer in milliseconds; a start is never held up for two seconds by a name.
 const LIMIT: Duration = Duration::from_millis(1_500);
 
@@ -49,12 +49,12 @@ pub enum IdentitySource {
     Ecs {
         /// Its whole ARN.
         task: String,
-        /// What it was made from: `FAMILY:REVISION`, as far as ECS says.
+        /// What it was made from: `FAMILY:REVISION`, as far as ECS reports it.
         definition: String,
     },
     /// The pod's name.
     Kubernetes {
-        /// Where the pod is, if that can be told.
+        /// Where the pod is, if that is known.
         namespace: Option<String>,
     },
     /// The EC2 instance's id.
@@ -64,7 +64,7 @@ pub enum IdentitySource {
 }
 
 impl Identity {
-    /// What a person chose, or what the surroundings say. Takes less than two seconds.
+    /// What a person chose, or what the surroundings show. Takes less than two seconds.
     pub async fn settle(chosen: Option<String>, surroundings: Surroundings<'_>) -> Self {
         match chosen {
             Some(name) => Self { name, from: None },
@@ -100,7 +100,7 @@ impl Identity {
     }
 }
 
-/// Why a platform does not say who this is.
+/// Why a platform does not name this instance.
 #[derive(Debug, thiserror::Error)]
 enum NoIdentity {
     #[error("ECS: {0}")]
@@ -115,8 +115,8 @@ enum NoIdentity {
     NotPrintable,
 }
 
-/// Asks the first platform that this is. If it does not say who this is, the host's name has to do:
-/// what another platform says would be the name of something else, an ECS task's EC2 instance, say.
+/// Asks the first platform that this is. If it does not name this instance, the host's name has to
+/// do: another platform would name something else, such as the EC2 instance of an ECS task.
 async fn find(surroundings: Surroundings<'_>, hostname: &str) -> Identity {
     let found = tokio::time::timeout(LIMIT, detect(surroundings, hostname)).await;
     let found = match found {
@@ -156,7 +156,7 @@ fn warn(why: &NoIdentity) {
     );
 }
 
-/// What the platform says, if there is one.
+/// What the platform reports, if there is one.
 async fn detect(
     surroundings: Surroundings<'_>,
     hostname: &str,

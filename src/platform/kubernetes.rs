@@ -26,7 +26,7 @@ const NAMESPACE_FILE: &str = "var/run/secrets/kubernetes.io/serviceaccount/names
 pub struct Pod {
     /// Its name.
     pub name: String,
-    /// Where it is, if that can be told.
+    /// Where it is, if that is known.
     pub namespace: Option<String>,
 }
 

@@ -148,7 +148,7 @@ mod tests {
         url
     }
 
-    async fn asked(vars: &[(&str, &str)], root: &Path) -> Result<Release, UnknownRelease> {
+    async fn found_on(vars: &[(&str, &str)], root: &Path) -> Result<Release, UnknownRelease> {
         let env = |name: &str| {
             vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
@@ -161,7 +161,7 @@ mod tests {
         task: &'static str,
         container: &'static str,
     ) -> Result<Release, UnknownRelease> {
-        asked(&[(VARIABLE, &service(task, container))], Path::new("/nowhere")).await
+        found_on(&[(VARIABLE, &service(task, container))], Path::new("/nowhere")).await
     }
 
     fn release(work: &str, key: &str, order: Option<u64>) -> Release {
@@ -189,7 +189,7 @@ mod tests {
         let error = on_ecs("<html>", CONTAINER).await.unwrap_err();
         assert!(error.to_string().contains("name the release with --key"), "{error}");
         let closed = [(VARIABLE, "http://127.0.0.1:1/v4/abc")];
-        let error = asked(&closed, Path::new("/nowhere")).await.unwrap_err();
+        let error = found_on(&closed, Path::new("/nowhere")).await.unwrap_err();
         assert!(error.to_string().contains("connection refused"), "{error}");
     }
 
@@ -216,11 +216,11 @@ mod tests {
             (r#"{"VersionLabel":"app 12-ab"}"#, None),
         ] {
             let root = on_beanstalk(manifest, ENVIRONMENT);
-            let found = asked(&[], root.path()).await.unwrap();
+            let found = found_on(&[], root.path()).await.unwrap();
             assert_eq!(found, release("beanstalk:web-prod", "beanstalk:web-prod/app_12-ab", order));
         }
         let root = on_beanstalk("{}", ENVIRONMENT);
-        let error = asked(&[], root.path()).await.unwrap_err();
+        let error = found_on(&[], root.path()).await.unwrap_err();
         assert!(error.to_string().contains("no version label"), "{error}");
     }
 
@@ -233,21 +233,21 @@ mod tests {
             ("BELLWETHER_POD_TEMPLATE_HASH", "7d9f8c6b5d"),
         ];
         let key = "kubernetes:shop/web@7d9f8c6b5d";
-        let found = asked(&vars, root.path()).await.unwrap();
+        let found = found_on(&vars, root.path()).await.unwrap();
         assert_eq!(found, release("kubernetes:shop/web", key, None));
         vars.push(("BELLWETHER_REVISION", "12"));
         vars.push(("BELLWETHER_WORKLOAD", "api"));
-        let found = asked(&vars, root.path()).await.unwrap();
+        let found = found_on(&vars, root.path()).await.unwrap();
         let key = "kubernetes:shop/api@7d9f8c6b5d";
         assert_eq!(found, release("kubernetes:shop/api", key, Some(12)));
-        let error = asked(&vars[..2], root.path()).await.unwrap_err();
+        let error = found_on(&vars[..2], root.path()).await.unwrap_err();
         assert!(error.to_string().contains("set BELLWETHER_POD_TEMPLATE_HASH"), "{error}");
     }
 
     #[tokio::test]
     async fn elsewhere_a_key_has_to_be_given() {
         let root = tempfile::tempdir().unwrap();
-        let error = asked(&[], root.path()).await.unwrap_err();
+        let error = found_on(&[], root.path()).await.unwrap_err();
         assert!(error.to_string().contains("name the release with --key"), "{error}");
     }
 }

@@ -26,7 +26,7 @@ pub struct Candidate {
     history: Arc<History>,
     child: Option<Child>,
     pub comes_back: BootTime,
-    pub goes_on: Option<BootTime>,
+    pub continues_at: Option<BootTime>,
 }
 
 impl Candidate {
@@ -37,13 +37,13 @@ impl Candidate {
         Self {
             name,
             port: free_port(number),
-            // Half of them run a command; the others are asked by `only`.
+            // Half of them run a command; `only` queries the others.
             runs_command: number.is_multiple_of(2),
             clock,
             history: Arc::clone(history),
             child: None,
             comes_back: BootTime::ZERO,
-            goes_on: None,
+            continues_at: None,
         }
     }
 
@@ -97,7 +97,7 @@ impl Candidate {
             let _ = child.kill();
             let _ = child.wait();
         }
-        self.goes_on = None;
+        self.continues_at = None;
     }
 
     /// Ends everything, as a host that fails does.
@@ -115,12 +115,12 @@ impl Candidate {
             self.history.freezes(*pid, at);
         }
         self.signal_all(&processes, "-STOP");
-        self.goes_on = Some(until);
+        self.continues_at = Some(until);
     }
 
-    /// Lets go on what was stopped.
+    /// Lets a stopped process continue.
     pub fn thaw(&mut self) {
-        self.goes_on = None;
+        self.continues_at = None;
         self.signal_all(&self.processes(), "-CONT");
     }
 
@@ -143,7 +143,7 @@ impl Candidate {
         let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
         if ended {
             self.child = None;
-            self.goes_on = None;
+            self.continues_at = None;
         }
         ended
     }

@@ -24,7 +24,7 @@ pub fn all(history: &History) -> Vec<String> {
     .collect()
 }
 
-/// A term has one leader, and no "yes" of a term was asked for after a "yes" of a later one.
+/// A term has one leader, and no "yes" of a term was requested after a "yes" of a later one.
 fn never_two(yes: &[Yes]) -> Result<(), String> {
     if yes.is_empty() {
         return Err("no candidate ever led".to_owned());

@@ -72,7 +72,7 @@ impl Faults {
             self.harmed.take().expect("it is there").1();
         }
         for candidate in &mut self.candidates {
-            if candidate.goes_on.is_some_and(|at| at <= now) {
+            if candidate.continues_at.is_some_and(|at| at <= now) {
                 candidate.thaw();
             }
             if candidate.has_ended() {
@@ -116,7 +116,7 @@ impl Faults {
             "stops in order" => candidate.signal("TERM"),
             "frozen sidecars" => {
                 candidate.signal("STOP");
-                candidate.goes_on = Some(later(rng, 10_000));
+                candidate.continues_at = Some(later(rng, 10_000));
             }
             "frozen instances" => candidate.freeze(later(rng, 10_000)),
             "jumps of a wall clock" => candidate.shift_clock(rng.i64(-200_000..200_000)),
@@ -128,7 +128,7 @@ impl Faults {
     /// One that is up and not frozen: every other time the leader.
     fn chosen(&mut self, without_command: bool) -> Option<usize> {
         let fits = |c: &Candidate| {
-            c.is_up() && c.goes_on.is_none() && !(without_command && c.runs_command())
+            c.is_up() && c.continues_at.is_none() && !(without_command && c.runs_command())
         };
         let places: Vec<_> =
             (0..self.candidates.len()).filter(|place| fits(&self.candidates[*place])).collect();
@@ -155,7 +155,7 @@ impl Faults {
         }
         let give_up = now() + LIMIT * 3;
         while now() < give_up {
-            // What was asked to stop ends only now.
+            // What got SIGTERM ends only now.
             for candidate in &mut self.candidates {
                 candidate.has_ended();
             }

@@ -1,4 +1,4 @@
-//! Asks every candidate all the time, and reads the resource.
+//! Queries every candidate all the time, and reads the resource.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

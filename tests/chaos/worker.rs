@@ -1,6 +1,6 @@
 //! The leader-only work: a command that writes to the fenced resource and records what it did.
 //!
-//! It is this program, started by a sidecar. It has no other way to tell than its own file: it may be
+//! It is this program, started by a sidecar. It can report by its own file only: it may be
 //! killed at every line.
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The Service that follows the leader: whom its clients reach while the leader changes.
+//! The Service that follows the leader: which pod its clients reach while the leader changes.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,11 +21,11 @@ struct Served {
     sent: BootTime,
     answered: BootTime,
     pod: String,
-    /// The term in which its sidecar told it, then, that it leads; 0 if it did not.
+    /// The term under which its sidecar answered, then, that it leads; 0 if it did not.
     term: u64,
 }
 
-/// Asks through the Service all the time, each time by a new connection, until it is dropped.
+/// Sends requests through the Service all the time, each time by a new connection, until it is dropped.
 struct Client {
     served: Arc<Mutex<Vec<Served>>>,
     refused: Arc<AtomicU32>,
@@ -66,7 +66,7 @@ impl Client {
         })
     }
 
-    /// Ends the leadership of `former`, waits for the next leader, and checks whom the Service led to
+    /// Ends the leadership of `former`, waits for the next leader, and checks which pod the Service led to
     /// meanwhile. Returns the answer of the next leader.
     #[track_caller]
     fn sees_change(&self, what: &str, former: &Served, end: impl FnOnce()) -> Served {

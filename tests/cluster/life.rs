@@ -27,7 +27,7 @@ fn nothing_else_is_needed_for_one_pod_to_lead() {
     place.world.saw_never_two();
 }
 
-/// The application goes on working under its lease until it has ended, and only then another one begins.
+/// The application continues to work under its lease until it has ended, and only then another one begins.
 #[test]
 fn the_pod_of_the_leader_is_deleted() {
     let place = Place::new();

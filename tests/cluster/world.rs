@@ -70,11 +70,11 @@ impl World {
         })
     }
 
-    /// Checks that each term had one leader, and that nobody worked under a term after a later one.
+    /// Checks that each term had one leader, and that no pod worked under a term after a later one.
     #[track_caller]
     pub fn saw_never_two(&self) {
         let works = self.of("works");
-        assert!(!works.is_empty(), "nobody worked");
+        assert!(!works.is_empty(), "no pod worked");
         for pair in works.windows(2) {
             let (before, after) = (&pair[0], &pair[1]);
             assert!(before.term <= after.term, "work under an older term: {before:?}, {after:?}");

@@ -43,7 +43,7 @@ fn without_bellwether_eight_that_migrate_at_once_do_it_eight_times() {
     let mut all = NAMES.map(|name| migrate_without(&shop, name));
     eventually("all are in the middle of it", || (shop.waiting() == 8).then_some(()));
     drop(held);
-    assert_eq!(all.each_mut().map(Instance::exit_code), [Some(0); 8], "and nobody complains");
+    assert_eq!(all.each_mut().map(Instance::exit_code), [Some(0); 8], "and none fails");
     let twice = |credits: u64| credits << 8;
     assert_eq!(shop.balances(), [100, 40, 5].map(twice), "each balance is doubled eight times");
     assert_eq!(shop.times_recorded(), 8);
@@ -105,7 +105,7 @@ fn with_bellwether_a_first_runner_that_is_killed_in_the_middle_changes_nothing()
         (all.iter().filter(|one| elected(one)).count() > 1).then_some(())
     });
     drop(held);
-    // As whoever runs the instances does with one that died.
+    // As a supervisor does with an instance that died.
     let restarted = migrate_once(&shop, NAMES[first], &QUICK);
     let killed = std::mem::replace(&mut all[first], restarted);
     assert_eq!(all.each_mut().map(Instance::exit_code), [Some(0); 8]);

@@ -1,8 +1,8 @@
-//! What tells one state of the world from another.
+//! What distinguishes one state of the world from another.
 //!
 //! The core says what decides about its future ([`Projection`]). Here that becomes numbers: terms by their
 //! distance from the record's, versions by which is the record's and which are equal, candidates by
-//! their places. `the_projection_is_sound` in `main.rs` checks that states with equal keys go on alike.
+//! their places. `the_projection_is_sound` in `main.rs` checks that states with equal keys have equal successors.
 
 use std::cmp::Ordering;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The model checker on the program's own elector: every order of events, and every fault at every moment.
 //!
 //! The simulation (`tests/core`) draws from what may happen; this searches all of it, in a smaller world.
-//! The states that follow from each other are finitely many, because they are told apart by what the
+//! The states that follow from each other are finitely many, because they are distinguished by what the
 //! candidates do from then on (`key.rs`): so a search ends, and covers runs of any length with so many faults.
 //!
 //! ```text
@@ -90,7 +90,7 @@ fn trace(path: &Path<World, Act>) -> String {
     text
 }
 
-/// Two states that count as one go on alike. Otherwise the search would leave out what follows from the
+/// Two states that count as one have equal successors. Otherwise the search would leave out what follows from the
 /// second of them.
 #[test]
 fn equal_keys_lead_to_equal_successors() {

@@ -76,9 +76,9 @@ fn fenced(world: &World) -> bool {
     in_order && !world.broken.leader_refused
 }
 
-/// Whether somebody leads soon if nothing more goes wrong.
+/// Whether a candidate leads soon if nothing more goes wrong.
 ///
-/// A lease was renewed just now, by a write that nobody can renew it by; it was seen a call's time
+/// A lease was renewed just now, by a write from which no candidate can renew it; it was seen a call's time
 /// later, by a candidate whose clock is slow; then calls that had failed are repeated.
 fn finds_a_leader(setup: &Setup, world: &World, applies_late: bool) -> bool {
     let timing = (setup.timing)();

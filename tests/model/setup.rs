@@ -42,7 +42,7 @@ pub enum Fault {
     Pause,
     /// The process ends, and another one of the same name begins.
     Restart,
-    /// The candidate is asked to resign.
+    /// The candidate gets a request to resign.
     Resign,
     /// The store's clock steps forward, by what is left of the lease. Rule `store-clock` protects the leader
     /// from those that saw the record change: a candidate that just started knows nothing but the store's
@@ -113,7 +113,7 @@ pub const EVERYTHING: &[Fault] = &[
     Fault::Resign,
 ];
 
-/// With a clock that steps. Nobody restarts: see [`Fault::ClockStep`].
+/// With a clock that steps. No candidate restarts: see [`Fault::ClockStep`].
 pub const STEPS: &[Fault] = &[
     Fault::Refused,
     Fault::Lost,

@@ -1,6 +1,6 @@
 //! The world: candidates, a store, a resource that is fenced by the term, and what may happen next.
 //!
-//! What a candidate does by itself it does at once: steps of two candidates at one instant change
+//! What a candidate does on its own it does at once: steps of two candidates at one instant change
 //! nothing that the other sees, so their order does not matter, and only one is searched. What reaches the store is
 //! searched in every order.
 
@@ -22,7 +22,7 @@ pub struct World {
     pub store: Store,
     /// How many faults are left.
     pub faults: u8,
-    /// The highest term that anybody believed in.
+    /// The highest term that any candidate believed in.
     pub believed: Term,
     /// How often belief began.
     begun: u64,
@@ -189,7 +189,7 @@ impl World {
         world
     }
 
-    /// As [`World::after`], without what tells the result from others.
+    /// As [`World::after`], without what distinguishes the result from others.
     pub fn happens(&mut self, setup: &Setup, act: Act) {
         let now = self.now;
         match act {
@@ -239,7 +239,7 @@ impl World {
         let now = self.now;
         match fault {
             Fault::Pause => {
-                // Longer than belief, and than anybody waits for the lease.
+                // Longer than belief, and than any candidate waits for the lease.
                 let lease = super::node::nanos((setup.timing)().lease_duration());
                 let until = now + Rate::SLOWEST.when(lease) + 1_000_000_000;
                 self.nodes[index].paused = Some(Paused { since: now, until });
@@ -311,7 +311,7 @@ impl World {
 
     // --- What is seen ---------------------------------------------------------------------------
 
-    /// Asks each candidate whether it leads, and has it write to the resource.
+    /// Checks for each candidate whether it leads, and has it write to the resource.
     fn look(&mut self) {
         for node in &mut self.nodes {
             let leads = node.leads(self.now);
@@ -332,7 +332,7 @@ impl World {
         }
     }
 
-    /// Forgets what can make no difference, and notes what tells this state from others.
+    /// Forgets what can make no difference, and notes what distinguishes this state from others.
     fn finish(&mut self, setup: &Setup) {
         for node in &mut self.nodes {
             node.late.take_if(|write| !self.store.accepts(write));

@@ -1,4 +1,4 @@
-//! The whole drill with real processes and real signals: elect, tell the truth, take over.
+//! The whole drill with real processes and real signals: elect, answer truly, take over.
 //!
 //! `suite` holds the scenes that every store has to play, as functions over a [`subject::Subject`]; a new
 //! store adds a module with a line `drill!(…)`. The other files are about the program, and play on SQLite.

@@ -1,4 +1,4 @@
-//! Requests as nobody should send them, to a leader and a standby that change places meanwhile.
+//! Requests as no client should send them, to a leader and a standby that change places meanwhile.
 //!
 //! `BELLWETHER_FUZZ` says how many, `BELLWETHER_SEED` from which seed: the requests of a run are
 //! the same for the same seed. `make fuzz` sends a million.
@@ -30,7 +30,7 @@ const CLIENTS: u64 = 4;
 /// How long all sidecars run before one is stopped.
 const BETWEEN_STOPS: Duration = Duration::from_secs(1);
 
-/// Questions that a stopped process finds when it goes on.
+/// Requests that a stopped process finds when it continues.
 const CROWD: usize = 20;
 
 /// What the program may answer. No other 5xx than 503: it says "not now", never "I broke".
@@ -141,7 +141,7 @@ fn check(
     };
     assert!(ANSWERS.contains(&reply.status), "status {}", reply.status);
     if request.changes && !request.permitted {
-        assert!((400..500).contains(&reply.status), "nobody may do this");
+        assert!((400..500).contains(&reply.status), "no client may do this");
     }
     if let Some(state) = reply.state().filter(|state| state["leader"].is_boolean()) {
         let leads = state["leader"] == true;
@@ -177,7 +177,7 @@ fn freeze_one_after_the_other(flock: &Flock, ledger: &Ledger, over: &AtomicBool)
         let mut waiting: Vec<_> = questions.iter().cycle().take(CROWD).map(ask).collect();
         sidecar.signal("STOP");
         eventually("it is stopped", || is_stopped(sidecar).then_some(()));
-        // Before any of its timers rings, so that they are the first that it sees when it goes on.
+        // Before any of its timers rings, so that they are the first that it sees when it continues.
         waiting.iter_mut().for_each(|(wire, question)| wire.write(question).unwrap());
         thread::sleep(stopped);
         // It cannot have thought about them before now.

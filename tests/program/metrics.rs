@@ -1,4 +1,4 @@
-//! What the program tells Prometheus, and everything that relies on it: the documentation, the
+//! The metrics for Prometheus, and everything that relies on them: the documentation, the
 //! dashboard and the alert rules, each checked against what real sidecars expose.
 
 mod alertmanager;

@@ -12,7 +12,7 @@ const TOKEN: &str = "0123456789abcdef";
 /// Streams have no end to wait for: `tests/program/fuzz` reads their heads.
 const STREAMS: &str = "/(events|sse|hold)$";
 
-/// A standby that is asked to wait does wait. And of all that says that the server is at fault, 503
+/// A standby waits when the request demands it. And of all that says that the server is at fault, 503
 /// is an answer here: "not now".
 const SETTINGS: &str = r#"
 [parameters]

@@ -1,4 +1,4 @@
-//! What `pause` takes, and what is shown of a pause, whoever wrote it to the store.
+//! What `pause` takes, and what is shown of a pause, also of one that another program wrote to the store.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,5 +1,5 @@
 //! What a sidecar has to do with its surroundings: who it is, whether the application beside it is
-//! well, and whom it tells of changes. Real processes, and services that speak the real protocols.
+//! well, and which programs it notifies of changes. Real processes, and services that speak the real protocols.
 
 mod app;
 mod clock;

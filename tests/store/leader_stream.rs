@@ -105,5 +105,5 @@ fn a_kubernetes_lease_without_a_watch_is_handed_over_at_once() {
     let kubeconfig = server.kubeconfig_by(&namespace, port, &authority, "{}");
     let store = support::kubernetes::url(&namespace, &kubeconfig);
     handed_over_at_once(|name| start(name, &store, bellwether()));
-    assert!(proxy.count("WATCH") > 0, "it was asked for");
+    assert!(proxy.count("WATCH") > 0, "it was requested");
 }

@@ -46,7 +46,7 @@ pub fn beat_after(pasture: &Pasture, after: u64) -> Beat {
 #[track_caller]
 pub fn never_overlapped(pasture: &Pasture) {
     let mut beats = beats(pasture);
-    assert!(!beats.is_empty(), "nobody worked");
+    assert!(!beats.is_empty(), "no instance worked");
     beats.sort_by_key(|beat| beat.term);
     for pair in beats.chunk_by(|one, other| one.term == other.term).collect::<Vec<_>>().windows(2) {
         let last = pair[0].iter().map(|beat| beat.at).fold(0.0, f64::max);

@@ -42,7 +42,7 @@ pub fn with(sets: &[&str]) -> Vec<Value> {
     yaml(&must(&mut template(sets)))
 }
 
-/// What is said when the chart refuses a few values.
+/// The error of the chart when it refuses a few values.
 #[track_caller]
 pub fn refused(sets: &[&str]) -> String {
     must_fail(&mut template(sets))

@@ -104,7 +104,7 @@ impl Pod {
         })
     }
 
-    /// A container that somebody waits for in vain.
+    /// A container that another one waits for in vain.
     fn failed(&mut self) -> Option<String> {
         let awaited = self.waiting.iter().flat_map(|container| &container.after);
         let awaited: Vec<_> =

@@ -21,7 +21,7 @@ pub fn room_for(files: u64) {
     }
 }
 
-/// Everybody around one sidecar.
+/// All clients of one sidecar.
 pub struct Crowd {
     address: String,
     streams: Vec<Events>,
@@ -48,7 +48,7 @@ impl Crowd {
         }
     }
 
-    /// Ends the sidecar: every stream tells it, after all that time.
+    /// Ends the sidecar: every stream reports it, after all that time.
     pub fn receives_the_end(mut self, sidecar: &Sidecar) {
         self.slow.clear();
         sidecar.signal("TERM");

@@ -96,7 +96,7 @@ impl Log {
         self.lines.lock().unwrap().clone()
     }
 
-    /// Whether everybody who could write to it has gone, so that nothing more will come.
+    /// Whether all writers have closed it, so that nothing more will come.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
@@ -124,7 +124,7 @@ impl Log {
     }
 }
 
-/// What `/leader` said, and when it was asked and answered.
+/// A response of `/leader`, when its request was sent, and when it had arrived.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -162,8 +162,8 @@ pub fn target() -> &'static Path {
     program().ancestors().nth(2).expect("target/PROFILE/bellwether")
 }
 
-/// The program under test, without the settings of whoever runs the tests, and without what the
-/// platform that they run on says of itself.
+/// The program under test, without the settings of the user who runs the tests, and without the
+/// variables of the platform that they run on.
 pub fn bellwether() -> Command {
     let mut command = Command::new(program());
     without_settings(&mut command);
@@ -171,7 +171,7 @@ pub fn bellwether() -> Command {
     command
 }
 
-/// Hides the settings of whoever runs the tests.
+/// Hides the settings of the user who runs the tests.
 pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
@@ -268,7 +268,7 @@ impl Sidecar {
         status
     }
 
-    /// Asks a path; none if nobody answers.
+    /// The response to a GET; none if there is none.
     pub fn get(&self, path: &str) -> Option<Answer> {
         get(&format!("{}{path}", self.url))
     }
@@ -342,7 +342,7 @@ impl Flock {
         Self { members: names.iter().map(|name| Sidecar::start(name, store)).collect() }
     }
 
-    /// Waits until one leads, everybody knows, and only one leads. Returns its place.
+    /// Waits until one leads, all know it, and only one leads. Returns its place.
     #[track_caller]
     pub fn settled(&self) -> usize {
         eventually("one leads and the others know", || {
@@ -360,13 +360,13 @@ impl Flock {
     /// Waits until one of `places` leads.
     #[track_caller]
     pub fn led_by_one_of(&self, places: &[usize]) -> usize {
-        eventually("somebody leads", || {
+        eventually("one of them leads", || {
             places.iter().copied().find(|at| self.members[*at].leader().leads())
         })
     }
 }
 
-/// Asks several sidecars all the time, and checks every answer against all others.
+/// Queries several sidecars all the time, and checks every answer against all others.
 pub struct Witness {
     stop: Arc<AtomicBool>,
     threads: Vec<thread::JoinHandle<Vec<(String, Answer)>>>,
@@ -396,14 +396,14 @@ impl Witness {
         Self { stop, threads }
     }
 
-    /// Checks that a term had one leader, and that nobody said "yes" under an older term when
-    /// asked after somebody had said "yes" under a newer one.
+    /// Checks that a term had one leader, and that no "yes" under an older term was requested
+    /// after a "yes" under a newer one had arrived.
     #[track_caller]
     pub fn saw_never_two(self) {
         self.stop.store(true, Ordering::Relaxed);
         let answers = self.threads.into_iter().flat_map(|thread| thread.join().unwrap());
         let mut yes: Vec<_> = answers.filter(|(_, answer)| answer.leads()).collect();
-        assert!(!yes.is_empty(), "the witness saw nobody lead");
+        assert!(!yes.is_empty(), "the witness saw no leader");
         yes.sort_by_key(|(_, answer)| answer.answered);
         let mut leader_of = std::collections::HashMap::new();
         for (name, answer) in &yes {
@@ -417,26 +417,26 @@ impl Witness {
     }
 }
 
-/// Breaks the store, waits until nobody leads, puts it right and waits until one leads again.
+/// Breaks the store, waits until no instance leads, repairs it and waits until one leads again.
 pub fn no_instance_leads_while<T>(
     flock: &Flock,
     breaking: impl FnOnce() -> T,
-    mending: impl FnOnce(T),
+    repair: impl FnOnce(T),
 ) {
     flock.settled();
     let witness = Witness::of(flock);
     let broken = breaking();
-    eventually("nobody leads", || {
+    eventually("no instance leads", || {
         flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
     });
     for sidecar in &flock.members {
         assert_eq!(sidecar.status("/started"), 200, "an outage must not get the app killed");
         assert_eq!(sidecar.status("/livez"), 200, "an outage must not get the app killed");
     }
-    eventually("nobody claims to know", || {
+    eventually("no instance claims to know", || {
         flock.members.iter().all(|sidecar| sidecar.status("/ready") == 503).then_some(())
     });
-    mending(broken);
+    repair(broken);
     flock.settled();
     witness.saw_never_two();
 }

@@ -111,7 +111,7 @@ impl Events {
     pub fn receive(&mut self) -> Message {
         let mut id = String::new();
         loop {
-            let line = self.line().expect("the stream goes on");
+            let line = self.line().expect("the stream continues");
             match line.split_once(": ") {
                 Some(("id", text)) => text.clone_into(&mut id),
                 Some(("data", text)) => {

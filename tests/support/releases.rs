@@ -142,7 +142,7 @@ pub fn a_release_is_taken_back_and_the_older_one_continues(releases: &Releases) 
     assert_eq!(releases.lines(), ["1 up", "2 up", "2 down", "2 up"]);
 }
 
-/// A tag that moves, deployed anew, and an old image in a new revision of the task definition.
+/// A tag that moves, deployed again, and an old image in a new revision of the task definition.
 pub fn auto_sees_the_image(releases: &Releases) {
     let ecs = Ecs::start();
     let env = [("ECS_CONTAINER_METADATA_URI_V4", ecs.url.as_str())];
@@ -226,7 +226,7 @@ pub fn a_work_is_reset_whole(releases: &Releases) {
     let (lines, term) =
         (releases.lines(), |line: &str| line.split(' ').nth(1)?.parse::<u64>().ok());
     assert_eq!(lines[1..4], ["other", "v2", "v2 ends"]);
-    assert!(lines.len() == 5 && term(&lines[0]) < term(&lines[4]), "terms go on: {lines:?}");
+    assert!(lines.len() == 5 && term(&lines[0]) < term(&lines[4]), "terms continue: {lines:?}");
     let (code, printed) = releases.reset(&["--work", "unknown"]);
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("there is nothing to reset"), "{printed}");

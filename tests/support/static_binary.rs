@@ -44,8 +44,8 @@ fn linked() -> PathBuf {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    // What Cargo tells its tests would look to it like a changed environment, and it would compile
-    // what has C in it anew (ring), with all that stands on it.
+    // The variables that Cargo sets for tests would count as a changed environment: it would
+    // compile again what has C in it (ring), with all that depends on it.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"]

@@ -42,7 +42,7 @@ code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 os._exit(code if code >= 0 else 128 - code)
 "#;
 
-/// What a program shows on a terminal, with its own arguments and environment, until it ends by itself.
+/// What a program shows on a terminal, with its own arguments and environment, until it ends on its own.
 pub fn shown(program: &Command) -> Output {
     on_terminal(SHOW, &[], program).output().expect("python3 is installed")
 }

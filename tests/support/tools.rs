@@ -53,7 +53,7 @@ pub fn must(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Runs a command that has to fail, and returns what it said.
+/// Runs a command that has to fail, and returns what it printed.
 #[track_caller]
 pub fn must_fail(command: &mut Command) -> String {
     let output = output(command);
@@ -85,7 +85,7 @@ pub fn yaml(text: &str) -> Vec<Value> {
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 
-/// Compares with a file, or writes it anew when `BELLWETHER_WRITE_GOLDEN` is set.
+/// Compares with a file, or renews it when `BELLWETHER_WRITE_GOLDEN` is set.
 #[track_caller]
 pub fn golden(path: &Path, text: &str) {
     if std::env::var_os("BELLWETHER_WRITE_GOLDEN").is_some() {

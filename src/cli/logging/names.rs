@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::field::{MakeVisitor, VisitFmt, VisitOutput};
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 
-use crate::cli::short::{Tells, shortened};
+use crate::cli::short::{Distinct, shortened};
 
 /// The fields that name an instance. `name` of the line that says which identity was found is whole.
 const FIELDS: [&str; 3] = ["holder", "identity", "successor"];
@@ -75,7 +75,7 @@ fn short(seen: &mut Vec<String>, name: &str) -> String {
     seen.truncate(MOST - 1);
     seen.insert(0, name.to_owned());
     let names: Vec<_> = seen.iter().map(String::as_str).collect();
-    shortened(&names, Tells::End, WIDTH).into_iter().next().unwrap_or_default()
+    shortened(&names, Distinct::End, WIDTH).into_iter().next().unwrap_or_default()
 }
 
 #[cfg(test)]

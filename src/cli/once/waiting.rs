@@ -32,7 +32,7 @@ pub(super) struct Waiting {
     period: Duration,
     due_at: BootTime,
     /// What the log has reported.
-    said: String,
+    reported: String,
 }
 
 impl Waiting {
@@ -45,8 +45,8 @@ impl Waiting {
         let line = ProgressLine::on_terminal();
         let (view, now) = (election.watch(), election.now());
         let period = if line.is_some() { REDRAW_PERIOD } else { REPORT_PERIOD };
-        let (due_at, said) = (now + period, String::new());
-        Self { name, key, line, election, view, stages, period, due_at, said }
+        let (due_at, reported) = (now + period, String::new());
+        Self { name, key, line, election, view, stages, period, due_at, reported }
     }
 
     /// The stage at this moment.
@@ -136,8 +136,8 @@ impl Waiting {
 
     fn pace(&mut self, what: &str) {
         let longer = (self.period * 2).min(LONGEST_REPORT_PERIOD);
-        self.period = if self.said == what { longer } else { REPORT_PERIOD };
-        what.clone_into(&mut self.said);
+        self.period = if self.reported == what { longer } else { REPORT_PERIOD };
+        what.clone_into(&mut self.reported);
         self.due_at = HostClock::boot() + self.period;
     }
 

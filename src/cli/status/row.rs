@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::state::{Paused, State, age, short};
 use super::table::{Column, NONE, folded, lines};
 use super::works::Work;
-use crate::cli::short::Tells;
+use crate::cli::short::Distinct;
 use crate::election::holder_url::HolderUrl;
 use crate::election::lease::{ElectionName, LeaseRecord, Namespace, Observed, Origin, RecordKind};
 use crate::election::term::Term;
@@ -123,15 +123,15 @@ pub(super) fn table<'a>(
     let name = |of: fn(&Row) -> Option<&str>| rows.clone().map(move |row| of(row).unwrap_or(NONE));
     let mut columns = vec![
         Column::whole("KIND", each(|row| row.kind.to_owned())).leaves(1),
-        Column::names("NAME", Tells::Begin, name(|row| Some(&row.name))),
+        Column::names("NAME", Distinct::Begin, name(|row| Some(&row.name))),
         Column::whole("STATE", each(Row::shown_state)),
-        Column::names("HOLDER", Tells::End, name(|row| row.holder_identity.as_deref())),
+        Column::names("HOLDER", Distinct::End, name(|row| row.holder_identity.as_deref())),
         Column::whole("TERM", each(|row| row.term.to_string())).leaves(3),
     ];
     if shape.namespaces {
         columns.insert(
             0,
-            Column::names("NAMESPACE", Tells::Begin, name(|row| row.namespace.as_deref())),
+            Column::names("NAMESPACE", Distinct::Begin, name(|row| row.namespace.as_deref())),
         );
     }
     if shape.width.is_some() {
@@ -142,7 +142,7 @@ pub(super) fn table<'a>(
     }
     columns.push(Column::whole("LEFT", each(Row::left)).leaves(2));
     if shape.width.is_none() && rows.clone().any(|row| row.holder_url.is_some()) {
-        columns.push(Column::names("URL", Tells::Begin, name(|row| row.holder_url.as_deref())));
+        columns.push(Column::names("URL", Distinct::Begin, name(|row| row.holder_url.as_deref())));
     }
     lines(columns, shape.width)
 }

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::cli::short::{Tells, keep_begin, shortened};
+use crate::cli::short::{Distinct, keep_begin, shortened};
 use crate::election::text;
 
 /// Stands where there is nothing to show.
@@ -29,7 +29,7 @@ enum Kind {
     /// Texts that are never divided.
     Whole,
     /// Names of many, of which what tells them apart is enough.
-    Names(Tells),
+    Names(Distinct),
 }
 
 impl Column {
@@ -41,11 +41,11 @@ impl Column {
     /// Names, and [`NONE`] where there is none. They come from a store, and others write to it.
     pub(super) fn names<'a>(
         title: &'static str,
-        tells: Tells,
+        distinct: Distinct,
         cells: impl Iterator<Item = &'a str>,
     ) -> Self {
         let cells = cells.map(text::line).collect();
-        Self { title, cells, kind: Kind::Names(tells), leaves: None }
+        Self { title, cells, kind: Kind::Names(distinct), leaves: None }
     }
 
     /// The place of this column in the order in which columns are left out.
@@ -65,10 +65,10 @@ impl Column {
     }
 
     fn cut(&mut self, width: usize) {
-        if let Kind::Names(tells) = self.kind {
+        if let Kind::Names(distinct) = self.kind {
             let names: Vec<_> =
                 self.cells.iter().map(String::as_str).filter(|c| *c != NONE).collect();
-            let mut short = shortened(&names, tells, width).into_iter();
+            let mut short = shortened(&names, distinct, width).into_iter();
             for cell in self.cells.iter_mut().filter(|cell| *cell != NONE) {
                 *cell = short.next().unwrap_or_default();
             }
@@ -156,13 +156,13 @@ mod tests {
             Column::whole("KIND", strings(["election", "work"])).leaves(1),
             Column::names(
                 "NAME",
-                Tells::Begin,
+                Distinct::Begin,
                 ["default", "nightly-reports-of-all-shops"].into_iter(),
             ),
             Column::whole("STATE", strings(["held", "vacated"])),
             Column::names(
                 "HOLDER",
-                Tells::End,
+                Distinct::End,
                 ["arn:aws:ecs:eu-1:1:task/shop/0123", NONE].into_iter(),
             ),
             Column::whole("AGE", strings(["5m", "12d"])).leaves(2),

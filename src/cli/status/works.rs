@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::state::{State, age};
 use super::table::{Column, NONE, folded, lines};
-use crate::cli::short::Tells;
+use crate::cli::short::Distinct;
 use crate::election::history::{self, Attempt, Entry, History, Order};
 use crate::election::lease::{ElectionName, Namespace, Observed, RecordKind};
 use crate::election::term::Term;
@@ -203,11 +203,11 @@ pub(super) fn table<'a>(
     let holders = keys.iter().map(|(_, key)| key.holder_identity.as_str());
     let order = |key: &KeyRow| key.order.map_or_else(|| NONE.to_owned(), |o| o.to_string());
     let mut columns = vec![
-        Column::names("WORK", Tells::Begin, keys.iter().map(|(name, _)| *name)),
-        Column::names("KEY", Tells::End, keys.iter().map(|(_, key)| key.key.as_str())),
+        Column::names("WORK", Distinct::Begin, keys.iter().map(|(name, _)| *name)),
+        Column::names("KEY", Distinct::End, keys.iter().map(|(_, key)| key.key.as_str())),
         Column::whole("ORDER", each(order)).leaves(1),
         Column::whole("STATE", each(KeyRow::whole_state)),
-        Column::names("HOLDER", Tells::End, holders).leaves(3),
+        Column::names("HOLDER", Distinct::End, holders).leaves(3),
     ];
     if width.is_some() {
         let ages = keys.iter().map(|(_, key)| age(key.since, now));

@@ -111,9 +111,9 @@ function draw(seat) {
   parts.vacant.hidden = Boolean(holder);
   text(parts.vacant, viewIsUnknown(view) ? "the leader is not known" : "no instance leads");
   if (holder) nameOn(parts.who, holder, short.instance(holder), view.holderOrigin);
-  const said = isOneFact(state) ? "" : state.reason ?? "";
-  text(parts.reason, said);
-  title(parts.reason, said);
+  const reason = isOneFact(state) ? "" : state.reason ?? "";
+  text(parts.reason, reason);
+  title(parts.reason, reason);
   text(parts.term.value, view.term ?? "–");
   text(parts.holds.value, view.holds);
   parts.holds.whole.hidden = document.body.classList.contains("many") && !view.holds;

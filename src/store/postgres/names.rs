@@ -83,8 +83,8 @@ impl Names {
 fn plain(name: &str) -> Result<String, InvalidName> {
     let bytes = name.as_bytes();
     let begins = bytes.first().is_some_and(|b| b.is_ascii_lowercase() || *b == b'_');
-    let goes_on = bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
-    if begins && goes_on {
+    let is_plain = bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
+    if begins && is_plain {
         Ok(name.to_owned())
     } else {
         Err(InvalidName::NotPlain(name.to_owned()))

@@ -1,5 +1,5 @@
-// Reads the history of one fenced row, an operation a line, and tells whether it is linearizable:
-// exit code 0 if it is, 1 if not or if that could not be told in time.
+// Reads the history of one fenced row, an operation a line, and checks whether it is linearizable:
+// exit code 0 if it is, 1 if not or if the check took too long.
 package main
 
 import (
@@ -29,18 +29,18 @@ type operation struct {
 }
 
 func step(state, input, output any) (bool, any) {
-	before, asked, outcome := state.(row), input.(row), output.(string)
+	before, write, outcome := state.(row), input.(row), output.(string)
 	if outcome == "read" {
-		return before == asked, before
+		return before == write, before
 	}
-	if asked.Term < before.Term {
+	if write.Term < before.Term {
 		return outcome != "accepted", before
 	}
-	if asked.Term == before.Term && asked.Owner != before.Owner {
-		// Two leaders of one term, whether both were told so or not.
+	if write.Term == before.Term && write.Owner != before.Owner {
+		// Two leaders of one term, whether both received the answer or not.
 		return false, before
 	}
-	return outcome != "refused", asked
+	return outcome != "refused", write
 }
 
 func main() {

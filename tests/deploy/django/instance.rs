@@ -28,7 +28,7 @@ impl Instance {
         let what = format!("{} exits", self.name);
         let code = eventually(&what, || self.child.try_wait().unwrap()).code();
         for log in [&self.output, &self.log] {
-            eventually("all that it said is read", || log.has_ended().then_some(()));
+            eventually("all that it printed is read", || log.has_ended().then_some(()));
         }
         code
     }

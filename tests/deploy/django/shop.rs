@@ -73,7 +73,7 @@ impl Shop {
         self.hold("SELECT FROM accounts_account WHERE id = 3 FOR UPDATE")
     }
 
-    /// Keeps everybody from creating tables, not from looking for them.
+    /// Keeps all others from creating tables, not from reading them.
     pub fn hold_the_catalog(&self) -> Held<'_> {
         self.hold("LOCK TABLE pg_catalog.pg_class IN SHARE MODE")
     }

@@ -52,7 +52,7 @@ impl Pod {
         self.spec[list].as_array().cloned().unwrap_or_default()
     }
 
-    /// Starts the init containers in order, as the kubelet does: it goes on when a sidecar runs, and when any
+    /// Starts the init containers in order, as the kubelet does: it continues when a sidecar runs, and when any
     /// other container has succeeded.
     fn init(&mut self) {
         for container in self.containers("initContainers") {

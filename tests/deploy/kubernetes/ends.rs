@@ -185,7 +185,7 @@ async fn the_work_ends_then_the_lease_is_free_then_the_sidecar_is_gone() {
     let b = scene.pod("b");
     let term = a.leader().term();
 
-    // The application is told to end, and its work goes on: the sidecar, which was told nothing,
+    // The application gets SIGTERM, and its work continues: the sidecar, which got no signal,
     // keeps the lease for it.
     kill("TERM", a.app.id());
     let first = a.leader().body["renewTime"].clone();
@@ -229,11 +229,11 @@ async fn the_other_way_round_two_pods_would_work_at_once() {
     assert_eq!(scene.work(), ["a begins", "b begins"], "a still works");
 }
 
-/// Nobody stands before the application is healthy, and it does not start before the probe succeeds.
+/// No candidate stands before the application is healthy, and it does not start before the probe succeeds.
 #[tokio::test]
 async fn behind_a_gate_the_application_starts_before_any_instance_leads() {
     let scene = Scene::set().await;
-    // Nobody listens there.
+    // No process listens there.
     let gate = "gate.url=http://127.0.0.1:9/healthz";
     let container = sidecar(&with(&["app.image=a", "store.secret.name=s", gate]));
     let pod = Pod::start(&container, "a", &scene.store, scene.folder.path());

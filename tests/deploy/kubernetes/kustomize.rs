@@ -129,6 +129,6 @@ fn the_rights_are_those_to_the_lease_of_the_election() {
     assert_eq!(binding["roleRef"]["name"], "one-bellwether");
     assert_eq!(binding["subjects"][0]["name"], "one-bellwether");
     assert_eq!(binding["subjects"][0]["namespace"], "shops");
-    // What the components are told by is not applied.
+    // The settings of the components are not applied.
     assert!(documents.iter().all(|document: &Value| document["kind"] != "ConfigMap"));
 }

@@ -109,7 +109,7 @@ fn a_version_is_migrated_once_and_what_is_for_the_leader_runs_there() {
     assert_eq!(migrated, ["beanstalk:Web-Prod/v_1", "beanstalk:Web-Prod/v2"]);
     assert_eq!(field.lines("on-the-leader"), [leader.clone(), leader.clone()]);
     let same = now().as_duration().as_secs_f64();
-    eventually("the work of the new version goes on", || {
+    eventually("the work of the new version continues", || {
         beats(&field.0).iter().any(|beat| beat.at > same).then_some(())
     });
     assert_eq!(beats(&field.0).last().unwrap().term, term);
@@ -160,7 +160,7 @@ fn an_instance_that_is_terminated_ends_its_work_then_vacates_then_another_leads(
     assert_eq!(field.lines("finished"), [term.to_string()], "the work was not cut off");
     let next = beat_after(&field.0, term);
     assert_eq!(next.term, term + 1, "handed over, not run out");
-    println!("sidecar told to stop to next work: {:.0} ms", (next.at - sidecar.signalled) * 1e3);
+    println!("SIGTERM of the sidecar to next work: {:.0} ms", (next.at - sidecar.signalled) * 1e3);
     assert!(next.at - sidecar.signalled < LEASE, "as slow as a crash");
     never_overlapped(&field.0);
 }

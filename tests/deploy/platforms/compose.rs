@@ -169,7 +169,7 @@ impl Project {
     }
 }
 
-/// A service that does nothing and ends when it is asked to.
+/// A service that does nothing and ends on SIGTERM.
 const IDLE: &str = "trap exit TERM\nsleep infinity & wait\n";
 
 const A: [&str; 4] = ["install", "network-a", "bellwether-a", "app-a"];

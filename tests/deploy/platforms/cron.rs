@@ -87,9 +87,9 @@ fn a_job_has_the_environment_properties_as_they_are_and_of_the_latest_change() {
     let output = a.run("/", bare);
     assert_eq!(printed(&output).trim(), format!("test {}", a.properties["BELLWETHER_STORE"]));
     // They may hold passwords.
-    let nobody = "setpriv --reuid nobody --regid nogroup --clear-groups \
+    let other_user = "setpriv --reuid daemon --regid nogroup --clear-groups \
                   /usr/local/bin/leader_only true";
-    let output = a.run("/", nobody);
+    let output = a.run("/", other_user);
     assert_eq!(output.status.code(), Some(77), "{}", printed(&output));
     assert!(printed(&output).contains("run it as root or as webapp"), "{}", printed(&output));
 }

@@ -19,13 +19,13 @@ fn commands(page: &str) -> String {
     let mut found = String::new();
     for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == RUN) {
         assert_eq!(lines[at + 1], "```console");
-        let mut goes_on = false;
+        let mut continues = false;
         for line in lines[at + 2..].iter().take_while(|line| **line != "```") {
             // The rest is what a command prints.
-            if goes_on || line.starts_with("$ ") {
+            if continues || line.starts_with("$ ") {
                 found += line.trim_start_matches("$ ");
                 found.push('\n');
-                goes_on = line.ends_with('\\');
+                continues = line.ends_with('\\');
             }
         }
     }
@@ -66,7 +66,7 @@ fn every_other_command_of_the_pages_is_run() {
     }
 }
 
-/// They are sent to nobody here, and go wrong for that reason only.
+/// There is no server for them here, and they fail for that reason only.
 #[test]
 fn the_command_line_of_aws_takes_those_that_are_not_run() {
     let lines = NOT_RUN.iter().flat_map(|(_, lines)| *lines);
@@ -148,7 +148,7 @@ fn ecs() {
     let printed = must(moto.shell(folder.path()).arg(commands + look));
     assert!(
         printed.contains("no instance has stood"),
-        "the table that was created is asked: {printed}"
+        "the table that was created is read: {printed}"
     );
     assert!(
         printed.ends_with("2\n2\n"),
@@ -220,7 +220,7 @@ fn compose() {
     shell.args(["-euo", "pipefail", "-c", &(docker + &commands)]).current_dir(folder.path());
     must(&mut shell);
     assert_eq!(commands.matches("docker compose").count(), 12);
-    // The store's URL that these commands wrote is one; nobody is there.
+    // The store's URL that these commands wrote is valid; there is no server.
     let store = folder.path().join("deploy/compose/secrets/store");
     let url = fs::read_to_string(&store).unwrap();
     let url = url.replace("@postgres/", "@127.0.0.1:1/");

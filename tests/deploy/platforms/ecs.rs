@@ -83,7 +83,7 @@ impl Service {
             env: self.env(definition, number),
             after: after.collect(),
             health,
-            // What ECS gives if nothing is said.
+            // The default of ECS.
             stop_timeout: Duration::from_secs(definition["stopTimeout"].as_u64().unwrap_or(30)),
         }
     }
@@ -256,5 +256,5 @@ fn a_store_that_is_away_neither_keeps_the_app_from_starting_nor_makes_the_sideca
     let log = pod.container("app").log().clone();
     eventually("the app asks", || (log.events("undecided") > 0).then_some(()));
     assert!(pod.container("bellwether").is_healthy());
-    assert_eq!(beats(&service.field.0), [], "nobody leads");
+    assert_eq!(beats(&service.field.0), [], "no instance leads");
 }

@@ -70,7 +70,7 @@ fn cfn_lint_has_nothing_to_say() {
     );
 }
 
-/// Writes the file anew when `BELLWETHER_WRITE_DOCS` is set.
+/// Renews the file when `BELLWETHER_WRITE_DOCS` is set.
 #[test]
 fn the_task_definition_that_stands_alone_is_the_templates() {
     let task = task_definition(&template(&[]));
@@ -173,7 +173,7 @@ fn a_real_application_fits_the_template_as_it_is() {
     assert_eq!(service["EnableExecuteCommand"], "true");
     let ingress = template.properties("SecurityGroup")["SecurityGroupIngress"].clone();
     assert_eq!(ingress[0]["SourceSecurityGroupId"], "sg-balancer");
-    assert_eq!(ingress.as_array().unwrap().len(), 1, "and nobody else");
+    assert_eq!(ingress.as_array().unwrap().len(), 1, "and no other");
     let policies = template.properties("ExecutionRole")["Policies"].to_string();
     assert!(
         policies.contains(SECRET) && policies.contains("arn:aws:s3:::settings\""),

@@ -13,7 +13,7 @@ pub struct Field(pub Pasture);
 impl Field {
     pub fn new() -> Self {
         let field = Self(Pasture::new());
-        // It goes on for a while after it was asked to end, as work does that must not be cut off.
+        // It continues for a while after SIGTERM, as work does that must not be cut off.
         let work = format!(
             "trap 'ending=1' TERM\nending=0 left=0\nwhile :; do\n\
              read up idle < /proc/uptime\necho \"$BELLWETHER_TERM $up $BELLWETHER_IDENTITY\" >> {folder}/beats\n\
@@ -78,17 +78,14 @@ impl Field {
         let ends = leader.stop();
         let end = |name: &str| ends.iter().find(|(known, _)| known == name).unwrap().1;
         let (app, sidecar) = (end(app), end(sidecar));
-        assert!(
-            app.ended <= sidecar.signalled,
-            "the sidecar was told to stop before the app had ended"
-        );
+        assert!(app.ended <= sidecar.signalled, "the sidecar got SIGTERM before the app had ended");
         assert!(sidecar.status.success(), "the sidecar ended with {}", sidecar.status);
         eventually("it says so", || (log.events("vacated") == 1).then_some(()));
         let next = beat_after(&self.0, term);
         assert_eq!(next.term, term + 1, "handed over, not run out");
         never_overlapped(&self.0);
         let signalled = sidecar.signalled.as_duration().as_secs_f64();
-        println!("sidecar told to stop to next work: {:.0} ms", (next.at - signalled) * 1e3);
+        println!("SIGTERM of the sidecar to next work: {:.0} ms", (next.at - signalled) * 1e3);
         assert!(next.at - signalled < LEASE, "as slow as a crash");
         ends
     }

@@ -75,7 +75,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// What the step said that failed, which ends the deployment.
+    /// The output of the step that failed, which ends the deployment.
     pub fn deploy(&self, version: &str, app: &Path) -> Result<String, String> {
         let mut printed = self.prebuild(version, app)?;
         for extension in extensions(&self.root.join("var/app/staging")) {
@@ -95,7 +95,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// What the step said that failed.
+    /// The output of the step that failed.
     pub fn prebuild(&self, version: &str, app: &Path) -> Result<String, String> {
         let deployment = self.root.join("opt/elasticbeanstalk/deployment");
         self.deployments.set(self.deployments.get() + 1);
@@ -120,7 +120,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// What the hook said that failed.
+    /// The output of the hook that failed.
     pub fn configure(&mut self, name: &str, value: &str) -> Result<String, String> {
         self.properties.insert(name.to_owned(), value.to_owned());
         self.hooks("confighooks/prebuild")

@@ -87,7 +87,7 @@ class Unit:
             self.failed = True
 
     def processes(self):
-        """Everything that it started, as its control group would tell."""
+        """Everything that it started, as its control group would list it."""
         mark = f"MACHINE_UNIT={self.name}".encode()
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -168,7 +168,7 @@ class Machine:
         if verb == "is-failed":
             return (0 if unit.failed else 1), ""
         # As systemd 252 counts: a unit that has ended for good, or was stopped while it ran, begins
-        # its restarts at zero. One that waits for its next restart goes on counting, also after
+        # its restarts at zero. One that waits for its next restart continues to count, also after
         # `restart`.
         waits = unit.restart_at is not None
         if verb in ("restart", "stop") and (unit.pid or waits):

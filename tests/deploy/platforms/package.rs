@@ -102,7 +102,7 @@ fn the_package_is_installed_started_upgraded_and_removed() {
     let dist = Dist::shared();
     let machine = Machine::boot(dist);
     machine.must(INSTALL);
-    // Nothing stands for election before a person has said in which store.
+    // Nothing stands for election before a person has chosen the store.
     assert_eq!(machine.property("UnitFileState"), "disabled");
     assert_eq!(machine.property("ActiveState"), "inactive");
     machine.must("systemctl enable --now bellwether");

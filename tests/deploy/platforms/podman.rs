@@ -8,7 +8,7 @@ use support::eventually;
 
 pub struct Podman {
     folder: tempfile::TempDir,
-    /// What answers on its socket, if that was asked for.
+    /// The service on its socket, if there is one.
     service: Option<Child>,
 }
 

@@ -16,7 +16,7 @@ install_missing shellcheck:shellcheck systemd-analyze:systemd go:golang-go strac
 [ -x /usr/lib/podman/netavark ] || install_packages netavark aardvark-dns iptables
 
 # A machine with a real systemd, as the files of a container: from Debian's packages, because no
-# registry is asked here. Amazon Linux 2023 has the same version as Debian 12, 252.
+# registry is queried here. Amazon Linux 2023 has the same version as Debian 12, 252.
 if [ ! -e "$tools/machine/installed" ]; then
     echo "unpacking: a machine with systemd"
     as_root rm -rf "$tools/machine"

@@ -88,8 +88,8 @@ fn a_restart_of_the_past_fails_no_deployment_while_the_store_is_away() {
     eventually("it was restarted and leads", || (a.restarts() == 1 && a.leads()).then_some(()));
     environment.emulator = None;
     eventually("it has lost the store", || (!a.leads()).then_some(()));
-    let went_on = a.hook().unwrap();
-    assert!(went_on.contains("warning: the election is still undecided"), "{went_on}");
+    let continued = a.hook().unwrap();
+    assert!(continued.contains("warning: the election is still undecided"), "{continued}");
     assert_eq!(a.restarts(), 1, "and it was left alone");
 }
 
@@ -108,8 +108,8 @@ fn after_a_crash_loop_the_repaired_deployment_passes() {
     // So that the hook has to wait, and to look at the count.
     environment.emulator = None;
     a.properties = repaired;
-    let went_on = a.hook().unwrap();
-    assert!(went_on.contains("warning: the election is still undecided"), "{went_on}");
+    let continued = a.hook().unwrap();
+    assert!(continued.contains("warning: the election is still undecided"), "{continued}");
     assert_eq!(a.must("systemctl is-active bellwether.service").trim(), "active");
 }
 

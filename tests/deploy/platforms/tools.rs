@@ -18,7 +18,7 @@ pub fn python(program: &str) -> Command {
     tools::tool(&format!("platforms/bin/{program}"))
 }
 
-/// A program that stands by itself.
+/// A program that stands on its own.
 pub fn tool(program: &str) -> Command {
     tools::tool(&format!("bin/{program}"))
 }

@@ -54,7 +54,7 @@ async fn daemons_without_a_mark_end_with_a_killed_guard() {
         // /proc/uptime shows hundredths, rounded down.
         assert!(
             scene.last_beat(name).unwrap() <= reported,
-            "{name} outlived the end that was told"
+            "{name} outlived the end that was reported"
         );
     }
 }
@@ -75,7 +75,7 @@ async fn what_was_there_before_the_guard_is_left_alone() {
     kill(group.guard(), Signal::KILL);
     assert_eq!(end_of(&mut group).await, Ended::GuardLost);
     let reported = now();
-    eventually_true("the helper to go on", || scene.last_beat("helper").unwrap() > reported);
+    eventually_true("the helper to continue", || scene.last_beat("helper").unwrap() > reported);
     let mut pkill = Command::new("pkill");
     pkill.args(["-9", "-P", &std::process::id().to_string()]);
     assert!(pkill.status().unwrap().success());

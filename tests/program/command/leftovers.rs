@@ -79,7 +79,7 @@ fn the_first_process_of_a_container_reaps_strays_and_nothing_else() {
     eventually_true("twenty orphans and an own child to end", || zombies_of(getpid()) == 21);
     let mut strays = Strays::default();
     strays.reap(&keep, now());
-    assert_eq!(zombies_of(getpid()), 21, "whoever waits for one of them comes first");
+    assert_eq!(zombies_of(getpid()), 21, "a process that waits for one of them comes first");
     strays.reap(&keep, strays.look_again_at().unwrap());
     assert_eq!(zombies_of(getpid()), 1);
     assert_eq!(strays.look_again_at(), None);

@@ -158,7 +158,7 @@ impl Drop for Scene {
     }
 }
 
-/// Waits until the guard has said that all is gone.
+/// Waits until the guard has reported that all is gone.
 pub async fn end_of(group: &mut Group) -> Ended {
     tokio::time::timeout(PATIENCE, group.ended()).await.expect("waited in vain for the end")
 }

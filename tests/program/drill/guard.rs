@@ -92,7 +92,7 @@ fn as_the_first_process_it_ends_what_a_killed_guard_left_before_it_starts_again(
         |name: &str| file(name).trim_end().rsplit('\n').next().unwrap().parse::<f64>().unwrap();
     let again = seconds("starts");
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert!(seconds("daemon") <= again, "the daemon went on beside the new command");
+    assert!(seconds("daemon") <= again, "the daemon continued beside the new command");
     assert_eq!(log.events("command_gone_after_guard"), 1, "{}", log.text());
     kill("TERM", first);
     assert!(eventually("it exits", || child.try_wait().unwrap()).success());
@@ -124,10 +124,10 @@ fn a_stopped_command_is_reported() {
     beat_after(&pasture, 0);
     let command = children(children(runner.id())[0])[0];
     kill("STOP", command);
-    eventually("it is said", || (runner.log.events("command_suspended") > 0).then_some(()));
+    eventually("it is logged", || (runner.log.events("command_suspended") > 0).then_some(()));
     let beaten = beats(&pasture).len();
     kill("CONT", command);
-    eventually("it is said", || (runner.log.events("command_continued") > 0).then_some(()));
+    eventually("it is logged", || (runner.log.events("command_continued") > 0).then_some(()));
     eventually("it works", || (beats(&pasture).len() > beaten).then_some(()));
     runner.signal("TERM");
     assert_eq!(runner.exit_code(), Some(0));

@@ -215,7 +215,7 @@ fn a_lost_store_ends_the_command_and_it_runs_again_afterwards() {
     });
     let count = beats(&pasture).len();
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(beats(&pasture).len(), count, "nobody runs it while the store is away");
+    assert_eq!(beats(&pasture).len(), count, "no instance runs it while the store is away");
     drop(lock);
     assert!(beat_after(&pasture, term).term > term);
     never_overlapped(&pasture);

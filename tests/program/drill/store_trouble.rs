@@ -1,5 +1,5 @@
-//! The file of SQLite is damaged, or its disk is full or read-only: leadership ends by the deadline, nobody else
-//! leads meanwhile, and everybody comes back by themselves.
+//! The file of SQLite is damaged, or its disk is full or read-only: leadership ends by the deadline, no other
+//! instance leads meanwhile, and all rejoin without help.
 
 use std::fs;
 use std::io::Write;

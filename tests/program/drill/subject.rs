@@ -15,7 +15,7 @@ use support::{Flock, Pasture, QUICK_LEASE, Sidecar, bellwether, with_credentials
 pub struct Subject {
     pub store: String,
     pub program: fn() -> Command,
-    /// What every sidecar is told beside the store.
+    /// The flags of every sidecar beside the store.
     more: &'static [&'static str],
     /// How long after a crash a process that did not see it knows that the lease is over.
     pub night: Duration,

@@ -16,16 +16,16 @@ struct Book {
     terms: HashMap<(String, u64), Term>,
 }
 
-/// A term in which somebody led.
+/// A term that had a leader.
 struct Term {
     leader: String,
-    /// When the first yes under it had been heard.
+    /// When the first yes under it had arrived.
     began: BootTime,
 }
 
 impl Ledger {
-    /// Notes a yes. A term has one leader, and nobody who was asked after a yes under a newer term
-    /// had been heard says yes under an older one.
+    /// Notes a yes. A term has one leader, and no yes under an older term was requested after a yes
+    /// under a newer one had arrived.
     pub fn yes(&self, state: &Value, sent: BootTime, answered: BootTime) {
         let (election, identity) = (text(&state["election"]), text(&state["identity"]));
         let number = state["term"].as_u64().expect("who leads has a term");

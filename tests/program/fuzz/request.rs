@@ -37,7 +37,7 @@ const PATHS: &[&str] = &[
 
 /// Below `/elections/`.
 const NAMES: &[&str] =
-    &["default", "second", "DEFAULT", "nobody", "", ".", "%64efault", "%ff", "a%2fb"];
+    &["default", "second", "DEFAULT", "unknown", "", ".", "%64efault", "%ff", "a%2fb"];
 const OF_EACH: &[&str] =
     &["leader", "ready", "started", "livez", "events", "sse", "hold", "resign"];
 
@@ -72,7 +72,7 @@ const ACCEPTS: &[&str] = &[
     "text/event-stream",
 ];
 
-/// The first three are for standing down: briefly, so that somebody leads most of the time.
+/// The first three are for standing down: briefly, so that there is a leader most of the time.
 const BODIES: &[&str] = &[
     r#"{"cooldown":"1ms"}"#,
     r#"{"cooldown":"50ms"}"#,
@@ -199,7 +199,7 @@ fn query(rng: &mut Rng, path: &str) -> (String, Duration) {
 }
 
 /// Writes the headers but those of the body. Says whether they permit to change something: a page
-/// of another origin may not, and whoever calls this host by another name needs the token.
+/// of another origin may not, and a client that calls this host by another name needs the token.
 fn headers(rng: &mut Rng, authority: &str, text: &mut String) -> bool {
     let host = match rng.u8(..8) {
         0 => "evil.example",

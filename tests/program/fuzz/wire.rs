@@ -11,7 +11,7 @@ use support::{LIMIT, Sidecar};
 /// No answer is longer, but a stream.
 const LONGEST: u64 = 1024 * 1024;
 
-/// A connection to a sidecar, made anew whenever it was closed.
+/// A connection to a sidecar, made again whenever it was closed.
 pub struct Wire {
     authority: String,
     open: Option<BufReader<TcpStream>>,
@@ -32,7 +32,7 @@ impl Reply {
         if self.kind != "application/json" || self.body.is_empty() {
             return None;
         }
-        Some(serde_json::from_slice(&self.body).expect("what is said to be JSON is"))
+        Some(serde_json::from_slice(&self.body).expect("what is declared as JSON is JSON"))
     }
 }
 

@@ -59,7 +59,7 @@ fn a_standby_shows_the_url_of_the_leader_while_one_is_known() {
     let over = row(&store);
     assert_eq!((&over["state"], &over["holderUrl"]), (&"over".into(), &Value::Null), "{over}");
     first.signal("CONT");
-    eventually("nobody is known to lead", || url(&first, "/leader").is_null().then_some(()));
+    eventually("no instance is known to lead", || url(&first, "/leader").is_null().then_some(()));
     first.kill();
 }
 

@@ -90,7 +90,7 @@ fn an_outage_of_ones_own_is_not_reported_as_a_time_without_a_leader() {
     let term = events.receive().term();
 
     proxy.set(Mode::Cut);
-    let answer = eventually("the store's silence is told", || {
+    let answer = eventually("the store's silence is reported", || {
         Some(standby.leader()).filter(|answer| !answer.body["storeError"].is_null())
     });
     assert_eq!(answer.holder(), Some("a"), "before the lease is over: {answer:?}");

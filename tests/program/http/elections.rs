@@ -1,4 +1,4 @@
-//! Several elections in one sidecar, each by itself.
+//! Several elections in one sidecar, each on its own.
 
 use std::process::Command;
 
@@ -40,7 +40,7 @@ fn two(store: &str) -> (Sidecar, Sidecar) {
     (first, second)
 }
 
-/// Runs SQL on the database, waiting for whoever writes at this moment.
+/// Runs SQL on the database, waiting for the process that writes at this moment.
 fn sql(pasture: &Pasture, statement: &str) {
     let mut command = Command::new("sqlite3");
     command.args(["-cmd", ".timeout 10000"]).arg(pasture.path()).arg(statement);
@@ -139,7 +139,7 @@ fn a_record_that_cannot_be_read_stops_its_own_election_only() {
     let term = leader(&first, "b").term();
     // As a newer version would write it.
     sql(&pasture, "UPDATE leases SET format = 99 WHERE election = 'a'");
-    eventually("nobody leads a", || (!leader(&first, "a").leads()).then_some(()));
+    eventually("no instance leads a", || (!leader(&first, "a").leads()).then_some(()));
     two_leases_later();
     let kept = leader(&first, "b");
     assert!(kept.leads() && kept.term() == term, "{kept:?}");

@@ -1,4 +1,4 @@
-//! `/events`: every change is told, once, also to whoever comes back.
+//! `/events`: every change is sent, once, also to a client that reconnects.
 
 use crate::http::elections::leads;
 use support::lock::Lock;
@@ -101,7 +101,7 @@ fn an_id_of_another_process_means_the_present() {
         let received = Events::with(&sidecar, "/events", &header).receive();
         assert_eq!((received.id.as_str(), received.leads()), (last.id.as_str(), true), "{id}");
     }
-    // With nothing missed there is nothing to tell, until something changes.
+    // With nothing missed there is nothing to send, until something changes.
     let header = format!("Last-Event-ID: {}\r\n", last.id);
     let mut events = Events::with(&sidecar, "/events", &header);
     again(&sidecar);

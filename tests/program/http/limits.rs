@@ -1,4 +1,4 @@
-//! Bounds: each is kept, says so, and keeps nobody else from an answer.
+//! Bounds: each is kept, is reported, and keeps no other client from an answer.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -75,7 +75,7 @@ fn a_body_that_is_too_large_or_too_slow_is_refused() {
 fn quiet_connections_make_room_for_a_question() {
     let pasture = Pasture::new();
     let sidecar = with_few_files(&pasture, "a");
-    // The line before tells the address, so that this one may be still on its way.
+    // The line before has the address, so this one may be still on its way.
     eventually("it says so", || (sidecar.log().events("few_connections") == 1).then_some(()));
     let mut quiet = Vec::new();
     for begun in ["", "GET /leader HTTP/1.1\r\n", "", "GET /leader HTTP/1.1\r\n"] {
@@ -107,7 +107,7 @@ fn streams_and_waiting_questions_have_bounds_of_their_own() {
         Some(answer).filter(|(_, body)| body.contains("too many requests wait"))
     });
     assert!(head.starts_with("http/1.1 503") && head.contains("retry-after: "), "{head} {body}");
-    assert_eq!(sidecar.leader().holder(), Some("a"), "whoever does not wait is answered");
+    assert_eq!(sidecar.leader().holder(), Some("a"), "a client that does not wait is answered");
     let metrics = sidecar.get("/metrics").unwrap().body;
     let counted = format!("bellwether_http_connections{{kind=\"stream\"}} {}", streams.len());
     assert!(metrics.as_str().unwrap().contains(&counted), "{metrics}");
@@ -129,7 +129,7 @@ fn the_next_is_refused_when_all_are_busy() {
     let streams: Vec<_> = (0..CONNECTIONS / 2).map(|_| Events::of(&sidecar, "/events")).collect();
     let hold = "POST /hold HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let holds: Vec<_> = (0..CONNECTIONS / 2).map(|_| open(&sidecar, hold)).collect();
-    let (head, body) = eventually("it is told", || {
+    let (head, body) = eventually("it is refused", || {
         let question = "GET /leader HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         let answer = whole(&sidecar, question);
         answer.0.starts_with("http/1.1 503").then_some(answer)

@@ -45,7 +45,7 @@ fn two_hundred_are_led(store: &str) {
         elections.iter().map(|one| one["term"].as_u64().unwrap()).collect::<Vec<_>>()
     };
     let before = terms();
-    // Longer than the renew deadline: whoever leads then has renewed.
+    // Longer than the renew deadline: an instance that leads then has renewed.
     let start = now();
     eventually("a lease passes", || (now().since(start).as_secs() > 15).then_some(()));
     assert!(all(&first, &|one| one["leader"] == true).is_some());
@@ -65,7 +65,7 @@ fn two_hundred_on_postgres() {
     two_hundred_are_led(&server.url(&database));
 }
 
-/// An application's transaction under the fence of one election: nobody can take that one over
+/// An application's transaction under the fence of one election: no instance can take that one over
 /// until it ends. The other election does not wait for it.
 #[test]
 fn take_overs_that_wait_for_fences_delay_no_other_election() {

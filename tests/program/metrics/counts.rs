@@ -38,7 +38,7 @@ fn a_store_that_cannot_be_written_is_seen_in_calls_renewals_and_the_reason_of_th
     assert!(failed >= 3.0, "{failed}");
 
     drop(lock);
-    eventually("somebody leads each election again, under the next term", || {
+    eventually("one leads each election again, under the next term", || {
         let both = scene.sidecars.each_ref().map(scrape);
         let led = ELECTIONS.into_iter().all(|name| {
             let of = [("election", name)];

@@ -7,7 +7,7 @@ use crate::metrics::exposition::{Exposition, Family};
 use crate::metrics::scene::{Scene, scrape};
 use crate::metrics::tools::file;
 
-/// Writes the tables anew when `BELLWETHER_WRITE_DOCS` is set.
+/// Renews the tables when `BELLWETHER_WRITE_DOCS` is set.
 #[test]
 fn the_tables_of_metrics_are_up_to_date() {
     let scene = Scene::new();

@@ -78,7 +78,7 @@ fn a_leader_and_a_standby_say_what_they_are_of_every_election() {
     });
 }
 
-/// Nobody can make series: no label has a value from a request, a holder or an error.
+/// No client can make series: no label has a value from a request, a holder or an error.
 #[test]
 fn requests_to_a_sidecar_add_no_series() {
     let scene = Scene::new();
@@ -87,7 +87,7 @@ fn requests_to_a_sidecar_add_no_series() {
         series.collect::<std::collections::BTreeSet<_>>()
     };
     let before = series(&scrape(scene.leader()));
-    for path in ["/elections/unheard-of/leader", "/nonsense", "/leader?min-valid=5s", "/ready"] {
+    for path in ["/elections/unknown/leader", "/nonsense", "/leader?min-valid=5s", "/ready"] {
         scene.leader().get(path).expect("it answers");
     }
     assert_eq!(series(&scrape(scene.leader())), before);

@@ -47,7 +47,7 @@ fn real_troubles_set_off_their_alerts_and_nothing_else() {
 
 fn locked(scene: &Scene) -> Situation {
     let _lock = Lock::take(&scene.pasture);
-    let scrapes = eventually("nobody leads", || {
+    let scrapes = eventually("no instance leads", || {
         Some([leads(scene.leader(), 0.0)?, leads(scene.standby(), 0.0)?])
     });
     Situation { scrapes, fires: &[("BellwetherNoLeader", 3)] }
@@ -111,7 +111,7 @@ fn resigned(scene: &Scene) -> Situation {
         let url = format!("{}/elections/mail/resign", sidecar.url);
         ureq::post(url).send(r#"{"cooldown":"10m"}"#).expect("a response");
     }
-    let scrapes = eventually("nobody leads it", || led_but_for(scene, "mail"));
+    let scrapes = eventually("no instance leads it", || led_but_for(scene, "mail"));
     Situation { scrapes, fires: &[("BellwetherNoLeader", 1)] }
 }
 

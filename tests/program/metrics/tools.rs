@@ -27,7 +27,7 @@ pub fn tool(name: &str) -> Command {
     Command::new(path)
 }
 
-/// Runs `promtool`. Returns what it said, on both streams, if it was content.
+/// Runs `promtool`. Returns its output, of both streams, as an error if it failed.
 pub fn promtool(arguments: &[&str], input: &str) -> Result<String, String> {
     let mut command = tool("prometheus/promtool");
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,9 +1,9 @@
-//! `once --reset`. Where the store cannot tell who is alive: `tests/store/dynamodb/once.rs`.
+//! `once --reset`. Where the store does not show who is alive: `tests/store/dynamodb/once.rs`.
 
 use crate::once::scene::{lines, once, runner};
 use support::{Pasture, bellwether, eventually};
 
-/// The exit code, and what was said.
+/// The exit code and the output.
 fn reset(pasture: &Pasture) -> (Option<i32>, String) {
     let args = ["once", "--store", &pasture.store(), "--reset", "--key", "k"];
     let output = bellwether().args(args).output().unwrap();

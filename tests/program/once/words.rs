@@ -1,4 +1,4 @@
-//! What a person, a log and the record are told.
+//! What a terminal, a log and the record show of a work.
 
 use std::fs;
 use std::path::Path;

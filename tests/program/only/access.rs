@@ -40,7 +40,7 @@ fn a_token_opens_what_the_name_does_not() {
     assert_eq!(with("0123456789abcdeX"), 403);
     assert_eq!(with("0123456789abcdef"), 200);
     eventually("it leads again", || sidecar.leader().leads().then_some(()));
-    // Whoever is on the same host needs none, and may bring one.
+    // A client on the same host needs none, and may send one.
     let (code, _) = ask(&sidecar, &["resign", "--token-file", file.to_str().unwrap()]);
     assert_eq!(code, Some(0));
 }

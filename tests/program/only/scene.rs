@@ -87,7 +87,7 @@ pub fn taken_over(pasture: &Pasture, by: &Sidecar, term: u64) {
     assert!(last <= first.at, "term {term} beat at {last}, after {first:?}");
 }
 
-/// A hold by hand, which heeds nothing it is told. It holds when this returns.
+/// A hold by hand, which ignores all it receives. It holds when this returns.
 #[track_caller]
 pub fn hold_by_hand(sidecar: &Sidecar) -> TcpStream {
     let before = holds(sidecar);

@@ -144,7 +144,7 @@ fn status_that_watches_shows_what_comes_until_it_is_stopped() {
     let mut watch = Killed(watch.stdout(Stdio::piped()).spawn().unwrap());
     let pages = Log::of(watch.0.stdout.take().unwrap());
     eventually("nothing is there yet", || (pages.count("[]") > 0).then_some(()));
-    assert!(!pasture.path().exists(), "whoever only looks creates nothing");
+    assert!(!pasture.path().exists(), "a command that only reads creates nothing");
     let once =
         ["once", "--store", &pasture.store(), "--identity", "b", "--key", "v1", "--", "true"];
     assert!(run(&once).status.success());
@@ -153,7 +153,7 @@ fn status_that_watches_shows_what_comes_until_it_is_stopped() {
     });
     let records: Vec<Value> = serde_json::from_str(&page).unwrap();
     assert_eq!((&records[0]["name"], &records[0]["kind"]), (&"default".into(), &"work".into()));
-    assert_eq!(watch.0.try_wait().unwrap(), None, "it goes on");
+    assert_eq!(watch.0.try_wait().unwrap(), None, "it continues");
 }
 
 /// What bash offers after these words, of which the last is the beginning of one.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use support::{LIMIT, eventually};
 
-/// Without the first the sandbox would refuse root, as whom CI runs; the rest keeps Chromium from
-/// asking anybody for anything.
+/// Without the first the sandbox would refuse to run as root, as CI does; the rest keeps Chromium
+/// from sending requests of its own.
 const FLAGS: [&str; 10] = [
     "--no-sandbox",
     "--headless",
@@ -122,7 +122,7 @@ impl Browser {
         }
     }
 
-    /// What pages have complained of since this was asked last.
+    /// The errors of pages since the last call.
     pub fn complaints(&self) -> Vec<String> {
         self.eval("0");
         std::mem::take(&mut self.state.borrow_mut().complaints)
@@ -196,7 +196,7 @@ const MISSING: &str = "chromium answers: is it installed (make setup)?";
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends by itself when nobody is at the other end any more, with all that it started.
+        // It ends on its own when the other end is closed, with all that it started.
         self.commands = None;
         for _ in 0..500 {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {

@@ -1,4 +1,4 @@
-//! The page tells what happened, in the moments that count: a crash, an outage, a restart.
+//! The page shows what happened, in the moments that count: a crash, an outage, a restart.
 
 use crate::page::browser::Browser;
 use support::network::{Mode, Proxy};

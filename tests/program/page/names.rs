@@ -111,7 +111,7 @@ fn short_names_stay_distinct() {
     // `status` and the log are tested with the same cases.
     let cases = include_str!("../../../src/http/page/names.cases.json");
     for case in serde_json::from_str::<Vec<Value>>(cases).unwrap() {
-        let (names, width, end) = (&case["names"], &case["width"], case["tells"] == "end");
+        let (names, width, end) = (&case["names"], &case["width"], case["distinct"] == "end");
         let shown = browser.eval(&format!("shorten({names}, {width}, {end})"));
         assert_eq!(shown, case["short"], "{case}");
     }

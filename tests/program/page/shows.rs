@@ -273,7 +273,7 @@ fn a_pause_is_shown_as_intended_with_its_end_author_and_reason() {
     browser.reads(".election .reason", ": <b>new</b> disks");
     browser.reads(".election .holder", "no instance leads");
     let tone = browser.eval("document.querySelector('.election').dataset.tone");
-    assert_eq!(tone, "calm", "nobody has to look at it");
+    assert_eq!(tone, "calm", "no operator has to act");
     assert_eq!(browser.text("#banner"), "");
     browser.reads("#timeline", "paused");
     operates(&["pause", "--for", "1h"]);

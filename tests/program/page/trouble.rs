@@ -44,7 +44,7 @@ fn trouble_comes_first_and_the_address_keeps_filter_and_order() {
     let shown = || browser.eval(SHOWN);
     assert_eq!(shown()[0], names[0], "what was resigned comes before what is well");
 
-    // A gate would close for all: so one election is lost by the end of whoever leads it.
+    // A gate would close for all: so one election is lost by the end of its leader.
     own.signal("STOP");
     other.kill();
     browser.reads("#contact", "no contact");
@@ -126,7 +126,7 @@ fn a_hidden_tab_shows_a_lost_leader_and_one_that_is_there_again() {
     eventually("it is well", || (icon(&browser) == "page.svg").then_some(()));
     assert_eq!(title(&browser), "alice · bellwether");
     sidecar.signal("KILL");
-    eventually("nobody answers", || title(&browser).starts_with("no contact").then_some(()));
+    eventually("no sidecar answers", || title(&browser).starts_with("no contact").then_some(()));
     assert_eq!(icon(&browser), "page-lost.svg");
 }
 

@@ -1,4 +1,4 @@
-//! An application: a web server, in Python, that can be told to be unwell in several ways.
+//! An application: a web server, in Python, that can be made unwell in several ways.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! A gate that nobody keeps any more closes by the clock, in front of a real election.
+//! A gate without further checks closes by the clock, in front of a real election.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -118,7 +118,7 @@ fn the_hooks() {
     let pasture = Pasture::new();
     let mut sidecar = serve(&pasture, &arguments(&example("hooks")), &[]);
     let written = || fs::read_to_string(pasture.folder().join("leader.txt")).unwrap_or_default();
-    eventually("it is told", || (written() == "a leads in term 1\n").then_some(()));
+    eventually("the hook has run", || (written() == "a leads in term 1\n").then_some(()));
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
     assert_eq!(written(), "lost: shutting_down\n");

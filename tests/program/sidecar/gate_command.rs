@@ -43,7 +43,7 @@ fn a_command_that_hangs_is_killed_with_everything_it_started() {
         "test -f {} && exit 0; trap '' TERM; (setsid sleep $LONG) & sleep $LONG & sleep $LONG",
         well.display()
     );
-    // A duration that nobody else sleeps for.
+    // A duration that no other process sleeps for.
     let mark = format!("61{}.5", std::process::id());
     let mut command = bellwether();
     command.env("LONG", &mark);
@@ -52,7 +52,7 @@ fn a_command_that_hangs_is_killed_with_everything_it_started() {
     leads(&sidecar);
     fs::remove_file(&well).unwrap();
     leads_not(&sidecar);
-    eventually("checks go on", || (failures(&sidecar, "command") > 3).then_some(()));
+    eventually("checks continue", || (failures(&sidecar, "command") > 3).then_some(()));
     assert!(running(&mark) <= 3, "one check at a time");
     fs::write(&well, "").unwrap();
     leads(&sidecar);

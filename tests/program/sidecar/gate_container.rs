@@ -30,7 +30,7 @@ fn a_container_that_stops_or_falls_ill_loses_the_lease() {
     let pasture = Pasture::new();
     let service = Service::start(&[(TASK, running("UNKNOWN"))]);
     let sidecar = gated(&service, &pasture);
-    eventually("it asked", || (service.requests().len() > 3).then_some(()));
+    eventually("it sent requests", || (service.requests().len() > 3).then_some(()));
     leads_not(&sidecar);
     let mut failed = 0;
     for ill in [
@@ -60,7 +60,7 @@ fn a_container_without_a_health_check_only_has_to_run() {
     let pasture = Pasture::new();
     let service = Service::start(&[(TASK, task(r#"{"Name":"app","KnownStatus":"CREATED"}"#))]);
     let sidecar = gated(&service, &pasture);
-    eventually("it asked", || (service.requests().len() > 3).then_some(()));
+    eventually("it sent requests", || (service.requests().len() > 3).then_some(()));
     leads_not(&sidecar);
     service.answers(TASK, task(r#"{"Name":"app","KnownStatus":"RUNNING"}"#));
     leads(&sidecar);

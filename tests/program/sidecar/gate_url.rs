@@ -81,7 +81,7 @@ fn two_lead_in_turn(fall_ill: Change, recover: Change, why: &str) {
 
     recover(&mut apps[ill]);
     shown(sick, "open");
-    assert_eq!(flock.settled(), 1 - ill, "the healthy one goes on");
+    assert_eq!(flock.settled(), 1 - ill, "the healthy one continues");
     fall_ill(&mut apps[1 - ill]);
     assert_eq!(leads(sick), term + 2);
     witness.saw_never_two();
@@ -118,7 +118,7 @@ fn no_candidate_stands_for_an_application_that_was_never_healthy() {
     let mut app = App::start();
     app.die();
     let sidecar = gated("a", &pasture, &["--gate-url", &app.url(), "--gate-grace", "0s"]);
-    eventually("it asked several times", || (failures(&sidecar, "url") > 5).then_some(()));
+    eventually("it has checked several times", || (failures(&sidecar, "url") > 5).then_some(()));
     let answer = sidecar.leader();
     assert_eq!((answer.leads(), answer.holder(), answer.term()), (false, None, 0));
     assert!(answer.body["reason"].as_str().unwrap().contains("connection refused"), "{answer:?}");
@@ -133,7 +133,7 @@ fn no_candidate_stands_for_an_application_that_was_never_healthy() {
     assert!(healthcheck.status().unwrap().success());
     shown(&sidecar, "closed");
     let warned = sidecar.log().events("gate_closed");
-    assert_eq!(warned, 1, "said once");
+    assert_eq!(warned, 1, "logged once");
 
     app.restart();
     assert_eq!(leads(&sidecar), 1);
@@ -147,7 +147,7 @@ fn while_an_application_starts_its_failures_are_neither_counted_nor_warned_of() 
     app.answers("503");
     let flags = ["--gate-url", &app.url(), "--gate-grace", "1h", "--log-level", "debug"];
     let sidecar = gated("a", &pasture, &flags);
-    eventually("it asked several times", || {
+    eventually("it has checked several times", || {
         (sidecar.log().count("the application is not up yet") > 5).then_some(())
     });
     assert_eq!(failures(&sidecar, "url"), 0);
@@ -170,7 +170,7 @@ fn so_many_successes_in_a_row_are_needed() {
     leads(&other);
     shown(&patient, "closed");
     app.answers("500");
-    eventually("nobody leads", || patient.leader().holder().is_none().then_some(()));
+    eventually("no instance leads", || patient.leader().holder().is_none().then_some(()));
 }
 
 #[test]

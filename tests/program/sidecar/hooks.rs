@@ -11,7 +11,7 @@ const ELECTED: &str =
     "echo elected $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM >> ran";
 const LOST: &str = "echo lost $BELLWETHER_ELECTION $BELLWETHER_IDENTITY $BELLWETHER_TERM $BELLWETHER_REASON >> ran";
 
-/// Something that goes on, with children in and out of its group that do not heed SIGTERM.
+/// A program that continues, with children in and out of its group that ignore SIGTERM.
 const HANG: &str = "trap '' TERM; (setsid sleep $LONG) & sleep $LONG & sleep $LONG";
 
 fn hooked(pasture: &Pasture, more: &[&str]) -> Sidecar {
@@ -25,7 +25,7 @@ fn ran(pasture: &Pasture) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Waits until this was told, and nothing else.
+/// Waits until hooks have run with this, and no others.
 #[track_caller]
 fn expect(pasture: &Pasture, lines: &[&str]) {
     eventually(&format!("ran: {lines:?}"), || (ran(pasture) == lines).then_some(()));
@@ -68,7 +68,9 @@ fn they_run_at_the_end_of_validity_when_the_store_hangs() {
     expect(&pasture, &["elected default a 1", "lost default a 1 renew_deadline"]);
     leads_not(&sidecar);
     drop(lock);
-    eventually("it leads again, and tells", || (ran(&pasture).len() == 3).then_some(()));
+    eventually("it leads again, and its hooks have run", || {
+        (ran(&pasture).len() == 3).then_some(())
+    });
 }
 
 #[test]
@@ -112,7 +114,7 @@ fn those_of_many_elections_run_a_few_at_a_time_and_none_is_forgotten() {
     let patient = ["--lease-duration", "60s", "--renew-deadline", "40s", "--shutdown-grace", "60s"];
     let flags = [&["--on-elected", &elected, "--on-lost", &lost][..], &patient].concat();
     let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
-    eventually("all are told", || (ran(&pasture).len() == ELECTIONS).then_some(()));
+    eventually("all hooks have run", || (ran(&pasture).len() == ELECTIONS).then_some(()));
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
     let ran = ran(&pasture);
@@ -129,7 +131,7 @@ fn those_of_many_elections_run_a_few_at_a_time_and_none_is_forgotten() {
 #[test]
 fn a_hook_that_hangs_holds_up_nothing_but_the_next_and_is_killed_with_all_it_started() {
     let pasture = Pasture::new();
-    // A duration that nobody else sleeps for.
+    // A duration that no other process sleeps for.
     let mark = format!("62{}.5", std::process::id());
     let mut command = bellwether();
     command.current_dir(pasture.folder()).env("LONG", &mark);
@@ -138,14 +140,14 @@ fn a_hook_that_hangs_holds_up_nothing_but_the_next_and_is_killed_with_all_it_sta
     let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
     eventually("it hangs", || (running(&mark) > 0).then_some(()));
     let renewed = sidecar.get("/leader?wait=30s&min-valid=11s").unwrap();
-    assert!(renewed.leads() && renewed.term() == 1, "renewals go on: {renewed:?}");
+    assert!(renewed.leads() && renewed.term() == 1, "renewals continue: {renewed:?}");
     eventually("it is stopped", || (running(&mark) == 0).then_some(()));
     let failed = "it did not end in time, and was stopped";
     eventually("and the log says so", || (sidecar.log().count(failed) == 1).then_some(()));
     assert_eq!(leads(&sidecar), 1, "nothing was lost by it");
     lead_again(&sidecar, 2);
     expect(&pasture, &["lost default a 1 resigned"]);
-    // The next one hangs as well. A shutdown does not wait for it, and tells the end.
+    // The next one hangs as well. A shutdown does not wait for it, and runs the hook of the end.
     eventually("the next hangs", || (running(&mark) > 0).then_some(()));
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());

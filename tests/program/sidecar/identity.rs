@@ -40,7 +40,7 @@ fn ec2() -> Service {
     Service::start(&[(PUT_TOKEN, text(TOKEN)), (GET_ID, Reply::WithToken(INSTANCE))])
 }
 
-/// Whom `serve` with this environment takes itself for, and the line of its log that says why.
+/// The identity that `serve` finds in this environment, and the line of its log that says why.
 fn of_serve(environment: &[(&str, &str)]) -> (String, Value) {
     let (leader, line) = leader_of_serve(environment);
     (leader["identity"].as_str().unwrap().to_owned(), line)
@@ -127,7 +127,7 @@ fn a_name_that_was_given_is_not_looked_up() {
     command.env(ECS, ecs.ecs());
     let sidecar = Sidecar::start_as("chosen", &pasture.store(), &[], command);
     assert_eq!(sidecar.leader().body["identity"], "chosen");
-    assert_eq!(ecs.requests(), [TASK], "for the cluster, of which the record tells");
+    assert_eq!(ecs.requests(), [TASK], "for the cluster, which the record names");
 }
 
 #[test]
@@ -176,8 +176,8 @@ async fn bad_answers_of_ecs_leave_the_name_of_the_host() {
         assert_eq!(settled(ECS, &service.ecs()).await, identity::hostname(), "{bad:?}");
         assert_eq!(service.requests(), [TASK], "redirects are not followed");
     }
-    for nobody in ["http://127.0.0.1:1", "not a URL", "https://127.0.0.1:1/"] {
-        assert_eq!(settled(ECS, nobody).await, identity::hostname(), "{nobody}");
+    for unusable in ["http://127.0.0.1:1", "not a URL", "https://127.0.0.1:1/"] {
+        assert_eq!(settled(ECS, unusable).await, identity::hostname(), "{unusable}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A metadata service on this host, which answers as it is told: also badly.
+//! A metadata service on this host, which answers as the test demands: also badly.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -29,7 +29,7 @@ pub enum Reply {
     Never,
 }
 
-/// The token that is given and asked for.
+/// The token that is issued and demanded.
 pub const TOKEN: &str = "AQAEANlgbVJt-a-token-of-56-bytes-as-the-service-gives==";
 
 #[derive(Clone)]

@@ -68,7 +68,7 @@ fn record(held: bool, payload: Option<String>) -> LeaseRecord {
     }
 }
 
-/// The history of a work as anybody can write it who can write to the store.
+/// The history of a work as any client of the store can write it.
 fn history() -> String {
     let attempt = json!({ "holder": HOSTILE, "term": 7, "began": 0 });
     let stderr = format!("one line\n{HOSTILE}\n");

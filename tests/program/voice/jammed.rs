@@ -36,7 +36,7 @@ impl Mute {
     }
 
     fn leads(&self) -> Answer {
-        eventually("the one that nobody reads leads", || {
+        eventually("the one whose log is not read leads", || {
             self.get("/leader").filter(|answer| answer.status == 200)
         })
     }

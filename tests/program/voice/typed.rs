@@ -277,7 +277,7 @@ fn commands_that_wait_report_a_refusal_by_the_sidecar_at_once() {
     }
 }
 
-/// Answers every client with these bytes, and closes the connection when the client has said something.
+/// Answers every client with these bytes, and closes the connection when the client has sent something.
 fn answering(bytes: &'static [u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

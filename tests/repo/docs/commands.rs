@@ -49,7 +49,7 @@ fn check(words: &[String], exported: &[String]) -> Result<(), String> {
     }
 }
 
-/// The variables that a page tells to export, which stand for flags.
+/// The variables that a page says to export, which stand for flags.
 fn exported(page: &Page) -> Vec<String> {
     let blocks = page.blocks();
     let lines = blocks.iter().flat_map(|block| &block.lines);
@@ -115,17 +115,17 @@ fn command_lines(block: &Block, names: &[String]) -> Vec<Vec<String>> {
     commands.filter(|words| is_program(&words[0])).collect()
 }
 
-/// What somebody types into a console: what follows a prompt, with the lines it goes on for.
+/// What a reader types into a console: what follows a prompt, with its continuation lines.
 fn typed(block: &Block) -> String {
-    let (mut typed, mut goes_on) = (String::new(), false);
+    let (mut typed, mut continues) = (String::new(), false);
     for line in &block.lines {
         let line = line.trim_start();
-        let command = if goes_on { Some(line) } else { line.strip_prefix("$ ") };
+        let command = if continues { Some(line) } else { line.strip_prefix("$ ") };
         if let Some(command) = command {
             typed.push_str(command);
             typed.push('\n');
         }
-        goes_on = command.is_some_and(|command| command.ends_with('\\'));
+        continues = command.is_some_and(|command| command.ends_with('\\'));
     }
     typed
 }

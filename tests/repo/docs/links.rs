@@ -24,7 +24,7 @@ fn no_link_is_dead() {
     assert!(seen >= 40, "{seen}");
 }
 
-/// A page that nobody can find is not read.
+/// A page that no other page links to is not read.
 #[test]
 fn the_index_names_every_page() {
     let index = Page::read(Path::new("docs/README.md")).text;

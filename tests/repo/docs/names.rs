@@ -34,7 +34,7 @@ fn every_file_that_is_named_is_there() {
     assert!(seen >= 25, "{seen}");
 }
 
-/// What a page tells to make, such as secrets, lies in the project, and git is told to ignore it.
+/// The files that a page says to make, such as secrets, lie in the project, and git ignores them.
 fn is_made_by_a_reader(file: &str) -> bool {
     let ignored = fs::read_to_string(project().join(".gitignore")).unwrap();
     let mut ignored = ignored.lines().filter_map(|line| line.strip_prefix('/'));
@@ -60,7 +60,7 @@ fn every_variable_that_is_named_exists() {
     let of_tests: String = of_tests.iter().filter_map(|f| fs::read_to_string(f).ok()).collect();
     let of_tests = variables(&of_tests);
     for page in all() {
-        // Those who work on this program are told variables of its tests.
+        // The pages for contributors name variables of the tests.
         let for_workers = ["CONTRIBUTING.md", "ARCHITECTURE.md"].map(Path::new);
         let of_tests = for_workers.contains(&&*page.path).then_some(&of_tests);
         for name in variables(&page.text) {
@@ -70,7 +70,7 @@ fn every_variable_that_is_named_exists() {
     }
 }
 
-/// What the files of a deployment are told by whoever deploys: `${BELLWETHER_…`.
+/// The variables that the files of a deployment read: `${BELLWETHER_…`.
 fn variables_of_files() -> BTreeSet<String> {
     let mut deploy = Vec::new();
     files(&project().join("deploy"), &mut deploy);
@@ -89,7 +89,7 @@ fn no_page_has_two_versions_of_a_line() {
     }
 }
 
-/// Where this was built, and who did it, is nobody's business.
+/// A page must not show where this was built, and who did it.
 #[test]
 fn no_page_names_a_folder_of_its_author() {
     let mut private: Vec<PathBuf> = vec![project().to_owned(), "/root".into(), "/Users".into()];

@@ -18,13 +18,13 @@ const PROFILES: [(&str, [u64; 3]); 4] = [
     ("one second", [1_000, 700, 150]),
 ];
 
-/// The jitter of so many candidates: what is said of an outage holds for the worst of them.
+/// The jitter of so many candidates: the figure for an outage holds for the worst of them.
 const SEEDS: u64 = 200;
 
 /// How long a store that works takes, or one that refuses at once.
 const ANSWER: Duration = Duration::from_millis(5);
 
-/// Writes the table anew when `BELLWETHER_WRITE_DOCS` is set.
+/// Renews the table when `BELLWETHER_WRITE_DOCS` is set.
 #[test]
 fn the_table_of_durations_is_up_to_date() {
     let rows: String = PROFILES.iter().map(|(name, ms)| row(name, *ms)).collect();
@@ -124,7 +124,7 @@ fn leads_on(timing: Timing, seed: u64, outage: Outage, length: Duration) -> bool
                 continue;
             }
             Action::Call(call) => call,
-            Action::Finished => panic!("nobody asked it to leave"),
+            Action::Finished => panic!("it leaves without a request"),
         };
         let (deadline, swap) = match call {
             Call::Observe { deadline } => (deadline, None),

@@ -202,7 +202,7 @@ async fn a_lock_held_by_another_process_is_unavailable_and_passes() {
     assert!(matches!(outcome, Swapped::Won(_)), "{outcome:?}");
 }
 
-/// A process that keeps everybody else who opens the file waiting in the kernel, as a disk that
+/// A process that keeps every other process that opens the file waiting in the kernel, as a disk that
 /// hangs does, until it is dropped.
 struct Hang(std::process::Child);
 

@@ -252,7 +252,7 @@ pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
     assert_eq!((found.origin, found.holder_url), (origin, next.holder_url));
 }
 
-/// Without [`Store::init`]: whoever pauses, reads and writes only.
+/// Without [`Store::init`]: a command that pauses reads and writes only.
 pub async fn a_pause_is_hinted_and_stays_until_it_is_taken_away(subject: &dyn Subject) {
     let (store, name) = (subject.store(), election("default"));
     store.init().await.unwrap();
@@ -422,7 +422,7 @@ async fn hinted_within(hints: &mut bellwether::store::Hints, limit: Duration) ->
     tokio::time::timeout(limit, hints.next()).await.is_ok()
 }
 
-/// 64 candidates, 200 rounds: in each, everybody looks and swaps, and exactly one wins.
+/// 64 candidates, 200 rounds: in each, all look and swap, and exactly one wins.
 pub async fn one_of_many_contenders_wins_each_round(subject: &dyn Subject) {
     const CONTENDERS: usize = 64;
     const ROUNDS: u64 = 200;

@@ -1,4 +1,4 @@
-//! One call at a time: what is asked of the service, and what comes of its failures.
+//! One call at a time: the requests to the service, and the result of its failures.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ async fn a_read_is_strongly_consistent() {
     seen(&store).await;
 }
 
-/// Everything that passes by itself: one attempt, a message that does not change, and nothing
+/// Every failure that passes without help: one attempt, a message that does not change, and nothing
 /// written.
 #[tokio::test]
 async fn every_passing_error_is_unavailable_after_one_attempt() {
@@ -222,8 +222,8 @@ async fn an_item_that_expired_cannot_be_mistaken_for_one_to_delete() {
 
 #[tokio::test]
 async fn an_address_without_a_server_is_unavailable() {
-    let nobody = "dynamodb://leases?region=eu-west-1&endpoint=http://127.0.0.1:1";
-    let error = open(nobody, PATIENCE, Some(SKEW)).init().await.unwrap_err();
+    let no_server = "dynamodb://leases?region=eu-west-1&endpoint=http://127.0.0.1:1";
+    let error = open(no_server, PATIENCE, Some(SKEW)).init().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(error.to_string().contains("at http://127.0.0.1:1 cannot be reached"), "{error}");
     let unknown = "dynamodb://leases?region=eu-west-1&endpoint=http://bellwether.invalid:1";

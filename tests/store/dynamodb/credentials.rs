@@ -171,10 +171,10 @@ fn a_metadata_service_that_is_slow_is_not_one_that_is_not_there() {
     sidecar.signal("TERM");
     assert!(sidecar.wait().success());
     // A missing service is still reported at once.
-    let mut nobody = bellwether();
-    nobody.args(["init", "--store", &emulator.url()]).env("HOME", "/nonexistent");
-    nobody.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
-    let output = nobody.stdin(Stdio::null()).output().unwrap();
+    let mut without_any = bellwether();
+    without_any.args(["init", "--store", &emulator.url()]).env("HOME", "/nonexistent");
+    without_any.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
+    let output = without_any.stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(69), "{text}");
     assert!(text.contains("there are no AWS credentials"), "{text}");

@@ -120,7 +120,7 @@ async fn few_of_two_hundred_standbys_write_when_the_lease_ends() {
     one_leads(&first).await;
     let [first] = first;
     let crowd: Vec<_> = (0..CROWD).map(|n| join(format!("standby-{n}"), &proxy)).collect();
-    until("everybody follows", || {
+    until("all follow", || {
         let decided = |m: &Member| m.handle.leadership().decided(m.handle.now()).is_ok();
         crowd.iter().all(decided).then_some(())
     })

@@ -15,7 +15,7 @@ fn brief() -> LeaseRecord {
     LeaseRecord { lease_duration: Duration::from_millis(1), ..held("a", 1) }
 }
 
-/// What is left of a lease of 15 s, for somebody who was not there when it was written.
+/// What is left of a lease of 15 s, for a candidate that was not there when it was written.
 async fn left(emulator: &Emulator, judge: &Dates, skew: Option<Duration>) -> Option<Duration> {
     let proxy = Proxy::before(emulator.port());
     proxy.dates(judge.clone());
@@ -89,7 +89,7 @@ async fn a_date_that_stands_still_neither_ends_a_lease_nor_shortens_one() {
     let later = seen(&judge).await.remaining.unwrap();
     // Time stands still for the judge: its bound is the earlier for every answer that comes later.
     assert!(later >= first.saturating_sub(Duration::from_millis(1)), "{first:?} {later:?}");
-    // The writer's goes on: a renewal ends later than the lease before it.
+    // The writer's own lease continues: a renewal ends later than the lease before it.
     let writer = open(&proxy.url(), PATIENCE, Some(SKEW));
     let version = seen(&writer).await.version;
     let before = emulator.item("default").await;

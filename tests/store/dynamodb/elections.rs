@@ -45,7 +45,7 @@ impl Pasture {
     }
 }
 
-/// Everybody dies, and all of lease, skew and a second of the date's step pass.
+/// All die, and all of lease, skew and a second of the date's step pass.
 fn after_a_night(skew: &str) -> (Sidecar, Proxy, u64, Emulator) {
     let more = ["--max-clock-skew", skew];
     let mut pasture = Pasture::new(&["a", "b"], &more);
@@ -66,7 +66,7 @@ fn after_a_night_at_zero_the_first_instance_leads_in_three_requests() {
     let started = now();
     let answer = eventually("it leads", || Some(fresh.leader()).filter(|answer| answer.leads()));
     println!("cold start to leader: {:?}", now().since(started));
-    assert!(answer.term() > last_term, "the term goes on: {answer:?}");
+    assert!(answer.term() > last_term, "the term continues: {answer:?}");
     assert_eq!((proxy.count("DescribeTable"), proxy.count("GetItem")), (1, 1));
 }
 
@@ -112,7 +112,7 @@ fn a_leader_throttled_for_longer_says_no_on_time_and_rejoins() {
     }
     let sidecar = &pasture.flock.members[leader];
     let no = eventually("it says no", || Some(sidecar.leader()).filter(|a| !a.leads()));
-    // A renewal may have been sent just before; its answer came before ours was asked for.
+    // A renewal may have been sent just before; its answer came before our request.
     let sent = no.sent.since(since);
     println!("throttled to no: {sent:?}, with a renew deadline of {QUICK_RENEW_DEADLINE:?}");
     for sidecar in &pasture.flock.members {
@@ -126,7 +126,7 @@ fn a_leader_throttled_for_longer_says_no_on_time_and_rejoins() {
     witness.saw_never_two();
 }
 
-/// One fault of every kind, on a renewal, then on a look: the leader stays, by itself.
+/// One fault of every kind, on a renewal, then on a look: the leader stays, without help.
 #[test]
 fn a_single_fault_costs_no_leadership() {
     let pasture = Pasture::new(&["a", "b"], &STEADY);

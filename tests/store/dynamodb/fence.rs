@@ -67,7 +67,7 @@ async fn a_write_of_an_overtaken_leader_is_refused() {
     assert!(!write_as_leader(&dynamodb, "default", 1, write("a, late")).await.unwrap());
     assert!(emulator.item("of the application").await.contains("a, renewed"), "untouched");
     assert!(write_as_leader(&dynamodb, "default", 2, write("b")).await.unwrap());
-    assert!(!write_as_leader(&dynamodb, "other", 1, write("nobody")).await.unwrap());
+    assert!(!write_as_leader(&dynamodb, "other", 1, write("no_leader")).await.unwrap());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What only a person can put right is said at once, with what to do, and ends the program.
+//! An error that only a person can fix is reported at once, with what to do, and ends the program.
 
 use std::process::{Command, Stdio};
 
@@ -42,7 +42,7 @@ fn no_credentials() {
 #[test]
 fn a_profile_that_does_not_exist() {
     let emulator = Emulator::start();
-    let url = format!("{}&profile=nobody", emulator.url());
+    let url = format!("{}&profile=absent", emulator.url());
     let text = refused(bellwether(), &url, 69);
     assert!(text.contains("AWS") && !text.contains("panicked"), "{text}");
 }
@@ -170,7 +170,7 @@ fn the_endpoint_of_the_environment_is_honoured() {
     let endpoint = format!("http://127.0.0.1:{}", emulator.port());
     command.env("AWS_ENDPOINT_URL_DYNAMODB", endpoint).env("AWS_REGION", "eu-west-1");
     let text = refused(command, "dynamodb://leases", 69);
-    assert!(text.contains("a partition key named 'election'"), "it was asked: {text}");
+    assert!(text.contains("a partition key named 'election'"), "the service was queried: {text}");
     let shown = format!("in eu-west-1 at http://127.0.0.1:{} has", emulator.port());
     assert!(text.contains(&shown), "{text}");
 }

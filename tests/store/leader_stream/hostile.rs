@@ -1,5 +1,5 @@
 //! The peer at the address in the record is no sidecar: the standby reads the store as often as ever, keeps few
-//! connections, follows no redirect, and ends when it is asked to.
+//! connections, follows no redirect, and ends on request.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -53,7 +53,7 @@ fn all_rejoin_after_the_server_was_away() {
     scene.server.restart();
     scene.flock.settled();
     let frozen = scene.server.freeze_etcd();
-    eventually("nobody leads", || {
+    eventually("no instance leads", || {
         scene.flock.members.iter().all(|member| !member.leader().leads()).then_some(())
     });
     let since = now();

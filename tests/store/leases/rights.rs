@@ -51,7 +51,7 @@ fn to_pause_and_to_resume_get_and_update_are_enough() {
     let sidecar = Sidecar::start("a", &server.url(&namespace));
     eventually("it leads", || sidecar.leader().leads().then_some(()));
     grant(&server, &namespace, "get", false);
-    eventually("the right to update is asked for", || {
+    eventually("the error demands the right to update", || {
         let (code, printed) = operates("pause");
         (code == Some(69) && printed.contains("update")).then_some(())
     });
@@ -102,7 +102,7 @@ fn a_token_that_was_rotated_is_read_again() {
     let kubeconfig = server.kubeconfig_for(&format!("{namespace}-token"), server.port(), &user);
     let sidecar = Sidecar::start("a", &url(&namespace, &kubeconfig));
     eventually("it leads", || sidecar.leader().leads().then_some(()));
-    fs::write(&file, "a token that nobody knows").unwrap();
+    fs::write(&file, "an unknown token").unwrap();
     eventually("it leads no more", || (!sidecar.leader().leads()).then_some(()));
     fs::write(&file, token()).unwrap();
     eventually("it leads again", || sidecar.leader().leads().then_some(()));

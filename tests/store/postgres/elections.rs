@@ -113,7 +113,7 @@ fn a_dropped_table_is_made_again_and_terms_continue() {
     let term = flock.members[leader].leader().term();
     let witness = Witness::of(&flock);
     block_on(field.server.run_sql(&field.database, "DROP TABLE bellwether.leases"));
-    let next = eventually("somebody leads a later term", || {
+    let next = eventually("one of them leads a later term", || {
         let answers = flock.members.iter().map(Sidecar::leader);
         answers.into_iter().find(|answer| answer.leads() && answer.term() > term)
     });
@@ -138,7 +138,7 @@ fn a_restored_backup_takes_no_term_back() {
     let restore = "BEGIN; DELETE FROM bellwether.leases; \
                    INSERT INTO bellwether.leases SELECT * FROM backup; COMMIT";
     block_on(field.server.run_sql(&field.database, restore));
-    eventually("somebody leads a later term", || {
+    eventually("one of them leads a later term", || {
         let answers = flock.members.iter().map(Sidecar::leader);
         answers.into_iter().find(|answer| answer.leads() && answer.term() > term)
     });
@@ -157,7 +157,7 @@ fn a_fail_over_that_lost_the_latest_leader_elects_no_second_one() {
     let first = flock.settled();
     let term = flock.members[first].leader().term();
     let replica = Server::replica_of(&primary);
-    // The replica hears no more; what is written now is lost with the primary.
+    // The replica receives no more; what is written now is lost with the primary.
     let nowhere = "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'";
     block_on(replica.run_sql("postgres", nowhere));
     replica.configure("");
@@ -177,7 +177,7 @@ fn a_fail_over_that_lost_the_latest_leader_elects_no_second_one() {
     // A newcomer knows nothing of the second leader's term.
     let newcomer = Sidecar::start("newcomer", &store);
     flock.members.push(newcomer);
-    let answer = eventually("somebody leads a term beyond all that may be lost", || {
+    let answer = eventually("one of them leads a term beyond all that may be lost", || {
         let answers = flock.members.iter().map(Sidecar::leader);
         answers.into_iter().find(|answer| answer.leads() && answer.term() >= TERM_JUMP)
     });

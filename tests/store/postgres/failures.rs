@@ -32,7 +32,7 @@ async fn a_server_that_crashes_keeps_every_term_and_is_found_again() {
         server.start_again();
         let found = observed_again(&store).await;
         assert_eq!((found.record.term, &found.version), (Term::new(term), &version), "{stop:?}");
-        assert!(!found.outlived, "{stop:?}: the same server, with all it ever said");
+        assert!(!found.outlived, "{stop:?}: the same server, with all it ever confirmed");
     }
 }
 
@@ -73,7 +73,7 @@ async fn a_write_whose_answer_was_lost_is_found_by_looking() {
     store.init().await.unwrap();
     let mut version = None;
     for term in 1..=5 {
-        // The statement reaches the server, and its answer nobody.
+        // The statement reaches the server, and its answer is lost.
         let insert = "INSERT INTO".to_owned();
         let write = version.as_ref().map_or(insert, |_| format!("term = {term},"));
         proxy.set(Mode::CutAfter(write));
@@ -192,7 +192,7 @@ async fn a_full_disk_is_named_and_recovers() {
     store.init().await.unwrap();
     let mut version = won(&store, None, &acquired("a", 1)).await;
     server.run_sql("postgres", "ALTER TABLE bellwether.leases SET TABLESPACE tiny").await;
-    // Whoever still sees the old states of the row keeps the server from using their place again.
+    // A session that still sees the old states of the row keeps the server from reusing their place.
     let mut reader = server.connect("postgres").await;
     raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM bellwether.leases")
         .execute(&mut reader)
@@ -242,7 +242,7 @@ async fn swap_into_a_deadlock(
     version: &Version,
 ) -> Result<Swapped, StoreError> {
     let mut other = server.connect("postgres").await;
-    // The server gives up on whoever looks first, and this session is patient.
+    // The server cancels the session that detects the deadlock first, and this session is patient.
     let first = "SET deadlock_timeout = '1min'; BEGIN; SELECT pg_advisory_xact_lock(1)";
     raw_sql(first).execute(&mut other).await.unwrap();
     let record = renewed(&acquired("a", 1));

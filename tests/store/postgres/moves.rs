@@ -85,7 +85,7 @@ fn a_server_that_was_read_only_for_a_while_is_used_again() {
     flock.settled();
     let witness = Witness::of(&flock);
     let no_instance_leads = || {
-        eventually("nobody leads", || {
+        eventually("no instance leads", || {
             flock.members.iter().all(|sidecar| !sidecar.leader().leads()).then_some(())
         });
         for_a_while(Duration::from_secs(3));
@@ -219,7 +219,7 @@ async fn an_old_session_makes_room_for_one_where_the_name_leads_now() {
     let store = crate::postgres::stores::aging(&url(proxy.port(), "postgres", "postgres"));
     assert_eq!(crate::postgres::stores::observed(&store).await.record.term, Term::new(1));
     proxy.redirect(other.port());
-    crate::postgres::stores::eventually("the other server is asked", || async {
+    crate::postgres::stores::eventually("the other server is queried", || async {
         (crate::postgres::stores::observed(&store).await.record.term == Term::new(2)).then_some(())
     })
     .await;

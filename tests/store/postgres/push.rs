@@ -1,4 +1,4 @@
-//! Hand-overs are pushed where that works, and nobody is fooled where it does not.
+//! Hand-overs are pushed where that works, and no standby relies on it where it does not.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn a_listener_that_was_cut_off_listens_again_and_looks() {
          WHERE datname = '{database}' AND application_name = 'bellwether'"
     );
     server.ask("postgres", &terminate).await;
-    // Nobody calls: it comes back by itself, and hints at whatever it missed.
+    // Without a call it comes back on its own, and hints at whatever it missed.
     assert!(hinted_within(&mut hints, LIMIT).await, "of what may have been missed");
     quiet(&mut hints).await;
     let version = eventually("the store responds again", || async {

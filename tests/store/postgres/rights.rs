@@ -1,4 +1,4 @@
-//! Who may do what, and what is said to those who may not.
+//! Which user may do what, and the error for one that may not.
 
 use bellwether::election::term::Term;
 use bellwether::store::Store as _;

@@ -43,15 +43,15 @@ fn write(file: &Path, text: &str) {
     fs::rename(next, file).unwrap();
 }
 
-/// Changes the password, in the place that `tell` writes, in both orders.
-fn rotated(server: &Server, flock: &Flock, tell: impl Fn(&str)) {
+/// Changes the password, in the place that `publish` writes, in both orders.
+fn rotated(server: &Server, flock: &Flock, publish: impl Fn(&str)) {
     let leader = flock.settled();
     let term = flock.members[leader].leader().term();
     let witness = Witness::of(flock);
     // In order: open sessions do not notice, and those that break recover.
     alter(server, NEW);
-    tell(NEW);
-    assert_eq!(flock.members[flock.settled()].leader().term(), term, "nobody noticed");
+    publish(NEW);
+    assert_eq!(flock.members[flock.settled()].leader().term(), term, "no leader was replaced");
     cut_sessions(server);
     let leader = flock.settled();
     let term = flock.members[leader].leader().term();
@@ -64,7 +64,7 @@ fn rotated(server: &Server, flock: &Flock, tell: impl Fn(&str)) {
             (sidecar.log().count("refused the login") > 0).then_some(())
         });
     }
-    tell(OLD);
+    publish(OLD);
     let leader = flock.settled();
     assert!(flock.members[leader].leader().term() >= term);
     witness.saw_never_two();

@@ -56,7 +56,7 @@ async fn after_a_fail_over_a_record_proves_nothing_until_it_is_written_again() {
         version.as_str().starts_with(&has).then_some(())
     })
     .await;
-    // The replica hears no more; what is written now is lost with the primary.
+    // The replica receives no more; what is written now is lost with the primary.
     let nowhere = "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'";
     replica.run_sql("postgres", nowhere).await;
     replica.configure("");
@@ -76,7 +76,7 @@ async fn after_a_fail_over_a_record_proves_nothing_until_it_is_written_again() {
     .await;
     assert_eq!(found.record.term, Term::new(7), "the later write is lost");
     assert!(found.record.holder.is_none() && found.outlived, "so being vacated proves nothing");
-    assert_eq!(found.remaining, None, "and the clock is not asked");
+    assert_eq!(found.remaining, None, "and the clock is not read");
     // Meant for the old server, and too late.
     let late = swap(&store, Some(&version), &acquired("d", 8)).await.unwrap();
     assert!(matches!(late, Swapped::Lost(Some(_))), "{late:?}");

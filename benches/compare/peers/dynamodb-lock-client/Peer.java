@@ -9,7 +9,7 @@ import software.amazon.awssdk.services.dynamodb.DynamoDbClient;
 /**
  * A candidate of Amazon's DynamoDB lock client, as its README has it, with its documented durations (20 s, and a
  * heartbeat every 5 s) or the same in proportion. It leads while its lock has not expired. The JVM cannot read the
- * boot clock: whoever reads the lines takes the time.
+ * boot clock: the reader of the lines takes the time.
  */
 public class Peer {
     public static void main(String[] arguments) throws Exception {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func say(what string) {
+func report(what string) {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		panic(err)
@@ -19,10 +19,10 @@ func say(what string) {
 }
 
 // Lead says that this candidate now leads.
-func Lead() { say("lead") }
+func Lead() { report("lead") }
 
 // Stop says that it no longer leads.
-func Stop() { say("stop") }
+func Stop() { report("stop") }
 
 // Work prints "act" every five milliseconds in which leads returns true, until it returns false. Without WORK in
 // the environment it does nothing: work would hide what an idle leader costs.
@@ -31,7 +31,7 @@ func Work(leads func() bool) {
 		return
 	}
 	for leads() {
-		say("act")
+		report("act")
 		time.Sleep(5 * time.Millisecond)
 	}
 }

@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Prints what this candidate believes, as `report.go` does.
-fn say(what: &str) {
+fn report(what: &str) {
     let now = clock_gettime(ClockId::Boottime);
     println!("{} {what}", now.tv_sec * 1_000_000_000 + now.tv_nsec);
 }
@@ -17,7 +17,7 @@ fn setting(name: &str) -> String {
 
 #[tokio::main]
 async fn main() {
-    let mut asked_to_stop = signal(SignalKind::terminate()).expect("signals can be received");
+    let mut stop_signal = signal(SignalKind::terminate()).expect("signals can be received");
     let seconds = setting("LEASE").trim_end_matches('s').parse().expect("LEASE is in seconds");
     let config = aws_config::load_from_env().await;
     let client = dynamodb_lease::Client::builder()
@@ -28,23 +28,23 @@ async fn main() {
         .expect("the table is there");
     let lease = tokio::select! {
         lease = client.acquire(setting("ELECTION")) => lease.expect("a lease"),
-        _ = asked_to_stop.recv() => return,
+        _ = stop_signal.recv() => return,
     };
-    say("lead");
+    report("lead");
     let works = std::env::var_os("WORK").is_some();
     let pause = Duration::from_millis(if works { 5 } else { 500 });
     while lease.is_healthy() {
         if works {
-            say("act");
+            report("act");
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = asked_to_stop.recv() => {
-                say("stop");
+            _ = stop_signal.recv() => {
+                report("stop");
                 lease.release().await.expect("the lease is released");
                 return;
             }
         }
     }
-    say("stop");
+    report("stop");
 }
