@@ -147,7 +147,7 @@ fn take_over_after_kill() -> Duration {
     waiting.join().unwrap().since(lease_end)
 }
 
-/// When the sidecar first says that it leads.
+/// The time of the sidecar's first answer that it leads.
 fn wait_to_lead(sidecar: &Sidecar) -> thread::JoinHandle<bellwether::election::time::BootTime> {
     let url = format!("{}/leader?wait=60s", sidecar.url);
     let waiting = thread::spawn(move || {

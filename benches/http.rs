@@ -28,7 +28,7 @@ const STEADY: Duration = Duration::from_secs(30);
 /// Event streams, and slow clients as many.
 const CROWD: usize = 1000;
 
-/// How often a question is asked in the crowd, each on a connection of its own.
+/// How often the crowd sends a request, each on a connection of its own.
 const QUESTIONS: usize = 2000;
 
 const DEFAULT: [&str; 6] =

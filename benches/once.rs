@@ -34,7 +34,7 @@ const INSTANCES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 /// Seven waiters each: enough for a 99th percentile.
 const ROUNDS: u32 = 30;
 
-/// The shortest work. Everybody is up and waits long before it ends.
+/// The shortest work. All instances are up and wait long before it ends.
 const WORK: Duration = Duration::from_secs(3);
 
 fn main() {
@@ -51,7 +51,7 @@ fn main() {
 fn sqlite() {
     let pasture = Pasture::new();
     measure("SQLite", &pasture.store(), bellwether);
-    // What is left when nobody waits for a disk.
+    // What is left without any wait for a disk.
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let store = format!("sqlite://{}/leases.db", memory.path().display());
     measure("SQLite, the file in memory", &store, bellwether);
@@ -127,7 +127,7 @@ fn end_of_the_work(folder: &Path) -> (String, Duration) {
     (read("runner"), Duration::from_nanos(read("ended").parse().unwrap()))
 }
 
-/// The physical limit of a store on this disk: nobody learns of what is not durable yet.
+/// The physical limit of a store on this disk: no client learns of what is not durable yet.
 fn small_write(folder: &Path) -> Duration {
     let started = now();
     let mut file = fs::File::create(folder.join("limit")).unwrap();

@@ -57,7 +57,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// When the sidecar first says that it leads.
+/// The time of the sidecar's first answer that it leads.
 fn wait_to_lead(sidecar: &Sidecar) -> thread::JoinHandle<BootTime> {
     let url = format!("{}/leader?wait=60s", sidecar.url);
     let waiting = thread::spawn(move || {
@@ -102,7 +102,7 @@ fn hand_over() {
     print("beside it: one commit and one notification", &spread(limits));
 }
 
-/// The physical limit: a durable write by one session until another has heard of it.
+/// The physical limit: a durable write by one session until another has received it.
 fn commits_and_notifications(server: &Server, rounds: usize) -> Vec<Duration> {
     block_on(async {
         server.run_sql("postgres", "CREATE TABLE IF NOT EXISTS limits (at timestamptz)").await;
@@ -221,7 +221,7 @@ fn steady_state() {
     }
 }
 
-/// 200 candidates whose leader is killed, and whose next leader is told to end.
+/// 200 candidates whose leader is killed, and whose next leader gets SIGTERM.
 fn storm() {
     let server = durable_server();
     block_on(server.run_sql("postgres", "CREATE EXTENSION pg_stat_statements"));
@@ -266,7 +266,7 @@ fn storm() {
     }
 }
 
-/// The term of the first that leads, and when it said so.
+/// The term of the first that leads, and the time of its answer.
 fn next_leader(flock: &[Sidecar]) -> mpsc::Receiver<(u64, BootTime)> {
     let (elected, found) = mpsc::channel();
     for sidecar in flock {
@@ -281,7 +281,7 @@ fn next_leader(flock: &[Sidecar]) -> mpsc::Receiver<(u64, BootTime)> {
     found
 }
 
-/// A lease of one second while every core is busy: what the documentation says of it.
+/// A lease of one second while every core is busy: what the documentation promises.
 fn one_second_lease() {
     const SPAN: Duration = Duration::from_secs(300);
     let server = durable_server();

@@ -7,7 +7,7 @@ export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 cargo fmt --all --check
 cargo clippy --locked --all-targets -- -D warnings
 cargo clippy --locked --test cluster --test chaos -- -D warnings
-# The pages are for whoever works on this crate: links to private items are what they need.
+# The pages are for engineers who work on this crate: links to private items are what they need.
 RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet
 
 # CI looks at what is shipped: the static binary as it is released. Elsewhere the tests link one in a

@@ -37,7 +37,7 @@ unpack_program() {
 }
 
 # python_tools NAME REQUIREMENTS [PIP-FLAG…]: a Python environment of its own in target/tools/NAME,
-# made anew when its requirements change.
+# made again when its requirements change.
 python_tools() {
     local folder=target/tools/$1 requirements=$2
     shift 2

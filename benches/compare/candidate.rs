@@ -13,13 +13,13 @@ use support::{Log, now};
 /// Why something could not be measured.
 pub type Failure = String;
 
-/// How a candidate says that it leads.
+/// How a candidate reports that it leads.
 pub enum Voice {
     /// It, or the command that it runs, prints lines as `report.go` does.
     Lines,
     /// It prints a line when it leads, and exits when it no longer does.
     Exit,
-    /// An application asks it over HTTP.
+    /// An application queries it over HTTP.
     Http { works: bool },
 }
 
@@ -210,7 +210,7 @@ fn claimed(beliefs: &mut Beliefs, at: BootTime) {
     beliefs.last = Some(at);
 }
 
-/// Asks it as an application does: until it leads, and with work also every five milliseconds from then on.
+/// Queries it as an application does: until it leads, and with work also every five milliseconds from then on.
 fn ask(log: Log, works: bool, beliefs: Arc<Mutex<Beliefs>>) {
     thread::spawn(move || {
         let url = loop {

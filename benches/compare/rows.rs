@@ -12,7 +12,7 @@ use crate::stores::{Store, Stores};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `bellwether serve`, and an application that asks it.
+    /// `bellwether serve`, and an application that queries it.
     Serve,
     /// `bellwether run`, with the work as its command.
     Run,

@@ -149,7 +149,7 @@ fn renewal(arena: &Arena<'_>, leader: &Reached) -> BootTime {
     now()
 }
 
-/// A file has no proxy before it; what the leader answers says for how long its lease is valid.
+/// A file has no proxy before it; the leader's answer has the time for which its lease is valid.
 fn renewal_of_file(leader: &Candidate) -> BootTime {
     let Some(url) = leader.log.address() else { return now() };
     let deadline = SHORT * 10 / 15;
@@ -217,7 +217,7 @@ fn span(time: Duration, ended: bool) -> Span {
 /// How old the leader and the standby of a hand-over are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ages {
-    /// As in a roll-out: the leader is more than eight times older, by which our standby tells that it is the newest.
+    /// As in a roll-out: the leader is more than eight times older, from which our standby concludes that it is the newest.
     RollOut,
     /// About the same.
     Same,

@@ -68,7 +68,7 @@ impl Stores {
         }
     }
 
-    /// How a candidate is told to reach it, at a port of this host.
+    /// The settings by which a candidate reaches it, at a port of this host.
     pub fn url(&self, store: Store, port: u16) -> String {
         match store {
             Store::Sqlite => self.pasture.store(),

@@ -13,7 +13,7 @@ use crate::platform::kubernetes;
 const PREFIX: &str = "BELLWETHER_";
 
 /// Variables that children receive, and that are not settings: a command that runs under this
-/// program may run this program. And what Kubernetes says of a pod.
+/// program may run this program. And the variables that Kubernetes sets in a pod.
 const FOR_CHILDREN: [&str; 6] = [
     "BELLWETHER_TERM",
     "BELLWETHER_REASON",

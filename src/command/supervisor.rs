@@ -65,7 +65,7 @@ impl Supervisor {
             };
             let (term, ended) = (running.term(), running.ended().await);
             self.running = None;
-            if let CommandEnd::ByItself { code, .. } = ended {
+            if let CommandEnd::Exited { code, .. } = ended {
                 self.ended_in = Some(term);
                 return Ok(code);
             }
@@ -96,7 +96,7 @@ impl Supervisor {
 #[derive(Debug)]
 pub enum CommandEnd {
     /// On its own, or because its time was over.
-    ByItself {
+    Exited {
         /// Its exit code, 128+n for a signal.
         code: u8,
         /// The last of its standard error, if that was kept.
@@ -251,7 +251,7 @@ impl Supervised {
             Some(stderr) => stderr.text().await,
             None => None,
         };
-        CommandEnd::ByItself { code, stderr }
+        CommandEnd::Exited { code, stderr }
     }
 
     fn is_leading(&self) -> bool {

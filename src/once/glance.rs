@@ -27,10 +27,10 @@ pub async fn glance<T: Timer>(
         Step::Check(piece, entry) => (piece.key, entry.clone()),
     };
     Ok(match runner.check(&key).await.map_err(Broken::Process)? {
-        Ended::ByItself { code: 0, .. } => Some(Settled::Done(entry)),
-        Ended::ByItself { code, .. } if NOT_STARTED.contains(&code) => {
+        Ended::Exited { code: 0, .. } => Some(Settled::Done(entry)),
+        Ended::Exited { code, .. } if NOT_STARTED.contains(&code) => {
             Some(Settled::CannotCheck(code))
         }
-        Ended::ByItself { .. } | Ended::Stopped => None,
+        Ended::Exited { .. } | Ended::Stopped => None,
     })
 }

@@ -224,11 +224,11 @@ impl<R: Runner, T: Timer> Once<R, T> {
             () = at(&mut self.timer, self.task.give_up_at) => return Ok(Some(Settled::GaveUp)),
         };
         match checked {
-            Ended::ByItself { code: 0, .. } => Ok(Some(Settled::Done(done.clone()))),
-            Ended::ByItself { code, .. } if NOT_STARTED.contains(&code) => {
+            Ended::Exited { code: 0, .. } => Ok(Some(Settled::Done(done.clone()))),
+            Ended::Exited { code, .. } if NOT_STARTED.contains(&code) => {
                 Ok(Some(Settled::CannotCheck(code)))
             }
-            Ended::ByItself { code, .. } => {
+            Ended::Exited { code, .. } => {
                 tracing::warn!(
                     key = key.as_str(),
                     code,
@@ -270,7 +270,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
         // What runs is not given up, and neither is what becomes of its end.
         self.ledger.give_up_at(None);
         let (lease_ends_at, ended) = (self.lease_ends_at(&tenure), self.run(&piece.key, tenure));
-        let Ended::ByItself { code, stderr } = ended.await? else {
+        let Ended::Exited { code, stderr } = ended.await? else {
             self.is_now(Stage::Looking);
             // How far it got is not known: it was begun, and it is interrupted.
             return Ok(None);
@@ -302,12 +302,12 @@ impl<R: Runner, T: Timer> Once<R, T> {
     /// The command, and then what checks it: what fails the check has failed.
     async fn run(&mut self, key: &Key, tenure: Tenure) -> Result<Ended, Broken> {
         let ended = self.runner.run(key, tenure).await.map_err(Broken::Process)?;
-        let succeeded = matches!(ended, Ended::ByItself { code: 0, .. });
+        let succeeded = matches!(ended, Ended::Exited { code: 0, .. });
         if !succeeded || !self.task.checks || self.task.goal == Goal::TakeBack {
             return Ok(ended);
         }
         let checked = self.runner.check(key).await.map_err(Broken::Process)?;
-        if let Ended::ByItself { code, .. } = checked
+        if let Ended::Exited { code, .. } = checked
             && code != 0
         {
             tracing::warn!(

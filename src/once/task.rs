@@ -51,7 +51,7 @@ pub trait Runner: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// On its own, or because it took too long.
-    ByItself {
+    Exited {
         /// Its exit code, 128+n for a signal.
         code: u8,
         /// The last of its standard error, if that was kept.

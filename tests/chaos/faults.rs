@@ -1,4 +1,4 @@
-//! The schedule: what is harmed next, and what is mended.
+//! The schedule: what is harmed next, and what is healed.
 
 use std::collections::BTreeMap;
 use std::process::Child;

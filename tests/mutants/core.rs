@@ -215,7 +215,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I6 vacated last",
     },
     Mutant {
-        name: "a lease that ran out under work that nobody saw end is vacated",
+        name: "a lease that ran out under work whose end was not seen is vacated",
         edits: &[edit(
             "election/elector.rs",
             "is_some_and(|term| !self.lease.runs_out(term))",

@@ -60,7 +60,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I6 vacated last",
     },
     Mutant {
-        name: "work whose end was not seen is waited for for ever",
+        name: "work whose end was not seen is waited for forever",
         edits: &[edit("driver/hold.rs", "self.overdue_at.get_or_insert(now + self.grace.until_work_is_overdue());", "let _ = now + self.grace.until_work_is_overdue();")],
         breaks: "I3 a leader exists",
     },
@@ -100,7 +100,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I10 what was accepted takes effect",
     },
     Mutant {
-        name: "a shutdown waits for its work for ever",
+        name: "a shutdown waits for its work forever",
         edits: &[edit("election/elector.rs", "now >= give_up_at || (", "give_up_at < BootTime::ZERO || (")],
         breaks: "I10 what was accepted takes effect",
     },

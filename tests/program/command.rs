@@ -1,7 +1,7 @@
 //! Leader-only commands under guard: real processes, real signals, real clocks.
 //!
 //! A test asserts what must hold (order, safety, nothing left), not how many milliseconds it took.
-//! Commands write down the time of day since boot by themselves, so that a process that runs for
+//! Commands write down the time since boot on their own, so that a process that runs for
 //! too long is its own witness.
 
 /// Plays a test in a process of its own: to be its first line.

@@ -9,7 +9,7 @@ pub const BEAT: &str = "while :; do read up idle < /proc/uptime; \
                         echo \"$BELLWETHER_TERM $up $BELLWETHER_IDENTITY\" >> beats; \
                         sleep 0.02; done";
 
-/// The same, with children in and out of its process group, and none of them heeds SIGTERM.
+/// The same, with children in and out of its process group, and all of them ignore SIGTERM.
 pub fn stubborn() -> String {
     format!("trap '' TERM INT HUP; ({BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}")
 }

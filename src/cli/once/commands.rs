@@ -41,7 +41,7 @@ impl Commands {
 
     async fn check(&self, key: &Key) -> io::Result<Ended> {
         let Some(check) = &self.check else {
-            return Ok(Ended::ByItself { code: 0, stderr: None });
+            return Ok(Ended::Exited { code: 0, stderr: None });
         };
         let (pipe, mut tail) = Tail::of_command()?;
         let check = check.clone().env("BELLWETHER_KEY", key.as_str()).aside().stderr(pipe);
@@ -60,7 +60,7 @@ impl Commands {
             );
         }
         let stderr = tail.text().await.filter(|_| self.keeps_stderr);
-        Ok(code.map_or(Ended::Stopped, |code| Ended::ByItself { code, stderr }))
+        Ok(code.map_or(Ended::Stopped, |code| Ended::Exited { code, stderr }))
     }
 }
 
@@ -101,7 +101,7 @@ impl Runner for Supervision {
             tokio::select! {
                 biased;
                 ended = running.ended() => return Ok(match ended {
-                    CommandEnd::ByItself { code, stderr } => Ended::ByItself { code, stderr },
+                    CommandEnd::Exited { code, stderr } => Ended::Exited { code, stderr },
                     CommandEnd::Stopped => Ended::Stopped,
                 }),
                 Some(signal) = self.signals.recv() => running.signal(signal),

@@ -32,7 +32,7 @@ pub const AT_ONCE: u32 = 500;
 #[derive(Debug)]
 pub enum Deed {
     /// It calls the store.
-    Asks { request: Request, answer: oneshot::Sender<Answer> },
+    Sends { request: Request, answer: oneshot::Sender<Answer> },
     /// It received an answer of the store.
     Takes(Answer),
     /// It sets a timer at a time of its clock.
@@ -144,9 +144,9 @@ impl Host {
         SimTimer { host: self.clone(), set: None, rung: (BootTime::ZERO, 0) }
     }
 
-    async fn asks(&self, request: Request) -> Result<Answer, StoreError> {
+    async fn sends(&self, request: Request) -> Result<Answer, StoreError> {
         let (of, (answer, answered)) = (request.of(), oneshot::channel());
-        self.note(Deed::Asks { request, answer });
+        self.note(Deed::Sends { request, answer });
         let answer = answered.await.unwrap_or(Answer::Failed);
         if of == Of::Lease {
             self.note(Deed::Takes(answer.clone()));
@@ -165,7 +165,7 @@ impl Store for Host {
     }
 
     async fn observe(&self, name: &ElectionName) -> Result<Option<Observed>, StoreError> {
-        match self.asks(Request { record: name.clone(), verb: Verb::Observe }).await? {
+        match self.sends(Request { record: name.clone(), verb: Verb::Observe }).await? {
             Answer::Observed(observed) => Ok(observed),
             other => panic!("a look is answered by {other:?}"),
         }
@@ -178,7 +178,7 @@ impl Store for Host {
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError> {
         let verb = Verb::Swap { expected: expected.cloned(), record: record.clone() };
-        match self.asks(Request { record: name.clone(), verb }).await? {
+        match self.sends(Request { record: name.clone(), verb }).await? {
             Answer::Swapped(swapped) => Ok(swapped),
             other => panic!("a swap is answered by {other:?}"),
         }
@@ -235,7 +235,7 @@ impl SimTimer {
         if now >= at {
             self.rung = if self.rung.0 == now { (now, self.rung.1 + 1) } else { (now, 0) };
             if self.rung.1 > AT_ONCE {
-                // A task that sets it again in the same instant would do so for ever.
+                // A task that sets it again in the same instant would do so forever.
                 self.host.note(Deed::Spins);
                 return Poll::Pending;
             }

@@ -53,12 +53,12 @@ pub async fn run(
         superseded: aim.superseded,
         max_attempts: 3,
         retry_delay: timing.retry_period(),
-        // Whoever starts again tries again.
+        // A restarted instance tries again.
         retry_after: RetryAfter::Time(Duration::ZERO),
     };
     let clock = Arc::new(host.time.clone());
     let instance = Instance { started: Moment::of(clock.now().wall), jitter: 0.5 };
-    // Else it may wait for ever.
+    // Else it may wait forever.
     let give_up_at = (aim.superseded == Superseded::Wait)
         .then(|| clock.now().boot + timing.lease_duration() / 2);
     let task = Task {
@@ -116,13 +116,13 @@ impl Runner for SimRunner {
         Ok(match end {
             End::Own { succeeded } => {
                 self.host.note(Deed::Finishes { term });
-                Ended::ByItself { code: u8::from(!succeeded), stderr: None }
+                Ended::Exited { code: u8::from(!succeeded), stderr: None }
             }
             End::Stopped => Ended::Stopped,
         })
     }
 
     async fn check(&mut self, _key: &Key) -> io::Result<Ended> {
-        Ok(Ended::ByItself { code: 0, stderr: None })
+        Ok(Ended::Exited { code: 0, stderr: None })
     }
 }

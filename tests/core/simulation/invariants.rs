@@ -30,7 +30,7 @@ pub const A_LEADER_EXISTS: &str = "I3 a leader exists";
 /// first saw this state of it, and not at all once it is vacated: rule `answers-from-the-clock`, rule
 /// `vacated-lease`.
 pub const NO_DEAD_HOLDER: &str = "I4 no dead holder is named";
-/// Nobody believes while work of another term is alive, another candidate's or its own.
+/// No candidate believes while work of another term is alive, another candidate's or its own.
 pub const NO_OLD_WORK: &str = "I5 no old work";
 /// A candidate that vacates has stopped believing, and its work of that term was seen to end; no
 /// record is vacated while work of its term lives: rule `stop-before-vacate`.

@@ -34,10 +34,10 @@ pub enum Theme {
     Faults,
     /// The store's clock is stepped. Rule `store-clock` protects the belief of a live leader that has standbys,
     /// no more: a candidate that just started knows nothing but the store's clock. So it happens
-    /// when everybody has seen the record change, nobody restarts, and there is no work.
+    /// when all have seen the record change, none restarts, and there is no work.
     SteppedClock,
-    /// The store goes back to an earlier state. Only who saw the later one can tell: it happens
-    /// when everybody knows the current term, and nobody restarts.
+    /// The store goes back to an earlier state. Only a candidate that saw the later one can know: it
+    /// happens when all know the current term, and none restarts.
     LostWrites,
     /// The same, but the store knows and reports it, and processes restart in between. Then all
     /// leases are of one length: a candidate that has just started knows only the one in the

@@ -100,7 +100,7 @@ impl Project {
             serde_json::from_value(value.clone()).unwrap_or_default()
         };
         let own = match name {
-            // Under `init: true` a signal is heeded also without a handler.
+            // Under `init: true` a signal takes effect also without a handler.
             "network-a" | "network-b" => {
                 assert_eq!(service["init"], true);
                 return (self.field.script("network.sh", IDLE), None);

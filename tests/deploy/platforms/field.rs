@@ -42,7 +42,7 @@ impl Field {
         )
     }
 
-    /// The same, but as the first process of its container it does not heed SIGTERM.
+    /// The same, but as the first process of its container it ignores SIGTERM.
     pub fn stubborn_app(&self, bellwether: &str) -> Vec<String> {
         let work = self.folder().join("work.sh");
         let text =

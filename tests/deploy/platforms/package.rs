@@ -128,7 +128,7 @@ fn the_package_is_installed_started_upgraded_and_removed() {
         .must("! pidof bellwether && test ! -e /usr/bin/bellwether && test ! -e /etc/bellwether");
 }
 
-/// A setting that is wrong does not heal: systemd says so instead of trying for ever.
+/// A setting that is wrong does not heal: systemd reports it instead of trying forever.
 #[test]
 fn a_wrong_setting_is_a_failed_unit_and_the_journal_says_why() {
     let dist = Dist::shared();

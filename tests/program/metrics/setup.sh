@@ -8,7 +8,7 @@ here=tests/program/metrics
 tools=$PWD/target/tools
 . tests/install.sh
 
-# Installed as packages they would bring services that start by themselves.
+# Installed as packages they would bring services that start on their own.
 unpack_program prometheus promtool prometheus
 unpack_program prometheus-alertmanager amtool alertmanager
 # Debian's Alertmanager reads its templates from there and does not start without; the example uses none.

@@ -1,5 +1,6 @@
 //! The style that a test can check: words that STYLE.md refuses, and the width of prose.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -8,28 +9,34 @@ use crate::docs::pages::{Page, all, files, project};
 /// Where the refused words stand.
 const STYLE: &str = "STYLE.md";
 
+/// Files and folders that still have refused words. The list only shrinks: rewrite a file, and take it out.
+const TO_REWRITE: &[&str] = &[];
+
 /// Written by a test, from texts that have no lines.
 const GENERATED: [&str; 2] = ["docs/cli.md", "docs/configuration.md"];
 
 const WIDTH: usize = 100;
 
-/// All that engineers read beside the pages: names, comments, messages, the page for browsers.
-const FOLDERS: [&str; 10] = [
-    "src", "benches", "tests", "build", "site", "deploy", "charts", "examples", "image", "release",
-];
+/// What `src` consists of for a reader: comments, help, messages, the page for browsers.
+const SOURCES: [&str; 5] = ["rs", "json", "js", "html", "css"];
 
 #[test]
-fn no_text_and_no_name_has_a_refused_word() {
+fn no_text_has_a_refused_word() {
     let refused = refused(&Page::read(Path::new(STYLE)).text);
     assert!(refused.len() >= 12, "{refused:?}");
-    let texts = texts();
-    let has = |ending: &str| texts.iter().any(|(path, _)| path.ends_with(ending));
-    assert!([".md", ".rs", ".sh", ".py", ".js", ".yaml", ".go"].iter().all(|ending| has(ending)));
-    let wrong = texts.iter().flat_map(|(path, text)| {
-        let found = found(text, &refused).into_iter();
-        found.map(move |(line, word)| format!("{path}:{line}: '{word}'"))
-    });
-    let wrong: Vec<_> = wrong.collect();
+    let (mut wrong, mut to_rewrite) = (Vec::new(), BTreeSet::new());
+    for (path, text) in texts() {
+        let found = found(&text, &refused);
+        match TO_REWRITE.iter().find(|entry| Path::new(&path).starts_with(entry)) {
+            Some(entry) if !found.is_empty() => _ = to_rewrite.insert(*entry),
+            Some(_) => {}
+            None => {
+                wrong.extend(found.iter().map(|(line, word)| format!("{path}:{line}: '{word}'")))
+            }
+        }
+    }
+    let clean: Vec<_> = TO_REWRITE.iter().filter(|entry| !to_rewrite.contains(*entry)).collect();
+    assert!(clean.is_empty(), "clean now, so take it out of TO_REWRITE: {clean:?}");
     assert!(wrong.is_empty(), "STYLE.md says what to write instead:\n{}", wrong.join("\n"));
 }
 
@@ -44,20 +51,19 @@ fn prose_has_at_most_a_hundred_columns() {
 
 /// The pages and the sources, each with its path from the root of the project.
 fn texts() -> Vec<(String, String)> {
+    let pages = all().into_iter().map(|page| (page.name(), page.text));
     let mut paths = Vec::new();
-    FOLDERS.iter().for_each(|folder| files(&project().join(folder), &mut paths));
-    paths.extend(["Makefile", "Dockerfile", "Cargo.toml", "build.rs"].map(|f| project().join(f)));
-    // A file that is no text is an image.
-    let sources = paths.iter().filter_map(|path| {
+    files(&project().join("src"), &mut paths);
+    paths.retain(|path| path.extension().is_some_and(|is| SOURCES.iter().any(|s| is == *s)));
+    let sources = paths.iter().map(|path| {
         let name = path.strip_prefix(project()).unwrap().display().to_string();
-        Some((name, fs::read_to_string(path).ok()?))
+        (name, fs::read_to_string(path).unwrap())
     });
-    let pages = all().into_iter().map(|page| {
-        let name = page.name();
-        let text = if name == STYLE { without_list(&page.text) } else { page.text };
+    let without_list = pages.map(|(name, text)| {
+        let text = if name == STYLE { without_list(&text) } else { text };
         (name, text)
     });
-    pages.chain(sources).collect()
+    without_list.chain(sources).collect()
 }
 
 const BEGIN: &str = "<!-- refused words -->";
@@ -80,12 +86,12 @@ fn without_list(style: &str) -> String {
 }
 
 /// Each refused word in a text, with the number of its line. Lines of a paragraph or a comment are
-/// read as one, so that two words are also found across a break. A name is read as its words.
+/// read as one, so that two words are also found across a break.
 fn found(text: &str, refused: &[String]) -> Vec<(usize, String)> {
     let mut words: Vec<(usize, String)> = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        let pieces = line.split(|c: char| !c.is_alphanumeric());
-        let pieces = pieces.flat_map(humps).filter(|piece| !piece.is_empty());
+        let pieces = line.split(|c: char| !c.is_alphanumeric() && !"_-".contains(c));
+        let pieces = pieces.filter(|piece| !piece.is_empty());
         words.extend(pieces.map(|piece| (number + 1, piece.to_lowercase())));
     }
     let mut found = Vec::new();
@@ -98,17 +104,6 @@ fn found(text: &str, refused: &[String]) -> Vec<(usize, String)> {
         }
     }
     found
-}
-
-/// The words of a name in camel case.
-fn humps(name: &str) -> Vec<&str> {
-    let letters: Vec<_> = name.char_indices().collect();
-    let ends = letters.windows(2).filter(|pair| pair[0].1.is_lowercase() && pair[1].1.is_uppercase());
-    let mut at = 0;
-    let mut humps: Vec<_> =
-        ends.map(|pair| &name[std::mem::replace(&mut at, pair[1].0)..pair[1].0]).collect();
-    humps.push(&name[at..]);
-    humps
 }
 
 /// The lines of prose that are too long. Tables are not prose, nor is what cannot be broken.
@@ -126,18 +121,11 @@ fn wide(page: &Page) -> Vec<String> {
 #[test]
 fn a_refused_word_is_found_wherever_it_stands() {
     let refused = refused(&format!(
-        "{BEGIN}\n| not | but |\n| --- | --- |\n| `who`, `walks past` | a `b` |\n{END}"
+        "{BEGIN}\n| not | but |\n| --- | --- |\n| `who`, `goes on` | a `b` |\n{END}"
     ));
-    assert_eq!(refused, ["who", "walks past"]);
-    let who = |line| (line, "who".to_owned());
-    let walks_past = |line| (line, "walks past".to_owned());
-    let text = "//! Whose?\n//! Who else walks\n//! past, whoknows\n";
-    assert_eq!(found(text, &refused), [who(2), walks_past(2)]);
-    let names = "fn says_who() {\n    if walks_past {\n        Who::WalksPast(WALKS_PAST)\n";
-    assert_eq!(
-        found(names, &refused),
-        [who(1), who(3), walks_past(2), walks_past(3), walks_past(3)]
-    );
+    assert_eq!(refused, ["who", "goes on"]);
+    let text = "//! Whose?\n//! Who else goes\n//! on, who_ knows\n";
+    assert_eq!(found(text, &refused), [(2, "who".to_owned()), (2, "goes on".to_owned())]);
     let page = |text: String| Page { path: "a.md".into(), text };
     let long = "word ".repeat(30);
     assert_eq!(wide(&page(format!("- {long}\n\n| {long} |\n```\n{long}\n```\n"))).len(), 1);

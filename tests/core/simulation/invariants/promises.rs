@@ -57,14 +57,14 @@ impl Promises {
         if let Some((Some(term), _)) = self.resigned
             && leads == Some(term)
         {
-            return bad(format!("term {term} goes on although its leader resigned"));
+            return bad(format!("term {term} continues although its leader resigned"));
         }
         let Some(gives_up_at) = self.gives_up_at else { return Ok(()) };
         if leads.is_some() || view.standing_down(now) != Some(StandingDown::ShuttingDown) {
             return bad("a shutdown was accepted and is not under way".to_owned());
         }
         if now > gives_up_at + slack {
-            return bad(format!("a shutdown goes on at {now:?}, to be over at {gives_up_at:?}"));
+            return bad(format!("a shutdown continues at {now:?}, to be over at {gives_up_at:?}"));
         }
         Ok(())
     }

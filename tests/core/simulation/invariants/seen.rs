@@ -86,7 +86,7 @@ impl Seen {
     }
 
     /// A hint that the lease is free says that there is no pause either; and whether the elector takes in
-    /// an answer that meets its deadline cannot be told from here.
+    /// an answer that meets its deadline cannot be seen from here.
     pub fn may_be_resumed(&mut self) {
         (self.pause, self.paused_until, self.doubts) = (None, BootTime::ZERO, true);
     }

@@ -1,4 +1,4 @@
-//! Who has to claim a vacated lease before whom, as users are promised it. It is not computed as the
+//! Which candidate has to claim a vacated lease before which other, as users are promised it. It is not computed as the
 //! candidates do: only differences that are plain are judged.
 
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Standing {
         (is_newer && preferred) || (far && (0.9..1.1).contains(&ages))
     }
 
-    /// Whether it has nobody to wait for.
+    /// Whether it has no candidate to wait for.
     pub fn is_first(&self, left: &Self) -> bool {
         self.release(left) == 0 && self.is_new(left) && matches!(self.preference, None | Some(3))
     }

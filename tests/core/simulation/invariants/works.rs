@@ -70,7 +70,7 @@ impl Commands {
         Ok(())
     }
 
-    /// A command has ended, whoever knows.
+    /// A command has ended, known or not.
     pub fn ended(&mut self, term: Term, end: End) {
         if let Some((_, fate)) = self.begun.get_mut(&term) {
             *fate = match end {

@@ -44,7 +44,7 @@ impl World {
             Fault::StepClock { by } => return self.step_store_clock(by),
             Fault::LoseWrites => return self.lose_writes(),
             Fault::Hide { clock, losses } => {
-                self.tally.count("store can tell more or less");
+                self.tally.count("store can report more or less");
                 let contests = self.contests.iter_mut();
                 return contests.for_each(|contest| contest.lease_record.hide(clock, losses));
             }
@@ -68,7 +68,7 @@ impl World {
                 self.tally.count("clocks that stood still");
                 self.pause(node, lasts, true);
             }
-            // Somebody has to be left.
+            // One candidate has to be left.
             Fault::Crash { down_for: None } | Fault::Shutdown { down_for: None, .. }
                 if standing <= 1 => {}
             Fault::Crash { down_for } => {
@@ -81,13 +81,13 @@ impl World {
                 let (election, beside) =
                     (process.handle.clone(), Arc::clone(&process.beside_until));
                 let (leaves, left) = oneshot::channel();
-                let asked = async move {
-                    // Nobody notifies its supervisor that the application beside it has ended.
+                let leaving = async move {
+                    // Its supervisor is not notified that the application beside it has ended.
                     let _ = beside.set(election.now() + delay.mul_f64(0.999));
                     let leaving = Leaving::begin(&[(election, grace)], delay).await;
                     drop(leaves.send(leaving));
                 };
-                process.begins(Task::new(What::Shutdown { grace }, asked));
+                process.begins(Task::new(What::Shutdown { grace }, leaving));
                 let timer = process.host.timer();
                 let kept = async move {
                     if let Ok(leaving) = left.await {
@@ -100,10 +100,10 @@ impl World {
                 self.tally.count("resignations");
                 let election = process.handle.clone();
                 let successor = successor.map(|node| format!("n{node}").into());
-                let asked = async move {
+                let resigning = async move {
                     let _ = election.resign(cooldown, successor).await;
                 };
-                process.begins(Task::new(What::Resign { cooldown }, asked));
+                process.begins(Task::new(What::Resign { cooldown }, resigning));
             }
             Fault::CloseGate { lasts } if process.healthy => {
                 process.healthy = false;
@@ -145,7 +145,7 @@ impl World {
         self.after(lasts, Happening::Mend { node, cut });
     }
 
-    /// Only if everybody saw the record change: see [`crate::simulation::plan::Theme::SteppedClock`].
+    /// Only if all candidates saw the record change: see [`crate::simulation::plan::Theme::SteppedClock`].
     fn step_store_clock(&mut self, by: i64) {
         let all_saw = self.nodes.iter().all(|node| match &node.process {
             Some(process) => process.seen.states >= 2,
@@ -167,18 +167,18 @@ impl World {
             // A process that did not start yet knows nothing; a dead one does no harm.
             None => node.life > 0,
         });
-        let told = self.plan.theme == Theme::Outlived;
+        let outlived = self.plan.theme == Theme::Outlived;
         // An empty store cannot report that it lost anything.
         let lease = &mut self.contests[0].lease_record;
-        let history = if told { lease.records() } else { lease.history() };
-        if history == 0 || !(all_know || told) {
+        let history = if outlived { lease.records() } else { lease.history() };
+        if history == 0 || !(all_know || outlived) {
             return;
         }
         let back = self.rng.usize(1..=history.min(20));
-        let knows = told || self.rng.bool();
+        let knows = outlived || self.rng.bool();
         let restored = lease.restore(lease.history() - back, knows);
         trace!(self, "the store loses writes: from term {term} to {restored}");
-        self.tally.count(match told && !all_know {
+        self.tally.count(match outlived && !all_know {
             true => "writes lost by the store, which says so",
             false => "writes lost by the store",
         });
@@ -189,7 +189,7 @@ impl World {
         self.plan.theme != Theme::Faults || self.plan.network.late + self.plan.network.slow > 0
     }
 
-    /// The faults are over, and somebody can stand.
+    /// The faults are over, and a candidate can stand.
     pub(super) fn calm_down(&mut self) -> Result<(), Violation> {
         trace!(self, "calm");
         self.calm = true;

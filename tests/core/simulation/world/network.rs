@@ -18,7 +18,7 @@ use crate::simulation::time::{MS, TrueTime};
 
 impl World {
     /// A driver makes a call.
-    pub(super) fn asks(
+    pub(super) fn sends(
         &mut self,
         node: usize,
         request: Request,
@@ -26,7 +26,7 @@ impl World {
     ) -> Result<(), Violation> {
         trace!(self, "n{node} calls: {}", describe(&request));
         if request.of() == Of::History {
-            return self.asks_for_history(node, request, answer);
+            return self.reads_history(node, request, answer);
         }
         let local = self.local(node);
         let timing = self.host(node).timing;
@@ -69,8 +69,8 @@ impl World {
         Ok(())
     }
 
-    /// An instance of `once` makes a call: one at a time, and the driver's goes on beside it.
-    fn asks_for_history(
+    /// An instance of `once` makes a call: one at a time, and the driver's continues beside it.
+    fn reads_history(
         &mut self,
         node: usize,
         request: Request,
@@ -179,7 +179,7 @@ impl World {
         if self.calm { delay } else { delay.min((self.plan.calm_at - self.now).max(MS / 100)) }
     }
 
-    /// A request reaches the store, perhaps long after whoever sent it has given up or died.
+    /// A request reaches the store, perhaps long after its sender has given up or died.
     pub(super) fn serve(
         &mut self,
         node: usize,
@@ -209,7 +209,7 @@ impl World {
                 self.tally.count(match (won, waits && !answer_lost) {
                     (true, true) => "swaps applied",
                     (true, false) if !waits => "swaps applied after the caller gave up",
-                    (true, false) => "swaps applied unheard",
+                    (true, false) => "swaps applied whose answer is lost",
                     (false, _) => "swaps refused",
                 });
                 if let Swapped::Won(version) = &swapped {
@@ -283,7 +283,7 @@ impl World {
         match self.works.iter().find(of_term) {
             Some(work) => {
                 let (term, node) = (record.term, work.of.0);
-                let what = format!("term {term} is vacated while n{node}'s work of it goes on");
+                let what = format!("term {term} is vacated while n{node}'s work of it continues");
                 Violation::found(VACATED_LAST, what)
             }
             None => Ok(()),
@@ -321,7 +321,7 @@ impl World {
 
     fn hint_all(&mut self, record: &ElectionName, hint: &Hint) {
         for node in 0..self.nodes.len() {
-            // Every now and then one comes twice, and long after what it tells of.
+            // Every now and then one comes twice, and long after what it reports.
             for _ in 0..if self.rng.u8(..) < 16 { 2 } else { 1 } {
                 if self.rng.u64(0..1_000) < self.plan.network.hint {
                     let delay = self.rng.u64(0..=self.plan.network.hint_delay);
@@ -368,7 +368,7 @@ fn describe(request: &Request) -> String {
             match (&record.holder, request.of()) {
                 (_, Of::History) => format!("write the history over {version}"),
                 (Some(_), _) => format!("swap {version} for itself, term {}", record.term),
-                (None, _) => format!("swap {version} for nobody, term {}", record.term),
+                (None, _) => format!("swap {version} for no holder, term {}", record.term),
             }
         }
     }

@@ -305,7 +305,7 @@ impl World {
         let contest = process.contest;
         for deed in process.host.deeds() {
             match deed {
-                Deed::Asks { request, answer } => self.asks(node, request, answer)?,
+                Deed::Sends { request, answer } => self.sends(node, request, answer)?,
                 Deed::Takes(answer) => self.takes(node, &answer),
                 Deed::Sets { at, ring } => {
                     let late = self.rng.u64(0..=self.host(node).lateness);
@@ -374,8 +374,8 @@ impl World {
         }
         process.back_after = back_after;
         let election = process.handle.clone();
-        let asked = async move { election.shut_down(grace).await };
-        process.begins(Task::new(What::Shutdown { grace }, asked));
+        let leaving = async move { election.shut_down(grace).await };
+        process.begins(Task::new(What::Shutdown { grace }, leaving));
     }
 
     /// A driver has ended, and its process with it.
@@ -385,7 +385,7 @@ impl World {
         let odd = self.store_is_odd();
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
         if !process.is_leaving() {
-            let what = format!("n{node} left without being asked to");
+            let what = format!("n{node} left without a request");
             return Violation::found(crate::simulation::invariants::A_LEADER_EXISTS, what);
         }
         let early = process.promises.gives_up_at().is_some_and(|at| now < at);
@@ -422,7 +422,7 @@ impl World {
             time.stood_since(paused.since);
         }
         let unsent = std::mem::take(&mut process.unsent);
-        trace!(self, "n{node} goes on");
+        trace!(self, "n{node} continues");
         for (call, request) in unsent {
             self.send(node, call, request);
         }
@@ -458,8 +458,8 @@ impl World {
 impl Process {
     /// Whether it got the request to shut down, even if it has not seen it yet.
     pub(super) fn is_leaving(&self) -> bool {
-        let asked = self.tasks.iter().any(|task| matches!(task.what, What::Shutdown { .. }));
-        asked || self.promises.is_shutting_down()
+        let leaving = self.tasks.iter().any(|task| matches!(task.what, What::Shutdown { .. }));
+        leaving || self.promises.is_shutting_down()
     }
 
     /// The connection of a hold whose work has ended stays.

@@ -35,7 +35,7 @@ impl World {
         }
         let Some(believer) = believer else {
             if self.led && !self.work_is_done(contest) {
-                let what = "nobody leads long after the last fault".to_owned();
+                let what = "no candidate leads long after the last fault".to_owned();
                 return Violation::found(A_LEADER_EXISTS, what);
             }
             return Ok(());
@@ -51,7 +51,8 @@ impl World {
         match self.works.iter().find(old) {
             None => Ok(()),
             Some(Work { of: (node, _), term, .. }) => {
-                let what = format!("n{believer} leads while n{node}'s work of term {term} goes on");
+                let what =
+                    format!("n{believer} leads while n{node}'s work of term {term} continues");
                 Violation::found(NO_OLD_WORK, what)
             }
         }
@@ -78,7 +79,7 @@ impl World {
         // It learned of a gate that opens while a call was under way, and may stand after that.
         process.known_closed &= closed;
         if closed && believes.is_some() {
-            let what = format!("n{node} leads although it heard that its gate is closed");
+            let what = format!("n{node} leads although it received that its gate is closed");
             return Violation::found(GATE_KEPT, what);
         }
         if let Some(term) = believed.filter(|_| believed != believes) {
@@ -196,7 +197,7 @@ impl World {
         }
         let stays_down = view.standing_down(now) == Some(StandingDown::GateClosed);
         match gate.is_open(now) {
-            true if stays_down => bad("has not heard that its gate is open"),
+            true if stays_down => bad("has not received that its gate is open"),
             false if view.is_leading(now) => bad("leads behind a closed gate"),
             _ => Ok(()),
         }
@@ -235,7 +236,7 @@ impl World {
             return Ok(());
         }
         if process.known_closed {
-            let what = format!("n{node} stands although it heard that its gate is closed");
+            let what = format!("n{node} stands although it received that its gate is closed");
             return Violation::found(GATE_KEPT, what);
         }
         if process.seen.is_paused(now) {

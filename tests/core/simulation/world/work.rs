@@ -24,15 +24,15 @@ pub(super) struct Work {
     pub(super) of: (usize, u32),
     pub(super) term: Term,
     deadlines: Deadlines,
-    told_to_end: bool,
+    end_requested: bool,
     /// Its process does not see it end.
     unseen: bool,
-    tells: Tells,
+    report: Report,
 }
 
 /// How its process learns of its end.
 #[derive(Debug)]
-enum Tells {
+enum Report {
     /// By the end of the connection.
     Hold(mpsc::Receiver<HoldLine>),
     Command(oneshot::Sender<End>),
@@ -73,7 +73,7 @@ impl World {
         trace!(self, "n{node} is held under term {term}");
         // Nothing runs before the first line has come.
         let never = Deadlines { stop_at: BootTime::ZERO, kill_at: BootTime::ZERO };
-        self.begin_work(id, me, term, never, Tells::Hold(lines));
+        self.begin_work(id, me, term, never, Report::Hold(lines));
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl World {
         if begun && self.rng.u8(0..16) == 0 {
             return;
         }
-        let Tells::Hold(lines) = &mut work.tells else { return };
+        let Report::Hold(lines) = &mut work.report else { return };
         let (id, mut last) = (work.id, None);
         while let Ok(line) = lines.try_recv() {
             last = Some(line.directive());
@@ -115,7 +115,7 @@ impl World {
     ) {
         trace!(self, "n{node} begins attempt {id} under term {term}");
         let me = (node, self.nodes[node].life);
-        self.begin_work(id, me, term, deadlines, Tells::Command(end));
+        self.begin_work(id, me, term, deadlines, Report::Command(end));
     }
 
     fn begin_work(
@@ -124,13 +124,13 @@ impl World {
         of: (usize, u32),
         term: Term,
         deadlines: Deadlines,
-        tells: Tells,
+        report: Report,
     ) {
         self.tally.count("works");
         self.ids = self.ids.max(id);
-        let (told_to_end, unseen) = (false, false);
+        let (end_requested, unseen) = (false, false);
         let contest = self.nodes[of.0].process.as_ref().map_or(0, |process| process.contest);
-        self.works.push(Work { id, contest, of, term, deadlines, told_to_end, unseen, tells });
+        self.works.push(Work { id, contest, of, term, deadlines, end_requested, unseen, report });
         if self.work(id).is_some_and(|work| work.has_begun()) {
             self.is_begun(id);
         }
@@ -151,7 +151,7 @@ impl World {
     }
 
     pub(super) fn extend_work(&mut self, id: u64, to: Deadlines) {
-        let Some(work) = self.work(id).filter(|work| !work.told_to_end) else { return };
+        let Some(work) = self.work(id).filter(|work| !work.end_requested) else { return };
         let begins = !work.has_begun();
         work.deadlines.stop_at = work.deadlines.stop_at.max(to.stop_at);
         work.deadlines.kill_at = work.deadlines.kill_at.max(to.kill_at);
@@ -163,33 +163,33 @@ impl World {
     pub(super) fn stop_work(&mut self, id: u64, kill_at: BootTime) {
         let Some(work) = self.work(id) else { return };
         work.deadlines.kill_at = kill_at;
-        let is_attempt = matches!(work.tells, Tells::Command(_)) && !work.told_to_end;
+        let is_attempt = matches!(work.report, Report::Command(_)) && !work.end_requested;
         if is_attempt && self.rng.u8(0..4) == 0 {
             // It ended in that moment, and its process has not looked yet.
             self.tally.count("attempts that ended as they had to");
             return self.work_ends(id);
         }
-        self.tell_to_end(id);
+        self.request_end(id);
         self.work_is_killed(id);
     }
 
     /// Its guard checks whether it has to end.
     pub(super) fn work_stops(&mut self, id: u64) {
-        let Some(work) = self.work(id).filter(|work| !work.told_to_end) else { return };
+        let Some(work) = self.work(id).filter(|work| !work.end_requested) else { return };
         let (node, stop_at) = (work.of.0, work.deadlines.stop_at);
         if self.local(node) >= stop_at {
-            return self.tell_to_end(id);
+            return self.request_end(id);
         }
         let at = self.nodes[node].time.when_reads(stop_at);
         self.schedule(at, Happening::WorkStops { work: id });
     }
 
-    fn tell_to_end(&mut self, id: u64) {
+    fn request_end(&mut self, id: u64) {
         let (hangs, unseen) = (self.rng.u8(0..4) == 0, self.rng.u8(0..6) == 0);
         let lasts = self.rng.u64(0..self.plan.lease() * 2);
-        let Some(work) = self.work(id).filter(|work| !work.told_to_end) else { return };
-        work.told_to_end = true;
-        work.unseen = unseen && matches!(work.tells, Tells::Hold(_));
+        let Some(work) = self.work(id).filter(|work| !work.end_requested) else { return };
+        work.end_requested = true;
+        work.unseen = unseen && matches!(work.report, Report::Hold(_));
         if !hangs {
             self.after(lasts, Happening::WorkEnds { work: id });
         }
@@ -211,30 +211,30 @@ impl World {
         let succeeded = self.rng.u8(0..2) == 0;
         let calm = self.calm;
         let Some(work) = self.work(id) else { return };
-        if calm && !work.told_to_end && matches!(work.tells, Tells::Command(_)) {
+        if calm && !work.end_requested && matches!(work.report, Report::Command(_)) {
             // In the calm the last attempt continues, so that its leader stays.
             return;
         }
         let own = End::Own { succeeded };
-        let end = if work.told_to_end { End::Stopped } else { own };
+        let end = if work.end_requested { End::Stopped } else { own };
         self.end_work(id, end);
     }
 
     fn end_work(&mut self, id: u64, end: End) {
         let Some(index) = self.works.iter().position(|work| work.id == id) else { return };
-        let Work { contest, of: (node, life), term, unseen, tells, .. } =
+        let Work { contest, of: (node, life), term, unseen, report, .. } =
             self.works.swap_remove(index);
         trace!(self, "n{node}'s work of term {term} has ended: {end:?}");
         self.contests[contest].commands.ended(term, end);
-        match tells {
-            Tells::Command(told) => drop(told.send(end)),
-            Tells::Hold(lines) if unseen => {
+        match report {
+            Report::Command(reported) => drop(reported.send(end)),
+            Report::Hold(lines) if unseen => {
                 self.tally.count("works not seen to end");
                 if let Some(process) = self.process(node, life) {
                     process.keeps_open(term, lines);
                 }
             }
-            Tells::Hold(lines) => drop(lines),
+            Report::Hold(lines) => drop(lines),
         }
     }
 
