@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -116,7 +117,10 @@ pub fn main() -> ExitCode {
 
 fn run_command_line() -> ExitCode {
     let line = words(std::env::args_os());
-    let mut command = without_values(variables::settle(Cli::command(), &line));
+    let settings = Cli::command();
+    // Includes those that are not set.
+    let known = variables::known(&settings);
+    let mut command = without_values(variables::settle(settings, &line));
     let sources = Sources::of(&command, &line);
     let cli = match parse(&mut command, &line) {
         Ok(cli) => cli,
@@ -141,11 +145,11 @@ fn run_command_line() -> ExitCode {
             };
         }
     };
+    // A third of a megabyte, which would stay for as long as the command runs.
+    drop(command);
     logging::init(&cli.log);
-    // Includes those that are not set.
-    let settings = Cli::command();
-    spec::hide_from_commands(variables::hidden(&settings));
-    let checked = check_variables(&settings).and_then(|()| check_nesting(&cli.command, &sources));
+    let checked = check_variables(&known).and_then(|()| check_nesting(&cli.command, &sources));
+    spec::hide_from_commands(variables::hidden(known));
     match checked.and_then(|()| run(cli.command)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failed(&sources.named(&failure.to_string()), &failure),
@@ -180,8 +184,8 @@ fn parse(command: &mut clap::Command, line: &[OsString]) -> Result<Cli, clap::Er
 }
 
 /// An unknown variable may be a misspelt one.
-fn check_variables(command: &clap::Command) -> Result<(), CommandError> {
-    let variables::Strangers { unknown, mistaken } = variables::strangers(command);
+fn check_variables(known: &BTreeSet<String>) -> Result<(), CommandError> {
+    let variables::Strangers { unknown, mistaken } = variables::strangers(known);
     if let Some((name, meant)) = mistaken {
         return Err(CommandError::Usage(format!(
             "{name} is not a setting and would be ignored; correct it to {meant}, or unset it"

@@ -123,16 +123,16 @@ pub(super) struct Strangers {
 }
 
 /// Checks the variables that are set.
-pub(super) fn strangers(command: &Command) -> Strangers {
+pub(super) fn strangers(known: &BTreeSet<String>) -> Strangers {
     let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
-    find_strangers(&known(command), names)
+    find_strangers(known, names)
 }
 
 /// The settings of this process, which its commands do not inherit: for example the store's URL,
 /// which may hold a password, or the address that is already in use. Commands keep the variables
 /// that a sidecar passes to them, and its address.
-pub(super) fn hidden(command: &Command) -> Vec<String> {
+pub(super) fn hidden(known: BTreeSet<String>) -> Vec<String> {
     const KEPT: [&str; 6] = [
         "BELLWETHER_ELECTION",
         "BELLWETHER_IDENTITY",
@@ -142,10 +142,11 @@ pub(super) fn hidden(command: &Command) -> Vec<String> {
         "BELLWETHER_WORK",
     ];
     let kept = |name: &String| KEPT.iter().chain(&FOR_CHILDREN).any(|kept| kept == name);
-    known(command).into_iter().filter(|name| !kept(name)).collect()
+    known.into_iter().filter(|name| !kept(name)).collect()
 }
 
-fn known(command: &Command) -> BTreeSet<String> {
+/// The names of all settings, and of what commands are told.
+pub(super) fn known(command: &Command) -> BTreeSet<String> {
     let args =
         command.get_arguments().chain(command.get_subcommands().flat_map(Command::get_arguments));
     let names = args.filter_map(Arg::get_env).map(|name| name.to_string_lossy().into_owned());
