@@ -259,6 +259,7 @@ fn the_package_of_the_crate_has_what_it_needs() {
         "LICENSE-MIT",
         "LICENSE-APACHE",
         "build/names.c",
+        "build/relocations.c",
         "src/main.rs",
         "src/http/page/page.js",
     ] {
