@@ -54,12 +54,11 @@ figures-once: setup
 figures-postgres: setup
 	cargo bench --locked --profile dist --bench postgres
 
-# bellwether beside its peers: writes the tables and plots of docs/comparison.md. Takes about twenty-five minutes after
-# the builds; QUICK=1 takes three, for a look only.
+# bellwether, as it is shipped, beside its peers: writes the tables and plots of docs/comparison.md. Takes about
+# twenty-five minutes after the builds; QUICK=1 takes three, for a look only.
 compare: setup
 	benches/compare/setup.sh
-	cargo build --locked --profile dist
-	QUICK="$(QUICK)" cargo bench --locked --profile dev --bench compare
+	compared=$$(image/build.sh) && COMPARED="$$compared" QUICK="$(QUICK)" cargo bench --locked --profile dev --bench compare
 
 # The documentation as a site, every link checked: target/site/html/index.html.
 docs:

@@ -190,9 +190,9 @@ fn serve(command: &mut Command, kind: Kind, url: &str, start: &Start<'_>) {
     }
 }
 
-/// The program that is shipped, not the one of the tests.
+/// The static binary of releases, images and packages, not the program of the tests.
 pub fn bellwether() -> PathBuf {
-    support::target().join("dist/bellwether")
+    std::env::var_os("COMPARED").expect("`make compare` names the program in COMPARED").into()
 }
 
 fn worker() -> PathBuf {
