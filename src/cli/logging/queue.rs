@@ -28,8 +28,9 @@ const ROOM_AGAIN: u64 = 512;
 const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_FOR_ONE: Duration = Duration::from_millis(500);
 
-/// How often an exit checks whether the last line is written.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// How often an exit checks whether the last line is written: soon, and then less often.
+const FIRST_LOOK: Duration = Duration::from_micros(50);
+const LONGEST_LOOK: Duration = Duration::from_millis(1);
 
 /// How often a dedicated writer checks whether a non-blocking standard error takes more.
 const FULL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -85,9 +86,10 @@ pub(super) fn waiting() -> u64 {
 /// Waits until all is written, but only as long as the reader reads.
 pub fn flush() {
     let begun = HostClock::boot();
-    let (mut moved, mut before) = (begun, waiting());
+    let (mut moved, mut before, mut pause) = (begun, waiting(), FIRST_LOOK);
     while before > 0 {
-        thread::sleep(LOOK_AGAIN);
+        thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_LOOK);
         let (now, waiting) = (HostClock::boot(), waiting());
         if waiting < before {
             moved = now;

@@ -18,7 +18,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use sqlx::Connection as _;
@@ -27,7 +27,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::errors::PostgresError;
 use super::hosts::Host;
@@ -102,16 +102,17 @@ where
     let mut waiting = attempts.into_iter().enumerate();
     // When one succeeds, this is dropped, with all attempts that are still under way.
     let mut running = JoinSet::new();
-    let mut next = pin!(sleep(Duration::ZERO));
+    // None: at once. tokio's shortest sleep would take a millisecond or two.
+    let mut next: Option<Pin<Box<Sleep>>> = None;
     let mut has_more = true;
     while has_more || !running.is_empty() {
         tokio::select! {
             biased;
             () = &mut end => break,
-            () = &mut next, if has_more => match waiting.next() {
+            () = begins(&mut next), if has_more => match waiting.next() {
                 Some((at, attempt)) => {
                     running.spawn(async move { (at, attempt.await) });
-                    next.set(sleep(share));
+                    next = Some(Box::pin(sleep(share)));
                 }
                 None => has_more = false,
             },
@@ -121,10 +122,10 @@ where
                     if let Some(place) = failures.get_mut(at) {
                         *place = Some(failure);
                     }
-                    next.set(sleep(Duration::ZERO));
+                    next = None;
                 }
                 // It panicked; with `panic = "abort"` there is none.
-                Err(_) => next.set(sleep(Duration::ZERO)),
+                Err(_) => next = None,
             },
         }
     }
@@ -132,6 +133,13 @@ where
         .into_iter()
         .map(|failure| failure.unwrap_or(PostgresError::NoConnection))
         .collect())
+}
+
+/// Waits until the next attempt begins.
+async fn begins(next: &mut Option<Pin<Box<Sleep>>>) {
+    if let Some(next) = next {
+        next.await;
+    }
 }
 
 /// Tries all addresses of a host. They begin within its share of the time, and may take it all.
