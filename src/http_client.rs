@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_plain_http_is_refused_without_repeating_a_password() {
+    fn a_url_that_is_not_plain_http_is_refused_without_repeating_a_password() {
         for bad in [
             "",
             "127.0.0.1:4040",

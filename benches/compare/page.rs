@@ -269,7 +269,7 @@ fn all_targets(measured: &Measured) -> Vec<Target> {
             memory.map(|most| (format!("{most:.1} MB"), most <= 8.5)),
         ),
         (
-            "CPU time of an idle leader at most half of client-go's, on every store",
+            "CPU time of an idle leader at most half of that of client-go, on every store",
             cpu.zip(client_go).map(|(ours, theirs)| {
                 let theirs = milliseconds(theirs.cpu);
                 (format!("{ours:.1} ms against {theirs:.1} ms"), ours <= theirs / 2.0)

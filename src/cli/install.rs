@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::exit::CommandError;
 use super::output::print;
 
-/// Everybody may run it, as everybody may run what lies in /usr/bin.
+/// All users may run it, as they may run what lies in /usr/bin.
 const MODE: u32 = 0o755;
 
 #[derive(Debug, clap::Args)]

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn other_unknown_ones_are_named_and_those_of_others_are_none() {
+    fn unknown_variables_of_this_program_are_named_and_others_are_not() {
         let names = ["BELLWETHER_COLOUR", "BELLWETHER_STORE_OF_WOOL", "Bellwether_\u{1b}"];
         let unknown = found(&names).unknown;
         assert_eq!(unknown, [names[0], names[1], "Bellwether_\\u{1b}"]);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_sets_for_a_service_of_that_name_is_neither() {
+    fn variables_that_kubernetes_sets_for_a_service_are_neither_named_nor_mistaken() {
         let links = [
             "BELLWETHER_SERVICE_HOST",
             "BELLWETHER_SERVICE_PORT",

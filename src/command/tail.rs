@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_a_long_text_the_last_lines_are_kept() {
+    async fn the_last_lines_of_a_long_text_are_kept() {
         let lines: String = (0..2000).map(|number| format!("line {number}\n")).collect();
         let text = kept(&lines).await.unwrap();
         assert!(text.len() <= KEPT && text.starts_with("line "), "{text}");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_bounded_as_well() {
+    fn bytes_that_are_no_text_are_bounded_as_well() {
         assert!(last_lines(&[0xff; KEPT]).len() <= KEPT);
         assert!(last_lines("é".repeat(KEPT).as_bytes()).len() <= KEPT);
     }

@@ -212,7 +212,7 @@ fn a_shutdown_as_a_call_times_out_is_carried_out() {
 }
 
 #[test]
-fn who_has_left_accepts_nothing() {
+fn an_election_that_has_left_accepts_no_request() {
     let mut scene = Scene::leading();
     scene.store.hangs.store(false, Ordering::Relaxed);
     scene.request(scene.handle.shut_down(Duration::from_secs(30)));

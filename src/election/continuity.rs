@@ -85,21 +85,21 @@ impl Continuity {
     /// Processes a time that the service sent. Returns how much time the boot clock did not count,
     /// if that exceeds the tolerance: this is an alarm, after which the comparison starts again
     /// from here.
-    pub fn note(&mut self, told: &ServiceTime, timing: &Timing) -> Option<Duration> {
-        let time = nanos(told.since_epoch);
+    pub fn note(&mut self, reading: &ServiceTime, timing: &Timing) -> Option<Duration> {
+        let time = nanos(reading.since_epoch);
         let next = Ahead {
-            at_least: time - nanos(told.received.as_duration()),
-            at_most: time + nanos(told.step) - nanos(told.sent.as_duration()),
-            as_of: told.received,
+            at_least: time - nanos(reading.received.as_duration()),
+            at_most: time + nanos(reading.step) - nanos(reading.sent.as_duration()),
+            as_of: reading.received,
         };
         let known = self.ahead.replace(next)?;
-        let drifted = nanos(told.received.since(known.as_of).mul_f64(DRIFT));
+        let drifted = nanos(reading.received.since(known.as_of).mul_f64(DRIFT));
         let borne = nanos(Self::tolerance(timing)) + drifted;
-        self.excused.take_if(|excuse| told.received >= excuse.until);
+        self.excused.take_if(|excuse| reading.received >= excuse.until);
         let before = self.excused.map_or(0, |excuse| excuse.nanos);
         let backwards = known.at_least - next.at_most;
         if backwards > borne {
-            let until = told.received + FORGIVES_FOR;
+            let until = reading.received + FORGIVES_FOR;
             self.excused = Some(Excuse { nanos: backwards.max(before), until });
             return None;
         }
@@ -110,7 +110,7 @@ impl Continuity {
         self.ahead = Some(Ahead {
             at_least: next.at_least.max(known.at_least - drifted),
             at_most: next.at_most.min(known.at_most + drifted),
-            as_of: told.received,
+            as_of: reading.received,
         });
         None
     }
@@ -158,12 +158,12 @@ mod tests {
         fn ask(&mut self, there: f64, back: f64) {
             let sent = BootTime::from_duration(seconds(self.boot));
             self.both(there);
-            let told = (self.service / self.step).floor() * self.step;
+            let reading = (self.service / self.step).floor() * self.step;
             self.both(back);
             let received = BootTime::from_duration(seconds(self.boot));
-            let (since_epoch, step) = (seconds(told), seconds(self.step));
-            let told = ServiceTime { since_epoch, step, sent, received };
-            let alarm = self.continuity.note(&told, &self.timing);
+            let (since_epoch, step) = (seconds(reading), seconds(self.step));
+            let reading = ServiceTime { since_epoch, step, sent, received };
+            let alarm = self.continuity.note(&reading, &self.timing);
             self.alarms.extend(alarm.map(|gap| gap.as_secs_f64()));
         }
 

@@ -367,7 +367,7 @@ impl Elector {
     }
 
     fn acquired(&mut self, now: BootTime, sent_at: BootTime) {
-        self.shown.follows_nobody();
+        self.shown.follows_none();
         self.pace.schedule_first_renewal(sent_at);
         let term = self.watch.highest_term().unwrap_or_default();
         let held = Held { term, sent_at };

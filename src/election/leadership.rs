@@ -434,11 +434,11 @@ impl Leadership {
         if self.leading(now).is_some_and(|own| own.term() == term) {
             return None;
         }
-        let said = self.last_loss.filter(|loss| loss.term == term).map(|loss| loss.reason);
+        let known = self.last_loss.filter(|loss| loss.term == term).map(|loss| loss.reason);
         let lapsed = self.own.as_ref().is_some_and(|own| own.term() == term);
         // The deadline may have passed without the election having noticed it yet.
         let seen = if lapsed { LossReason::RenewDeadline } else { LossReason::Superseded };
-        Some(said.unwrap_or(seen))
+        Some(known.unwrap_or(seen))
     }
 
     /// For how long calls to the store have failed; none if the last one was answered.

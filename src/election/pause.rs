@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn its_texts_are_one_line_whoever_wrote_them() {
+    fn its_texts_are_one_line_also_from_another_writer() {
         let parsed = |text: &str| text.parse::<PauseReason>();
         let read = |reason: &str, by: &str| {
             let since = "2026-11-23T07:39:46Z";

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_a_number_to_others() {
+    fn a_term_is_written_as_a_number() {
         let term = Term::new(7);
         assert_eq!(serde_json::to_string(&term).unwrap(), "7");
         assert_eq!(serde_json::from_str::<Term>("7").unwrap(), term);

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_moves_a_cursor_ends_a_line_or_turns_text_around_is_not_shown() {
+    fn characters_that_move_a_cursor_end_a_line_or_turn_text_around_are_not_shown() {
         for hostile in [
             "\u{1b}[2J",
             "\u{9b}2J",
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut() {
+    fn a_text_that_is_too_long_is_cut() {
         assert_eq!(line(&"x".repeat(MAX_LINE)).chars().count(), MAX_LINE);
         assert_eq!(line(&"x".repeat(100_000)).chars().count(), MAX_LINE + 1);
         assert_eq!(lines(&"x".repeat(100_000)).chars().count(), MAX_LINES + 1);
     }
 
     #[test]
-    fn what_may_hold_a_password_is_not_repeated() {
+    fn a_text_that_may_hold_a_password_is_not_repeated() {
         for secret in [
             "postgres://u:hunter2@h/d",
             "postgres:u:hunter2@h",

@@ -131,7 +131,7 @@ fn plain(args: &[&str], format: Option<&str>) -> String {
 }
 
 #[test]
-fn what_is_wrong_with_the_settings_is_json_where_the_log_is() {
+fn errors_about_settings_are_json_where_the_log_is() {
     let wrong: [&[&str]; 3] =
         [&["serve", "--lease-duration", "1s"], &["serve", "--nonsense"], &["serv"]];
     for args in wrong {

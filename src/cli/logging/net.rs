@@ -164,9 +164,9 @@ mod tests {
             for second in 0..3600 {
                 for (kind, count) in KINDS.iter().zip(&mut kinds) {
                     let now = at(hour * 3600 + second);
-                    let (passes, said) = budgets.admit(now, kind, "a");
+                    let (passes, reported) = budgets.admit(now, kind, "a");
                     *count += usize::from(passes);
-                    lines += usize::from(passes) + usize::from(said.is_some());
+                    lines += usize::from(passes) + usize::from(reported.is_some());
                 }
             }
             assert!(lines <= if hour == 0 { 30 } else { 20 }, "hour {hour}: {lines}");
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(budgets.admit(at(0), KINDS[0], "b"), (true, None));
         assert_eq!(budgets.admit(at(300), KINDS[0], "a"), (true, Some(88)));
         assert_eq!(budgets.admit(at(300), KINDS[0], "a"), (false, None));
-        assert_eq!(budgets.admit(at(600), KINDS[0], "a"), (true, None), "said once an hour");
+        assert_eq!(budgets.admit(at(600), KINDS[0], "a"), (true, None), "reported once an hour");
         assert_eq!(budgets.admit(at(3900), KINDS[0], "a"), (true, Some(1)));
     }
 }

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_shown_whole() {
+    fn a_page_that_fits_is_shown_whole() {
         assert!(!page(3, 2, 1).exceeds(8) && page(3, 2, 1).exceeds(7));
         assert_eq!(page(3, 2, 1).within(8), page(3, 2, 1).whole());
         assert_eq!(page(1, 0, 0).whole(), ["r0"]);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_below_its_header() {
+    fn a_page_that_does_not_fit_is_cut_below_its_header() {
         assert_eq!(page(9, 0, 0).within(4), ["r0", "r1", "r2", "… 6 more"]);
         let both = ["r0", "r1", "… 39 more", "", "k0", "k1", "… 7 more"];
         assert_eq!(page(41, 9, 3).within(7), both);

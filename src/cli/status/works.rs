@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn it_shows_the_last_keys_and_what_failed_ones_wrote() {
+    fn status_shows_the_last_keys_and_the_errors_of_failed_ones() {
         let history = failed(&History::default(), "v1", 1, Some(3));
         let history = history.begin(&piece("v2"), Goal::Do, false, attempt(2, Some(3)));
         for (lease, state) in [
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn it_shows_whether_a_failure_is_final() {
+    fn status_shows_whether_a_failure_is_final() {
         let mut history = History::default();
         for (term, expected) in
             [(1, "failed (1 of 2)"), (2, "failed (2 of 2), final"), (3, "failed (3)")]

@@ -85,7 +85,7 @@ impl Shown {
     }
 
     /// This candidate won a term, which it may lead in or not.
-    pub(super) fn follows_nobody(&mut self) {
+    pub(super) fn follows_none(&mut self) {
         self.following = None;
     }
 

@@ -226,7 +226,7 @@ impl World {
     }
 
     /// Time passes until the next call is sent. Returns when that was.
-    fn run_until_asked(&mut self) -> BootTime {
+    fn run_until_request(&mut self) -> BootTime {
         while self.call.is_none() {
             self.now = self.now.max(self.wake_at);
             self.send(Event::Wake);

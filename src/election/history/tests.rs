@@ -42,7 +42,7 @@ fn decide<'a>(history: &'a History, piece: &Piece, rules: &Rules, look: &Look) -
 }
 
 #[test]
-fn what_is_done_is_done_and_what_is_not_may_run() {
+fn a_key_that_is_done_is_settled_and_another_may_run() {
     let (one, two) = (piece("v1", None), piece("v2", None));
     let history = tried(&History::default(), &one, 1, 0);
     assert!(matches!(decide(&history, &one, &RULES, &DISTANT), Decision::Done(_)));
@@ -112,7 +112,7 @@ fn a_way_down_is_gone_once_and_only_from_what_is_known() {
 }
 
 #[test]
-fn what_was_begun_is_ended_by_its_own_first() {
+fn a_key_that_has_begun_is_continued_by_its_own_instances_first() {
     let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
     let history = History::default().begin(&one, Goal::Do, false, attempt(1));
     assert!(matches!(decide(&history, &two, &RULES, &DISTANT), Decision::After(_)));
@@ -237,7 +237,7 @@ fn it_stays_small_and_keeps_its_order() {
 }
 
 #[test]
-fn what_is_older_than_is_kept_goes_and_its_order_stays() {
+fn entries_older_than_the_limit_go_and_their_order_stays() {
     let (one, two, three) = (piece("v1", Some(1)), piece("v2", Some(2)), piece("v3", Some(3)));
     let history = tried(&tried(&History::default(), &one, 1, 0), &two, 2, 0);
     let begun = history.begin(&three, Goal::Do, false, attempt(60));
@@ -277,7 +277,7 @@ fn keys_and_works_are_texts_that_fit_on_a_line() {
 
 /// Else it would lead and step down again and again.
 #[test]
-fn what_the_leader_would_have_to_wait_for_is_waited_for_without_the_lease() {
+fn a_key_that_is_superseded_or_pauses_waits_without_the_lease() {
     let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
     let history = tried(&tried(&History::default(), &one, 1, 0), &two, 2, 0);
     let cut_off = history.begin(&one, Goal::TakeBack, false, attempt(3));

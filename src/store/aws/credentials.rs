@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_fetched_again_with_pauses() {
+    fn refused_credentials_are_fetched_again_with_pauses() {
         let mut state = fetched(credentials("a", None));
         assert!(!state.begins(at(99_999)), "they have no end");
         state.outdated = true;

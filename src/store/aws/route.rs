@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encrypted_goes_through_a_proxy_and_nothing_else() {
+    fn only_encrypted_requests_go_through_a_proxy() {
         let proxies = Matcher::builder().all("http://u:p@proxy:3128").no("near.example,10.0.0.0/8");
         let route = Route { tcp: Tcp::new(), proxies: Arc::new(proxies.build()) };
         let proxied = |target: &'static str| route.proxy(&Uri::from_static(target)).is_some();

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_printed_stands_for_the_command() {
+    async fn the_output_of_a_command_replaces_the_command() {
         let printed = Credentials::new("id", "secret", Some("token".to_owned()), None, "test");
         let set = profiles(&files_with(&printed, "a")).await;
         assert_eq!(set.get_profile("a").unwrap().get("source_profile"), Some(PRINTED));

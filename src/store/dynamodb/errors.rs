@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_unavailable() {
+    fn an_error_that_passes_is_unavailable() {
         for code in PASSING.iter().copied().chain(["RequestTimeTooSkewed"]) {
             let error = explained(400, code, "");
             assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");

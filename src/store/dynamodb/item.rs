@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_holder_left_comes_back_as_written() {
+    fn the_handover_of_a_holder_comes_back_as_written() {
         let handover = Handover::from_store("{\"term\":7,\"uptimeMs\":5}", Term::new(7));
         let record = LeaseRecord { holder: None, handover, ..kept().record };
         let left = record.handover.clone();

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_dynamodb_sends_is_no_answer() {
+    fn a_response_that_dynamodb_never_sends_is_no_answer() {
         for (operation, body) in [
             ("GetItem", ""),
             ("GetItem", "[]"),

@@ -324,7 +324,7 @@ users:
     }
 
     #[test]
-    fn what_is_missing_or_not_supported_is_named() {
+    fn missing_and_unsupported_settings_are_named() {
         let refusal = |context| chosen(Some(context)).unwrap_err().to_string();
         assert_eq!(refusal("none"), "it has no context 'none'");
         assert_eq!(refusal("other"), "insecure-skip-tls-verify is not supported");

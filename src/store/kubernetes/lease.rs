@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_here_stays() {
+    fn unknown_fields_stay() {
         let text = r#"{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":
             "default","uid":"u","resourceVersion":"7","labels":{"a":"b"},"annotations":{"c":"d"}},
             "spec":{"strategy":"OldestEmulationVersion","preferredHolder":"x"}}"#;

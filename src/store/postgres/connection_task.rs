@@ -345,7 +345,7 @@ impl ConnectionTask {
     async fn end_test(&mut self, tested: Tested) {
         let Some((channel, _)) = self.test.take() else { return };
         match tested {
-            Tested::Unheard => {
+            Tested::NotReceived => {
                 self.push = Push::Absent;
                 tracing::warn!(
                     store = %self.shared.target.place(),

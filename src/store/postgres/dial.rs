@@ -42,7 +42,7 @@ const MAX_ADDRESSES: usize = 8;
 /// The errors that mean that a server reports no timeline: no such function; not permitted; and
 /// Aurora's two, "not supported for Aurora" and "wal_level must be set to 'logical'". The last also
 /// means "recovery is in progress", which is ruled out before.
-const TELLS_NONE: [&str; 4] = ["42883", "42501", "0A000", "55000"];
+const REPORTS_NONE: [&str; 4] = ["42883", "42501", "0A000", "55000"];
 
 /// Opens a connection to a server that accepts writes, within `limit`. All hosts are tried within
 /// `pace`, which is shorter if a call has less time, so that a host that hangs leaves enough time
@@ -205,7 +205,7 @@ async fn server_query(session: &mut Session) -> Result<ServerFacts, PostgresErro
         Ok(rows) => read_server(&rows, true),
         Err(error) => {
             let reports_none =
-                PostgresError::code_of(&error).is_some_and(|c| TELLS_NONE.contains(&c));
+                PostgresError::code_of(&error).is_some_and(|c| REPORTS_NONE.contains(&c));
             if !reports_none {
                 return Err(error.into());
             }

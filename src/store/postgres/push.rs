@@ -40,7 +40,7 @@ pub enum Push {
 /// The result of a self-test, besides receiving its own notification.
 pub enum Tested {
     /// The notification was sent and not received.
-    Unheard,
+    NotReceived,
     /// It could not be sent.
     Unsent,
 }
@@ -54,7 +54,7 @@ pub async fn test(shared: Arc<Shared>, channel: String, pause: Duration) -> Test
     match timeout(limit, shared.query_second(text, TEST_NOTIFICATIONS, TEST_GAP)).await {
         Ok(Ok(_)) => {
             sleep(TEST_PATIENCE).await;
-            Tested::Unheard
+            Tested::NotReceived
         }
         Ok(Err(failure)) => {
             let error = explain(&shared.target, failure);

@@ -17,7 +17,7 @@ use support::tools::{golden, must, project, tool, yaml};
 const VERSIONS: [&str; 2] = ["1.29.0", "1.37.0"];
 
 #[test]
-fn it_becomes_what_is_written_down() {
+fn the_chart_renders_as_the_golden_files() {
     let folder = project().join("tests/deploy/kubernetes/golden");
     for rendered in everything() {
         golden(&folder.join(format!("{}.yaml", rendered.name)), &rendered.text);

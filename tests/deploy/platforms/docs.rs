@@ -240,7 +240,7 @@ fn refused(change: impl FnOnce(&mut Command)) -> String {
 }
 
 #[test]
-fn what_the_pages_quote_is_what_the_sidecar_says() {
+fn the_pages_quote_the_errors_of_the_sidecar() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let store = ["--store", "dynamodb://leases?region=eu-west-1&endpoint=http://127.0.0.1:1"];

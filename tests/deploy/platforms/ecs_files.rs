@@ -204,7 +204,7 @@ fn a_real_application_fits_the_template_as_it_is() {
 }
 
 #[test]
-fn what_is_there_already_is_used_and_not_created() {
+fn existing_resources_are_used_and_not_created() {
     let role = |name: &str| json!(format!("arn:aws:iam::ACCOUNT:role/{name}"));
     let template = template(&[
         ("TaskRoleArn", role("mine")),

@@ -97,7 +97,7 @@ fn saved(registry: &Registry, architecture: &str, folder: &Path) {
 }
 
 #[test]
-fn what_is_packed_is_what_the_image_contains() {
+fn the_packed_program_is_that_of_the_image() {
     let registry = Registry::start();
     saved(&registry, "amd64", registry.folder.path());
     let unpacked = registry.folder.path().join("unpacked");

@@ -60,7 +60,7 @@ async fn daemons_without_a_mark_end_with_a_killed_guard() {
 }
 
 #[tokio::test]
-async fn what_was_there_before_the_guard_is_left_alone() {
+async fn processes_from_before_the_guard_are_left_alone() {
     alone!();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let scene = Scene::new();

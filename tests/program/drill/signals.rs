@@ -101,7 +101,7 @@ fn a_sidecar_whose_terminal_closes_frees_the_lease() {
 }
 
 #[test]
-fn who_waits_ends_in_order_when_its_terminal_closes() {
+fn a_waiting_program_ends_in_order_when_its_terminal_closes() {
     let pasture = Pasture::new();
     let _leader = Runner::start("a", &pasture, BEAT);
     beat_after(&pasture, 0);

@@ -38,7 +38,7 @@ fn a_reset_is_refused_while_an_instance_is_at_it() {
 }
 
 #[test]
-fn of_what_was_never_done_there_is_nothing_to_reset() {
+fn a_work_that_never_ran_has_nothing_to_reset() {
     let pasture = Pasture::new();
     let (code, printed) = reset(&pasture);
     assert_eq!(code, Some(0));

@@ -50,7 +50,7 @@ fn without_the_work_there_is_no_server() {
 
 /// A database that was restored, with its records elsewhere.
 #[test]
-fn what_is_done_but_fails_the_check_is_done_again() {
+fn a_key_that_is_done_but_fails_the_check_is_done_again() {
     let pasture = Pasture::new();
     let args = ["--key", "v1", "--check", "test -e migrated"];
     let migrate = "echo run >> lines; sleep 0.3; touch migrated";

@@ -21,7 +21,7 @@ fn eight_at_once_run_it_once_and_all_succeed() {
 }
 
 #[test]
-fn what_is_done_is_not_done_again_but_another_key_is() {
+fn a_key_that_is_done_is_not_done_again_but_another_is() {
     let pasture = Pasture::new();
     for key in ["v1", "v1", "v2", "v1", "sha256:00ff/web@2"] {
         let mut instance = once(&pasture, "a", &["--key", key], "echo $BELLWETHER_KEY >> runs");
@@ -100,7 +100,7 @@ fn a_runner_hands_over_on_sigterm() {
 }
 
 #[test]
-fn who_waits_for_too_long_exits_75() {
+fn an_instance_that_waits_for_too_long_exits_75() {
     let pasture = Pasture::new();
     let _runner = once(&pasture, "a", &["--key", "k"], "echo run >> runs; sleep 60");
     eventually("it runs", || (!lines(&pasture, "runs").is_empty()).then_some(()));

@@ -154,7 +154,7 @@ fn a_key_that_is_done_needs_no_time() {
 }
 
 #[test]
-fn what_was_forwarded_is_not_from_this_host() {
+fn a_forwarded_request_is_not_from_this_host() {
     let pasture = Pasture::new();
     let sidecar: Sidecar = leader(&pasture, &[]);
     for header in ["Forwarded: for=10.0.0.9", "X-Forwarded-For: 10.0.0.9", "Via: 1.1 nginx"] {

@@ -183,7 +183,7 @@ fn a_stuck_hold_does_not_keep_its_instance_out_forever() {
 }
 
 #[test]
-fn what_is_sent_to_a_hold_is_bounded() {
+fn a_long_body_and_a_get_of_hold_are_refused() {
     let pasture = Pasture::new();
     let sidecar = leader(&pasture, &[]);
     let (status, _) = post(&sidecar, "/resign", "", &"x".repeat(5000));

@@ -78,7 +78,7 @@ fn words_need_no_shell_and_a_program_that_is_not_there_keeps_the_gate_closed() {
 }
 
 #[test]
-fn what_a_check_writes_is_not_the_output_of_the_sidecar() {
+fn the_output_of_a_check_is_not_that_of_the_sidecar() {
     let pasture = Pasture::new();
     let mut command = bellwether();
     command.stdout(fs::File::create(pasture.folder().join("out")).unwrap());
@@ -90,7 +90,7 @@ fn what_a_check_writes_is_not_the_output_of_the_sidecar() {
 }
 
 #[test]
-fn of_several_checks_all_have_to_succeed() {
+fn all_of_several_checks_have_to_succeed() {
     let pasture = Pasture::new();
     let app = App::start();
     let up = pasture.folder().join("up");

@@ -102,7 +102,7 @@ fn each_election_has_its_own() {
 }
 
 #[test]
-fn those_of_many_elections_run_a_few_at_a_time_and_none_is_forgotten() {
+fn hooks_of_many_elections_run_a_few_at_a_time_and_none_is_forgotten() {
     const ELECTIONS: usize = 40;
     let pasture = Pasture::new();
     let names: Vec<_> = (0..ELECTIONS).map(|number| format!("e{number}")).collect();
@@ -193,7 +193,7 @@ fn changes_during_a_hook_are_skipped_except_for_the_last() {
 }
 
 #[test]
-fn what_they_write_is_in_the_log_and_so_is_their_failure() {
+fn the_log_has_the_output_and_the_failure_of_hooks() {
     let pasture = Pasture::new();
     let mut command = bellwether();
     command.stdout(fs::File::create(pasture.folder().join("out")).unwrap());

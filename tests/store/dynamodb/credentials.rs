@@ -99,7 +99,7 @@ fn a_credential_process_slower_than_a_call_elects() {
 }
 
 #[test]
-fn of_commands_that_hang_there_is_never_more_than_one_and_none_outlives() {
+fn at_most_one_command_hangs_and_none_outlives_the_sidecar() {
     let emulator = Emulator::start();
     let seconds = format!("1{:05}", emulator.port());
     let files = Files::with_command(&format!("sleep {seconds}"));

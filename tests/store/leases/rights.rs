@@ -36,7 +36,7 @@ fn the_least_rights_are_enough() {
 
 /// Those of an operator: `list` is for `status` only, and `watch` for instances.
 #[test]
-fn to_pause_and_to_resume_get_and_update_are_enough() {
+fn get_and_update_are_enough_for_pause_and_resume() {
     let server = ApiServer::shared();
     let namespace = server.namespace();
     let operator = url(&namespace, &server.user());

@@ -90,7 +90,7 @@ fn a_sidecar_and_a_candidate_of_client_go_never_lead_together() {
 
 /// client-go keeps unknown annotations, and we keep the data of other programs.
 #[test]
-fn what_others_keep_in_the_lease_stays_there() {
+fn fields_of_others_in_the_lease_stay_there() {
     let server = ApiServer::shared();
     let namespace = server.namespace();
     server.apply(&format!(

@@ -11,7 +11,7 @@ def halve_balances(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    """Release 2: a credit is worth half of what it was, so everybody gets twice as many."""
+    """Release 2: a credit is worth half of what it was, so all accounts get twice as many."""
 
     dependencies = [("accounts", "0001_initial")]
 

@@ -93,7 +93,7 @@ fn a_leader_that_gets_news_of_its_own_end_renews_as_before() {
 }
 
 #[test]
-fn news_of_a_vacated_lease_is_looked_into_by_whoever_cannot_judge_it() {
+fn a_candidate_that_cannot_judge_news_of_a_vacated_lease_looks() {
     // A leader; a candidate whose call is under way; one that does not know what it last wrote.
     let news = || freed(Term::new(5), Version::new("freed"));
     let mut leader = World::leading();

@@ -18,11 +18,11 @@ fn stood_still(seconds: u64) -> Sign {
 
 impl World {
     /// The service sends its time with an answer that took no time.
-    fn service_tells(&mut self, ms: u64) {
+    fn service_reports(&mut self, ms: u64) {
         let step = Duration::from_millis(1);
         let since_epoch = Duration::from_millis(ms);
-        let told = ServiceTime { since_epoch, step, sent: self.now, received: self.now };
-        self.send(Event::ServiceTime(told));
+        let reading = ServiceTime { since_epoch, step, sent: self.now, received: self.now };
+        self.send(Event::ServiceTime(reading));
     }
 
     fn incarnation(&self) -> String {
@@ -31,7 +31,7 @@ impl World {
 }
 
 #[test]
-fn a_copy_that_is_told_says_no_at_once_and_waits_for_its_old_lease() {
+fn a_copy_that_is_notified_says_no_at_once_and_waits_for_its_old_lease() {
     let mut world = World::leading();
     world.run_until(4_000);
     world.send(Event::Copied(Sign::VmGeneration));
@@ -76,7 +76,7 @@ fn the_own_old_lease_is_no_namesakes_unless_another_process_renews_it() {
 }
 
 #[test]
-fn a_copy_waits_for_an_original_that_renews_for_ever() {
+fn a_copy_waits_for_an_original_that_renews_forever() {
     let mut world = World::leading();
     world.send(Event::Copied(Sign::VmGeneration));
     for ms in (2_000..60_000).step_by(2_000) {
@@ -89,7 +89,7 @@ fn a_copy_waits_for_an_original_that_renews_for_ever() {
 }
 
 #[test]
-fn an_answer_to_what_a_copy_asked_before_gives_it_nothing() {
+fn an_answer_to_an_earlier_request_of_a_copy_gives_it_nothing() {
     let mut world = World::new();
     world.store_answers();
     assert_eq!(world.writes().holder, Some(candidate("me", "1")));
@@ -118,12 +118,12 @@ fn a_boot_clock_that_stood_still_ends_belief_with_the_answer_that_shows_it() {
     let mut world = World::leading();
     for ms in [2_000, 4_000, 6_000] {
         world.run_until(ms);
-        world.service_tells(1_000_000 + ms);
+        world.service_reports(1_000_000 + ms);
     }
     assert!(world.leads());
     // A machine that was paused for a minute.
     world.run_until(8_000);
-    world.service_tells(1_000_000 + 8_000 + 60_001);
+    world.service_reports(1_000_000 + 8_000 + 60_001);
     assert!(!world.leads());
     assert_eq!(world.take_news(), follows_itself(stood_still(60)));
 }
@@ -134,7 +134,7 @@ fn a_service_clock_that_is_slewed_or_set_back_ends_no_leadership() {
     for ms in (2_000..200_000).step_by(2_000) {
         world.run_until(ms);
         let slewed = if ms < 100_000 { ms + ms / 20 } else { ms - 50_000 };
-        world.service_tells(1_000_000 + slewed);
+        world.service_reports(1_000_000 + slewed);
     }
     assert!(world.leads());
     assert_eq!(world.take_news(), []);
@@ -189,12 +189,12 @@ fn own_writes_whose_answers_got_lost_are_no_copies() {
     let mut world = World::leading();
     for _ in 0..20 {
         // A renewal that is applied unanswered, a read that shows it, and a renewal after that.
-        world.run_until_asked();
+        world.run_until_request();
         world.answer_is_lost();
-        world.run_until_asked();
+        world.run_until_request();
         assert!(world.looks());
         world.store_answers();
-        world.run_until_asked();
+        world.run_until_request();
         world.store_answers();
     }
     assert!(world.leads());

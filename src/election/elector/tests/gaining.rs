@@ -29,7 +29,7 @@ fn a_look_at_the_own_record_never_grants_belief() {
     let mut world = World::on(Some(vacated(3)));
     world.store_answers();
     world.answer_is_lost();
-    world.run_until_asked();
+    world.run_until_request();
     world.store_answers();
     assert!(!world.leads());
     assert_eq!(world.writes().term, Term::new(5), "it leads again only under a new term");
@@ -47,7 +47,7 @@ fn a_restarted_process_does_not_take_itself_for_the_holder_it_was() {
 }
 
 #[test]
-fn an_acquisition_that_was_applied_unheard_is_looked_up_and_claimed_under_a_new_term() {
+fn an_acquisition_whose_answer_was_lost_is_looked_up_and_claimed_under_a_new_term() {
     let mut world = World::new();
     world.store_answers();
     world.answer_is_lost();
@@ -92,7 +92,7 @@ fn a_lost_race_is_followed_not_fought() {
 }
 
 #[test]
-fn an_election_was_not_decided_before_somebody_leads() {
+fn an_election_is_undecided_before_a_candidate_leads() {
     let mut world = World::on(Some(vacated(3)));
     assert!(!world.elector.leadership().was_ever_decided(), "before the first look");
     world.store_answers();

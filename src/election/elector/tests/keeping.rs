@@ -30,7 +30,7 @@ fn the_pace_of_renewals_does_not_drift_with_slow_answers() {
 }
 
 #[test]
-fn a_renewal_that_was_applied_unheard_is_renewed_from_there_without_losing_belief() {
+fn a_renewal_whose_answer_was_lost_is_renewed_from_there_without_losing_belief() {
     let mut world = World::leading();
     world.wake_at(2_000);
     world.answer_is_lost();
@@ -56,7 +56,7 @@ fn a_renewal_that_was_not_applied_is_tried_again_in_time() {
 }
 
 #[test]
-fn a_renewal_that_collides_with_an_own_late_write_goes_on_from_it() {
+fn a_renewal_that_collides_with_an_own_late_write_continues_from_it() {
     let mut world = World::leading();
     let own = world.stored().clone();
     world.wake_at(2_000);

@@ -58,7 +58,7 @@ fn a_renewal_that_finds_another_holder_is_refused() {
 }
 
 #[test]
-fn a_store_outage_demotes_by_the_deadline_and_the_candidate_rejoins_by_itself() {
+fn a_store_outage_demotes_by_the_deadline_and_the_candidate_rejoins() {
     let mut world = World::leading();
     world.run_without_store_until(9_999);
     assert!(world.leads());
@@ -96,7 +96,7 @@ fn a_renewal_answered_after_the_renew_deadline_does_not_revive_the_term() {
 }
 
 #[test]
-fn whoever_is_superseded_stops_at_once() {
+fn a_superseded_leader_stops_at_once() {
     for record in [rival(2), vacated(1), held_by(candidate("me", "other"), 2)] {
         let mut world = World::leading();
         world.somebody_writes(record);
@@ -122,7 +122,7 @@ fn a_hint_lets_a_leader_see_that_it_is_superseded_before_the_next_renewal() {
 }
 
 #[test]
-fn a_record_that_vanished_ends_belief_and_is_written_anew_with_a_higher_term() {
+fn a_record_that_vanished_ends_belief_and_is_written_again_with_a_higher_term() {
     let mut world = World::leading();
     world.record = None;
     world.wake_at(2_000);
@@ -137,7 +137,7 @@ fn a_record_that_vanished_ends_belief_and_is_written_anew_with_a_higher_term() {
 }
 
 #[test]
-fn a_term_that_went_backwards_is_reported_and_nobody_is_trusted_for_a_lease() {
+fn a_term_that_went_backwards_is_reported_and_no_record_is_trusted_for_a_lease() {
     let mut world = World::standby();
     world.somebody_writes(vacated(2));
     world.now = at(1_000);

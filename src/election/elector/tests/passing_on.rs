@@ -60,7 +60,7 @@ fn a_lease_that_was_vacated_is_handed_over_and_one_that_ran_out_is_not() {
 }
 
 #[test]
-fn a_change_between_two_others_is_told_as_far_as_it_was_seen() {
+fn a_change_between_two_others_is_reported_as_far_as_it_was_seen() {
     let mut world = World::standby();
     world.rival_renews_until(5, 6_000);
     world.somebody_writes(other(6));
@@ -82,7 +82,7 @@ fn a_change_between_two_others_is_told_as_far_as_it_was_seen() {
 }
 
 #[test]
-fn a_first_look_does_not_tell_how_the_leader_came() {
+fn a_first_look_does_not_show_how_the_leader_came() {
     let mut world = World::on(Some(vacated(5)));
     world.store_answers();
     assert_eq!(world.change(), (Cause::Vacated, None), "it is not known since when");
@@ -118,11 +118,11 @@ fn an_outage_of_ones_own_ends_no_leadership() {
 }
 
 #[test]
-fn a_holder_that_the_store_shows_unchanged_has_let_its_lease_run_out_whoever_was_away() {
+fn a_holder_that_stayed_unchanged_during_an_outage_has_let_its_lease_run_out() {
     let mut world = World::standby();
     world.run_without_store_until(21_000);
     assert_eq!(world.change().0, Cause::StoreSilent);
-    world.run_until_asked();
+    world.run_until_request();
     world.store_answers();
     assert_eq!(world.change().0, Cause::LeaseRanOut);
 }
@@ -178,7 +178,7 @@ fn a_store_that_lost_the_record_is_named() {
 }
 
 #[test]
-fn an_earlier_run_of_this_instance_is_told_from_a_namesake_that_is_alive() {
+fn an_earlier_run_of_this_instance_is_distinct_from_a_namesake_that_is_alive() {
     let mut world = World::on(Some(held_by(candidate("me", "0"), 5)));
     world.store_answers();
     assert_eq!(world.holder_is(), Some(HolderIs::EarlierRun));

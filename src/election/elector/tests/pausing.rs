@@ -111,7 +111,7 @@ fn a_claim_that_meets_a_pause_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_claim_that_is_applied_unheard_before_a_pause_is_vacated() {
+fn a_claim_whose_answer_is_lost_before_a_pause_is_vacated() {
     let mut world = World::on(Some(vacated(5)));
     world.store_answers();
     world.answer_is_lost();

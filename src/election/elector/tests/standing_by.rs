@@ -26,7 +26,7 @@ fn a_standby_waits_for_the_lease_in_the_record_not_for_its_own() {
 }
 
 #[test]
-fn a_renewal_by_the_holder_starts_the_wait_anew() {
+fn a_renewal_by_the_holder_restarts_the_wait() {
     let mut world = World::standby();
     world.run_until(13_900);
     world.somebody_writes(rival(5));
@@ -69,12 +69,12 @@ fn a_standby_looks_once_a_retry_period_and_never_writes() {
 
 /// A lease that is vacated just after a look was answered is taken within a retry period.
 #[test]
-fn a_standby_looks_again_a_retry_period_after_it_asked_however_late_the_answer() {
+fn a_standby_looks_again_a_retry_period_after_its_request_however_late_the_answer() {
     let mut world = World::standby();
     world.remaining = Some(Duration::from_secs(15));
     for k in 1..=8 {
         world.somebody_writes(rival(5));
-        let looked = world.run_until_asked();
+        let looked = world.run_until_request();
         if k > 1 {
             let period = looked.since(world.calls[world.calls.len() - 2].0);
             assert_eq!(period, Duration::from_secs(2), "look {k}");
@@ -90,9 +90,9 @@ fn candidates_that_saw_the_same_hand_over_look_at_different_times_ever_after() {
         let mut world = World::seeded(seed, Some(rival(5)));
         world.store_answers();
         world.remaining = Some(Duration::from_secs(15));
-        let first = world.run_until_asked();
+        let first = world.run_until_request();
         world.store_answers();
-        (first, world.run_until_asked().since(first))
+        (first, world.run_until_request().since(first))
     };
     let all: Vec<_> = (1..=20).map(looks).collect();
     assert!(all.iter().all(|(first, _)| *first <= at(2_000)));

@@ -165,7 +165,7 @@ fn behind_a_gate_that_never_opened_a_candidate_looks_and_does_not_stand() {
 }
 
 #[test]
-fn a_candidate_asked_to_step_down_while_it_acquires_frees_the_lease_and_never_leads() {
+fn a_candidate_that_steps_down_while_it_acquires_frees_the_lease_and_never_leads() {
     let mut world = World::new();
     world.store_answers();
     world.send(Event::Gate { open: false });
