@@ -332,9 +332,9 @@ impl Elector {
             }
         }
         let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
-        if let Some(seen) = self.watch.saw(observed, sent_at, now) {
-            self.shown.report(News::TermWentBackwards { seen, record: term });
-        }
+        let last = self.watch.observed().map(|o| o.record.term);
+        let seen = self.watch.saw(observed, sent_at, now);
+        self.shown.went_backwards(last, seen, term);
         self.shown.compare_origins(self.watch.observed());
         if self.report_following() {
             // A change of leadership makes everybody look at once. What follows is spread again.

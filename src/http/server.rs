@@ -22,6 +22,8 @@ use tokio::sync::Semaphore;
 use super::access::Peer;
 use super::connections::{Connection, Connections, ResponseBody};
 use super::reply::busy;
+use crate::election::time::BootTime;
+use crate::time::clock::HostClock;
 
 /// How long a client may take to send the head of its first request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,6 +38,9 @@ pub(super) const MAX_HEAD: usize = 8 * 1024;
 
 /// After a failed `accept` (no file descriptor left, say): the pause before the next.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the log says so while it lasts: as often as a collector looks.
+const REPORT_PAUSE: Duration = Duration::from_secs(60);
 
 /// Connections at once that are only told that there is no room, and how long each has to hear it.
 /// Beyond them they are closed without a word.
@@ -59,6 +64,7 @@ pub(super) async fn serve(
     ceiling: usize,
 ) {
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let mut report_at = BootTime::ZERO;
     loop {
         match listener.accept().await {
             // It got one of the last descriptors, which are for the store's connection.
@@ -79,7 +85,11 @@ pub(super) async fn serve(
                 None => refuse(stream, &refusals),
             },
             Err(error) => {
-                tracing::warn!(%error, event = "accept_failed", "cannot accept a connection");
+                let now = HostClock::boot();
+                if now >= report_at {
+                    tracing::warn!(%error, event = "accept_failed", "cannot accept a connection");
+                    report_at = now + REPORT_PAUSE;
+                }
                 connections.put_one_out();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

@@ -110,6 +110,14 @@ impl Shown {
         changed
     }
 
+    /// Reports that the term is lower than one `seen` earlier, once each time that it falls: a
+    /// candidate that never saw the higher one may lead and renew under a lower one.
+    pub(super) fn went_backwards(&mut self, last: Option<Term>, seen: Option<Term>, record: Term) {
+        if let Some(seen) = seen.filter(|_| last.is_none_or(|last| record < last)) {
+            self.report(News::TermWentBackwards { seen, record });
+        }
+    }
+
     /// Reports a record of another environment, once.
     pub(super) fn compare_origins(&mut self, seen: Option<&Observed>) {
         let theirs = seen.and_then(|o| o.record.origin.as_ref());

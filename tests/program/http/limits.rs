@@ -167,3 +167,24 @@ fn a_connection_is_kept_for_longer_than_between_two_questions() {
     stream.write_all(ask.as_bytes()).unwrap();
     answered(&mut stream);
 }
+
+/// Each failed attempt was a line: ten a second.
+#[test]
+fn a_lack_of_files_is_reported_once_a_minute() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture);
+    let limit = |files: &str| {
+        let pid = sidecar.id().to_string();
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &pid, &format!("--nofile={files}:")]);
+        assert!(command.status().unwrap().success());
+    };
+    limit("3");
+    let waits = TcpStream::connect(sidecar.url.trim_start_matches("http://")).unwrap();
+    eventually("it is reported", || (sidecar.log().events("accept_failed") > 0).then_some(()));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(sidecar.log().events("accept_failed"), 1, "{}", sidecar.log().text());
+    limit("1024");
+    drop(waits);
+    eventually("it leads again", || sidecar.leader().leads().then_some(()));
+}

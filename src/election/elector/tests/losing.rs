@@ -152,3 +152,23 @@ fn a_term_that_went_backwards_is_reported_and_no_record_is_trusted_for_a_lease()
     world.run_until(16_021);
     assert_eq!(world.take_news(), [News::Elected { term: Term::new(6) }]);
 }
+
+/// A candidate that never saw the higher term renews the lower one.
+#[test]
+fn a_term_that_went_backwards_is_reported_once_each_time() {
+    let mut world = World::standby();
+    let regressions = |world: &mut World| {
+        let news = world.take_news().into_iter();
+        news.filter(|item| matches!(item, News::TermWentBackwards { .. })).collect::<Vec<_>>()
+    };
+    let reported = |term| News::TermWentBackwards { seen: Term::new(5), record: Term::new(term) };
+    let writings = [(2, true), (2, false), (3, false), (3, false), (1, true), (1, false)];
+    for (second, (term, is_new)) in (1_u64..).zip(writings) {
+        world.somebody_writes(rival(term));
+        world.now = at(second * 2_000);
+        world.send(Event::Changed);
+        world.store_answers();
+        let expected = if is_new { vec![reported(term)] } else { Vec::new() };
+        assert_eq!(regressions(&mut world), expected, "term {term}, after {second}");
+    }
+}
