@@ -74,5 +74,5 @@ async fn the_request_that_opens_a_session_does_not_wait_for_it_to_listen() {
     let session = read.split(' ').next().unwrap();
     let in_session = |line: &&str| line.split(' ').next() == Some(session);
     let mut words = log.lines().filter(in_session).skip_while(|line| *line != read);
-    assert!(words.any(|line| line.contains("LISTEN \"bellwether_test")), "{log}");
+    assert!(words.any(|line| line.contains("statement: LISTEN \"bellwether_test")), "{log}");
 }
