@@ -76,8 +76,7 @@ pub(super) async fn run(args: Args) -> Result<Next, CommandError> {
     let mut signals = Signals::new()?;
     let started = HostClock.now();
     let give_up_at = args.timeout.map(|timeout| started.boot + timeout);
-    // With a timeout of zero, what is asked once has the time that it takes.
-    let bound = give_up_at.filter(|at| *at > started.boot);
+    let bound = or_asks_once(give_up_at, started.boot);
     let plan = tokio::select! {
         biased;
         signal = signals.end() => return Ok(Next::Exit(signal.code())),
@@ -119,6 +118,15 @@ pub(super) async fn run(args: Args) -> Result<Next, CommandError> {
     }
 }
 
+/// How long an instance that does not wait for others has for its own: to find the key, to read the
+/// history once, and for the check. It is the time that a hook has.
+const ASKS_ONCE: Duration = Duration::from_secs(30);
+
+/// Until when to try: with no time left, as with a timeout of zero, what it takes to ask once.
+fn or_asks_once(give_up_at: Option<BootTime>, now: BootTime) -> Option<BootTime> {
+    give_up_at.map(|at| if at > now { at } else { now + ASKS_ONCE })
+}
+
 /// A command of `once` that runs `once` for the same work would wait for its own end.
 fn refuse_to_wait_for_itself(record: &ElectionName) -> Result<(), CommandError> {
     let outer = std::env::var("BELLWETHER_ELECTION").unwrap_or_default();
@@ -152,8 +160,7 @@ impl OnceCommand {
     /// Reads what is decided; stands for the work only if that leaves something to do.
     async fn settle(&self, signals: &mut Signals) -> Result<EndedBy, CommandError> {
         let store = self.config.open_store();
-        // With a timeout of zero it is one read that decides, within the time of a call.
-        let give_up_at = self.task.give_up_at.filter(|_| self.waits());
+        let give_up_at = or_asks_once(self.task.give_up_at, HostClock::boot());
         let decided = tokio::select! {
             biased;
             signal = signals.end() => return Ok(EndedBy::Signal(signal)),

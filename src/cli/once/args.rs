@@ -100,7 +100,7 @@ pub(crate) struct Args {
     retry_after: RetryAfterArg,
 
     /// How long to wait for the work to be done. A running command is not stopped. Defaults to
-    /// no limit.
+    /// no limit. With 0s it only asks, which takes 30s at most, with its check.
     #[arg(long, env = "BELLWETHER_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
     pub(super) timeout: Option<Duration>,
 

@@ -71,6 +71,19 @@ fn a_check_that_hangs_is_waited_for_as_long_as_that_and_ends() {
     }
 }
 
+/// Without time to wait for others, what it takes to ask is bounded all the same.
+#[test]
+fn without_time_to_wait_a_check_that_hangs_ends() {
+    let pasture = done();
+    let check = ["--check", "sh -c 'echo $$ >> checks; exec sleep 600'"];
+    let args = [&["--key", "done", "--timeout", "0s"][..], &check, &["--", "true"]].concat();
+    let mut checked = Once::start(patient(&pasture, &args));
+    assert_eq!(checked.exit_code(), Some(75));
+    for check in lines(&pasture, "checks") {
+        eventually("it is gone", || (!fs::exists(format!("/proc/{check}")).unwrap()).then_some(()));
+    }
+}
+
 #[test]
 fn a_platform_that_does_not_answer_is_waited_for_as_long_as_that() {
     let pasture = Pasture::new();
