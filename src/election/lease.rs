@@ -447,6 +447,20 @@ mod tests {
     }
 
     #[test]
+    fn the_tasks_of_a_cluster_share_an_environment_and_others_are_what_they_say() {
+        let environment = |text: &str| {
+            let origin = Origin::new(text).unwrap();
+            assert_eq!(origin.as_str(), text);
+            origin.environment().to_owned()
+        };
+        let cluster = format!("{ECS_TASK}arn:aws:ecs:eu-west-1:1:task/prod");
+        assert_eq!(environment(&format!("{cluster}/0f9")), cluster);
+        for whole in ["Kubernetes namespace prod", "host a/b", "ECS task without a cluster"] {
+            assert_eq!(environment(whole), whole);
+        }
+    }
+
+    #[test]
     fn a_restarted_process_is_not_the_holder_it_was() {
         let candidate = |incarnation: &str| Candidate {
             identity: "web-0".to_owned(),

@@ -178,3 +178,27 @@ fn the_highest_term_is_shown_as_it_was_seen() {
     let seen = Leadership { term: Some(Term::new(7)), ..view() };
     assert_eq!(seen.term(), Some(Term::new(7)));
 }
+
+#[test]
+fn a_successor_is_named_until_a_candidate_leads() {
+    let vacated = Leadership { successor: Some("b".into()), ..view() };
+    assert_eq!(vacated.successor(at(0)), Some("b"));
+    let led = Leadership { rival: rival(at(5_000)), ..vacated };
+    assert_eq!(led.successor(at(4_999)), None);
+    assert_eq!(view().successor(at(0)), None);
+}
+
+#[test]
+fn the_silence_of_the_store_counts_from_its_last_answer() {
+    assert_eq!(view().store_silence(at(3_000)), None);
+    let answered = Leadership { store_answered: Some(at(1_000)), ..view() };
+    assert_eq!(answered.store_silence(at(3_000)), Some(Duration::from_secs(2)));
+}
+
+#[test]
+fn what_changed_just_now_changes_no_more() {
+    let led = Leadership { rival: rival(at(5_000)), store_answered: Some(at(1_000)), ..view() };
+    assert_eq!(led.decays_at(at(4_999)), Some(at(5_000)));
+    assert_eq!(led.decays_at(at(5_000)), Some(at(16_000)));
+    assert_eq!(led.decays_at(at(16_000)), None);
+}
