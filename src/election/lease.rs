@@ -460,25 +460,99 @@ mod tests {
         }
     }
 
+    fn candidate(incarnation: &str) -> Candidate {
+        Candidate { identity: "web-0".to_owned(), incarnation: incarnation.to_owned() }
+    }
+
+    fn wall(ms: u64) -> WallTime {
+        WallTime::from_unix(Duration::from_millis(ms))
+    }
+
+    /// Of term 7, acquired at zero and renewed since.
+    fn held() -> LeaseRecord {
+        let record = LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH);
+        let holder = Some(candidate("first start"));
+        LeaseRecord { holder, term: Term::new(7), renew_time: wall(1), ..record }
+    }
+
+    fn handover(term: u64) -> Option<Handover> {
+        Handover::from_store(&format!(r#"{{"term":{term}}}"#), Term::new(term))
+    }
+
     #[test]
     fn a_restarted_process_is_not_the_holder_it_was() {
-        let candidate = |incarnation: &str| Candidate {
-            identity: "web-0".to_owned(),
-            incarnation: incarnation.to_owned(),
-        };
-        let record = LeaseRecord {
-            holder: Some(candidate("first start")),
-            term: Term::new(1),
-            lease_duration: Duration::from_secs(15),
-            acquire_time: WallTime::EPOCH,
-            renew_time: WallTime::EPOCH,
-            payload: None,
-            origin: None,
-            holder_url: None,
-            pause: None,
-            handover: None,
-        };
-        assert!(record.is_held_by(&candidate("first start")));
-        assert!(!record.is_held_by(&candidate("second start")));
+        assert!(held().is_held_by(&candidate("first start")));
+        assert!(!held().is_held_by(&candidate("second start")));
+    }
+
+    #[test]
+    fn a_vacated_record_keeps_its_term_and_says_when_it_was_vacated() {
+        let url: HolderUrl = "http://web-0".parse().unwrap();
+        let vacated = LeaseRecord { holder_url: Some(url), ..held() }.vacated(wall(9));
+        assert_eq!((vacated.holder, vacated.holder_url), (None, None));
+        assert_eq!(
+            (vacated.term, vacated.renew_time.to_string()),
+            (Term::new(7), wall(9).to_string())
+        );
+    }
+
+    #[test]
+    fn a_url_is_stored_with_its_holder_and_read_for_no_other() {
+        let url: HolderUrl = "http://web-0:8080".parse().unwrap();
+        let record = LeaseRecord { holder_url: Some(url.clone()), ..held() };
+        let stored = record.stored_url().unwrap();
+        let read = |record: LeaseRecord| record.with_stored_url(Some(&stored)).holder_url;
+        assert_eq!(read(held()), Some(url));
+        assert_eq!(read(LeaseRecord { holder: Some(candidate("second start")), ..held() }), None);
+        assert_eq!(read(held().vacated(wall(9))), None);
+        assert_eq!(held().stored_url(), None);
+        assert_eq!(record.clone().with_stored_url(None).holder_url, None);
+        assert_eq!(LeaseRecord { holder: None, ..record }.checked().holder_url, None);
+    }
+
+    #[test]
+    fn a_handover_is_stored_and_shown_by_the_vacated_record_of_its_term_only() {
+        let vacated = |handover| LeaseRecord { handover, ..held().vacated(wall(9)) };
+        let record = vacated(handover(7));
+        let stored = record.stored_handover().unwrap();
+        let read = |record: LeaseRecord| record.with_stored_handover(Some(&stored)).handover;
+        assert_eq!(read(vacated(None)), handover(7));
+        assert_eq!(read(LeaseRecord { term: Term::new(8), ..vacated(None) }), None);
+        assert_eq!(record.checked().handover, handover(7));
+        assert_eq!(vacated(handover(6)).checked().handover, None, "of another term");
+        let held = LeaseRecord { handover: handover(7), ..held() };
+        assert_eq!(held.stored_handover(), None);
+        assert_eq!(held.checked().handover, None, "a candidate holds the lease");
+        assert_eq!(vacated(None).stored_handover(), None);
+    }
+
+    #[test]
+    fn each_write_of_a_holder_differs_from_the_last_and_that_of_an_operator_does_not() {
+        let paused = LeaseRecord { pause: Some(Pause::new(wall(5), None, None)), ..held() };
+        assert!(paused.is_same_writing(&held()));
+        let others = [
+            LeaseRecord { renew_time: wall(2), ..held() },
+            LeaseRecord { term: Term::new(8), ..held() },
+            LeaseRecord { holder: Some(candidate("second start")), ..held() },
+        ];
+        assert!(others.iter().all(|other| !other.is_same_writing(&held())));
+    }
+
+    #[test]
+    fn a_record_is_free_without_a_holder_a_history_and_a_pause() {
+        let free = held().vacated(wall(9));
+        assert!(free.is_free());
+        assert!(!held().is_free());
+        assert!(!LeaseRecord { payload: Some("x".into()), ..free.clone() }.is_free());
+        assert!(!LeaseRecord { pause: Some(Pause::new(wall(5), None, None)), ..free }.is_free());
+    }
+
+    #[test]
+    fn every_write_but_a_renewal_changes_the_leader() {
+        assert!(!held().changes_leader());
+        assert!(held().vacated(wall(9)).changes_leader());
+        assert!(LeaseRecord { renew_time: WallTime::EPOCH, ..held() }.changes_leader(), "acquired");
+        let paused = LeaseRecord { pause: Some(Pause::new(wall(5), None, None)), ..held() };
+        assert!(paused.changes_leader());
     }
 }
