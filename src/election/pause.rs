@@ -299,6 +299,7 @@ mod tests {
             assert_eq!(parsed(bad), Err(InvalidReason::Unprintable));
             assert!(text::is_line(&read(bad, bad)), "{bad:?}");
         }
+        assert!(parsed(&"ä".repeat(MAX_REASON)).is_ok());
         assert_eq!(parsed(&"x".repeat(MAX_REASON + 1)), Err(InvalidReason::TooLong));
         assert!(read(&"x".repeat(9_999), &"y".repeat(9_999)).len() < 400);
         assert_eq!(read(" ", " "), "paused until it is resumed");
