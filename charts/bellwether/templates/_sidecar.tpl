@@ -35,6 +35,10 @@ decision. The kubelet runs that only at the start of a pod.
     - name: BELLWETHER_LISTEN
       value: {{ printf "%s:4040" $values.exposeAddress | quote }}
     {{- end }}
+    {{- with $values.advertise }}
+    - name: BELLWETHER_ADVERTISE
+      value: {{ . | quote }}
+    {{- end }}
     {{- with $values.order }}
     - name: BELLWETHER_ORDER
       value: {{ . | quote }}

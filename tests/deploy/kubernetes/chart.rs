@@ -121,6 +121,27 @@ fn dependencies_with_aliases_do_not_overwrite_each_other() {
     }
 }
 
+/// With a policy that closes the rest, standbys reach the leader's sidecar where they listen to it.
+#[test]
+fn pods_reach_each_others_sidecars_if_they_follow_the_leaders_events() {
+    let policy = |more: &[&str]| {
+        let sets = ["networkPolicy.enabled=true", "selector.app=web"];
+        let documents = with(&[&sets[..], more].concat());
+        let policy = documents.into_iter().find(|document| document["kind"] == "NetworkPolicy");
+        policy.unwrap()["spec"]["ingress"].clone()
+    };
+    let advertise = "advertise=http://{ip}:8000";
+    let none = serde_json::json!([]);
+    for off in [&[][..], &["expose=true"], &[advertise]] {
+        assert_eq!(policy(off), none, "{off:?}");
+    }
+    let peers = serde_json::json!({
+        "from": [{ "podSelector": { "matchLabels": { "app": "web" } } }],
+        "ports": [{ "port": 4040 }],
+    });
+    assert_eq!(policy(&["expose=true", advertise]), serde_json::json!([peers]));
+}
+
 /// With a number, an upgrade fights an autoscaler, and fails under Helm 4.
 #[test]
 fn replicas_that_are_null_are_left_to_others() {
