@@ -57,7 +57,7 @@ pub(crate) struct Measured {
     date: String,
     commit: String,
     machine: String,
-    /// Of the machine, before and after.
+    /// The load of the machine, before and after.
     loads: [String; 2],
     took: Duration,
 }
@@ -121,7 +121,7 @@ fn progress(began: BootTime, what: &str) {
 }
 
 fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -> Measured {
-    // Of the program that is measured, whatever is committed meanwhile.
+    // The commit of the program that is measured; a later one may follow during the run.
     let (date, commit, machine, load) = (date(), commit(), machine(), load());
     // Its lease is a minute long: it lives beside the others, idle most of the time.
     let slow: Vec<_> = (0..ROWS.len()).filter(|at| is_slow(&ROWS[*at])).collect();

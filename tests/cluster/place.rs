@@ -37,7 +37,7 @@ impl Place {
         Self::with(node, Turn::Alone(node.turns.write().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// The namespace that a user has without naming one, as it is. For one test.
+    /// The namespace `default`, which a user gets without naming one. For one test at a time.
     pub fn default_one() -> Self {
         let node = Node::shared();
         let turn = Turn::Shared(node.turns.read().unwrap_or_else(PoisonError::into_inner));

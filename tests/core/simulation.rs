@@ -197,7 +197,7 @@ fn a_crash_at_each_write_of_a_work_loses_no_outcome() {
     assert!(crashes > 500, "only {crashes} crashes");
 }
 
-/// Of one work, and of two.
+/// So many seeds with one work, and as many with two.
 const SEEDS_OF_CRASHES: usize = 10;
 
 /// What shows that two believers would be noticed: clocks that differ by more than the timing

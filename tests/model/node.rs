@@ -41,7 +41,7 @@ pub enum Doing {
         call: Call,
         arrives: u64,
     },
-    /// What comes of the call is decided: this is received.
+    /// The outcome of the call is decided: this is received.
     Receives {
         event: Event,
         at: u64,

@@ -91,7 +91,7 @@ impl Jitter {
     }
 }
 
-/// What may come of a call beside an answer at once.
+/// The outcomes of a call other than an answer at once.
 pub const CALLS: &[Fault] = &[
     Fault::Refused,
     Fault::Lost,

@@ -345,7 +345,7 @@ impl World {
     }
 }
 
-/// What may come of a call but an answer at once.
+/// The outcomes of a call other than an answer at once.
 fn outcomes(node: &Node, call: &Call) -> impl Iterator<Item = Fault> {
     let swap = write(call).is_some();
     let (unheard, late) = (swap, swap && node.late.is_none());

@@ -66,7 +66,7 @@ fn the_dockerfile_is_clean_and_has_what_it_builds_from() {
     let from = format!("\nFROM rust:{}-bookworm AS build\n", env!("CARGO_PKG_RUST_VERSION"));
     assert!(dockerfile.contains(&from), "the toolchain of Cargo.toml: {from}");
 
-    // Nothing that is copied is kept out, and Cargo can read what it is given.
+    // .dockerignore excludes no file that is copied, and Cargo can read those files.
     let let_in = fs::read_to_string(project().join(".dockerignore")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let copies = dockerfile.lines().take_while(|line| *line != "FROM scratch");

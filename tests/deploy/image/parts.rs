@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use support::tools::{must, project, python};
 
-/// What CycloneDX's own schema, strictly read, has to say.
+/// Checks against CycloneDX's own schema, strictly.
 const CHECK: &str = "import sys\n\
     from cyclonedx.schema import SchemaVersion\n\
     from cyclonedx.validation.json import JsonStrictValidator\n\

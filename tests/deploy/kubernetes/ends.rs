@@ -216,7 +216,7 @@ async fn the_work_ends_then_the_lease_is_free_then_the_sidecar_is_gone() {
     assert_eq!(scene.work(), ["a begins", "a ends", "b begins", "b ends", "c begins"]);
 }
 
-/// What the order is for: an ordinary container would be sent SIGTERM together with the application.
+/// The reason for the order: an ordinary container would be sent SIGTERM together with the application.
 #[tokio::test]
 async fn the_other_way_round_two_pods_would_work_at_once() {
     let scene = Scene::set().await;

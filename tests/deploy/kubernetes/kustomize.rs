@@ -121,7 +121,7 @@ fn the_rights_are_those_to_the_lease_of_the_election() {
     let roles = chart.iter().filter(|document| document["kind"] == "Role");
     let rules = roles.flat_map(|role| role["rules"].as_array().unwrap());
     let mut expected: Vec<_> = rules.cloned().collect();
-    // Of `helm test`, which is of the chart.
+    // The chart's role has one more name, for `helm test`.
     expected[1]["resourceNames"].as_array_mut().unwrap().retain(|name| name == "shop");
     let expected = Value::Array(expected);
     assert_eq!(*role, expected);

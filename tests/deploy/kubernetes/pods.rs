@@ -167,7 +167,7 @@ fn no_template_sets_what_the_program_does_not_know() {
             let names = env.iter().map(|entry| entry["name"].as_str().unwrap());
             for name in names.filter(|name| name.starts_with("BELLWETHER_")) {
                 seen += 1;
-                // What the platform says is no setting of its own: the page names it.
+                // A value from the platform is no setting of its own: the page names it.
                 let named = known.contains(&format!("`{name}`"))
                     || (command == "once" && page.contains(name));
                 assert!(named, "{}: {name}", pod.from);

@@ -266,7 +266,7 @@ fn settings_that_do_not_work_leave_a_sidecar_alone_that_does() {
     assert_eq!(beats(&environment.field.0).last().unwrap().term, term);
 }
 
-/// What only a start can show.
+/// A fault that only a start shows.
 #[test]
 fn a_sidecar_that_does_not_stay_up_makes_room_for_the_one_before() {
     let environment = Environment::new();
@@ -301,7 +301,8 @@ fn shellcheck_has_nothing_to_say_about_the_scripts() {
     }
 }
 
-/// Of 100; what is left is that it uses the network, and that any address is allowed.
+/// The exposure, of 100, by `systemd-analyze security`. What remains is the use of the network, at
+/// any address.
 const EXPOSURE: &str = "15";
 
 #[test]

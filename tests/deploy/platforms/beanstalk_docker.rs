@@ -14,7 +14,7 @@ use support::eventually;
 
 const FOLDER: &str = "deploy/beanstalk/docker";
 
-/// What Beanstalk says on an instance, wherever that is here.
+/// The files in which Beanstalk describes the deployment, in a folder of the test.
 fn deployment(folder: &Path) -> PathBuf {
     let there = folder.join("deployment");
     fs::create_dir(&there).unwrap();

@@ -20,7 +20,7 @@ struct Project {
     field: Field,
     services: Value,
     store: Store,
-    /// Of the networks, in place of network namespaces.
+    /// One address for each network, in place of network namespaces.
     addresses: [(&'static str, String); 2],
 }
 

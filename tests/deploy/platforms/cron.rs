@@ -44,7 +44,7 @@ fn a_table_that_leaves_the_application_leaves_cron_and_so_do_backups_of_before()
     let environment = Environment::new();
     let a = environment.add("a", "v1");
     let folder = a.root.join("etc/cron.d");
-    // What an older deployment left there, and what is not of this application.
+    // A file of an older deployment, and one that is not of this application.
     let line = fs::read_to_string(folder.join("on-the-leader")).unwrap();
     fs::write(folder.join("on-the-leader.bak"), line).unwrap();
     fs::write(folder.join("others.bak"), "0 0 * * * root true\n").unwrap();

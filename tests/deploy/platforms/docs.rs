@@ -177,7 +177,7 @@ fn terraform() {
 fn beanstalk() {
     let (moto, folder) = (Moto::start(), checkout());
     fs::create_dir(folder.path().join("my-app")).unwrap();
-    // Of `docker run --rm --user 0 --volume FOLDER:/out IMAGE install /out`, what the container does.
+    // This stands for `docker run --rm --user 0 --volume FOLDER:/out IMAGE install /out`.
     // The application is in git, which ignores its programs.
     let before = "git -C my-app init --quiet && echo '*/bellwether' > my-app/.gitignore\n\
                   git config --global user.name A && git config --global user.email a@b\n\
@@ -229,7 +229,7 @@ fn compose() {
     assert_eq!(output.status.code(), Some(69), "{}", printed(&output));
 }
 
-/// What a sidecar says that cannot begin.
+/// The error of a sidecar that cannot start.
 fn refused(change: impl FnOnce(&mut Command)) -> String {
     let mut command = bellwether();
     command.args(["serve", "--listen", "127.0.0.1:0"]).stdin(Stdio::null());

@@ -24,7 +24,7 @@ struct Service {
     command: Vec<String>,
     migrate: Vec<String>,
     app_stop_seconds: u64,
-    /// Of each task.
+    /// The address of each task.
     addresses: [String; 2],
 }
 

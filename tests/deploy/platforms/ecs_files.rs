@@ -196,7 +196,7 @@ fn a_real_application_fits_the_template_as_it_is() {
         serde_json::from_str(&containers.replace("/ecs/web", "LOG_GROUP")).unwrap();
     assert_eq!(containers, task["containerDefinitions"]);
     let service = &module["aws_ecs_service"][0];
-    // What reads the module here does not expand the block of the load balancer.
+    // The parser here does not expand the block of the load balancer.
     assert_eq!(service["health_check_grace_period_seconds"], 60);
     assert_eq!(service["wait_for_steady_state"], true);
     let rule = &module["aws_vpc_security_group_ingress_rule"][0];

@@ -136,7 +136,7 @@ impl Project<'_> {
         must(&mut self.compose(&["logs", "--no-color", "--no-log-prefix", service]))
     }
 
-    /// Of each container of the project: its name and its exit code.
+    /// The name and the exit code of each container of the project.
     pub fn exit_codes(&self) -> Vec<(String, i64)> {
         let mut ps = self.engine.podman.command();
         ps.args(["ps", "--all", "--format", "{{.Names}} {{.ExitCode}}"]);

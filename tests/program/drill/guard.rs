@@ -39,7 +39,7 @@ fn main_and_guard_killed_together_do_not_leave_the_command() {
 #[test]
 fn a_nested_run_is_gone_before_its_command_is_started_again() {
     let pasture = Pasture::new();
-    // Of another election: of the same one it would wait for itself, and is refused.
+    // In another election: in the same one it would wait for itself, and is refused.
     let more = [&QUICK[..], &["--election", "inner"]].concat();
     let inner = command("inner", &pasture, &more, BEAT);
     let words = std::iter::once(inner.get_program()).chain(inner.get_args());

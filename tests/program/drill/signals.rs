@@ -80,7 +80,7 @@ fn under_nohup_a_hangup_ends_neither_it_nor_its_command() {
     assert_eq!(runner.exit_code(), Some(0));
 }
 
-/// Of a process, by number.
+/// The process ids of the children of a process.
 pub fn children(of: u32) -> Vec<u32> {
     let found = Command::new("pgrep").args(["-P", &of.to_string()]).output().unwrap();
     let found = String::from_utf8_lossy(&found.stdout).into_owned();

@@ -70,7 +70,7 @@ fn the_highest_release_leads_next_and_then_the_preferred_instance() {
         });
         led.push(named(next));
     }
-    // Of the last two, the one without an order waits as one of an older release does.
+    // The order of the last two is open: a candidate without an order waits as one of an older release.
     assert_eq!(led[..3], ["leader", "preferred", "newer"], "{led:?}");
 }
 

@@ -91,7 +91,7 @@ fn a_name_is_copied_whole_by_click_and_by_keyboard() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// The rules, tried in the page itself: what it is loaded with says what it shows.
+/// The rules, tried in the page itself: each case has the names to load and the names to show.
 #[test]
 fn short_names_stay_distinct() {
     let pasture = Pasture::new();

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::{Fault, Host, Network};
 use crate::simulation::time::{MS, TrueTime};
 
-/// What a host's candidate is by its settings and its age.
+/// The settings and the age of a host's candidate.
 #[derive(Clone, Copy, Debug)]
 pub struct Seat {
     /// How long its first process has been running when the run begins.

@@ -26,7 +26,7 @@ use crate::simulation::plan::{Point, Work};
 use crate::simulation::time::{MS, TrueTime};
 
 pub(super) struct Process {
-    /// What it stands in.
+    /// The contest in which it stands.
     pub(super) contest: usize,
     pub(super) host: Host,
     pub(super) handle: Handle,
