@@ -184,3 +184,23 @@ fn a_pause_whose_command_was_killed_is_over_by_its_own_time() {
     assert_eq!(sidecar.log().events("paused"), 1);
     assert_eq!(sidecar.log().events("resumed"), 1);
 }
+
+/// With no instance left to remove it, the record keeps a pause past its end.
+#[test]
+fn status_shows_that_the_time_of_a_pause_is_over() {
+    let pasture = Pasture::new();
+    assert!(bellwether().args(["init", "--store", &pasture.store()]).status().unwrap().success());
+    let status = || {
+        let output = bellwether().args(["status", "--store", &pasture.store()]).output().unwrap();
+        printed(&output)
+    };
+    assert!(pause(&pasture).args(["--for", "1h"]).status().unwrap().success());
+    let text = status();
+    assert!(text.contains("default is paused until ") && text.contains("  paused  "), "{text}");
+    assert!(pause(&pasture).args(["--for", "1ms"]).status().unwrap().success());
+    let text = eventually("it is over", || Some(status()).filter(|text| text.contains(" was ")));
+    assert!(text.contains("default was paused until "), "{text}");
+    let whole = text.replace('\n', "");
+    assert!(whole.contains("over by this host's clock"), "{text}");
+    assert!(!text.contains("  paused  "), "{text}");
+}

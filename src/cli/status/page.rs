@@ -27,7 +27,8 @@ impl Page {
         let works = rows.clone().filter_map(|row| Some((row.name.as_str(), row.work.as_ref()?)));
         Self {
             keys: works::table(works.clone(), shape.width, now),
-            notes: [row::pauses(rows.clone(), shape), works::failures(works, shape.width)].concat(),
+            notes: [row::pauses(rows.clone(), shape, now), works::failures(works, shape.width)]
+                .concat(),
             records: row::table(rows, shape, now),
         }
     }

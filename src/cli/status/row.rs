@@ -88,9 +88,10 @@ impl Row {
     }
 
     /// For a work the state of its newest key, which says more than its lease.
-    fn shown_state(&self) -> String {
+    fn shown_state(&self, now: WallTime) -> String {
         let newest = self.work.as_ref().and_then(Work::newest);
-        let is_paused = self.pause.is_some() && self.state == State::Vacated;
+        let pause = self.pause.as_ref().filter(|pause| !pause.is_over(now));
+        let is_paused = pause.is_some() && self.state == State::Vacated;
         let state = if is_paused { "paused" } else { self.state.as_str() };
         newest.unwrap_or_else(|| state.to_owned())
     }
@@ -124,7 +125,7 @@ pub(super) fn table<'a>(
     let mut columns = vec![
         Column::whole("KIND", each(|row| row.kind.to_owned())).leaves(1),
         Column::names("NAME", Distinct::Begin, name(|row| Some(&row.name))),
-        Column::whole("STATE", each(Row::shown_state)),
+        Column::whole("STATE", rows.clone().map(|row| row.shown_state(now))),
         Column::names("HOLDER", Distinct::End, name(|row| row.holder_identity.as_deref())),
         Column::whole("TERM", each(|row| row.term.to_string())).leaves(3),
     ];
@@ -148,12 +149,16 @@ pub(super) fn table<'a>(
 }
 
 /// Which elections an operator has paused, and until when, by whom and why.
-pub(super) fn pauses<'a>(rows: impl Iterator<Item = &'a Row>, shape: Shape) -> Vec<String> {
+pub(super) fn pauses<'a>(
+    rows: impl Iterator<Item = &'a Row>,
+    shape: Shape,
+    now: WallTime,
+) -> Vec<String> {
     let note = |row: &Row| {
         let pause = row.pause.as_ref()?;
         let namespace = row.namespace.as_ref().filter(|_| shape.namespaces);
         let namespace = namespace.map_or_else(String::new, |name| format!("{name}/"));
-        let text = format!("{namespace}{} is {}", row.name, pause.in_words);
+        let text = format!("{namespace}{} {}", row.name, pause.in_words(now));
         Some(folded(&text, "", shape.width))
     };
     rows.filter_map(note).flatten().collect()
@@ -201,7 +206,7 @@ mod tests {
         paused.record.pause = Some(Pause::from_store(stored));
         let row = Row::of(None, &"default".parse().unwrap(), &paused);
         let shape = Shape { width: Some(40), namespaces: false };
-        let lines = pauses([&row].into_iter(), shape);
+        let lines = pauses([&row].into_iter(), shape, WallTime::EPOCH);
         assert!(lines.len() > 1 && lines.iter().all(|line| text::is_line(line)), "{lines:?}");
         let whole = lines.concat();
         assert!(whole.starts_with("default is paused until it is resumed, by ops@b: "), "{whole}");

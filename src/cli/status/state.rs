@@ -63,7 +63,9 @@ pub(super) struct Paused {
     by: Option<String>,
     reason: Option<String>,
     #[serde(skip)]
-    pub(super) in_words: String,
+    ends: Option<WallTime>,
+    #[serde(skip)]
+    in_words: String,
 }
 
 impl Paused {
@@ -73,7 +75,25 @@ impl Paused {
             until: pause.until().map(|until| until.to_string()),
             by: pause.by().map(str::to_owned),
             reason: pause.reason().map(ToString::to_string),
+            ends: pause.until(),
             in_words: pause.to_string(),
+        }
+    }
+
+    /// Whether its time is over, by the clocks of the operator's host and of this one. Each instance
+    /// counts on its own, so this is for people.
+    pub(super) fn is_over(&self, now: WallTime) -> bool {
+        self.ends.is_some_and(|ends| ends.since_epoch() <= now.since_epoch())
+    }
+
+    /// `is paused until …`.
+    pub(super) fn in_words(&self, now: WallTime) -> String {
+        let Self { in_words, .. } = self;
+        match self.is_over(now) {
+            true => {
+                format!("was {in_words} (over by this host's clock; the next leader removes it)")
+            }
+            false => format!("is {in_words}"),
         }
     }
 }
