@@ -436,7 +436,7 @@ impl Elector {
             Lease::Leading(_) => return,
             Lease::Draining(held) => (Some(held.term), held.sent_at + self.timing.lease_duration()),
             // It lapsed before, and may be over by now.
-            Lease::None | Lease::RunningOut { .. } => (self.owned_term(), now),
+            Lease::None | Lease::RunningOut { .. } => (self.watch.term_of(self.me()), now),
         };
         if let Some(term) = term {
             self.lease = Lease::RunningOut { term, over_at };

@@ -246,6 +246,12 @@ impl Watch {
         self.current.as_ref()?.observed.as_ref()
     }
 
+    /// The term of the record, if it names this candidate: also if the store lost what followed it.
+    pub fn term_of(&self, candidate: &Candidate) -> Option<Term> {
+        let seen = self.observed().filter(|o| o.record.is_held_by(candidate))?;
+        Some(seen.record.term)
+    }
+
     /// The version of the record as last seen.
     pub fn version(&self) -> Option<&Version> {
         self.observed().map(|o| &o.version)

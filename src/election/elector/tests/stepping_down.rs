@@ -1,6 +1,7 @@
 //! Resigning, a closed gate, and work that has to end.
 
 use super::*;
+use crate::election::pause::Pause;
 
 #[test]
 fn resigning_says_no_at_once_then_vacates_then_stays_down_for_the_cooldown() {
@@ -96,6 +97,24 @@ fn work_that_ends_late_but_within_the_lease_frees_it() {
         world.take_news().last(),
         Some(&News::Vacated { term: Term::new(1), successor: None })
     );
+}
+
+#[test]
+fn overdue_work_is_left_to_the_end_of_a_lease_that_outlived_a_fail_over() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.run_without_store_until(11_000);
+    world.record =
+        world.record.map(|o| Observed { outlived: true, version: Version::new("old"), ..o });
+    world.run_until(15_000);
+    world.send(Event::Overdue);
+    // An operator writes it again, on the new primary.
+    let pause = Some(Pause::new(WallTime::EPOCH, None, None));
+    world.stores(LeaseRecord { pause, ..world.stored().clone() });
+    world.run_until(31_000);
+    world.send(Event::Work { under_way: false });
+    world.run_until(60_000);
+    assert!(world.stored().is_held_by(&candidate("me", "1")), "not vacated under the work");
 }
 
 #[test]
