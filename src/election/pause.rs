@@ -263,6 +263,7 @@ mod tests {
             assert_eq!(read, written);
             assert_eq!(read.to_string(), written.to_string());
         }
+        assert_eq!(pause(None).reason().map(ToString::to_string).as_deref(), Some("new disks"));
         let odd = Duration::from_nanos(1_000_000_001);
         let written = Pause::new(WallTime::from_unix(odd), Some(odd), None);
         assert_eq!(Pause::from_store(&written.stored()), written);

@@ -56,7 +56,6 @@ impl Succession {
             return;
         };
         let change = match &record {
-            _ if seen == record && leads => None,
             _ if seen == record => renewed(before, watch, now),
             None => Some(Change::at(Cause::RecordLost, now)),
             Some(Record { holder: None, term }) => self.vacated(before, seen.as_ref(), *term, now),
@@ -190,3 +189,6 @@ fn renewed(before: &Before, watch: &Watch, now: BootTime) -> Option<Change> {
 fn is_lost(seen: Option<&Record>, term: Term) -> bool {
     seen.is_some_and(|seen| term <= seen.term)
 }
+
+#[cfg(test)]
+mod tests;
