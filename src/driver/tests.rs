@@ -228,16 +228,8 @@ fn an_election_that_has_left_accepts_no_request() {
 fn a_swap_that_is_refused_although_nothing_changed_is_a_failed_call() {
     let record = || Observed {
         record: LeaseRecord {
-            holder: None,
             term: Term::new(1),
-            lease_duration: Duration::from_secs(15),
-            acquire_time: WallTime::EPOCH,
-            renew_time: WallTime::EPOCH,
-            payload: None,
-            origin: None,
-            holder_url: None,
-            pause: None,
-            handover: None,
+            ..LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH)
         },
         version: Version::new("a"),
         remaining: None,

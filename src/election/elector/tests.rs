@@ -280,14 +280,7 @@ fn held_by(holder: Candidate, term: u64) -> LeaseRecord {
     LeaseRecord {
         holder: Some(holder),
         term: Term::new(term),
-        lease_duration: Duration::from_secs(15),
-        acquire_time: WallTime::EPOCH,
-        renew_time: WallTime::EPOCH,
-        payload: None,
-        origin: None,
-        holder_url: None,
-        pause: None,
-        handover: None,
+        ..LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH)
     }
 }
 

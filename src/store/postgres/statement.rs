@@ -92,18 +92,7 @@ pub enum Statement {
 /// indexes and functions when a session first needs them. Without this rehearsal that would delay a
 /// standby's first write, for which all other instances wait.
 pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
-    let vacant = LeaseRecord {
-        holder: None,
-        term: Term::ZERO,
-        lease_duration: MAX_LEASE_DURATION,
-        acquire_time: WallTime::EPOCH,
-        renew_time: WallTime::EPOCH,
-        payload: None,
-        origin: None,
-        holder_url: None,
-        pause: None,
-        handover: None,
-    };
+    let vacant = LeaseRecord::without_holder(MAX_LEASE_DURATION, WallTime::EPOCH);
     let timeline = timeline(reports_timeline);
     let columns = dialect.columns(&vacant, "", timeline);
     // Election names are never empty, so there is no such row.
@@ -554,14 +543,7 @@ mod tests {
         let acquired = LeaseRecord {
             holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
             term: Term::new(1),
-            lease_duration: Duration::from_secs(15),
-            acquire_time: WallTime::EPOCH,
-            renew_time: WallTime::EPOCH,
-            payload: None,
-            origin: None,
-            holder_url: None,
-            pause: None,
-            handover: None,
+            ..LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH)
         };
         let renew_time = WallTime::from_unix(Duration::from_secs(2));
         let renewed = LeaseRecord { renew_time, ..acquired.clone() };

@@ -57,14 +57,8 @@ fn record(held: bool, payload: Option<String>) -> LeaseRecord {
     LeaseRecord {
         holder: held.then_some(holder),
         term: Term::new(7),
-        lease_duration: Duration::from_secs(3600),
-        acquire_time: WallTime::EPOCH,
-        renew_time: WallTime::EPOCH,
         payload: payload.map(Into::into),
-        origin: None,
-        holder_url: None,
-        pause: None,
-        handover: None,
+        ..LeaseRecord::without_holder(Duration::from_secs(3600), WallTime::EPOCH)
     }
 }
 

@@ -113,14 +113,7 @@ fn held() -> LeaseRecord {
     LeaseRecord {
         holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
         term: Term::new(1),
-        lease_duration: LEASE,
-        acquire_time: WallTime::EPOCH,
-        renew_time: WallTime::EPOCH,
-        payload: None,
-        origin: None,
-        holder_url: None,
-        pause: None,
-        handover: None,
+        ..LeaseRecord::without_holder(LEASE, WallTime::EPOCH)
     }
 }
 

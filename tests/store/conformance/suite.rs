@@ -30,14 +30,10 @@ fn record(subject: &dyn Subject, holder: Option<&str>, term: u64) -> LeaseRecord
     LeaseRecord {
         holder: holder.map(candidate),
         term: Term::new(term),
-        lease_duration: subject.lease_duration(),
-        acquire_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
-        renew_time: WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
-        payload: None,
-        origin: None,
-        holder_url: None,
-        pause: None,
-        handover: None,
+        ..LeaseRecord::without_holder(
+            subject.lease_duration(),
+            WallTime::parse("2026-11-23T07:39:46.125Z").unwrap(),
+        )
     }
 }
 

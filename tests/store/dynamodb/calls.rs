@@ -29,14 +29,7 @@ pub fn held(name: &str, term: u64) -> LeaseRecord {
     LeaseRecord {
         holder: Some(candidate(name)),
         term: Term::new(term),
-        lease_duration: Duration::from_secs(15),
-        acquire_time: WallTime::EPOCH,
-        renew_time: WallTime::EPOCH,
-        payload: None,
-        origin: None,
-        holder_url: None,
-        pause: None,
-        handover: None,
+        ..LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH)
     }
 }
 

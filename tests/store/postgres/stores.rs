@@ -46,14 +46,7 @@ pub fn acquired(holder: &str, term: u64) -> LeaseRecord {
     LeaseRecord {
         holder: Some(candidate(holder)),
         term: Term::new(term),
-        lease_duration: LEASE,
-        acquire_time: WallTime::EPOCH,
-        renew_time: WallTime::EPOCH,
-        payload: None,
-        origin: None,
-        holder_url: None,
-        pause: None,
-        handover: None,
+        ..LeaseRecord::without_holder(LEASE, WallTime::EPOCH)
     }
 }
 
