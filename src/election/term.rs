@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_term_is_written_as_a_number() {
         let term = Term::new(7);
-        assert_eq!(serde_json::to_string(&term).unwrap(), "7");
+        assert_eq!((term.get(), serde_json::to_string(&term).unwrap().as_str()), (7, "7"));
         assert_eq!(serde_json::from_str::<Term>("7").unwrap(), term);
         assert_eq!((term.to_string(), "7".parse()), ("7".to_owned(), Ok(term)));
     }

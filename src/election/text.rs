@@ -136,6 +136,7 @@ mod tests {
         assert_eq!(lines("a\n\tb\u{1b}[0m\r\n"), "a\n\tb\u{fffd}[0m\u{fffd}\n");
         assert_eq!(page("a\n\u{202e}"), "a\n\u{fffd}");
         assert_eq!(unbroken("a\nb\u{1b}c"), "a b\u{fffd}c");
+        assert_eq!(message("a\r\nb\tc\u{1b}d"), "a  b c\u{fffd}d");
     }
 
     #[test]

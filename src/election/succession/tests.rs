@@ -168,6 +168,15 @@ fn the_same_leader_after_a_silence_is_known_again() {
 }
 
 #[test]
+fn a_leader_whose_lease_is_over_again_is_not_known_again() {
+    let silent = Before { rival_live_until: Some(at(105)), ..before(Cause::StoreSilent) };
+    let seen = watch(record(Some("a"), 7).as_ref(), 100);
+    let again = Some(Change::at(Cause::KnownAgain, at(105)));
+    assert_eq!(renewed(&silent, &seen, at(100 + LEASE.as_secs() - 1)), again);
+    assert_eq!(renewed(&silent, &seen, at(100 + LEASE.as_secs())), None);
+}
+
+#[test]
 fn a_holder_has_given_up_if_the_store_still_shows_its_write_after_its_longest_belief() {
     let given_up = |watch: &Watch, answered: u64| {
         let view = Leadership {
