@@ -125,14 +125,14 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit(
             "election/elector.rs",
             "let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
-        if let Some(seen)",
+        let last = self.watch",
             "if let Some(own) = observed.as_ref().filter(|o| o.record.is_held_by(self.me()))
             && !self.lease.is_held()
         {
             self.lease = Lease::Leading(Held { term: own.record.term, sent_at });
         }
         let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
-        if let Some(seen)",
+        let last = self.watch",
         )],
         breaks: "I2 terms grow",
     },
