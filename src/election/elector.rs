@@ -337,7 +337,7 @@ impl Elector {
         self.shown.went_backwards(last, seen, term);
         self.shown.compare_origins(self.watch.observed());
         if self.report_following() {
-            // A change of leadership makes everybody look at once. What follows is spread again.
+            // A change of leadership makes all candidates look at once. What follows is spread again.
             self.pace.spread_looks();
         }
         if !self.lease.is_held() {

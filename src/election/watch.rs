@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_outlived_a_fail_over_is_watched_anew_and_its_term_jumps() {
+    fn a_record_that_outlived_a_fail_over_is_watched_again_and_its_term_jumps() {
         let outlived = |mut observed: Observed| {
             observed.outlived = true;
             observed.version = Version::new("a, after the fail-over");

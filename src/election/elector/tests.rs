@@ -78,7 +78,7 @@ impl World {
             calls: Vec::new(),
         };
         if let Some(record) = record {
-            world.somebody_writes(record);
+            world.candidate_writes(record);
         }
         world.send(Event::Wake);
         world
@@ -170,7 +170,7 @@ impl World {
     }
 
     /// A candidate writes. If that is a renewal, it has a time of its own.
-    fn somebody_writes(&mut self, record: LeaseRecord) -> Version {
+    fn candidate_writes(&mut self, record: LeaseRecord) -> Version {
         let stored = self.record.as_ref().map(|o| &o.record);
         let renews = stored.is_some_and(|stored| record.is_same_writing(stored));
         let later = WallTime::from_unix(Duration::from_millis(1) + record.renew_time.since_epoch());

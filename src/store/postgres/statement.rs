@@ -38,7 +38,7 @@ const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
                         ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
 
 /// The server's clock, which reveals a boot clock that stood still.
-const TOLD: &str = "(floor(extract(epoch FROM clock_timestamp()) * 1000000))::bigint::text";
+const CLOCK_US: &str = "(floor(extract(epoch FROM clock_timestamp()) * 1000000))::bigint::text";
 
 /// How long a take-over waits for the row, at most. Another candidate that is just taking it holds it
 /// for a commit, which is milliseconds, or tens of them on a slow disk. A session that holds it for longer
@@ -184,7 +184,7 @@ impl Dialect {
              to_jsonb(l) ->> 'pause' AS pause, \
              to_jsonb(l) ->> 'handover' AS handover, \
              least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
-             1e12)::bigint::text AS remaining_ms, {TOLD} AS told_us, \
+             1e12)::bigint::text AS remaining_ms, {CLOCK_US} AS clock_us, \
              (l.timeline <> server.timeline)::text AS outlived, server.timeline \
              FROM (SELECT {timeline} AS timeline) AS server LEFT JOIN {} AS l ON {wanted} \
              ORDER BY l.election",
@@ -279,7 +279,7 @@ impl Dialect {
         };
         format!(
             "RETURNING 'won' AS kind, timeline, version, term::text AS term, incarnation, \
-             {TOLD} AS told_us{notify}"
+             {CLOCK_US} AS clock_us{notify}"
         )
     }
 }
@@ -373,7 +373,7 @@ impl From<sqlx::Error> for Unusable {
 
 /// The server's time that came with an answer, in whole microseconds.
 pub fn read_time(rows: &[PgRow]) -> Option<Duration> {
-    let text = rows.iter().find_map(|row| row.try_get::<&str, _>("told_us").ok())?;
+    let text = rows.iter().find_map(|row| row.try_get::<&str, _>("clock_us").ok())?;
     text.parse().ok().map(Duration::from_micros)
 }
 
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_notifies_nobody_and_a_hand_over_does() {
+    fn a_hand_over_notifies_and_a_renewal_does_not() {
         let dialect = Dialect {
             names: Names::new(None, None).unwrap(),
             lock_timeout: Duration::from_millis(800),

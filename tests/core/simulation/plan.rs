@@ -69,9 +69,9 @@ pub struct Plan {
     pub crash: Option<Crash>,
     /// The gate before every process, if there is one.
     pub gate: Option<Rules>,
-    /// Of ten thousand polls of a task, so many find the process paused.
+    /// How many of ten thousand polls of a task find the process paused.
     pub pauses: u64,
-    /// Of a thousand polls, so many come late.
+    /// How many of a thousand polls come late.
     pub throttled: u64,
     /// Hints never cease.
     pub hints_in_peace: bool,
@@ -111,7 +111,7 @@ pub struct Network {
     pub lose_answer: u64,
     /// A request is carried out twice.
     pub twice: u64,
-    /// Of a hint to each candidate after a write.
+    /// The chance of a hint to each candidate after a write.
     pub hint: u64,
     /// A hint takes up to this long.
     pub hint_delay: TrueTime,
@@ -173,7 +173,7 @@ impl Plan {
         if ranked {
             ranks::name_successors(&mut seats, &mut faults, hosts.len());
         }
-        // Of their own seed, so that runs without them stay what they were. An operator's command that
+        // Drawn from a seed of their own, so that runs without them stay as they were. An operator's command that
         // just started knows nothing but the store's clock.
         if theme != Theme::SteppedClock && work != Work::Once && !undisturbed {
             let operator = &mut Rng::with_seed(seed ^ 0x70_61_75_73_65);

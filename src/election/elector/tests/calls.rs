@@ -57,7 +57,7 @@ fn a_flood_of_hints_causes_few_looks_and_keeps_no_leader_from_renewing() {
 #[test]
 fn news_of_a_vacated_lease_is_acted_upon_without_a_look() {
     let mut world = World::standby();
-    let version = world.somebody_writes(vacated(5));
+    let version = world.candidate_writes(vacated(5));
     world.now = at(1_000);
     world.send(freed(Term::new(5), version.clone()));
     assert_eq!(world.writes().term, Term::new(6));
@@ -159,7 +159,7 @@ fn whatever_happens_it_never_spins_and_every_call_is_bounded() {
                     world.send(Event::Shutdown { give_up_at });
                 }
                 5 => {
-                    world.somebody_writes(rival(random.u64(1..9)));
+                    world.candidate_writes(rival(random.u64(1..9)));
                 }
                 6 => world.now = world.now + Duration::from_millis(random.u64(0..20_000)),
                 7 if world.call.is_some() => world.request_is_lost(),

@@ -60,7 +60,7 @@ fn the_own_old_lease_is_no_namesakes_unless_another_process_renews_it() {
         assert_eq!(world.holder_is(), Some(HolderIs::EarlierRun), "{sign:?}");
         assert_eq!(world.take_news(), follows_itself(sign));
         let renewed = world.stored().clone();
-        world.somebody_writes(renewed);
+        world.candidate_writes(renewed);
         world.run_until(12_000);
         assert_eq!(world.holder_is(), Some(HolderIs::Namesake), "the other copy is alive");
         let revealed = News::Following { holder: "me".to_owned(), term: Term::new(1) };
@@ -69,7 +69,7 @@ fn the_own_old_lease_is_no_namesakes_unless_another_process_renews_it() {
     let mut world = World::leading();
     world.run_until(4_500);
     let renewed = world.stored().clone();
-    world.somebody_writes(renewed);
+    world.candidate_writes(renewed);
     world.run_until(7_000);
     assert_eq!(world.take_news()[0], News::Copied(Sign::WrittenInItsName));
     assert_eq!(world.holder_is(), Some(HolderIs::Namesake), "it was seen to write");
@@ -82,7 +82,7 @@ fn a_copy_waits_for_an_original_that_renews_forever() {
     for ms in (2_000..60_000).step_by(2_000) {
         world.run_until(ms);
         let renewed = world.stored().clone();
-        world.somebody_writes(renewed);
+        world.candidate_writes(renewed);
     }
     assert!(!world.leads());
     assert_eq!(world.stored().holder, Some(candidate("me", "1")));
@@ -166,7 +166,7 @@ fn an_original_finds_its_copy_in_the_record() {
     for term in [1, 2] {
         let renew_time = WallTime::from_unix(Duration::from_secs(1));
         let copied = LeaseRecord { term: Term::new(term), renew_time, ..world.stored().clone() };
-        world.somebody_writes(copied);
+        world.candidate_writes(copied);
         world.run_until(2_000);
         assert!(!world.leads());
         assert!(world.take_news().contains(&News::Copied(Sign::WrittenInItsName)), "{term}");
@@ -177,7 +177,7 @@ fn an_original_finds_its_copy_in_the_record() {
 #[test]
 fn a_standby_finds_the_record_of_a_leader_that_is_its_copy() {
     let mut world = World::standby();
-    world.somebody_writes(held_by(candidate("me", "1"), 6));
+    world.candidate_writes(held_by(candidate("me", "1"), 6));
     world.run_until(2_000);
     assert_eq!(world.take_news()[0], News::Copied(Sign::WrittenInItsName));
     world.run_until(14_999);
@@ -219,7 +219,7 @@ fn an_own_write_that_refuses_its_own_repetition_is_no_copy() {
 fn an_own_record_out_of_a_backup_or_a_fail_over_is_no_copy() {
     let mut world = World::leading();
     let own = world.stored().clone();
-    world.somebody_writes(own);
+    world.candidate_writes(own);
     if let Some(record) = &mut world.record {
         record.outlived = true;
     }

@@ -83,7 +83,7 @@ fn an_acquisition_answered_after_the_renew_deadline_means_nothing() {
 fn a_lost_race_is_followed_not_fought() {
     let mut world = World::on(Some(vacated(3)));
     world.store_answers();
-    world.somebody_writes(rival(4));
+    world.candidate_writes(rival(4));
     world.store_answers();
     assert!(!world.leads());
     let following = News::Following { holder: "rival".to_owned(), term: Term::new(4) };

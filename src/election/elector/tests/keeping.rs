@@ -66,7 +66,7 @@ fn a_renewal_that_collides_with_an_own_late_write_continues_from_it() {
     world.now = at(2_700);
     world.send(Event::Wake);
     world.store_answers();
-    world.somebody_writes(own);
+    world.candidate_writes(own);
     world.run_until(4_000);
     assert!(world.leads_at(12_000));
     assert_eq!(world.take_news(), []);

@@ -52,7 +52,7 @@ fn a_renewal_answered_after_the_renew_deadline_is_late() {
 #[test]
 fn a_renewal_that_finds_another_holder_is_refused() {
     let mut world = World::leading();
-    world.somebody_writes(rival(2));
+    world.candidate_writes(rival(2));
     world.run_until(2_000);
     assert_eq!(world.renewals, [Renewal::Refused]);
 }
@@ -99,7 +99,7 @@ fn a_renewal_answered_after_the_renew_deadline_does_not_revive_the_term() {
 fn a_superseded_leader_stops_at_once() {
     for record in [rival(2), vacated(1), held_by(candidate("me", "other"), 2)] {
         let mut world = World::leading();
-        world.somebody_writes(record);
+        world.candidate_writes(record);
         world.wake_at(2_000);
         world.store_answers();
         assert!(!world.leads());
@@ -113,7 +113,7 @@ fn a_superseded_leader_stops_at_once() {
 #[test]
 fn a_hint_lets_a_leader_see_that_it_is_superseded_before_the_next_renewal() {
     let mut world = World::leading();
-    world.somebody_writes(rival(2));
+    world.candidate_writes(rival(2));
     world.now = at(100);
     world.send(Event::Changed);
     assert!(world.looks());
@@ -139,7 +139,7 @@ fn a_record_that_vanished_ends_belief_and_is_written_again_with_a_higher_term() 
 #[test]
 fn a_term_that_went_backwards_is_reported_and_no_record_is_trusted_for_a_lease() {
     let mut world = World::standby();
-    world.somebody_writes(vacated(2));
+    world.candidate_writes(vacated(2));
     world.now = at(1_000);
     world.send(Event::Changed);
     world.store_answers();
@@ -164,7 +164,7 @@ fn a_term_that_went_backwards_is_reported_once_each_time() {
     let reported = |term| News::TermWentBackwards { seen: Term::new(5), record: Term::new(term) };
     let writings = [(2, true), (2, false), (3, false), (3, false), (1, true), (1, false)];
     for (second, (term, is_new)) in (1_u64..).zip(writings) {
-        world.somebody_writes(rival(term));
+        world.candidate_writes(rival(term));
         world.now = at(second * 2_000);
         world.send(Event::Changed);
         world.store_answers();

@@ -23,7 +23,7 @@ impl World {
     /// The rival renews each two seconds until `ms`.
     fn rival_renews_until(&mut self, term: u64, ms: u64) {
         for second in (millis(self.now.as_duration())..=ms).step_by(2_000) {
-            self.somebody_writes(rival(term));
+            self.candidate_writes(rival(term));
             self.run_until(second);
         }
         self.run_until(ms);
@@ -44,7 +44,7 @@ fn a_lease_that_was_vacated_is_handed_over_and_one_that_ran_out_is_not() {
     assert_eq!(world.change(), (Cause::Found, None));
     world.rival_renews_until(5, 6_000);
     assert_eq!(world.change(), (Cause::Found, None), "a renewal is no change");
-    world.somebody_writes(vacated(5));
+    world.candidate_writes(vacated(5));
     world.send(Event::Changed);
     let seen = millis(world.now.as_duration());
     world.run_until(6_000);
@@ -63,7 +63,7 @@ fn a_lease_that_was_vacated_is_handed_over_and_one_that_ran_out_is_not() {
 fn a_change_between_two_others_is_reported_as_far_as_it_was_seen() {
     let mut world = World::standby();
     world.rival_renews_until(5, 6_000);
-    world.somebody_writes(other(6));
+    world.candidate_writes(other(6));
     world.run_until(8_500);
     let lately = (Cause::HandedOver, None);
     assert_eq!(world.change(), lately, "too early for a lease to run out");
@@ -72,11 +72,11 @@ fn a_change_between_two_others_is_reported_as_far_as_it_was_seen() {
     world.rival_renews_until(5, 6_000);
     let renewed = world.renewed();
     world.run_until(renewed + 14_900);
-    world.somebody_writes(other(6));
+    world.candidate_writes(other(6));
     world.send(Event::Changed);
     world.run_until(renewed + 14_950);
     assert_eq!(world.change(), (Cause::LeaseRanOut, Some(renewed)));
-    world.somebody_writes(rival(9));
+    world.candidate_writes(rival(9));
     world.run_until(renewed + 18_000);
     assert_eq!(world.change(), (Cause::Unseen, None), "others led in between");
 }
@@ -107,12 +107,12 @@ fn an_outage_of_ones_own_ends_no_leadership() {
     let (cause, unknown_since) = world.change();
     assert_eq!(cause, Cause::StoreSilent);
     assert!(world.elector.leadership().holder(world.now).is_none());
-    world.somebody_writes(rival(5));
+    world.candidate_writes(rival(5));
     world.run_until(33_000);
     assert_eq!(world.change(), (Cause::KnownAgain, unknown_since));
     assert_eq!(world.elector.leadership().store_fails_for(world.now), None);
     world.run_without_store_until(60_000);
-    world.somebody_writes(other(6));
+    world.candidate_writes(other(6));
     world.run_until(63_000);
     assert_eq!(world.change().0, Cause::Unseen, "no one looked");
 }
@@ -136,7 +136,7 @@ fn a_leader_says_why_it_stopped_and_since_when() {
     world.run_until(5_000);
     let stopped = (Cause::Stopped(LossReason::GateClosed), Some(4_000));
     assert_eq!(world.change(), stopped, "also when it has vacated the lease");
-    world.somebody_writes(rival(2));
+    world.candidate_writes(rival(2));
     world.run_until(8_000);
     assert_eq!(world.change(), (Cause::HandedOver, Some(4_000)));
 
@@ -155,7 +155,7 @@ fn a_leader_says_why_it_stopped_and_since_when() {
 #[test]
 fn a_leader_that_is_replaced_while_it_leads_does_not_say_that_it_handed_over() {
     let mut world = World::leading();
-    world.somebody_writes(rival(2));
+    world.candidate_writes(rival(2));
     world.run_until(2_500);
     assert_eq!(world.change(), (Cause::Unseen, None));
 }
@@ -172,7 +172,7 @@ fn a_store_that_lost_the_record_is_named() {
     assert_eq!(world.change().0, Cause::RecordLost);
     let mut world = World::standby();
     world.run_until(1_000);
-    world.somebody_writes(other(3));
+    world.candidate_writes(other(3));
     world.run_until(3_000);
     assert_eq!(world.change().0, Cause::RecordLost, "a restored backup");
 }
@@ -186,7 +186,7 @@ fn an_earlier_run_of_this_instance_is_distinct_from_a_namesake_that_is_alive() {
     assert_eq!(world.holder_is(), Some(HolderIs::EarlierRun));
     let takes_over = world.elector.leadership().takes_over_in(world.now);
     assert_eq!(takes_over, Some(Duration::from_secs(11)));
-    world.somebody_writes(held_by(candidate("me", "0"), 5));
+    world.candidate_writes(held_by(candidate("me", "0"), 5));
     world.run_until(8_000);
     assert_eq!(world.holder_is(), Some(HolderIs::Namesake));
     world.run_until(40_000);
@@ -198,11 +198,11 @@ fn an_earlier_run_of_this_instance_is_distinct_from_a_namesake_that_is_alive() {
 fn a_restored_backup_that_names_this_instance_shows_no_namesake() {
     let mut world = World::on(Some(held_by(candidate("other", "0"), 5)));
     world.run_until(1_000);
-    world.somebody_writes(held_by(candidate("me", "0"), 3));
+    world.candidate_writes(held_by(candidate("me", "0"), 3));
     world.run_until(3_000);
     assert_eq!(world.holder_is(), Some(HolderIs::EarlierRun));
     assert_eq!(world.elector.leadership().renewed_ago(world.now), None, "it may be old");
-    world.somebody_writes(held_by(candidate("me", "0"), 3));
+    world.candidate_writes(held_by(candidate("me", "0"), 3));
     world.run_until(6_000);
     assert_eq!(world.holder_is(), Some(HolderIs::Namesake));
 }
@@ -211,12 +211,12 @@ fn a_restored_backup_that_names_this_instance_shows_no_namesake() {
 fn a_second_namesake_is_reported_as_the_first_was() {
     let mut world = World::on(Some(held_by(candidate("me", "0"), 5)));
     let renews = |world: &mut World, life: &str, term| {
-        world.somebody_writes(held_by(candidate("me", life), term));
+        world.candidate_writes(held_by(candidate("me", life), term));
     };
     world.run_until(1_000);
     renews(&mut world, "0", 5);
     world.run_until(4_000);
-    world.somebody_writes(held_by(candidate("other", "0"), 6));
+    world.candidate_writes(held_by(candidate("other", "0"), 6));
     world.run_until(7_000);
     world.take_news();
     // As a restored backup shows it, which proves nothing until it renews.

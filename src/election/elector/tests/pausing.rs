@@ -181,7 +181,7 @@ fn a_pause_that_is_resumed_between_two_looks_is_no_sign_of_a_double() {
     let renew_time = WallTime::from_unix(Duration::from_secs(77));
     world.pause(None);
     let doubled = LeaseRecord { renew_time, ..world.stored().clone() };
-    world.somebody_writes(doubled);
+    world.candidate_writes(doubled);
     world.run_until(6_100);
     assert!(matches!(world.take_news()[0], News::Copied(_)));
 }
@@ -206,7 +206,7 @@ fn the_cause_is_the_pause_while_no_candidate_leads_and_the_hand_over_afterwards(
     world.run_until(2_100);
     assert_eq!(cause(&world), Cause::Found, "the old leader has not vacated yet");
     let free = LeaseRecord { holder: None, ..world.stored().clone() };
-    world.somebody_writes(free);
+    world.candidate_writes(free);
     world.run_until(4_200);
     let view = world.elector.leadership();
     assert_eq!(cause(&world), Cause::Paused);
@@ -224,7 +224,7 @@ fn news_of_a_vacated_lease_takes_away_a_pause_that_was_seen_before() {
     world.run_until(2_100);
     assert!(world.elector.leadership().paused(world.now).is_some());
     let free = LeaseRecord { holder: None, pause: None, ..world.stored().clone() };
-    let version = world.somebody_writes(free);
+    let version = world.candidate_writes(free);
     world.send(Event::Vacated(Vacated { term: Term::new(5), version, handover: None }));
     world.run_until(2_200);
     assert!(world.leads());

@@ -29,7 +29,7 @@ fn a_standby_waits_for_the_lease_in_the_record_not_for_its_own() {
 fn a_renewal_by_the_holder_restarts_the_wait() {
     let mut world = World::standby();
     world.run_until(13_900);
-    world.somebody_writes(rival(5));
+    world.candidate_writes(rival(5));
     world.run_until(28_900);
     assert!(!world.leads());
     world.run_until(31_000);
@@ -47,7 +47,7 @@ fn a_lease_that_the_store_says_is_over_is_taken_at_once() {
 #[test]
 fn a_vacated_lease_is_taken_as_soon_as_a_hint_arrives() {
     let mut world = World::standby();
-    world.somebody_writes(vacated(5));
+    world.candidate_writes(vacated(5));
     world.now = at(500);
     world.send(Event::Changed);
     world.run_until(500);
@@ -59,7 +59,7 @@ fn a_standby_looks_once_a_retry_period_and_never_writes() {
     let mut world = World::standby();
     world.remaining = Some(Duration::from_secs(15));
     for k in 1..=15 {
-        world.somebody_writes(rival(5));
+        world.candidate_writes(rival(5));
         world.run_until(k * 2_000);
     }
     assert!((14..=16).contains(&world.calls.len()), "{} looks", world.calls.len());
@@ -73,7 +73,7 @@ fn a_standby_looks_again_a_retry_period_after_its_request_however_late_the_answe
     let mut world = World::standby();
     world.remaining = Some(Duration::from_secs(15));
     for k in 1..=8 {
-        world.somebody_writes(rival(5));
+        world.candidate_writes(rival(5));
         let looked = world.run_until_request();
         if k > 1 {
             let period = looked.since(world.calls[world.calls.len() - 2].0);
@@ -114,7 +114,7 @@ fn a_record_of_another_environment_is_reported_once() {
         world.call = None;
         world.send(Event::Wake);
         world.store_answers();
-        world.somebody_writes(second);
+        world.candidate_writes(second);
         world.run_until(10_000);
         let is_stranger = |news: &News| matches!(news, News::Stranger { .. });
         world.take_news().into_iter().filter(is_stranger).collect::<Vec<_>>()

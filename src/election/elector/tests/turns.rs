@@ -20,7 +20,7 @@ fn standby(rank: Rank) -> World {
     let mut world = World::standby();
     world.elector = world.elector.ranked(Some(rank));
     world.now = after(0);
-    world.somebody_writes(rival(5));
+    world.candidate_writes(rival(5));
     world.send(Event::Changed);
     world.store_answers();
     world.news.clear();
@@ -38,7 +38,7 @@ fn left(order: Option<u64>, successor: Option<&str>) -> LeaseRecord {
 /// How long after the record was vacated the standby claims it, by a hint and a look or by none.
 fn claims_after(mut world: World, record: LeaseRecord, hinted: bool) -> Duration {
     let vacated_at = world.now;
-    world.somebody_writes(record);
+    world.candidate_writes(record);
     if hinted {
         world.send(Event::Changed);
     }
@@ -80,7 +80,7 @@ fn without_a_push_it_claims_as_well() {
 #[test]
 fn looking_again_does_not_defer_a_turn() {
     let mut world = standby(rank(BootTime::ZERO, Some(1)));
-    world.somebody_writes(left(Some(2), None));
+    world.candidate_writes(left(Some(2), None));
     for ms in 0..500 {
         world.now = after(ms);
         world.send(Event::Changed);
@@ -97,7 +97,7 @@ fn news_of_a_vacated_lease_without_a_look_are_acted_upon_in_turn() {
     let mut world = standby(rank(BootTime::ZERO, None));
     let record = left(None, None);
     let handover = record.handover.clone();
-    let version = world.somebody_writes(record);
+    let version = world.candidate_writes(record);
     world.send(Event::Vacated(Vacated { term: Term::new(5), version, handover }));
     assert!(world.call.is_none(), "{:?}", world.call);
     world.run_until(DAY_MS + 500);
