@@ -121,7 +121,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "after a lapse, overdue work is forgotten",
-        edits: &[edit("election/elector.rs", "=> (self.owned_term(), now),", "=> return,")],
+        edits: &[edit("election/elector.rs", "=> (self.watch.term_of(self.me()), now),", "=> return,")],
         breaks: "I6 vacated last",
     },
     Mutant {
