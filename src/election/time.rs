@@ -160,4 +160,18 @@ mod tests {
         let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(WallTime::read(early).to_string(), "1970-01-01T00:00:00.000Z");
     }
+
+    #[test]
+    fn the_hands_of_a_manual_clock_are_shared_and_moved_by_hand_only() {
+        let clock = ManualClock::at(BootTime::from_duration(Duration::from_secs(7)));
+        let (hands, before) = (clock.clone(), clock.now());
+        hands.advance(Duration::from_secs(2));
+        assert_eq!(clock.now().boot.since(before.boot), Duration::from_secs(2));
+        let moved = clock.now().wall.since_epoch() - before.wall.since_epoch();
+        assert_eq!(moved, Duration::from_secs(2));
+        hands.set_wall(WallTime::EPOCH);
+        assert!(clock.now().wall.same_reading(WallTime::EPOCH));
+        assert!(!clock.now().wall.same_reading(before.wall));
+        assert_eq!(clock.now().boot.since(before.boot), Duration::from_secs(2));
+    }
 }
