@@ -181,8 +181,8 @@ fn a_pause_whose_command_was_killed_is_over_by_its_own_time() {
     let reason = answer.body["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("; stands again in "), "{reason}");
     eventually("it leads again", || sidecar.leader().leads().then_some(()));
-    assert_eq!(sidecar.log().events("paused"), 1);
-    assert_eq!(sidecar.log().events("resumed"), 1);
+    sidecar.log().await_events("paused", 1);
+    sidecar.log().await_events("resumed", 1);
 }
 
 /// With no instance left to remove it, the record keeps a pause past its end.

@@ -234,7 +234,10 @@ impl Running {
             self.signal("KILL");
             eventually("it is gone", || self.ended())
         });
-        End { signalled, ended: now(), status, killed }
+        let ended = now();
+        self.log.catch_up();
+        self.output.catch_up();
+        End { signalled, ended, status, killed }
     }
 
     fn kill(&mut self) {

@@ -101,6 +101,15 @@ impl Log {
         self.ended.load(Ordering::Acquire)
     }
 
+    /// Waits until it has all that its process wrote before it ended. A process that is left may keep
+    /// it open: then it has what came within two seconds.
+    pub fn catch_up(&self) {
+        let patience = now() + Duration::from_secs(2);
+        while !self.has_ended() && now() < patience {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     pub fn text(&self) -> String {
         self.lines().join("\n")
     }
@@ -116,6 +125,13 @@ impl Log {
     pub fn events(&self, event: &str) -> usize {
         let (json, text) = (format!("\"event\":\"{event}\""), format!("event=\"{event}\""));
         self.lines().iter().filter(|line| line.contains(&json) || line.contains(&text)).count()
+    }
+
+    /// Waits until there are so many messages of this kind: a line arrives later than its effect.
+    #[track_caller]
+    pub fn await_events(&self, event: &str, times: usize) {
+        let logged = || (self.events(event) == times).then_some(());
+        eventually(&format!("{event} is logged {times} times"), logged);
     }
 
     /// Lines that contain `part`.

@@ -135,7 +135,9 @@ impl Container {
     /// Ends it as an engine does.
     pub fn stop(mut self) -> ExitStatus {
         kill("TERM", self.child.id());
-        eventually("it ends", || self.child.try_wait().unwrap())
+        let status = eventually("it ends", || self.child.try_wait().unwrap());
+        self.log.catch_up();
+        status
     }
 }
 

@@ -81,6 +81,7 @@ impl Pod {
 
     fn wait_for_sidecar(&mut self) {
         let status = eventually("the sidecar ends", || self.sidecar.try_wait().unwrap());
+        self.log.catch_up();
         assert_eq!(status.code(), Some(0), "{}", self.log.text());
     }
 

@@ -131,7 +131,7 @@ fn a_restart_under_the_same_name_is_not_the_leader_that_it_was() {
         reason.starts_with("an earlier run of this instance; its lease runs out in "),
         "{reason}"
     );
-    assert_eq!(second.log().events("following_earlier_run"), 1);
+    second.log().await_events("following_earlier_run", 1);
     assert_eq!(second.log().events("following"), 0, "no other instance leads");
     eventually("it leads again", || second.leader().leads().then_some(()));
     assert_eq!(second.leader().body["cause"], "lease_ran_out");

@@ -37,7 +37,9 @@ impl Once {
 
     #[track_caller]
     pub fn exit_code(&mut self) -> Option<i32> {
-        eventually("it exits", || self.child.try_wait().unwrap()).code()
+        let status = eventually("it exits", || self.child.try_wait().unwrap());
+        self.log.catch_up();
+        status.code()
     }
 
     pub fn signal(&self, name: &str) {

@@ -116,7 +116,7 @@ fn resigning_waits_for_the_command_that_holds_then_stays_down() {
     taken_over(&pasture, &other, term);
     assert!(pasture.folder().join("finished").exists(), "the lease was freed under the command");
     assert_eq!(only.exit_code(), Some(75));
-    assert_eq!(sidecar.log().events("vacated"), 1);
+    sidecar.log().await_events("vacated", 1);
     // It stays down, also when no instance leads.
     other.signal("TERM");
     assert!(other.wait().success());

@@ -43,6 +43,7 @@ impl Started {
         eventually("it listens to signals", || handles_sigterm(self.0.id()).then_some(()));
         kill(signal, self.0.id());
         let status = eventually("it ends", || self.0.try_wait().unwrap());
+        self.1.catch_up();
         use std::os::unix::process::ExitStatusExt as _;
         status.code().or(status.signal().map(|signal| 128 + signal))
     }
@@ -183,6 +184,7 @@ fn wait_keeps_its_timeout_however_long_a_question_may_take() {
         program.args(["wait", "--sidecar", &sidecar, "--request-timeout", "1h"]);
         let mut waits = Started::new(program.args(["--timeout", "500ms"]).args(leading));
         let status = eventually("it ends", || waits.0.try_wait().unwrap());
+        waits.1.catch_up();
         assert_eq!(status.code(), Some(75), "{}", waits.1.text());
     }
 }

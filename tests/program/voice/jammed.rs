@@ -88,7 +88,7 @@ fn a_full_pipe_freezes_neither_the_election_nor_the_answers_nor_the_end() {
     mute.ends();
     eventually("the other one leads", || other.leader().leads().then_some(()));
     assert_eq!(other.leader().term(), term + 1);
-    assert_eq!(other.log().events("following"), 1, "{}", other.log().text());
+    other.log().await_events("following", 1);
 }
 
 #[test]

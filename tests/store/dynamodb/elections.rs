@@ -98,7 +98,7 @@ fn a_leader_throttled_for_half_its_deadline_stays_and_says_so_once() {
     let log = pasture.flock.members[0].log();
     assert_eq!(log.events("lost"), 0);
     assert_eq!(log.events("store_unreachable"), 1, "once per change: {}", log.text());
-    assert_eq!(log.events("store_answers"), 1);
+    log.await_events("store_answers", 1);
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn reads_create_no_table_and_a_creation_is_reported() {
     eventually("it leads", || sidecar.leader().leads().then_some(()));
     assert_eq!(proxy.count("CreateTable"), 1);
     let log = sidecar.log();
-    assert_eq!(log.events("dynamodb_table_created"), 1, "{}", log.text());
+    log.await_events("dynamodb_table_created", 1);
     assert_eq!(printed(&["status"]).0, Some(0));
 }
 
