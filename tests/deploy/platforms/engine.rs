@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::platforms::podman::Podman;
@@ -17,19 +17,13 @@ pub struct Engine {
     pub podman: Podman,
     address: String,
     folder: tempfile::TempDir,
-    projects: AtomicU8,
 }
 
 impl Engine {
     pub fn new() -> Self {
         let mut podman = Podman::new();
         let address = podman.serve();
-        let engine = Self {
-            podman,
-            address,
-            folder: tempfile::tempdir().unwrap(),
-            projects: AtomicU8::new(0),
-        };
+        let engine = Self { podman, address, folder: tempfile::tempdir().unwrap() };
         let context = |name: &str| {
             let context = engine.folder.path().join(name);
             fs::create_dir(&context).unwrap();
@@ -69,11 +63,17 @@ impl Engine {
 
     /// A project of Compose, as Compose itself writes it in full: the engine does not know the short
     /// way of writing a volume.
+    ///
+    /// No two projects have one name: the engines share the networks of this host, and Compose names a
+    /// network after its project, so the end of one would remove the network of the other.
     pub fn project(&self, file: &Path, env: &[(&str, &str)]) -> Project<'_> {
+        static PROJECTS: AtomicU32 = AtomicU32::new(0);
+        let number = PROJECTS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test-{}-{number}", std::process::id());
         let mut config = self.compose();
-        config.arg("-f").arg(file).arg("config").envs(env.iter().copied());
-        let number = self.projects.fetch_add(1, Ordering::Relaxed);
-        let whole = self.folder.path().join(format!("project-{number}.yaml"));
+        config.args(["--project-name", &name]).arg("-f").arg(file);
+        config.arg("config").envs(env.iter().copied());
+        let whole = self.folder.path().join(format!("{name}.yaml"));
         fs::write(&whole, must(&mut config)).unwrap();
         Project { engine: self, file: whole.display().to_string() }
     }
@@ -143,5 +143,15 @@ impl Project<'_> {
         let text = must(&mut ps);
         let lines = text.lines().map(|line| line.split_once(' ').unwrap());
         lines.map(|(name, code)| (name.to_owned(), code.parse().unwrap())).collect()
+    }
+}
+
+impl Drop for Project<'_> {
+    /// The network outlives the engine.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.engine.podman.print_logs();
+        }
+        let _ = self.compose(&["down", "--volumes", "--timeout", "0"]).output();
     }
 }

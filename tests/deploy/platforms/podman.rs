@@ -60,6 +60,15 @@ impl Podman {
         eventually("podman answers", || socket.exists().then_some(()));
         address
     }
+
+    /// For a test that fails.
+    pub fn print_logs(&self) {
+        let names = self.command().args(["ps", "--all", "--quiet"]).output().unwrap();
+        for id in String::from_utf8_lossy(&names.stdout).lines() {
+            let logs = self.command().args(["logs", id]).output().unwrap();
+            eprintln!("--- {id}\n{}", crate::platforms::tools::printed(&logs));
+        }
+    }
 }
 
 /// A limit that this process may set: its own soft one, or one that is surely below that.
@@ -75,11 +84,7 @@ const ENOUGH: u64 = 4096;
 impl Drop for Podman {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let names = self.command().args(["ps", "--all", "--quiet"]).output().unwrap();
-            for id in String::from_utf8_lossy(&names.stdout).lines() {
-                let logs = self.command().args(["logs", id]).output().unwrap();
-                eprintln!("--- {id}\n{}", crate::platforms::tools::printed(&logs));
-            }
+            self.print_logs();
         }
         let _ = self.command().args(["rm", "--force", "--all", "--time", "0"]).output();
         if let Some(service) = &mut self.service {
