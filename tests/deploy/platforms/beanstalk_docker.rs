@@ -93,6 +93,9 @@ fn by_compose_a_version_is_migrated_once_and_the_sidecar_is_stopped_last() {
     eventually("the other leads", || {
         second.logs("web").contains("working in term 2").then_some(())
     });
+    for project in [first, second] {
+        must(&mut project.compose(&["down", "--volumes"]));
+    }
 }
 
 #[test]

@@ -147,11 +147,11 @@ impl Project<'_> {
 }
 
 impl Drop for Project<'_> {
-    /// The network outlives the engine.
+    /// A test that passes has ended it. The network outlives the engine.
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.engine.podman.print_logs();
+            let _ = self.compose(&["down", "--volumes", "--timeout", "0"]).output();
         }
-        let _ = self.compose(&["down", "--volumes", "--timeout", "0"]).output();
     }
 }

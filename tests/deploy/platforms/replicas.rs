@@ -47,6 +47,7 @@ fn each_image_is_migrated_once_by_four_replicas_and_each_stops_in_order() {
     assert_eq!(project.logs("shop").matches("ended in order").count(), 5);
     let codes = project.exit_codes();
     assert!(codes.len() == 5 && codes.iter().all(|(_, code)| *code == 0), "{codes:?}");
+    must(&mut project.compose(&["down", "--volumes"]));
 }
 
 /// A shell as the first process would not pass the signal on, and be killed.
@@ -68,6 +69,7 @@ fn a_stop_reaches_a_migration_that_runs_and_those_that_wait_for_it() {
     // vacates without being elected.
     let log = project.logs("shop");
     assert!(log.matches("lease vacated").count() >= log.matches("elected: ").count(), "{log}");
+    must(&mut project.compose(&["down", "--volumes"]));
 }
 
 /// What the image says when it was built without a commit, and so has no key.
