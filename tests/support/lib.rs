@@ -110,6 +110,14 @@ impl Log {
         }
     }
 
+    /// Waits until the process that writes it exits, and until it has all that it wrote.
+    #[track_caller]
+    pub fn exit_status(&self, child: &mut Child) -> ExitStatus {
+        let status = eventually("it exits", || child.try_wait().unwrap());
+        self.catch_up();
+        status
+    }
+
     pub fn text(&self) -> String {
         self.lines().join("\n")
     }

@@ -135,9 +135,7 @@ impl Container {
     /// Ends it as an engine does.
     pub fn stop(mut self) -> ExitStatus {
         kill("TERM", self.child.id());
-        let status = eventually("it ends", || self.child.try_wait().unwrap());
-        self.log.catch_up();
-        status
+        self.log.exit_status(&mut self.child)
     }
 }
 

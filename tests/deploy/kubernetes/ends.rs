@@ -80,8 +80,7 @@ impl Pod {
     }
 
     fn wait_for_sidecar(&mut self) {
-        let status = eventually("the sidecar ends", || self.sidecar.try_wait().unwrap());
-        self.log.catch_up();
+        let status = self.log.exit_status(&mut self.sidecar);
         assert_eq!(status.code(), Some(0), "{}", self.log.text());
     }
 

@@ -94,8 +94,7 @@ fn as_the_first_process_it_ends_what_a_killed_guard_left_before_it_starts_again(
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(seconds("daemon") <= again, "the daemon continued beside the new command");
     kill("TERM", first);
-    assert!(eventually("it exits", || child.try_wait().unwrap()).success());
-    log.catch_up();
+    assert!(log.exit_status(&mut child).success());
     assert_eq!(log.events("command_gone_after_guard"), 1, "{}", log.text());
     assert_eq!(log.events("vacated"), 1);
 }

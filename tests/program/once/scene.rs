@@ -37,9 +37,7 @@ impl Once {
 
     #[track_caller]
     pub fn exit_code(&mut self) -> Option<i32> {
-        let status = eventually("it exits", || self.child.try_wait().unwrap());
-        self.log.catch_up();
-        status.code()
+        self.log.exit_status(&mut self.child).code()
     }
 
     pub fn signal(&self, name: &str) {

@@ -63,9 +63,7 @@ impl Only {
 
     #[track_caller]
     pub fn exit_code(&mut self) -> Option<i32> {
-        let status = eventually("it exits", || self.child.try_wait().unwrap());
-        self.log.catch_up();
-        status.code()
+        self.log.exit_status(&mut self.child).code()
     }
 }
 

@@ -42,8 +42,7 @@ impl Started {
     fn ends_by(&mut self, signal: &str) -> Option<i32> {
         eventually("it listens to signals", || handles_sigterm(self.0.id()).then_some(()));
         kill(signal, self.0.id());
-        let status = eventually("it ends", || self.0.try_wait().unwrap());
-        self.1.catch_up();
+        let status = self.1.exit_status(&mut self.0);
         use std::os::unix::process::ExitStatusExt as _;
         status.code().or(status.signal().map(|signal| 128 + signal))
     }
@@ -183,8 +182,7 @@ fn wait_keeps_its_timeout_however_long_a_question_may_take() {
         let mut program = bellwether();
         program.args(["wait", "--sidecar", &sidecar, "--request-timeout", "1h"]);
         let mut waits = Started::new(program.args(["--timeout", "500ms"]).args(leading));
-        let status = eventually("it ends", || waits.0.try_wait().unwrap());
-        waits.1.catch_up();
+        let status = waits.1.exit_status(&mut waits.0);
         assert_eq!(status.code(), Some(75), "{}", waits.1.text());
     }
 }
