@@ -452,6 +452,7 @@ impl From<Hint> for Event {
         match hint {
             Hint::Changed => Self::Changed,
             Hint::Vacated(news) => Self::Vacated(news),
+            Hint::Renewed(news) => Self::Renewed(news),
         }
     }
 }

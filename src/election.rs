@@ -35,6 +35,12 @@
 //!   that was seen to change had a live holder.
 //! - `watched-lease`: a lease is over when its record was seen unchanged, on the own clock, for the
 //!   whole duration in the record.
+//! - `announced-renewal`: a pushed renewal of the term seen counts as a sight of its version, received
+//!   then. So it makes a wait longer, never shorter, and each claim follows a look. While the version
+//!   seen last was announced, a standby looks once in a renew deadline, when the next announcement is
+//!   overdue, and when the lease may be over. If a look shows a renewal that was not announced, or that
+//!   an announced one was none, no announcement counts and the standby polls, until a look shows a
+//!   renewal that was announced.
 //! - `service-date`: where the store has no clock, the `Date` of its service says that a lease is over,
 //!   with `--max-clock-skew` to spare, counted by the writer from when the request was sent.
 //! - `lost-writes`: a store that lost writes (a fail-over, a restore) proves nothing for a whole lease,

@@ -33,6 +33,7 @@ use pace::Pace;
 use shown::Shown;
 use standing::Standing;
 
+mod announced;
 mod calls;
 mod copied;
 mod events;
@@ -67,7 +68,7 @@ impl Elector {
             watch: Watch::default(),
             lease: Lease::None,
             calls: Calls::default(),
-            pace: Pace::new(timing.retry_period(), seed),
+            pace: Pace::new(&timing, seed),
             standing: Standing::new(),
             work_under_way: false,
             shown: Shown::default(),
@@ -190,6 +191,12 @@ impl Elector {
             Event::Wake => {}
             Event::Changed => self.pace.hint(),
             Event::Vacated(news) => return self.take_in_vacated(now, news),
+            Event::Renewed(news) => {
+                let (me, known) = (self.name.candidate(), (&mut self.watch, &mut self.pace));
+                if !self.lease.is_held() && announced::take_in(&news, now, me, &self.calls, known) {
+                    self.schedule_look(now);
+                }
+            }
             Event::Gate { open } => {
                 if self.standing.set_gate(open) {
                     self.pace.due_now(now);
@@ -244,7 +251,7 @@ impl Elector {
         self.call_answered(sent.at);
         self.learn(now, sent.at, observed);
         self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
-        self.is_over(now)
+        self.claims_at().is_some_and(|at| at <= now)
     }
 
     /// The lease can be claimed from this notification. Another hint would need a look first.
@@ -256,13 +263,9 @@ impl Elector {
             return false;
         }
         self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
-        self.report_following();
+        self.shown.follow(&self.watch, &self.name);
         self.schedule_look(now);
-        self.is_over(now)
-    }
-
-    fn is_over(&self, now: BootTime) -> bool {
-        self.claims_at().is_some_and(|claims_at| claims_at <= now)
+        self.claims_at().is_some_and(|at| at <= now)
     }
 
     fn claims_at(&self) -> Option<BootTime> {
@@ -331,12 +334,13 @@ impl Elector {
                 Some(_) => {}
             }
         }
+        announced::judge(observed.as_ref(), (&mut self.watch, &mut self.pace));
         let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         let last = self.watch.observed().map(|o| o.record.term);
         let seen = self.watch.saw(observed, sent_at, now);
         self.shown.went_backwards(last, seen, term);
         self.shown.compare_origins(self.watch.observed());
-        if self.report_following() {
+        if self.shown.follow(&self.watch, &self.name) {
             // A change of leadership makes all candidates look at once. What follows is spread again.
             self.pace.spread_looks();
         }
@@ -387,10 +391,6 @@ impl Elector {
         }
     }
 
-    fn report_following(&mut self) -> bool {
-        self.shown.follow(&self.watch, &self.name)
-    }
-
     /// The answer is "no" from here on. The record stays: it may be another process's.
     fn give_up_name(&mut self, now: BootTime, sign: Sign) {
         if !self.name.give_up(sign, now) {
@@ -405,7 +405,7 @@ impl Elector {
     fn take_name(&mut self, now: BootTime, incarnation: String, seed: u64) {
         if self.name.take(incarnation) {
             self.pace.reseed(seed);
-            self.report_following();
+            self.shown.follow(&self.watch, &self.name);
             self.pace.due_now(now);
         }
     }
@@ -592,7 +592,7 @@ impl Elector {
             None => self.claims_at().filter(|_| self.may_stand(now)),
             Some(reason) => reason.ends_at(),
         };
-        self.pace.schedule_look(now, over_at, self.watch.handover().is_some());
+        self.pace.schedule_look(now, over_at, &self.watch);
     }
 }
 

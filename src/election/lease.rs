@@ -353,6 +353,11 @@ impl LeaseRecord {
             || self.pause.is_some()
             || self.acquire_time.same_reading(self.renew_time)
     }
+
+    /// Whether writing this record only renews a lease: standbys that learn of it need no look.
+    pub fn is_renewal(&self) -> bool {
+        self.holder.is_some() && !self.changes_leader()
+    }
 }
 
 /// How its holder left a record that it vacated, as a notification says it without a look.
@@ -364,6 +369,15 @@ pub struct Vacated {
     pub version: Version,
     /// What the holder said when it left.
     pub handover: Option<Handover>,
+}
+
+/// A renewal, as far as that can be said without a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// The term.
+    pub term: Term,
+    /// The version of the record since.
+    pub version: Version,
 }
 
 /// A record as a store showed it.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
-use crate::election::lease::{ElectionName, LeaseRecord, Observed, Vacated, Version};
+use crate::election::lease::{ElectionName, LeaseRecord, Observed, Renewed, Vacated, Version};
 use crate::election::text;
 
 /// Keeps lease records.
@@ -98,11 +98,37 @@ pub enum Hint {
     Changed,
     /// The holder of a term vacated the lease, and the record has no payload. Spares a look.
     Vacated(Vacated),
+    /// The holder of a term renewed the lease. Spares a look.
+    Renewed(Renewed),
 }
 
-/// A receiver of push hints. Keeps the latest that arrives while no task waits.
+/// A receiver of push hints. Keeps the latest that arrives while no task waits, and the latest
+/// renewal beside it: that must not replace the news of a change.
 #[derive(Debug)]
-pub struct Hints(Option<watch::Receiver<Hint>>);
+pub struct Hints(Option<Receivers>);
+
+#[derive(Debug)]
+struct Receivers {
+    changes: watch::Receiver<Hint>,
+    renewals: watch::Receiver<Option<Renewed>>,
+}
+
+impl Receivers {
+    /// None when no sender is left.
+    async fn next(&mut self) -> Option<Hint> {
+        tokio::select! {
+            biased;
+            changed = self.changes.changed() => {
+                changed.ok()?;
+                Some(self.changes.borrow_and_update().clone())
+            }
+            renewed = self.renewals.changed() => {
+                renewed.ok()?;
+                self.renewals.borrow_and_update().clone().map(Hint::Renewed)
+            }
+        }
+    }
+}
 
 impl Hints {
     /// Hints that never come.
@@ -112,10 +138,10 @@ impl Hints {
 
     /// Waits for the next hint, or forever. Safe to cancel.
     pub async fn next(&mut self) -> Hint {
-        if let Some(receiver) = &mut self.0
-            && receiver.changed().await.is_ok()
+        if let Some(receivers) = &mut self.0
+            && let Some(hint) = receivers.next().await
         {
-            return receiver.borrow_and_update().clone();
+            return hint;
         }
         self.0 = None;
         std::future::pending().await
@@ -124,27 +150,34 @@ impl Hints {
 
 /// The sending side of [`Hints`].
 #[derive(Debug)]
-pub struct Notifier(watch::Sender<Hint>);
+pub struct Notifier {
+    changes: watch::Sender<Hint>,
+    renewals: watch::Sender<Option<Renewed>>,
+}
 
 impl Default for Notifier {
     fn default() -> Self {
-        Self(watch::Sender::new(Hint::Changed))
+        Self { changes: watch::Sender::new(Hint::Changed), renewals: watch::Sender::new(None) }
     }
 }
 
 impl Notifier {
     /// Hints that arrive from now on.
     pub fn hints(&self) -> Hints {
-        Hints(Some(self.0.subscribe()))
+        let (changes, renewals) = (self.changes.subscribe(), self.renewals.subscribe());
+        Hints(Some(Receivers { changes, renewals }))
     }
 
     /// Waits until no [`Hints`] are left.
     pub async fn no_receivers(&self) {
-        self.0.closed().await;
+        self.changes.closed().await;
     }
 
     /// Sends a hint to every listener.
     pub fn notify(&self, hint: Hint) {
-        self.0.send_replace(hint);
+        match hint {
+            Hint::Renewed(renewed) => drop(self.renewals.send_replace(Some(renewed))),
+            hint => drop(self.changes.send_replace(hint)),
+        }
     }
 }

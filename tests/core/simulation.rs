@@ -145,6 +145,8 @@ fn assert_much_happened(tally: &Tally) {
         ("hint floods", 8_000),
         ("floods of hints in peace", 400),
         ("hints that a lease was vacated", 10_000),
+        ("renewals announced", 50_000),
+        ("renewals announced that were none", 10_000),
         ("store can report more or less", 8_000),
         ("store clock stepped", 1_200),
         ("writes lost by the store", 1_500),

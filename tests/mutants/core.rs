@@ -486,4 +486,43 @@ pub const MUTANTS: &[Mutant] = &[
         )],
         breaks: "I2 terms grow",
     },
+    Mutant {
+        name: "an announced renewal is not counted from when it arrived",
+        edits: &[edit(
+            "election/watch.rs",
+            "self.sighted(Some(Observed { version, remaining: None, ..observed }), sent, received);",
+            "if let Some(current) = &mut self.current {
+                current.observed = Some(Observed { version, remaining: None, ..observed });
+            }",
+        )],
+        breaks: "I1 one believer",
+    },
+    Mutant {
+        name: "announcements are always trusted",
+        edits: &[edit(
+            "election/elector/announced.rs",
+            "pace.doubts_pushes = !announced;",
+            "pace.doubts_pushes = announced && false;",
+        )],
+        breaks: "I3 a leader exists",
+    },
+    Mutant {
+        name: "announcements are not checked",
+        edits: &[edit(
+            "election/elector/pace.rs",
+            "self.last_call + early(self.check_period))",
+            "self.last_call + early(self.check_period * 1_000))",
+        )],
+        breaks: "I3 a leader exists",
+    },
+    Mutant {
+        name: "a look that shows no renewal ends the doubt in announcements",
+        edits: &[edit("election/watch.rs", "self.looked.is_some().then_some(false)", "Some(true)")],
+        breaks: "I3 a leader exists",
+    },
+    Mutant {
+        name: "an old announcement that comes again is not noticed",
+        edits: &[edit("election/watch.rs", "self.looked.is_some().then_some(false)", "None")],
+        breaks: "I3 a leader exists",
+    },
 ];

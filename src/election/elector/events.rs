@@ -6,7 +6,7 @@ use super::calls::{CallFailed, Swapped};
 use super::copied::Sign;
 use super::news::News;
 use crate::election::continuity::ServiceTime;
-use crate::election::lease::{LeaseRecord, Observed, Vacated, Version};
+use crate::election::lease::{LeaseRecord, Observed, Renewed, Vacated, Version};
 use crate::election::time::BootTime;
 
 /// Something that happened.
@@ -22,6 +22,8 @@ pub enum Event {
     Changed,
     /// The store hints that the holder of a term vacated the lease.
     Vacated(Vacated),
+    /// The store announces that the holder of a term renewed the lease.
+    Renewed(Renewed),
     /// The gate opened or closed.
     Gate {
         /// Whether the candidate may stand.

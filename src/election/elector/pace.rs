@@ -1,13 +1,15 @@
 //! When the next call to the store is due: renewals and looks in their period, pauses after
 //! failures, and what hints of the store may hasten.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::turn::Turn;
 use crate::election::handover::Rank;
 use crate::election::projection::Projection;
 use crate::election::time::BootTime;
-use crate::election::timing::{HINT_GAP, backoff};
+use crate::election::timing::{HINT_GAP, Timing, backoff};
+use crate::election::watch::{Pushes, Watch};
 
 /// Candidates that wait for the end of a lease look at a random moment within this time after it,
 /// and then swap. So most of them see the winner, and do not swap against it. A commit takes a few
@@ -17,10 +19,17 @@ const TAKEOVER_SPREAD: Duration = Duration::from_millis(20);
 /// Of the retry period, for candidates that claim in turn: the distance of two preferences.
 const SPREAD_SHARE: u32 = 100;
 
+/// In retry periods, how long after the last push the next one is overdue: no sooner, because a
+/// renewal may take a while, and no later than it takes to see a renewal without pushes. At random
+/// in between, because all candidates got the last push at the same time.
+const OVERDUE: Range<f64> = 1.25..2.0;
+
 /// The pace of one candidate's calls.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     retry_period: Duration,
+    /// Between two looks while renewals are pushed.
+    check_period: Duration,
     jitter: fastrand::Rng,
     /// The first renewal of a term comes early by a random time, and so do all after it.
     pub(super) spreads_renewals: bool,
@@ -35,15 +44,20 @@ pub(super) struct Pace {
     /// No call before: the backoff after a failure.
     not_before: BootTime,
     last_call: BootTime,
-    /// How much less than a retry period is between this look and the next.
-    look_early_by: Duration,
+    /// When the last renewal was announced.
+    last_push: BootTime,
+    /// The share of a period by which the next look comes early.
+    look_early_by: f64,
+    /// A look showed what pushes should have announced: they spare no look.
+    pub(super) doubts_pushes: bool,
 }
 
 impl Pace {
     /// A look is due at once. `seed` makes the jitter replayable.
-    pub(super) fn new(retry_period: Duration, seed: u64) -> Self {
+    pub(super) fn new(timing: &Timing, seed: u64) -> Self {
         Self {
-            retry_period,
+            retry_period: timing.retry_period(),
+            check_period: timing.renew_deadline(),
             jitter: fastrand::Rng::with_seed(seed),
             spreads_renewals: false,
             turn: Turn::default(),
@@ -52,7 +66,9 @@ impl Pace {
             due_at: BootTime::ZERO,
             not_before: BootTime::ZERO,
             last_call: BootTime::ZERO,
-            look_early_by: Duration::ZERO,
+            last_push: BootTime::ZERO,
+            look_early_by: 0.0,
+            doubts_pushes: false,
         }
     }
 
@@ -81,6 +97,12 @@ impl Pace {
     /// The call that was sent is a look: it shows what was hinted at.
     pub(super) fn looks(&mut self) {
         self.hinted = false;
+        self.look_early_by = 0.0;
+    }
+
+    /// A renewal was announced, and counted.
+    pub(super) fn pushed(&mut self, now: BootTime) {
+        self.last_push = now;
     }
 
     /// The store answered.
@@ -114,30 +136,54 @@ impl Pace {
         self.due_at = sent_at + self.retry_period.mul_f64(1.0 - early);
     }
 
-    /// A standby looks again a retry period after its last look, never later, so that a lease that
-    /// is vacated is taken within one; or when the lease may be over, if it waits for that.
+    /// A standby looks again a retry period after its last look, so that a lease that is vacated is
+    /// taken within one; or when the lease may be over, if it waits for that.
     ///
-    /// `in_turn`: candidates of other ranks try at other times, which are closer together if the retry
-    /// period is short.
+    /// While renewals are pushed, it looks once in a renew deadline only, to check the pushes; and when
+    /// a push is overdue, because it may be lost. The leader renews a retry period after the last push,
+    /// so that look comes within a retry period after the renewal, as without pushes.
+    ///
+    /// After a hand-over, candidates of other ranks try at other times, which are closer together if
+    /// the retry period is short.
     pub(super) fn schedule_look(
         &mut self,
         now: BootTime,
         over_at: Option<BootTime>,
-        in_turn: bool,
+        watch: &Watch,
     ) {
-        let early = std::mem::take(&mut self.look_early_by);
-        self.due_at = self.last_call + self.retry_period.saturating_sub(early);
+        let share = 1.0 - self.look_early_by;
+        let early = |period: Duration| period.mul_f64(share);
+        self.due_at = match watch.pushes() {
+            Pushes::Proven if !self.doubts_pushes => {
+                self.when_overdue().min(self.last_call + early(self.check_period))
+            }
+            Pushes::Proven | Pushes::NotProven => self.last_call + early(self.retry_period),
+        };
         if let Some(over_at) = over_at {
             let share = self.retry_period / SPREAD_SHARE;
-            let longest = if in_turn { TAKEOVER_SPREAD.min(share) } else { TAKEOVER_SPREAD };
+            let longest = if watch.handover().is_some() {
+                TAKEOVER_SPREAD.min(share)
+            } else {
+                TAKEOVER_SPREAD
+            };
             let spread = longest.mul_f64(self.jitter.f64());
             self.due_at = self.due_at.min(over_at.max(now) + spread);
         }
     }
 
+    /// When to look because a push is overdue: at the pace of polling if the last look was for that.
+    fn when_overdue(&mut self) -> BootTime {
+        let since = |share: f64| self.last_push + self.retry_period.mul_f64(share);
+        if self.last_call < since(OVERDUE.start) {
+            since(OVERDUE.start + (OVERDUE.end - OVERDUE.start) * self.jitter.f64())
+        } else {
+            self.last_call + self.retry_period
+        }
+    }
+
     /// Makes the next look, and thereby all after it, come earlier by a random part of a period.
     pub(super) fn spread_looks(&mut self) {
-        self.look_early_by = self.retry_period.mul_f64(self.jitter.f64());
+        self.look_early_by = self.jitter.f64();
     }
 
     /// Up to a fifth longer, so that candidates that failed together do not call together.
@@ -150,6 +196,11 @@ impl Pace {
     /// Whether the pause after a failure is not over.
     pub(super) fn pauses(&self, now: BootTime) -> bool {
         now < self.not_before
+    }
+
+    /// Whether the last call failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0
     }
 
     /// Whether the next look or renewal is due.
@@ -177,6 +228,7 @@ impl Pace {
     pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
         let Self {
             retry_period,
+            check_period,
             jitter: _,
             turn: _,
             spreads_renewals,
@@ -185,7 +237,9 @@ impl Pace {
             due_at,
             not_before,
             last_call,
+            last_push,
             look_early_by,
+            doubts_pushes,
         } = self;
         onto.flag(*spreads_renewals);
         onto.flag(*hinted);
@@ -193,8 +247,13 @@ impl Pace {
         onto.duration(backoff(*retry_period, *failures));
         onto.duration(due_at.since(now));
         onto.duration(not_before.since(now));
-        // Hints and looks come no later than a retry period after it.
-        onto.duration(now.since(*last_call).min((*retry_period).max(HINT_GAP)));
-        onto.duration(*look_early_by);
+        // Hints and looks come no later than this after it.
+        let pushed = *last_push > BootTime::ZERO;
+        let longest = if pushed { *check_period } else { *retry_period };
+        onto.duration(now.since(*last_call).min(longest.max(HINT_GAP)));
+        onto.flag(pushed);
+        onto.duration(if pushed { now.since(*last_push).min(longest) } else { Duration::ZERO });
+        onto.duration(check_period.mul_f64(*look_early_by));
+        onto.flag(*doubts_pushes);
     }
 }

@@ -5,9 +5,10 @@
 //! timing is the default one: lease 15 s, renew deadline 10 s, retry period 2 s.
 
 use super::*;
-use crate::election::lease::Version;
+use crate::election::lease::{Renewed, Version};
 use crate::election::time::WallTime;
 
+mod announced;
 mod calls;
 mod copied;
 mod gaining;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::api::{Api, is_of_the_server};
 use super::lease::{Lease, object_name};
-use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Vacated};
+use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Renewed, Vacated};
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::store::contract::{Hint, Hints, Notifier};
@@ -37,19 +37,22 @@ struct Event {
     object: serde_json::Value,
 }
 
-/// The part of a Lease that causes a hint when it changes: renewals do not.
+/// The part of a Lease that causes a look when it changes: renewals are only announced.
 #[derive(PartialEq)]
 struct Seen {
     holder: Option<Candidate>,
     term: Term,
+    /// A client-go candidate that restarts under its name may change it within a term.
+    lease_duration: Duration,
     payload: Option<Box<str>>,
     pause: Option<Pause>,
 }
 
 impl Seen {
-    fn of(LeaseRecord { holder, term, payload, pause, .. }: &LeaseRecord) -> Self {
+    fn of(record: &LeaseRecord) -> Self {
+        let LeaseRecord { holder, term, lease_duration, payload, pause, .. } = record;
         let (holder, payload, pause) = (holder.clone(), payload.clone(), pause.clone());
-        Self { holder, term: *term, payload, pause }
+        Self { holder, term: *term, lease_duration: *lease_duration, payload, pause }
     }
 }
 
@@ -117,6 +120,9 @@ async fn watch(
                 }
                 _ => Hint::Changed,
             });
+        } else if let Some(kept) = kept {
+            let (term, version) = (kept.record.term, kept.version);
+            notifier.notify(Hint::Renewed(Renewed { term, version }));
         }
     }
     Some(())

@@ -173,7 +173,14 @@ impl ConnectionTask {
             () = request.sender.closed() => return self.lose("a call on it was given up"),
             never = self.shared.find_blockers(pid, statement.writes()) => match never {},
         };
-        let _ = request.sender.send(self.judge(&statement, response));
+        let judged = self.judge(&statement, response);
+        let rows = judged.as_deref().unwrap_or_default();
+        let announcement = statement.announcement(rows, &self.shared.dialect);
+        let _ = request.sender.send(judged);
+        // The caller does not wait for it. Without it the standbys read more often.
+        if let Some(text) = announcement.filter(|_| self.push == Push::Arrives) {
+            self.report(text, self.shared.pace(), "an announcement failed").await;
+        }
     }
 
     /// Evaluates an answer, also for the session.
@@ -277,15 +284,18 @@ impl ConnectionTask {
     }
 
     /// Sends a statement whose answer only matters for the state of the session.
-    async fn report(&mut self, text: String) {
+    async fn report(&mut self, text: String, limit: Duration, failure: &str) {
         let Some(Opened { session, .. }) = &mut self.session else { return };
-        let limit = self.shared.connect_limit();
         let logged = timeout(limit, session.query(text)).await;
         if !matches!(logged, Ok(Ok(_)))
             && !matches!(logged, Ok(Err(error)) if PostgresError::leaves_session_usable(&error))
         {
-            self.lose("LISTEN failed");
+            self.lose(failure);
         }
+    }
+
+    async fn prepare(&mut self, text: String) {
+        self.report(text, self.shared.connect_limit(), "LISTEN failed").await;
     }
 }
 
@@ -295,11 +305,12 @@ impl ConnectionTask {
     async fn listen(&mut self) {
         match self.push {
             Push::Arrives => {
-                let channel = self.shared.dialect.names.channel();
-                self.report(format!("LISTEN \"{channel}\"")).await;
+                let names = &self.shared.dialect.names;
+                let (channel, renewals) = (names.channel(), names.renewals_channel());
+                self.prepare(format!("LISTEN \"{channel}\"; LISTEN \"{renewals}\"")).await;
                 let Some(Opened { server, .. }) = &self.session else { return };
                 let reports_timeline = server.reports_timeline;
-                self.report(statement::rehearsal(&self.shared.dialect, reports_timeline)).await;
+                self.prepare(statement::rehearsal(&self.shared.dialect, reports_timeline)).await;
                 // Notifications may have been missed without a listener.
                 self.shared.notify_all();
             }
@@ -316,7 +327,7 @@ impl ConnectionTask {
 
     async fn begin_test(&mut self) {
         let channel = format!("bellwether_test_{}", uuid::Uuid::new_v4().simple());
-        self.report(format!("LISTEN \"{channel}\"")).await;
+        self.prepare(format!("LISTEN \"{channel}\"")).await;
         if self.session.is_none() {
             return;
         }
@@ -335,7 +346,7 @@ impl ConnectionTask {
             self.stop_test();
             self.push = Push::Arrives;
             self.shared.pushes.store(true, Ordering::Relaxed);
-            self.report(format!("UNLISTEN \"{channel}\"")).await;
+            self.prepare(format!("UNLISTEN \"{channel}\"")).await;
             self.listen().await;
         } else {
             self.shared.notify(payload);
@@ -353,7 +364,7 @@ impl ConnectionTask {
                     "notifications do not arrive, so hand-overs are noticed by polling; connect \
                      directly, not through a pooler in transaction mode"
                 );
-                self.report(format!("UNLISTEN \"{channel}\"")).await;
+                self.prepare(format!("UNLISTEN \"{channel}\"")).await;
             }
             Tested::Unsent => {
                 self.test_pause = TEST_AGAIN;

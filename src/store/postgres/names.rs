@@ -78,6 +78,12 @@ impl Names {
     pub fn channel(&self) -> String {
         format!("{}.{}", self.schema, self.table)
     }
+
+    /// The channel of those that announce renewals: older versions, which would read the record for
+    /// each, do not listen on it.
+    pub fn renewals_channel(&self) -> String {
+        format!("{}.renewals", self.channel())
+    }
 }
 
 fn plain(name: &str) -> Result<String, InvalidName> {
@@ -106,6 +112,8 @@ mod tests {
             assert!(Names::new(Some(bad), None).is_err(), "{bad}");
             assert!(Names::new(None, Some(bad)).is_err(), "{bad}");
         }
+        let longest = Names::new(Some(&"s".repeat(25)), Some(&"t".repeat(25))).unwrap();
+        assert!(longest.renewals_channel().len() <= 63);
         let long = "x".repeat(45);
         assert!(Names::new(Some(&long), None).unwrap_err().to_string().contains("too long"));
     }

@@ -89,7 +89,7 @@ impl Shared {
     }
 
     /// The rest of a call's time is for the call.
-    fn pace(&self) -> Duration {
+    pub fn pace(&self) -> Duration {
         self.call_timeout.mul_f64(0.8)
     }
 

@@ -25,7 +25,8 @@ use super::columns::LaterColumns;
 use super::names::Names;
 use crate::election::handover::Handover;
 use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Vacated, Version,
+    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Renewed, Vacated,
+    Version,
 };
 use crate::election::pause::Pause;
 use crate::election::term::Term;
@@ -43,8 +44,12 @@ const CLOCK_US: &str = "(floor(extract(epoch FROM clock_timestamp()) * 1000000))
 /// How long a take-over waits for the row, at most. Another candidate that is just taking it holds it
 /// for a commit, which is milliseconds, or tens of them on a slow disk. A session that holds it for longer
 /// is a transaction of the application that called the fence, and may do so for minutes; all
-/// elections of this process share the connection, and want it meanwhile.
+/// elections of this process share the connection, and want it meanwhile. An announcement that waits
+/// for longer, for the lock of the notifications, is left out.
 const TAKE_OVER_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Marks the notification of a renewal.
+const RENEWED: &str = "renewed";
 
 /// For a server that does not tell it.
 const NO_TIMELINE: &str = "NULL::text";
@@ -125,6 +130,25 @@ impl Statement {
                 record.holder.is_some() && record.pause.is_none() && record.changes_leader()
             }
         }
+    }
+
+    /// What announces a renewal to the standbys, once `rows` show that it was applied.
+    ///
+    /// In a transaction of its own. A transaction that notifies takes a lock at its end, of the whole
+    /// server, and keeps it until its commit is on the disk and on the replicas. Renewals would wait
+    /// for each other, and for those of the application. This transaction writes nothing, so its
+    /// commit does not wait for the disk.
+    pub fn announcement(&self, rows: &[PgRow], dialect: &Dialect) -> Option<String> {
+        let Self::Swap { election, record, state, .. } = self else { return None };
+        let won = || read_won(rows, state, record).ok().flatten();
+        let version = record.is_renewal().then(won).flatten()?;
+        let reported = format!("{election} {RENEWED} {} {}", record.term, version.as_str());
+        Some(format!(
+            "{}, pg_notify({}, {})::text",
+            dialect.settings(dialect.lock_timeout.min(TAKE_OVER_PATIENCE), false),
+            literal(&dialect.names.renewals_channel()),
+            literal(&reported)
+        ))
     }
 
     /// The message. `reports_timeline` is the answer of the session's server to [`server_query`].
@@ -299,7 +323,14 @@ fn notification(election: &str, record: &LeaseRecord) -> String {
 pub fn read_notification(payload: &str) -> (&str, Hint) {
     let mut words = payload.splitn(4, ' ');
     let election = words.next().unwrap_or_default();
-    let term = words.next().and_then(|term| term.parse().ok());
+    let kind = words.next();
+    if kind == Some(RENEWED) {
+        let term = words.next().and_then(|term| term.parse().ok());
+        let version = words.next().map(Version::new);
+        let renewed = term.zip(version).map(|(term, version)| Renewed { term, version });
+        return (election, renewed.map_or(Hint::Changed, Hint::Renewed));
+    }
+    let term = kind.and_then(|term| term.parse().ok());
     let hint = match (term, words.next()) {
         (Some(term), Some(version)) => Hint::Vacated(Vacated {
             term,
@@ -496,74 +527,4 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn literals_cannot_be_broken_out_of() {
-        assert_eq!(literal("plain"), "E'plain'");
-        assert_eq!(literal("it's"), "E'it''s'");
-        assert_eq!(literal("\\'; DROP"), "E'\\\\''; DROP'");
-        assert_eq!(literal("a\0b"), "E'a\u{FFFD}b'");
-    }
-
-    #[test]
-    fn notifications_are_read_whatever_they_say() {
-        let version = Version::new("state@00000001");
-        let vacated = Vacated { term: Term::new(7), version, handover: None };
-        for rest in ["", " {\"term\":6}", " nonsense"] {
-            let payload = format!("default 7 state@00000001{rest}");
-            let expected = ("default", Hint::Vacated(vacated.clone()));
-            assert_eq!(read_notification(&payload), expected, "{rest}");
-        }
-        let text = r#"{"term":7,"order":3,"successor":"web 2"}"#;
-        let handover = Handover::from_store(text, Term::new(7));
-        assert!(handover.is_some());
-        let payload = format!("default 7 state@00000001 {text}");
-        let expected = ("default", Hint::Vacated(Vacated { handover, ..vacated }));
-        assert_eq!(read_notification(&payload), expected);
-        for (payload, election) in [
-            ("default", "default"),
-            ("once/v1.2", "once/v1.2"),
-            ("default x y", "default"),
-            ("default 7", "default"),
-            ("", ""),
-        ] {
-            assert_eq!(read_notification(payload), (election, Hint::Changed), "{payload}");
-        }
-    }
-
-    #[test]
-    fn a_hand_over_notifies_and_a_renewal_does_not() {
-        let dialect = Dialect {
-            names: Names::new(None, None).unwrap(),
-            lock_timeout: Duration::from_millis(800),
-            columns: Arc::default(),
-        };
-        let acquired = LeaseRecord {
-            holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
-            term: Term::new(1),
-            ..LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH)
-        };
-        let renew_time = WallTime::from_unix(Duration::from_secs(2));
-        let renewed = LeaseRecord { renew_time, ..acquired.clone() };
-        let vacated = LeaseRecord { holder: None, ..renewed.clone() };
-        for (record, notifies, patience) in
-            [(acquired, true, 100), (renewed, false, 800), (vacated, true, 800)]
-        {
-            let is_vacated = record.holder.is_none();
-            let text = Statement::Swap {
-                election: "default".parse().unwrap(),
-                expected: Some(Version::new("v")),
-                record: Box::new(record),
-                state: "w".to_owned(),
-            }
-            .text(&dialect, true);
-            assert_eq!(text.contains("pg_notify"), notifies, "{text}");
-            assert_eq!(text.contains("E'default 1 ' || version"), is_vacated, "{text}");
-            let begins = format!("SELECT set_config('lock_timeout', '{patience}ms', true)");
-            assert!(text.starts_with(&begins), "{text}");
-            assert!(text.contains("synchronous_commit"));
-        }
-    }
-}
+mod tests;

@@ -73,7 +73,7 @@ pub struct Plan {
     pub pauses: u64,
     /// How many of a thousand polls come late.
     pub throttled: u64,
-    /// Hints never cease.
+    /// Hints never cease: false announcements from the calm on, others from when there is a leader.
     pub hints_in_peace: bool,
     /// Leaders leave or crash and nothing else goes wrong, so that it can be judged who claims first.
     pub undisturbed: bool,
@@ -115,6 +115,8 @@ pub struct Network {
     pub hint: u64,
     /// A hint takes up to this long.
     pub hint_delay: TrueTime,
+    /// The hint of a renewal says that it is one.
+    pub announces: bool,
 }
 
 impl Plan {
@@ -163,6 +165,11 @@ impl Plan {
         let started = widest(|host| host.starts_at);
 
         let network = if undisturbed { ranks::UNDISTURBED } else { network(rng, retry) };
+        let network = Network {
+            // Of its own seed, so that runs without them stay what they were.
+            announces: Rng::with_seed(seed ^ 0x70_75_73_68).bool(),
+            ..network
+        };
         let dense =
             hosts.iter().any(|host| host.clock.span(host.timing.retry_period()) < lease / 20);
         let calm_at = started + lease * if dense { 4 } else { rng.u64(4..10) };
@@ -200,6 +207,11 @@ impl Plan {
             // And the end of a hold is not seen.
             Work::Holds => 4 * lease + HOLD_TOLERANCE,
         };
+        if network.announces {
+            // A candidate that counts on announcements finds out that they are lost, or are false.
+            let checked = || widest(|host| host.clock.span(host.timing.renew_deadline()));
+            bound += if hints_in_peace { checked() } else { retry };
+        }
         bound += gate.map_or(0, |rules| 4 * span(rules.period));
         for (_, fault) in &faults {
             bound += match fault {
@@ -337,5 +349,6 @@ fn network(rng: &mut Rng, retry: TrueTime) -> Network {
         },
         hint: [0, 500, 1_000][rng.usize(0..3)],
         hint_delay: [MS, retry][rng.usize(0..2)],
+        announces: false,
     }
 }

@@ -52,6 +52,10 @@ impl SimStore {
         self.record.as_ref().map(|stored| &stored.record)
     }
 
+    pub fn version(&self) -> Option<Version> {
+        self.record.as_ref().map(|stored| handle(stored.version))
+    }
+
     pub fn observe(&self, now: TrueTime) -> Option<Observed> {
         let stored = self.record.as_ref()?;
         let time = self.time(now).filter(|_| !self.hides_clock);

@@ -244,6 +244,9 @@ impl World {
                             process.seen.may_forget();
                         }
                     }
+                    if of == Of::Lease && matches!(hint, Hint::Renewed(_)) {
+                        process.seen.is_announced();
+                    }
                     process.host.hint(&record, hint);
                 }
             }

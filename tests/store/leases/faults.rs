@@ -75,7 +75,8 @@ fn a_single_fault_costs_no_leadership() {
 /// A mesh that repeats every request: a write is refused by its own first success.
 #[test]
 fn requests_that_arrive_twice_cost_no_leadership() {
-    let scene = Scene::set(&["a", "b"], &[]);
+    // Each renewal takes four requests, which must fit into the time of one call.
+    let scene = Scene::set(&["a", "b"], &STEADY);
     let leader = scene.flock.settled();
     let term = scene.term(leader);
     scene.proxies.iter().for_each(|proxy| proxy.always(Fault::Twice));

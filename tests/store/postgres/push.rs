@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use bellwether::election::lease::{LeaseRecord, Renewed};
 use bellwether::election::term::Term;
-use bellwether::store::Store as _;
+use bellwether::election::time::WallTime;
+use bellwether::store::{Hint, Store as _};
 use sqlx::{Row as _, raw_sql};
 
 use crate::postgres::stores::{
-    LIMIT, acquired, default, eventually, hinted_within, open, quiet, renewed, vacated, won,
+    LIMIT, acquired, default, eventually, hinted_within, observed, open, open_with, quiet, renewed,
+    vacated, won,
 };
 use support::postgres::{Bouncer, Server};
 
@@ -20,7 +23,7 @@ async fn sessions(server: &Server, database: &str) -> u32 {
 }
 
 #[tokio::test]
-async fn a_change_of_leader_is_pushed_and_a_renewal_is_not() {
+async fn a_change_of_leader_is_pushed_and_a_renewal_with_its_version() {
     let server = Server::shared();
     let database = server.database().await;
     let (store, other) = (open(&server.url(&database)), open(&server.url(&database)));
@@ -28,17 +31,62 @@ async fn a_change_of_leader_is_pushed_and_a_renewal_is_not() {
     other.init().await.unwrap();
     let mut hints = other.hints(&default());
     let mut elsewhere = other.hints(&"other".parse().unwrap());
-    eventually("the self-test passes", || async { other.pushes().then_some(()) }).await;
+    for store in [&store, &other] {
+        eventually("the self-test passes", || async { store.pushes().then_some(()) }).await;
+    }
     quiet(&mut hints).await;
     quiet(&mut elsewhere).await;
     let record = acquired("a", 1);
     let version = won(&store, None, &record).await;
     assert!(hinted_within(&mut hints, LIMIT).await, "of the acquisition");
     let version = won(&store, Some(&version), &renewed(&record)).await;
-    assert!(!hinted_within(&mut hints, Duration::from_millis(300)).await, "of a renewal");
+    let announced = tokio::time::timeout(LIMIT, hints.next()).await.unwrap();
+    let renewed = Renewed { term: Term::new(1), version: version.clone() };
+    assert_eq!(announced, Hint::Renewed(renewed), "no look is needed for a renewal");
     won(&store, Some(&version), &vacated(&record)).await;
     assert!(hinted_within(&mut hints, LIMIT).await, "of the vacating");
     assert!(!hinted_within(&mut elsewhere, Duration::from_millis(1)).await);
+}
+
+/// A transaction that notifies keeps a lock of the whole server until its commit is safe.
+#[tokio::test]
+async fn a_notifying_commit_that_hangs_stops_no_renewal() {
+    let server = Server::start(&[]);
+    let database = server.database().await;
+    let store = open(&server.url(&database));
+    store.init().await.unwrap();
+    let record = acquired("a", 1);
+    let mut version = won(&store, None, &record).await;
+    drop(store);
+    // The application waits for a replica that is gone. Bellwether's user does not wait for it.
+    for sql in [
+        "ALTER SYSTEM SET synchronous_standby_names = 'gone'",
+        "SET synchronous_commit = local; ALTER ROLE postgres SET synchronous_commit = local",
+        "SELECT pg_reload_conf()",
+    ] {
+        server.run_sql(&database, sql).await;
+    }
+    let store = open_with(&server.url(&database), Duration::from_secs(3));
+    eventually("the store responds", || async { store.observe(&default()).await.ok() }).await;
+    eventually("the self-test passes", || async { store.pushes().then_some(()) }).await;
+    let mut session = server.connect(&database).await;
+    let hanging = tokio::spawn(async move {
+        let hangs = "SET synchronous_commit = on; CREATE TABLE t (); NOTIFY other";
+        raw_sql(hangs).execute(&mut session).await.map(drop)
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    eventually("the application's commit hangs", || async {
+        (server.ask(&database, waits).await == "1").then_some(())
+    })
+    .await;
+    for time in 2..5 {
+        let renew_time = WallTime::from_unix(Duration::from_secs(time));
+        let renewed = LeaseRecord { renew_time, ..record.clone() };
+        version = won(&store, Some(&version), &renewed).await;
+        assert_eq!(observed(&store).await.version, version, "the announcement was left out");
+    }
+    assert!(!hanging.is_finished(), "the application's commit hung until now");
+    hanging.abort();
 }
 
 #[tokio::test]

@@ -25,6 +25,12 @@ pub struct Seen {
     doubts: bool,
     /// The pause in the record that it writes.
     writes: Option<Pause>,
+    /// How long the lease lasts that the record shows.
+    lease: Duration,
+    /// A renewal was announced since the last look.
+    is_old: bool,
+    /// A renewal was announced since the process had nothing to do.
+    announced: bool,
     /// How many states of the record it saw.
     pub states: u32,
 }
@@ -52,14 +58,38 @@ impl Seen {
 
     pub fn saw(&mut self, observed: Option<&Observed>, received: BootTime) {
         let version = observed.map(|o| &o.version);
+        let is_old = std::mem::take(&mut self.is_old);
+        if is_old && self.version.as_ref() == version {
+            self.over_at = self.over_at.max(received + self.lease);
+        }
         if self.version.as_ref() != version {
             self.version = version.cloned();
             self.states += 1;
             let lease = observed.map_or(Duration::ZERO, |o| o.record.lease_duration);
             self.over_at = received + lease;
+            self.lease = lease;
         }
         let holder = observed.and_then(|o| o.record.holder.as_ref());
         self.named = holder.map(|holder| holder.identity.clone());
+    }
+
+    /// An announcement arrives: the process takes it in at its next polls.
+    pub fn is_announced(&mut self) {
+        self.announced = true;
+    }
+
+    /// The process was polled, and counts an announced renewal as a sight of the record.
+    pub fn polled(&mut self, now: BootTime) {
+        if self.announced {
+            self.over_at = self.over_at.max(now + self.lease);
+            // It may be an old one, and the next look shows another state then.
+            self.is_old = true;
+        }
+    }
+
+    /// It has taken in all that arrived.
+    pub fn settled(&mut self) {
+        self.announced = false;
     }
 
     /// An old record of a vacated lease, from a lost write, makes it watch from the start.

@@ -53,6 +53,7 @@ pub(super) const UNDISTURBED: Network = Network {
     twice: 0,
     hint: 1_000,
     hint_delay: MS / 2,
+    announces: false,
 };
 
 /// Leaders leave in peace or crash, and nothing else happens.

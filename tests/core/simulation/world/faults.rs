@@ -193,6 +193,10 @@ impl World {
     pub(super) fn calm_down(&mut self) -> Result<(), Violation> {
         trace!(self, "calm");
         self.calm = true;
+        if self.plan.hints_in_peace && self.plan.network.announces {
+            self.tally.count("floods of hints in peace");
+            self.hints_in_peace();
+        }
         for node in 0..self.nodes.len() {
             self.nodes[node].cut = None;
             let life = self.nodes[node].life;
@@ -216,7 +220,7 @@ impl World {
     /// From now on there is a leader.
     pub(super) fn is_led(&mut self) -> Result<(), Violation> {
         self.led = true;
-        if self.plan.hints_in_peace {
+        if self.plan.hints_in_peace && !self.plan.network.announces {
             self.tally.count("floods of hints in peace");
             self.hints_in_peace();
         }

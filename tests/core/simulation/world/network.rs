@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
-use bellwether::election::lease::{ElectionName, LeaseRecord, Vacated};
+use bellwether::election::lease::{ElectionName, LeaseRecord, Renewed, Vacated, Version};
 use bellwether::store::Hint;
 use tokio::sync::oneshot;
 
@@ -303,18 +303,17 @@ impl World {
         }
     }
 
-    pub(super) fn notify(
-        &mut self,
-        name: &ElectionName,
-        record: &LeaseRecord,
-        version: bellwether::election::lease::Version,
-    ) {
+    pub(super) fn notify(&mut self, name: &ElectionName, record: &LeaseRecord, version: Version) {
         // Not every store can say what happened.
         let plain = record.handover.is_some() && record.term.get().is_multiple_of(2);
         let (term, handover) = (record.term, record.handover.clone());
-        let hint = match record.is_free() && !plain {
-            true => Hint::Vacated(Vacated { term, version, handover }),
-            false => Hint::Changed,
+        let hint = if record.is_free() && !plain {
+            Hint::Vacated(Vacated { term, version, handover })
+        } else if record.is_renewal() && self.plan.network.announces {
+            self.tally.count("renewals announced");
+            Hint::Renewed(Renewed { term, version })
+        } else {
+            Hint::Changed
         };
         self.hint_all(name, &hint);
     }
@@ -335,9 +334,26 @@ impl World {
     pub(super) fn hints_in_peace(&mut self) {
         for node in 0..self.nodes.len() {
             let lease = self.lease_of(node);
-            self.hint(node, 0, lease, Hint::Changed);
+            let hint = self.false_push(node).unwrap_or(Hint::Changed);
+            self.hint(node, 0, lease, hint);
         }
         self.after(3 * MS, Happening::HintsInPeace);
+    }
+
+    /// Announces a renewal that no candidate made, or the last one again.
+    fn false_push(&mut self, node: usize) -> Option<Hint> {
+        let contest = self.nodes[node].process.as_ref().map_or(0, |process| process.contest);
+        let lease = &self.contests[contest].lease_record;
+        let (term, last) = (lease.term(), lease.version());
+        self.ids += 1;
+        // Mostly the last, so that most looks show what was announced just before.
+        let again = self.rng.u32(0..4) > 0;
+        let none = || Version::new(format!("none-{}", self.ids));
+        let version = last.filter(|_| again).unwrap_or_else(none);
+        self.plan.network.announces.then(|| {
+            self.tally.count("renewals announced that were none");
+            Hint::Renewed(Renewed { term, version })
+        })
     }
 
     /// The name of the lease that the process of a host stands for.

@@ -72,6 +72,7 @@ impl World {
         let now = self.local(node);
         let me = (node, self.nodes[node].life);
         let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+        process.seen.polled(now);
         let view = process.view.borrow().clone();
         let believes = view.leading(now).map(|own| own.term());
         let believed = std::mem::replace(&mut process.believed, believes);
@@ -157,6 +158,7 @@ impl World {
             let what = format!("n{node} leads although it saw that the election is paused");
             return Violation::found(PAUSE_KEPT, what);
         }
+        process.seen.settled();
         process.promises.check(&view, now, slack)?;
         process.promises.are_known();
         process.known_closed = is_closed(view.standing_down(now));

@@ -1,0 +1,303 @@
+//! What announced renewals spare a standby, and what they do not: rule `announced-renewal`.
+
+use super::*;
+use crate::election::pause::Pause;
+use crate::election::timing::HINT_GAP;
+
+/// The rival renews every two seconds from the first of these times to before the second, and each
+/// renewal is announced.
+fn announced(world: &mut World, from: u64, to: u64) {
+    for second in (from..to).step_by(2) {
+        renewed(world, second);
+    }
+}
+
+fn renewed(world: &mut World, second: u64) {
+    world.run_until(second * 1_000);
+    let version = world.candidate_writes(rival(5));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+}
+
+/// How many calls were sent since.
+fn calls_since(world: &World, ms: u64) -> usize {
+    world.calls.iter().filter(|(sent, _)| *sent > at(ms)).count()
+}
+
+fn took_over_at(world: &mut World, limit: u64) -> BootTime {
+    while !world.leads() && world.now < at(limit) {
+        let next = world.now + Duration::from_millis(1);
+        world.run_until(u64::try_from(next.as_duration().as_millis()).unwrap());
+    }
+    world.now
+}
+
+#[test]
+fn announced_renewals_spare_looks_and_cost_no_time_after_a_crash() {
+    for with_clock in [false, true] {
+        let mut world = World::standby();
+        world.remaining = with_clock.then_some(Duration::from_secs(15));
+        announced(&mut world, 2, 64);
+        let calls = calls_since(&world, 2_000);
+        assert!((5..=6).contains(&calls), "{calls} calls in a minute");
+        // The last renewal was made after 62 s.
+        let took_over = took_over_at(&mut world, 100_000);
+        assert!((at(77_000)..=at(77_021)).contains(&took_over), "{took_over:?}");
+    }
+}
+
+#[test]
+fn announcements_that_cease_are_missed_within_a_renew_deadline() {
+    let mut world = World::standby();
+    announced(&mut world, 2, 30);
+    for second in (30..60).step_by(2) {
+        world.run_until(second * 1_000);
+        world.candidate_writes(rival(5));
+    }
+    let polls = calls_since(&world, 40_000);
+    assert!((9..=11).contains(&polls), "{polls} calls from second 40 to 60");
+    let took_over = took_over_at(&mut world, 100_000);
+    assert!(took_over <= at(58_000 + 2_000 + 15_021), "{took_over:?}");
+}
+
+#[test]
+fn announcements_of_what_is_not_there_do_not_keep_a_lease_alive() {
+    let mut world = World::standby();
+    announced(&mut world, 2, 10);
+    // The holder crashes after its renewal in second 8.
+    for k in 0..1_000 {
+        world.run_until(10_000 + k * 50);
+        let version = Version::new(format!("none-{k}"));
+        world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+        if world.leads() {
+            break;
+        }
+    }
+    assert!(world.leads() && world.now <= at(8_000 + 10_000 + 15_100), "{:?}", world.now);
+}
+
+#[test]
+fn after_a_renewal_that_was_not_announced_one_that_was_ends_the_doubt() {
+    let mut world = World::standby();
+    announced(&mut world, 2, 20);
+    // Not announced for a while, and then announced again.
+    for second in (20..40).step_by(2) {
+        world.run_until(second * 1_000);
+        world.candidate_writes(rival(5));
+    }
+    let polls = calls_since(&world, 30_000);
+    assert!((3..=5).contains(&polls), "{polls} calls from second 30 to 38");
+    announced(&mut world, 40, 120);
+    let checks = calls_since(&world, 60_000);
+    assert!((5..=7).contains(&checks), "{checks} calls from second 60 to 118");
+}
+
+#[test]
+fn a_replayed_announcement_does_not_end_the_doubt() {
+    let mut world = World::standby();
+    announced(&mut world, 2, 10);
+    // The holder crashes after its renewal in second 8. False announcements follow, and between
+    // them the true one again.
+    let replayed = world.record.as_ref().unwrap().version.clone();
+    for k in 0..2_000 {
+        world.run_until(10_000 + k * 50);
+        let none = Version::new(format!("none-{k}"));
+        let version = if k % 2 == 0 { replayed.clone() } else { none };
+        world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+        if world.leads() {
+            break;
+        }
+    }
+    assert!(world.leads() && world.now <= at(8_000 + 10_000 + 15_100), "{:?}", world.now);
+}
+
+#[test]
+fn one_lost_push_delays_a_take_over_by_no_more_than_polling_does() {
+    for remaining in [None, Some(Duration::from_secs(15))] {
+        for seed in 0..50 {
+            let mut world = World::seeded(seed, Some(rival(5)));
+            world.remaining = remaining;
+            world.store_answers();
+            announced(&mut world, 2, 20);
+            // The last push was in second 18. The last renewal, in second 20, is not pushed.
+            world.run_until(20_000);
+            world.candidate_writes(rival(5));
+            let took_over = took_over_at(&mut world, 100_000);
+            assert!(took_over <= at(20_000 + 2_000 + 15_021), "{took_over:?}");
+        }
+    }
+}
+
+#[test]
+fn a_look_just_before_a_lost_push_does_not_delay_the_next() {
+    for (look_at, seed) in (18_100..20_000).step_by(100).zip(0..) {
+        let mut world = World::seeded(seed, Some(rival(5)));
+        world.store_answers();
+        announced(&mut world, 2, 20);
+        world.run_until(look_at);
+        world.send(Event::Changed);
+        world.run_until(20_000);
+        // The last renewal is not pushed.
+        world.candidate_writes(rival(5));
+        let took_over = took_over_at(&mut world, 100_000);
+        assert!(took_over <= at(20_000 + 2_000 + 15_021), "{took_over:?}");
+    }
+}
+
+#[test]
+fn a_standby_whose_leader_falls_silent_looks_no_more_often_than_without_pushes() {
+    for seed in 0..50 {
+        let mut world = World::seeded(seed, Some(rival(5)));
+        world.store_answers();
+        announced(&mut world, 2, 20);
+        world.run_until(18_000 + 14_900);
+        let looks = calls_since(&world, 18_000);
+        assert!((4..=8).contains(&looks), "{looks} looks in 14.9 s");
+    }
+}
+
+#[test]
+fn an_announcement_while_a_call_is_under_way_is_not_counted() {
+    let mut world = World::standby();
+    announced(&mut world, 2, 10);
+    world.run_until_request();
+    let before = world.show();
+    let version = world.candidate_writes(rival(5));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    // The store answered before that renewal.
+    world.call = None;
+    world.send(Event::Observed(Ok(before)));
+    let answered = world.now;
+    let next = world.run_until_request();
+    assert!(world.looks() && next.since(answered) <= HINT_GAP, "it looks at the renewal");
+}
+
+#[test]
+fn old_announcements_between_false_ones_do_not_keep_a_lease_alive() {
+    let mut world = World::standby();
+    announced(&mut world, 2, 10);
+    // The holder crashes after its renewal in second 8. Each false announcement is followed by the true
+    // one, so that nearly all looks show what was announced last.
+    let last = world.record.as_ref().unwrap().version.clone();
+    for k in 0..1_000 {
+        for (ms, version) in [(0, Version::new(format!("none-{k}"))), (1, last.clone())] {
+            world.run_until(10_000 + k * 50 + ms);
+            world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+        }
+        if world.leads() {
+            break;
+        }
+    }
+    assert!(world.leads() && world.now <= at(8_000 + 10_000 + 15_100), "{:?}", world.now);
+}
+
+#[test]
+fn a_renewal_of_an_earlier_term_is_not_counted() {
+    let mut world = World::standby();
+    world.run_until(500);
+    let version = Version::new("of an earlier term");
+    world.send(Event::Renewed(Renewed { term: Term::new(4), version }));
+    assert!(world.call.is_none());
+    let took_over = took_over_at(&mut world, 100_000);
+    assert!((at(15_000)..=at(15_021)).contains(&took_over), "{took_over:?}");
+}
+
+#[test]
+fn a_push_that_ends_a_pause_asks_for_a_look() {
+    let pause = Some(Pause::new(WallTime::EPOCH, None, None));
+    let mut world = World::on(Some(LeaseRecord { pause, ..rival(5) }));
+    world.store_answers();
+    world.now = at(6);
+    assert!(world.wake_at > world.now, "no look is due");
+    let version = world.candidate_writes(rival(5));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    assert!(world.looks());
+}
+
+#[test]
+fn a_look_shows_what_an_announcement_of_its_version_did_not() {
+    let pause = Some(Pause::new(WallTime::EPOCH, None, None));
+    for (written, term) in [(LeaseRecord { pause, ..rival(5) }, 5), (rival(7), 7)] {
+        let mut world = World::standby();
+        announced(&mut world, 2, 10);
+        // Announced as a renewal of term 5.
+        let version = world.candidate_writes(written.clone());
+        world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+        world.run_until(40_000);
+        let own = world.stored();
+        let expected = if written.pause.is_some() { (5, "rival") } else { (term + 1, "me") };
+        let holder = own.holder.as_ref().map_or("", |holder| &holder.identity);
+        assert_eq!((own.term.get(), holder), expected);
+    }
+}
+
+#[test]
+fn an_announcement_of_a_later_term_asks_for_a_look() {
+    let mut world = World::standby();
+    world.now = at(6);
+    assert!(world.wake_at > world.now, "no look is due");
+    let version = world.candidate_writes(rival(6));
+    world.send(Event::Renewed(Renewed { term: Term::new(6), version }));
+    assert!(world.looks());
+}
+
+#[test]
+fn a_leader_ignores_announcements() {
+    let mut world = World::leading();
+    world.now = at(500);
+    let version = Version::new("none");
+    world.send(Event::Renewed(Renewed { term: Term::new(1), version }));
+    assert!(world.call.is_none());
+    world.run_until(60_000);
+    assert!(world.leads());
+}
+
+#[test]
+fn an_announcement_does_not_end_the_retries_after_a_failed_look() {
+    let mut world = World::standby();
+    announced(&mut world, 2, 10);
+    world.run_until_request();
+    world.request_is_lost();
+    let failed = world.now;
+    let version = world.candidate_writes(rival(5));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    let next = world.run_until_request();
+    assert!(next.since(failed) <= Duration::from_secs(2), "{next:?} after {failed:?}");
+}
+
+#[test]
+fn an_announcement_does_not_hide_that_another_process_writes_in_this_ones_name() {
+    let mut world = World::leading();
+    // It can neither claim nor vacate its record while work of the lapsed term is ending.
+    world.send(Event::Work { under_way: true });
+    world.run_without_store_until(12_000);
+    if world.call.is_some() {
+        world.request_is_lost();
+    }
+    // The first write may be an own one whose outcome is unknown, the second cannot.
+    for second in [16, 20] {
+        world.run_until(second * 1_000);
+        assert!(!world.leads() && world.call.is_none());
+        let version = world.candidate_writes(held_by(candidate("me", "1"), 1));
+        world.send(Event::Renewed(Renewed { term: Term::new(1), version }));
+    }
+    world.run_until(24_000);
+    let copied = |news: &News| matches!(news, News::Copied(Sign::WrittenInItsName));
+    assert!(world.news.iter().any(copied), "{:?}", world.news);
+}
+
+#[test]
+fn an_announcement_while_the_outcome_of_a_claim_is_unknown_is_not_counted() {
+    let mut world = World::standby();
+    while !matches!(world.call, Some(Call::Swap { .. })) {
+        if world.call.is_some() {
+            world.store_answers();
+        } else {
+            world.run_until_request();
+        }
+    }
+    world.request_is_lost();
+    let claimable_at = world.elector.leadership().claimable_at;
+    let version = world.candidate_writes(rival(5));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    assert_eq!(world.elector.leadership().claimable_at, claimable_at);
+}

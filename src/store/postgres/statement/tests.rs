@@ -1,0 +1,77 @@
+//! The texts of statements and notifications.
+
+use super::*;
+
+#[test]
+fn literals_cannot_be_broken_out_of() {
+    assert_eq!(literal("plain"), "E'plain'");
+    assert_eq!(literal("it's"), "E'it''s'");
+    assert_eq!(literal("\\'; DROP"), "E'\\\\''; DROP'");
+    assert_eq!(literal("a\0b"), "E'a\u{FFFD}b'");
+}
+
+#[test]
+fn notifications_are_read_whatever_they_say() {
+    let version = Version::new("state@00000001");
+    let vacated = Vacated { term: Term::new(7), version, handover: None };
+    for rest in ["", " {\"term\":6}", " nonsense"] {
+        let payload = format!("default 7 state@00000001{rest}");
+        let expected = ("default", Hint::Vacated(vacated.clone()));
+        assert_eq!(read_notification(&payload), expected, "{rest}");
+    }
+    let text = r#"{"term":7,"order":3,"successor":"web 2"}"#;
+    let handover = Handover::from_store(text, Term::new(7));
+    assert!(handover.is_some());
+    let payload = format!("default 7 state@00000001 {text}");
+    let expected = ("default", Hint::Vacated(Vacated { handover, ..vacated }));
+    assert_eq!(read_notification(&payload), expected);
+    for (payload, election) in [
+        ("default", "default"),
+        ("once/v1.2", "once/v1.2"),
+        ("default x y", "default"),
+        ("default 7", "default"),
+        ("", ""),
+    ] {
+        assert_eq!(read_notification(payload), (election, Hint::Changed), "{payload}");
+    }
+    let renewed = Renewed { term: Term::new(7), version: Version::new("state@00000001") };
+    let payload = "default renewed 7 state@00000001";
+    assert_eq!(read_notification(payload), ("default", Hint::Renewed(renewed)));
+    for payload in ["default renewed", "default renewed x y", "default renewed 7"] {
+        assert_eq!(read_notification(payload), ("default", Hint::Changed), "{payload}");
+    }
+}
+
+#[test]
+fn a_hand_over_notifies_in_its_transaction_and_a_renewal_does_not() {
+    let dialect = Dialect {
+        names: Names::new(None, None).unwrap(),
+        lock_timeout: Duration::from_millis(800),
+        columns: Arc::default(),
+    };
+    let acquired = LeaseRecord {
+        holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
+        term: Term::new(1),
+        ..LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH)
+    };
+    let renew_time = WallTime::from_unix(Duration::from_secs(2));
+    let renewed = LeaseRecord { renew_time, ..acquired.clone() };
+    let vacated = LeaseRecord { holder: None, ..renewed.clone() };
+    for (record, notifies, patience) in
+        [(acquired, true, 100), (renewed, false, 800), (vacated, true, 800)]
+    {
+        let is_vacated = record.holder.is_none();
+        let text = Statement::Swap {
+            election: "default".parse().unwrap(),
+            expected: Some(Version::new("v")),
+            record: Box::new(record),
+            state: "w".to_owned(),
+        }
+        .text(&dialect, true);
+        assert_eq!(text.contains("pg_notify"), notifies, "{text}");
+        assert_eq!(text.contains("E'default 1 ' || version"), is_vacated, "{text}");
+        let begins = format!("SELECT set_config('lock_timeout', '{patience}ms', true)");
+        assert!(text.starts_with(&begins), "{text}");
+        assert!(text.contains("synchronous_commit"));
+    }
+}
