@@ -32,6 +32,7 @@ use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 use crate::store::contract::{Hints, Listing, Store, StoreError};
 use crate::time::clock::HostClock;
 
+mod answer;
 mod columns;
 mod connection;
 mod connection_task;
@@ -53,13 +54,14 @@ mod statement;
 mod target;
 mod url;
 
+use answer::Unusable;
 use columns::{LATER, LaterColumns, PAUSE};
 use connection::Connection;
 use errors::{PostgresError, explain};
 pub use invalid::{Env, InvalidTarget};
 pub use names::{InvalidName, Names};
 use opened::Opened;
-use statement::{Dialect, Statement, Unusable};
+use statement::{Dialect, Statement};
 pub use target::Target;
 
 /// The store that keeps its records in a Postgres table.
@@ -110,7 +112,7 @@ impl PostgresStore {
     async fn query(&self, statement: Statement) -> Result<Vec<PgRow>, PostgresError> {
         let sent = HostClock::boot();
         let rows = self.connection.query(statement).await?;
-        if let Some(since_epoch) = statement::read_time(&rows) {
+        if let Some(since_epoch) = answer::read_time(&rows) {
             let (step, received) = (Duration::from_micros(1), HostClock::boot());
             let reported = ServiceTime { since_epoch, step, sent, received };
             *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(reported);
@@ -120,7 +122,7 @@ impl PostgresStore {
 
     async fn look(&self, election: &ElectionName) -> Result<Option<Observed>, PostgresError> {
         let rows = self.query(Statement::Observe(election.clone())).await?;
-        let found = statement::read_one(&rows)?;
+        let found = answer::read_one(&rows)?;
         if found.as_ref().is_some_and(|found| found.record.pause.is_some()) {
             // Found without [`Store::init`]: the write that replaces the record must remove it.
             self.columns.found(PAUSE);
@@ -180,7 +182,7 @@ impl Store for PostgresStore {
         let swapped = async {
             self.prepare(record).await?;
             let rows = self.query(statement).await?;
-            if let Some(version) = statement::read_won(&rows, &state, record)? {
+            if let Some(version) = answer::read_won(&rows, &state, record)? {
                 return Ok(Swapped::Won(version));
             }
             let found = self.look(election).await?;
@@ -200,7 +202,7 @@ impl Store for PostgresStore {
 
     async fn list(&self) -> Result<Listing, StoreError> {
         let requested = self.connection.query(Statement::List).await;
-        let read = requested.and_then(|rows| Ok(statement::read_all(&rows)?));
+        let read = requested.and_then(|rows| Ok(answer::read_all(&rows)?));
         let mut listing = Listing::default();
         for (name, read) in read.map_err(|failure| self.explain(failure))? {
             match read {

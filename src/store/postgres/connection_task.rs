@@ -18,11 +18,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::answer::{self, Unusable};
 use super::errors::{PostgresError, explain};
 use super::opened::Opened;
 use super::push::{self, Push, TEST_AGAIN, TEST_NOTIFICATIONS, Tested};
 use super::shared::{Request, Shared};
-use super::statement::{self, Statement, Unusable};
+use super::statement::{self, Statement};
 
 /// Bounds of the pause before a lost connection is opened again without a request.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -190,7 +191,7 @@ impl ConnectionTask {
         response: Result<Vec<PgRow>, sqlx::Error>,
     ) -> Result<Vec<PgRow>, PostgresError> {
         match response {
-            Ok(rows) if statement::shows_replica(&rows) => {
+            Ok(rows) if answer::shows_replica(&rows) => {
                 self.lose("its server is a replica");
                 Err(PostgresError::Answer(Unusable::Replica))
             }

@@ -29,11 +29,12 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::answer::Unusable;
 use super::errors::PostgresError;
 use super::hosts::Host;
 use super::opened::{Opened, ServerFacts};
 use super::session::{Session, is_own};
-use super::statement::{self, Unusable};
+use super::statement;
 use super::target::Target;
 
 /// The most addresses of one name that are tried.

@@ -5,8 +5,8 @@ use std::io;
 use rustls::CertificateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::answer::Unusable;
 use super::definition;
-use super::statement::Unusable;
 use super::target::Target;
 use crate::store::contract::StoreError;
 

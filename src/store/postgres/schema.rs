@@ -3,13 +3,14 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::answer::Unusable;
 use super::columns::LATER;
 use super::definition::{
     FENCE, create, create_fence, create_index, create_schema, create_table, grants,
 };
 use super::errors::PostgresError;
 use super::session::Session;
-use super::statement::{Unusable, literal};
+use super::statement::literal;
 use super::target::Target;
 use crate::store::contract::StoreError;
 

@@ -10,6 +10,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
 
+use super::answer::{self, Unusable};
 use super::dial;
 use super::errors::PostgresError;
 use super::opened::{Opened, ServerFacts};
@@ -119,8 +120,8 @@ impl Shared {
         }
         session.close().await;
         let response = response?;
-        if statement::shows_replica(&response) {
-            return Err(PostgresError::Answer(statement::Unusable::Replica));
+        if answer::shows_replica(&response) {
+            return Err(PostgresError::Answer(Unusable::Replica));
         }
         Ok(response)
     }

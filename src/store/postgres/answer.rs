@@ -1,0 +1,162 @@
+//! How the server's answers to the statements are read.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::statement::version;
+use crate::election::lease::{
+    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Version,
+};
+use crate::election::pause::Pause;
+use crate::election::term::Term;
+use crate::election::time::WallTime;
+use crate::store::format;
+
+/// The server's time that came with an answer, in whole microseconds.
+pub fn read_time(rows: &[PgRow]) -> Option<Duration> {
+    let text = rows.iter().find_map(|row| row.try_get::<&str, _>("clock_us").ok())?;
+    text.parse().ok().map(Duration::from_micros)
+}
+
+/// Reads the answer to [`Statement::Observe`].
+pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
+    let last = read_all(rows)?.pop();
+    last.map(|(_, read)| read.map(|(_, observed)| observed)).transpose()
+}
+
+/// Reads the answer to [`Statement::Swap`], which wrote `record` as `state`: the new version, or
+/// none if the swap lost. It was won if the row *is* as written: after a trigger that returns the
+/// old row the server answers as if it were.
+pub fn read_won(
+    rows: &[PgRow],
+    state: &str,
+    record: &LeaseRecord,
+) -> Result<Option<Version>, Unusable> {
+    let Some(row) = rows.iter().find(|row| kind(row) == Some("won")) else { return Ok(None) };
+    let text = |column: &str| row.try_get::<Option<&str>, _>(column);
+    let term = text("term")?.and_then(|term| term.parse().ok());
+    let incarnation = record.holder.as_ref().map(|holder| holder.incarnation.as_str());
+    let is_as_written = text("version")? == Some(state)
+        && term == Some(record.term)
+        && text("incarnation")? == incarnation;
+    if !is_as_written {
+        return Err(Unusable::Altered);
+    }
+    Ok(Some(version(state, text("timeline")?)))
+}
+
+/// Whether an answer shows that the server is a replica.
+pub fn shows_replica(rows: &[PgRow]) -> bool {
+    rows.iter().any(|row| matches!(row.try_get::<Option<&str>, _>("replica"), Ok(Some("true"))))
+}
+
+/// A record of the table, or why it cannot be read.
+pub type Read = Result<(ElectionName, Observed), Unusable>;
+
+/// Reads the answer to [`Statement::List`]: each record with its name in the table.
+pub fn read_all(rows: &[PgRow]) -> Result<Vec<(String, Read)>, Unusable> {
+    let mut all = Vec::new();
+    for row in rows.iter().filter(|row| kind(row) == Some("record")) {
+        if row.try_get::<&str, _>("replica")? == "true" {
+            return Err(Unusable::Replica);
+        }
+        if let Some(name) = row.try_get::<Option<String>, _>("election")? {
+            let record = match ElectionName::from_store(&name) {
+                Some(election) => read(&name, row).map(|observed| (election, observed)),
+                None => Err(Unusable::Nonsense {
+                    election: name.clone(),
+                    what: "its name is not one of an election".to_owned(),
+                }),
+            };
+            all.push((name, record));
+        }
+    }
+    Ok(all)
+}
+
+fn kind(row: &PgRow) -> Option<&str> {
+    row.try_get("kind").ok()
+}
+
+fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
+    let text = |column: &str| row.try_get::<Option<String>, _>(column);
+    let format = text("format")?.unwrap_or_default();
+    if !format::is_known(&format) {
+        return Err(Unusable::Newer { election: election.to_owned(), format });
+    }
+    let nonsense = |what: String| Unusable::Nonsense { election: election.to_owned(), what };
+    let number = |column: &str| {
+        let value = text(column)?.unwrap_or_default();
+        value.parse::<u64>().map_err(|_| nonsense(format!("{column} is '{value}'")))
+    };
+    let lease_duration = Duration::from_millis(number("lease_duration_ms")?);
+    if lease_duration.is_zero() || lease_duration > MAX_LEASE_DURATION {
+        return Err(nonsense(format!("lease_duration_ms is {}", lease_duration.as_millis())));
+    }
+    let incarnation = text("incarnation")?.unwrap_or_default();
+    let holder = text("holder")?.map(|identity| Candidate { identity, incarnation });
+    let wall = |text: Option<String>| {
+        text.and_then(|text| WallTime::parse(&text)).unwrap_or(WallTime::EPOCH)
+    };
+    let term = Term::new(number("term")?);
+    let outlived = text("outlived")?.as_deref() == Some("true");
+    let remaining = Duration::from_millis(number("remaining_ms")?);
+    Ok(Observed {
+        record: LeaseRecord {
+            holder,
+            term,
+            lease_duration,
+            acquire_time: wall(text("acquire_time")?),
+            renew_time: wall(text("renew_time")?),
+            payload: text("payload")?.map(Into::into),
+            origin: text("origin")?.and_then(Origin::new),
+            holder_url: None,
+            pause: text("pause")?.as_deref().map(Pause::from_store),
+            handover: None,
+        }
+        .with_stored_url(text("holder_url")?.as_deref())
+        .with_stored_handover(text("handover")?.as_deref())
+        .checked(),
+        version: version(&text("version")?.unwrap_or_default(), text("timeline")?.as_deref()),
+        // The clock of another server is not what wrote this expiry.
+        remaining: (!outlived).then_some(remaining),
+        outlived,
+    })
+}
+
+/// Why an answer could not be used.
+#[derive(Debug)]
+pub enum Unusable {
+    /// The server is a replica.
+    Replica,
+    /// Written by a newer version.
+    Newer {
+        /// Whose record.
+        election: String,
+        /// Its format.
+        format: String,
+    },
+    /// Makes no sense.
+    Nonsense {
+        /// Whose record.
+        election: String,
+        /// What does not.
+        what: String,
+    },
+    /// Not the columns that were asked for.
+    Shape(sqlx::Error),
+    /// A swap of the expected version that found it, and changed nothing.
+    Ignored,
+    /// A swap after which the row is not as it was written.
+    Altered,
+    /// The table has no column for the pause to write.
+    NoPause,
+}
+
+impl From<sqlx::Error> for Unusable {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Shape(error)
+    }
+}
