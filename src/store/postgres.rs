@@ -23,15 +23,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use sqlx::postgres::PgRow;
-
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 use crate::store::contract::{Hints, Listing, Store, StoreError};
 use crate::time::clock::HostClock;
+use async_trait::async_trait;
 
+mod announcement;
 mod answer;
 mod columns;
 mod connection;
@@ -53,6 +52,7 @@ mod shared;
 mod statement;
 mod target;
 mod url;
+mod waiting;
 
 use answer::Unusable;
 use columns::{LATER, LaterColumns, PAUSE};
@@ -63,6 +63,7 @@ pub use names::{InvalidName, Names};
 use opened::Opened;
 use statement::{Dialect, Statement};
 pub use target::Target;
+use waiting::Response;
 
 /// The store that keeps its records in a Postgres table.
 pub struct PostgresStore {
@@ -109,7 +110,7 @@ impl PostgresStore {
     }
 
     /// Sends a request, and notes the time in the answer.
-    async fn query(&self, statement: Statement) -> Result<Vec<PgRow>, PostgresError> {
+    async fn query(&self, statement: Statement) -> Response {
         let sent = HostClock::boot();
         let rows = self.connection.query(statement).await?;
         if let Some(since_epoch) = answer::read_time(&rows) {
@@ -122,7 +123,7 @@ impl PostgresStore {
 
     async fn look(&self, election: &ElectionName) -> Result<Option<Observed>, PostgresError> {
         let rows = self.query(Statement::Observe(election.clone())).await?;
-        let found = answer::read_one(&rows)?;
+        let found = answer::read_one(&rows, election)?;
         if found.as_ref().is_some_and(|found| found.record.pause.is_some()) {
             // Found without [`Store::init`]: the write that replaces the record must remove it.
             self.columns.found(PAUSE);
@@ -182,7 +183,7 @@ impl Store for PostgresStore {
         let swapped = async {
             self.prepare(record).await?;
             let rows = self.query(statement).await?;
-            if let Some(version) = answer::read_won(&rows, &state, record)? {
+            if let Some(version) = answer::read_won(&rows, election, &state, record)? {
                 return Ok(Swapped::Won(version));
             }
             let found = self.look(election).await?;

@@ -19,3 +19,4 @@ mod rights;
 mod rotation;
 mod timelines;
 mod tls;
+mod together;

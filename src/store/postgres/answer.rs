@@ -1,5 +1,6 @@
 //! How the server's answers to the statements are read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Row as _;
@@ -21,9 +22,13 @@ pub fn read_time(rows: &[PgRow]) -> Option<Duration> {
 }
 
 /// Reads the answer to [`Statement::Observe`].
-pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
-    let last = read_all(rows)?.pop();
-    last.map(|(_, read)| read.map(|(_, observed)| observed)).transpose()
+pub fn read_one(rows: &[PgRow], election: &ElectionName) -> Result<Option<Observed>, Unusable> {
+    let row = row_for(rows, election).ok_or(sqlx::Error::RowNotFound)?;
+    if row.try_get::<&str, _>("replica")? == "true" {
+        return Err(Unusable::Replica);
+    }
+    let name = row.try_get::<Option<&str>, _>("election")?;
+    name.map(|name| read(name, row)).transpose()
 }
 
 /// Reads the answer to [`Statement::Swap`], which wrote `record` as `state`: the new version, or
@@ -31,10 +36,11 @@ pub fn read_one(rows: &[PgRow]) -> Result<Option<Observed>, Unusable> {
 /// old row the server answers as if it were.
 pub fn read_won(
     rows: &[PgRow],
+    election: &ElectionName,
     state: &str,
     record: &LeaseRecord,
 ) -> Result<Option<Version>, Unusable> {
-    let Some(row) = rows.iter().find(|row| kind(row) == Some("won")) else { return Ok(None) };
+    let Some(row) = row_for(rows, election) else { return Ok(None) };
     let text = |column: &str| row.try_get::<Option<&str>, _>(column);
     let term = text("term")?.and_then(|term| term.parse().ok());
     let incarnation = record.holder.as_ref().map(|holder| holder.incarnation.as_str());
@@ -45,6 +51,13 @@ pub fn read_won(
         return Err(Unusable::Altered);
     }
     Ok(Some(version(state, text("timeline")?)))
+}
+
+/// The row that answers a look at a record, or a swap of it. Other rows may answer other calls.
+pub fn row_for<'a>(rows: &'a [PgRow], election: &ElectionName) -> Option<&'a PgRow> {
+    rows.iter().find(|row| {
+        row.try_get::<Option<&str>, _>("for_election").ok().flatten() == Some(election.as_str())
+    })
 }
 
 /// Whether an answer shows that the server is a replica.
@@ -127,7 +140,7 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
 }
 
 /// Why an answer could not be used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Unusable {
     /// The server is a replica.
     Replica,
@@ -146,7 +159,7 @@ pub enum Unusable {
         what: String,
     },
     /// Not the columns that were asked for.
-    Shape(sqlx::Error),
+    Shape(Arc<sqlx::Error>),
     /// A swap of the expected version that found it, and changed nothing.
     Ignored,
     /// A swap after which the row is not as it was written.
@@ -157,6 +170,6 @@ pub enum Unusable {
 
 impl From<sqlx::Error> for Unusable {
     fn from(error: sqlx::Error) -> Self {
-        Self::Shape(error)
+        Self::Shape(Arc::new(error))
     }
 }

@@ -4,29 +4,29 @@
 //! # Connections
 //!
 //! One at rest. A second one is opened for a moment, by one task at a time: for `init`, for the
-//! self-test, for a call while the first connection waits for a lock of another election's call, to
-//! find out which session holds that lock, and to replace the first connection by a fresh one.
+//! self-test, for calls that have waited for a quarter of their time, to find out which session
+//! holds a lock, and to replace the first connection by a fresh one.
 //!
 //! # Calls that are given up
 //!
-//! A caller that stops waiting drops its end of the response. If the request was sent, the task
-//! closes the connection. Otherwise it would take the late response for that of the next call. The
-//! server may still carry the request out, as with any lost connection.
+//! A caller that stops waiting drops its end of the response. If no caller waits for a message any
+//! more, the task closes the connection. Otherwise it would take the late response for that of the
+//! next message. The server may still carry the message out, as with any lost connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::connection_task::ConnectionTask;
 use super::errors::PostgresError;
 use super::opened::Opened;
-use super::shared::{Request, Shared};
+use super::shared::Shared;
 use super::statement::{Dialect, Statement};
 use super::target::Target;
+use super::waiting::{Response, Ticket, Waiting};
 use crate::election::lease::ElectionName;
 use crate::store::contract::Hints;
 
@@ -38,10 +38,9 @@ const SESSION_LIFETIME: Duration = Duration::from_secs(300);
 /// The connection, as the store holds it.
 pub struct Connection {
     shared: Arc<Shared>,
-    /// To the task; it starts with the first call.
-    task: OnceLock<mpsc::Sender<Request>>,
-    /// Held by the call that uses the first connection.
-    first: tokio::sync::Mutex<()>,
+    /// Makes the task open the first connection. The task starts with the first call, and ends with
+    /// this.
+    task: OnceLock<mpsc::Sender<()>>,
 }
 
 impl Connection {
@@ -56,13 +55,10 @@ impl Connection {
             second: tokio::sync::Mutex::default(),
             pushes: AtomicBool::new(false),
             reported_no_timeline: AtomicBool::new(false),
+            waiting: Waiting::default(),
             blockers: Mutex::default(),
         };
-        Self {
-            shared: Arc::new(shared),
-            task: OnceLock::new(),
-            first: tokio::sync::Mutex::default(),
-        }
+        Self { shared: Arc::new(shared), task: OnceLock::new() }
     }
 
     /// The same, for sessions that reach this age.
@@ -75,20 +71,26 @@ impl Connection {
     }
 
     /// Queries the server. Cancelled by dropping.
-    pub async fn query(&self, statement: Statement) -> Result<Vec<PgRow>, PostgresError> {
-        // Another election's call may wait for a lock on the first connection; this one must not
-        // wait for it as well.
-        match timeout(self.shared.call_timeout / 4, self.first.lock()).await {
-            Ok(_first) => self.put(Some(statement)).await,
-            Err(_busy) => self.shared.query_aside(statement).await,
-        }
+    pub async fn query(&self, statement: Statement) -> Response {
+        self.task();
+        let Ticket { mut response, late } = self.shared.waiting.push(statement);
+        let response = match timeout(self.shared.call_timeout / 4, &mut response).await {
+            Ok(response) => response,
+            Err(_) => {
+                // Another election's call may wait for a lock on the first connection; this one
+                // must not wait for it as well.
+                late.store(true, Ordering::Relaxed);
+                self.shared.help_late();
+                response.await
+            }
+        };
+        response.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
     }
 
     /// Opens the first connection if it is not open, without waiting for it.
     pub fn open(&self) {
-        let (sender, _) = oneshot::channel();
-        // A full queue has requests in it, which open the connection too.
-        let _ = self.task().try_send(Request { statement: None, sender });
+        // If there is no room, the task has not yet seen that it has to do this.
+        let _ = self.task().try_send(());
     }
 
     /// Opens a second connection, which belongs to the caller until the guard is dropped.
@@ -107,17 +109,10 @@ impl Connection {
         self.shared.pushes.load(Ordering::Relaxed)
     }
 
-    async fn put(&self, statement: Option<Statement>) -> Result<Vec<PgRow>, PostgresError> {
-        let (sender, response) = oneshot::channel();
-        let gone = || PostgresError::Sql(sqlx::Error::WorkerCrashed);
-        self.task().send(Request { statement, sender }).await.map_err(|_| gone())?;
-        response.await.map_err(|_| gone())?
-    }
-
-    fn task(&self) -> &mpsc::Sender<Request> {
+    fn task(&self) -> &mpsc::Sender<()> {
         self.task.get_or_init(|| {
-            let (sender, requests) = mpsc::channel(4);
-            tokio::spawn(ConnectionTask::new(Arc::clone(&self.shared), requests).run());
+            let (sender, opens) = mpsc::channel(1);
+            tokio::spawn(ConnectionTask::new(Arc::clone(&self.shared), opens).run());
             sender
         })
     }

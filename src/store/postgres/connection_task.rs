@@ -18,12 +18,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep, timeout};
 
-use super::answer::{self, Unusable};
 use super::errors::{PostgresError, explain};
 use super::opened::Opened;
 use super::push::{self, Push, TEST_AGAIN, TEST_NOTIFICATIONS, Tested};
-use super::shared::{Request, Shared};
-use super::statement::{self, Statement};
+use super::shared::{Judged, Shared};
+use super::statement;
+use super::waiting::Message;
 
 /// Bounds of the pause before a lost connection is opened again without a request.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -32,7 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Keeps the session.
 pub struct ConnectionTask {
     shared: Arc<Shared>,
-    requests: mpsc::Receiver<Request>,
+    /// Requests to open the session; none when the store is dropped.
+    opens: mpsc::Receiver<()>,
     session: Option<Opened>,
     /// It does not listen yet.
     is_new: bool,
@@ -54,7 +55,8 @@ pub struct ConnectionTask {
 
 /// What woke the task.
 enum Turn {
-    Request(Option<Request>),
+    Call,
+    Open(Option<()>),
     Notification(Option<(String, String)>),
     Tested(Tested),
     Reconnect,
@@ -65,10 +67,10 @@ enum Turn {
 
 impl ConnectionTask {
     /// A task without a session.
-    pub fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Request>) -> Self {
+    pub fn new(shared: Arc<Shared>, opens: mpsc::Receiver<()>) -> Self {
         Self {
             shared,
-            requests,
+            opens,
             session: None,
             is_new: false,
             old: Box::pin(sleep(Duration::ZERO)),
@@ -86,8 +88,9 @@ impl ConnectionTask {
     pub async fn run(mut self) {
         loop {
             match self.turn().await {
-                Turn::Request(Some(request)) => self.response(request).await,
-                Turn::Request(None) => return self.stop(),
+                Turn::Call => self.send().await,
+                Turn::Open(Some(())) => drop(self.connect().await),
+                Turn::Open(None) => return self.stop(),
                 Turn::Notification(Some((channel, payload))) => {
                     self.receive(&channel, &payload).await
                 }
@@ -134,9 +137,10 @@ impl ConnectionTask {
                 None => std::future::pending().await,
             }
         };
+        // In no order: neither calls nor notifications wait until there are none of the other.
         tokio::select! {
-            biased;
-            request = self.requests.recv() => Turn::Request(request),
+            () = self.shared.waiting.arrived() => Turn::Call,
+            open = self.opens.recv() => Turn::Open(open),
             notification = notification => Turn::Notification(notification),
             tested = tested => Turn::Tested(tested),
             fresh = opened => Turn::Fresh(fresh),
@@ -152,70 +156,38 @@ impl ConnectionTask {
         pause.mul_f64(1.0 + fastrand::f64())
     }
 
-    async fn response(&mut self, mut request: Request) {
-        if request.sender.is_closed() && request.statement.is_some() {
-            return;
-        }
+    /// Sends the next message.
+    async fn send(&mut self) {
+        let Some(mut message) = self.shared.waiting.next() else { return };
         if let Err(failure) = self.connect().await {
-            let _ = request.sender.send(Err(failure));
-            return;
+            return message.fail(&failure);
         }
-        let Some(statement) = request.statement else { return };
-        // No caller waits any more, and the session that took so long is for the next call.
-        if request.sender.is_closed() {
-            return;
-        }
-        let Some(Opened { session, server }) = &mut self.session else { return };
-        let text = statement.text(&self.shared.dialect, server.reports_timeline);
-        // A take-over does not wait for long enough.
-        let pid = server.pid.filter(|_| !statement.takes_over());
+        // If no caller waits any more, the session that took so long is for the next call.
+        let Some(opened) = self.session.as_mut().filter(|_| message.is_awaited()) else { return };
+        // Without patience, a message does not wait for long enough.
+        let pid = opened.server.pid.filter(|_| message.is_patient());
+        let writes = message.writes();
         let response = tokio::select! {
-            response = session.query(text) => response,
-            () = request.sender.closed() => return self.lose("a call on it was given up"),
-            never = self.shared.find_blockers(pid, statement.writes()) => match never {},
+            response = message.send(opened, &self.shared.dialect) => response,
+            never = self.shared.find_blockers(pid, writes) => match never {},
         };
-        let judged = self.judge(&statement, response);
-        let rows = judged.as_deref().unwrap_or_default();
-        let announcement = statement.announcement(rows, &self.shared.dialect);
-        let _ = request.sender.send(judged);
-        // The caller does not wait for it. Without it the standbys read more often.
-        if let Some(text) = announcement.filter(|_| self.push == Push::Arrives) {
+        let Some(response) = response else { return self.lose("a call on it was given up") };
+        let Judged { response, unusable } = self.shared.judge(&message, response);
+        if let Some(why) = unusable {
+            self.lose(why);
+        }
+        let announcements = self.announcements(&message, response.as_deref().unwrap_or_default());
+        self.shared.waiting.respond(message, response);
+        self.shared.help_late();
+        // No caller waits for it. Without it the standbys read more often.
+        if let Some(text) = announcements {
             self.report(text, self.shared.pace(), "an announcement failed").await;
         }
     }
 
-    /// Evaluates an answer, also for the session.
-    fn judge(
-        &mut self,
-        statement: &Statement,
-        response: Result<Vec<PgRow>, sqlx::Error>,
-    ) -> Result<Vec<PgRow>, PostgresError> {
-        match response {
-            Ok(rows) if answer::shows_replica(&rows) => {
-                self.lose("its server is a replica");
-                Err(PostgresError::Answer(Unusable::Replica))
-            }
-            Ok(rows) => {
-                self.shared.blockers().remove(&statement.writes());
-                Ok(rows)
-            }
-            Err(error) => {
-                if !PostgresError::leaves_session_usable(&error) {
-                    self.lose("a call on it failed");
-                }
-                let failure = PostgresError::from(error);
-                if statement.takes_over() {
-                    return Err(failure);
-                }
-                let blockers = self.shared.blockers().get(&statement.writes()).cloned();
-                match failure.code() {
-                    Some("55P03") => Err(PostgresError::Blocked(blockers)),
-                    // The server's own limit was shorter.
-                    Some("57014") if blockers.is_some() => Err(PostgresError::Blocked(blockers)),
-                    _ => Err(failure),
-                }
-            }
-        }
+    fn announcements(&self, message: &Message, rows: &[PgRow]) -> Option<String> {
+        let arrives = self.push == Push::Arrives;
+        arrives.then(|| message.announcements(rows, &self.shared.dialect)).flatten()
     }
 
     fn lose(&mut self, why: &str) {

@@ -19,6 +19,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection as _;
@@ -154,7 +155,8 @@ async fn at_any_address(
         return log_in(&options).await;
     }
     let found = tokio::net::lookup_host((host.name.as_str(), host.port)).await;
-    let found = found.map_err(|error| PostgresError::Unresolved(host.name.clone(), error))?;
+    let found =
+        found.map_err(|error| PostgresError::Unresolved(host.name.clone(), Arc::new(error)))?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in found {
         if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {

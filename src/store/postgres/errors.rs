@@ -1,6 +1,7 @@
 //! What Postgres's errors mean to a person and to the elector.
 
 use std::io;
+use std::sync::Arc;
 
 use rustls::CertificateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -11,10 +12,12 @@ use super::target::Target;
 use crate::store::contract::StoreError;
 
 /// Why a call failed, before it is explained to a person.
-#[derive(Debug)]
+///
+/// Calls that were sent together fail with clones of it.
+#[derive(Clone, Debug)]
 pub enum PostgresError {
     /// The driver's or the server's error.
-    Sql(sqlx::Error),
+    Sql(Arc<sqlx::Error>),
     /// An answer that cannot be used.
     Answer(Unusable),
     /// No connection within the time for it.
@@ -24,7 +27,7 @@ pub enum PostgresError {
     /// It closed the connection before it answered.
     Silent,
     /// The host's name has no address now.
-    Unresolved(String, io::Error),
+    Unresolved(String, Arc<io::Error>),
     /// The failure of each of several servers, or addresses of one.
     Several(Vec<(String, PostgresError)>),
     /// The call waited in vain for a lock of these sessions, if they are known.
@@ -35,7 +38,7 @@ pub enum PostgresError {
 
 impl From<sqlx::Error> for PostgresError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
+        Self::Sql(Arc::new(error))
     }
 }
 
@@ -51,7 +54,7 @@ impl PostgresError {
         match foreign(&error) {
             Some(true) => Self::Foreign,
             Some(false) => Self::Silent,
-            None => Self::Sql(error),
+            None => error.into(),
         }
     }
 
@@ -84,6 +87,12 @@ impl PostgresError {
     /// Whether the table has fewer columns than were named.
     pub fn is_missing_column(&self) -> bool {
         self.code() == Some("42703")
+    }
+
+    /// Whether the server refused a message, and can be sent another one in the same session. It
+    /// has applied nothing of the message: that was one transaction.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Sql(error) if Self::leaves_session_usable(error))
     }
 
     /// Whether the server refused the login.
@@ -203,11 +212,11 @@ fn blocked(pids: Option<&str>) -> String {
     }
 }
 
-fn explain_sql(place: &str, target: &Target, error: sqlx::Error) -> StoreError {
+fn explain_sql(place: &str, target: &Target, error: Arc<sqlx::Error>) -> StoreError {
     if let Some(server) = server_error(&error) {
         return explain_code(place, target, server);
     }
-    match &error {
+    match &*error {
         sqlx::Error::Tls(reason) => tls_trouble(place, reason),
         sqlx::Error::Io(reason) if is_tls(reason) => tls_trouble(place, &tls_reason(reason)),
         // A socket that is not there may come; a certificate that is not there was mistyped.

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use tokio::sync::oneshot;
 
 use super::answer::{self, Unusable};
 use super::dial;
 use super::errors::PostgresError;
 use super::opened::{Opened, ServerFacts};
-use super::statement::{self, Dialect, Statement};
+use super::statement::{self, Dialect};
 use super::target::Target;
+use super::waiting::{Message, Waiting};
 use crate::election::lease::ElectionName;
 use crate::store::contract::{Hint, Notifier};
 
@@ -35,17 +35,18 @@ pub struct Shared {
     pub pushes: AtomicBool,
     /// Whether the log has reported that the server reports no timeline.
     pub reported_no_timeline: AtomicBool,
+    pub waiting: Waiting,
     /// The sessions that hold the lock that reads (false) and writes (true) wait for in vain, until
     /// one does not.
     pub blockers: Mutex<BTreeMap<bool, String>>,
 }
 
-/// A call, on its way to the task.
-pub struct Request {
-    /// None: only connect.
-    pub statement: Option<Statement>,
-    /// Where the answer goes.
-    pub sender: oneshot::Sender<Result<Vec<PgRow>, PostgresError>>,
+/// What the answer to a message means.
+pub struct Judged {
+    /// For its calls.
+    pub response: Result<Vec<PgRow>, PostgresError>,
+    /// Why its session cannot be used any more.
+    pub unusable: Option<&'static str>,
 }
 
 impl Shared {
@@ -94,10 +95,41 @@ impl Shared {
         self.call_timeout.mul_f64(0.8)
     }
 
-    /// Sends a statement on the second connection, which is opened and closed for it.
-    pub async fn query_aside(&self, statement: Statement) -> Result<Vec<PgRow>, PostgresError> {
-        let text = |server: &ServerFacts| statement.text(&self.dialect, server.reports_timeline);
-        self.query_second(text, 1, Duration::ZERO).await
+    /// Starts a task for late calls, if some wait and there is none.
+    pub fn help_late(self: &Arc<Self>) {
+        if self.waiting.needs_helper() {
+            tokio::spawn(Arc::clone(self).send_late());
+        }
+    }
+
+    /// Sends messages on the second connection while late calls wait, and closes it again.
+    async fn send_late(self: Arc<Self>) {
+        let _second = self.second.lock().await;
+        let mut second = None;
+        while let Some(mut message) = self.waiting.next_for_helper() {
+            if second.is_none() {
+                match self.open().await {
+                    Ok(opened) => second = Some(opened),
+                    Err(failure) => {
+                        message.fail(&failure);
+                        continue;
+                    }
+                }
+            }
+            let Some(opened) = second.as_mut().filter(|_| message.is_awaited()) else { continue };
+            let Some(response) = message.send(opened, &self.dialect).await else {
+                second = None;
+                continue;
+            };
+            let Judged { response, unusable } = self.judge(&message, response);
+            if unusable.is_some() {
+                second = None;
+            }
+            self.waiting.respond(message, response);
+        }
+        if let Some(Opened { session, .. }) = second {
+            session.close().await;
+        }
     }
 
     /// Opens a second connection, sends the same statement several times with a pause after each,
@@ -141,6 +173,31 @@ impl Shared {
             self.blockers().entry(of_write).or_insert(pids.to_owned());
         }
         std::future::pending().await
+    }
+
+    /// Evaluates the answer to a message.
+    pub fn judge(&self, message: &Message, response: Result<Vec<PgRow>, sqlx::Error>) -> Judged {
+        let mut blockers = self.blockers();
+        let error = match response {
+            Ok(rows) if answer::shows_replica(&rows) => {
+                let response = Err(Unusable::Replica.into());
+                return Judged { response, unusable: Some("its server is a replica") };
+            }
+            Ok(rows) => {
+                blockers.remove(&message.writes());
+                return Judged { response: Ok(rows), unusable: None };
+            }
+            Err(error) => error,
+        };
+        let is_usable = PostgresError::leaves_session_usable(&error);
+        let pids = blockers.get(&message.writes()).cloned();
+        let failure = match PostgresError::code_of(&error) {
+            Some("55P03") if message.is_patient() => PostgresError::Blocked(pids),
+            // The server's own limit was shorter.
+            Some("57014") if message.is_patient() && pids.is_some() => PostgresError::Blocked(pids),
+            _ => error.into(),
+        };
+        Judged { response: Err(failure), unusable: (!is_usable).then_some("a call on it failed") }
     }
 
     /// The sessions that hold the lock that calls wait for.

@@ -15,6 +15,7 @@
 //! before it waited. A look, in another message, shows it. A swap that won does not need the look,
 //! and nearly every renewal is one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,15 +37,27 @@ const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
 /// The server's clock, which reveals a boot clock that stood still.
 const CLOCK_US: &str = "(floor(extract(epoch FROM clock_timestamp()) * 1000000))::bigint::text";
 
-/// How long a take-over waits for the row, at most. Another candidate that is just taking it holds it
-/// for a commit, which is milliseconds, or tens of them on a slow disk. A session that holds it for longer
-/// is a transaction of the application that called the fence, and may do so for minutes; all
-/// elections of this process share the connection, and want it meanwhile. An announcement that waits
-/// for longer, for the lock of the notifications, is left out.
-const TAKE_OVER_PATIENCE: Duration = Duration::from_millis(100);
+/// How long these wait for a lock, at most:
+///
+/// - A take-over. Another candidate that is just taking the row holds it for a commit, which is
+///   milliseconds, or tens of them on a slow disk. A session that holds it for longer is a
+///   transaction of the application that called the fence, and may do so for minutes; all elections
+///   of this process share the connection, and want it meanwhile.
+/// - Writes that are sent together. They leave locked rows out, so they wait only for a lock on
+///   the table, or for one that a trigger takes. Then each is sent alone, and waits longer.
+/// - The rehearsal, which calls wait for.
+/// - An announcement, for the lock of the notifications. If that takes longer, it is left out.
+const SHORT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The most looks in one statement: with names of 40 bytes, a message of 6 KB.
+const LOOKS_TOGETHER: usize = 100;
+
+/// The most writes in one message. Each is about 1.2 KB of text, and RDS Proxy gives a session
+/// that sends more than 16 KB at once a connection to the server of its own.
+const WRITES_TOGETHER: usize = 10;
 
 /// Marks the notification of a renewal.
-const RENEWED: &str = "renewed";
+pub const RENEWED: &str = "renewed";
 
 /// For a server that does not tell it.
 const NO_TIMELINE: &str = "NULL::text";
@@ -96,8 +109,8 @@ pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
     let timeline = timeline(reports_timeline);
     let columns = dialect.columns(&vacant, "", timeline);
     // Election names are never empty, so there is no such row.
-    let write = dialect.update("", &Version::new(""), &vacant, &columns, timeline);
-    format!("{}; {write}", dialect.settings(dialect.lock_timeout, true))
+    let write = dialect.update("", &Version::new(""), &vacant, &columns, timeline, "");
+    format!("{}; {write}", dialect.settings(dialect.short_patience(), true))
 }
 
 /// What the texts depend on.
@@ -105,7 +118,7 @@ pub fn rehearsal(dialect: &Dialect, reports_timeline: bool) -> String {
 pub struct Dialect {
     /// What the table is called.
     pub names: Names,
-    /// How long the server waits for a lock; for a take-over, [`TAKE_OVER_PATIENCE`] at most.
+    /// How long the server waits for a lock; see also [`SHORT_PATIENCE`].
     pub lock_timeout: Duration,
     /// Which columns the table has that one of an older version lacks.
     pub columns: Arc<LaterColumns>,
@@ -127,56 +140,84 @@ impl Statement {
         }
     }
 
-    /// What announces a renewal to the standbys, once `rows` show that it was applied.
-    ///
-    /// In a transaction of its own. A transaction that notifies takes a lock at its end, of the whole
-    /// server, and keeps it until its commit is on the disk and on the replicas. Renewals would wait
-    /// for each other, and for those of the application. This transaction writes nothing, so its
-    /// commit does not wait for the disk.
-    pub fn announcement(&self, rows: &[PgRow], dialect: &Dialect) -> Option<String> {
-        let Self::Swap { election, record, state, .. } = self else { return None };
-        let won = || read_won(rows, state, record).ok().flatten();
-        let version = record.is_renewal().then(won).flatten()?;
-        let reported = format!("{election} {RENEWED} {} {}", record.term, version.as_str());
-        Some(format!(
-            "{}, pg_notify({}, {})::text",
-            dialect.settings(dialect.lock_timeout.min(TAKE_OVER_PATIENCE), false),
-            literal(&dialect.names.renewals_channel()),
-            literal(&reported)
-        ))
+    /// Whose record it reads or writes; none if it is every record.
+    pub fn election(&self) -> Option<&ElectionName> {
+        match self {
+            Self::Observe(election) | Self::Swap { election, .. } => Some(election),
+            Self::List => None,
+        }
     }
 
-    /// The message. `reports_timeline` is the answer of the session's server to [`server_query`].
-    pub fn text(&self, dialect: &Dialect, reports_timeline: bool) -> String {
-        let timeline = timeline(reports_timeline);
-        let settings = match self {
-            Self::Observe(_) | Self::List => dialect.settings(dialect.lock_timeout, false),
-            Self::Swap { .. } if self.takes_over() => {
-                dialect.settings(dialect.lock_timeout.min(TAKE_OVER_PATIENCE), true)
-            }
-            Self::Swap { .. } => dialect.settings(dialect.lock_timeout, true),
-        };
-        match self {
-            Self::Observe(election) => {
-                format!("{settings}; {}", dialect.look(timeline, Some(election)))
-            }
-            Self::List => format!("{settings}; {}", dialect.look(timeline, None)),
-            Self::Swap { election, expected, record, state } => {
-                let columns = dialect.columns(record, state, timeline);
-                let write = match expected {
-                    None => dialect.insert(election.as_str(), record, &columns),
-                    Some(expected) => {
-                        dialect.update(election.as_str(), expected, record, &columns, timeline)
-                    }
-                };
-                format!("{settings}; {write}")
-            }
-        }
+    /// Whether it renews or vacates a lease: the calls that many elections make at the same moment,
+    /// and whose row no other candidate wants.
+    fn renews_or_vacates(&self) -> bool {
+        matches!(self, Self::Swap { expected: Some(_), .. }) && !self.takes_over()
     }
 }
 
+/// Whether a message that carries these statements can carry another one.
+pub fn go_together(statements: &[&Statement], other: &Statement) -> bool {
+    let alike = |is: fn(&Statement) -> bool| is(other) && statements.iter().all(|one| is(one));
+    if alike(|one| matches!(one, Statement::Observe(_))) {
+        return statements.len() < LOOKS_TOGETHER;
+    }
+    let is_other_election = |one: &&Statement| one.election() != other.election();
+    alike(Statement::renews_or_vacates)
+        && statements.len() < WRITES_TOGETHER
+        && statements.iter().all(is_other_election)
+}
+
+/// Whether the message that carries these statements waits for a lock for as long as its callers
+/// wait.
+pub fn is_patient(statements: &[&Statement]) -> bool {
+    match statements {
+        [one] => !one.takes_over(),
+        several => !several.iter().any(|one| one.writes()),
+    }
+}
+
+/// The message that carries these statements: one, or some that [`go_together`].
+/// `reports_timeline` is the answer of the session's server to [`server_query`].
+pub fn message(statements: &[&Statement], dialect: &Dialect, reports_timeline: bool) -> String {
+    let timeline = timeline(reports_timeline);
+    let writes = statements.iter().any(|one| one.writes());
+    let patience = match is_patient(statements) {
+        true => dialect.lock_timeout,
+        false => dialect.short_patience(),
+    };
+    let mut texts = vec![dialect.settings(patience, writes)];
+    let mut looks = BTreeSet::new();
+    for statement in statements {
+        match statement {
+            Statement::Observe(election) => drop(looks.insert(election.as_str())),
+            Statement::List => texts.push(dialect.list(timeline)),
+            Statement::Swap { election, expected, record, state } => {
+                let columns = dialect.columns(record, state, timeline);
+                let election = election.as_str();
+                texts.push(match expected {
+                    None => dialect.insert(election, record, &columns),
+                    Some(expected) => {
+                        let are_together = statements.len() > 1;
+                        let condition = are_together.then(|| dialect.unless_locked(election));
+                        let condition = condition.unwrap_or_default();
+                        dialect.update(election, expected, record, &columns, timeline, &condition)
+                    }
+                });
+            }
+        }
+    }
+    if !looks.is_empty() {
+        texts.push(dialect.look(timeline, &looks));
+    }
+    texts.join("; ")
+}
+
 impl Dialect {
-    fn settings(&self, lock_timeout: Duration, writes: bool) -> String {
+    pub fn short_patience(&self) -> Duration {
+        self.lock_timeout.min(SHORT_PATIENCE)
+    }
+
+    pub fn settings(&self, lock_timeout: Duration, writes: bool) -> String {
         let lock = format!(
             "SELECT set_config('lock_timeout', '{}ms', true)",
             lock_timeout.as_millis().max(1)
@@ -191,24 +232,26 @@ impl Dialect {
         )
     }
 
-    /// Always answers with a row, so that a replica is recognised where there is no record too.
-    fn look(&self, timeline: &str, election: Option<&ElectionName>) -> String {
-        let wanted = election
-            .map_or_else(|| "true".to_owned(), |e| format!("l.election = {}", literal(e.as_str())));
+    /// Answers with a row for each election, also where there is no record: a missing row is never
+    /// taken for a missing record.
+    fn look(&self, timeline: &str, elections: &BTreeSet<&str>) -> String {
+        let wanted: Vec<_> = elections.iter().map(|name| format!("({})", literal(name))).collect();
         format!(
-            "SELECT 'record' AS kind, pg_is_in_recovery()::text AS replica, l.election, \
-             l.format::text, l.version, l.term::text, l.holder, l.incarnation, \
-             l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.payload, \
-             to_jsonb(l) ->> 'origin' AS origin, to_jsonb(l) ->> 'holder_url' AS holder_url, \
-             to_jsonb(l) ->> 'pause' AS pause, \
-             to_jsonb(l) ->> 'handover' AS handover, \
-             least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
-             1e12)::bigint::text AS remaining_ms, {CLOCK_US} AS clock_us, \
-             (l.timeline <> server.timeline)::text AS outlived, server.timeline \
-             FROM (SELECT {timeline} AS timeline) AS server LEFT JOIN {} AS l ON {wanted} \
+            "{} FROM (VALUES {}) AS wanted (election) \
+             CROSS JOIN (SELECT {timeline} AS timeline) AS server \
+             LEFT JOIN {} AS l ON l.election = wanted.election",
+            record_of("wanted.election"),
+            wanted.join(", "),
+            self.names.table()
+        )
+    }
+
+    /// Always answers with a row, so that a replica is recognised where there is no record too.
+    fn list(&self, timeline: &str) -> String {
+        format!(
+            "{} FROM (SELECT {timeline} AS timeline) AS server LEFT JOIN {} AS l ON true \
              ORDER BY l.election",
-            rfc_3339("l.acquire_time"),
-            rfc_3339("l.renew_time"),
+            record_of("l.election"),
             self.names.table()
         )
     }
@@ -233,12 +276,13 @@ impl Dialect {
         record: &LeaseRecord,
         columns: &[(&str, String)],
         timeline: &str,
+        condition: &str,
     ) -> String {
         let set: Vec<_> = columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();
         let (version, seen_on) = split(expected);
         format!(
             "UPDATE {} SET {} WHERE election = {} AND version = {} AND format IN ({}) \
-             AND coalesce({timeline}, '') = {} {}",
+             AND coalesce({timeline}, '') = {} {condition} {}",
             self.names.table(),
             set.join(", "),
             literal(election),
@@ -246,6 +290,16 @@ impl Dialect {
             format::KNOWN.map(|known| known.to_string()).join(", "),
             literal(seen_on),
             self.returning(election, record)
+        )
+    }
+
+    /// A condition of a write: it finds the row, and locks it without waiting. A write locks the row
+    /// as a renewal does, so the application's fence is no obstacle.
+    fn unless_locked(&self, election: &str) -> String {
+        let (table, election) = (self.names.table(), literal(election));
+        format!(
+            "AND election = (SELECT election FROM {table} WHERE election = {election} \
+             FOR NO KEY UPDATE SKIP LOCKED)"
         )
     }
 
@@ -297,7 +351,7 @@ impl Dialect {
             String::new()
         };
         format!(
-            "RETURNING 'won' AS kind, timeline, version, term::text AS term, incarnation, \
+            "RETURNING 'won' AS kind, election AS for_election, timeline, version, term::text AS term, incarnation, \
              {CLOCK_US} AS clock_us{notify}"
         )
     }
@@ -347,6 +401,24 @@ pub fn version(state: &str, timeline: Option<&str>) -> Version {
 /// The state, and the timeline that it was seen on.
 fn split(version: &Version) -> (&str, &str) {
     version.as_str().rsplit_once('@').unwrap_or((version.as_str(), ""))
+}
+
+/// Selects a record, for the call about this election.
+fn record_of(election: &str) -> String {
+    format!(
+        "SELECT 'record' AS kind, pg_is_in_recovery()::text AS replica, \
+         {election} AS for_election, l.election, \
+         l.format::text, l.version, l.term::text, l.holder, l.incarnation, \
+         l.lease_duration_ms::text, {} AS acquire_time, {} AS renew_time, l.payload, \
+         to_jsonb(l) ->> 'origin' AS origin, to_jsonb(l) ->> 'holder_url' AS holder_url, \
+         to_jsonb(l) ->> 'pause' AS pause, \
+         to_jsonb(l) ->> 'handover' AS handover, \
+         least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
+         1e12)::bigint::text AS remaining_ms, {CLOCK_US} AS clock_us, \
+         (l.timeline <> server.timeline)::text AS outlived, server.timeline",
+        rfc_3339("l.acquire_time"),
+        rfc_3339("l.renew_time"),
+    )
 }
 
 fn timestamp(time: WallTime) -> String {
