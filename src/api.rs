@@ -3,3 +3,4 @@
 pub mod client;
 pub mod hold;
 pub mod leader;
+pub mod renewal;

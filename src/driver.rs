@@ -16,7 +16,7 @@ use crate::election::elector::{Action, Call, CallFailed, Elector, Event, Sign, S
 use crate::election::handover::Rank;
 use crate::election::holder_url::HolderUrl;
 use crate::election::leadership::{Gated, Leadership};
-use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Version};
+use crate::election::lease::{Candidate, ElectionName, Observed, Origin, Renewed, Version};
 use crate::election::time::{BootTime, Clock};
 use crate::election::timing::Timing;
 use crate::metrics::{Metrics, Verb};
@@ -83,6 +83,8 @@ struct Running {
     turned_at: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
     health: Health,
+    /// Whether a renewal can be announced by another source than the store.
+    takes_announcements: bool,
 }
 
 /// The candidate has left the election: it accepts no more requests.
@@ -143,6 +145,20 @@ impl Handle {
     pub async fn hint(&self) {
         // A candidate that has left does not look.
         let _ = self.request(Event::Changed).await;
+    }
+
+    /// Whether [`Handle::announce`] has an effect.
+    pub fn takes_announcements(&self) -> bool {
+        self.0.takes_announcements
+    }
+
+    /// Announces that the holder renewed the lease, as some stores do. Has no effect where the source
+    /// could have known the version of the record before the renewal.
+    pub async fn announce(&self, renewed: Renewed) {
+        if self.takes_announcements() {
+            // A candidate that has left does not wait for the lease.
+            let _ = self.request(Event::Renewed(renewed)).await;
+        }
     }
 
     /// Opens or closes the gate.
@@ -241,6 +257,7 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
         turned_at: Arc::clone(&turned_at),
         clock: Arc::clone(&clock),
         health: health.clone(),
+        takes_announcements: store.has_random_versions(),
     }));
     let hints = store.hints(&election);
     metrics.begin(&election);

@@ -36,7 +36,8 @@
 //! - `watched-lease`: a lease is over when its record was seen unchanged, on the own clock, for the
 //!   whole duration in the record.
 //! - `announced-renewal`: a pushed renewal of the term seen counts as a sight of its version, received
-//!   then. So it makes a wait longer, never shorter, and each claim follows a look. While the version
+//!   then. So it makes a wait longer, never shorter, and each claim follows a look. Another source than
+//!   the store counts only where versions are random: it cannot know one before the write. While the version
 //!   seen last was announced, a standby looks once in a renew deadline, when the next announcement is
 //!   overdue, and when the lease may be over. If a look shows a renewal that was not announced, or that
 //!   an announced one was none, no announcement counts and the standby polls, until a look shows a

@@ -153,6 +153,7 @@ pub fn not_started_code(error: &std::io::Error) -> u8 {
 mod tests {
     use super::*;
     use crate::election::leadership::Holder;
+    use crate::election::lease::Version;
     use crate::election::term::Term;
     use crate::election::time::WallTime;
     use std::io;
@@ -179,6 +180,7 @@ mod tests {
             until: at(10_000),
             kills_at: at(12_500),
             renewed: at(0),
+            version: Version::new("v"),
         }
     }
 

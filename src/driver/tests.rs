@@ -18,6 +18,7 @@ use crate::store::memory::MemoryStore;
 struct Hanging {
     store: MemoryStore,
     hangs: AtomicBool,
+    has_random_versions: bool,
 }
 
 impl Hanging {
@@ -60,6 +61,10 @@ impl Store for Hanging {
     fn hints(&self, _election: &ElectionName) -> Hints {
         Hints::never()
     }
+
+    fn has_random_versions(&self) -> bool {
+        self.has_random_versions
+    }
 }
 
 struct ByHand(ManualClock);
@@ -85,9 +90,13 @@ struct Scene {
 impl Scene {
     /// A candidate that leads, and whose next call will hang.
     fn leading() -> Self {
+        Self::leading_on(false)
+    }
+
+    fn leading_on(has_random_versions: bool) -> Self {
         let clock = ManualClock::at(BootTime::from_duration(Duration::from_secs(1_000)));
         let store = MemoryStore::new(Arc::new(clock.clone()));
-        let store = Arc::new(Hanging { store, hangs: AtomicBool::new(false) });
+        let store = Arc::new(Hanging { store, hangs: AtomicBool::new(false), has_random_versions });
         let timing = Timing::default();
         let standing = DriverConfig {
             election: "default".parse().unwrap(),
@@ -222,6 +231,17 @@ fn an_election_that_has_left_accepts_no_request() {
     let mut context = Context::from_waker(Waker::noop());
     let resigned = pin!(scene.handle.resign(Duration::ZERO, None)).poll(&mut context);
     assert_eq!(resigned, Poll::Ready(Err(Left)));
+}
+
+#[test]
+fn a_renewal_is_announced_only_where_its_version_could_not_be_known_before() {
+    for has_random_versions in [false, true] {
+        let scene = Scene::leading_on(has_random_versions);
+        let renewed = Renewed { term: Term::new(1), version: Version::new("next") };
+        scene.request(scene.handle.announce(renewed));
+        let waiting = REQUESTS - scene.handle.0.requests.capacity();
+        assert_eq!(waiting, usize::from(has_random_versions));
+    }
 }
 
 #[test]

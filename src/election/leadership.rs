@@ -10,7 +10,7 @@ use std::time::Duration;
 pub use super::change::LossReason;
 use super::change::{Cause, Change};
 use super::holder_url::HolderUrl;
-use super::lease::{Candidate, LeaseRecord, Origin};
+use super::lease::{Candidate, LeaseRecord, Origin, Version};
 use super::pause::{Pause, Sight};
 use super::term::Term;
 use super::time::{BootTime, WallTime};
@@ -99,6 +99,8 @@ pub struct Tenure {
     pub kills_at: BootTime,
     /// When the last renewal was sent.
     pub renewed: BootTime,
+    /// The version of the record since.
+    pub version: Version,
 }
 
 impl Tenure {

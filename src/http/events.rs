@@ -28,7 +28,9 @@ use super::leader;
 use super::query::FromQuery;
 use super::reply::{busy, problem};
 use crate::api::leader::{CANDIDATE, Leader, Name};
+use crate::api::renewal::{LeaderEvent, RENEWAL, Renewal};
 use crate::election::leadership::Leadership;
+use crate::election::lease::Version;
 use crate::election::time::BootTime;
 use crate::time::alarm::{Alarm, Timer};
 
@@ -178,7 +180,9 @@ fn stream(
         None => present(&app, which.as_ref()),
     };
     let news = events.subscribe();
-    let stream = Stream { app, which, form, after, present, news, _room: room };
+    let candidate = which.as_ref().filter(|_| room.candidate.is_some());
+    let renewals = candidate.and_then(Renewals::of);
+    let stream = Stream { app, which, form, after, present, news, renewals, _room: room };
     let stream = futures_util::stream::unfold(stream, Stream::next);
     let stream = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let mut response = stream.into_response();
@@ -205,7 +209,7 @@ fn present(app: &App, which: Option<&ElectionState>) -> (u64, Vec<ElectionState>
 /// The room that a stream takes, until this is dropped.
 struct Room {
     _stream: OwnedSemaphorePermit,
-    _candidate: Option<OwnedSemaphorePermit>,
+    candidate: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
@@ -214,7 +218,7 @@ impl Room {
             true => Some(app.connections.candidate()?),
             false => None,
         };
-        Some(Self { _stream: app.connections.stream()?, _candidate: candidate })
+        Some(Self { _stream: app.connections.stream()?, candidate })
     }
 }
 
@@ -223,6 +227,44 @@ impl Room {
 enum Form {
     Whole,
     Name,
+}
+
+/// The shortest retry period whose renewals are announced. With a shorter one the announcements would be
+/// more than a standby reads ([`leader_stream`](crate::sidecar)), and would spare it nothing.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
+
+/// The renewals of this instance, for a candidate that listens.
+struct Renewals {
+    view: watch::Receiver<Leadership>,
+    announced: Option<Version>,
+}
+
+impl Renewals {
+    fn of(election_state: &ElectionState) -> Option<Self> {
+        let election = &election_state.election;
+        let view = election.watch();
+        let is_long = view.borrow().timing.retry_period() >= SHORTEST_PERIOD;
+        let is_of_use = is_long && election.takes_announcements();
+        is_of_use.then_some(Self { view, announced: None })
+    }
+
+    /// The last one, if it was not announced.
+    fn next(&mut self, now: BootTime) -> Option<Renewal> {
+        let view = self.view.borrow_and_update();
+        let own = view.leading(now).filter(|own| self.announced.as_ref() != Some(&own.version))?;
+        self.announced = Some(own.version.clone());
+        Some(Renewal::of(own.term(), &own.version))
+    }
+}
+
+async fn renewed(renewals: Option<&mut Renewals>) {
+    if let Some(renewals) = renewals
+        && renewals.view.changed().await.is_ok()
+    {
+        return;
+    }
+    // The election is over, or this reader is no candidate.
+    std::future::pending().await
 }
 
 /// One reader's place in the log.
@@ -235,6 +277,8 @@ struct Stream {
     /// Whose present state is still to be told, the last first.
     present: Vec<ElectionState>,
     news: watch::Receiver<u64>,
+    /// For a candidate.
+    renewals: Option<Renewals>,
     _room: Room,
 }
 
@@ -247,8 +291,21 @@ impl Stream {
                 let event = self.event(number, &notification)?;
                 return Some((Ok(event), self));
             }
-            self.news.changed().await.ok()?;
+            if let Some(event) = self.next_renewal() {
+                return Some((Ok(event), self));
+            }
+            tokio::select! {
+                changed = self.news.changed() => changed.ok()?,
+                () = renewed(self.renewals.as_mut()) => {}
+            }
         }
+    }
+
+    fn next_renewal(&mut self) -> Option<Event> {
+        let now = self.which.as_ref()?.election.now();
+        let renewed = Some(self.renewals.as_mut()?.next(now)?);
+        let data = serde_json::to_string(&LeaderEvent { leader: true, renewed }).ok()?;
+        Some(Event::default().event(RENEWAL).data(data))
     }
 
     fn next_present(&mut self) -> Option<(u64, Notification)> {

@@ -1,8 +1,8 @@
-//! Listens to the events of the leader's sidecar: a standby learns at once that the lease was freed, also where the
-//! store pushes nothing.
+//! Listens to the events of the leader's sidecar: a standby learns at once that the lease was freed or renewed, also
+//! where the store pushes nothing.
 //!
-//! The address is from the record, and any program may answer there. So nothing here is trusted. The only result is a
-//! hint to look at the store, which the elector treats as one of the store's own. Time, size and rate of everything
+//! The address is from the record, and any program may answer there. So nothing here is trusted. The only results are
+//! hints, which the elector treats as those of a store: to look, or that the lease was renewed. Time, size and rate of everything
 //! are bounded, and without a stream a standby looks at each retry period.
 
 use std::convert::Infallible;
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, StatusCode, header};
-use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::api::leader::CANDIDATE;
+use crate::api::renewal::LeaderEvent;
 use crate::driver::Handle;
 use crate::election::leadership::Leadership;
 use crate::election::lease::ElectionName;
@@ -143,9 +143,21 @@ impl LeaderPlace {
             Err(_) => return End::NotOpened("it sent no event in time"),
         };
         tracing::debug!(election = %election.election(), url = %self.url, "receiving events of the leader");
+        // Twice as often as a leader with the same period renews.
+        let mut announcements = Hints::new(election.leadership().timing.retry_period() / 2);
         loop {
             if !message.leader {
                 hints.give(election).await;
+            }
+            if let Some(renewed) = message.renewed {
+                let Some(renewed) = renewed.read() else {
+                    return End::Misbehaves("its renewal is not a sidecar's");
+                };
+                if renewed.term != self.term {
+                    hints.give(election).await;
+                } else if announcements.take(HostClock::boot()) {
+                    election.announce(renewed).await;
+                }
             }
             message = match stream.next().await {
                 Ok(message) => message,
@@ -167,12 +179,6 @@ enum End {
     /// No sidecar sends this.
     #[error("{0}")]
     Misbehaves(&'static str),
-}
-
-/// What matters of an event.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
-struct Message {
-    leader: bool,
 }
 
 /// An open stream.
@@ -201,7 +207,7 @@ impl Stream {
         Ok(Self { body: response.into_body(), _connection: connection, lines: Lines::default() })
     }
 
-    async fn next(&mut self) -> Result<Message, End> {
+    async fn next(&mut self) -> Result<LeaderEvent, End> {
         loop {
             if let Some(message) = self.lines.next_message()? {
                 return Ok(message);
@@ -245,7 +251,7 @@ impl Lines {
     }
 
     /// The next event that has arrived in full.
-    fn next_message(&mut self) -> Result<Option<Message>, End> {
+    fn next_message(&mut self) -> Result<Option<LeaderEvent>, End> {
         while let Some(length) = self.buffer.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.buffer.drain(..=length).collect();
             // Comments, ids and the ends of events are of no interest.

@@ -69,6 +69,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Hints that the record of an election may have changed. Hints may come late, without cause,
     /// or never, so a reader also has to check the record from time to time.
     fn hints(&self, election: &ElectionName) -> Hints;
+
+    /// Whether each write has a random version, so that no program can know the version before the
+    /// write. Then other sources than the store may announce a renewal: rule `announced-renewal`.
+    fn has_random_versions(&self) -> bool {
+        false
+    }
 }
 
 /// Every record of a store.

@@ -349,6 +349,10 @@ impl Store for DynamoDbStore {
     fn hints(&self, _election: &ElectionName) -> Hints {
         Hints::never()
     }
+
+    fn has_random_versions(&self) -> bool {
+        true
+    }
 }
 
 fn unproven(place: &Place) -> StoreError {

@@ -71,4 +71,8 @@ impl Store for Namespaced {
     fn hints(&self, election: &ElectionName) -> Hints {
         self.store.hints(&self.record(election))
     }
+
+    fn has_random_versions(&self) -> bool {
+        self.store.has_random_versions()
+    }
 }

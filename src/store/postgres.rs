@@ -224,6 +224,10 @@ impl Store for PostgresStore {
     fn hints(&self, election: &ElectionName) -> Hints {
         self.connection.hints(election)
     }
+
+    fn has_random_versions(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for PostgresStore {

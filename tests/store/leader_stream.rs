@@ -107,3 +107,33 @@ fn a_kubernetes_lease_without_a_watch_is_handed_over_at_once() {
     handed_over_at_once(|name| start(name, &store, bellwether()));
     assert!(proxy.count("WATCH") > 0, "it was requested");
 }
+
+/// As often as a Postgres that pushes: once per renew deadline, and right after a crash.
+#[test]
+fn renewals_that_the_leader_announces_spare_a_standby_its_reads() {
+    let emulator = Emulator::start();
+    let (of_leader, of_standby) = (Proxy::before(emulator.port()), Proxy::before(emulator.port()));
+    let start = |name: &str, proxy: &Proxy| {
+        let url = format!("http://127.0.0.1:{}", free_port());
+        let store = proxy.url();
+        let more = ["--identity", name, "--store", &store, "--advertise", &url];
+        let timing = ["--lease-duration", "15s", "--renew-deadline", "10s", "--retry-period", "1s"];
+        Sidecar::start_lasting(name, &timing, &more, with_credentials())
+    };
+    let mut leader = start("a", &of_leader);
+    eventually("the first leads", || leader.leader().leads().then_some(()));
+    let standby = start("b", &of_standby);
+    eventually("it listens to the leader", || (listeners(&leader) > 0).then_some(()));
+    let (writes, reads) = (of_leader.count("PutItem"), of_standby.count("GetItem"));
+    eventually("the leader renews", || (of_leader.count("PutItem") >= writes + 20).then_some(()));
+    let (writes, reads) =
+        (of_leader.count("PutItem") - writes, of_standby.count("GetItem") - reads);
+    assert!(reads * 2 < writes, "{reads} reads beside {writes} renewals");
+    assert!(reads > 0, "it checks what it is sent");
+
+    // Where nothing is announced any more, it reads once per period again, and leads after the lease.
+    let term = leader.leader().term();
+    leader.kill();
+    eventually("the standby leads", || standby.leader().leads().then_some(()));
+    assert_eq!(standby.leader().term(), term + 1);
+}

@@ -140,11 +140,13 @@ impl Shown {
 
 /// The own hold on the lease, believed in or not.
 pub(super) fn tenure(held: Held, me: &Candidate, watch: &Watch, timing: &Timing) -> Option<Tenure> {
+    let observed = watch.observed()?;
     Some(Tenure {
-        holder: Holder::of(me, &watch.observed()?.record),
+        holder: Holder::of(me, &observed.record),
         until: timing.leads_until(held.sent_at),
         kills_at: timing.kills_at(held.sent_at),
         renewed: held.sent_at,
+        version: observed.version.clone(),
     })
 }
 

@@ -19,7 +19,8 @@ fn holder(identity: &str, term: u64) -> Holder {
 }
 
 fn own(term: u64, until: BootTime) -> Option<Tenure> {
-    Some(Tenure { holder: holder("me", term), until, kills_at: until, renewed: at(0) })
+    let (holder, version) = (holder("me", term), Version::new("v"));
+    Some(Tenure { holder, until, kills_at: until, renewed: at(0), version })
 }
 
 fn rival(live_until: BootTime) -> Option<Rival> {
