@@ -21,7 +21,7 @@ pub fn read_time(rows: &[PgRow]) -> Option<Duration> {
     text.parse().ok().map(Duration::from_micros)
 }
 
-/// Reads the answer to [`Statement::Observe`].
+/// Reads the answer to [`Statement::Observe`](super::statement::Statement::Observe).
 pub fn read_one(rows: &[PgRow], election: &ElectionName) -> Result<Option<Observed>, Unusable> {
     let row = row_for(rows, election).ok_or(sqlx::Error::RowNotFound)?;
     if row.try_get::<&str, _>("replica")? == "true" {
@@ -31,7 +31,7 @@ pub fn read_one(rows: &[PgRow], election: &ElectionName) -> Result<Option<Observ
     name.map(|name| read(name, row)).transpose()
 }
 
-/// Reads the answer to [`Statement::Swap`], which wrote `record` as `state`: the new version, or
+/// Reads the answer to [`Statement::Swap`](super::statement::Statement::Swap), which wrote `record` as `state`: the new version, or
 /// none if the swap lost. It was won if the row *is* as written: after a trigger that returns the
 /// old row the server answers as if it were.
 pub fn read_won(
@@ -68,7 +68,7 @@ pub fn shows_replica(rows: &[PgRow]) -> bool {
 /// A record of the table, or why it cannot be read.
 pub type Read = Result<(ElectionName, Observed), Unusable>;
 
-/// Reads the answer to [`Statement::List`]: each record with its name in the table.
+/// Reads the answer to [`Statement::List`](super::statement::Statement::List): each record with its name in the table.
 pub fn read_all(rows: &[PgRow]) -> Result<Vec<(String, Read)>, Unusable> {
     let mut all = Vec::new();
     for row in rows.iter().filter(|row| kind(row) == Some("record")) {
