@@ -42,7 +42,7 @@ impl World {
                 return (0..self.nodes.len()).for_each(|node| self.cut(node, how, lasts));
             }
             Fault::StepClock { by } => return self.step_store_clock(by),
-            Fault::LoseWrites => return self.lose_writes(),
+            Fault::LoseWrites => return self.lose_writes(MANY_WRITES),
             Fault::Hide { clock, losses } => {
                 self.tally.count("store can report more or less");
                 let contests = self.contests.iter_mut();
@@ -160,7 +160,18 @@ impl World {
 
     /// Only if every candidate knows the current term, or will learn it: see
     /// [`crate::simulation::plan::Theme`].
-    fn lose_writes(&mut self) {
+    /// A lease was vacated, and its holder does not know. The store may lose that write soon: by chance it would
+    /// seldom do so before the holder looks, which is after one call timeout.
+    pub(super) fn may_lose_vacate(&mut self, node: usize) {
+        if self.plan.theme == Theme::Outlived && !self.calm && self.rng.bool() {
+            let timeout = self.host(node).clock.span(self.host(node).timing.call_timeout());
+            let soon = self.rng.u64(0..timeout).min(self.plan.calm_at.saturating_sub(self.now + 1));
+            self.after(soon, Happening::LosesVacate);
+        }
+    }
+
+    /// Goes back by up to `most` writes.
+    pub(super) fn lose_writes(&mut self, most: usize) {
         let term = self.contests[0].lease_record.term();
         let all_know = self.nodes.iter().all(|node| match &node.process {
             Some(process) => process.view.borrow().term().is_some_and(|known| known >= term),
@@ -174,7 +185,7 @@ impl World {
         if history == 0 || !(all_know || outlived) {
             return;
         }
-        let back = self.rng.usize(1..=history.min(20));
+        let back = self.rng.usize(1..=history.min(most));
         let knows = outlived || self.rng.bool();
         let restored = lease.restore(lease.history() - back, knows);
         trace!(self, "the store loses writes: from term {term} to {restored}");
@@ -227,6 +238,11 @@ impl World {
         Ok(())
     }
 }
+
+/// From within a term to one or more terms before.
+const MANY_WRITES: usize = 20;
+/// A vacate, the claim after it and one of its renewals are three.
+pub(super) const FEW_WRITES: usize = 4;
 
 fn stands(node: &Node) -> bool {
     node.process.as_ref().is_some_and(|process| !process.is_leaving())

@@ -219,6 +219,9 @@ impl World {
                     self.check_vacated(contest, &record)?;
                     if record.holder.is_none() {
                         self.leaves(node, &record);
+                        if answer_lost || !waits {
+                            self.may_lose_vacate(node);
+                        }
                     }
                     self.notify(&request.record, &record, version.clone());
                 }
