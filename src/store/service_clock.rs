@@ -251,6 +251,53 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_ends_late_for_its_writer_and_later_for_its_judge() {
+        let clock = ServiceClock::default();
+        let (lease, skew) = (Duration::from_secs(15), Some(Duration::from_secs(10)));
+        let expires = |skew| clock.expires(at(6.0), lease, skew);
+        let left = |now, expires, skew| clock.remaining(at(now), expires, lease, skew);
+        assert_eq!(expires(skew), None, "no answer yet");
+        assert_eq!(left(6.0, Some(service(1_000_000.0)), skew), None, "no answer yet");
+        clock.note(header(5.0), at(5.0), at(6.0));
+        // By the writer's reading, which is a second and the way of the answer ahead.
+        let end = service(1_000_000.0 + 6.0 + 1.0 + 15.0);
+        assert_eq!(expires(skew), Some(end));
+        // By the judge's, which is the way of the answer behind.
+        for (now, seconds) in [(6.0, 15), (18.0, 15), (19.0, 14), (32.0, 1), (33.0, 0), (99.0, 0)] {
+            assert_eq!(left(now, Some(end), skew), Some(Duration::from_secs(seconds)), "{now}");
+        }
+        assert_eq!(
+            (expires(None), left(33.0, Some(end), None), left(33.0, None, skew)),
+            (None, None, None)
+        );
+        let last = clock.last().unwrap();
+        assert_eq!((last.since_epoch, last.step), (header(5.0).0, HEADER_STEP));
+        assert_eq!((last.sent, last.received), (at(5.0), at(6.0)));
+    }
+
+    #[test]
+    fn a_time_in_a_record_is_rounded_up_to_the_millisecond() {
+        for (micros, text) in [
+            (784_111_777_000_000, "1994-11-06T08:49:37Z"),
+            (784_111_777_000_001, "1994-11-06T08:49:37.001Z"),
+            (784_111_777_001_000, "1994-11-06T08:49:37.001Z"),
+        ] {
+            let time = ServiceTime::from_unix(Duration::from_micros(micros));
+            assert_eq!(time.to_rfc3339().as_deref(), Some(text));
+            let read = ServiceTime::from_rfc3339(text).unwrap();
+            assert_eq!(
+                read.since(time),
+                Duration::from_micros(micros.next_multiple_of(1_000) - micros)
+            );
+            assert_eq!(time.since(read), Duration::ZERO);
+        }
+        let header = ServiceTime::from_http_date("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(header, Some(ServiceTime::from_unix(Duration::from_secs(784_111_777))));
+        assert_eq!(ServiceTime::from_http_date("1994-11-06T08:49:37Z"), None);
+        assert_eq!(ServiceTime::from_rfc3339("Sun, 06 Nov 1994 08:49:37 GMT"), None);
+    }
+
+    #[test]
     fn a_paused_machine_only_widens_the_bounds() {
         let clock = ServiceClock::default();
         clock.note(header(5.0), at(5.0), at(5.0));

@@ -131,6 +131,7 @@ impl World {
             Action::Finished => self.finished = true,
             Action::Call(call) => {
                 assert!(self.call.is_none(), "two calls at a time");
+                assert!(self.calls.len() < 10_000, "it calls without end at {:?}", self.now);
                 let (Call::Observe { deadline } | Call::Swap { deadline, .. }) = &call;
                 assert!(*deadline > self.now, "no time to answer");
                 assert!(deadline.since(self.now) <= Timing::default().call_timeout());
@@ -228,7 +229,9 @@ impl World {
 
     /// Time passes until the next call is sent. Returns when that was.
     fn run_until_request(&mut self) -> BootTime {
+        let started = self.now;
         while self.call.is_none() {
+            assert!(self.now.since(started) < Duration::from_secs(60), "it calls no more");
             self.now = self.now.max(self.wake_at);
             self.send(Event::Wake);
         }

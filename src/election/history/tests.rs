@@ -80,6 +80,9 @@ fn an_older_key_that_is_done_is_done_unless_it_waits_for_the_way_down() {
     assert!(matches!(decide(&history, &again, &WAITS, &DISTANT), Decision::Superseded(2, _)));
     let down = history.begin(&two, Goal::TakeBack, false, attempt(3));
     assert!(matches!(decide(&down, &two, &RULES, &DISTANT), Decision::After(_)));
+    let leading = Look { leading: true, ..DISTANT };
+    let undone = decide(&down, &two, &RULES, &leading);
+    assert!(matches!(undone, Decision::Done(_)), "the leader waits for no other: {undone:?}");
     assert!(matches!(decide(&down, &one, &WAITS, &DISTANT), Decision::Superseded(2, _)));
     let back = down.finish(&two.key, Goal::TakeBack, end(0, 9), None).unwrap();
     assert_eq!(back.order(), Some(1));
@@ -218,22 +221,66 @@ fn periods_are_rounded_to_the_nearest_wherever_they_begin() {
     assert!(history.entries().len() <= 5, "one small record holds it all");
 }
 
+/// A failure that wrote this much to standard error.
+fn failed(history: &History, name: &str, text: usize) -> History {
+    let piece = piece(name, None);
+    let end = End { stderr: Some("x".repeat(text)), ..end(1, 1) };
+    let begun = history.begin(&piece, Goal::Do, false, attempt(1));
+    begun.finish(&piece.key, Goal::Do, end, None).unwrap()
+}
+
+/// Within the bound, and so near it that no more was dropped than had to be.
+fn is_full(history: &History) -> bool {
+    (MAX_BYTES - 600..=MAX_BYTES).contains(&history.encode().len())
+}
+
 #[test]
 fn it_stays_small_and_keeps_its_order() {
     let mut history = History::default();
-    for number in 0..MAX_KEYS as u64 * 2 {
-        let name = format!("{number}-{}", "k".repeat(200));
-        let noise = end(1, 1);
-        let noise = End { stderr: Some("x".repeat(4096)), ..noise };
-        let piece = piece(&name, Some(number));
-        history = history.begin(&piece, Goal::Do, false, attempt(number));
-        let end = if number % 3 == 0 { end(0, 1) } else { noise };
-        history = history.finish(&piece.key, Goal::Do, end, None).unwrap();
-        assert!(history.encode().len() <= MAX_BYTES + 8192, "{}", history.encode().len());
+    for number in 0..120 {
+        let name = format!("{number}-{}", "k".repeat(240));
+        history = tried(&history, &piece(&name, Some(number)), number, 0);
     }
-    assert!(history.entries().len() > 50 && history.entries().len() <= MAX_KEYS);
-    assert_eq!(history.order(), Some(MAX_KEYS as u64 * 2 - 1));
+    assert!(is_full(&history), "{}", history.encode().len());
+    let orders: Vec<_> = history.entries().iter().map(|entry| entry.order.unwrap()).collect();
+    assert!(orders.windows(2).all(|pair| pair[0] + 1 == pair[1]) && orders.len() > 50);
+    assert_eq!((orders.last(), history.order()), (Some(&119), Some(119)));
     assert_eq!(History::decode(&history.encode()), Ok(history));
+}
+
+#[test]
+fn the_texts_of_the_oldest_failures_go_before_any_key() {
+    let mut history = History::default();
+    for number in 0..190 {
+        history = failed(&history, &number.to_string(), 100);
+        assert!(history.encode().len() <= MAX_BYTES, "{number}");
+    }
+    assert!(is_full(&history), "{}", history.encode().len());
+    let has_text = |entry: &Entry| matches!(&entry.state, State::Failed { stderr: Some(_), .. });
+    let texts: Vec<_> = history.entries().iter().map(has_text).collect();
+    let without = texts.iter().position(|has_text| *has_text).unwrap();
+    assert!(without > 0 && texts[without..].iter().all(|has_text| *has_text));
+    assert_eq!(texts.len(), 190);
+    let long = failed(&history, "long", MAX_BYTES);
+    assert_eq!((long.entries().len(), has_text(&long.entries()[0])), (1, true), "the newest stays");
+}
+
+#[test]
+fn the_newest_keys_and_the_newest_runs_of_periods_stay() {
+    let numbered = |history: &History, number: u64| {
+        tried(history, &piece(&number.to_string(), None), number, 0)
+    };
+    let history = (0..MAX_KEYS as u64 + 3)
+        .fold(History::default(), |history, number| numbered(&history, number));
+    assert_eq!((history.entries().len(), history.entries()[0].key.as_str()), (MAX_KEYS, "3"));
+    let minute = |number: u64| Moment::from_millis(number * 60_000);
+    let history = (0..8).fold(numbered(&History::default(), 1), |history, number| {
+        let run = history.tick(Duration::from_secs(60), minute(number)).unwrap();
+        tried(&history, &run, number, 0)
+    });
+    let kept: Vec<_> = history.entries().iter().map(|entry| entry.tick).collect();
+    let runs = (3..8).map(|number| Some(minute(number)));
+    assert_eq!(kept, [None].into_iter().chain(runs).collect::<Vec<_>>());
 }
 
 #[test]
@@ -248,6 +295,11 @@ fn entries_older_than_the_limit_go_and_their_order_stays() {
     let down = done.begin(&three, Goal::TakeBack, false, attempt(61));
     let down = down.finish(&three.key, Goal::TakeBack, end(0, 61_500), keep).unwrap();
     assert_eq!(down.order(), Some(2), "the one before is forgotten, but not its order");
+    for (keep, kept) in [(58_000, 2), (57_999, 1)] {
+        let keep = Some(Duration::from_millis(keep));
+        let done = begun.finish(&three.key, Goal::Do, end(0, 60_500), keep).unwrap();
+        assert_eq!(done.entries().len(), kept, "the second ended 58 s before");
+    }
 }
 
 #[test]
@@ -260,7 +312,13 @@ fn it_survives_being_written_and_read() {
     let tick = history.tick(Duration::from_secs(60), Moment::from_millis(7)).unwrap();
     history = history.begin(&tick, Goal::Do, false, attempt(5));
     assert_eq!(History::decode(&history.encode()).unwrap(), history);
+    let small = tried(&History::default(), &piece("v4", None), 6, 0).encode();
+    assert!(!small.contains("null") && !small.contains("failures"), "it is compact: {small}");
     assert_eq!(History::decode(r#"{"format":2,"keys":7}"#), Err(Unreadable::Format(2)));
+    let forged = history.encode().replace("web-1", r"web\u001b[2J");
+    let holders = History::decode(&forged).unwrap();
+    let mut holders = holders.entries().iter().map(|entry| &entry.attempt.holder);
+    assert!(holders.all(|holder| !holder.contains('\u{1b}')), "it may reach a terminal");
     for bad in ["", "{}", r#"{"format":1}"#, r#"{"format":1,"keys":[{"key":"a b"}]}"#] {
         assert_eq!(History::decode(bad), Err(Unreadable::Nonsense), "{bad}");
     }

@@ -270,7 +270,8 @@ fn announce(watch: &mut Watch, version: &str, term: u64, second: u64) -> bool {
 fn an_announced_renewal_counts_from_when_it_was_received() {
     let mut watch = Watch::default();
     assert!(!announce(&mut watch, "a", 1, 1), "nothing was seen yet");
-    watch.saw(held("a", 1, Some(15)), at(1), at(2));
+    // What the store's clock leaves of a lease is nothing to the next write.
+    watch.saw(held("a", 1, Some(2)), at(1), at(2));
     assert_eq!(watch.pushes(), Pushes::NotProven);
     assert!(announce(&mut watch, "b", 1, 4));
     assert_eq!((watch.over_at(&me()), watch.pushes()), (Some(at(19)), Pushes::Proven));
@@ -281,6 +282,15 @@ fn an_announced_renewal_counts_from_when_it_was_received() {
     watch.saw(Some(next), at(9), at(10));
     assert_eq!((watch.over_at(&me()), watch.pushes()), (Some(at(19)), Pushes::Proven));
     assert_eq!(written(&watch), (Some(at(1)), at(4), true));
+}
+
+#[test]
+fn a_look_received_with_the_announcement_shows_when_it_was_written() {
+    let mut watch = Watch::default();
+    watch.saw(held("a", 1, Some(15)), at(1), at(1));
+    assert!(announce(&mut watch, "b", 1, 10));
+    watch.saw(held("b", 1, Some(9)), at(9), at(10));
+    assert_eq!(written(&watch), (Some(at(1)), at(4), true), "six seconds of fifteen are gone");
 }
 
 #[test]

@@ -12,13 +12,19 @@ fn failed_calls_are_repeated_ever_more_slowly_up_to_the_retry_period() {
     for (at_least, at_most) in [(500, 600), (1_000, 1_200), (2_000, 2_400), (2_000, 2_400)] {
         let failed_at = world.now;
         world.request_is_lost();
-        while !world.looks() {
-            world.now = world.wake_at;
-            world.send(Event::Wake);
-        }
+        world.run_until_request();
+        assert!(world.looks());
         let waited = world.now.since(failed_at).as_millis();
         assert!((at_least..=at_most).contains(&waited), "{waited} ms");
     }
+}
+
+#[test]
+fn it_calls_at_the_moment_at_which_it_wanted_to_wake() {
+    let mut world = World::new();
+    world.request_is_lost();
+    let wakes_at = world.wake_at;
+    assert_eq!(world.run_until_request(), wakes_at);
 }
 
 #[test]

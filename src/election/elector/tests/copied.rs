@@ -202,6 +202,19 @@ fn own_writes_whose_answers_got_lost_are_no_copies() {
 }
 
 #[test]
+fn a_write_that_was_lost_and_made_again_explains_no_later_one() {
+    let mut world = World::leading();
+    world.run_until_request();
+    world.request_is_lost();
+    world.run_until(6_000);
+    assert!(world.leads());
+    let copied = world.stored().clone();
+    world.candidate_writes(copied);
+    world.run_until(8_000);
+    assert!(world.take_news().contains(&News::Copied(Sign::WrittenInItsName)));
+}
+
+#[test]
 fn an_own_write_that_refuses_its_own_repetition_is_no_copy() {
     let mut world = World::leading();
     world.run_until(10);
@@ -244,4 +257,19 @@ fn a_copy_that_shuts_down_leaves_the_record_alone() {
     world.send(Event::Shutdown { give_up_at: at(60_000) });
     assert!(world.finished, "there is nothing to free");
     assert_eq!(world.stored().holder, Some(candidate("me", "1")));
+}
+
+#[test]
+fn each_sign_says_what_was_seen_and_for_how_long_the_clock_stood_still() {
+    let gap = Duration::from_secs(7);
+    let signs = [
+        (Sign::VmGeneration, "snapshot", None),
+        (Sign::OtherClock, "on another boot", None),
+        (Sign::ClockStoodStill { gap }, "stood still", Some(gap)),
+        (Sign::WrittenInItsName, "another process", None),
+    ];
+    for (sign, text, gap) in signs {
+        assert!(sign.as_str().contains(text), "{}", sign.as_str());
+        assert_eq!(sign.gap(), gap);
+    }
 }
