@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes every small change of the election by cargo-mutants, and expects a unit test to fail of each.
+# Makes every small change of what decides by cargo-mutants, and expects a unit test to fail of each.
 # tests/mutants/survivors.txt names those that none fails of, each with its reason.
 #
 #   tests/mutants/scan.sh [FILE...]     src/election/watch.rs, to change that file only
@@ -7,24 +7,67 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 home=$PWD
 
+# All of the election. Elsewhere, files that do no I/O: lib.rs below names them, and what they import.
+decisions=(
+    'src/election.rs'
+    'src/election/**'
+    src/command/plan.rs
+    src/driver/{health,under_way}.rs
+    src/store/{format,service_clock}.rs
+    src/store/dynamodb/item.rs
+    src/store/kubernetes/lease.rs
+    src/store/postgres/{columns,names,statement}.rs
+)
+if [ $# = 0 ]; then set -- "${decisions[@]}"; fi
+
 version=27.1.0
 if ! [ -x target/tools/cargo-mutants/bin/cargo-mutants ]; then
     cargo install cargo-mutants --version "$version" --locked --root target/tools/cargo-mutants
 fi
 export PATH="$home/target/tools/cargo-mutants/bin:$PATH"
 
-# The election in a crate of its own: a mutant is built in a second or two.
-root=target/mutants/election
+# In a crate of their own: a mutant is built in a second or two.
+root=target/mutants/decisions
 rm -rf "$root/src" "$root/mutants.out"
-mkdir -p "$root/src" "$root/.cargo"
-cp -r src/election.rs src/election "$root/src"
+mkdir -p "$root/.cargo"
+cp -r src "$root/src"
+rm "$root/src/main.rs"
 cp .cargo/mutants.toml "$root/.cargo"
 cp Cargo.lock "$root"
-echo 'pub mod election;' >"$root/src/lib.rs"
+cat >"$root/src/lib.rs" <<'RUST'
+#![allow(missing_docs, dead_code)]
+pub mod election;
+pub mod command {
+    pub mod plan;
+}
+pub mod driver {
+    mod health;
+    mod under_way;
+}
+pub mod metrics;
+pub mod store {
+    mod contract;
+    pub use contract::StoreError;
+    mod format;
+    mod service_clock;
+    pub mod dynamodb {
+        mod item;
+    }
+    pub mod kubernetes {
+        mod lease;
+        mod url;
+    }
+    pub mod postgres {
+        mod columns;
+        mod names;
+        mod statement;
+    }
+}
+RUST
 {
-    printf '[package]\nname = "bellwether"\nversion = "0.1.0"\nedition = "2024"\n[dependencies]\n'
-    grep -E '^(fastrand|humantime|serde|serde_json|thiserror|url) = ' Cargo.toml
-    printf '[profile.dev]\nopt-level = 1\ndebug = 0\n[workspace]\n'
+    printf '[package]\nname = "bellwether"\nversion = "0.1.0"\nedition = "2024"\n'
+    sed -n '/^\[dependencies\]/,/^\[build-dependencies\]/p' Cargo.toml | sed '$d'
+    printf '[profile.dev]\nopt-level = 0\ndebug = 0\n[workspace]\n'
 } >"$root/Cargo.toml"
 
 cd "$root"
