@@ -41,7 +41,9 @@
 //!   seen last was announced, a standby looks once in a renew deadline, when the next announcement is
 //!   overdue, and when the lease may be over. If a look shows a renewal that was not announced, or that
 //!   an announced one was none, no announcement counts and the standby polls, until a look shows a
-//!   renewal that was announced.
+//!   renewal that was announced. An announcement may say how many listen. One of many does not look at
+//!   once after a hint, or when an announcement is overdue, but within half a renew deadline: once for
+//!   all hints until then.
 //! - `service-date`: where the store has no clock, the `Date` of its service says that a lease is over,
 //!   with `--max-clock-skew` to spare, counted by the writer from when the request was sent.
 //! - `lost-writes`: a store that lost writes (a fail-over, a restore) proves nothing for a whole lease,

@@ -39,6 +39,10 @@ impl Renewal {
         let Self { term, version } = self;
         let is_one = !version.is_empty() && version.len() <= MAX_VERSION;
         let is_one = is_one && !version.chars().any(char::is_control);
-        is_one.then(|| Renewed { term: Term::new(term), version: Version::new(version) })
+        is_one.then(|| Renewed {
+            term: Term::new(term),
+            version: Version::new(version),
+            listeners: 0,
+        })
     }
 }

@@ -189,7 +189,7 @@ impl Elector {
     fn take_in(&mut self, now: BootTime, event: Event) -> bool {
         match event {
             Event::Wake => {}
-            Event::Changed => self.pace.hint(),
+            Event::Changed => self.pace.changed(now, self.lease.is_held()),
             Event::Vacated(news) => return self.take_in_vacated(now, news),
             Event::Renewed(news) => {
                 let (me, known) = (self.name.candidate(), (&mut self.watch, &mut self.pace));

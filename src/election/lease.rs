@@ -378,6 +378,8 @@ pub struct Renewed {
     pub term: Term,
     /// The version of the record since.
     pub version: Version,
+    /// About how many connections wait for hints; 0 if that is not known.
+    pub listeners: u32,
 }
 
 /// A record as a store showed it.

@@ -525,4 +525,9 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[edit("election/watch.rs", "self.looked.is_some().then_some(false)", "None")],
         breaks: "I3 a leader exists",
     },
+    Mutant {
+        name: "each hint to many defers the look",
+        edits: &[edit("election/elector/pace.rs", "if self.hinted.is_none() {", "if true {")],
+        breaks: "I3 a leader exists",
+    },
 ];

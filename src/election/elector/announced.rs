@@ -24,7 +24,7 @@ pub(super) fn take_in(
 ) -> bool {
     if watch.highest_term().is_some_and(|seen| news.term > seen) {
         // No hint of the change of leader came.
-        pace.hint();
+        pace.hint_to_all(now);
         return false;
     }
     if watch.observed().is_some_and(|o| o.record.is_held_by(me)) {
@@ -32,7 +32,7 @@ pub(super) fn take_in(
     }
     if watch.observed().is_some_and(|o| o.record.pause.is_some()) {
         // It may be the write that ends the pause.
-        pace.hint();
+        pace.hint_to_all(now);
         return false;
     }
     if !watch.announced(news) || calls.unsure || pace.doubts_pushes {
@@ -40,11 +40,11 @@ pub(super) fn take_in(
     }
     if calls.is_under_way() {
         // What the call shows may be older.
-        pace.hint();
+        pace.hint_to_all(now);
         return false;
     }
     watch.sights_announced(now);
-    pace.pushed(now);
+    pace.pushed(now, news.listeners);
     !pace.is_failing()
 }
 

@@ -16,13 +16,27 @@ use crate::election::watch::{Pushes, Watch};
 /// milliseconds, and twenty more do not matter after a crash.
 const TAKEOVER_SPREAD: Duration = Duration::from_millis(20);
 
+/// The same among many, for each listener: one commit and its notification take about as long, so a few of
+/// them look before they learn of the winner, however many there are.
+const TAKEOVER_SPREAD_EACH: Duration = Duration::from_millis(5);
+
+/// Of the renew deadline, the longest of these: 156 ms at the default durations.
+const TAKEOVER_SPREAD_SHARE: u32 = 64;
+
 /// Of the retry period, for candidates that claim in turn: the distance of two preferences.
 const SPREAD_SHARE: u32 = 100;
+
+/// All listeners learn of a change in the same moment. This is how far their looks are apart: a few
+/// candidates see it at once, and many cause 25 looks a second.
+const HINT_SPREAD_EACH: Duration = Duration::from_millis(40);
 
 /// In retry periods, how long after the last push the next one is overdue: no sooner, because a
 /// renewal may take a while, and no later than it takes to see a renewal without pushes. At random
 /// in between, because all candidates got the last push at the same time.
 const OVERDUE: Range<f64> = 1.25..2.0;
+
+/// More listeners than that change no spread at the longest lease.
+const MANY: u32 = 100_000;
 
 /// The pace of one candidate's calls.
 #[derive(Clone, Debug)]
@@ -35,8 +49,10 @@ pub(super) struct Pace {
     pub(super) spreads_renewals: bool,
     /// When it claims a vacated lease.
     pub(super) turn: Turn,
-    /// The store hinted at a change since the last look was sent.
-    hinted: bool,
+    /// The store hinted at a change since the last look was sent: when to look.
+    hinted: Option<BootTime>,
+    /// About how many wait for the same hints; 0 if that is not known.
+    listeners: u32,
     /// Calls that failed in a row; looks that only clear up after a failed swap do not end it.
     failures: u32,
     /// When the next look or renewal is due.
@@ -61,7 +77,8 @@ impl Pace {
             jitter: fastrand::Rng::with_seed(seed),
             spreads_renewals: false,
             turn: Turn::default(),
-            hinted: false,
+            hinted: None,
+            listeners: 0,
             failures: 0,
             due_at: BootTime::ZERO,
             not_before: BootTime::ZERO,
@@ -84,9 +101,27 @@ impl Pace {
         self.jitter = fastrand::Rng::with_seed(seed);
     }
 
-    /// The record may have changed.
+    /// The record may have changed: looks at once.
     pub(super) fn hint(&mut self) {
-        self.hinted = true;
+        self.hinted = Some(BootTime::ZERO);
+    }
+
+    /// The same for all candidates. One that holds the lease looks at once.
+    pub(super) fn changed(&mut self, now: BootTime, holds: bool) {
+        if holds { self.hint() } else { self.hint_to_all(now) }
+    }
+
+    /// The same for all but the one that holds the lease. One of many looks at a random moment, and not before,
+    /// also if the lease may be over: then it will see the winner. Another hint before that look changes nothing,
+    /// so hints that continue defer it no further.
+    pub(super) fn hint_to_all(&mut self, now: BootTime) {
+        if self.hinted.is_none() {
+            let spread = self.hint_spread();
+            let share = if spread.is_zero() { 0.0 } else { self.jitter.f64() };
+            let at = now + spread.mul_f64(share);
+            self.hinted = Some(at);
+            self.due_at = self.due_at.max(at);
+        }
     }
 
     /// A call is sent now.
@@ -96,13 +131,13 @@ impl Pace {
 
     /// The call that was sent is a look: it shows what was hinted at.
     pub(super) fn looks(&mut self) {
-        self.hinted = false;
+        self.hinted = None;
         self.look_early_by = 0.0;
     }
 
     /// A renewal was announced, and counted.
-    pub(super) fn pushed(&mut self, now: BootTime) {
-        self.last_push = now;
+    pub(super) fn pushed(&mut self, now: BootTime, listeners: u32) {
+        (self.last_push, self.listeners) = (now, listeners);
     }
 
     /// The store answered.
@@ -164,21 +199,30 @@ impl Pace {
             let longest = if watch.handover().is_some() {
                 TAKEOVER_SPREAD.min(share)
             } else {
-                TAKEOVER_SPREAD
+                let all = TAKEOVER_SPREAD_EACH * self.listeners.min(MANY);
+                all.min(self.check_period / TAKEOVER_SPREAD_SHARE).max(TAKEOVER_SPREAD)
             };
             let spread = longest.mul_f64(self.jitter.f64());
             self.due_at = self.due_at.min(over_at.max(now) + spread);
         }
     }
 
-    /// When to look because a push is overdue: at the pace of polling if the last look was for that.
+    /// When to look because a push is overdue: at the pace of polling if the last look was for that. Many look
+    /// less often, so that together they send no more than before.
     fn when_overdue(&mut self) -> BootTime {
-        let since = |share: f64| self.last_push + self.retry_period.mul_f64(share);
-        if self.last_call < since(OVERDUE.start) {
-            since(OVERDUE.start + (OVERDUE.end - OVERDUE.start) * self.jitter.f64())
+        let overdue_at = self.last_push + self.retry_period.mul_f64(OVERDUE.start);
+        let window = self.retry_period.mul_f64(OVERDUE.end - OVERDUE.start);
+        let among_many = self.hint_spread() * 2;
+        if self.last_call < overdue_at {
+            overdue_at + window.max(among_many).mul_f64(self.jitter.f64())
         } else {
-            self.last_call + self.retry_period
+            self.last_call + self.retry_period.max(among_many)
         }
+    }
+
+    /// Within this time all listeners look, after a hint.
+    fn hint_spread(&self) -> Duration {
+        (HINT_SPREAD_EACH * self.listeners.min(MANY)).min(self.check_period / 2)
     }
 
     /// Makes the next look, and thereby all after it, come earlier by a random part of a period.
@@ -210,19 +254,21 @@ impl Pace {
 
     /// Whether a hint calls for a look.
     pub(super) fn is_hint_due(&self, now: BootTime) -> bool {
-        self.hinted && now >= self.last_call + HINT_GAP
+        self.looks_for_hint_at().is_some_and(|at| now >= at)
     }
 
     /// When the next call is due; an urgent one as soon as it may be sent.
     pub(super) fn next(&self, urgent: bool) -> BootTime {
         let due = if urgent {
             self.not_before
-        } else if self.hinted {
-            self.due_at.min(self.last_call + HINT_GAP)
         } else {
-            self.due_at
+            self.looks_for_hint_at().map_or(self.due_at, |at| self.due_at.min(at))
         };
         due.max(self.not_before)
+    }
+
+    fn looks_for_hint_at(&self) -> Option<BootTime> {
+        Some(self.hinted?.max(self.last_call + HINT_GAP))
     }
 
     pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
@@ -233,6 +279,7 @@ impl Pace {
             turn: _,
             spreads_renewals,
             hinted,
+            listeners,
             failures,
             due_at,
             not_before,
@@ -242,7 +289,9 @@ impl Pace {
             doubts_pushes,
         } = self;
         onto.flag(*spreads_renewals);
-        onto.flag(*hinted);
+        onto.flag(hinted.is_some());
+        onto.duration(hinted.unwrap_or_default().since(now));
+        onto.duration(HINT_SPREAD_EACH * (*listeners).min(MANY));
         // More failures than those that make the pause longest change nothing.
         onto.duration(backoff(*retry_period, *failures));
         onto.duration(due_at.since(now));

@@ -258,7 +258,7 @@ fn news_of_a_vacated_lease_proves_nothing_where_the_store_lost_writes() {
 }
 
 fn announce(watch: &mut Watch, version: &str, term: u64, second: u64) -> bool {
-    let news = Renewed { term: Term::new(term), version: Version::new(version) };
+    let news = Renewed { term: Term::new(term), version: Version::new(version), listeners: 0 };
     let renews = watch.announced(&news);
     if renews {
         watch.sights_announced(at(second));

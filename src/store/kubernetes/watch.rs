@@ -122,7 +122,7 @@ async fn watch(
             });
         } else if let Some(kept) = kept {
             let (term, version) = (kept.record.term, kept.version);
-            notifier.notify(Hint::Renewed(Renewed { term, version }));
+            notifier.notify(Hint::Renewed(Renewed { term, version, listeners: 0 }));
         }
     }
     Some(())

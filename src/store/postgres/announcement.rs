@@ -15,10 +15,19 @@ use super::statement::{Dialect, RENEWED, Statement, literal};
 pub fn message(statements: &[&Statement], rows: &[PgRow], dialect: &Dialect) -> Option<String> {
     let renewals = statements.iter().filter_map(|statement| announcement(statement, rows));
     let channel = literal(&dialect.names.renewals_channel());
-    let notify = |renewal: String| format!(", pg_notify({channel}, {})::text", literal(&renewal));
+    let notify = |renewal: String| {
+        format!(", pg_notify({channel}, {} || listeners)::text", literal(&(renewal + " ")))
+    };
     let all: String = renewals.map(notify).collect();
-    (!all.is_empty()).then(|| dialect.settings(dialect.short_patience(), false) + &all)
+    let settings = dialect.settings(dialect.short_patience(), false);
+    (!all.is_empty()).then(|| format!("{settings}{all} FROM {LISTENERS}"))
 }
+
+/// About how many instances wait for notifications: each has one connection, and any user of the database may
+/// see its application name. Instances with names of their own are not counted; then standbys look as few would.
+const LISTENERS: &str = "(SELECT count(*) AS listeners FROM pg_stat_activity \
+                         WHERE datname = current_database() \
+                         AND application_name = current_setting('application_name')) AS sessions";
 
 fn announcement(statement: &Statement, rows: &[PgRow]) -> Option<String> {
     let Statement::Swap { election, record, state, .. } = statement else { return None };

@@ -26,6 +26,7 @@ use crate::election::lease::{
     ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Renewed, Vacated, Version,
 };
 use crate::election::pause::Pause;
+use crate::election::term::Term;
 use crate::election::time::WallTime;
 use crate::store::contract::Hint;
 use crate::store::format;
@@ -375,8 +376,7 @@ pub fn read_notification(payload: &str) -> (&str, Hint) {
     let kind = words.next();
     if kind == Some(RENEWED) {
         let term = words.next().and_then(|term| term.parse().ok());
-        let version = words.next().map(Version::new);
-        let renewed = term.zip(version).map(|(term, version)| Renewed { term, version });
+        let renewed = term.zip(words.next()).map(|(term, rest)| renewed(term, rest));
         return (election, renewed.map_or(Hint::Changed, Hint::Renewed));
     }
     let term = kind.and_then(|term| term.parse().ok());
@@ -389,6 +389,12 @@ pub fn read_notification(payload: &str) -> (&str, Hint) {
         _ => Hint::Changed,
     };
     (election, hint)
+}
+
+fn renewed(term: Term, rest: &str) -> Renewed {
+    let (version, listeners) = rest.split_once(' ').unwrap_or((rest, ""));
+    let listeners = listeners.parse().unwrap_or_default();
+    Renewed { term, version: Version::new(version), listeners }
 }
 
 /// The handle for a state of the record as it is shown by a server on this timeline. After a

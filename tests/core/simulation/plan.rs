@@ -117,6 +117,8 @@ pub struct Network {
     pub hint_delay: TrueTime,
     /// The hint of a renewal says that it is one.
     pub announces: bool,
+    /// And that so many listen.
+    pub listeners: u32,
 }
 
 impl Plan {
@@ -165,9 +167,12 @@ impl Plan {
         let started = widest(|host| host.starts_at);
 
         let network = if undisturbed { ranks::UNDISTURBED } else { network(rng, retry) };
+        // Of its own seed, so that runs without them stay what they were.
+        let pushes = &mut Rng::with_seed(seed ^ 0x70_75_73_68);
         let network = Network {
-            // Of its own seed, so that runs without them stay what they were.
-            announces: Rng::with_seed(seed ^ 0x70_75_73_68).bool(),
+            announces: pushes.bool(),
+            // One of many may claim later than its turn.
+            listeners: if undisturbed { 0 } else { [0, 0, 3, 100, 1_000][pushes.usize(0..5)] },
             ..network
         };
         let dense =
@@ -211,6 +216,8 @@ impl Plan {
             // A candidate that counts on announcements finds out that they are lost, or are false.
             let checked = || widest(|host| host.clock.span(host.timing.renew_deadline()));
             bound += if hints_in_peace { checked() } else { retry };
+            // One of many does not look at once: within half of that after a hint, or after an overdue push.
+            bound += if network.listeners > 0 { 2 * checked() } else { 0 };
         }
         bound += gate.map_or(0, |rules| 4 * span(rules.period));
         for (_, fault) in &faults {
@@ -350,5 +357,6 @@ fn network(rng: &mut Rng, retry: TrueTime) -> Network {
         hint: [0, 500, 1_000][rng.usize(0..3)],
         hint_delay: [MS, retry][rng.usize(0..2)],
         announces: false,
+        listeners: 0,
     }
 }

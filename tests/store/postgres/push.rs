@@ -41,8 +41,10 @@ async fn a_change_of_leader_is_pushed_and_a_renewal_with_its_version() {
     assert!(hinted_within(&mut hints, LIMIT).await, "of the acquisition");
     let version = won(&store, Some(&version), &renewed(&record)).await;
     let announced = tokio::time::timeout(LIMIT, hints.next()).await.unwrap();
-    let renewed = Renewed { term: Term::new(1), version: version.clone() };
-    assert_eq!(announced, Hint::Renewed(renewed), "no look is needed for a renewal");
+    let Hint::Renewed(news) = announced else { panic!("a renewal needs a look: {announced:?}") };
+    let Renewed { term, version: announced, listeners } = news;
+    assert_eq!((term, announced), (Term::new(1), version.clone()));
+    assert!((2..=4).contains(&listeners), "{listeners} listeners; a self-test opens one, too");
     won(&store, Some(&version), &vacated(&record)).await;
     assert!(hinted_within(&mut hints, LIMIT).await, "of the vacating");
     assert!(!hinted_within(&mut elsewhere, Duration::from_millis(1)).await);

@@ -15,7 +15,7 @@ fn announced(world: &mut World, from: u64, to: u64) {
 fn renewed(world: &mut World, second: u64) {
     world.run_until(second * 1_000);
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
 }
 
 /// How many calls were sent since.
@@ -67,7 +67,7 @@ fn announcements_of_what_is_not_there_do_not_keep_a_lease_alive() {
     for k in 0..1_000 {
         world.run_until(10_000 + k * 50);
         let version = Version::new(format!("none-{k}"));
-        world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+        world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
         if world.leads() {
             break;
         }
@@ -102,7 +102,7 @@ fn a_replayed_announcement_does_not_end_the_doubt() {
         world.run_until(10_000 + k * 50);
         let none = Version::new(format!("none-{k}"));
         let version = if k % 2 == 0 { replayed.clone() } else { none };
-        world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+        world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
         if world.leads() {
             break;
         }
@@ -162,7 +162,7 @@ fn an_announcement_while_a_call_is_under_way_is_not_counted() {
     world.run_until_request();
     let before = world.show();
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
     // The store answered before that renewal.
     world.call = None;
     world.send(Event::Observed(Ok(before)));
@@ -181,7 +181,7 @@ fn old_announcements_between_false_ones_do_not_keep_a_lease_alive() {
     for k in 0..1_000 {
         for (ms, version) in [(0, Version::new(format!("none-{k}"))), (1, last.clone())] {
             world.run_until(10_000 + k * 50 + ms);
-            world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+            world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
         }
         if world.leads() {
             break;
@@ -195,7 +195,7 @@ fn a_renewal_of_an_earlier_term_is_not_counted() {
     let mut world = World::standby();
     world.run_until(500);
     let version = Version::new("of an earlier term");
-    world.send(Event::Renewed(Renewed { term: Term::new(4), version }));
+    world.send(Event::Renewed(Renewed { term: Term::new(4), version, listeners: 0 }));
     assert!(world.call.is_none());
     let took_over = took_over_at(&mut world, 100_000);
     assert!((at(15_000)..=at(15_021)).contains(&took_over), "{took_over:?}");
@@ -209,7 +209,7 @@ fn a_push_that_ends_a_pause_asks_for_a_look() {
     world.now = at(6);
     assert!(world.wake_at > world.now, "no look is due");
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
     assert!(world.looks());
 }
 
@@ -221,7 +221,7 @@ fn a_look_shows_what_an_announcement_of_its_version_did_not() {
         announced(&mut world, 2, 10);
         // Announced as a renewal of term 5.
         let version = world.candidate_writes(written.clone());
-        world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+        world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
         world.run_until(40_000);
         let own = world.stored();
         let expected = if written.pause.is_some() { (5, "rival") } else { (term + 1, "me") };
@@ -236,7 +236,7 @@ fn an_announcement_of_a_later_term_asks_for_a_look() {
     world.now = at(6);
     assert!(world.wake_at > world.now, "no look is due");
     let version = world.candidate_writes(rival(6));
-    world.send(Event::Renewed(Renewed { term: Term::new(6), version }));
+    world.send(Event::Renewed(Renewed { term: Term::new(6), version, listeners: 0 }));
     assert!(world.looks());
 }
 
@@ -245,7 +245,7 @@ fn a_leader_ignores_announcements() {
     let mut world = World::leading();
     world.now = at(500);
     let version = Version::new("none");
-    world.send(Event::Renewed(Renewed { term: Term::new(1), version }));
+    world.send(Event::Renewed(Renewed { term: Term::new(1), version, listeners: 0 }));
     assert!(world.call.is_none());
     world.run_until(60_000);
     assert!(world.leads());
@@ -259,7 +259,7 @@ fn an_announcement_does_not_end_the_retries_after_a_failed_look() {
     world.request_is_lost();
     let failed = world.now;
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
     let next = world.run_until_request();
     assert!(next.since(failed) <= Duration::from_secs(2), "{next:?} after {failed:?}");
 }
@@ -278,7 +278,7 @@ fn an_announcement_does_not_hide_that_another_process_writes_in_this_ones_name()
         world.run_until(second * 1_000);
         assert!(!world.leads() && world.call.is_none());
         let version = world.candidate_writes(held_by(candidate("me", "1"), 1));
-        world.send(Event::Renewed(Renewed { term: Term::new(1), version }));
+        world.send(Event::Renewed(Renewed { term: Term::new(1), version, listeners: 0 }));
     }
     world.run_until(24_000);
     let copied = |news: &News| matches!(news, News::Copied(Sign::WrittenInItsName));
@@ -298,6 +298,87 @@ fn an_announcement_while_the_outcome_of_a_claim_is_unknown_is_not_counted() {
     world.request_is_lost();
     let claimable_at = world.elector.leadership().claimable_at;
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version }));
+    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
     assert_eq!(world.elector.leadership().claimable_at, claimable_at);
+}
+
+/// The rival renews until second 20, and each announcement says that so many listen.
+fn one_of(listeners: u32, seed: u64) -> World {
+    let mut world = World::seeded(seed, Some(rival(5)));
+    world.store_answers();
+    for second in (2..=20).step_by(2) {
+        world.run_until(second * 1_000);
+        let version = world.candidate_writes(rival(5));
+        world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners }));
+    }
+    world
+}
+
+/// How many milliseconds after second 21, when another candidate takes the lease, each of fifty standbys looks.
+fn looks_after_a_change(listeners: u32) -> Vec<u128> {
+    let look = |seed| {
+        let mut world = one_of(listeners, seed);
+        world.run_until(21_000);
+        world.candidate_writes(rival(6));
+        world.send(Event::Changed);
+        // Others follow, as from writes of an operator.
+        for ms in 21_001..28_000 {
+            world.run_until(ms);
+            world.send(Event::Changed);
+        }
+        let look = world.calls.iter().find(|(sent, _)| *sent >= at(21_000)).unwrap();
+        look.0.since(at(21_000)).as_millis()
+    };
+    (0..50).map(look).collect()
+}
+
+#[test]
+fn few_standbys_see_a_new_leader_at_once_and_many_in_turn() {
+    assert!(looks_after_a_change(0).iter().all(|ms| *ms <= 5));
+    let of_three = looks_after_a_change(3);
+    assert!(of_three.iter().all(|ms| *ms <= 125), "{of_three:?}");
+    let of_many = looks_after_a_change(1_000);
+    let in_first_second = of_many.iter().filter(|ms| **ms < 1_000).count();
+    assert!((3..=20).contains(&in_first_second), "{of_many:?}");
+    assert!(
+        of_many.iter().all(|ms| *ms <= 5_000),
+        "hints that continue defer no look: {of_many:?}"
+    );
+}
+
+#[test]
+fn many_standbys_do_not_all_look_for_an_overdue_push_at_once() {
+    let looks = |seed| {
+        let mut world = one_of(1_000, seed);
+        world.run_until(35_000);
+        calls_since(&world, 20_500)
+    };
+    let of_fifty: usize = (0..50).map(looks).sum();
+    assert!(
+        (50..=100).contains(&of_fifty),
+        "{of_fifty} looks from the crash to the end of the lease"
+    );
+}
+
+#[test]
+fn one_of_many_takes_over_soon_after_a_crash() {
+    let (mut soonest, mut latest) = (Duration::MAX, Duration::ZERO);
+    for seed in 0..50 {
+        let mut world = one_of(1_000, seed);
+        let after = took_over_at(&mut world, 100_000).since(at(35_000));
+        (soonest, latest) = (soonest.min(after), latest.max(after));
+    }
+    assert!(soonest < Duration::from_millis(20), "{soonest:?}");
+    assert!((100..=160).contains(&latest.as_millis()), "{latest:?}");
+}
+
+#[test]
+fn a_leader_of_many_looks_at_once_when_another_takes_its_lease() {
+    let mut world = one_of(1_000, 1);
+    took_over_at(&mut world, 100_000);
+    let now = world.now;
+    world.candidate_writes(rival(9));
+    world.send(Event::Changed);
+    world.run_until(u64::try_from(now.as_duration().as_millis()).unwrap() + 10);
+    assert!(!world.leads());
 }

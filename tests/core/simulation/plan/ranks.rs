@@ -54,6 +54,7 @@ pub(super) const UNDISTURBED: Network = Network {
     hint: 1_000,
     hint_delay: MS / 2,
     announces: false,
+    listeners: 0,
 };
 
 /// Leaders leave in peace or crash, and nothing else happens.

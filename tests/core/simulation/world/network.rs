@@ -314,7 +314,7 @@ impl World {
             Hint::Vacated(Vacated { term, version, handover })
         } else if record.is_renewal() && self.plan.network.announces {
             self.tally.count("renewals announced");
-            Hint::Renewed(Renewed { term, version })
+            Hint::Renewed(Renewed { term, version, listeners: self.plan.network.listeners })
         } else {
             Hint::Changed
         };
@@ -337,7 +337,9 @@ impl World {
     pub(super) fn hints_in_peace(&mut self) {
         for node in 0..self.nodes.len() {
             let lease = self.lease_of(node);
-            let hint = self.false_push(node).unwrap_or(Hint::Changed);
+            let changed = self.plan.network.listeners > 0 && self.rng.bool();
+            let push = if changed { None } else { self.false_push(node) };
+            let hint = push.unwrap_or(Hint::Changed);
             self.hint(node, 0, lease, hint);
         }
         self.after(3 * MS, Happening::HintsInPeace);
@@ -355,7 +357,7 @@ impl World {
         let version = last.filter(|_| again).unwrap_or_else(none);
         self.plan.network.announces.then(|| {
             self.tally.count("renewals announced that were none");
-            Hint::Renewed(Renewed { term, version })
+            Hint::Renewed(Renewed { term, version, listeners: self.plan.network.listeners })
         })
     }
 
