@@ -254,7 +254,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a hint of a change is taken for the end of the lease",
         edits: &[edit(
             "election/elector.rs",
-            "            Event::Changed => self.pace.hint(),
+            "            Event::Changed => self.pace.changed(now, self.lease.is_held()),
 ",
             "            Event::Changed => {
                 let seen = self.watch.version().cloned().zip(self.watch.highest_term());
@@ -272,8 +272,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "every hint causes a look",
         edits: &[edit(
             "election/elector/pace.rs",
-            "self.hinted && now >= self.last_call + HINT_GAP",
-            "self.hinted && now == now",
+            "self.looks_for_hint_at().is_some_and(|at| now >= at)",
+            "self.hinted.is_some() && now == now",
         )],
         breaks: "I7 bounded calls",
     },

@@ -126,7 +126,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a flood of hints keeps a leader from renewing",
-        edits: &[edit("election/elector/pace.rs", "now >= self.due_at", "now >= self.due_at && !self.hinted")],
+        edits: &[edit("election/elector/pace.rs", "now >= self.due_at", "now >= self.due_at && self.hinted.is_none()")],
         breaks: "I3 a leader exists",
     },
     Mutant {
