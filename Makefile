@@ -33,8 +33,8 @@ setup:
 model:
 	BELLWETHER_FAULTS=most CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --test model -- --nocapture
 
-# Every small change of what decides, by cargo-mutants: a test has to fail of each. Takes hours. FILE=src/election/watch.rs
-# changes that file only.
+# Every small change of the election, and of the other files that tests/mutants/scan.sh names, by cargo-mutants: a test
+# has to fail of each. Takes two hours. FILE=src/election/watch.rs changes that file only.
 mutants:
 	tests/mutants/scan.sh $(FILE)
 

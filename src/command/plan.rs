@@ -259,7 +259,10 @@ mod tests {
     fn a_stop_never_outlives_a_lease_that_is_not_renewed() {
         let mut plan = Plan::new(deadlines(1_000, 2_000));
         plan.hasten(at(10), at(90_000));
-        assert_eq!(plan.act(at(2_000)), Action::Kill);
+        assert_eq!(plan.deadlines(), deadlines(10, 2_000));
+        plan.hasten(at(20), at(500));
+        assert_eq!(plan.deadlines(), deadlines(10, 500));
+        assert_eq!((plan.act(at(499)), plan.act(at(500))), (Action::Terminate, Action::Kill));
     }
 
     #[test]

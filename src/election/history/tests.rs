@@ -326,7 +326,10 @@ fn it_survives_being_written_and_read() {
 
 #[test]
 fn keys_and_works_are_texts_that_fit_on_a_line() {
-    assert_eq!(key("sha256:abc/def@v1").as_str(), "sha256:abc/def@v1");
+    let good = "sha256:abc/def@v1";
+    let work: WorkName = good.parse().unwrap();
+    assert_eq!((key(good).as_str(), key(good).to_string().as_str()), (good, good));
+    assert_eq!((work.as_str(), work.to_string().as_str()), (good, good));
     for bad in ["", "a b", "a\nb", "/", "/migrate", "v1/", &"x".repeat(256)] {
         assert!(bad.parse::<Key>().unwrap_err().to_string().contains("is not a key"));
         assert!(bad.parse::<WorkName>().is_err());

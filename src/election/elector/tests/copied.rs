@@ -238,6 +238,7 @@ fn an_own_record_out_of_a_backup_or_a_fail_over_is_no_copy() {
     }
     world.run_until(4_000);
     assert_eq!(world.lives, 0);
+    assert!(world.leads() && world.take_news().is_empty(), "nothing freed it");
 }
 
 #[test]
@@ -272,4 +273,17 @@ fn each_sign_says_what_was_seen_and_for_how_long_the_clock_stood_still() {
         assert!(sign.as_str().contains(text), "{}", sign.as_str());
         assert_eq!(sign.gap(), gap);
     }
+}
+
+#[test]
+fn a_copy_does_not_call_in_step_with_its_original() {
+    let retries_at = |lives| {
+        let mut world = World::leading();
+        world.lives = lives;
+        world.send(Event::Copied(Sign::VmGeneration));
+        world.run_until_request();
+        world.request_is_lost();
+        world.run_until_request()
+    };
+    assert_ne!(retries_at(0), retries_at(1));
 }

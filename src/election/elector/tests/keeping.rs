@@ -75,12 +75,14 @@ fn a_renewal_that_collides_with_an_own_late_write_continues_from_it() {
 #[test]
 fn every_write_of_a_holder_carries_its_url_and_a_vacated_record_has_none() {
     let url: HolderUrl = "http://me:8080".parse().unwrap();
+    let origin = Origin::new("ECS cluster prod");
     let mut world = World::new();
-    world.elector = world.elector.running_in(None, Some(url.clone()));
+    world.elector = world.elector.running_in(origin.clone(), Some(url.clone()));
     world.run_until(0);
-    assert_eq!(world.stored().holder_url, Some(url.clone()));
+    assert_eq!((&world.stored().holder_url, &world.stored().origin), (&Some(url.clone()), &origin));
     world.run_until(6_000);
     assert!(world.leads());
+    assert_eq!(world.stored().origin, origin);
     assert_eq!(world.stored().holder_url, Some(url.clone()));
     let holder = world.elector.leadership().holder(world.now).unwrap().url.clone();
     assert_eq!(holder, Some(url));
@@ -93,4 +95,25 @@ fn every_write_of_a_holder_carries_its_url_and_a_vacated_record_has_none() {
     standby.store_answers();
     let view = standby.elector.leadership();
     assert_eq!(view.holder(standby.now).unwrap().url, Some(of_rival));
+}
+
+#[test]
+fn each_outcome_of_a_renewal_has_a_label() {
+    let labels = Renewal::ALL.map(Renewal::as_str);
+    assert_eq!(labels, ["on_time", "late", "refused", "failed"]);
+}
+
+#[test]
+fn elections_that_begin_together_spread_their_renewals_over_half_a_period() {
+    let renewed = (0..50).map(|seed| {
+        let mut world = World::seeded(seed, None);
+        world.elector = world.elector.spreading_renewals();
+        world.run_until(0);
+        assert!(world.leads());
+        world.run_until_request()
+    });
+    let (first, last) = renewed
+        .fold((at(9_000), at(0)), |(first, last), renewed| (first.min(renewed), last.max(renewed)));
+    assert!(at(1_000) <= first && first < at(1_200), "{first:?}");
+    assert!(at(1_800) < last && last <= at(2_000), "{last:?}");
 }

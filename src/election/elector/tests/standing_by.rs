@@ -130,3 +130,15 @@ fn a_record_of_another_environment_is_reported_once() {
     assert_eq!(met(Some(&one), [of(Some(&two), 4), of(Some(&one), 5)]), []);
     assert_eq!(met(Some(&one), [of(Some(&two), 4), of(Some(&other), 5)]).len(), 1);
 }
+
+#[test]
+fn a_holder_out_of_a_backup_is_reported_again() {
+    let mut world = World::standby();
+    world.run_until(16_000);
+    assert!(world.leads());
+    world.news.clear();
+    world.candidate_writes(rival(5));
+    world.run_until(20_000);
+    let follows = News::Following { holder: "rival".to_owned(), term: Term::new(5) };
+    assert!(world.take_news().contains(&follows));
+}

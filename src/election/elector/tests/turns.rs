@@ -138,7 +138,26 @@ fn a_leader_leaves_its_order_its_uptime_and_its_successor() {
     world.run_until(4_500);
     assert!(world.leads());
     assert_eq!(world.stored().handover, None);
-    world.send(Event::Resign { cooldown, successor: None });
+    world.send(shutdown(60_000));
     let left = world.writes().handover.as_ref();
-    assert_eq!(left.and_then(Handover::successor), None);
+    assert_eq!(left.map(Handover::successor), Some(None), "it was named for one resignation");
+}
+
+#[test]
+fn candidates_of_different_ranks_try_closer_together_where_the_retry_period_is_short() {
+    let [lease, deadline, retry] = [1_500, 1_000, 200].map(Duration::from_millis);
+    let timing = Timing::new(lease, deadline, retry).unwrap();
+    let claims = (0..30).map(|seed| {
+        let mut world = World::standby();
+        world.now = after(0);
+        let elector = Elector::new(candidate("me", "1"), timing, seed);
+        world.elector = elector.ranked(Some(rank(BootTime::ZERO, None)));
+        world.send(Event::Wake);
+        world.store_answers();
+        claims_after(world, left(None, None), true)
+    });
+    let (first, last) = claims.fold((MINUTE, Duration::ZERO), |(first, last), claimed| {
+        (first.min(claimed), last.max(claimed))
+    });
+    assert!(last > first && last - first <= retry / 20, "{first:?} {last:?}");
 }
