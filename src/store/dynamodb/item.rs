@@ -293,6 +293,9 @@ mod tests {
             assert_eq!(without(name).unwrap_err(), Unreadable::Attribute(name));
         }
         assert_eq!(without("expires").unwrap().expires, None);
+        let mut longest = encode("a", &kept()).unwrap();
+        longest.insert("lease_duration_ms".into(), number(MAX_LEASE_DURATION.as_millis()));
+        assert_eq!(decode(&longest).unwrap().record.lease_duration, MAX_LEASE_DURATION);
         for (name, values) in [
             ("term", ["-1", "1.5", "1e3", "NaN", "9223372036854775808", "1E+125"]),
             ("lease_duration_ms", ["0", "-1", "3600001", "1e3", "18446744073709551615", "NaN"]),

@@ -211,3 +211,27 @@ fn a_look_that_fails_does_not_keep_a_leader_that_resigned_from_vacating_soon() {
         "after the pause of one failure, not at its next renewal"
     );
 }
+
+#[test]
+fn who_is_to_claim_next_is_shown_while_work_ends_and_after() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    let cooldown = Duration::from_secs(60);
+    world.send(Event::Resign { cooldown, successor: Some("next".into()) });
+    assert_eq!(world.elector.leadership().successor(world.now), Some("next"));
+    world.elector.pace.turn.rank = Some(Rank { order: None, since: at(0), preference: None });
+    world.send(Event::Work { under_way: false });
+    world.store_answers();
+    assert_eq!(world.stored().holder, None);
+    assert_eq!(world.elector.leadership().successor(world.now), Some("next"));
+}
+
+#[test]
+fn a_gate_that_is_reported_open_again_changes_nothing() {
+    let mut world = World::leading();
+    for ms in [100, 200, 300] {
+        world.now = at(ms);
+        world.send(Event::Gate { open: true });
+        assert!(world.call.is_none() && world.leads());
+    }
+}
