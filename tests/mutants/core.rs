@@ -527,7 +527,14 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "each hint to many defers the look",
-        edits: &[edit("election/elector/pace.rs", "if self.hinted.is_none() {", "if true {")],
+        edits: &[
+            edit("election/elector/pace.rs", "if self.hinted.is_none() {", "if true {"),
+            edit(
+                "election/elector/pace.rs",
+                "let at = now + spread.mul_f64(share);",
+                "let at = self.hinted.unwrap_or(now).max(now) + spread.mul_f64(share);",
+            ),
+        ],
         breaks: "I3 a leader exists",
     },
 ];
