@@ -14,6 +14,8 @@ use crate::stores::{Store, Stores};
 pub enum Kind {
     /// `bellwether serve`, and an application that queries it.
     Serve,
+    /// The same with `--advertise`: standbys follow the leader's own events.
+    Advertised,
     /// `bellwether run`, with the work as its command.
     Run,
     ClientGo,
@@ -34,7 +36,7 @@ pub struct Row {
     pub is_pushed: bool,
 }
 
-pub const ROWS: [Row; 11] = [
+pub const ROWS: [Row; 12] = [
     Row { name: "bellwether, SQLite", kind: Kind::Serve, store: Store::Sqlite, is_pushed: true },
     Row {
         name: "bellwether, Postgres",
@@ -47,6 +49,12 @@ pub const ROWS: [Row; 11] = [
         kind: Kind::Serve,
         store: Store::DynamoDb,
         is_pushed: false,
+    },
+    Row {
+        name: "bellwether, DynamoDB, `--advertise`",
+        kind: Kind::Advertised,
+        store: Store::DynamoDb,
+        is_pushed: true,
     },
     Row {
         name: "bellwether, Kubernetes",
@@ -105,7 +113,7 @@ pub struct Start<'a> {
 
 impl Row {
     pub fn is_ours(&self) -> bool {
-        matches!(self.kind, Kind::Serve | Kind::Run)
+        matches!(self.kind, Kind::Serve | Kind::Advertised | Kind::Run)
     }
 
     /// The lease, where it cannot be chosen.
@@ -116,7 +124,7 @@ impl Row {
 
     pub fn program(&self) -> PathBuf {
         match self.kind {
-            Kind::Serve | Kind::Run => bellwether(),
+            Kind::Serve | Kind::Advertised | Kind::Run => bellwether(),
             Kind::ClientGo => tool_path("compare/client-go"),
             Kind::EtcdctlElect | Kind::EtcdctlLock => PathBuf::from("/usr/bin/etcdctl"),
             Kind::DynamoDbLease => tool_path("compare/dynamodb-lease"),
@@ -147,7 +155,9 @@ impl Row {
             command.env("WORK", "1");
         }
         match self.kind {
-            Kind::Serve | Kind::Run => serve(&mut command, self.kind, &url, start),
+            Kind::Serve | Kind::Advertised | Kind::Run => {
+                serve(&mut command, self.kind, &url, start)
+            }
             Kind::ClientGo => {
                 command.env("KUBECONFIG", start.stores.kubeconfig(port));
                 command.env("LISTEN", start.listen.unwrap_or_default());
@@ -168,7 +178,7 @@ impl Row {
             Kind::AdvisoryLock => drop(command.env("DATABASE_URL", &url)),
         }
         let voice = match self.kind {
-            Kind::Serve => Voice::Http { works: start.works },
+            Kind::Serve | Kind::Advertised => Voice::Http { works: start.works },
             Kind::EtcdctlElect => Voice::Exit,
             _ => Voice::Lines,
         };
@@ -185,6 +195,10 @@ fn serve(command: &mut Command, kind: Kind, url: &str, start: &Start<'_>) {
     command.args(["--listen", "127.0.0.1:0"]);
     command.args(["--lease-duration", &part(15), "--renew-deadline", &part(10)]);
     command.args(["--retry-period", &part(2)]);
+    if kind == Kind::Advertised {
+        // Its host is what counts: nothing has to answer at the port.
+        command.args(["--advertise", "http://127.0.0.1:1"]);
+    }
     if kind == Kind::Run {
         command.arg("--").arg(worker());
     }

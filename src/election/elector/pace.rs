@@ -12,13 +12,13 @@ use crate::election::timing::{HINT_GAP, Timing, backoff};
 use crate::election::watch::{Pushes, Watch};
 
 /// Candidates that wait for the end of a lease look at a random moment within this time after it,
-/// and then swap. So most of them see the winner, and do not swap against it. A commit takes a few
-/// milliseconds, and twenty more do not matter after a crash.
-const TAKEOVER_SPREAD: Duration = Duration::from_millis(20);
+/// and then swap. So most of a few see the winner, and do not swap against it: a commit takes a few
+/// milliseconds. Longer, and it would be the most of what a take-over takes.
+const TAKEOVER_SPREAD: Duration = Duration::from_millis(8);
 
 /// The same among many, for each listener: one commit and its notification take about as long, so a few of
 /// them look before they learn of the winner, however many there are.
-const TAKEOVER_SPREAD_EACH: Duration = Duration::from_millis(5);
+const TAKEOVER_SPREAD_EACH: Duration = Duration::from_millis(4);
 
 /// Of the renew deadline, the longest of these: 156 ms at the default durations.
 const TAKEOVER_SPREAD_SHARE: u32 = 64;
