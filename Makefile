@@ -1,7 +1,7 @@
 # The commands of this project. `make test` is all that CI runs.
 
 .PHONY: test test-fast test-cluster setup chaos model mutants fuzz figures figures-once figures-postgres figures-rollout \
-    compare docs readability release static image package release-check
+    figures-scale compare docs readability release static image package release-check
 
 # Formatting, lints and every test; installs what is missing first.
 test: setup
@@ -53,6 +53,11 @@ figures-once: setup
 # The figures of docs/postgres.md, measured here. Takes about twelve minutes.
 figures-postgres: setup
 	cargo bench --locked --profile dist --bench postgres
+
+# Many candidates of one election: writes the table and the plots of docs/scale.md. Takes about twenty minutes after the
+# build; QUICK=1 takes eight, and leaves the thousand out.
+figures-scale: setup
+	cargo bench --locked --profile dist --bench scale
 
 # bellwether, as it is shipped, beside its peers: writes the tables and plots of docs/comparison.md. Takes about
 # twenty-five minutes after the builds; QUICK=1 takes three, for a look only.
