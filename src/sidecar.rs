@@ -4,7 +4,7 @@ mod copies;
 mod error;
 mod gate;
 mod hooks;
-mod leader_stream;
+pub mod leader_stream;
 mod limits;
 pub mod pod;
 mod signals;

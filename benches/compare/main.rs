@@ -17,6 +17,8 @@ mod candidate;
 mod http;
 mod page;
 mod plot;
+#[path = "../shown/report.rs"]
+mod report;
 mod rows;
 mod scenes;
 mod stores;
@@ -54,11 +56,9 @@ pub(crate) struct Measured {
     physical: Vec<Duration>,
     /// `once` of a key that is done, on Postgres, from its start to its exit.
     once: Vec<Duration>,
-    date: String,
-    commit: String,
-    machine: String,
-    /// The load of the machine, before and after.
-    loads: [String; 2],
+    setting: report::Setting,
+    /// The load of the machine after it.
+    load: String,
     took: Duration,
 }
 
@@ -121,8 +121,7 @@ fn progress(began: BootTime, what: &str) {
 }
 
 fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -> Measured {
-    // The commit of the program that is measured; a later one may follow during the run.
-    let (date, commit, machine, load) = (date(), commit(), machine(), load());
+    let setting = report::Setting::of("compare");
     // Its lease is a minute long: it lives beside the others, idle most of the time.
     let slow: Vec<_> = (0..ROWS.len()).filter(|at| is_slow(&ROWS[*at])).collect();
     let beside = (!is_quick).then(|| {
@@ -153,10 +152,8 @@ fn measure(stores: &Arc<Stores>, plan: &Plan, is_quick: bool, began: BootTime) -
         rates,
         physical,
         once,
-        date,
-        commit,
-        machine,
-        loads: [load, self::load()],
+        setting,
+        load: report::load(),
         took,
     }
 }
@@ -263,36 +260,4 @@ fn once_again(stores: &Stores, rounds: usize) -> Vec<Duration> {
     };
     run();
     (0..rounds).map(|_| run()).collect()
-}
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let mut command = std::process::Command::new(program);
-    must(command.args(arguments).current_dir(support::tools::project())).trim().to_owned()
-}
-
-fn date() -> String {
-    run("date", &["-u", "+%Y-%m-%d"])
-}
-
-/// With a mark if what was measured is not what was committed.
-fn commit() -> String {
-    let changed =
-        run("git", &["status", "--porcelain", "--", "src", "Cargo.lock", "benches/compare"]);
-    let mark = if changed.is_empty() { "" } else { " with changes" };
-    run("git", &["rev-parse", "--short=10", "HEAD"]) + mark
-}
-
-/// How many wanted a processor, on average of five minutes.
-fn load() -> String {
-    let loads = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    loads.split(' ').nth(1).unwrap_or("unknown").to_owned()
-}
-
-fn machine() -> String {
-    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let model = model.map_or("unknown processor", |(_, model)| model);
-    let cores = thread::available_parallelism().map_or(0, usize::from);
-    format!("{model}, {cores} cores, Linux {}", run("uname", &["-r"]))
 }

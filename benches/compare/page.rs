@@ -9,14 +9,12 @@ use support::tools::project;
 use crate::Measured;
 use crate::http::Rate;
 use crate::plot::{Bar, plot};
+use crate::report::{self, wrapped};
 use crate::rows::{ABSENT, Kind, ROWS, Row};
 use crate::scenes::{Cost, Life, Span};
 use crate::stores::Store;
 
 pub const ON_POSTGRES: &str = "bellwether, Postgres";
-
-const BEGIN: &str = "<!-- begin of what `make compare` writes -->\n";
-const END: &str = "<!-- end of what `make compare` writes -->\n";
 
 /// A figure of a row. Less is better.
 struct Figure {
@@ -87,11 +85,7 @@ pub fn write(measured: &Measured) {
         fs::write(docs.join(&file), plot(title, &bars(measured, metric))).unwrap();
         writeln!(text, "![{title}: the figures are in the table]({file})\n").unwrap();
     }
-    let page = docs.join("comparison.md");
-    let old = fs::read_to_string(&page).unwrap();
-    let (before, rest) = old.split_once(BEGIN).expect("the mark where the figures begin");
-    let (_, after) = rest.split_once(END).expect("the mark where the figures end");
-    fs::write(page, [before, BEGIN, "\n", &text, END, after].concat()).unwrap();
+    report::insert("comparison.md", "make compare", &text);
 }
 
 fn head(measured: &Measured) -> String {
@@ -103,31 +97,14 @@ fn head(measured: &Measured) -> String {
     let text = format!(
         "{kind}Measured on {}, at commit {}, in {} minutes, on: {}. The load average was {} before, \
          and {} after.",
-        measured.date,
-        measured.commit,
+        measured.setting.date,
+        measured.setting.commit,
         measured.took.as_secs().div_ceil(60),
-        measured.machine,
-        measured.loads[0],
-        measured.loads[1]
+        measured.setting.machine,
+        measured.setting.load,
+        measured.load
     );
     wrapped(&text, "") + "\n"
-}
-
-/// In lines of a hundred columns, as every page has them.
-fn wrapped(text: &str, indent: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is one");
-        if line.chars().count() + 1 + word.chars().count() > 100 {
-            lines.push(format!("{indent}{word}"));
-        } else if line.is_empty() {
-            line.push_str(word);
-        } else {
-            line.push(' ');
-            line.push_str(word);
-        }
-    }
-    lines.join("\n") + "\n"
 }
 
 fn table(measured: &Measured, metrics: &[Metric]) -> String {

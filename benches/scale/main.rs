@@ -1,8 +1,9 @@
-//! Many candidates of one election: how often they call the store, and how soon one of them follows a leader that
-//! crashes or hands over. `make figures-scale` writes the table and the plots of docs/scale.md.
+//! Many candidates of one election, and many elections: how often they call the store, and how soon a candidate follows
+//! a leader that crashes or hands over. `make figures-scale` writes the tables and the plots of docs/scale.md.
 //!
 //! The candidates are the program's own drivers and stores, all in this process; the servers are real. `QUICK=1` leaves
-//! the largest crowd out, and measures for a shorter time.
+//! the largest crowds out, and measures for a shorter time. With the names of stores as arguments it measures only
+//! these, with numbers only crowds of this size, and writes no page.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,60 +15,142 @@
 
 mod crowd;
 mod page;
+mod place;
 #[path = "../compare/plot.rs"]
 mod plot;
+mod process;
+#[path = "../shown/report.rs"]
+mod report;
+mod requests;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use support::Pasture;
-use support::postgres::Server;
+use support::crowd::room_for;
+use support::now;
 
-use crate::crowd::{Crowd, Disturbed};
+use crate::crowd::{Crowd, Disturbed, Steady};
+use crate::place::Place;
 
-/// What was measured of one crowd on one store.
+/// A crowd, and what was measured of it; none if it failed.
+pub(crate) struct Measured {
+    scene: &'static Scene,
+    figures: Option<Figures>,
+}
+
 pub(crate) struct Figures {
-    store: &'static str,
-    candidates: usize,
-    /// Of all candidates, while nothing changes.
-    requests_a_minute: f64,
+    /// While nothing changes.
+    steady: Steady,
     crash: Disturbed,
     hand_overs: Vec<Disturbed>,
 }
 
-/// Hand-overs of each crowd.
-const HAND_OVERS: usize = 5;
+pub(crate) struct Scene {
+    store: &'static str,
+    place: fn() -> Place,
+    elections: usize,
+    /// Of each election.
+    candidates: usize,
+}
+
+/// What a thousand candidates have open: a runtime, a timer, connections, and those of the proxy between.
+const FILES: u64 = 16_000;
+
+const fn one(store: &'static str, place: fn() -> Place, candidates: usize) -> Scene {
+    Scene { store, place, elections: 1, candidates }
+}
+
+const fn many(store: &'static str, place: fn() -> Place) -> Scene {
+    Scene { store, place, elections: 256, candidates: 20 }
+}
+
+const SCENES: [Scene; 16] = [
+    one("Postgres", Place::postgres, 10),
+    one("Postgres", Place::postgres, 100),
+    one("Postgres", Place::postgres, 1_000),
+    one("Kubernetes", Place::kubernetes, 10),
+    one("Kubernetes", Place::kubernetes, 100),
+    one("Kubernetes", Place::kubernetes, 1_000),
+    one("DynamoDB, `--advertise`", || Place::dynamodb(true), 10),
+    one("DynamoDB, `--advertise`", || Place::dynamodb(true), 100),
+    one("DynamoDB, `--advertise`", || Place::dynamodb(true), 1_000),
+    one("DynamoDB", || Place::dynamodb(false), 10),
+    one("DynamoDB", || Place::dynamodb(false), 100),
+    one("DynamoDB", || Place::dynamodb(false), 1_000),
+    one("SQLite", Place::sqlite, 10),
+    one("SQLite", Place::sqlite, 100),
+    one("SQLite", Place::sqlite, 1_000),
+    many("Postgres", Place::postgres),
+];
+
+struct Plan {
+    steady: Duration,
+    hand_overs: usize,
+    most_candidates: usize,
+    /// Crowds at a time.
+    at_once: usize,
+}
+
+const FULL: Plan = Plan {
+    steady: Duration::from_secs(60),
+    hand_overs: 3,
+    most_candidates: usize::MAX,
+    at_once: 1,
+};
+
+const QUICK: Plan =
+    Plan { steady: Duration::from_secs(20), hand_overs: 1, most_candidates: 100, at_once: 3 };
 
 fn main() {
     let is_quick = std::env::var_os("QUICK").is_some_and(|value| !value.is_empty());
-    let head = page::Head::before(is_quick);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let sizes: &[usize] = if is_quick { &[10, 100] } else { &[10, 100, 1_000] };
-    let mut figures = Vec::new();
-    for size in sizes {
-        // A server that keeps its promises: commits wait for the disk.
-        let server = Server::start(&["fsync = on"]);
-        figures.push(runtime.block_on(measure(
-            "Postgres",
-            &server.url("postgres"),
-            *size,
-            is_quick,
-        )));
-        let folder = Pasture::new();
-        figures.push(runtime.block_on(measure("SQLite", &folder.store(), *size, is_quick)));
+    let plan = if is_quick { QUICK } else { FULL };
+    let wanted: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let (begun, setting) = (now(), report::Setting::of("scale"));
+    room_for(FILES);
+    let scenes: Vec<_> = SCENES.iter().filter(|scene| scene.is_in(&plan, &wanted)).collect();
+    let next = AtomicUsize::new(0);
+    let measured = Mutex::new(scenes.iter().map(|_| None).collect::<Vec<_>>());
+    thread::scope(|scope| {
+        for _ in 0..plan.at_once {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(scene) = scenes.get(at) else { break };
+                    let one = Measured { scene, figures: measure(scene, &plan) };
+                    println!("{:>5} s  {}", now().since(begun).as_secs(), page::row(&one));
+                    measured.lock().unwrap()[at] = Some(one);
+                }
+            });
+        }
+    });
+    if wanted.is_empty() {
+        let measured: Vec<_> = measured.into_inner().unwrap().into_iter().flatten().collect();
+        page::write(&setting, is_quick, now().since(begun), &measured);
     }
-    page::write(&head, &figures);
 }
 
-async fn measure(store: &'static str, url: &str, candidates: usize, is_quick: bool) -> Figures {
-    let mut crowd = Crowd::gather(url, candidates).await;
-    let span = Duration::from_secs(if is_quick { 20 } else { 60 });
-    let requests_a_minute = crowd.requests_a_minute(span).await;
-    let crash = crowd.crash().await;
-    let mut hand_overs = Vec::new();
-    for _ in 0..HAND_OVERS {
-        hand_overs.push(crowd.hand_over().await);
+impl Scene {
+    /// Whether it is among the stores and the numbers of candidates that were named. Without numbers, those of the plan.
+    fn is_in(&self, plan: &Plan, wanted: &[String]) -> bool {
+        let (sizes, stores): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|word| word.parse::<usize>().is_ok());
+        let size = (self.candidates * self.elections).to_string();
+        let is_of_plan = sizes.is_empty() && self.candidates <= plan.most_candidates;
+        (is_of_plan || sizes.contains(&&size))
+            && (stores.is_empty() || stores.iter().any(|store| self.store.contains(store.as_str())))
     }
-    let figures = Figures { store, candidates, requests_a_minute, crash, hand_overs };
-    println!("{}", page::row(&figures));
-    figures
+}
+
+/// A crowd that this machine does not bear costs its own figures only.
+fn measure(scene: &Scene, plan: &Plan) -> Option<Figures> {
+    let measured = || {
+        let mut crowd = Crowd::gather((scene.place)(), scene.candidates, scene.elections);
+        let steady = crowd.stay(plan.steady);
+        let hand_overs = (0..plan.hand_overs).map(|_| crowd.hand_over()).collect();
+        Figures { steady, crash: crowd.crash(), hand_overs }
+    };
+    catch_unwind(AssertUnwindSafe(measured)).ok()
 }

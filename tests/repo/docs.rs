@@ -8,6 +8,7 @@ mod fence;
 mod http;
 mod links;
 mod log;
+mod measured;
 mod names;
 mod pages;
 mod platforms;

@@ -3,31 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::docs::measured::{
+    generated, has_a_date_a_commit_and_a_machine, plots_can_be_read_without_being_seen, tables,
+};
 use crate::docs::pages::project;
 
-/// What `make compare` wrote.
-fn generated() -> String {
-    let page = fs::read_to_string(project().join("docs/comparison.md")).unwrap();
-    let (_, rest) = page.split_once("<!-- begin of what `make compare` writes -->\n").unwrap();
-    rest.split_once("<!-- end of what `make compare` writes -->").unwrap().0.to_owned()
-}
-
-/// The tables of a text, each a list of rows, each a list of cells. The first row is the head.
-fn tables(text: &str) -> Vec<Vec<Vec<String>>> {
-    let mut tables: Vec<Vec<Vec<String>>> = Vec::new();
-    let mut is_in_table = false;
-    for line in text.lines() {
-        let cells = line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |"));
-        if let Some(cells) = cells {
-            if !is_in_table {
-                tables.push(Vec::new());
-            }
-            let cells = cells.split(" | ").map(str::to_owned).collect();
-            tables.last_mut().unwrap().push(cells);
-        }
-        is_in_table = cells.is_some();
-    }
-    tables
+fn text() -> String {
+    generated("comparison.md", "make compare")
 }
 
 /// The candidates that the benchmark has, by its source: each has a name, or stands among the absent.
@@ -43,21 +25,12 @@ fn candidates() -> BTreeSet<String> {
 
 #[test]
 fn the_figures_have_a_date_a_commit_and_a_machine() {
-    let text = generated().replace('\n', " ");
-    let (_, rest) = text.split_once("Measured on ").expect("a date");
-    let (date, rest) = rest.split_once(", at commit ").expect("a commit");
-    assert!(date.len() == 10 && date.split('-').all(|part| part.parse::<u32>().is_ok()), "{date}");
-    let commit = &rest[..10];
-    assert!(commit.chars().all(|c| c.is_ascii_hexdigit()), "{commit}");
-    let (_, machine) = rest.split_once(", on: ").expect("a machine");
-    let (machine, load) = machine.split_once(". The load average was ").expect("a load");
-    assert!(load.starts_with(|c: char| c.is_ascii_digit()), "{load}");
-    assert!(machine.contains(" cores, Linux "), "{machine}");
+    has_a_date_a_commit_and_a_machine(&text());
 }
 
 #[test]
 fn every_candidate_has_every_figure_or_a_word_for_none() {
-    let tables = tables(&generated());
+    let tables = tables(&text());
     let candidates = candidates();
     assert!(candidates.len() >= 10, "{candidates:?}");
     let measured = tables.iter().filter(|table| table[0][0] == "candidate");
@@ -80,7 +53,7 @@ fn every_candidate_has_every_figure_or_a_word_for_none() {
 
 #[test]
 fn every_target_is_met_or_not() {
-    let tables = tables(&generated());
+    let tables = tables(&text());
     let targets = tables.iter().find(|table| table[0][0] == "target").expect("the targets");
     assert_eq!(targets[2..].len(), 8);
     for target in &targets[2..] {
@@ -90,16 +63,6 @@ fn every_target_is_met_or_not() {
 
 #[test]
 fn every_plot_can_be_read_without_being_seen() {
-    let text = generated();
-    let plots: Vec<_> = text.split("](compare-").skip(1).collect();
-    assert_eq!(plots.len(), 5);
-    for plot in plots {
-        let file = format!("docs/compare-{}", plot.split_once(')').unwrap().0);
-        let svg = fs::read_to_string(project().join(&file)).unwrap();
-        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{file}");
-        let words =
-            svg.split_once("<desc id=\"words\">").unwrap().1.split_once("</desc>").unwrap().0;
-        assert!(words.contains("bellwether, Postgres: "), "{file}: {words}");
-        assert!(svg.contains("prefers-color-scheme: dark"), "{file}");
-    }
+    let plots = plots_can_be_read_without_being_seen(&text(), "compare", "bellwether, Postgres");
+    assert_eq!(plots, 5);
 }
