@@ -20,6 +20,24 @@ fn failed_calls_are_repeated_ever_more_slowly_up_to_the_retry_period() {
 }
 
 #[test]
+fn after_an_answer_the_first_repetition_comes_soon_again() {
+    let mut world = World::standby();
+    for _ in 0..2 {
+        for failures in 0..3 {
+            world.run_until_request();
+            let failed_at = world.now;
+            world.request_is_lost();
+            if failures == 0 {
+                let waited = world.wake_at.since(failed_at).as_millis();
+                assert!((500..=600).contains(&waited), "{waited} ms");
+            }
+        }
+        world.run_until_request();
+        world.store_answers();
+    }
+}
+
+#[test]
 fn it_calls_at_the_moment_at_which_it_wanted_to_wake() {
     let mut world = World::new();
     world.request_is_lost();
