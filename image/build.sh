@@ -16,5 +16,8 @@ export RUSTFLAGS
 # Assertions in C contain the path of the file, `__FILE__`.
 CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$cargo_home=/cargo"
 export CFLAGS
-cargo build --locked --profile dist --target "$triple" >&2
+# A panic ends the process and unwinds nothing: the index for that takes 0.16 MB. Less inlining makes the binary
+# another 0.2 MB smaller, and not slower.
+cargo rustc --locked --profile dist --target "$triple" --bin bellwether -- \
+    -C link-arg=-Wl,--no-eh-frame-hdr -C llvm-args=-inline-threshold=10 >&2
 echo "$PWD/${CARGO_TARGET_DIR:-target}/$triple/dist/bellwether"
