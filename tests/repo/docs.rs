@@ -14,5 +14,6 @@ mod pages;
 mod platforms;
 mod profiles;
 mod rules;
+mod scale;
 mod shell;
 mod words;
