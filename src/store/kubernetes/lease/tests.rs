@@ -63,7 +63,8 @@ fn terms_continue_through_acquisitions_of_client_go() {
     let theirs = by_client_go(&ours, "rival", true);
     let kept = read(&theirs);
     assert_eq!(kept.record.term, Term::new(2));
-    assert_eq!(kept.record.holder.as_ref().unwrap().identity, "rival");
+    let holder = kept.record.holder.clone().unwrap();
+    assert_eq!((&*holder.identity, &*holder.incarnation), ("rival", ""), "not our annotation");
     assert!(!kept.record.is_held_by(record(Some("rival"), 2).holder.as_ref().unwrap()));
     assert_eq!(kept.record.lease_duration, Duration::from_secs(15), "theirs, not our annotation");
     assert_eq!((kept.expires, kept.write), (None, None));
