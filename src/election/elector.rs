@@ -191,12 +191,7 @@ impl Elector {
             Event::Wake => {}
             Event::Changed => self.pace.changed(now, self.lease.is_held()),
             Event::Vacated(news) => return self.take_in_vacated(now, news),
-            Event::Renewed(news) => {
-                let (me, known) = (self.name.candidate(), (&mut self.watch, &mut self.pace));
-                if !self.lease.is_held() && announced::take_in(&news, now, me, &self.calls, known) {
-                    self.schedule_look(now);
-                }
-            }
+            Event::Renewed(news) => self.take_in_announced(now, &news),
             Event::Gate { open } => {
                 if self.standing.set_gate(open) {
                     self.pace.due_now(now);
@@ -251,7 +246,7 @@ impl Elector {
         self.call_answered(sent.at);
         self.learn(now, sent.at, observed);
         self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
-        self.claims_at().is_some_and(|at| at <= now)
+        self.is_over(now)
     }
 
     /// The lease can be claimed from this notification. Another hint would need a look first.
@@ -265,7 +260,11 @@ impl Elector {
         self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
         self.shown.follow(&self.watch, &self.name);
         self.schedule_look(now);
-        self.claims_at().is_some_and(|at| at <= now)
+        self.is_over(now)
+    }
+
+    fn is_over(&self, now: BootTime) -> bool {
+        self.claims_at().is_some_and(|claims_at| claims_at <= now)
     }
 
     fn claims_at(&self) -> Option<BootTime> {
@@ -334,7 +333,7 @@ impl Elector {
                 Some(_) => {}
             }
         }
-        announced::judge(observed.as_ref(), (&mut self.watch, &mut self.pace));
+        self.judge_announcements(observed.as_ref());
         let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         let last = self.watch.observed().map(|o| o.record.term);
         let seen = self.watch.saw(observed, sent_at, now);

@@ -7,51 +7,52 @@
 //! From then on none is believed, until a look shows a renewal that was announced. So false ones that
 //! continue, or true ones that are repeated, make the wait no longer.
 
-use super::calls::Calls;
-use super::pace::Pace;
-use crate::election::lease::{Candidate, Observed, Renewed};
+use super::Elector;
+use crate::election::lease::{Observed, Renewed};
 use crate::election::time::BootTime;
-use crate::election::watch::Watch;
 
-/// Takes in an announcement. Returns whether it spares the standby `me` the look that would show the
-/// renewal: the next one is to be scheduled.
-pub(super) fn take_in(
-    news: &Renewed,
-    now: BootTime,
-    me: &Candidate,
-    calls: &Calls,
-    (watch, pace): (&mut Watch, &mut Pace),
-) -> bool {
-    if watch.highest_term().is_some_and(|seen| news.term > seen) {
-        // No hint of the change of leader came.
-        pace.hint_to_all(now);
-        return false;
+impl Elector {
+    /// A standby that is spared the look which would show the renewal schedules the next one.
+    pub(super) fn take_in_announced(&mut self, now: BootTime, news: &Renewed) {
+        if !self.lease.is_held() && self.is_spared(now, news) {
+            self.schedule_look(now);
+        }
     }
-    if watch.observed().is_some_and(|o| o.record.is_held_by(me)) {
-        return false;
-    }
-    if watch.observed().is_some_and(|o| o.record.pause.is_some()) {
-        // It may be the write that ends the pause.
-        pace.hint_to_all(now);
-        return false;
-    }
-    if !watch.announced(news) || calls.unsure || pace.doubts_pushes {
-        return false;
-    }
-    if calls.is_under_way() {
-        // What the call shows may be older.
-        pace.hint_to_all(now);
-        return false;
-    }
-    watch.sights_announced(now);
-    pace.pushed(now, news.listeners);
-    !pace.is_failing()
-}
 
-/// A look, or a lost swap, shows the record, before that is taken in. If it was renewed and no
-/// announcement came, or the reverse, none is believed until a look shows a renewal that was announced.
-pub(super) fn judge(shown: Option<&Observed>, (watch, pace): (&mut Watch, &mut Pace)) {
-    if let Some(announced) = shown.and_then(|shown| watch.was_announced(shown)) {
-        pace.doubts_pushes = !announced;
+    fn is_spared(&mut self, now: BootTime, news: &Renewed) -> bool {
+        if self.watch.highest_term().is_some_and(|seen| news.term > seen) {
+            // No hint of the change of leader came.
+            self.pace.hint_to_all(now);
+            return false;
+        }
+        let seen = self.watch.observed().map(|o| &o.record);
+        if seen.is_some_and(|record| record.is_held_by(self.me())) {
+            return false;
+        }
+        if seen.is_some_and(|record| record.pause.is_some()) {
+            // It may be the write that ends the pause.
+            self.pace.hint_to_all(now);
+            return false;
+        }
+        if !self.watch.announced(news) || self.calls.unsure || self.pace.doubts_pushes {
+            return false;
+        }
+        if self.calls.is_under_way() {
+            // What the call shows may be older.
+            self.pace.hint_to_all(now);
+            return false;
+        }
+        self.watch.sights_announced(now);
+        self.pace.pushed(now, news.listeners);
+        !self.pace.is_failing()
+    }
+
+    /// A look, or a lost swap, shows the record, before that is taken in. If it was renewed and no
+    /// announcement came, or the reverse, none is believed until a look shows a renewal that was
+    /// announced.
+    pub(super) fn judge_announcements(&mut self, shown: Option<&Observed>) {
+        if let Some(announced) = shown.and_then(|shown| self.watch.was_announced(shown)) {
+            self.pace.doubts_pushes = !announced;
+        }
     }
 }

@@ -35,9 +35,6 @@ const HINT_SPREAD_EACH: Duration = Duration::from_millis(40);
 /// in between, because all candidates got the last push at the same time.
 const OVERDUE: Range<f64> = 1.25..2.0;
 
-/// More listeners than that change no spread at the longest lease.
-const MANY: u32 = 100_000;
-
 /// The pace of one candidate's calls.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
@@ -199,7 +196,7 @@ impl Pace {
             let longest = if watch.handover().is_some() {
                 TAKEOVER_SPREAD.min(share)
             } else {
-                let all = TAKEOVER_SPREAD_EACH * self.listeners.min(MANY);
+                let all = TAKEOVER_SPREAD_EACH * self.listeners;
                 all.min(self.check_period / TAKEOVER_SPREAD_SHARE).max(TAKEOVER_SPREAD)
             };
             let spread = longest.mul_f64(self.jitter.f64());
@@ -222,7 +219,7 @@ impl Pace {
 
     /// Within this time all listeners look, after a hint.
     fn hint_spread(&self) -> Duration {
-        (HINT_SPREAD_EACH * self.listeners.min(MANY)).min(self.check_period / 2)
+        (HINT_SPREAD_EACH * self.listeners).min(self.check_period / 2)
     }
 
     /// Makes the next look, and thereby all after it, come earlier by a random part of a period.
@@ -291,7 +288,7 @@ impl Pace {
         onto.flag(*spreads_renewals);
         onto.flag(hinted.is_some());
         onto.duration(hinted.unwrap_or_default().since(now));
-        onto.duration(HINT_SPREAD_EACH * (*listeners).min(MANY));
+        onto.duration(HINT_SPREAD_EACH * *listeners);
         // More failures than those that make the pause longest change nothing.
         onto.duration(backoff(*retry_period, *failures));
         onto.duration(due_at.since(now));
