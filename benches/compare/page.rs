@@ -94,17 +94,7 @@ fn head(measured: &Measured) -> String {
     } else {
         ""
     };
-    let text = format!(
-        "{kind}Measured on {}, at commit {}, in {} minutes, on: {}. The load average was {} before, \
-         and {} after.",
-        measured.setting.date,
-        measured.setting.commit,
-        measured.took.as_secs().div_ceil(60),
-        measured.setting.machine,
-        measured.setting.load,
-        measured.load
-    );
-    wrapped(&text, "") + "\n"
+    measured.setting.head(kind, measured.took, &measured.load)
 }
 
 fn table(measured: &Measured, metrics: &[Metric]) -> String {

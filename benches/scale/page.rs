@@ -76,14 +76,7 @@ fn head(setting: &Setting, is_quick: bool, took: Duration) -> String {
     } else {
         ""
     };
-    let Setting { date, commit, machine, load } = setting;
-    let text = format!(
-        "{kind}Measured on {date}, at commit {commit}, in {} minutes, on: {machine}. The load average \
-         was {load} before, and {} after.",
-        took.as_secs().div_ceil(60),
-        report::load()
-    );
-    wrapped(&text, "") + "\n"
+    setting.head(kind, took, &report::load())
 }
 
 fn table(crowd: &str, measured: &[&Measured]) -> String {

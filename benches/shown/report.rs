@@ -1,17 +1,18 @@
 //! The part of a page that a benchmark writes: on what it ran, and where it stands.
 
 use std::process::Command;
+use std::time::Duration;
 use std::{fs, thread};
 
 use support::tools::{must, project};
 
 /// On what it ran, and when.
 pub struct Setting {
-    pub date: String,
-    pub commit: String,
-    pub machine: String,
+    date: String,
+    commit: String,
+    machine: String,
     /// The load of the machine before it.
-    pub load: String,
+    load: String,
 }
 
 impl Setting {
@@ -20,6 +21,17 @@ impl Setting {
     pub fn of(benchmark: &str) -> Self {
         let date = run("date", &["-u", "+%Y-%m-%d"]);
         Self { date, commit: commit(benchmark), machine: machine(), load: load() }
+    }
+
+    /// The first words of the text: what kind of run it was, and on what.
+    pub fn head(&self, kind: &str, took: Duration, load_after: &str) -> String {
+        let Self { date, commit, machine, load } = self;
+        let minutes = took.as_secs().div_ceil(60);
+        let text = format!(
+            "{kind}Measured on {date}, at commit {commit}, in {minutes} minutes, on: {machine}. The load average \
+             was {load} before, and {load_after} after."
+        );
+        wrapped(&text, "") + "\n"
     }
 }
 

@@ -2,8 +2,8 @@
 //! where the store pushes nothing.
 //!
 //! The address is from the record, and any program may answer there. So nothing here is trusted. The only results are
-//! hints, which the elector treats as those of a store: to look, or that the lease was renewed. Time, size and rate of everything
-//! are bounded, and without a stream a standby looks at each retry period.
+//! hints, which the elector treats as those of a store: to look, or that the lease was renewed. Time, size and rate of
+//! everything are bounded, and without a stream a standby looks at each retry period.
 
 use std::convert::Infallible;
 use std::time::Duration;

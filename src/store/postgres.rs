@@ -23,12 +23,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 use crate::store::contract::{Hints, Listing, Store, StoreError};
 use crate::time::clock::HostClock;
-use async_trait::async_trait;
 
 mod announcement;
 mod answer;

@@ -31,9 +31,9 @@ pub fn read_one(rows: &[PgRow], election: &ElectionName) -> Result<Option<Observ
     name.map(|name| read(name, row)).transpose()
 }
 
-/// Reads the answer to [`Statement::Swap`](super::statement::Statement::Swap), which wrote `record` as `state`: the new version, or
-/// none if the swap lost. It was won if the row *is* as written: after a trigger that returns the
-/// old row the server answers as if it were.
+/// Reads the answer to [`Statement::Swap`](super::statement::Statement::Swap), which wrote `record`
+/// as `state`: the new version, or none if the swap lost. It was won if the row *is* as written:
+/// after a trigger that returns the old row the server answers as if it were.
 pub fn read_won(
     rows: &[PgRow],
     election: &ElectionName,

@@ -57,82 +57,26 @@ pub struct Outcome {
 /// Something that will happen, unless what it is about is gone by then.
 #[derive(Debug)]
 enum Happening {
-    Start {
-        node: usize,
-    },
+    Start { node: usize },
     Fault(usize),
-    Poll {
-        node: usize,
-        life: u32,
-    },
+    Poll { node: usize, life: u32 },
     Rings(Arc<Ring>),
-    Serve {
-        node: usize,
-        life: u32,
-        call: u64,
-        request: Request,
-        answer_lost: bool,
-    },
-    Arrives {
-        node: usize,
-        life: u32,
-        call: u64,
-        answer: Answer,
-    },
-    Hinted {
-        node: usize,
-        life: u32,
-        record: ElectionName,
-        hint: Hint,
-    },
-    Resume {
-        node: usize,
-        life: u32,
-    },
-    Mend {
-        node: usize,
-        cut: u64,
-    },
-    Check {
-        node: usize,
-        life: u32,
-    },
-    Recovers {
-        node: usize,
-        life: u32,
-    },
-    WorkBegins {
-        node: usize,
-    },
-    WorkStops {
-        work: u64,
-    },
-    WorkEnds {
-        work: u64,
-    },
-    WorkIsKilled {
-        work: u64,
-    },
-    WorkWrites {
-        work: u64,
-    },
-    Fenced {
-        contest: usize,
-        node: usize,
-        life: u32,
-        term: Term,
-    },
-    CrashesAtWrite {
-        node: usize,
-        life: u32,
-    },
+    Serve { node: usize, life: u32, call: u64, request: Request, answer_lost: bool },
+    Arrives { node: usize, life: u32, call: u64, answer: Answer },
+    Hinted { node: usize, life: u32, record: ElectionName, hint: Hint },
+    Resume { node: usize, life: u32 },
+    Mend { node: usize, cut: u64 },
+    Check { node: usize, life: u32 },
+    Recovers { node: usize, life: u32 },
+    WorkBegins { node: usize },
+    WorkStops { work: u64 },
+    WorkEnds { work: u64 },
+    WorkIsKilled { work: u64 },
+    WorkWrites { work: u64 },
+    Fenced { contest: usize, node: usize, life: u32, term: Term },
+    CrashesAtWrite { node: usize, life: u32 },
     Operates(Operator),
-    OperatorWrites {
-        operator: Operator,
-        expected: Option<Version>,
-        record: Box<LeaseRecord>,
-    },
-    /// A vacate whose answer is lost is lost, too, and the writes after it.
+    OperatorWrites { operator: Operator, expected: Option<Version>, record: Box<LeaseRecord> },
     LosesVacate,
     HintsInPeace,
     Calm,
@@ -340,6 +284,7 @@ impl World {
             Happening::OperatorWrites { operator, expected, record } => {
                 return self.operator_writes(operator, expected, *record);
             }
+            // And the writes after it.
             Happening::LosesVacate => self.lose_writes(faults::FEW_WRITES),
             Happening::HintsInPeace => self.hints_in_peace(),
             Happening::Calm => return self.calm_down(),

@@ -158,8 +158,6 @@ impl World {
         }
     }
 
-    /// Only if every candidate knows the current term, or will learn it: see
-    /// [`crate::simulation::plan::Theme`].
     /// A lease was vacated, and its holder does not know. The store may lose that write soon: by chance it would
     /// seldom do so before the holder looks, which is after one call timeout.
     pub(super) fn may_lose_vacate(&mut self, node: usize) {
@@ -170,7 +168,8 @@ impl World {
         }
     }
 
-    /// Goes back by up to `most` writes.
+    /// Goes back by up to `most` writes. Only if every candidate knows the current term, or will learn it: see
+    /// [`crate::simulation::plan::Theme`].
     pub(super) fn lose_writes(&mut self, most: usize) {
         let term = self.contests[0].lease_record.term();
         let all_know = self.nodes.iter().all(|node| match &node.process {
