@@ -240,7 +240,7 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     let DriverConfig { store, clock, metrics, health, url, holder_url, rank, .. } = standing;
     let seed = seed(&candidate.incarnation, &election);
     let elector = Elector::new(candidate, timing, seed).running_in(origin, holder_url);
-    let elector = elector.ranked(rank).spreading_renewals();
+    let elector = elector.ranked(rank).spreading_renewals().following_renewals();
     let elector = match gated {
         Some(gated) => elector.behind_gate(gated),
         None => elector,

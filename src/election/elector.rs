@@ -38,8 +38,10 @@ mod calls;
 mod copied;
 mod events;
 mod held;
+mod looks;
 mod news;
 mod pace;
+mod rhythm;
 mod shown;
 mod standing;
 mod turn;
@@ -334,6 +336,7 @@ impl Elector {
             }
         }
         self.judge_announcements(observed.as_ref());
+        self.pace.looked(&self.watch, observed.as_ref(), sent_at, now);
         let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         let last = self.watch.observed().map(|o| o.record.term);
         let seen = self.watch.saw(observed, sent_at, now);
@@ -583,15 +586,6 @@ impl Elector {
             Why::Renew => own().map(|own| LeaseRecord { renew_time: now.wall, ..own }),
             Why::Vacate => own().map(|own| self.pace.turn.vacated(own, now, successor)),
         }
-    }
-
-    /// The next look, for a standby.
-    fn schedule_look(&mut self, now: BootTime) {
-        let over_at = match self.down_at(now) {
-            None => self.claims_at().filter(|_| self.may_stand(now)),
-            Some(reason) => reason.ends_at(),
-        };
-        self.pace.schedule_look(now, over_at, &self.watch);
     }
 }
 

@@ -537,4 +537,13 @@ pub const MUTANTS: &[Mutant] = &[
         ],
         breaks: "I3 a leader exists",
     },
+    Mutant {
+        name: "a standby that waits for a renewal looks without a pause",
+        edits: &[edit(
+            "election/elector/rhythm.rs",
+            "let pause = pause.max(SHORTEST).min(self.period);",
+            "let pause = pause * 0;",
+        )],
+        breaks: "I7 bounded calls",
+    },
 ];

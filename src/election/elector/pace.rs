@@ -4,8 +4,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::rhythm::Rhythm;
 use super::turn::Turn;
 use crate::election::handover::Rank;
+use crate::election::lease::Observed;
 use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 use crate::election::timing::{HINT_GAP, Timing, backoff};
@@ -42,12 +44,16 @@ pub(super) struct Pace {
     /// Between two looks while renewals are pushed.
     check_period: Duration,
     jitter: fastrand::Rng,
+    /// None: without announcements it looks at an even pace.
+    rhythm: Option<Rhythm>,
     /// The first renewal of a term comes early by a random time, and so do all after it.
     pub(super) spreads_renewals: bool,
     /// When it claims a vacated lease.
     pub(super) turn: Turn,
     /// The store hinted at a change since the last look was sent: when to look.
     hinted: Option<BootTime>,
+    /// The last look was sent after such a hint.
+    looks_for_hint: bool,
     /// About how many wait for the same hints; 0 if that is not known.
     listeners: u32,
     /// Calls that failed in a row; looks that only clear up after a failed swap do not end it.
@@ -72,9 +78,11 @@ impl Pace {
             retry_period: timing.retry_period(),
             check_period: timing.renew_deadline(),
             jitter: fastrand::Rng::with_seed(seed),
+            rhythm: None,
             spreads_renewals: false,
             turn: Turn::default(),
             hinted: None,
+            looks_for_hint: false,
             listeners: 0,
             failures: 0,
             due_at: BootTime::ZERO,
@@ -89,6 +97,11 @@ impl Pace {
     /// Claims a vacated lease in this turn.
     pub(super) fn ranked(self, rank: Option<Rank>) -> Self {
         Self { turn: Turn { rank }, ..self }
+    }
+
+    /// Without announcements, it looks soon after each renewal.
+    pub(super) fn follow_renewals(&mut self) {
+        self.rhythm = Some(Rhythm::new(self.retry_period));
     }
 
     // --- Taking in what happened ----------------------------------------------------------------
@@ -128,8 +141,21 @@ impl Pace {
 
     /// The call that was sent is a look: it shows what was hinted at.
     pub(super) fn looks(&mut self) {
-        self.hinted = None;
+        self.looks_for_hint = self.hinted.take().is_some();
         self.look_early_by = 0.0;
+    }
+
+    /// A look, or a lost swap, shows this, before that is taken in.
+    pub(super) fn looked(
+        &mut self,
+        last: &Watch,
+        shown: Option<&Observed>,
+        sent: BootTime,
+        now: BootTime,
+    ) {
+        if let Some(rhythm) = &mut self.rhythm {
+            rhythm.looked(last.observed(), shown, sent, now, self.looks_for_hint);
+        }
     }
 
     /// A renewal was announced, and counted.
@@ -169,7 +195,8 @@ impl Pace {
     }
 
     /// A standby looks again a retry period after its last look, so that a lease that is vacated is
-    /// taken within one; or when the lease may be over, if it waits for that.
+    /// taken within one, or after the next renewal, if it follows them; or when the lease may be over, if
+    /// it waits for that.
     ///
     /// While renewals are pushed, it looks once in a renew deadline only, to check the pushes; and when
     /// a push is overdue, because it may be lost. The leader renews a retry period after the last push,
@@ -189,7 +216,10 @@ impl Pace {
             Pushes::Proven if !self.doubts_pushes => {
                 self.when_overdue().min(self.last_call + early(self.check_period))
             }
-            Pushes::Proven | Pushes::NotProven => self.last_call + early(self.retry_period),
+            Pushes::Proven | Pushes::NotProven => {
+                let after_renewal = self.rhythm.as_ref().and_then(Rhythm::next_look);
+                after_renewal.unwrap_or(self.last_call + early(self.retry_period))
+            }
         };
         if let Some(over_at) = over_at {
             let share = self.retry_period / SPREAD_SHARE;
@@ -274,6 +304,9 @@ impl Pace {
             check_period,
             jitter: _,
             turn: _,
+            // The candidates of the model look at an even pace.
+            rhythm: _,
+            looks_for_hint: _,
             spreads_renewals,
             hinted,
             listeners,

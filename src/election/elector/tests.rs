@@ -16,6 +16,7 @@ mod keeping;
 mod losing;
 mod passing_on;
 mod pausing;
+mod rhythm;
 mod shutting_down;
 mod standing_by;
 mod stepping_down;

@@ -165,7 +165,8 @@ fn requests_are_as_few_as_the_retry_period_says() {
         "in {periods} retry periods: {writes} writes of the leader, {reads} reads of a standby"
     );
     assert!(writes <= periods, "{writes} in {periods} periods");
-    assert!(reads <= periods, "{reads} in {periods} periods");
+    // Some look for a renewal that is not there yet.
+    assert!(reads <= 2 * periods, "{reads} in {periods} periods");
     assert!(writes > periods / 2 && reads > periods / 2, "the count means something");
     let others = [made(leader, "GetItem"), made(1 - leader, "PutItem")];
     assert_eq!(others, [0, 0], "standbys never write, the leader never reads");

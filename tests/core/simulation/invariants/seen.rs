@@ -166,10 +166,11 @@ pub struct Calls {
 
 /// Without hints, in one retry period: a renewal that fails, the read after a quarter of the
 /// period, the next renewal that fails at once, the read after half a period; or a read at the end
-/// of a lease, an acquisition that is lost, a read, and the same again when the winner vacates.
+/// of a lease, an acquisition that is lost, a read, and the same again when the winner vacates;
+/// before either, the four reads of a standby that waits for the renewal of a leader which crashed.
 /// Each of the latter needs a write of another candidate, so there is no hard limit; a candidate
 /// that repeats calls without a pause would make hundreds.
-const CALLS_A_PERIOD: usize = 8;
+const CALLS_A_PERIOD: usize = 12;
 
 impl Calls {
     pub fn called(

@@ -1,0 +1,115 @@
+//! When a standby looks to which no renewals are announced: soon after each of them.
+//!
+//! A lease counts from the look that first shows its last renewal. Looks at any even pace show it half a
+//! retry period late on average, and the take-over after a crash is late by as much. But a leader renews
+//! once in a retry period. So if one look shows a renewal that the look before did not, the next renewal
+//! comes a period after the time between the two. The next look is sent in the middle of that time, which
+//! halves it.
+//!
+//! This decides when to look and nothing else. If a leader renews at another pace, some looks are late, as
+//! they are at an even pace, and some are in vain.
+
+use std::time::Duration;
+
+use crate::election::lease::Observed;
+use crate::election::time::BootTime;
+
+/// Of a retry period: looks are soon enough this long after a renewal. 42 ms at the default durations, of a
+/// lease of 15 s. Less would make more looks come too early, because calls and timers vary.
+const CLOSE_SHARE: u32 = 48;
+
+/// How far two looks are apart that wait for a renewal, at first. Each pause is four times as long as the one
+/// before, up to a retry period: four looks wait for a leader that has crashed.
+const FIRST_PAUSE_SHARE: u32 = 96;
+const PAUSE_GROWS: u32 = 4;
+
+/// A read and a timer are no more exact than this.
+const SHORTEST: Duration = Duration::from_millis(2);
+
+/// After so many looks in a row that show a renewal, none of them shows that the renewal was not there earlier.
+/// From then on it is less exactly known when the next one comes: by this part of a retry period, and after
+/// each look by twice as much. So at last a look comes too early, or finds a renewal that moved.
+const TRUSTED: u32 = 8;
+const FORGOTTEN_SHARE: u32 = 1024;
+const MOST_DOUBLINGS: u32 = 10;
+
+/// The looks of a standby, and the renewals that they show.
+#[derive(Clone, Debug)]
+pub(super) struct Rhythm {
+    period: Duration,
+    /// When the last look was sent.
+    looked: BootTime,
+    /// None while the holder that the last look showed was not seen to renew.
+    renewals: Option<Renewals>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Renewals {
+    /// The last one that was seen came after this.
+    after: BootTime,
+    /// When the next look is due.
+    next_look: BootTime,
+    /// How long that look waits after one that came too early for a renewal.
+    pause: Option<Duration>,
+    /// How many looks in a row have shown a renewal.
+    in_a_row: u32,
+}
+
+impl Rhythm {
+    pub(super) fn new(period: Duration) -> Self {
+        Self { period, looked: BootTime::ZERO, renewals: None }
+    }
+
+    /// When the next look is due; none where it is not known when the next renewal is.
+    pub(super) fn next_look(&self) -> Option<BootTime> {
+        self.renewals.map(|renewals| renewals.next_look)
+    }
+
+    /// A look shows this, and the one before showed `last`. If a hint caused it and it shows a renewal, hints
+    /// show renewals sooner than any rhythm does.
+    pub(super) fn looked(
+        &mut self,
+        last: Option<&Observed>,
+        shown: Option<&Observed>,
+        sent: BootTime,
+        received: BootTime,
+        hinted: bool,
+    ) {
+        let of = |o: &Observed| Some((o.record.holder.clone()?, o.record.term));
+        self.renewals = match (last, shown) {
+            (Some(last), Some(shown)) if of(shown).is_some() && of(last) == of(shown) => {
+                if last.version == shown.version {
+                    self.renewals.map(|renewals| self.after_none(renewals, sent))
+                } else {
+                    (!hinted).then(|| self.after_renewal(sent, received))
+                }
+            }
+            _ => None,
+        };
+        self.looked = sent;
+    }
+
+    fn after_renewal(&self, sent: BootTime, received: BootTime) -> Renewals {
+        let in_a_row = self.renewals.map_or(0, |last| last.in_a_row);
+        let forgotten = in_a_row.checked_sub(TRUSTED).map_or(Duration::ZERO, |more| {
+            self.period / FORGOTTEN_SHARE * (1 << more.min(MOST_DOUBLINGS))
+        });
+        let expected = self.renewals.map(|last| last.after + self.period.saturating_sub(forgotten));
+        let after = expected.unwrap_or(self.looked).max(self.looked).min(received);
+        let late = received.since(after);
+        let close = (self.period / CLOSE_SHARE).max(SHORTEST * 2);
+        let sooner = if late > close { late / 2 } else { Duration::ZERO };
+        let next_look = sent + self.period.saturating_sub(sooner);
+        Renewals { after, next_look, pause: None, in_a_row: in_a_row.saturating_add(1) }
+    }
+
+    fn after_none(&self, last: Renewals, sent: BootTime) -> Renewals {
+        // Another cause than this rhythm made it look before the next renewal.
+        if sent < last.next_look {
+            return last;
+        }
+        let pause = last.pause.map_or(self.period / FIRST_PAUSE_SHARE, |pause| pause * PAUSE_GROWS);
+        let pause = pause.max(SHORTEST).min(self.period);
+        Renewals { next_look: sent + pause, pause: Some(pause), in_a_row: 0, ..last }
+    }
+}
