@@ -74,24 +74,28 @@ fn every_invariant_holds_in_every_run() {
     if let Some(seed) = number("BELLWETHER_SEED") {
         let outcome = run(seed, Rates::WithinMargin, true);
         println!("{}", outcome.tally);
-        if let Some(Violation { invariant, what }) = outcome.violation {
-            panic!("{invariant}: {what} (seed {seed})");
+        if let Some(violation) = outcome.violation {
+            fail(seed, &violation);
         }
         return;
     }
     let runs = number("BELLWETHER_RUNS").unwrap_or(RUNS);
     let hunted = std::env::var("BELLWETHER_HUNT").unwrap_or_default();
     let (tally, failure) = run_all(runs, Rates::WithinMargin, &hunted);
-    if let Some((seed, Violation { invariant, what })) = failure {
-        panic!(
-            "{invariant}: {what}\n\
-             replay: BELLWETHER_SEED={seed} cargo test --test core simulation:: -- --nocapture"
-        );
+    if let Some((seed, violation)) = failure {
+        fail(seed, &violation);
     }
     println!("{runs} runs:\n{tally}");
     if runs >= RUNS {
         assert_much_happened(&tally);
     }
+}
+
+fn fail(seed: u64, Violation { invariant, what }: &Violation) -> ! {
+    panic!(
+        "{invariant}: {what}\n\
+         replay: BELLWETHER_SEED={seed} cargo test --test core simulation:: -- --nocapture"
+    )
 }
 
 /// The simulation cannot pass because nothing went wrong in it.

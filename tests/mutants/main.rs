@@ -19,10 +19,13 @@
 mod core;
 mod model;
 mod seams;
+mod seeds;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use seeds::Seeds;
 
 struct Mutant {
     name: &'static str,
@@ -92,7 +95,7 @@ impl Copy {
         fs::write(root.join("src/lib.rs"), LIB).unwrap();
         fs::write(root.join("src/store.rs"), STORE).unwrap();
         fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
-        fs::write(root.join("Cargo.toml"), dependencies(&NEEDED)).unwrap();
+        fs::write(root.join("Cargo.toml"), dependencies(&NEEDED, 0)).unwrap();
         Self { root }
     }
 
@@ -101,11 +104,15 @@ impl Copy {
     }
 
     /// Runs the simulation, and returns whether it passed and its output.
-    fn simulate(&self, what: &str, runs: &str, hunted: &str) -> (bool, String) {
-        let environment = [("BELLWETHER_RUNS", runs), ("BELLWETHER_HUNT", hunted)];
-        let built = self.cargo(&["test", "--test", "core", "--no-run"], &[]);
+    fn simulate(&self, what: &str, environment: &[(&str, &str)]) -> (bool, String) {
+        let built = self.cargo(&["test", "--test", "core", "--no-run"], environment);
         assert!(built.0, "{what}: it does not even compile:\n{}", built.1);
-        self.cargo(&["test", "--test", "core", "every_invariant"], &environment)
+        self.cargo(&["test", "--test", "core", "every_invariant"], environment)
+    }
+
+    /// Optimized, which takes longer to build and pays off after a few seeds.
+    fn simulate_many(&self, what: &str, runs: &str) -> (bool, String) {
+        self.simulate(what, &[("BELLWETHER_RUNS", runs), ("CARGO_PROFILE_DEV_OPT_LEVEL", "1")])
     }
 
     fn cargo(&self, arguments: &[&str], environment: &[(&str, &str)]) -> (bool, String) {
@@ -114,8 +121,8 @@ impl Copy {
             .args(["--offline", "--quiet"])
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", self.root.join("target"))
-            .envs(environment.iter().copied())
             .env_remove("BELLWETHER_SEED")
+            .envs(environment.iter().copied())
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -143,21 +150,38 @@ impl Copy {
         outcome
     }
 
-    /// Any invariant that fails is a catch: which one fails first depends on what the simulation plays.
-    fn catches(&self, mutant: &Mutant) -> Result<(), String> {
+    /// Returns the seed that shows the bug. Any invariant that fails is a catch: which one fails first depends
+    /// on what the simulation plays.
+    fn catches(&self, mutant: &Mutant, known: Option<&str>) -> Result<String, String> {
         let Mutant { name, breaks, .. } = mutant;
-        let (passed, printed) = self.planted(mutant, || self.simulate(name, "100000", ""));
-        let names = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-        let verdict = printed.lines().find(|line| line.strip_prefix('I').is_some_and(names));
-        let seed = printed.lines().find(|line| line.starts_with("replay: ")).unwrap_or_default();
-        println!("{name}: {} ({seed})", verdict.unwrap_or("not caught"));
-        if passed || verdict.is_none() {
-            return Err(format!(
-                "{name}: it breaks nothing, not even {breaks}, the simulation says:\n{printed}"
-            ));
-        }
-        Ok(())
+        self.planted(mutant, || {
+            let again = known.filter(|seed| {
+                let replayed = self.simulate(name, &[("BELLWETHER_SEED", seed)]);
+                shows(name, &replayed).is_some()
+            });
+            if let Some(seed) = again {
+                return Ok(seed.to_owned());
+            }
+            let searched = self.simulate_many(name, "100000");
+            shows(name, &searched).ok_or_else(|| {
+                let printed = searched.1;
+                format!(
+                    "{name}: it breaks nothing, not even {breaks}, the simulation says:\n{printed}"
+                )
+            })
+        })
     }
+}
+
+/// The seed with which the simulation failed, by what it printed.
+fn shows(bug: &str, (passed, printed): &(bool, String)) -> Option<String> {
+    let names = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let verdict = printed.lines().find(|line| line.strip_prefix('I').is_some_and(names));
+    let seed = printed.lines().find_map(|line| line.strip_prefix("replay: BELLWETHER_SEED="));
+    let seed =
+        seed.and_then(|seed| seed.split(' ').next()).filter(|_| !passed && verdict.is_some());
+    println!("{bug}: {} (seed {})", verdict.unwrap_or("not shown"), seed.unwrap_or("none"));
+    seed.map(str::to_owned)
 }
 
 /// What the simulated code needs.
@@ -176,7 +200,7 @@ const NEEDED: [&str; 11] = [
 ];
 
 /// The manifest for a crate of the same name with no dependencies but these.
-fn dependencies(needed: &[&str]) -> String {
+fn dependencies(needed: &[&str], optimized: u8) -> String {
     let manifest = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     let line = |name: &&str| {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} = ")));
@@ -184,7 +208,8 @@ fn dependencies(needed: &[&str]) -> String {
     };
     format!(
         "[package]\nname = \"bellwether\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
-         [dependencies]\n{}\n[profile.dev]\nopt-level = 1\ndebug = 0\n[workspace]\n",
+         [dependencies]\n{}\n[profile.dev]\nopt-level = {optimized}\ndebug = 0\n\
+         [profile.dev.package.\"*\"]\nopt-level = 1\n[workspace]\n",
         needed.iter().map(line).collect::<Vec<_>>().join("\n")
     )
 }
@@ -206,38 +231,51 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
+fn all() -> impl Iterator<Item = &'static Mutant> {
+    core::MUTANTS.iter().chain(seams::MUTANTS)
+}
+
 /// Names all of the bugs that can no longer be planted, before minutes of simulation find the first.
 #[test]
 fn every_bug_can_be_planted() {
-    let copy = Copy::new("planted");
-    let sources = copy.root.join("src");
     let mut stale = Vec::new();
-    for Mutant { name, edits, .. } in core::MUTANTS.iter().chain(seams::MUTANTS) {
+    for Mutant { name, edits, .. } in all() {
         for Edit { file, original, .. } in *edits {
-            let found = read(&sources.join(file)).matches(original).count();
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
+            let found = read(&source).matches(original).count();
             if found != 1 {
                 stale.push(format!("{name}: {file} has this {found} times:\n{original}"));
             }
         }
     }
     assert!(stale.is_empty(), "{}", stale.join("\n\n"));
-    for mutant in core::MUTANTS.iter().chain(seams::MUTANTS) {
+}
+
+#[test]
+fn every_planted_bug_compiles() {
+    let copy = Copy::new("planted");
+    let fails = |mutant: &Mutant| {
         let (compiles, output) = copy.planted(mutant, || copy.cargo(&["check", "--lib"], &[]));
-        if !compiles {
-            stale.push(format!("{}: it does not compile:\n{output}", mutant.name));
-        }
-    }
+        (!compiles).then(|| format!("{}: it does not compile:\n{output}", mutant.name))
+    };
+    let stale: Vec<_> = all().filter_map(fails).collect();
     assert!(stale.is_empty(), "{}", stale.join("\n\n"));
 }
 
 #[test]
 fn the_simulation_catches_every_planted_bug() {
     let copy = Copy::new("mutants");
-    let (passed, printed) = copy.simulate("the real source", "1000", "");
+    let (passed, printed) = copy.simulate_many("the real source", "20000");
     assert!(passed, "the simulation fails without a planted bug:\n{printed}");
     let chosen = std::env::var("BELLWETHER_MUTANT").unwrap_or_default();
-    let all = core::MUTANTS.iter().chain(seams::MUTANTS);
-    let chosen = all.filter(|mutant| mutant.name.contains(&chosen));
-    let missed: Vec<_> = chosen.filter_map(|mutant| copy.catches(mutant).err()).collect();
+    let mut seeds = Seeds::known();
+    let mut missed = Vec::new();
+    for mutant in all().filter(|mutant| mutant.name.contains(&chosen)) {
+        match copy.catches(mutant, seeds.of(mutant.name)) {
+            Ok(seed) => seeds.found(mutant.name, &seed),
+            Err(why) => missed.push(why),
+        }
+    }
+    seeds.write_if_wanted();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }

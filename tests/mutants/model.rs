@@ -53,7 +53,7 @@ fn modelled() -> Copy {
     fs::write(root.join("src/lib.rs"), "pub mod election;\n").unwrap();
     fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
     let needed = ["fastrand", "humantime", "serde", "serde_json", "stateright", "thiserror", "url"];
-    fs::write(root.join("Cargo.toml"), dependencies(&needed)).unwrap();
+    fs::write(root.join("Cargo.toml"), dependencies(&needed, 1)).unwrap();
     copied
 }
 
