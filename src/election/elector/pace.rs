@@ -18,6 +18,10 @@ use crate::election::watch::{Pushes, Watch};
 /// milliseconds. Longer, and it would be the most of what a take-over takes.
 const TAKEOVER_SPREAD: Duration = Duration::from_millis(8);
 
+/// The same where nothing says how many wait, as a part of the retry period: 31 ms at the default durations, a
+/// five hundredth of the lease. If there are many, a third as many swap in vain.
+const TAKEOVER_SPREAD_BLIND: u32 = 64;
+
 /// The same among many, for each listener: one commit and its notification take about as long, so a few of
 /// them look before they learn of the winner, however many there are.
 const TAKEOVER_SPREAD_EACH: Duration = Duration::from_millis(4);
@@ -225,6 +229,8 @@ impl Pace {
             let share = self.retry_period / SPREAD_SHARE;
             let longest = if watch.handover().is_some() {
                 TAKEOVER_SPREAD.min(share)
+            } else if self.listeners == 0 {
+                TAKEOVER_SPREAD.max(self.retry_period / TAKEOVER_SPREAD_BLIND)
             } else {
                 let all = TAKEOVER_SPREAD_EACH * self.listeners;
                 all.min(self.check_period / TAKEOVER_SPREAD_SHARE).max(TAKEOVER_SPREAD)

@@ -125,8 +125,8 @@ async fn few_of_two_hundred_standbys_write_when_the_lease_ends() {
         crowd.iter().all(decided).then_some(())
     })
     .await;
-    // They stand for a while, so that their looks are as they are in the long run.
-    tokio::time::sleep(timing().retry_period() * 2).await;
+    // They stand for a while, so that their looks are as they are in the long run: soon after each renewal.
+    tokio::time::sleep(timing().retry_period() * 14).await;
     first.driver.abort();
     let _ = first.driver.await;
     let (died, writes) = (now(), proxy.count("PutItem"));
