@@ -1,6 +1,7 @@
 //! When a standby looks to which no renewals are announced.
 
 use super::*;
+use crate::election::elector::rhythm::Rhythm;
 
 const PERIOD: u64 = 2_000;
 
@@ -153,4 +154,43 @@ fn where_hints_show_the_renewals_a_standby_looks_at_an_even_pace() {
     }
     let looks = world.looks_between(300 + 5 * (PERIOD - 10), 300 + 19 * (PERIOD - 10));
     assert_eq!(looks.len(), 14);
+}
+
+/// A look at a record of this version, at these milliseconds. Returns when the next one is due, in
+/// microseconds.
+fn looks(rhythm: &mut Rhythm, versions: (u64, u64), sent: u64, received: u64) -> Option<u128> {
+    let shown = |version: u64| {
+        let version = Version::new(version.to_string());
+        Observed { record: rival(5), version, remaining: None, outlived: false }
+    };
+    let (last, now) = (shown(versions.0), shown(versions.1));
+    rhythm.looked(Some(&last), Some(&now), at(sent), at(received), false);
+    rhythm.next_look().map(|next| next.since(BootTime::ZERO).as_micros())
+}
+
+#[test]
+fn looks_come_no_closer_to_a_renewal_than_reads_and_timers_are_exact() {
+    let mut rhythm = Rhythm::new(Duration::from_millis(100));
+    assert_eq!(looks(&mut rhythm, (1, 1), 0, 1), None, "no renewal was seen");
+    // It came between 0 and 103, and the next one is looked for in the middle of that, a period later.
+    assert_eq!(looks(&mut rhythm, (1, 2), 100, 103), Some(148_500));
+    assert_eq!(looks(&mut rhythm, (2, 2), 148, 149), Some(148_500), "it was not due yet");
+    assert_eq!(looks(&mut rhythm, (2, 2), 150, 151), Some(152_000));
+    assert_eq!(looks(&mut rhythm, (2, 2), 152, 153), Some(160_000));
+    assert_eq!(looks(&mut rhythm, (2, 2), 160, 161), Some(192_000));
+    assert_eq!(looks(&mut rhythm, (2, 2), 192, 193), Some(292_000), "as without a rhythm");
+    // Close enough: four milliseconds after the last look that did not show it.
+    assert_eq!(looks(&mut rhythm, (2, 3), 195, 196), Some(295_000));
+    assert_eq!(looks(&mut rhythm, (3, 4), 295, 297), Some(392_500), "five are not");
+    assert_eq!(looks(&mut rhythm, (4, 4), 393, 394), Some(395_000));
+    // After eight in a row it is less exactly known: by a thousandth of the period, then by two of them.
+    for k in 0..11 {
+        let sent = 395 + k * 100;
+        let next = u128::from(sent + 100) * 1_000;
+        assert_eq!(looks(&mut rhythm, (4 + k, 5 + k), sent, sent + 1), Some(next), "look {k}");
+    }
+    // Fifteen of them, beside the three milliseconds from the look before to the first renewal.
+    let next = looks(&mut rhythm, (15, 16), 1_495, 1_496).unwrap();
+    let sooner = (3_000 + 100_000 / 1_024 * 15) / 2;
+    assert!(next.abs_diff(1_595_000 - sooner) < 10, "{next}");
 }
