@@ -331,6 +331,12 @@ impl LeaseRecord {
         self.holder.as_ref() == Some(candidate)
     }
 
+    /// Whether the holder that `other` names holds the lease here too, in the same term: it has renewed it,
+    /// if the two versions differ.
+    pub fn is_same_tenure(&self, other: &Self) -> bool {
+        self.holder.is_some() && self.holder == other.holder && self.term == other.term
+    }
+
     /// Whether no holder wrote between this state of the record and `other`: each renewal has a time of
     /// its own, with the stored precision of a millisecond. What changed was by an operator, who paused
     /// the election, resumed it, or both.

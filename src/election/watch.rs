@@ -134,7 +134,8 @@ impl Sighting {
 
     /// Whether this is another write of the holder that `last` names, in the same term.
     fn renews(&self, last: &Self) -> bool {
-        self.holder().is_some() && (self.holder(), self.term()) == (last.holder(), last.term())
+        let records = self.observed.as_ref().zip(last.observed.as_ref());
+        records.is_some_and(|(this, last)| this.record.is_same_tenure(&last.record))
     }
 
     /// Whether the store says that it may have lost what followed this state.

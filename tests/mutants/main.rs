@@ -68,6 +68,9 @@ const LIB: &str = "pub mod driver;\npub mod election;\npub mod gate;\npub mod me
 const STORE: &str =
     "mod contract;\npub use contract::{Notifier, Hint, Hints, Listing, Store, StoreError};\n";
 
+/// Takes longer to build, and pays off after a few seeds.
+const OPTIMIZED: (&str, &str) = ("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+
 /// The copy of what is simulated, and of the simulation.
 struct Copy {
     root: PathBuf,
@@ -110,11 +113,6 @@ impl Copy {
         self.cargo(&["test", "--test", "core", "every_invariant"], environment)
     }
 
-    /// Optimized, which takes longer to build and pays off after a few seeds.
-    fn simulate_many(&self, what: &str, runs: &str) -> (bool, String) {
-        self.simulate(what, &[("BELLWETHER_RUNS", runs), ("CARGO_PROFILE_DEV_OPT_LEVEL", "1")])
-    }
-
     fn cargo(&self, arguments: &[&str], environment: &[(&str, &str)]) -> (bool, String) {
         let output = Command::new(env!("CARGO"))
             .args(arguments)
@@ -122,6 +120,8 @@ impl Copy {
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", self.root.join("target"))
             .env_remove("BELLWETHER_SEED")
+            .env_remove("BELLWETHER_RUNS")
+            .env_remove("BELLWETHER_HUNT")
             .envs(environment.iter().copied())
             .output()
             .unwrap();
@@ -162,7 +162,7 @@ impl Copy {
             if let Some(seed) = again {
                 return Ok(seed.to_owned());
             }
-            let searched = self.simulate_many(name, "100000");
+            let searched = self.simulate(name, &[OPTIMIZED, ("BELLWETHER_RUNS", "100000")]);
             shows(name, &searched).ok_or_else(|| {
                 let printed = searched.1;
                 format!(
@@ -265,7 +265,7 @@ fn every_planted_bug_compiles() {
 #[test]
 fn the_simulation_catches_every_planted_bug() {
     let copy = Copy::new("mutants");
-    let (passed, printed) = copy.simulate_many("the real source", "20000");
+    let (passed, printed) = copy.simulate("the real source", &[OPTIMIZED]);
     assert!(passed, "the simulation fails without a planted bug:\n{printed}");
     let chosen = std::env::var("BELLWETHER_MUTANT").unwrap_or_default();
     let mut seeds = Seeds::known();

@@ -14,7 +14,6 @@ use std::path::PathBuf;
 
 use super::read;
 
-#[derive(Default)]
 pub struct Seeds(BTreeMap<String, String>);
 
 impl Seeds {

@@ -75,9 +75,8 @@ impl Rhythm {
         received: BootTime,
         hinted: bool,
     ) {
-        let of = |o: &Observed| Some((o.record.holder.clone()?, o.record.term));
         self.renewals = match (last, shown) {
-            (Some(last), Some(shown)) if of(shown).is_some() && of(last) == of(shown) => {
+            (Some(last), Some(shown)) if shown.record.is_same_tenure(&last.record) => {
                 if last.version == shown.version {
                     self.renewals.map(|renewals| self.after_none(renewals, sent))
                 } else {

@@ -32,6 +32,14 @@ fn candidate(identity: &str, incarnation: &str) -> Candidate {
     Candidate { identity: identity.to_owned(), incarnation: incarnation.to_owned() }
 }
 
+fn took_over_at(world: &mut World, limit: u64) -> BootTime {
+    while !world.leads() && world.now < at(limit) {
+        let next = world.now + Duration::from_millis(1);
+        world.run_until(u64::try_from(next.as_duration().as_millis()).unwrap());
+    }
+    world.now
+}
+
 struct World {
     elector: Elector,
     now: BootTime,

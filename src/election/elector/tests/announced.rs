@@ -23,14 +23,6 @@ fn calls_since(world: &World, ms: u64) -> usize {
     world.calls.iter().filter(|(sent, _)| *sent > at(ms)).count()
 }
 
-fn took_over_at(world: &mut World, limit: u64) -> BootTime {
-    while !world.leads() && world.now < at(limit) {
-        let next = world.now + Duration::from_millis(1);
-        world.run_until(u64::try_from(next.as_duration().as_millis()).unwrap());
-    }
-    world.now
-}
-
 #[test]
 fn announced_renewals_spare_looks_and_cost_no_time_after_a_crash() {
     for with_clock in [false, true] {

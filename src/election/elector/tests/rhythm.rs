@@ -32,16 +32,24 @@ fn renewals(first: u64, times: u64) -> impl Iterator<Item = u64> {
     (0..times).map(move |k| first + k * PERIOD)
 }
 
+/// A standby that has followed twenty renewals, the first of them then.
+fn following_since(first: u64) -> World {
+    let mut world = following();
+    world.rival_renews(renewals(first, 20));
+    world
+}
+
+/// From the first of twenty to the last.
+const SINCE: u64 = 19 * PERIOD;
+
 /// How long after the last renewal, sent then, the next leader follows, beside the lease.
-fn takes_over_late_by(world: &mut World, last: u64) -> u64 {
+fn takes_over_late_by(world: &mut World, last: u64) -> u128 {
     let over_at = last + 15_000;
     world.run_until(over_at);
     assert!(!world.leads(), "too early");
-    let late = (0..3_000).find(|ms| {
-        world.run_until(over_at + ms);
-        world.leads()
-    });
-    late.expect("it takes over")
+    let took_over = took_over_at(world, over_at + 3_000);
+    assert!(world.leads(), "it takes over");
+    took_over.since(at(over_at)).as_millis()
 }
 
 #[test]
@@ -65,18 +73,16 @@ fn a_standby_learns_when_the_holder_renews_and_looks_soon_after() {
 #[test]
 fn after_a_crash_a_standby_takes_over_soon_after_the_end_of_the_lease() {
     for first in (100..2_000).step_by(300) {
-        let mut world = following();
-        world.rival_renews(renewals(first, 20));
-        let late = takes_over_late_by(&mut world, first + 19 * PERIOD);
+        let mut world = following_since(first);
+        let late = takes_over_late_by(&mut world, first + SINCE);
         assert!(late <= 70, "{first}: {late} ms");
     }
 }
 
 #[test]
 fn a_holder_that_crashed_is_looked_for_a_few_times_and_then_at_an_even_pace() {
-    let mut world = following();
-    world.rival_renews(renewals(700, 20));
-    let last = 700 + 19 * PERIOD;
+    let mut world = following_since(700);
+    let last = 700 + SINCE;
     world.run_until(last + 15_000);
     let looks = world.looks_between(last, last + 14_900);
     assert!((7..=13).contains(&looks.len()), "{looks:?}");
@@ -90,12 +96,11 @@ fn a_holder_that_crashed_is_looked_for_a_few_times_and_then_at_an_even_pace() {
 #[test]
 fn a_holder_that_renews_later_or_sooner_than_before_is_followed_again() {
     for delay in [50, 700, 1_990, 2_010, 2_700, 5_000] {
-        let mut world = following();
-        world.rival_renews(renewals(300, 20));
+        let mut world = following_since(300);
         // Once later than a period, or sooner.
-        let again = 300 + 19 * PERIOD + delay;
+        let again = 300 + SINCE + delay;
         world.rival_renews(renewals(again, 20));
-        let late = takes_over_late_by(&mut world, again + 19 * PERIOD);
+        let late = takes_over_late_by(&mut world, again + SINCE);
         assert!(late <= 70, "{delay}: {late} ms");
     }
     // Sooner by two milliseconds in each period.
@@ -117,9 +122,8 @@ fn a_holder_with_another_retry_period_causes_four_times_as_many_looks_at_most() 
 
 #[test]
 fn hints_between_two_renewals_change_nothing() {
-    let mut world = following();
-    world.rival_renews(renewals(300, 20));
-    let from = 300 + 19 * PERIOD;
+    let mut world = following_since(300);
+    let from = 300 + SINCE;
     for k in 1..=9 {
         world.run_until(from + k * 150);
         world.send(Event::Changed);
@@ -134,10 +138,9 @@ fn hints_between_two_renewals_change_nothing() {
 
 #[test]
 fn a_change_of_the_holder_begins_at_an_even_pace() {
-    let mut world = following();
-    world.rival_renews(renewals(300, 20));
+    let mut world = following_since(300);
     world.candidate_writes(LeaseRecord { holder: Some(candidate("another", "1")), ..rival(6) });
-    let changed = 300 + 19 * PERIOD;
+    let changed = 300 + SINCE;
     world.run_until(changed + 2 * PERIOD);
     let looks = world.looks_between(changed, changed + 2 * PERIOD);
     assert!(looks.len() <= 3, "{looks:?}");
