@@ -60,7 +60,7 @@ figures-scale: setup
 	cargo bench --locked --profile dist --bench scale
 
 # bellwether, as it is shipped, beside its peers: writes the tables and plots of docs/comparison.md. Takes about
-# twenty-five minutes after the builds; QUICK=1 takes three, for a look only.
+# thirty minutes after the builds; QUICK=1 takes three, for a look only.
 compare: setup
 	benches/compare/setup.sh
 	compared=$$(image/build.sh) && COMPARED="$$compared" QUICK="$(QUICK)" cargo bench --locked --profile dev --bench compare

@@ -6,11 +6,12 @@ cd "$(dirname "$0")/.."
 
 . tests/install.sh
 
-# Without its server: the site is files.
+# Without its server: the site is files. Optimizing it would take longer than it takes to build the site.
 mdbook=0.5.4
 tools=$PWD/target/tools
 if ! "$tools/mdbook/bin/mdbook" --version 2>/dev/null | grep -qx "mdbook v$mdbook"; then
-    cargo install mdbook --version "$mdbook" --locked --no-default-features --features search \
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+        cargo install mdbook --debug --version "$mdbook" --locked --no-default-features --features search \
         --root "$tools/mdbook"
 fi
 # The reading grade of the pages.

@@ -53,7 +53,7 @@ pub(crate) struct Measured {
     costs: Vec<Result<Cost, Failure>>,
     rates: [Result<Vec<Rate>, Failure>; 2],
     /// Two commits and one notification on Postgres.
-    physical: Vec<Duration>,
+    physical: Path,
     /// `once` of a key that is done, on Postgres, from its start to its exit.
     once: Vec<Duration>,
     setting: report::Setting,
@@ -189,12 +189,12 @@ fn lives(stores: &Arc<Stores>, plan: &Plan, began: BootTime) -> Vec<Vec<Life>> {
     lives.into_inner().unwrap()
 }
 
-type HandOvers = (Vec<Vec<Duration>>, Vec<Duration>, Vec<Option<Failure>>, Vec<Duration>);
+type HandOvers = (Vec<Vec<Duration>>, Vec<Duration>, Vec<Option<Failure>>, Path);
 
 fn hand_overs(stores: &Stores, plan: &Plan, began: BootTime) -> HandOvers {
     let mut times = vec![Vec::new(); ROWS.len()];
     let mut failures = vec![None; ROWS.len()];
-    let (mut same_age, mut physical) = (Vec::new(), Vec::new());
+    let (mut same_age, mut physical) = (Vec::new(), Path::default());
     let play = |row: &Row, ages, rounds| {
         catch_unwind(AssertUnwindSafe(|| scenes::hand_over(stores, row, ages, rounds)))
             .unwrap_or_else(|_| Err("the benchmark failed".to_owned()))
@@ -209,7 +209,7 @@ fn hand_overs(stores: &Stores, plan: &Plan, began: BootTime) -> HandOvers {
                 Err(why) => failures[at] = Some(why),
             }
             if is_target {
-                physical.extend(two_commits_and_a_notification(stores, rounds));
+                physical.measure(stores, rounds.div_ceil(2));
                 same_age.extend(play(row, Ages::Same, plan.hand_overs).unwrap_or_default());
             }
         }
@@ -218,32 +218,57 @@ fn hand_overs(stores: &Stores, plan: &Plan, began: BootTime) -> HandOvers {
     (times, same_age, failures, physical)
 }
 
-/// What a hand-over on Postgres cannot be faster than: the old leader's commit, its notification to the standby, and
-/// the standby's commit.
-fn two_commits_and_a_notification(stores: &Stores, rounds: usize) -> Vec<Duration> {
-    block_on(async {
-        let server = &stores.postgres;
-        server.run_sql("postgres", "CREATE TABLE IF NOT EXISTS path (at timestamptz)").await;
-        let mut writer: PgConnection = server.connect("postgres").await;
-        let mut next: PgConnection = server.connect("postgres").await;
-        let mut listener = PgListener::connect(&server.url("postgres")).await.unwrap();
-        listener.listen("path").await.unwrap();
-        let mut times = Vec::new();
-        for _ in 0..rounds {
-            let started = now();
-            let write = "INSERT INTO path VALUES (now()); SELECT pg_notify('path', '')::text";
-            let write = sqlx::raw_sql(write).execute(&mut writer);
-            let follow = async {
-                listener.recv().await.unwrap();
-                let write = sqlx::raw_sql("INSERT INTO path VALUES (now())");
-                write.execute(&mut next).await.unwrap();
-            };
-            let (written, ()) = tokio::join!(write, follow);
-            written.unwrap();
-            times.push(now().since(started));
-        }
-        times
-    })
+/// What a hand-over on Postgres cannot be faster than. After an idle time as before a hand-over, with sessions as old as
+/// those of its leader and its standby; and repeated at once, when all that it needs is at hand.
+#[derive(Default)]
+struct Path {
+    idle: Vec<Duration>,
+    repeated: Vec<Duration>,
+}
+
+impl Path {
+    fn measure(&mut self, stores: &Stores, rounds: usize) {
+        block_on(async {
+            let server = &stores.postgres;
+            server.run_sql("postgres", "CREATE TABLE IF NOT EXISTS path (at timestamptz)").await;
+            let mut leader: PgConnection = server.connect("postgres").await;
+            for _ in 0..rounds {
+                tokio::time::sleep(scenes::OLDER).await;
+                let mut standby: PgConnection = server.connect("postgres").await;
+                let mut listener = PgListener::connect(&server.url("postgres")).await.unwrap();
+                listener.listen("path").await.unwrap();
+                tokio::time::sleep(scenes::YOUNG).await;
+                let mut path = async || {
+                    two_commits_and_a_notification(&mut leader, &mut listener, &mut standby).await
+                };
+                self.idle.push(path().await);
+                for _ in 0..10 {
+                    self.repeated.push(path().await);
+                }
+                leader = standby;
+            }
+        });
+    }
+}
+
+/// The old leader's commit, its notification to the standby, and the standby's commit.
+async fn two_commits_and_a_notification(
+    leader: &mut PgConnection,
+    listener: &mut PgListener,
+    standby: &mut PgConnection,
+) -> Duration {
+    let started = now();
+    let write = "INSERT INTO path VALUES (now()); SELECT pg_notify('path', '')::text";
+    let write = sqlx::raw_sql(write).execute(leader);
+    let follow = async {
+        listener.recv().await.unwrap();
+        let write = sqlx::raw_sql("INSERT INTO path VALUES (now())");
+        write.execute(standby).await.unwrap();
+        now()
+    };
+    let (written, ended) = tokio::join!(write, follow);
+    written.unwrap();
+    ended.since(started)
 }
 
 /// The first run does the work, and is not counted.

@@ -191,7 +191,7 @@ type Target = (&'static str, Option<(String, bool)>);
 fn all_targets(measured: &Measured) -> Vec<Target> {
     let on_postgres = ROWS.iter().position(|row| row.name == ON_POSTGRES).expect("our row");
     let hand_over = spread(&measured.hand_overs[on_postgres]);
-    let physical = spread(&measured.physical);
+    let path = spread(&measured.physical.idle).zip(spread(&measured.physical.repeated));
     let ratio = |part: f64, whole: f64, most: f64| {
         (format!("{part:.1} ms, {:.1} ×", part / whole), part <= whole * most)
     };
@@ -207,7 +207,11 @@ fn all_targets(measured: &Measured) -> Vec<Target> {
     vec![
         (
             "hand-over on Postgres: median at most twice two commits and one notification",
-            hand_over.zip(physical).map(|(ours, path)| ratio(ours.median, path.median, 2.0)),
+            hand_over.zip(path).map(|(ours, (idle, repeated))| {
+                let (part, is_met) = ratio(ours.median, idle.median, 2.0);
+                let other = ours.median / repeated.median;
+                (format!("{part} after an idle time, {other:.1} × repeated"), is_met)
+            }),
         ),
         (
             "hand-over on Postgres: 99th percentile below three times its median",

@@ -214,10 +214,16 @@ fn span(time: Duration, ended: bool) -> Span {
     if ended { Span::Exactly(time) } else { Span::MoreThan(time) }
 }
 
+/// The age of a standby of ours that takes over in a roll-out: it is one this soon.
+pub const YOUNG: Duration = Duration::from_millis(350);
+
+/// How much older the leader is then: more than eight times, from which the standby concludes that it is the newest.
+pub const OLDER: Duration = Duration::from_millis(350 * 9);
+
 /// How old the leader and the standby of a hand-over are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Ages {
-    /// As in a roll-out: the leader is more than eight times older, from which our standby concludes that it is the newest.
+    /// As in a roll-out: the standby has the age [`YOUNG`], and the leader is older by [`OLDER`].
     RollOut,
     /// About the same.
     Same,
@@ -243,14 +249,14 @@ pub fn hand_over(
     let mut leader = row.start(&start)?;
     leader.leads_within(START)?;
     let mut times = Vec::new();
-    // Only bellwether looks at ages, and its standby is one this soon.
+    // Only bellwether looks at ages.
     let settled = match ages {
-        Ages::RollOut if row.is_ours() => Duration::from_millis(350),
+        Ages::RollOut if row.is_ours() => YOUNG,
         _ => SETTLED,
     };
     for _ in 0..rounds {
         if ages == Ages::RollOut && row.is_ours() {
-            thread::sleep(settled * 9);
+            thread::sleep(OLDER);
         }
         let standby = row.start(&start)?;
         thread::sleep(settled);

@@ -24,12 +24,11 @@ if [ ! -e "$tools/machine/installed" ]; then
         "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$tools/machine"
     as_root touch "$tools/machine/installed"
 fi
-# What makes the Debian package; and a registry, to push to.
+# What makes the Debian package; xz does the work, so it need not be optimized. And a registry, to push to.
 cargo_deb=3.8.0
 if [ "$("$tools/cargo-deb/bin/cargo-deb" --version 2>/dev/null)" != "$cargo_deb" ]; then
-    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-        cargo install cargo-deb --version "$cargo_deb" --locked --no-default-features --root "$tools/cargo-deb"
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+        cargo install cargo-deb --debug --version "$cargo_deb" --locked --no-default-features --root "$tools/cargo-deb"
 fi
 unpack_program docker-registry docker-registry registry
 python=$tools/platforms
