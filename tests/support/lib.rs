@@ -142,6 +142,13 @@ impl Log {
         eventually(&format!("{event} is logged {times} times"), logged);
     }
 
+    /// Waits until there are so many lines that contain `part`.
+    #[track_caller]
+    pub fn await_lines(&self, part: &str, times: usize) {
+        let logged = || (self.count(part) == times).then_some(());
+        eventually(&format!("{part:?} is in {times} lines of the log"), logged);
+    }
+
     /// Lines that contain `part`.
     pub fn count(&self, part: &str) -> usize {
         self.lines().iter().filter(|line| line.contains(part)).count()

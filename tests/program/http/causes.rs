@@ -54,7 +54,8 @@ fn a_crash_and_a_hand_over_have_different_causes() {
     let one = &all["elections"][0];
     assert_eq!(one["cause"], "lease_ran_out", "{one}");
     assert_eq!(one["unknownSince"], Value::Null);
-    assert!(new.log().text().contains("\"cause\":\"lease_ran_out\""), "the log says it too");
+    // The log says it too.
+    new.log().await_lines("\"cause\":\"lease_ran_out\"", 1);
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn after_a_resignation_a_stuck_hold_keeps_the_lease_no_longer_than_the_grace() {
     assert_eq!(status, 200);
     eventually("the lease runs out", || other.leader().leads().then_some(()));
     assert_eq!(sidecar.log().events("vacated"), 0, "the work may still be there");
-    assert_eq!(sidecar.log().events("hold_overdue"), 1);
+    sidecar.log().await_events("hold_overdue", 1);
     assert_eq!(holds(&sidecar), 1);
 }
 

@@ -25,7 +25,7 @@ fn the_exit_code_decides_and_its_words_are_in_the_log() {
     leads_not(&sidecar);
     shown(&sidecar, "closed");
     let log = sidecar.log();
-    assert_eq!(log.count(r#"it exited with 3","wrote":"noise\ndisk full""#), 1, "{}", log.text());
+    log.await_lines(r#"it exited with 3","wrote":"noise\ndisk full""#, 1);
     assert_eq!(log.count("disk full"), 1, "once, when the gate closed: {}", log.text());
     let reason = sidecar.leader().body["reason"].to_string();
     assert!(reason.contains("exited with 3") && !reason.contains("disk"), "{reason}");

@@ -51,8 +51,8 @@ fn a_container_that_stops_or_falls_ill_loses_the_lease() {
         assert!(failures(&sidecar, "ecs_container") > failed);
         failed = failures(&sidecar, "ecs_container");
     }
-    assert_eq!(sidecar.log().count("container 'app' is STOPPED"), 1);
-    assert_eq!(sidecar.log().count("it has: sidecar, other"), 1);
+    sidecar.log().await_lines("container 'app' is STOPPED", 1);
+    sidecar.log().await_lines("it has: sidecar, other", 1);
 }
 
 #[test]

@@ -72,9 +72,10 @@ fn two_lead_in_turn(fall_ill: Change, recover: Change, why: &str) {
 
     fall_ill(&mut apps[ill]);
     assert_eq!(leads(well), term + 1);
-    assert_eq!(sick.log().events("vacated"), 1, "handed over, not run out");
-    assert_eq!(sick.log().events("gate_closed"), 1, "the log says why");
-    assert_eq!(sick.log().count(why), 1, "{why}: {}", sick.log().text());
+    // Handed over, not run out; and the log says why.
+    sick.log().await_events("vacated", 1);
+    sick.log().await_events("gate_closed", 1);
+    sick.log().await_lines(why, 1);
     shown(sick, "closed");
     shown(well, "open");
     eventually("it is known who leads", || (sick.status("/ready") == 200).then_some(()));
@@ -222,7 +223,7 @@ fn work_under_a_hold_ends_before_the_lease_of_a_dead_application_is_freed() {
     leads_not(&first);
     assert_eq!(leads(&second), 2);
     assert!(exists("ended"), "the work had ended before the other led");
-    assert_eq!(first.log().events("vacated"), 1);
+    first.log().await_events("vacated", 1);
     eventually("the command is gone", || only.try_wait().unwrap());
 }
 

@@ -79,6 +79,23 @@ fn after_a_crash_a_standby_takes_over_soon_after_the_end_of_the_lease() {
     }
 }
 
+/// A crowd follows the same renewals: all of them know to a millisecond when the lease ends.
+#[test]
+fn candidates_of_a_crowd_take_over_at_different_moments() {
+    let mut late: Vec<_> = (0..100)
+        .map(|seed| {
+            let mut world = World::seeded(seed, Some(rival(5)));
+            world.elector = world.elector.clone().following_renewals();
+            world.rival_renews(renewals(300, 20));
+            takes_over_late_by(&mut world, 300 + SINCE)
+        })
+        .collect();
+    late.sort_unstable();
+    assert!(late[90] - late[10] >= 40, "{late:?}");
+    // Within the time of a write, few of them.
+    assert!(late.windows(20).all(|some| some[19] - some[0] >= 3), "{late:?}");
+}
+
 #[test]
 fn a_holder_that_crashed_is_looked_for_a_few_times_and_then_at_an_even_pace() {
     let mut world = following_since(700);
