@@ -26,7 +26,7 @@ if [ ! -e "$tools/machine/installed" ]; then
 fi
 # What makes the Debian package; xz does the work, so it need not be optimized. And a registry, to push to.
 cargo_deb=3.8.0
-if [ "$("$tools/cargo-deb/bin/cargo-deb" --version 2>/dev/null)" != "$cargo_deb" ]; then
+if ! "$tools/cargo-deb/bin/cargo-deb" --version 2>/dev/null | grep -qx "cargo-deb $cargo_deb"; then
     CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
         cargo install cargo-deb --debug --version "$cargo_deb" --locked --no-default-features --root "$tools/cargo-deb"
 fi

@@ -96,9 +96,13 @@ fn a_hundred_elections_share_connections_and_spread_their_renewals() {
     // How many fall into each tenth of a second.
     let mut tenths = Vec::new();
     while now().since(since) < Duration::from_secs(8) {
-        let before = proxy.count("PutItem");
+        let (begun, before) = (now(), proxy.count("PutItem"));
         std::thread::sleep(Duration::from_millis(100));
-        tenths.push(proxy.count("PutItem") - before);
+        let counted = proxy.count("PutItem") - before;
+        // A machine that was away for longer shows more of them.
+        if now().since(begun) < Duration::from_millis(150) {
+            tenths.push(counted);
+        }
     }
     let (made, connections) = (proxy.count("PutItem") - before, proxy.connections());
     let most = tenths.iter().max().unwrap();
