@@ -214,11 +214,11 @@ fn span(time: Duration, ended: bool) -> Span {
     if ended { Span::Exactly(time) } else { Span::MoreThan(time) }
 }
 
-/// The age of a standby of ours that takes over in a roll-out: it is one this soon.
+/// The age of a standby of ours that takes over in a roll-out: by then it knows the leader.
 pub const YOUNG: Duration = Duration::from_millis(350);
 
 /// How much older the leader is then: more than eight times, from which the standby concludes that it is the newest.
-pub const OLDER: Duration = Duration::from_millis(350 * 9);
+pub const OLDER: Duration = YOUNG.saturating_mul(9);
 
 /// How old the leader and the standby of a hand-over are.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -49,5 +49,5 @@ actionlint=1.7.12
 if ! "$tools/bin/actionlint" --version 2>/dev/null | grep -qx "v$actionlint"; then
     install_missing go:golang-go
     mkdir -p "$tools/bin"
-    GOBIN=$PWD/$tools/bin go install "$no_debug_info" -ldflags=-w "github.com/rhysd/actionlint/cmd/actionlint@v$actionlint"
+    GOBIN=$PWD/$tools/bin go install "${no_debug_info[@]}" "github.com/rhysd/actionlint/cmd/actionlint@v$actionlint"
 fi

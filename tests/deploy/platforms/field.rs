@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use support::Pasture;
 use support::beats::{beat_after, beats, never_overlapped};
 use support::containers::{End, Pod};
-use support::{Pasture, eventually};
 
 /// Where the work of all instances is written down.
 pub struct Field(pub Pasture);
@@ -80,7 +80,7 @@ impl Field {
         let (app, sidecar) = (end(app), end(sidecar));
         assert!(app.ended <= sidecar.signalled, "the sidecar got SIGTERM before the app had ended");
         assert!(sidecar.status.success(), "the sidecar ended with {}", sidecar.status);
-        eventually("it says so", || (log.events("vacated") == 1).then_some(()));
+        log.await_events("vacated", 1);
         let next = beat_after(&self.0, term);
         assert_eq!(next.term, term + 1, "handed over, not run out");
         never_overlapped(&self.0);

@@ -54,5 +54,5 @@ fi
 
 # The formatter of HCL, by which `terraform fmt` formats.
 if [ ! -x "$tools/bin/hclfmt" ]; then
-    GOBIN=$PWD/$tools/bin go install "$no_debug_info" -ldflags=-w github.com/hashicorp/hcl/v2/cmd/hclfmt@v2.19.1
+    GOBIN=$PWD/$tools/bin go install "${no_debug_info[@]}" github.com/hashicorp/hcl/v2/cmd/hclfmt@v2.19.1
 fi

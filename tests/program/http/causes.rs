@@ -141,9 +141,7 @@ fn a_restart_under_the_same_name_is_not_the_leader_that_it_was() {
     eventually("it has seen that the other lives", || {
         (namesake.leader().body["holderIs"] == "namesake").then_some(())
     });
-    eventually("the log says it", || {
-        (namesake.log().events("following_namesake") == 1).then_some(())
-    });
+    namesake.log().await_events("following_namesake", 1);
 }
 
 #[test]
@@ -156,9 +154,7 @@ fn a_restart_after_the_lease_has_run_out_follows_no_one() {
     let second = Sidecar::start("alice", &pasture.store());
     eventually("it leads again", || second.leader().leads().then_some(()));
     let log = second.log();
-    eventually("the log says what the record showed", || {
-        (log.events("lease_ran_out") == 1).then_some(())
-    });
+    log.await_events("lease_ran_out", 1);
     for wrong in ["following", "following_earlier_run", "following_namesake"] {
         assert_eq!(log.events(wrong), 0, "{wrong}: no instance led: {}", log.text());
     }

@@ -76,7 +76,7 @@ fn quiet_connections_make_room_for_a_question() {
     let pasture = Pasture::new();
     let sidecar = with_few_files(&pasture, "a");
     // The line before has the address, so this one may be still on its way.
-    eventually("it says so", || (sidecar.log().events("few_connections") == 1).then_some(()));
+    sidecar.log().await_events("few_connections", 1);
     let mut quiet = Vec::new();
     for begun in ["", "GET /leader HTTP/1.1\r\n", "", "GET /leader HTTP/1.1\r\n"] {
         quiet.extend((0..CONNECTIONS).map(|_| open(&sidecar, begun)));

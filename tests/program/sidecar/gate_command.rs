@@ -73,7 +73,7 @@ fn words_need_no_shell_and_a_program_that_is_not_there_keeps_the_gate_closed() {
     let missing = ["--gate-command", r#"["/no/such/program"]"#, "--gate-grace", "0s"];
     let missing = gated("missing", &pasture, &missing);
     let warning = "it cannot be started: No such file or directory";
-    eventually("it says so", || (missing.log().count(warning) == 1).then_some(()));
+    missing.log().await_lines(warning, 1);
     leads_not(&missing);
 }
 

@@ -143,7 +143,7 @@ fn a_hook_that_hangs_holds_up_nothing_but_the_next_and_is_killed_with_all_it_sta
     assert!(renewed.leads() && renewed.term() == 1, "renewals continue: {renewed:?}");
     eventually("it is stopped", || (running(&mark) == 0).then_some(()));
     let failed = "it did not end in time, and was stopped";
-    eventually("and the log says so", || (sidecar.log().count(failed) == 1).then_some(()));
+    sidecar.log().await_lines(failed, 1);
     assert_eq!(leads(&sidecar), 1, "nothing was lost by it");
     lead_again(&sidecar, 2);
     expect(&pasture, &["lost default a 1 resigned"]);
@@ -201,7 +201,7 @@ fn the_log_has_the_output_and_the_failure_of_hooks() {
     let flags = [&flags[..], &[r#"["/no/such/program", "x"]"#]].concat();
     let sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
     let says = |words: &str| {
-        eventually(words, || (sidecar.log().count(words) == 1).then_some(()));
+        sidecar.log().await_lines(words, 1);
     };
     says("to stdout");
     says("to stderr");

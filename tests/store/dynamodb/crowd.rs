@@ -139,7 +139,8 @@ async fn two_hundred_standbys_elect_one_when_the_lease_ends() {
     tokio::time::sleep(timing().retry_period()).await;
     // The next leader's own renewals are not of the expiry: at most one or two by now.
     let writes = proxy.count("PutItem") - writes;
-    // How few depends on how long this machine takes for a write: that they spread them is a test of the elector.
     println!("{CROWD} standbys, a lease that ended: {writes} writes within a retry period");
+    // How few depends on how long this machine takes for a write: that they spread them is a test of the elector.
+    assert!(writes < CROWD / 2, "{writes} writes");
     assert_eq!(leaders(&crowd), [next]);
 }

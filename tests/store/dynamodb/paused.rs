@@ -27,8 +27,8 @@ fn a_leader_whose_clock_stood_still_stops_and_stands_again_under_another_name() 
     let paused = flock.members[leader].log();
     let term = flock.members[leader].leader().term();
     proxies[leader].dates(Dates::Shifted(60));
-    eventually("it notices", || (paused.events(NOTICED) == 1).then_some(()));
-    eventually("it stops", || (paused.events("lost") == 1).then_some(()));
+    paused.await_events(NOTICED, 1);
+    paused.await_events("lost", 1);
     // The next leader has waited for the lease, and leads in another term.
     let next = flock.settled();
     assert!(flock.members[next].leader().term() > term);
@@ -57,7 +57,7 @@ fn the_work_of_a_leader_whose_clock_stood_still_is_killed_at_once() {
     let terms = || std::fs::read_to_string(pasture.folder().join("terms")).unwrap_or_default();
     eventually("the work begins", || (terms() == "1\n").then_some(()));
     proxy.dates(Dates::Shifted(60));
-    eventually("it notices", || (log.events(NOTICED) == 1).then_some(()));
+    log.await_events(NOTICED, 1);
     // It ignores SIGTERM and has an hour of grace, and is gone before the next term begins.
     eventually("the next term begins", || (terms() == "1\n2\n").then_some(()));
 }

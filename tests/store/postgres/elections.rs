@@ -48,9 +48,7 @@ fn notifications_arrive_directly_and_a_transaction_pooler_is_found_out() {
     flock.settled();
     let (field, pooled) = (Field::new(), Bouncer::before(&field.server));
     let behind = Sidecar::start("a", &pooled.url(&field.database));
-    eventually("the pooler is found out", || {
-        (behind.log().events("no_notifications") == 1).then_some(())
-    });
+    behind.log().await_events("no_notifications", 1);
     for member in &flock.members {
         assert_eq!(member.log().events("no_notifications"), 0);
     }
