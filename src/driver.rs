@@ -470,6 +470,7 @@ impl From<Hint> for Event {
             Hint::Changed => Self::Changed,
             Hint::Vacated(news) => Self::Vacated(news),
             Hint::Renewed(news) => Self::Renewed(news),
+            Hint::Acquired(shown) => Self::Acquired(*shown),
         }
     }
 }

@@ -42,8 +42,11 @@
 //!   overdue, and when the lease may be over. If a look shows a renewal that was not announced, or that
 //!   an announced one was none, no announcement counts and the standby polls, until a look shows a
 //!   renewal that was announced. An announcement may say how many listen. One of many does not look at
-//!   once after a hint, or when an announcement is overdue, but within half a renew deadline: once for
-//!   all hints until then.
+//!   once after a hint, or when an announcement is overdue, but in its turn, within a renew deadline: once
+//!   for all hints until then.
+//! - `pushed-record`: where the store itself sends the record of a new holder, with a higher term than any
+//!   that was seen, that is a look, received then. With a lower or the same term, or while a call is
+//!   under way, it may be older than what is known, and is a hint.
 //! - `service-date`: where the store has no clock, the `Date` of its service says that a lease is over,
 //!   with `--max-clock-skew` to spare, counted by the writer from when the request was sent.
 //! - `lost-writes`: a store that lost writes (a fail-over, a restore) proves nothing for a whole lease,

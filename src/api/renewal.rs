@@ -26,23 +26,26 @@ pub struct LeaderEvent {
 pub struct Renewal {
     term: u64,
     version: String,
+    /// How many candidates there are; 0 from an older leader, which does not say.
+    #[serde(default)]
+    candidates: u32,
 }
 
 impl Renewal {
-    /// The renewal that gave the record this version.
-    pub fn of(term: Term, version: &Version) -> Self {
-        Self { term: term.get(), version: version.as_str().to_owned() }
+    /// The renewal that gave the record this version, in an election with so many candidates.
+    pub fn of(term: Term, version: &Version, candidates: u32) -> Self {
+        Self { term: term.get(), version: version.as_str().to_owned(), candidates }
     }
 
     /// None if no store has such a version.
     pub fn read(self) -> Option<Renewed> {
-        let Self { term, version } = self;
+        let Self { term, version, candidates } = self;
         let is_one = !version.is_empty() && version.len() <= MAX_VERSION;
         let is_one = is_one && !version.chars().any(char::is_control);
         is_one.then(|| Renewed {
             term: Term::new(term),
             version: Version::new(version),
-            listeners: 0,
+            listeners: candidates,
         })
     }
 }

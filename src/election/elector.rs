@@ -36,6 +36,7 @@ use standing::Standing;
 mod announced;
 mod calls;
 mod copied;
+mod crowd;
 mod events;
 mod held;
 mod looks;
@@ -64,13 +65,14 @@ pub struct Elector {
 impl Elector {
     /// A candidate that has not looked yet. `seed` makes its jitter replayable.
     pub fn new(me: Candidate, timing: Timing, seed: u64) -> Self {
+        let pace = Pace::new(&timing, &me.incarnation, seed);
         Self {
             name: Name::new(me),
             timing,
             watch: Watch::default(),
             lease: Lease::None,
             calls: Calls::default(),
-            pace: Pace::new(&timing, seed),
+            pace,
             standing: Standing::new(),
             work_under_way: false,
             shown: Shown::default(),
@@ -194,6 +196,7 @@ impl Elector {
             Event::Changed => self.pace.changed(now, self.lease.is_held()),
             Event::Vacated(news) => return self.take_in_vacated(now, news),
             Event::Renewed(news) => self.take_in_announced(now, &news),
+            Event::Acquired(shown) => self.take_in_acquired(now, shown),
             Event::Gate { open } => {
                 if self.standing.set_gate(open) {
                     self.pace.due_now(now);
@@ -343,8 +346,7 @@ impl Elector {
         self.shown.went_backwards(last, seen, term);
         self.shown.compare_origins(self.watch.observed());
         if self.shown.follow(&self.watch, &self.name) {
-            // A change of leadership makes all candidates look at once. What follows is spread again.
-            self.pace.spread_looks();
+            self.follows_change(now);
         }
         if !self.lease.is_held() {
             self.schedule_look(now);

@@ -384,7 +384,7 @@ pub struct Renewed {
     pub term: Term,
     /// The version of the record since.
     pub version: Version,
-    /// About how many connections wait for hints; 0 if that is not known.
+    /// About how many candidates wait for hints, the leader among them; 0 if that is not known.
     pub listeners: u32,
 }
 

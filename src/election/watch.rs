@@ -329,6 +329,21 @@ impl Watch {
         }
     }
 
+    /// A push, which is no announcement, caused the look that shows the record as it is now. If announcements came
+    /// before, those of the next renewals are expected. Returns whether that is so.
+    pub fn relies_on_pushes(&mut self) -> bool {
+        let relies = self.announced.is_some();
+        if relies {
+            self.announced = self.version().cloned();
+        }
+        relies
+    }
+
+    /// When the last look at the record as it is known was sent; none before the first look.
+    pub fn looked_at(&self) -> Option<BootTime> {
+        self.current.as_ref().map(|seen| seen.last_sent)
+    }
+
     /// The copy of the record has the times of the write before.
     fn written_by_announcement(&mut self, after: BootTime, by: BootTime) {
         if let Some(current) = &mut self.current {

@@ -16,8 +16,10 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use crate::election::lease::ElectionName;
+
 /// Event streams at once. An application has one, a browser one for each tab.
-const MAX_STREAMS: usize = 1024;
+const MAX_STREAMS: usize = 2 * 1024;
 
 /// Of them, those of other candidates: so many candidates leave room for applications.
 const MAX_CANDIDATES: usize = MAX_STREAMS / 2;
@@ -38,7 +40,23 @@ struct Bounds {
     open: Mutex<Open>,
     streams: Arc<Semaphore>,
     candidates: Arc<Semaphore>,
+    /// One for each election that a candidate has listened to. Each of its streams has a clone.
+    listened: Mutex<BTreeMap<ElectionName, Arc<()>>>,
     waits: Arc<Semaphore>,
+}
+
+/// The room of one event stream of another candidate.
+pub(super) struct CandidateRoom {
+    _permit: OwnedSemaphorePermit,
+    listened: Arc<()>,
+}
+
+impl CandidateRoom {
+    /// How many candidates the election has: this one, and those that listen.
+    pub(super) fn candidates(&self) -> u32 {
+        // The connections have one clone more than there are streams.
+        u32::try_from(Arc::strong_count(&self.listened)).unwrap_or(u32::MAX)
+    }
 }
 
 #[derive(Default)]
@@ -66,6 +84,7 @@ impl Connections {
             open: Mutex::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS.min(limit / 2))),
             candidates: Arc::new(Semaphore::new(MAX_CANDIDATES.min(limit / 4))),
+            listened: Mutex::default(),
             waits: Arc::new(Semaphore::new(MAX_WAITS.min(limit / 4))),
         }))
     }
@@ -76,8 +95,11 @@ impl Connections {
     }
 
     /// Room for one more event stream of another candidate, beside the room for the stream itself.
-    pub(super) fn candidate(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.candidates).try_acquire_owned().ok()
+    pub(super) fn candidate(&self, election: &ElectionName) -> Option<CandidateRoom> {
+        let permit = Arc::clone(&self.0.candidates).try_acquire_owned().ok()?;
+        let mut listened = self.0.listened.lock().unwrap_or_else(PoisonError::into_inner);
+        let listened = Arc::clone(listened.entry(election.clone()).or_default());
+        Some(CandidateRoom { _permit: permit, listened })
     }
 
     /// Room for one more question that waits; none if there is none.
@@ -300,7 +322,12 @@ mod tests {
             kept.push(permit);
         }
         assert_eq!(kept.len(), 75);
-        let candidates = std::iter::from_fn(|| all.candidate()).collect::<Vec<_>>();
-        assert_eq!(candidates.len(), 25, "half of the streams");
+        let of = |name: &str| all.candidate(&name.parse().unwrap());
+        let other = of("other").unwrap();
+        let mut candidates = std::iter::from_fn(|| of("default")).collect::<Vec<_>>();
+        assert_eq!(candidates.len(), 24, "half of the streams");
+        assert_eq!((candidates[0].candidates(), other.candidates()), (25, 2));
+        candidates.truncate(3);
+        assert_eq!(candidates[0].candidates(), 4);
     }
 }

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::app::App;
 use super::changes::{Notification, Seen};
+use super::connections::CandidateRoom;
 use super::election_state::ElectionState;
 use super::leader;
 use super::query::FromQuery;
@@ -163,7 +164,7 @@ fn stream(
     since: Option<&str>,
     headers: &HeaderMap,
 ) -> Response {
-    let Some(room) = Room::take(&app, headers) else {
+    let Some(room) = Room::take(&app, which.as_ref(), headers) else {
         return busy("there are too many event streams; close some, or read /leader");
     };
     let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok());
@@ -182,7 +183,7 @@ fn stream(
     let news = events.subscribe();
     let candidate = which.as_ref().filter(|_| room.candidate.is_some());
     let renewals = candidate.and_then(Renewals::of);
-    let stream = Stream { app, which, form, after, present, news, renewals, _room: room };
+    let stream = Stream { app, which, form, after, present, news, renewals, room };
     let stream = futures_util::stream::unfold(stream, Stream::next);
     let stream = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let mut response = stream.into_response();
@@ -209,14 +210,15 @@ fn present(app: &App, which: Option<&ElectionState>) -> (u64, Vec<ElectionState>
 /// The room that a stream takes, until this is dropped.
 struct Room {
     _stream: OwnedSemaphorePermit,
-    candidate: Option<OwnedSemaphorePermit>,
+    candidate: Option<CandidateRoom>,
 }
 
 impl Room {
-    fn take(app: &App, headers: &HeaderMap) -> Option<Self> {
-        let candidate = match headers.contains_key(CANDIDATE) {
-            true => Some(app.connections.candidate()?),
-            false => None,
+    /// A candidate listens to one election.
+    fn take(app: &App, which: Option<&ElectionState>, headers: &HeaderMap) -> Option<Self> {
+        let candidate = match which.filter(|_| headers.contains_key(CANDIDATE)) {
+            Some(which) => Some(app.connections.candidate(which.election.election())?),
+            None => None,
         };
         Some(Self { _stream: app.connections.stream()?, candidate })
     }
@@ -248,12 +250,12 @@ impl Renewals {
         is_of_use.then_some(Self { view, announced: None })
     }
 
-    /// The last one, if it was not announced.
-    fn next(&mut self, now: BootTime) -> Option<Renewal> {
+    /// The last one, if it was not announced, to so many candidates.
+    fn next(&mut self, now: BootTime, candidates: u32) -> Option<Renewal> {
         let view = self.view.borrow_and_update();
         let own = view.leading(now).filter(|own| self.announced.as_ref() != Some(&own.version))?;
         self.announced = Some(own.version.clone());
-        Some(Renewal::of(own.term(), &own.version))
+        Some(Renewal::of(own.term(), &own.version, candidates))
     }
 }
 
@@ -279,7 +281,7 @@ struct Stream {
     news: watch::Receiver<u64>,
     /// For a candidate.
     renewals: Option<Renewals>,
-    _room: Room,
+    room: Room,
 }
 
 impl Stream {
@@ -303,7 +305,8 @@ impl Stream {
 
     fn next_renewal(&mut self) -> Option<Event> {
         let now = self.which.as_ref()?.election.now();
-        let renewed = Some(self.renewals.as_mut()?.next(now)?);
+        let candidates = self.room.candidate.as_ref()?.candidates();
+        let renewed = Some(self.renewals.as_mut()?.next(now, candidates)?);
         let data = serde_json::to_string(&LeaderEvent { leader: true, renewed }).ok()?;
         Some(Event::default().event(RENEWAL).data(data))
     }

@@ -98,7 +98,7 @@ pub enum StoreError {
 }
 
 /// A message that a store pushes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Hint {
     /// The record may have changed.
     Changed,
@@ -106,6 +106,9 @@ pub enum Hint {
     Vacated(Vacated),
     /// The holder of a term renewed the lease. Spares a look.
     Renewed(Renewed),
+    /// The record as a holder wrote it when it acquired the lease, from a source that is trusted as
+    /// [`Store::observe`] is: the store itself, and not another of its clients. Spares a look.
+    Acquired(Box<Observed>),
 }
 
 /// A receiver of push hints. Keeps the latest that arrives while no task waits, and the latest

@@ -498,6 +498,24 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: "I1 one believer",
     },
     Mutant {
+        name: "a record that is pushed counts from the look before it",
+        edits: &[edit(
+            "election/elector/looks.rs",
+            "self.learn(now, looked_at, Some(shown));",
+            "self.learn(looked_at, looked_at, Some(shown));",
+        )],
+        breaks: "I1 one believer",
+    },
+    Mutant {
+        name: "a record that is pushed is taken for the newest",
+        edits: &[edit(
+            "election/elector/looks.rs",
+            "filter(|_| is_newer && !is_busy)",
+            "filter(|_| is_newer || !is_busy)",
+        )],
+        breaks: "I4 no dead holder is named",
+    },
+    Mutant {
         name: "announcements are always trusted",
         edits: &[edit(
             "election/elector/announced.rs",
@@ -510,8 +528,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "announcements are not checked",
         edits: &[edit(
             "election/elector/pace.rs",
-            "self.last_call + early(self.check_period))",
-            "self.last_call + early(self.check_period * 1_000))",
+            "self.last_call + early(self.check_period);",
+            "self.last_call + early(self.check_period * 1_000);",
         )],
         breaks: "I3 a leader exists",
     },
@@ -531,8 +549,9 @@ pub const MUTANTS: &[Mutant] = &[
             edit("election/elector/pace.rs", "if self.hinted.is_none() {", "if true {"),
             edit(
                 "election/elector/pace.rs",
-                "let at = now + spread.mul_f64(share);",
-                "let at = self.hinted.unwrap_or(now).max(now) + spread.mul_f64(share);",
+                "let at = self.crowd.after_change(now);",
+                "let after = |at: BootTime| at.max(now) + Duration::from_nanos(1);
+            let at = self.crowd.after_change(self.hinted.map_or(now, after));",
             ),
         ],
         breaks: "I3 a leader exists",

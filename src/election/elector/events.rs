@@ -24,6 +24,8 @@ pub enum Event {
     Vacated(Vacated),
     /// The store announces that the holder of a term renewed the lease.
     Renewed(Renewed),
+    /// The store itself sent the record, as another candidate wrote it when it acquired the lease.
+    Acquired(Observed),
     /// The gate opened or closed.
     Gate {
         /// Whether the candidate may stand.

@@ -1,6 +1,8 @@
 //! The looks of a standby.
 
 use super::Elector;
+use crate::election::lease::Observed;
+use crate::election::succession::Before;
 use crate::election::time::BootTime;
 
 impl Elector {
@@ -10,6 +12,31 @@ impl Elector {
     pub fn following_renewals(mut self) -> Self {
         self.pace.follow_renewals();
         self
+    }
+
+    /// The store itself sent the record, as another candidate wrote it: rule `pushed-record`. If it is newer than
+    /// all that was seen, it is as good as a look. Otherwise it may be an old one, and what a call under way shows
+    /// may be older.
+    pub(super) fn take_in_acquired(&mut self, now: BootTime, shown: Observed) {
+        let is_newer = self.watch.highest_term().is_some_and(|seen| shown.record.term > seen);
+        let is_busy = self.lease.is_held() || self.calls.is_under_way() || self.calls.unsure;
+        let looked_at = self.watch.looked_at().filter(|_| is_newer && !is_busy);
+        let Some(looked_at) = looked_at.filter(|_| !self.name.is_given_up()) else {
+            return self.pace.changed(now, self.lease.is_held());
+        };
+        let before = Before::of(&self.leadership(), &self.watch, now);
+        self.pace.pushed_look(now);
+        self.learn(now, looked_at, Some(shown));
+        self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
+    }
+
+    /// A look shows a change of leadership. All candidates may have seen it at once, so what follows is spread
+    /// again. A push that caused the look works, and the next ones are relied on.
+    pub(super) fn follows_change(&mut self, now: BootTime) {
+        self.pace.spread_looks();
+        if self.pace.looked_for_push() && self.watch.relies_on_pushes() {
+            self.pace.change_pushed(now);
+        }
     }
 
     /// The next look, for a standby.

@@ -1,9 +1,9 @@
 //! When the next call to the store is due: renewals and looks in their period, pauses after
 //! failures, and what hints of the store may hasten.
 
-use std::ops::Range;
 use std::time::Duration;
 
+use super::crowd::Crowd;
 use super::rhythm::Rhythm;
 use super::turn::Turn;
 use crate::election::handover::Rank;
@@ -13,33 +13,11 @@ use crate::election::time::BootTime;
 use crate::election::timing::{HINT_GAP, Timing, backoff};
 use crate::election::watch::{Pushes, Watch};
 
-/// Candidates that wait for the end of a lease look at a random moment within this time after it,
-/// and then swap. So most of a few see the winner, and do not swap against it: a commit takes a few
-/// milliseconds. Longer, and it would be the most of what a take-over takes.
-const TAKEOVER_SPREAD: Duration = Duration::from_millis(8);
+/// Candidates that claim in turn look at a random moment within this time after the beginning of the turn.
+const TURN_SPREAD: Duration = Duration::from_millis(8);
 
-/// The same where nothing says how many wait, as a part of the retry period: 31 ms at the default durations, a
-/// five hundredth of the lease. If there are many, a third as many swap in vain.
-const TAKEOVER_SPREAD_BLIND: u32 = 64;
-
-/// The same among many, for each listener: one commit and its notification take about as long, so a few of
-/// them look before they learn of the winner, however many there are.
-const TAKEOVER_SPREAD_EACH: Duration = Duration::from_millis(4);
-
-/// Of the renew deadline, the longest of these: 156 ms at the default durations.
-const TAKEOVER_SPREAD_SHARE: u32 = 64;
-
-/// Of the retry period, for candidates that claim in turn: the distance of two preferences.
-const SPREAD_SHARE: u32 = 100;
-
-/// All listeners learn of a change in the same moment. This is how far their looks are apart: a few
-/// candidates see it at once, and many cause 25 looks a second.
-const HINT_SPREAD_EACH: Duration = Duration::from_millis(40);
-
-/// In retry periods, how long after the last push the next one is overdue: no sooner, because a
-/// renewal may take a while, and no later than it takes to see a renewal without pushes. At random
-/// in between, because all candidates got the last push at the same time.
-const OVERDUE: Range<f64> = 1.25..2.0;
+/// Of the retry period, the longest of these: the distance of two preferences.
+const TURN_SPREAD_SHARE: u32 = 100;
 
 /// The pace of one candidate's calls.
 #[derive(Clone, Debug)]
@@ -58,8 +36,7 @@ pub(super) struct Pace {
     hinted: Option<BootTime>,
     /// The last look was sent after such a hint.
     looks_for_hint: bool,
-    /// About how many wait for the same hints; 0 if that is not known.
-    listeners: u32,
+    crowd: Crowd,
     /// Calls that failed in a row; looks that only clear up after a failed swap do not end it.
     failures: u32,
     /// When the next look or renewal is due.
@@ -77,7 +54,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A look is due at once. `seed` makes the jitter replayable.
-    pub(super) fn new(timing: &Timing, seed: u64) -> Self {
+    pub(super) fn new(timing: &Timing, incarnation: &str, seed: u64) -> Self {
         Self {
             retry_period: timing.retry_period(),
             check_period: timing.renew_deadline(),
@@ -87,7 +64,7 @@ impl Pace {
             turn: Turn::default(),
             hinted: None,
             looks_for_hint: false,
-            listeners: 0,
+            crowd: Crowd::new(timing, incarnation),
             failures: 0,
             due_at: BootTime::ZERO,
             not_before: BootTime::ZERO,
@@ -125,14 +102,12 @@ impl Pace {
         if holds { self.hint() } else { self.hint_to_all(now) }
     }
 
-    /// The same for all but the one that holds the lease. One of many looks at a random moment, and not before,
-    /// also if the lease may be over: then it will see the winner. Another hint before that look changes nothing,
-    /// so hints that continue defer it no further.
+    /// The same for all but the one that holds the lease. One of many looks in its turn, and not before, also if
+    /// the lease may be over: then it will see the winner. Another hint before that look changes nothing, so hints
+    /// that continue defer it no further.
     pub(super) fn hint_to_all(&mut self, now: BootTime) {
         if self.hinted.is_none() {
-            let spread = self.hint_spread();
-            let share = if spread.is_zero() { 0.0 } else { self.jitter.f64() };
-            let at = now + spread.mul_f64(share);
+            let at = self.crowd.after_change(now);
             self.hinted = Some(at);
             self.due_at = self.due_at.max(at);
         }
@@ -141,6 +116,7 @@ impl Pace {
     /// A call is sent now.
     pub(super) fn sent(&mut self, now: BootTime) {
         self.last_call = now;
+        self.looks_for_hint = false;
     }
 
     /// The call that was sent is a look: it shows what was hinted at.
@@ -164,7 +140,24 @@ impl Pace {
 
     /// A renewal was announced, and counted.
     pub(super) fn pushed(&mut self, now: BootTime, listeners: u32) {
-        (self.last_push, self.listeners) = (now, listeners);
+        self.last_push = now;
+        self.crowd.counted(listeners);
+    }
+
+    /// A change of leader was pushed, and seen.
+    pub(super) fn change_pushed(&mut self, now: BootTime) {
+        self.last_push = now;
+    }
+
+    /// A push shows the record, as a look would.
+    pub(super) fn pushed_look(&mut self, now: BootTime) {
+        self.last_call = now;
+        (self.hinted, self.looks_for_hint) = (None, true);
+    }
+
+    /// Whether the last look was for a push, and those are not in doubt.
+    pub(super) fn looked_for_push(&self) -> bool {
+        self.looks_for_hint && !self.doubts_pushes
     }
 
     /// The store answered.
@@ -202,9 +195,9 @@ impl Pace {
     /// taken within one, or after the next renewal, if it follows them; or when the lease may be over, if
     /// it waits for that.
     ///
-    /// While renewals are pushed, it looks once in a renew deadline only, to check the pushes; and when
-    /// a push is overdue, because it may be lost. The leader renews a retry period after the last push,
-    /// so that look comes within a retry period after the renewal, as without pushes.
+    /// While renewals are pushed, it looks once in a renew deadline only, to check the pushes; and once when
+    /// a push is overdue, because it may be lost. The leader renews a retry period after the last push.
+    /// So among a few that look comes within a retry period after the renewal, as without pushes.
     ///
     /// After a hand-over, candidates of other ranks try at other times, which are closer together if
     /// the retry period is short.
@@ -218,7 +211,13 @@ impl Pace {
         let early = |period: Duration| period.mul_f64(share);
         self.due_at = match watch.pushes() {
             Pushes::Proven if !self.doubts_pushes => {
-                self.when_overdue().min(self.last_call + early(self.check_period))
+                let check_at = self.last_call + early(self.check_period);
+                if self.last_call < self.crowd.is_overdue_from(self.last_push) {
+                    let at = self.crowd.looks_for_overdue(self.last_push, &mut self.jitter);
+                    check_at.min(at)
+                } else {
+                    check_at
+                }
             }
             Pushes::Proven | Pushes::NotProven => {
                 let after_renewal = self.rhythm.as_ref().and_then(Rhythm::next_look);
@@ -226,41 +225,20 @@ impl Pace {
             }
         };
         if let Some(over_at) = over_at {
-            let share = self.retry_period / SPREAD_SHARE;
-            let longest = if watch.handover().is_some() {
-                TAKEOVER_SPREAD.min(share)
-            } else if self.listeners == 0 {
-                TAKEOVER_SPREAD.max(self.retry_period / TAKEOVER_SPREAD_BLIND)
+            let spread = if watch.handover().is_some() {
+                let longest = TURN_SPREAD.min(self.retry_period / TURN_SPREAD_SHARE);
+                longest.mul_f64(self.jitter.f64())
             } else {
-                let all = TAKEOVER_SPREAD_EACH * self.listeners;
-                all.min(self.check_period / TAKEOVER_SPREAD_SHARE).max(TAKEOVER_SPREAD)
+                self.crowd.takes_over_after(&mut self.jitter)
             };
-            let spread = longest.mul_f64(self.jitter.f64());
             self.due_at = self.due_at.min(over_at.max(now) + spread);
         }
     }
 
-    /// When to look because a push is overdue: at the pace of polling if the last look was for that. Many look
-    /// less often, so that together they send no more than before.
-    fn when_overdue(&mut self) -> BootTime {
-        let overdue_at = self.last_push + self.retry_period.mul_f64(OVERDUE.start);
-        let window = self.retry_period.mul_f64(OVERDUE.end - OVERDUE.start);
-        let among_many = self.hint_spread() * 2;
-        if self.last_call < overdue_at {
-            overdue_at + window.max(among_many).mul_f64(self.jitter.f64())
-        } else {
-            self.last_call + self.retry_period.max(among_many)
-        }
-    }
-
-    /// Within this time all listeners look, after a hint.
-    fn hint_spread(&self) -> Duration {
-        (HINT_SPREAD_EACH * self.listeners).min(self.check_period / 2)
-    }
-
-    /// Makes the next look, and thereby all after it, come earlier by a random part of a period.
+    /// Makes the next look, and thereby all after it, come earlier by a random part of a period. What candidates
+    /// look at in turn is spread.
     pub(super) fn spread_looks(&mut self) {
-        self.look_early_by = self.jitter.f64();
+        self.look_early_by = if self.crowd.takes_turns() { 0.0 } else { self.jitter.f64() };
     }
 
     /// Up to a fifth longer, so that candidates that failed together do not call together.
@@ -315,7 +293,7 @@ impl Pace {
             looks_for_hint: _,
             spreads_renewals,
             hinted,
-            listeners,
+            crowd,
             failures,
             due_at,
             not_before,
@@ -327,7 +305,7 @@ impl Pace {
         onto.flag(*spreads_renewals);
         onto.flag(hinted.is_some());
         onto.duration(hinted.unwrap_or_default().since(now));
-        onto.duration(HINT_SPREAD_EACH * *listeners);
+        crowd.project(now, onto);
         // More failures than those that make the pause longest change nothing.
         onto.duration(backoff(*retry_period, *failures));
         onto.duration(due_at.since(now));

@@ -8,6 +8,7 @@ use super::*;
 use crate::election::lease::{Renewed, Version};
 use crate::election::time::WallTime;
 
+mod acquired;
 mod announced;
 mod calls;
 mod copied;
@@ -72,8 +73,12 @@ impl World {
     }
 
     fn seeded(seed: u64, record: Option<LeaseRecord>) -> Self {
+        Self::with(candidate("me", "1"), seed, record)
+    }
+
+    fn with(me: Candidate, seed: u64, record: Option<LeaseRecord>) -> Self {
         let mut world = Self {
-            elector: Elector::new(candidate("me", "1"), Timing::default(), seed),
+            elector: Elector::new(me, Timing::default(), seed),
             now: BootTime::ZERO,
             call: None,
             wake_at: BootTime::ZERO,

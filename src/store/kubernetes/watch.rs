@@ -1,5 +1,5 @@
-//! The push: a watch on one Lease. It only gives hints: a watch that is late, cut or wrong costs a
-//! read, or the wait for the next one.
+//! The push: a watch on one Lease. It only gives hints: a watch that is late or cut costs a read, or the wait
+//! for the next one. What it shows of a new holder is the API server's own, as the answer to a read is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use hyper::body::{Bytes, Incoming};
 use serde::Deserialize;
 
 use super::api::{Api, is_of_the_server};
-use super::lease::{Lease, object_name};
-use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Renewed, Vacated};
+use super::lease::{Kept, Lease, object_name};
+use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Renewed, Vacated};
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::store::contract::{Hint, Hints, Notifier};
@@ -117,6 +117,17 @@ async fn watch(
                 Some(kept) if kept.record.is_free() => {
                     let LeaseRecord { term, handover, .. } = kept.record;
                     Hint::Vacated(Vacated { term, version: kept.version, handover })
+                }
+                Some(kept) if kept.record.holder.is_some() && event.kind != "DELETED" => {
+                    // The server's time would judge a lease that is new anyway.
+                    let Kept { record, version, .. } = kept;
+                    let remaining = None;
+                    Hint::Acquired(Box::new(Observed {
+                        record,
+                        version,
+                        remaining,
+                        outlived: false,
+                    }))
                 }
                 _ => Hint::Changed,
             });

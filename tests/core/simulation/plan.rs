@@ -119,6 +119,8 @@ pub struct Network {
     pub announces: bool,
     /// And that so many listen.
     pub listeners: u32,
+    /// The hint of a new holder shows the record.
+    pub shows: bool,
 }
 
 impl Plan {
@@ -173,6 +175,7 @@ impl Plan {
             announces: pushes.bool(),
             // One of many may claim later than its turn.
             listeners: if undisturbed { 0 } else { [0, 0, 3, 100, 1_000][pushes.usize(0..5)] },
+            shows: pushes.bool() && !undisturbed,
             ..network
         };
         let dense =
@@ -358,5 +361,6 @@ fn network(rng: &mut Rng, retry: TrueTime) -> Network {
         hint_delay: [MS, retry][rng.usize(0..2)],
         announces: false,
         listeners: 0,
+        shows: false,
     }
 }

@@ -248,6 +248,10 @@ impl World {
                     if of == Of::Lease && matches!(hint, Hint::Renewed(_)) {
                         process.seen.is_announced();
                     }
+                    if let (Of::Lease, Hint::Acquired(shown)) = (of, &hint) {
+                        process.seen.may_be_shown(&shown.record);
+                        process.highest = process.highest.max(shown.record.term);
+                    }
                     process.host.hint(&record, hint);
                 }
             }

@@ -52,6 +52,10 @@ impl Kubernetes {
 
 #[async_trait]
 impl Subject for Kubernetes {
+    fn shows_records(&self) -> bool {
+        true
+    }
+
     fn store(&self) -> Arc<dyn Store> {
         self.from_another_process()
     }

@@ -31,6 +31,11 @@ pub trait Subject: Send + Sync {
         true
     }
 
+    /// Whether the hint of an acquisition shows the record.
+    fn shows_records(&self) -> bool {
+        false
+    }
+
     /// A lease duration that [`Subject::let_pass`] can wait for.
     fn lease_duration(&self) -> Duration {
         Duration::from_secs(15)

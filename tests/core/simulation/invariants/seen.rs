@@ -31,6 +31,9 @@ pub struct Seen {
     is_old: bool,
     /// A renewal was announced since the process had nothing to do.
     announced: bool,
+    /// The holders, and the longest lease, that hints have shown since the last look: it may have taken them in.
+    shown: Vec<String>,
+    longest_shown: Duration,
     /// How many states of the record it saw.
     pub states: u32,
 }
@@ -60,7 +63,7 @@ impl Seen {
         let version = observed.map(|o| &o.version);
         let is_old = std::mem::take(&mut self.is_old);
         if is_old && self.version.as_ref() == version {
-            self.over_at = self.over_at.max(received + self.lease);
+            self.over_at = self.over_at.max(received + self.lease.max(self.longest_shown));
         }
         if self.version.as_ref() != version {
             self.version = version.cloned();
@@ -71,6 +74,21 @@ impl Seen {
         }
         let holder = observed.and_then(|o| o.record.holder.as_ref());
         self.named = holder.map(|holder| holder.identity.clone());
+        // The driver may take in a hint after an answer that arrived later.
+        if self.announced {
+            self.over_at = self.over_at.max(received + self.longest_shown);
+        } else {
+            (self.shown, self.longest_shown) = (Vec::new(), Duration::ZERO);
+        }
+    }
+
+    /// A hint shows the record of a new holder. Whether it is newer than what the process knows, only the elector
+    /// can say.
+    pub fn may_be_shown(&mut self, record: &LeaseRecord) {
+        self.may_be_resumed();
+        self.announced = true;
+        self.longest_shown = self.longest_shown.max(record.lease_duration);
+        self.shown.extend(record.holder.as_ref().map(|holder| holder.identity.clone()));
     }
 
     /// An announcement arrives: the process takes it in at its next polls.
@@ -81,7 +99,7 @@ impl Seen {
     /// The process was polled, and counts an announced renewal as a sight of the record.
     pub fn polled(&mut self, now: BootTime) {
         if self.announced {
-            self.over_at = self.over_at.max(now + self.lease);
+            self.over_at = self.over_at.max(now + self.lease.max(self.longest_shown));
             // It may be an old one, and the next look shows another state then.
             self.is_old = true;
         }
@@ -107,7 +125,12 @@ impl Seen {
         let (pause, kept) = (self.writes.take(), std::mem::take(self));
         let paused_until = if pause == kept.pause { kept.paused_until } else { BootTime::ZERO };
         let (states, doubts) = (kept.states + 1, kept.doubts);
-        *self = Self { states, doubts, pause, paused_until, ..Self::default() };
+        let hinted = match kept.announced {
+            // The driver may take it in after the answer.
+            true => Self { version: None, named: None, is_old: false, ..kept },
+            false => Self::default(),
+        };
+        *self = Self { states, doubts, pause, paused_until, ..hinted };
     }
 
     /// It is about to write a record.
@@ -133,7 +156,10 @@ impl Seen {
             return bad(format!("{} is named after the end of its lease", holder.identity));
         }
         match view.holder(now).filter(|_| !view.is_leading(now)) {
-            Some(holder) if self.named.as_ref() != Some(&holder.identity) => {
+            Some(holder)
+                if self.named.as_ref() != Some(&holder.identity)
+                    && !self.shown.contains(&holder.identity) =>
+            {
                 bad(format!("{} is named, but the record says {:?}", holder.identity, self.named))
             }
             _ => Ok(()),

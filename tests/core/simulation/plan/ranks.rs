@@ -55,6 +55,7 @@ pub(super) const UNDISTURBED: Network = Network {
     hint_delay: MS / 2,
     announces: false,
     listeners: 0,
+    shows: false,
 };
 
 /// Leaders leave in peace or crash, and nothing else happens.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
-use bellwether::election::lease::{ElectionName, LeaseRecord, Renewed, Vacated, Version};
+use bellwether::election::lease::{ElectionName, LeaseRecord, Observed, Renewed, Vacated, Version};
 use bellwether::store::Hint;
 use tokio::sync::oneshot;
 
@@ -315,6 +315,10 @@ impl World {
         } else if record.is_renewal() && self.plan.network.announces {
             self.tally.count("renewals announced");
             Hint::Renewed(Renewed { term, version, listeners: self.plan.network.listeners })
+        } else if record.holder.is_some() && self.plan.network.shows {
+            self.tally.count("records shown by a hint");
+            let record = record.clone();
+            Hint::Acquired(Box::new(Observed { record, version, remaining: None, outlived: false }))
         } else {
             Hint::Changed
         };

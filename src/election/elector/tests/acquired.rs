@@ -1,0 +1,110 @@
+//! What a standby takes from a store that sends it the record of a new holder: rule `pushed-record`.
+
+use super::*;
+use crate::election::timing::HINT_GAP;
+
+/// The store sends the record as it was written then.
+fn sends(world: &mut World, written: Observed) {
+    world.send(Event::Acquired(Observed { remaining: None, ..written }));
+}
+
+/// Another candidate takes the lease with this term, and the store sends the record.
+fn acquired(world: &mut World, term: u64) {
+    world.candidate_writes(rival(term));
+    let written = world.record.clone().unwrap();
+    sends(world, written);
+}
+
+fn looks_within_the_gap(world: &mut World) -> bool {
+    let until = world.now + HINT_GAP + Duration::from_millis(1);
+    // It may have begun at once.
+    let calls = world.calls.len() - usize::from(world.call.is_some());
+    world.run_until(u64::try_from(until.as_duration().as_millis()).unwrap());
+    world.calls.len() > calls
+}
+
+#[test]
+fn the_record_of_a_new_holder_spares_a_look_and_its_lease_counts_from_there() {
+    let mut world = World::standby();
+    world.run_until(21_000 - 6_100);
+    acquired(&mut world, 6);
+    assert!(!looks_within_the_gap(&mut world));
+    let view = world.elector.leadership();
+    assert_eq!(view.term, Some(Term::new(6)));
+    assert!(view.holder(world.now).is_some());
+    let took_over = took_over_at(&mut world, 100_000);
+    assert!((at(29_900)..=at(29_943)).contains(&took_over), "{took_over:?}");
+    assert_eq!(world.stored().term, Term::new(7));
+}
+
+#[test]
+fn an_old_record_is_only_a_hint() {
+    let mut world = World::standby();
+    world.run_until(1_000);
+    world.candidate_writes(rival(6));
+    let old = world.record.clone().unwrap();
+    world.candidate_writes(rival(7));
+    world.send(Event::Changed);
+    world.run_until(1_100);
+    assert_eq!(world.elector.leadership().term, Some(Term::new(7)));
+    let claimable_at = world.elector.leadership().claimable_at;
+    for _ in 0..2 {
+        sends(&mut world, old.clone());
+        assert!(looks_within_the_gap(&mut world));
+    }
+    assert_eq!(world.elector.leadership().claimable_at, claimable_at);
+    let backwards = |news: &News| matches!(news, News::TermWentBackwards { .. });
+    assert!(!world.news.iter().any(backwards), "{:?}", world.news);
+}
+
+#[test]
+fn a_record_that_arrives_before_the_answer_of_a_call_is_only_a_hint() {
+    let mut world = World::standby();
+    world.run_until_request();
+    let before = world.show();
+    acquired(&mut world, 6);
+    world.call = None;
+    world.send(Event::Observed(Ok(before)));
+    assert_eq!(world.elector.leadership().term, Some(Term::new(5)));
+    assert!(looks_within_the_gap(&mut world));
+    assert_eq!(world.elector.leadership().term, Some(Term::new(6)));
+    let backwards = |news: &News| matches!(news, News::TermWentBackwards { .. });
+    assert!(!world.news.iter().any(backwards), "{:?}", world.news);
+}
+
+#[test]
+fn a_record_gives_no_answer_to_a_claim_whose_outcome_is_unknown() {
+    let mut world = World::standby();
+    while !matches!(world.call, Some(Call::Swap { .. })) {
+        if world.call.is_some() {
+            world.store_answers();
+        } else {
+            world.run_until_request();
+        }
+    }
+    world.request_is_lost();
+    acquired(&mut world, 6);
+    assert_eq!(world.elector.leadership().term, Some(Term::new(5)));
+    world.run_until_request();
+    assert!(world.looks());
+}
+
+#[test]
+fn a_leader_looks_when_another_holder_is_shown() {
+    let mut world = World::leading();
+    world.run_until(500);
+    acquired(&mut world, 9);
+    assert!(world.leads(), "a push takes nothing away");
+    assert!(looks_within_the_gap(&mut world) && !world.leads());
+}
+
+#[test]
+fn before_its_first_look_a_candidate_takes_no_record() {
+    let mut world = World::new();
+    let call = world.call.take();
+    acquired(&mut world, 6);
+    assert_eq!(world.elector.leadership().term, None);
+    world.call = call;
+    world.store_answers();
+    assert_eq!(world.elector.leadership().term, Some(Term::new(6)));
+}
