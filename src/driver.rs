@@ -147,6 +147,13 @@ impl Handle {
         let _ = self.request(Event::Changed).await;
     }
 
+    /// Hints that the holder may have vacated the record. All candidates look at once: the lease waits
+    /// for one of them.
+    pub async fn hint_vacated(&self) {
+        // A candidate that has left does not look.
+        let _ = self.request(Event::MayBeVacated).await;
+    }
+
     /// Whether [`Handle::announce`] has an effect.
     pub fn takes_announcements(&self) -> bool {
         self.0.takes_announcements

@@ -194,6 +194,7 @@ impl Elector {
         match event {
             Event::Wake => {}
             Event::Changed => self.pace.changed(now, self.lease.is_held()),
+            Event::MayBeVacated => self.pace.hint(),
             Event::Vacated(news) => return self.take_in_vacated(now, news),
             Event::Renewed(news) => self.take_in_announced(now, &news),
             Event::Acquired(shown) => self.take_in_acquired(now, shown),

@@ -146,8 +146,8 @@ impl LeaderPlace {
         // Twice as often as a leader with the same period renews.
         let mut announcements = Hints::new(election.leadership().timing.retry_period() / 2);
         loop {
-            if !message.leader {
-                hints.give(election).await;
+            if !message.leader && hints.take(HostClock::boot()) {
+                election.hint_vacated().await;
             }
             if let Some(renewed) = message.renewed {
                 let Some(renewed) = renewed.read() else {

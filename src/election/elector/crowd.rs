@@ -27,6 +27,15 @@ const TAKEOVER_SPREAD_EACH: Duration = Duration::from_millis(4);
 /// Of the renew deadline, the longest of these: 156 ms at the default durations.
 const TAKEOVER_SPREAD_SHARE: u32 = 64;
 
+/// After a hand-over, candidates of one turn look within this time after its beginning, and then claim.
+const TURN_SPREAD: Duration = Duration::from_millis(8);
+
+/// Of the retry period, the longest of these: the distance of two preferences.
+const TURN_SPREAD_SHARE: u32 = 100;
+
+/// Of more candidates, few are to call in one turn.
+const FEW: u32 = 10;
+
 /// All listeners learn of a change in the same moment, and each reads in its turn. A round of turns takes about
 /// this time for each pair of them, and a renew deadline at most: 0.1 s for ten, and 10 s for a hundred and more.
 /// So a few see the change at once, and many read no more often than while nothing changes.
@@ -92,6 +101,19 @@ impl Crowd {
         // Of two, one is the leader.
         let share = if of > 2 { 1.0 + drawn.ln() / f64::from(of).ln() } else { drawn };
         longest.mul_f64(share.clamp(0.0, 1.0))
+    }
+
+    /// How long after the beginning of its turn it looks at a lease that was handed over, and then claims. Where
+    /// candidates have preferences, a longer time would mix up their turns.
+    pub(super) fn claims_after(
+        &self,
+        has_preference: bool,
+        jitter: &mut fastrand::Rng,
+    ) -> Duration {
+        if self.listeners > FEW && !has_preference {
+            return self.takes_over_after(jitter);
+        }
+        TURN_SPREAD.min(self.retry_period / TURN_SPREAD_SHARE).mul_f64(jitter.f64())
     }
 
     /// When it looks at a change that is known to all.
@@ -191,6 +213,18 @@ mod tests {
             let vain = late.iter().filter(|after| **after <= late[0] + commit).count();
             assert!(vain <= 16, "{vain} of {candidates}");
         }
+    }
+
+    #[test]
+    fn many_without_preferences_claim_a_lease_that_is_handed_over_at_different_moments() {
+        let longest = |listeners, has_preference| {
+            let crowd = one_of(listeners);
+            let after =
+                |seed| crowd.claims_after(has_preference, &mut fastrand::Rng::with_seed(seed));
+            (0..100).map(after).max().unwrap().as_millis()
+        };
+        assert_eq!([longest(0, false), longest(10, false), longest(1_000, true)], [7; 3]);
+        assert!((100..=156).contains(&longest(1_000, false)));
     }
 
     #[test]

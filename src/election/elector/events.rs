@@ -20,6 +20,8 @@ pub enum Event {
     Swapped(Result<Swapped, CallFailed>),
     /// The store hints that the record changed.
     Changed,
+    /// The holder hints that it vacated the record.
+    MayBeVacated,
     /// The store hints that the holder of a term vacated the lease.
     Vacated(Vacated),
     /// The store announces that the holder of a term renewed the lease.

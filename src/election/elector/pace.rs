@@ -13,12 +13,6 @@ use crate::election::time::BootTime;
 use crate::election::timing::{HINT_GAP, Timing, backoff};
 use crate::election::watch::{Pushes, Watch};
 
-/// Candidates that claim in turn look at a random moment within this time after the beginning of the turn.
-const TURN_SPREAD: Duration = Duration::from_millis(8);
-
-/// Of the retry period, the longest of these: the distance of two preferences.
-const TURN_SPREAD_SHARE: u32 = 100;
-
 /// The pace of one candidate's calls.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
@@ -225,11 +219,9 @@ impl Pace {
             }
         };
         if let Some(over_at) = over_at {
-            let spread = if watch.handover().is_some() {
-                let longest = TURN_SPREAD.min(self.retry_period / TURN_SPREAD_SHARE);
-                longest.mul_f64(self.jitter.f64())
-            } else {
-                self.crowd.takes_over_after(&mut self.jitter)
+            let spread = match watch.handover() {
+                Some(_) => self.crowd.claims_after(self.turn.has_preference(), &mut self.jitter),
+                None => self.crowd.takes_over_after(&mut self.jitter),
             };
             self.due_at = self.due_at.min(over_at.max(now) + spread);
         }

@@ -16,6 +16,11 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// Whether candidates of one release and age have different turns.
+    pub(super) fn has_preference(self) -> bool {
+        self.rank.is_some_and(|rank| rank.preference.is_some())
+    }
+
     /// When the lease may be claimed; none before the first look. After a crash that is when it is
     /// over.
     pub(super) fn claims_at(

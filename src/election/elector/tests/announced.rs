@@ -349,6 +349,18 @@ fn few_standbys_see_a_new_leader_at_once_and_many_in_turn() {
     );
 }
 
+#[test]
+fn many_standbys_look_at_once_when_the_holder_says_that_it_left() {
+    for seed in 0..20 {
+        let mut world = one_of(1_000, seed);
+        world.run_until(21_000);
+        world.send(Event::Changed);
+        world.send(Event::MayBeVacated);
+        world.run_until(21_006);
+        assert_eq!(calls_since(&world, 20_900), 1, "{seed}");
+    }
+}
+
 /// Of one process in two elections.
 #[test]
 fn a_process_reads_the_changes_of_its_elections_in_the_same_turn() {
