@@ -13,6 +13,10 @@ use crate::election::time::BootTime;
 use crate::election::timing::{HINT_GAP, Timing, backoff};
 use crate::election::watch::{Pushes, Watch};
 
+/// In retry periods, how much sooner the first renewal of a term comes, at most: renewals of many elections are
+/// nearly even then, and none follows the claim at once.
+const FIRST_RENEWAL_EARLY: f64 = 0.9;
+
 /// The pace of one candidate's calls.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
@@ -178,10 +182,11 @@ impl Pace {
         self.due_at = sent_at + self.retry_period;
     }
 
-    /// The first renewal of a term, after a retry period or a random time between half of one and
-    /// a whole one: elections that began together would renew together for as long as they last.
+    /// The first renewal of a term, after a retry period or a random part of one: elections that began
+    /// together would renew together for as long as they last.
     pub(super) fn schedule_first_renewal(&mut self, sent_at: BootTime) {
-        let early = if self.spreads_renewals { 0.5 * self.jitter.f64() } else { 0.0 };
+        let early =
+            if self.spreads_renewals { FIRST_RENEWAL_EARLY * self.jitter.f64() } else { 0.0 };
         self.due_at = sent_at + self.retry_period.mul_f64(1.0 - early);
     }
 

@@ -42,7 +42,7 @@ fn a_restarted_process_does_not_take_itself_for_the_holder_it_was() {
     world.run_until(14_999);
     assert!(!world.leads());
     assert_eq!(world.elector.leadership().holder(world.now).unwrap().identity, "me");
-    world.run_until(15_043);
+    world.run_until(15_026);
     assert_eq!(world.take_news().last(), Some(&News::Elected { term: Term::new(5) }));
 }
 

@@ -9,7 +9,7 @@ fn a_standby_takes_over_at_the_end_of_the_lease_and_not_before() {
     assert_eq!(world.stored().term, Term::new(5));
     assert_eq!(world.elector.leadership().holder(at(14_999)).unwrap().identity, "rival");
     assert!(world.elector.leadership().holder(at(15_000)).is_none());
-    world.run_until(15_043);
+    world.run_until(15_026);
     assert_eq!(world.take_news(), [News::Elected { term: Term::new(6) }]);
 }
 
@@ -20,7 +20,7 @@ fn a_standby_waits_for_the_lease_in_the_record_not_for_its_own() {
         let mut world = World::on(Some(LeaseRecord { lease_duration, ..rival(5) }));
         world.run_until(seconds * 1_000 - 1);
         assert_eq!(world.stored().term, Term::new(5));
-        world.run_until(seconds * 1_000 + 43);
+        world.run_until(seconds * 1_000 + 26);
         assert!(world.leads());
     }
 }
