@@ -10,7 +10,7 @@ use crate::crowd::Disturbed;
 use crate::plot::{Bar, plot};
 use crate::report::{self, Setting, wrapped};
 use crate::requests::number;
-use crate::{Figures, Measured};
+use crate::{Figures, Measured, Scene};
 
 /// The figure that a plot shows.
 type Of = fn(&Measured, &Figures) -> f64;
@@ -105,27 +105,53 @@ pub fn row(measured: &Measured) -> String {
     format!("| {} | {crowd} |{cells}", scene.store)
 }
 
+/// The target of a storm is for at least so many candidates.
+const LARGE: usize = 1_000;
+
+/// The crowd, and the factor of its worst second after a crash.
+fn storm(one: &Measured) -> Option<(String, f64)> {
+    let figures = one.figures.as_ref()?;
+    let Scene { store, elections, candidates, .. } = one.scene;
+    let crowd = match elections {
+        1 => format!("{store}, {candidates}:"),
+        _ => format!("{store}, {elections} × {candidates}:"),
+    };
+    Some((crowd, figures.factor(figures.crash.most_in_a_second)))
+}
+
 fn targets(measured: &[Measured]) -> String {
     let of = |figure: fn(&Figures) -> f64| {
         let all = measured.iter().filter_map(|one| one.figures.as_ref().map(figure));
         all.fold(0.0, f64::max)
     };
     let lost = of(|figures| number(usize::try_from(figures.steady.lost).unwrap()));
-    let storm = of(|figures| figures.factor(figures.crash.most_in_a_second));
     let late = of(|figures| milliseconds(figures.crash.until_led));
-    let targets = [
+    let mut targets = vec![
         ("no lease is lost while nothing changes", format!("{lost:.0} lost"), lost == 0.0),
-        (
-            "the worst second after a crash is at most twice an average second",
-            format!("{storm:.1} ×"),
-            storm <= 2.0,
-        ),
         (
             "after a crash, another candidate leads within 200 ms of the end of the lease",
             format!("{late:.0} ms"),
             late <= 200.0,
         ),
     ];
+    let is_large = |one: &&Measured| one.scene.candidates * one.scene.elections >= LARGE;
+    let (large, small): (Vec<_>, Vec<_>) = measured.iter().partition(is_large);
+    let storms = [
+        (
+            "with 1,000 candidates or more, the worst second after a crash is at most twice an average second",
+            large,
+        ),
+        ("the same with fewer, where a few requests are a large factor", small),
+    ];
+    for (target, crowds) in storms {
+        let mut factors: Vec<_> = crowds.into_iter().filter_map(storm).collect();
+        factors.sort_by(|one, other| other.1.total_cmp(&one.1));
+        if let Some((_, most)) = factors.first() {
+            let each: Vec<_> =
+                factors.iter().map(|(crowd, factor)| format!("{crowd} {factor:.1} ×")).collect();
+            targets.push((target, each.join("; "), *most <= 2.0));
+        }
+    }
     let mut text = "| target, for all of them | the most | |\n| --- | --- | --- |\n".to_owned();
     for (target, figure, is_met) in targets {
         let met = if is_met { "met" } else { "not met" };

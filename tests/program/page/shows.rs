@@ -131,7 +131,8 @@ fn two_hundred_elections_can_be_filtered() {
     browser.eval("document.querySelector('#filter').focus()");
     browser.call("Input.insertText", json!({"text": "Tenant-12"}));
     eventually("ten are left", || (shown() == 10).then_some(()));
-    assert_eq!(browser.text(".election:not([hidden]) h3"), "tenant-120");
+    // On a busy machine one of them may be in trouble for a moment, and is the first then.
+    browser.reads(".election:not([hidden]) h3", "tenant-120");
     browser.call("Input.insertText", json!({"text": "x"}));
     browser.reads("#none", "No election matches");
     let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
