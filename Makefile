@@ -54,8 +54,8 @@ figures-once: setup
 figures-postgres: setup
 	cargo bench --locked --profile dist --bench postgres
 
-# Many candidates, and many elections: writes the tables and the plots of docs/scale.md. Takes about an hour after the
-# build; QUICK=1 takes about eight minutes, with smaller crowds, for a look only.
+# Many candidates, and many elections: writes the tables and the plots of docs/scale.md. Takes about forty minutes after
+# the build; QUICK=1 takes about eight, with smaller crowds, for a look only.
 figures-scale: setup
 	cargo bench --locked --profile dist --bench scale
 

@@ -25,7 +25,6 @@ mod requests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -90,19 +89,15 @@ struct Plan {
     steady: Duration,
     hand_overs: usize,
     most_candidates: usize,
-    /// Crowds at a time.
-    at_once: usize,
 }
 
-const FULL: Plan = Plan {
-    steady: Duration::from_secs(60),
-    hand_overs: 3,
-    most_candidates: usize::MAX,
-    at_once: 1,
-};
+/// Smaller crowds leave room for others beside them: so many are measured at a time.
+const SMALL_AT_ONCE: usize = 3;
 
-const QUICK: Plan =
-    Plan { steady: Duration::from_secs(20), hand_overs: 1, most_candidates: 100, at_once: 3 };
+const FULL: Plan =
+    Plan { steady: Duration::from_secs(60), hand_overs: 3, most_candidates: usize::MAX };
+
+const QUICK: Plan = Plan { steady: Duration::from_secs(20), hand_overs: 1, most_candidates: 100 };
 
 fn main() {
     let is_quick = std::env::var_os("QUICK").is_some_and(|value| !value.is_empty());
@@ -111,21 +106,25 @@ fn main() {
     let (begun, setting) = (now(), report::Setting::of("scale"));
     room_for(FILES);
     let scenes: Vec<_> = SCENES.iter().filter(|scene| scene.is_in(&plan, &wanted)).collect();
-    let next = AtomicUsize::new(0);
+    let (large, small): (Vec<_>, Vec<_>) =
+        (0..scenes.len()).partition(|at| scenes[*at].all_candidates() >= page::LARGE);
     let measured = Mutex::new(scenes.iter().map(|_| None).collect::<Vec<_>>());
-    thread::scope(|scope| {
-        for _ in 0..plan.at_once {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(scene) = scenes.get(at) else { break };
-                    let one = Measured { scene, figures: measure(scene, &plan) };
-                    println!("{:>5} s  {}", now().since(begun).as_secs(), page::row(&one));
-                    measured.lock().unwrap()[at] = Some(one);
-                }
-            });
-        }
-    });
+    for (crowds, at_once) in [(small, SMALL_AT_ONCE), (large, 1)] {
+        let waiting = Mutex::new(crowds.into_iter());
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(|| {
+                    loop {
+                        let Some(at) = waiting.lock().unwrap().next() else { break };
+                        let scene = scenes[at];
+                        let one = Measured { scene, figures: measure(scene, &plan) };
+                        println!("{:>5} s  {}", now().since(begun).as_secs(), page::row(&one));
+                        measured.lock().unwrap()[at] = Some(one);
+                    }
+                });
+            }
+        });
+    }
     if wanted.is_empty() {
         let measured: Vec<_> = measured.into_inner().unwrap().into_iter().flatten().collect();
         page::write(&setting, is_quick, now().since(begun), &measured);
@@ -133,11 +132,16 @@ fn main() {
 }
 
 impl Scene {
+    /// Of all its elections.
+    fn all_candidates(&self) -> usize {
+        self.candidates * self.elections
+    }
+
     /// Whether it is among the stores and the numbers of candidates that were named. Without numbers, those of the plan.
     fn is_in(&self, plan: &Plan, wanted: &[String]) -> bool {
         let (sizes, stores): (Vec<_>, Vec<_>) =
             wanted.iter().partition(|word| word.parse::<usize>().is_ok());
-        let size = (self.candidates * self.elections).to_string();
+        let size = self.all_candidates().to_string();
         let is_of_plan = sizes.is_empty() && self.candidates <= plan.most_candidates;
         (is_of_plan || sizes.contains(&&size))
             && (stores.is_empty() || stores.iter().any(|store| self.store.contains(store.as_str())))

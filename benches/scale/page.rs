@@ -106,7 +106,7 @@ pub fn row(measured: &Measured) -> String {
 }
 
 /// The target of a storm is for at least so many candidates.
-const LARGE: usize = 1_000;
+pub const LARGE: usize = 1_000;
 
 /// The crowd, and the factor of its worst second after a crash.
 fn storm(one: &Measured) -> Option<(String, f64)> {
@@ -134,7 +134,7 @@ fn targets(measured: &[Measured]) -> String {
             late <= 200.0,
         ),
     ];
-    let is_large = |one: &&Measured| one.scene.candidates * one.scene.elections >= LARGE;
+    let is_large = |one: &&Measured| one.scene.all_candidates() >= LARGE;
     let (large, small): (Vec<_>, Vec<_>) = measured.iter().partition(is_large);
     let storms = [
         (

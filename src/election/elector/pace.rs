@@ -211,11 +211,12 @@ impl Pace {
         self.due_at = match watch.pushes() {
             Pushes::Proven if !self.doubts_pushes => {
                 let check_at = self.last_call + early(self.check_period);
-                if self.last_call < self.crowd.is_overdue_from(self.last_push) {
-                    let at = self.crowd.looks_for_overdue(self.last_push, &mut self.jitter);
-                    check_at.min(at)
-                } else {
+                let overdue = self.crowd.overdue(self.last_push);
+                // The last look may have been for that, and the next one may be in time.
+                if self.last_call >= overdue.start || overdue.contains(&check_at) {
                     check_at
+                } else {
+                    check_at.min(self.crowd.looks_for_overdue(overdue, &mut self.jitter))
                 }
             }
             Pushes::Proven | Pushes::NotProven => {
