@@ -19,7 +19,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::election::lease::ElectionName;
 
 /// Event streams at once. An application has one, a browser one for each tab.
-const MAX_STREAMS: usize = 2 * 1024;
+const MAX_STREAMS: usize = 1_900;
 
 /// Of them, those of other candidates: so many candidates leave room for applications.
 const MAX_CANDIDATES: usize = MAX_STREAMS / 2;
@@ -28,8 +28,8 @@ const MAX_CANDIDATES: usize = MAX_STREAMS / 2;
 const MAX_WAITS: usize = 256;
 
 /// Connections at once: with every stream and every waiting question there are, there is room for
-/// as many as a thousand others.
-pub const MAX_CONNECTIONS: usize = MAX_STREAMS + MAX_WAITS + 1024;
+/// more than a thousand others. A usual limit of 4,096 files has room for them.
+pub const MAX_CONNECTIONS: usize = 2 * MAX_STREAMS;
 
 /// The connections of this process. Clones are the same.
 #[derive(Clone)]

@@ -128,31 +128,32 @@ mod tests {
     #[test]
     fn what_the_election_needs_is_set_aside_whatever_the_limit() {
         for limit in [64, 128, 224, 1024, 4096, usize::MAX] {
-            let files = Files::within(limit, needs(1, 3328)).unwrap();
-            assert!(files.clients() >= LEAST_CLIENTS && files.clients() <= 3328, "{files:?}");
+            let files = Files::within(limit, needs(1, 3800)).unwrap();
+            assert!(files.clients() >= LEAST_CLIENTS && files.clients() <= 3800, "{files:?}");
             assert!(files.clients() + files.reserved <= limit, "{files:?}");
             assert!(limit - files.ceiling() >= NOW_AND_THEN, "{files:?}");
         }
-        assert_eq!(Files::within(224, needs(1, 3328)).unwrap().clients(), 92);
-        assert_eq!(Files::within(64, needs(1, 3328)).unwrap().clients(), 16);
+        assert_eq!(Files::within(224, needs(1, 3800)).unwrap().clients(), 92);
+        assert_eq!(Files::within(64, needs(1, 3800)).unwrap().clients(), 16);
+        assert_eq!(Files::within(4096, needs(1, 3800)).unwrap().clients(), 3800);
     }
 
     #[test]
     fn a_limit_that_is_too_low_is_refused_with_what_is_needed() {
         let refused = |limit, needs| Files::within(limit, needs).unwrap_err().to_string();
-        let message = refused(48, needs(1, 3328));
+        let message = refused(48, needs(1, 3800));
         assert!(message.contains("may open 48 files, and needs 56 for 1 election:"), "{message}");
         assert!(message.contains("ulimit -n, LimitNOFILE"), "{message}");
-        let message = refused(1024, needs(256, 3328));
+        let message = refused(1024, needs(256, 3800));
         assert!(message.contains("needs 1076 for 256 elections"), "{message}");
         assert!(message.ends_with("or name fewer elections"), "{message}");
-        assert!(Files::within(1076, needs(256, 3328)).is_ok());
+        assert!(Files::within(1076, needs(256, 3800)).is_ok());
         assert!(Files::within(48, needs(1, 0)).is_ok(), "without clients");
     }
 
     #[test]
     fn hooks_have_their_own_share() {
-        let needs = Needs { of_hooks: 48, ..needs(1, 3328) };
+        let needs = Needs { of_hooks: 48, ..needs(1, 3800) };
         let files = Files::within(224, needs).unwrap();
         assert_eq!(files.ceiling(), 224 - NOW_AND_THEN - 48);
         assert!(files.clients() + files.reserved <= 224, "{files:?}");
