@@ -531,10 +531,12 @@ impl CallResult {
         }
     }
 
-    /// The result of a read.
+    /// The version that the store has now, as far as this shows it.
     fn version(&self) -> Option<&Version> {
         match self {
-            Self::Observed(Ok(Some(observed))) => Some(&observed.version),
+            Self::Observed(Ok(Some(observed)))
+            | Self::Swapped(Ok(Swapped::Lost(Some(observed)))) => Some(&observed.version),
+            Self::Swapped(Ok(Swapped::Won(version))) => Some(version),
             Self::Observed(_) | Self::Swapped(_) => None,
         }
     }

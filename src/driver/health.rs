@@ -33,7 +33,7 @@ pub(super) struct Call<'a> {
     pub(super) election: &'a ElectionName,
     pub(super) verb: Verb,
     pub(super) error: Option<&'a StoreError>,
-    /// The version that a read saw: a new version means that some instance can write.
+    /// The version that the call shows. If a read shows a new one, some instance can write.
     pub(super) version: Option<&'a Version>,
 }
 
@@ -48,7 +48,7 @@ enum Line {
 struct State {
     /// The error of the last call of each kind.
     troubles: BTreeMap<(ElectionName, Verb), Trouble>,
-    /// The version that the last read of each election saw.
+    /// The version that the last call of each election showed.
     seen: BTreeMap<ElectionName, Version>,
     /// The problem that the log has reported, and not yet reported as over.
     shown: Vec<Shown>,
@@ -196,8 +196,13 @@ impl State {
     fn responded(&mut self, call: &Call<'_>) -> Option<Line> {
         self.answered = true;
         let cleared = self.troubles.remove(&(call.election.clone(), call.verb));
+        // An own write before the problem is not one that a later read shows.
+        let last = call
+            .version
+            .and_then(|version| self.seen.insert(call.election.clone(), version.clone()));
         if call.verb == Verb::Observe {
-            self.clear_writes(call, cleared.as_ref().map(|trouble| &trouble.error));
+            let written = last.is_some_and(|last| Some(&last) != call.version);
+            self.clear_writes(call, cleared.as_ref().map(|trouble| &trouble.error), written);
         }
         // A single failed call of one election among many is not a problem that ends.
         let before = self.shown.len();
@@ -208,14 +213,7 @@ impl State {
 
     /// After a read: writes count as working again if they failed with the same error as reads, or
     /// if some instance has written. Otherwise only a write can show it.
-    fn clear_writes(&mut self, call: &Call<'_>, cleared: Option<&StoreError>) {
-        let written = match call.version {
-            Some(version) => {
-                let last = self.seen.insert(call.election.clone(), version.clone());
-                last.is_some_and(|last| last != *version)
-            }
-            None => false,
-        };
+    fn clear_writes(&mut self, call: &Call<'_>, cleared: Option<&StoreError>, written: bool) {
         let key = (call.election.clone(), Verb::Swap);
         let over = self.troubles.get(&key).is_some_and(|Trouble { error, .. }| {
             Some(error) == cleared || (written && matches!(error, StoreError::Unavailable(_)))
@@ -297,6 +295,18 @@ mod tests {
         assert_eq!(reported.lines(), (1, 0), "a look proves nothing of writes");
         reported.write(602, &Ok(2));
         assert_eq!(reported.lines(), (1, 1));
+    }
+
+    #[test]
+    fn a_look_that_shows_an_own_write_before_the_problem_does_not_end_it() {
+        let mut reported = Reported::default();
+        reported.look(0, &Ok(1));
+        reported.write(1, &Ok(2));
+        reported.write(2, &failing("locked"));
+        reported.look(3, &Ok(2));
+        assert_eq!(reported.lines(), (1, 0));
+        reported.look(4, &Ok(3));
+        assert_eq!(reported.lines(), (1, 1), "another instance can write");
     }
 
     #[test]
