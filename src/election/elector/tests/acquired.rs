@@ -58,6 +58,20 @@ fn an_old_record_is_only_a_hint() {
 }
 
 #[test]
+fn a_record_of_the_term_that_was_seen_is_only_a_hint() {
+    let mut world = World::standby();
+    let old = world.record.clone().unwrap();
+    world.run_until(1_000);
+    world.candidate_writes(rival(5));
+    world.send(Event::Changed);
+    world.run_until(1_100);
+    let claimable_at = world.elector.leadership().claimable_at;
+    sends(&mut world, old);
+    assert!(looks_within_the_gap(&mut world));
+    assert_eq!(world.elector.leadership().claimable_at, claimable_at);
+}
+
+#[test]
 fn a_record_that_arrives_before_the_answer_of_a_call_is_only_a_hint() {
     let mut world = World::standby();
     world.run_until_request();
