@@ -94,15 +94,19 @@ fn table(crowd: &str, measured: &[&Measured]) -> String {
 /// A row of a table.
 pub fn row(measured: &Measured) -> String {
     let Measured { scene, figures } = measured;
-    let crowd = match scene.elections {
-        1 => scene.candidates.to_string(),
-        elections => format!("{elections} × {}", scene.candidates),
-    };
     let cells = match figures {
         None => " failed |".repeat(9),
-        Some(figures) => cells(figures, scene.candidates * scene.elections),
+        Some(figures) => cells(figures, scene.all_candidates()),
     };
-    format!("| {} | {crowd} |{cells}", scene.store)
+    format!("| {} | {} |{cells}", scene.store, crowd(scene))
+}
+
+/// How many candidates, of how many elections.
+fn crowd(scene: &Scene) -> String {
+    match scene.elections {
+        1 => scene.candidates.to_string(),
+        elections => format!("{elections} × {}", scene.candidates),
+    }
 }
 
 /// The target of a storm is for at least so many candidates.
@@ -111,11 +115,7 @@ pub const LARGE: usize = 1_000;
 /// The crowd, and the factor of its worst second after a crash.
 fn storm(one: &Measured) -> Option<(String, f64)> {
     let figures = one.figures.as_ref()?;
-    let Scene { store, elections, candidates, .. } = one.scene;
-    let crowd = match elections {
-        1 => format!("{store}, {candidates}:"),
-        _ => format!("{store}, {elections} × {candidates}:"),
-    };
+    let crowd = format!("{}, {}:", one.scene.store, crowd(one.scene));
     Some((crowd, figures.factor(figures.crash.most_in_a_second)))
 }
 

@@ -252,6 +252,17 @@ impl World {
         self.now
     }
 
+    /// Looks are answered until the candidate swaps.
+    fn run_until_swap(&mut self) {
+        while !matches!(self.call, Some(Call::Swap { .. })) {
+            if self.call.is_some() {
+                self.store_answers();
+            } else {
+                self.run_until_request();
+            }
+        }
+    }
+
     /// Time passes to `ms`, and every call hangs until its deadline.
     fn run_without_store_until(&mut self, ms: u64) {
         while !self.finished && self.wake_at <= at(ms) {

@@ -23,6 +23,10 @@ fn looks_within_the_gap(world: &mut World) -> bool {
     world.calls.len() > calls
 }
 
+fn saw_the_term_go_backwards(world: &World) -> bool {
+    world.news.iter().any(|news| matches!(news, News::TermWentBackwards { .. }))
+}
+
 #[test]
 fn the_record_of_a_new_holder_spares_a_look_and_its_lease_counts_from_there() {
     let mut world = World::standby();
@@ -53,8 +57,7 @@ fn an_old_record_is_only_a_hint() {
         assert!(looks_within_the_gap(&mut world));
     }
     assert_eq!(world.elector.leadership().claimable_at, claimable_at);
-    let backwards = |news: &News| matches!(news, News::TermWentBackwards { .. });
-    assert!(!world.news.iter().any(backwards), "{:?}", world.news);
+    assert!(!saw_the_term_go_backwards(&world), "{:?}", world.news);
 }
 
 #[test]
@@ -82,20 +85,13 @@ fn a_record_that_arrives_before_the_answer_of_a_call_is_only_a_hint() {
     assert_eq!(world.elector.leadership().term, Some(Term::new(5)));
     assert!(looks_within_the_gap(&mut world));
     assert_eq!(world.elector.leadership().term, Some(Term::new(6)));
-    let backwards = |news: &News| matches!(news, News::TermWentBackwards { .. });
-    assert!(!world.news.iter().any(backwards), "{:?}", world.news);
+    assert!(!saw_the_term_go_backwards(&world), "{:?}", world.news);
 }
 
 #[test]
 fn a_record_gives_no_answer_to_a_claim_whose_outcome_is_unknown() {
     let mut world = World::standby();
-    while !matches!(world.call, Some(Call::Swap { .. })) {
-        if world.call.is_some() {
-            world.store_answers();
-        } else {
-            world.run_until_request();
-        }
-    }
+    world.run_until_swap();
     world.request_is_lost();
     acquired(&mut world, 6);
     assert_eq!(world.elector.leadership().term, Some(Term::new(5)));

@@ -289,13 +289,7 @@ fn an_announcement_does_not_hide_that_another_process_writes_in_this_ones_name()
 #[test]
 fn an_announcement_while_the_outcome_of_a_claim_is_unknown_is_not_counted() {
     let mut world = World::standby();
-    while !matches!(world.call, Some(Call::Swap { .. })) {
-        if world.call.is_some() {
-            world.store_answers();
-        } else {
-            world.run_until_request();
-        }
-    }
+    world.run_until_swap();
     world.request_is_lost();
     let claimable_at = world.elector.leadership().claimable_at;
     let version = world.candidate_writes(rival(5));
