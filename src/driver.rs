@@ -154,17 +154,18 @@ impl Handle {
         let _ = self.request(Event::MayBeVacated).await;
     }
 
-    /// Whether [`Handle::announce`] has an effect.
-    pub fn takes_announcements(&self) -> bool {
-        self.0.takes_announcements
+    /// Announces that the holder renewed the lease, as some stores do. Where the source could have known the
+    /// version of the record before the renewal, only the number of candidates is taken from it.
+    pub async fn announce(&self, renewed: Renewed) {
+        // A candidate that has left does not wait for the lease.
+        let _ = self.request(self.announcement(renewed)).await;
     }
 
-    /// Announces that the holder renewed the lease, as some stores do. Has no effect where the source
-    /// could have known the version of the record before the renewal.
-    pub async fn announce(&self, renewed: Renewed) {
-        if self.takes_announcements() {
-            // A candidate that has left does not wait for the lease.
-            let _ = self.request(Event::Renewed(renewed)).await;
+    fn announcement(&self, renewed: Renewed) -> Event {
+        if self.0.takes_announcements {
+            Event::Renewed(renewed)
+        } else {
+            Event::Counted(renewed.listeners)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::election::lease::{Renewed, Version};
+use crate::election::lease::{Listeners, Renewed, Version};
 use crate::election::term::Term;
 
 /// The type of the events that announce a renewal.
@@ -45,7 +45,10 @@ impl Renewal {
         is_one.then(|| Renewed {
             term: Term::new(term),
             version: Version::new(version),
-            listeners: candidates,
+            listeners: match candidates {
+                0 => Listeners::Unknown,
+                some => Listeners::Candidates(some),
+            },
         })
     }
 }

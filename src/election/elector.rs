@@ -197,6 +197,7 @@ impl Elector {
             Event::MayBeVacated => self.pace.hint(),
             Event::Vacated(news) => return self.take_in_vacated(now, news),
             Event::Renewed(news) => self.take_in_announced(now, &news),
+            Event::Counted(listeners) => self.pace.counted(listeners),
             Event::Acquired(shown) => self.take_in_acquired(now, shown),
             Event::Gate { open } => {
                 if self.standing.set_gate(open) {
@@ -340,6 +341,9 @@ impl Elector {
             }
         }
         self.judge_announcements(observed.as_ref());
+        if let Some(shown) = &observed {
+            self.pace.shows(&shown.version);
+        }
         self.pace.looked(&self.watch, observed.as_ref(), sent_at, now);
         let term = observed.as_ref().map_or(Term::ZERO, |o| o.record.term);
         let last = self.watch.observed().map(|o| o.record.term);

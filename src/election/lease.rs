@@ -384,8 +384,21 @@ pub struct Renewed {
     pub term: Term,
     /// The version of the record since.
     pub version: Version,
-    /// About how many candidates wait for hints, the leader among them; 0 if that is not known.
-    pub listeners: u32,
+    /// How many learn of it at that moment.
+    pub listeners: Listeners,
+}
+
+/// How many candidates wait for the same push, the leader among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listeners {
+    /// Nothing says it.
+    #[default]
+    Unknown,
+    /// About so many sessions have a store in common. They may be of several elections, so a candidate may be
+    /// alone.
+    Sessions(u32),
+    /// About so many candidates of this election.
+    Candidates(u32),
 }
 
 /// A record as a store showed it.

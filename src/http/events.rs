@@ -246,8 +246,7 @@ impl Renewals {
         let election = &election_state.election;
         let view = election.watch();
         let is_long = view.borrow().timing.retry_period() >= SHORTEST_PERIOD;
-        let is_of_use = is_long && election.takes_announcements();
-        is_of_use.then_some(Self { view, announced: None })
+        is_long.then_some(Self { view, announced: None })
     }
 
     /// The last one, if it was not announced, to so many candidates.

@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::election::lease::Listeners;
 use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 use crate::election::timing::Timing;
@@ -15,13 +16,18 @@ use crate::election::timing::Timing;
 /// most of what a take-over takes.
 const TAKEOVER_SPREAD: Duration = Duration::from_millis(8);
 
-/// The same where nothing says how many wait, as a part of the retry period, and at least: 25 ms at the default
-/// durations, a six hundredth of the lease. A candidate that waits alone waits for most of that.
+/// Where nothing says how many wait, a candidate may be alone, and then it waits for most of the spread. Where pushes
+/// show the winner to the others, that is what is left of this part of a lease, within which one is to lead, when a
+/// look and a claim have taken this long: 60 ms at the default durations. Else it is this part of a retry period:
+/// 25 ms. And at least this.
+const TAKEOVER_PUSHED: f64 = 0.005;
+const LOOK_AND_CLAIM: Duration = Duration::from_millis(15);
 const TAKEOVER_SPREAD_BLIND: u32 = 80;
 const TAKEOVER_SPREAD_BLIND_LEAST: Duration = Duration::from_millis(5);
 
-/// How many are expected where nothing says it. For fewer, a higher number would bring the moments of all of them
-/// close to the end; of more, each thirtieth looks at the beginning.
+/// How many are expected there. With a higher number, fewer all draw moments close to the end; of more, each
+/// thousandth, or thirtieth, looks at the beginning.
+const CROWD_PUSHED: u32 = 1_000;
 const CROWD_BLIND: u32 = 30;
 
 /// The same among many, for each listener: one commit and its notification take about as long.
@@ -51,11 +57,12 @@ const OVERDUE: Range<f64> = 1.25..2.0;
 /// One candidate among those of its election.
 #[derive(Clone, Debug)]
 pub(super) struct Crowd {
+    lease_duration: Duration,
     retry_period: Duration,
     /// A renew deadline: a candidate looks once in this time while renewals are pushed.
     check_period: Duration,
-    /// About how many wait for the same pushes; 0 if that is not known.
-    listeners: u32,
+    /// Those of the last push; none while there was none.
+    listeners: Option<Listeners>,
     /// When its turn is, as a part of each round.
     place: f64,
 }
@@ -69,54 +76,92 @@ impl Crowd {
             (mixed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         Self {
+            lease_duration: timing.lease_duration(),
             retry_period: timing.retry_period(),
             check_period: timing.renew_deadline(),
-            listeners: 0,
+            listeners: None,
             place: fastrand::Rng::with_seed(mixed).f64(),
         }
     }
 
-    /// A push says how many wait for it.
-    pub(super) fn counted(&mut self, listeners: u32) {
-        self.listeners = listeners;
+    /// A push says how many wait for it. What the holder says is the most exact.
+    pub(super) fn counted(&mut self, listeners: Listeners) {
+        let is_exact = matches!(listeners, Listeners::Candidates(_));
+        if is_exact || !matches!(self.listeners, Some(Listeners::Candidates(_))) {
+            self.listeners = Some(listeners);
+        }
+    }
+
+    /// Another holds the lease. Who listened to the last holder may not reach this one.
+    pub(super) fn follows_another(&mut self) {
+        if let Some(Listeners::Candidates(_)) = self.listeners {
+            self.listeners = Some(Listeners::Unknown);
+        }
     }
 
     /// Whether they look at a change one after the other.
     pub(super) fn takes_turns(&self) -> bool {
-        self.listeners > 0
+        self.number().is_some()
     }
 
-    /// How long after the end of a lease it looks, and then claims.
+    fn number(&self) -> Option<u32> {
+        match self.listeners? {
+            Listeners::Unknown => None,
+            Listeners::Sessions(number) | Listeners::Candidates(number) => Some(number),
+        }
+        .filter(|number| *number > 0)
+    }
+
+    /// When it looks at a lease that is over, and then claims it.
+    ///
+    /// Where all listeners are known to wait for this lease, no store shows them the winner: about ten of them look
+    /// at once, and the others in turn.
+    pub(super) fn takes_over_at(&self, over_at: BootTime, jitter: &mut fastrand::Rng) -> BootTime {
+        let Some(Listeners::Candidates(all)) = self.listeners else {
+            return over_at + self.takes_over_after(self.number(), jitter);
+        };
+        if all > FEW && jitter.u32(..all) >= FEW {
+            return self.turn(over_at, self.round());
+        }
+        over_at + self.takes_over_after(Some(all.min(FEW)), jitter)
+    }
+
+    /// How long after the end of a lease one of so many looks.
     ///
     /// Of N candidates, few draw an early moment, and most a late one: an exponential distribution, cut off such
     /// that one of them is expected at the very beginning. So few call before they learn of the winner: N^(d/T),
     /// where that takes d of the whole time T. From a uniform distribution N * d/T call.
-    pub(super) fn takes_over_after(&self, jitter: &mut fastrand::Rng) -> Duration {
-        let (longest, of) = if self.listeners == 0 {
-            let share = self.retry_period / TAKEOVER_SPREAD_BLIND;
-            (share.max(TAKEOVER_SPREAD_BLIND_LEAST), CROWD_BLIND)
-        } else {
-            let all = TAKEOVER_SPREAD_EACH * self.listeners;
-            let most = self.check_period / TAKEOVER_SPREAD_SHARE;
-            (all.min(most).max(TAKEOVER_SPREAD), self.listeners)
+    fn takes_over_after(&self, number: Option<u32>, jitter: &mut fastrand::Rng) -> Duration {
+        let (longest, least, of) = match number {
+            Some(number) => (TAKEOVER_SPREAD_EACH.saturating_mul(number), TAKEOVER_SPREAD, number),
+            None if self.listeners.is_some() => {
+                let most = self.lease_duration.mul_f64(TAKEOVER_PUSHED);
+                (most.saturating_sub(LOOK_AND_CLAIM), TAKEOVER_SPREAD_BLIND_LEAST, CROWD_PUSHED)
+            }
+            None => {
+                let share = self.retry_period / TAKEOVER_SPREAD_BLIND;
+                (share, TAKEOVER_SPREAD_BLIND_LEAST, CROWD_BLIND)
+            }
         };
+        let longest = longest.min(self.check_period / TAKEOVER_SPREAD_SHARE).max(least);
         let drawn = jitter.f64();
         // Of two, one is the leader.
         let share = if of > 2 { 1.0 + drawn.ln() / f64::from(of).ln() } else { drawn };
         longest.mul_f64(share.clamp(0.0, 1.0))
     }
 
-    /// How long after the beginning of its turn it looks at a lease that was handed over, and then claims. Where
-    /// candidates have preferences, a longer time would mix up their turns.
-    pub(super) fn claims_after(
+    /// When it looks at a lease that was handed over, and then claims it, if its turn begins then. Where candidates
+    /// have preferences, a longer time would mix up their turns.
+    pub(super) fn claims_at(
         &self,
+        turn: BootTime,
         has_preference: bool,
         jitter: &mut fastrand::Rng,
-    ) -> Duration {
-        if self.listeners > FEW && !has_preference {
-            return self.takes_over_after(jitter);
+    ) -> BootTime {
+        if self.number().is_some_and(|number| number > FEW) && !has_preference {
+            return self.takes_over_at(turn, jitter);
         }
-        TURN_SPREAD.min(self.retry_period / TURN_SPREAD_SHARE).mul_f64(jitter.f64())
+        turn + TURN_SPREAD.min(self.retry_period / TURN_SPREAD_SHARE).mul_f64(jitter.f64())
     }
 
     /// When it looks at a change that is known to all.
@@ -128,10 +173,10 @@ impl Crowd {
     /// moment. For a few that is within two retry periods. For many, or an unknown number, it is within a renew
     /// deadline: most of them look in that time anyway.
     pub(super) fn overdue(&self, last_push: BootTime) -> Range<BootTime> {
-        let end = if self.listeners == 0 {
-            self.check_period
-        } else {
+        let end = if self.takes_turns() {
             self.retry_period.mul_f64(OVERDUE.end).max(self.round()).min(self.check_period)
+        } else {
+            self.check_period
         };
         last_push + self.retry_period.mul_f64(OVERDUE.start)..last_push + end
     }
@@ -147,10 +192,8 @@ impl Crowd {
     }
 
     fn round(&self) -> Duration {
-        if !self.takes_turns() {
-            return Duration::ZERO;
-        }
-        let pairs = self.listeners.saturating_mul(self.listeners);
+        let Some(number) = self.number() else { return Duration::ZERO };
+        let pairs = number.saturating_mul(number);
         let most = ROUND_EACH_PAIR.saturating_mul(pairs);
         // The same for nearly the same number: the announcements of two elections may differ by one.
         let mut round = self.check_period;
@@ -172,13 +215,16 @@ impl Crowd {
     }
 
     pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
-        let Self { retry_period: _, check_period: _, listeners, place: _ } = self;
-        onto.flag(*listeners > 0);
+        let Self { lease_duration: _, retry_period: _, check_period: _, listeners, place: _ } =
+            self;
+        onto.flag(self.takes_turns());
+        onto.flag(listeners.is_some());
+        onto.flag(matches!(listeners, Some(Listeners::Candidates(_))));
         // Its turns are at fixed times.
         let round = self.round();
         onto.duration(round);
         onto.duration(self.turn(now, round).since(now));
-        onto.duration(TAKEOVER_SPREAD_EACH.saturating_mul(*listeners));
+        onto.duration(TAKEOVER_SPREAD_EACH.saturating_mul(self.number().unwrap_or_default()));
     }
 }
 
@@ -186,57 +232,146 @@ impl Crowd {
 mod tests {
     use super::*;
 
-    fn one_of(listeners: u32) -> Crowd {
-        let mut crowd = Crowd::new(&Timing::default(), "1");
-        crowd.counted(listeners);
-        crowd
+    use Listeners::{Candidates, Sessions, Unknown};
+
+    const LEASE_ENDS: BootTime = BootTime::from_duration(Duration::from_millis(12_345));
+
+    fn one_of(listeners: Option<Listeners>, number: u64) -> (Crowd, fastrand::Rng) {
+        let mut crowd = Crowd::new(&Timing::default(), &number.to_string());
+        if let Some(listeners) = listeners {
+            crowd.counted(listeners);
+        }
+        (crowd, fastrand::Rng::with_seed(number))
     }
 
-    /// The moments at which so many candidates take over, the first one first.
-    fn take_overs(listeners: u32, candidates: u64) -> Vec<Duration> {
-        let crowd = one_of(listeners);
-        let mut late: Vec<_> = (0..candidates)
-            .map(|seed| crowd.takes_over_after(&mut fastrand::Rng::with_seed(seed)))
-            .collect();
+    /// How late each of so many candidates takes over, the first one first.
+    fn take_overs(listeners: Option<Listeners>, candidates: u64) -> Vec<Duration> {
+        let late = |number| {
+            let (crowd, mut jitter) = one_of(listeners, number);
+            crowd.takes_over_at(LEASE_ENDS, &mut jitter).since(LEASE_ENDS)
+        };
+        let mut late: Vec<_> = (0..candidates).map(late).collect();
         late.sort_unstable();
         late
+    }
+
+    fn within(late: &[Duration], first: Duration) -> usize {
+        late.iter().filter(|after| **after <= first).count()
+    }
+
+    #[test]
+    fn what_the_holder_counts_is_the_most_exact_while_it_holds_the_lease() {
+        let (mut crowd, _) = one_of(Some(Sessions(9)), 1);
+        for (said, number) in [
+            (Candidates(5), Some(5)),
+            (Sessions(9), Some(5)),
+            (Unknown, Some(5)),
+            (Candidates(4), Some(4)),
+        ] {
+            crowd.counted(said);
+            assert_eq!(crowd.number(), number, "{said:?}");
+        }
+        crowd.follows_another();
+        assert_eq!(crowd.number(), None);
+        crowd.counted(Sessions(9));
+        crowd.follows_another();
+        assert_eq!(crowd.number(), Some(9), "the store counts on");
     }
 
     #[test]
     fn few_of_a_crowd_take_over_before_they_learn_of_the_winner() {
         let commit = Duration::from_millis(8);
-        for (listeners, candidates) in [(10, 10), (100, 100), (1_000, 1_000), (100, 300)] {
+        for (listeners, candidates, most) in [
+            (Some(Sessions(10)), 10, 8),
+            (Some(Sessions(100)), 100, 8),
+            (Some(Sessions(1_000)), 1_000, 8),
+            (Some(Sessions(100)), 300, 8),
+            (Some(Candidates(10)), 10, 8),
+            (Some(Candidates(100)), 100, 8),
+            (Some(Candidates(1_000)), 1_000, 8),
+            (Some(Unknown), 10, 8),
+            (Some(Unknown), 100, 8),
+            (Some(Unknown), 1_000, 8),
+            (None, 10, 6),
+            (None, 100, 20),
+            (None, 1_000, 130),
+        ] {
             let late = take_overs(listeners, candidates);
-            let vain = late.iter().filter(|after| **after <= late[0] + commit).count();
-            assert!(vain <= 10, "{vain} of {candidates}");
+            let vain = within(&late, late[0] + commit);
+            assert!(vain <= most, "{listeners:?}: {vain} of {candidates}");
         }
-        // Without a number.
-        for (candidates, most) in [(2, 2), (10, 6), (100, 20), (1_000, 130)] {
-            let late = take_overs(0, candidates);
-            let vain = late.iter().filter(|after| **after <= late[0] + commit).count();
-            assert!(vain <= most, "{vain} of {candidates}");
+    }
+
+    #[test]
+    fn the_first_of_a_crowd_takes_over_at_once() {
+        for (listeners, candidates, ms) in [
+            (Some(Sessions(2)), 1, 8),
+            (Some(Sessions(3)), 2, 12),
+            (Some(Sessions(10)), 9, 20),
+            (Some(Sessions(1_000)), 999, 40),
+            (Some(Candidates(2)), 1, 8),
+            (Some(Candidates(10)), 9, 20),
+            (Some(Candidates(11)), 10, 20),
+            (Some(Candidates(100)), 99, 20),
+            (Some(Candidates(1_000)), 999, 20),
+            (Some(Unknown), 1_000, 10),
+            (None, 1_000, 10),
+        ] {
+            let first = take_overs(listeners, candidates)[0];
+            assert!(first <= Duration::from_millis(ms), "{listeners:?}: {first:?} of {candidates}");
         }
+    }
+
+    #[test]
+    fn one_that_may_be_alone_takes_over_within_a_two_hundredth_of_the_lease() {
+        let longest = |listeners, ms| {
+            let lease = Duration::from_millis(ms);
+            let timing = Timing::new(lease, lease * 2 / 3, lease * 2 / 15).unwrap();
+            let mut crowd = Crowd::new(&timing, "1");
+            crowd.listeners = listeners;
+            let after = |seed| crowd.takes_over_after(None, &mut fastrand::Rng::with_seed(seed));
+            (0..200).map(after).max().unwrap().as_millis()
+        };
+        let pushed = [3_000, 9_000, 15_000, 60_000].map(|lease| longest(Some(Unknown), lease));
+        assert_eq!(pushed, [4, 29, 59, 284]);
+        let not_pushed = [3_000, 15_000, 60_000].map(|lease| longest(None, lease));
+        assert_eq!(not_pushed, [4, 24, 99]);
+    }
+
+    /// No store shows the winner to them.
+    #[test]
+    fn the_others_of_a_crowd_that_listens_to_its_leader_look_in_turn() {
+        let late = take_overs(Some(Candidates(1_000)), 999);
+        assert!(within(&late, Duration::from_millis(100)) <= 30, "{late:?}");
+        for second in 1..10 {
+            let looks = within(&late, Duration::from_secs(second + 1))
+                - within(&late, Duration::from_secs(second));
+            assert!(looks <= 140, "{looks} in second {second}");
+        }
+        assert!(late.iter().all(|after| *after <= Duration::from_secs(10)));
     }
 
     #[test]
     fn many_without_preferences_claim_a_lease_that_is_handed_over_at_different_moments() {
         let longest = |listeners, has_preference| {
-            let crowd = one_of(listeners);
-            let after =
-                |seed| crowd.claims_after(has_preference, &mut fastrand::Rng::with_seed(seed));
+            let after = |number| {
+                let (crowd, mut jitter) = one_of(listeners, number);
+                crowd.claims_at(LEASE_ENDS, has_preference, &mut jitter).since(LEASE_ENDS)
+            };
             (0..100).map(after).max().unwrap().as_millis()
         };
-        assert_eq!([longest(0, false), longest(10, false), longest(1_000, true)], [7; 3]);
-        assert!((100..=156).contains(&longest(1_000, false)));
-    }
-
-    #[test]
-    fn the_first_of_a_crowd_takes_over_at_once() {
-        for (listeners, candidates, ms) in [(2, 1, 8), (3, 2, 12), (10, 9, 20), (1_000, 999, 40)] {
-            let first = take_overs(listeners, candidates)[0];
-            assert!(first <= Duration::from_millis(ms), "{first:?} of {candidates}");
+        for (listeners, has_preference) in [
+            (None, false),
+            (Some(Unknown), false),
+            (Some(Sessions(10)), false),
+            (Some(Candidates(10)), false),
+            (Some(Sessions(1_000)), true),
+            (Some(Candidates(1_000)), true),
+        ] {
+            assert_eq!(longest(listeners, has_preference), 7, "{listeners:?}");
         }
-        assert!(take_overs(0, 1_000).iter().all(|after| *after <= Duration::from_millis(25)));
+        assert!((100..=156).contains(&longest(Some(Sessions(1_000)), false)));
+        assert!((9_000..=10_000).contains(&longest(Some(Candidates(1_000)), false)));
     }
 
     #[test]
@@ -252,8 +387,8 @@ mod tests {
 
     #[test]
     fn a_turn_comes_once_in_a_round() {
-        let crowd = one_of(1_000);
-        let from = BootTime::from_duration(Duration::from_millis(12_345));
+        let (crowd, _) = one_of(Some(Sessions(1_000)), 1);
+        let from = LEASE_ENDS;
         let turn = crowd.after_change(from);
         assert!(turn >= from && turn.since(from) <= Duration::from_secs(10));
         assert_eq!(crowd.after_change(turn), turn);

@@ -6,7 +6,7 @@ use super::calls::{CallFailed, Swapped};
 use super::copied::Sign;
 use super::news::News;
 use crate::election::continuity::ServiceTime;
-use crate::election::lease::{LeaseRecord, Observed, Renewed, Vacated, Version};
+use crate::election::lease::{LeaseRecord, Listeners, Observed, Renewed, Vacated, Version};
 use crate::election::time::BootTime;
 
 /// Something that happened.
@@ -26,6 +26,8 @@ pub enum Event {
     Vacated(Vacated),
     /// The store announces that the holder of a term renewed the lease.
     Renewed(Renewed),
+    /// The holder says how many candidates listen to it.
+    Counted(Listeners),
     /// The store itself sent the record, as another candidate wrote it when it acquired the lease.
     Acquired(Observed),
     /// The gate opened or closed.

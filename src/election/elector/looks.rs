@@ -16,13 +16,19 @@ impl Elector {
 
     /// The store itself sent the record, as another candidate wrote it: rule `pushed-record`. If it is newer than
     /// all that was seen, it is as good as a look. Otherwise it may be an old one, and what a call under way shows
-    /// may be older.
+    /// may be older. If it shows the same, no look is needed.
     pub(super) fn take_in_acquired(&mut self, now: BootTime, shown: Observed) {
+        if self.watch.version() == Some(&shown.version) {
+            return self.follows_pushed_change(now);
+        }
         let is_newer = self.watch.highest_term().is_some_and(|seen| shown.record.term > seen);
         let is_busy = self.lease.is_held() || self.calls.is_under_way() || self.calls.unsure;
         let looked_at = self.watch.looked_at().filter(|_| is_newer && !is_busy);
         let Some(looked_at) = looked_at.filter(|_| !self.name.is_given_up()) else {
-            return self.pace.changed(now, self.lease.is_held());
+            return match self.lease.is_held() {
+                true => self.pace.hint(),
+                false => self.pace.changed_to(now, shown.version),
+            };
         };
         let before = Before::of(&self.leadership(), &self.watch, now);
         self.pace.pushed_look(now);
@@ -37,6 +43,18 @@ impl Elector {
         if self.pace.looked_for_push() && self.watch.relies_on_pushes() {
             self.pace.change_pushed(now);
         }
+        if self.watch.observed().is_some_and(|seen| seen.record.holder.is_some()) {
+            self.pace.follows_another();
+        }
+    }
+
+    /// A push shows what was seen before it came: it works as well.
+    fn follows_pushed_change(&mut self, now: BootTime) {
+        if self.lease.is_held() || self.pace.doubts_pushes || !self.watch.relies_on_pushes() {
+            return;
+        }
+        self.pace.change_pushed(now);
+        self.schedule_look(now);
     }
 
     /// The next look, for a standby.

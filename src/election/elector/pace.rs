@@ -7,7 +7,7 @@ use super::crowd::Crowd;
 use super::rhythm::Rhythm;
 use super::turn::Turn;
 use crate::election::handover::Rank;
-use crate::election::lease::Observed;
+use crate::election::lease::{Listeners, Observed, Version};
 use crate::election::projection::Projection;
 use crate::election::time::BootTime;
 use crate::election::timing::{HINT_GAP, Timing, backoff};
@@ -30,8 +30,8 @@ pub(super) struct Pace {
     pub(super) spreads_renewals: bool,
     /// When it claims a vacated lease.
     pub(super) turn: Turn,
-    /// The store hinted at a change since the last look was sent: when to look.
-    hinted: Option<BootTime>,
+    /// The store hinted at a change since the last look was sent.
+    hinted: Option<Hinted>,
     /// The last look was sent after such a hint.
     looks_for_hint: bool,
     crowd: Crowd,
@@ -48,6 +48,15 @@ pub(super) struct Pace {
     look_early_by: f64,
     /// A look showed what pushes should have announced: they spare no look.
     pub(super) doubts_pushes: bool,
+}
+
+/// A change that no look has shown yet.
+#[derive(Clone, Debug)]
+struct Hinted {
+    /// When to look.
+    at: BootTime,
+    /// The version since, if one push said it, and there was no other.
+    version: Option<Version>,
 }
 
 impl Pace {
@@ -92,7 +101,7 @@ impl Pace {
 
     /// The record may have changed: looks at once.
     pub(super) fn hint(&mut self) {
-        self.hinted = Some(BootTime::ZERO);
+        self.hinted = Some(Hinted { at: BootTime::ZERO, version: None });
     }
 
     /// The same for all candidates. One that holds the lease looks at once.
@@ -104,10 +113,30 @@ impl Pace {
     /// the lease may be over: then it will see the winner. Another hint before that look changes nothing, so hints
     /// that continue defer it no further.
     pub(super) fn hint_to_all(&mut self, now: BootTime) {
-        if self.hinted.is_none() {
-            let at = self.crowd.after_change(now);
-            self.hinted = Some(at);
-            self.due_at = self.due_at.max(at);
+        match &mut self.hinted {
+            Some(hinted) => hinted.version = None,
+            None => {
+                let at = self.crowd.after_change(now);
+                self.hinted = Some(Hinted { at, version: None });
+                self.due_at = self.due_at.max(at);
+            }
+        }
+    }
+
+    /// A push shows that the record has this version now. The call under way may show it as well.
+    pub(super) fn changed_to(&mut self, now: BootTime, version: Version) {
+        let is_only = self.hinted.is_none();
+        self.hint_to_all(now);
+        if let Some(hinted) = self.hinted.as_mut().filter(|_| is_only) {
+            hinted.version = Some(version);
+        }
+    }
+
+    /// A look, or a lost swap, shows the version that a push spoke of.
+    pub(super) fn shows(&mut self, version: &Version) {
+        let hinted = self.hinted.as_ref().and_then(|hinted| hinted.version.as_ref());
+        if hinted == Some(version) {
+            (self.hinted, self.looks_for_hint) = (None, true);
         }
     }
 
@@ -137,9 +166,19 @@ impl Pace {
     }
 
     /// A renewal was announced, and counted.
-    pub(super) fn pushed(&mut self, now: BootTime, listeners: u32) {
+    pub(super) fn pushed(&mut self, now: BootTime, listeners: Listeners) {
         self.last_push = now;
+        self.counted(listeners);
+    }
+
+    /// How many candidates wait.
+    pub(super) fn counted(&mut self, listeners: Listeners) {
         self.crowd.counted(listeners);
+    }
+
+    /// Those that listened to the last holder may not reach this one.
+    pub(super) fn follows_another(&mut self) {
+        self.crowd.follows_another();
     }
 
     /// A change of leader was pushed, and seen.
@@ -225,11 +264,13 @@ impl Pace {
             }
         };
         if let Some(over_at) = over_at {
-            let spread = match watch.handover() {
-                Some(_) => self.crowd.claims_after(self.turn.has_preference(), &mut self.jitter),
-                None => self.crowd.takes_over_after(&mut self.jitter),
+            let over_at = over_at.max(now);
+            let has_preference = self.turn.has_preference();
+            let claims_at = match watch.handover() {
+                Some(_) => self.crowd.claims_at(over_at, has_preference, &mut self.jitter),
+                None => self.crowd.takes_over_at(over_at, &mut self.jitter),
             };
-            self.due_at = self.due_at.min(over_at.max(now) + spread);
+            self.due_at = self.due_at.min(claims_at);
         }
     }
 
@@ -277,7 +318,7 @@ impl Pace {
     }
 
     fn looks_for_hint_at(&self) -> Option<BootTime> {
-        Some(self.hinted?.max(self.last_call + HINT_GAP))
+        Some(self.hinted.as_ref()?.at.max(self.last_call + HINT_GAP))
     }
 
     pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
@@ -301,8 +342,10 @@ impl Pace {
             doubts_pushes,
         } = self;
         onto.flag(*spreads_renewals);
-        onto.flag(hinted.is_some());
-        onto.duration(hinted.unwrap_or_default().since(now));
+        let (at, version) = hinted.as_ref().map(|hinted| (hinted.at, &hinted.version)).unzip();
+        onto.flag(at.is_some());
+        onto.flag(version.is_some_and(Option::is_some));
+        onto.duration(at.unwrap_or_default().since(now));
         crowd.project(now, onto);
         // More failures than those that make the pause longest change nothing.
         onto.duration(backoff(*retry_period, *failures));

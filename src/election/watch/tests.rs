@@ -1,6 +1,7 @@
 //! When a lease is over, from what was seen of it.
 
 use super::*;
+use crate::election::lease::Listeners;
 use crate::election::time::WallTime;
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -258,7 +259,11 @@ fn news_of_a_vacated_lease_proves_nothing_where_the_store_lost_writes() {
 }
 
 fn announce(watch: &mut Watch, version: &str, term: u64, second: u64) -> bool {
-    let news = Renewed { term: Term::new(term), version: Version::new(version), listeners: 0 };
+    let news = Renewed {
+        term: Term::new(term),
+        version: Version::new(version),
+        listeners: Listeners::Unknown,
+    };
     let renews = watch.announced(&news);
     if renews {
         watch.sights_announced(at(second));

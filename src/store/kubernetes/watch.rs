@@ -11,7 +11,9 @@ use serde::Deserialize;
 
 use super::api::{Api, is_of_the_server};
 use super::lease::{Kept, Lease, object_name};
-use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Renewed, Vacated};
+use crate::election::lease::{
+    Candidate, ElectionName, LeaseRecord, Listeners, Observed, Renewed, Vacated,
+};
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::store::contract::{Hint, Hints, Notifier};
@@ -133,7 +135,11 @@ async fn watch(
             });
         } else if let Some(kept) = kept {
             let (term, version) = (kept.record.term, kept.version);
-            notifier.notify(Hint::Renewed(Renewed { term, version, listeners: 0 }));
+            notifier.notify(Hint::Renewed(Renewed {
+                term,
+                version,
+                listeners: Listeners::Unknown,
+            }));
         }
     }
     Some(())

@@ -23,7 +23,7 @@ use super::columns::LaterColumns;
 use super::names::Names;
 use crate::election::handover::Handover;
 use crate::election::lease::{
-    ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Renewed, Vacated, Version,
+    ElectionName, LeaseRecord, Listeners, MAX_LEASE_DURATION, Origin, Renewed, Vacated, Version,
 };
 use crate::election::pause::Pause;
 use crate::election::term::Term;
@@ -393,7 +393,7 @@ pub fn read_notification(payload: &str) -> (&str, Hint) {
 
 fn renewed(term: Term, rest: &str) -> Renewed {
     let (version, listeners) = rest.split_once(' ').unwrap_or((rest, ""));
-    let listeners = listeners.parse().unwrap_or_default();
+    let listeners = listeners.parse().map_or(Listeners::Unknown, Listeners::Sessions);
     Renewed { term, version: Version::new(version), listeners }
 }
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bellwether::election::lease::Listeners;
 use bellwether::election::timing::Timing;
 use bellwether::gate::Rules;
 use fastrand::Rng;
@@ -118,7 +119,7 @@ pub struct Network {
     /// The hint of a renewal says that it is one.
     pub announces: bool,
     /// And that so many listen.
-    pub listeners: u32,
+    pub listeners: Listeners,
     /// The hint of a new holder shows the record.
     pub shows: bool,
 }
@@ -171,10 +172,16 @@ impl Plan {
         let network = if undisturbed { ranks::UNDISTURBED } else { network(rng, retry) };
         // Of its own seed, so that runs without them stay what they were.
         let pushes = &mut Rng::with_seed(seed ^ 0x70_75_73_68);
+        let announces = pushes.bool();
+        // One of many may claim later than its turn.
+        let number = if undisturbed { 0 } else { [0, 0, 3, 100, 1_000][pushes.usize(0..5)] };
         let network = Network {
-            announces: pushes.bool(),
-            // One of many may claim later than its turn.
-            listeners: if undisturbed { 0 } else { [0, 0, 3, 100, 1_000][pushes.usize(0..5)] },
+            announces,
+            listeners: match number {
+                0 => Listeners::Unknown,
+                some if seed.is_multiple_of(2) => Listeners::Sessions(some),
+                some => Listeners::Candidates(some),
+            },
             shows: pushes.bool() && !undisturbed,
             ..network
         };
@@ -219,8 +226,13 @@ impl Plan {
             // A candidate that counts on announcements finds out that they are lost, or are false.
             let checked = || widest(|host| host.clock.span(host.timing.renew_deadline()));
             bound += if hints_in_peace { checked() } else { retry };
-            // One of many does not look at once: within half of that after a hint, or after an overdue push.
-            bound += if network.listeners > 0 { 2 * checked() } else { 0 };
+            // One of many does not look at once: within half of that after a hint, or after an overdue push. Nor
+            // does it when a lease ends, if it expects many others.
+            bound += match network.listeners {
+                Listeners::Unknown => 0,
+                Listeners::Sessions(_) => 2 * checked(),
+                Listeners::Candidates(_) => 3 * checked(),
+            };
         }
         bound += gate.map_or(0, |rules| 4 * span(rules.period));
         for (_, fault) in &faults {
@@ -360,7 +372,7 @@ fn network(rng: &mut Rng, retry: TrueTime) -> Network {
         hint: [0, 500, 1_000][rng.usize(0..3)],
         hint_delay: [MS, retry][rng.usize(0..2)],
         announces: false,
-        listeners: 0,
+        listeners: Listeners::Unknown,
         shows: false,
     }
 }

@@ -89,6 +89,47 @@ fn a_record_that_arrives_before_the_answer_of_a_call_is_only_a_hint() {
 }
 
 #[test]
+fn a_lost_claim_that_shows_the_same_record_spares_the_look() {
+    for changes_again in [false, true] {
+        let mut world = World::standby();
+        world.run_until_swap();
+        acquired(&mut world, 6);
+        if changes_again {
+            world.send(Event::Changed);
+        }
+        world.store_answers();
+        assert_eq!(world.elector.leadership().term, Some(Term::new(6)));
+        assert_eq!(looks_within_the_gap(&mut world), changes_again);
+    }
+}
+
+#[test]
+fn a_lost_claim_that_shows_an_older_record_does_not() {
+    let mut world = World::standby();
+    world.run_until_swap();
+    world.candidate_writes(rival(6));
+    let refused = world.show();
+    acquired(&mut world, 7);
+    world.call = None;
+    world.send(Event::Swapped(Ok(Swapped::Lost(refused))));
+    assert_eq!(world.elector.leadership().term, Some(Term::new(6)));
+    assert!(looks_within_the_gap(&mut world));
+    assert_eq!(world.elector.leadership().term, Some(Term::new(7)));
+}
+
+#[test]
+fn a_record_that_a_look_has_shown_spares_the_next_look() {
+    let mut world = World::standby();
+    world.run_until(1_000);
+    world.candidate_writes(rival(6));
+    world.send(Event::Changed);
+    world.run_until(1_100);
+    let seen = world.record.clone().unwrap();
+    sends(&mut world, seen);
+    assert!(!looks_within_the_gap(&mut world));
+}
+
+#[test]
 fn a_record_gives_no_answer_to_a_claim_whose_outcome_is_unknown() {
     let mut world = World::standby();
     world.run_until_swap();

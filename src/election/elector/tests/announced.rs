@@ -1,22 +1,33 @@
 //! What announced renewals spare a standby, and what they do not: rule `announced-renewal`.
 
 use super::*;
+use crate::election::lease::Listeners;
 use crate::election::pause::Pause;
 use crate::election::timing::HINT_GAP;
+
+const FEW: Listeners = Listeners::Sessions(3);
+const MANY: Listeners = Listeners::Sessions(1_000);
+const CROWD: Listeners = Listeners::Candidates(1_000);
 
 /// The rival renews every two seconds from the first of these times to before the second, and each
 /// renewal is announced.
 fn announced(world: &mut World, from: u64, to: u64) {
-    announced_to(world, 0, from, to);
+    announced_to(world, Listeners::Unknown, from, to);
 }
 
 /// The same, and each announcement says that so many listen.
-fn announced_to(world: &mut World, listeners: u32, from: u64, to: u64) {
+fn announced_to(world: &mut World, listeners: Listeners, from: u64, to: u64) {
     for second in (from..to).step_by(2) {
         world.run_until(second * 1_000);
         let version = world.candidate_writes(rival(5));
         world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners }));
     }
+}
+
+/// A push announces a renewal of this term.
+fn announce(world: &mut World, term: u64, version: Version) {
+    let (term, listeners) = (Term::new(term), Listeners::Unknown);
+    world.send(Event::Renewed(Renewed { term, version, listeners }));
 }
 
 /// How many calls were sent since.
@@ -34,7 +45,7 @@ fn announced_renewals_spare_looks_and_cost_no_time_after_a_crash() {
         assert!((5..=6).contains(&calls), "{calls} calls in a minute");
         // The last renewal was made after 62 s.
         let took_over = took_over_at(&mut world, 100_000);
-        assert!((at(77_000)..=at(77_026)).contains(&took_over), "{took_over:?}");
+        assert!((at(77_000)..=at(77_061)).contains(&took_over), "{took_over:?}");
     }
 }
 
@@ -49,7 +60,7 @@ fn announcements_that_cease_are_missed_within_a_renew_deadline() {
     let polls = calls_since(&world, 40_000);
     assert!((9..=11).contains(&polls), "{polls} calls from second 40 to 60");
     let took_over = took_over_at(&mut world, 100_000);
-    assert!(took_over <= at(58_000 + 2_000 + 15_026), "{took_over:?}");
+    assert!(took_over <= at(58_000 + 2_000 + 15_061), "{took_over:?}");
 }
 
 #[test]
@@ -61,7 +72,7 @@ fn announcements_of_what_is_not_there_do_not_keep_a_lease_alive() {
     for k in 0..1_000 {
         world.run_until(10_000 + k * 50);
         let version = Version::new(format!("none-{k}"));
-        world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
+        announce(&mut world, 5, version);
         if world.leads() {
             break;
         }
@@ -96,7 +107,7 @@ fn a_replayed_announcement_does_not_end_the_doubt() {
         world.run_until(10_000 + k * 50);
         let none = Version::new(format!("none-{k}"));
         let version = if k % 2 == 0 { replayed.clone() } else { none };
-        world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
+        announce(&mut world, 5, version);
         if world.leads() {
             break;
         }
@@ -104,8 +115,10 @@ fn a_replayed_announcement_does_not_end_the_doubt() {
     assert!(world.leads() && world.now <= at(8_000 + 4_000 + 15_100), "{:?}", world.now);
 }
 
-/// By a retry period, if few listen; if many do, or that is not known, by a renew deadline.
-const DELAYS: [(u32, u64); 3] = [(3, 2_000), (0, 10_000), (1_000, 10_000)];
+/// By a retry period, if few listen; if many do, or that is not known, by a renew deadline; and by another where the
+/// others look for the winner in turn.
+const DELAYS: [(Listeners, u64); 4] =
+    [(FEW, 2_000), (Listeners::Unknown, 10_000), (MANY, 10_000), (CROWD, 20_000)];
 
 #[test]
 fn one_lost_push_delays_a_take_over_by_no_more_than_one_look() {
@@ -119,7 +132,7 @@ fn one_lost_push_delays_a_take_over_by_no_more_than_one_look() {
             world.run_until(20_000);
             world.candidate_writes(rival(5));
             let took_over = took_over_at(&mut world, 100_000);
-            assert!(took_over <= at(20_000 + delay + 15_160), "{listeners}: {took_over:?}");
+            assert!(took_over <= at(20_000 + delay + 15_160), "{listeners:?}: {took_over:?}");
         }
     }
 }
@@ -137,21 +150,21 @@ fn a_look_just_before_a_lost_push_does_not_delay_the_next() {
             // The last renewal is not pushed.
             world.candidate_writes(rival(5));
             let took_over = took_over_at(&mut world, 100_000);
-            assert!(took_over <= at(20_000 + delay + 15_160), "{listeners}: {took_over:?}");
+            assert!(took_over <= at(20_000 + delay + 15_160), "{listeners:?}: {took_over:?}");
         }
     }
 }
 
 #[test]
 fn a_standby_whose_leader_falls_silent_looks_as_often_as_before() {
-    for listeners in [0, 3, 1_000] {
+    for listeners in [Listeners::Unknown, FEW, MANY, CROWD] {
         for seed in 0..50 {
             let mut world = World::seeded(seed, Some(rival(5)));
             world.store_answers();
             announced_to(&mut world, listeners, 2, 20);
             world.run_until(18_000 + 14_900);
             let looks = calls_since(&world, 18_000);
-            assert!((1..=3).contains(&looks), "{listeners}: {looks} looks in 14.9 s");
+            assert!((1..=3).contains(&looks), "{listeners:?}: {looks} looks in 14.9 s");
         }
     }
 }
@@ -163,7 +176,7 @@ fn an_announcement_while_a_call_is_under_way_is_not_counted() {
     world.run_until_request();
     let before = world.show();
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
+    announce(&mut world, 5, version);
     // The store answered before that renewal.
     world.call = None;
     world.send(Event::Observed(Ok(before)));
@@ -182,7 +195,7 @@ fn old_announcements_between_false_ones_do_not_keep_a_lease_alive() {
     for k in 0..1_000 {
         for (ms, version) in [(0, Version::new(format!("none-{k}"))), (1, last.clone())] {
             world.run_until(10_000 + k * 50 + ms);
-            world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
+            announce(&mut world, 5, version);
         }
         if world.leads() {
             break;
@@ -196,10 +209,10 @@ fn a_renewal_of_an_earlier_term_is_not_counted() {
     let mut world = World::standby();
     world.run_until(500);
     let version = Version::new("of an earlier term");
-    world.send(Event::Renewed(Renewed { term: Term::new(4), version, listeners: 0 }));
+    announce(&mut world, 4, version);
     assert!(world.call.is_none());
     let took_over = took_over_at(&mut world, 100_000);
-    assert!((at(15_000)..=at(15_026)).contains(&took_over), "{took_over:?}");
+    assert!((at(15_000)..=at(15_061)).contains(&took_over), "{took_over:?}");
 }
 
 #[test]
@@ -210,7 +223,7 @@ fn a_push_that_ends_a_pause_asks_for_a_look() {
     world.now = at(6);
     assert!(world.wake_at > world.now, "no look is due");
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
+    announce(&mut world, 5, version);
     assert!(world.looks());
 }
 
@@ -222,7 +235,7 @@ fn a_look_shows_what_an_announcement_of_its_version_did_not() {
         announced(&mut world, 2, 10);
         // Announced as a renewal of term 5.
         let version = world.candidate_writes(written.clone());
-        world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
+        announce(&mut world, 5, version);
         world.run_until(40_000);
         let own = world.stored();
         let expected = if written.pause.is_some() { (5, "rival") } else { (term + 1, "me") };
@@ -237,7 +250,7 @@ fn an_announcement_of_a_later_term_asks_for_a_look() {
     world.now = at(6);
     assert!(world.wake_at > world.now, "no look is due");
     let version = world.candidate_writes(rival(6));
-    world.send(Event::Renewed(Renewed { term: Term::new(6), version, listeners: 0 }));
+    announce(&mut world, 6, version);
     assert!(world.looks());
 }
 
@@ -246,7 +259,7 @@ fn a_leader_ignores_announcements() {
     let mut world = World::leading();
     world.now = at(500);
     let version = Version::new("none");
-    world.send(Event::Renewed(Renewed { term: Term::new(1), version, listeners: 0 }));
+    announce(&mut world, 1, version);
     assert!(world.call.is_none());
     world.run_until(60_000);
     assert!(world.leads());
@@ -260,7 +273,7 @@ fn an_announcement_does_not_end_the_retries_after_a_failed_look() {
     world.request_is_lost();
     let failed = world.now;
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
+    announce(&mut world, 5, version);
     let next = world.run_until_request();
     assert!(next.since(failed) <= Duration::from_secs(2), "{next:?} after {failed:?}");
 }
@@ -279,7 +292,7 @@ fn an_announcement_does_not_hide_that_another_process_writes_in_this_ones_name()
         world.run_until(second * 1_000);
         assert!(!world.leads() && world.call.is_none());
         let version = world.candidate_writes(held_by(candidate("me", "1"), 1));
-        world.send(Event::Renewed(Renewed { term: Term::new(1), version, listeners: 0 }));
+        announce(&mut world, 1, version);
     }
     world.run_until(24_000);
     let copied = |news: &News| matches!(news, News::Copied(Sign::WrittenInItsName));
@@ -293,12 +306,12 @@ fn an_announcement_while_the_outcome_of_a_claim_is_unknown_is_not_counted() {
     world.request_is_lost();
     let claimable_at = world.elector.leadership().claimable_at;
     let version = world.candidate_writes(rival(5));
-    world.send(Event::Renewed(Renewed { term: Term::new(5), version, listeners: 0 }));
+    announce(&mut world, 5, version);
     assert_eq!(world.elector.leadership().claimable_at, claimable_at);
 }
 
 /// One of so many that listen, as each announcement says. The rival renews until second 20.
-fn one_of(listeners: u32, seed: u64) -> World {
+fn one_of(listeners: Listeners, seed: u64) -> World {
     // Each process has turns of its own.
     let me = candidate("me", &seed.to_string());
     let mut world = World::with(me, seed, Some(rival(5)));
@@ -308,7 +321,7 @@ fn one_of(listeners: u32, seed: u64) -> World {
 }
 
 /// How many milliseconds after second 21, when another candidate takes the lease, each of fifty standbys looks.
-fn looks_after_a_change(listeners: u32) -> Vec<u128> {
+fn looks_after_a_change(listeners: Listeners) -> Vec<u128> {
     let look = |seed| {
         let mut world = one_of(listeners, seed);
         world.run_until(21_000);
@@ -327,12 +340,12 @@ fn looks_after_a_change(listeners: u32) -> Vec<u128> {
 
 #[test]
 fn few_standbys_see_a_new_leader_at_once_and_many_in_turn() {
-    assert!(looks_after_a_change(0).iter().all(|ms| *ms <= 5));
-    let of_three = looks_after_a_change(3);
+    assert!(looks_after_a_change(Listeners::Unknown).iter().all(|ms| *ms <= 5));
+    let of_three = looks_after_a_change(FEW);
     assert!(of_three.iter().all(|ms| *ms <= 15), "{of_three:?}");
-    let of_ten = looks_after_a_change(10);
+    let of_ten = looks_after_a_change(Listeners::Sessions(10));
     assert!(of_ten.iter().all(|ms| *ms <= 105), "{of_ten:?}");
-    let of_many = looks_after_a_change(1_000);
+    let of_many = looks_after_a_change(MANY);
     for second in 0..10 {
         let within = of_many.iter().filter(|ms| **ms / 1_000 == second).count();
         assert!(within <= 12, "second {second}: {of_many:?}");
@@ -346,7 +359,7 @@ fn few_standbys_see_a_new_leader_at_once_and_many_in_turn() {
 #[test]
 fn many_standbys_look_at_once_when_the_holder_says_that_it_left() {
     for seed in 0..20 {
-        let mut world = one_of(1_000, seed);
+        let mut world = one_of(MANY, seed);
         world.run_until(21_000);
         world.send(Event::Changed);
         world.send(Event::MayBeVacated);
@@ -359,7 +372,7 @@ fn many_standbys_look_at_once_when_the_holder_says_that_it_left() {
 #[test]
 fn a_process_reads_the_changes_of_its_elections_in_the_same_turn() {
     let looks = |listeners: u32, ms: u64| {
-        let mut world = one_of(listeners, 7);
+        let mut world = one_of(Listeners::Sessions(listeners), 7);
         world.run_until(21_000 + ms);
         world.candidate_writes(rival(6));
         world.send(Event::Changed);
@@ -375,7 +388,7 @@ fn a_process_reads_the_changes_of_its_elections_in_the_same_turn() {
 
 #[test]
 fn a_change_that_was_pushed_does_not_end_the_trust_in_pushes() {
-    for listeners in [0, 3, 1_000] {
+    for listeners in [Listeners::Unknown, FEW, MANY, CROWD] {
         let mut world = one_of(listeners, 3);
         world.run_until(21_000);
         world.candidate_writes(rival(6));
@@ -384,8 +397,43 @@ fn a_change_that_was_pushed_does_not_end_the_trust_in_pushes() {
         let seen = world.elector.leadership().term;
         assert_eq!(seen, Some(Term::new(6)));
         let looks = calls_since(&world, 21_000);
-        assert!((1..=3).contains(&looks), "{listeners}: {looks} looks in 12 s");
+        assert!((1..=3).contains(&looks), "{listeners:?}: {looks} looks in 12 s");
     }
+}
+
+#[test]
+fn a_change_that_was_seen_before_its_push_does_not_end_the_trust_either() {
+    let mut world = one_of(Listeners::Unknown, 3);
+    world.run_until(21_000);
+    world.candidate_writes(rival(6));
+    world.send(Event::MayBeVacated);
+    world.run_until(21_100);
+    assert_eq!(world.elector.leadership().term, Some(Term::new(6)));
+    let shown = world.record.clone().unwrap();
+    world.send(Event::Acquired(shown));
+    world.run_until(32_000);
+    let looks = calls_since(&world, 21_100);
+    assert!((1..=2).contains(&looks), "{looks} looks in 11 s");
+}
+
+#[test]
+fn a_crowd_that_listens_to_its_leader_takes_turns_while_that_one_leads() {
+    let late = |seed, counted: bool| {
+        let mut world = one_of(Listeners::Unknown, seed);
+        world.send(Event::Counted(CROWD));
+        announced(&mut world, 22, 23);
+        if !counted {
+            world.run_until(23_000);
+            world.candidate_writes(rival(6));
+            let shown = world.record.clone().unwrap();
+            world.send(Event::Acquired(shown));
+        }
+        let ended = world.elector.leadership().claimable_at.unwrap();
+        took_over_at(&mut world, 100_000).since(ended)
+    };
+    let longest = |counted| (0..20).map(|seed| late(seed, counted)).max().unwrap();
+    assert!(longest(true) > Duration::from_secs(1), "few look when the lease ends");
+    assert!(longest(false) < Duration::from_millis(61), "the next leader may have none");
 }
 
 /// Nothing is announced, so the pushes that told of a change need not tell of a renewal.
@@ -402,7 +450,7 @@ fn a_pushed_change_gives_no_trust_where_no_renewal_was_announced() {
 
 #[test]
 fn many_standbys_do_not_all_look_for_an_overdue_push_at_once() {
-    for listeners in [0, 1_000] {
+    for listeners in [Listeners::Unknown, MANY, CROWD] {
         // All of these have looked in second 20, because they began together.
         let mut of_second = [0; 13];
         for seed in 0..50 {
@@ -413,13 +461,13 @@ fn many_standbys_do_not_all_look_for_an_overdue_push_at_once() {
                 of_second[usize::try_from(second).unwrap()] += 1;
             }
         }
-        assert!(of_second.iter().all(|looks| *looks <= 16), "{listeners}: {of_second:?}");
+        assert!(of_second.iter().all(|looks| *looks <= 16), "{listeners:?}: {of_second:?}");
     }
 }
 
 #[test]
 fn one_of_many_takes_over_soon_after_a_crash() {
-    let late = |seed| took_over_at(&mut one_of(1_000, seed), 100_000).since(at(35_000));
+    let late = |seed| took_over_at(&mut one_of(MANY, seed), 100_000).since(at(35_000));
     let late: Vec<_> = (0..50).map(|seed| late(seed).as_millis()).collect();
     assert!(late.iter().all(|late| *late <= 160), "{late:?}");
     assert!(late.iter().max().unwrap() - late.iter().min().unwrap() >= 50, "{late:?}");
@@ -427,7 +475,7 @@ fn one_of_many_takes_over_soon_after_a_crash() {
 
 #[test]
 fn a_leader_of_many_looks_at_once_when_another_takes_its_lease() {
-    let mut world = one_of(1_000, 1);
+    let mut world = one_of(MANY, 1);
     took_over_at(&mut world, 100_000);
     let now = world.now;
     world.candidate_writes(rival(9));

@@ -46,13 +46,16 @@ fn notifications_are_read_whatever_they_say() {
     ] {
         assert_eq!(read(payload), shown((election, Hint::Changed)), "{payload}");
     }
-    let renewed =
-        Renewed { term: Term::new(7), version: Version::new("state@00000001"), listeners: 12 };
+    let renewed = Renewed {
+        term: Term::new(7),
+        version: Version::new("state@00000001"),
+        listeners: Listeners::Sessions(12),
+    };
     let payload = "default renewed 7 state@00000001 12";
     assert_eq!(read(payload), shown(("default", Hint::Renewed(renewed.clone()))));
     for unknown in ["", " ", " x", " -1", " 4294967296"] {
         let payload = format!("default renewed 7 state@00000001{unknown}");
-        let of_some = Renewed { listeners: 0, ..renewed.clone() };
+        let of_some = Renewed { listeners: Listeners::Unknown, ..renewed.clone() };
         assert_eq!(read(&payload), shown(("default", Hint::Renewed(of_some))), "{payload}");
     }
     for payload in ["default renewed", "default renewed x y", "default renewed 7"] {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwether::election::lease::Listeners;
 use bellwether::election::timing::Timing;
 use fastrand::Rng;
 
@@ -54,7 +55,7 @@ pub(super) const UNDISTURBED: Network = Network {
     hint: 1_000,
     hint_delay: MS / 2,
     announces: false,
-    listeners: 0,
+    listeners: Listeners::Unknown,
     shows: false,
 };
 

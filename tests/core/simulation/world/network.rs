@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
-use bellwether::election::lease::{ElectionName, LeaseRecord, Observed, Renewed, Vacated, Version};
+use bellwether::election::lease::{
+    ElectionName, LeaseRecord, Listeners, Observed, Renewed, Vacated, Version,
+};
+use bellwether::election::term::Term;
 use bellwether::store::Hint;
 use tokio::sync::oneshot;
 
-use super::process::Open;
+use super::process::{Open, What};
 use super::{Happening, World};
-use crate::simulation::host::{Answer, Of, Request, Verb};
+use crate::simulation::host::{Answer, Of, Request, Task, Verb};
 use crate::simulation::invariants::{
     BOUNDED_CALLS, BOUNDED_WAITS, VACATED_LAST, Violation, applied,
 };
@@ -307,6 +310,9 @@ impl World {
     }
 
     pub(super) fn notify(&mut self, name: &ElectionName, record: &LeaseRecord, version: Version) {
+        if record.is_renewal() && !self.plan.network.announces {
+            self.count_candidates(name, record.term, &version);
+        }
         // Not every store can say what happened.
         let plain = record.handover.is_some() && record.term.get().is_multiple_of(2);
         let (term, handover) = (record.term, record.handover.clone());
@@ -325,6 +331,21 @@ impl World {
         self.hint_all(name, &hint);
     }
 
+    /// The leader says to those that listen to it how many they are.
+    fn count_candidates(&mut self, name: &ElectionName, term: Term, version: &Version) {
+        let listeners = self.plan.network.listeners;
+        for node in 0..self.nodes.len() {
+            let listens = Of::named(name) == Of::Lease && self.lease_of(node) == *name;
+            let process = self.nodes[node].process.as_mut().filter(|_| listens);
+            if let (Some(process), Listeners::Candidates(_)) = (process, listeners) {
+                let (election, version) = (process.handle.clone(), version.clone());
+                let renewed = Renewed { term, version, listeners };
+                let counted = async move { election.announce(renewed).await };
+                process.begins(Task::new(What::Counted, counted));
+            }
+        }
+    }
+
     fn hint_all(&mut self, record: &ElectionName, hint: &Hint) {
         for node in 0..self.nodes.len() {
             // Every now and then one comes twice, and long after what it reports.
@@ -341,7 +362,7 @@ impl World {
     pub(super) fn hints_in_peace(&mut self) {
         for node in 0..self.nodes.len() {
             let lease = self.lease_of(node);
-            let changed = self.plan.network.listeners > 0 && self.rng.bool();
+            let changed = self.plan.network.listeners != Listeners::Unknown && self.rng.bool();
             let push = if changed { None } else { self.false_push(node) };
             let hint = push.unwrap_or(Hint::Changed);
             self.hint(node, 0, lease, hint);

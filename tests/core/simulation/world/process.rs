@@ -109,6 +109,8 @@ pub(super) enum What {
         grace: Duration,
     },
     Beside,
+    /// The leader says how many candidates listen to it.
+    Counted,
 }
 
 impl Process {
@@ -345,7 +347,7 @@ impl World {
         let task = process.tasks.swap_remove(index);
         match task.what {
             What::Driver => return self.has_left(node),
-            What::Gate | What::Beside => {}
+            What::Gate | What::Beside | What::Counted => {}
             What::Once => self.is_through(node, life),
             What::Hold { .. } => self.tally.count("holds that ended"),
             What::Resign { cooldown } => {
