@@ -526,11 +526,14 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "announcements are not checked",
-        edits: &[edit(
-            "election/elector/pace.rs",
-            "self.last_call + early(self.check_period);",
-            "self.last_call + early(self.check_period * 1_000);",
-        )],
+        edits: &[
+            edit("election/elector/pace.rs", "self.crowd.checks_at(self.last_call);", "None;"),
+            edit(
+                "election/elector/pace.rs",
+                "early(self.check_period)",
+                "early(self.check_period * 1_000)",
+            ),
+        ],
         breaks: "I3 a leader exists",
     },
     Mutant {
@@ -546,12 +549,16 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "each hint to many defers the look",
         edits: &[
-            edit("election/elector/pace.rs", "if self.hinted.is_none() {", "if true {"),
+            edit(
+                "election/elector/pace.rs",
+                "match &mut self.hinted {",
+                "match None::<&mut Hinted> {",
+            ),
             edit(
                 "election/elector/pace.rs",
                 "let at = self.crowd.after_change(now);",
-                "let after = |at: BootTime| at.max(now) + Duration::from_nanos(1);
-            let at = self.crowd.after_change(self.hinted.map_or(now, after));",
+                "let after = |last: &Hinted| last.at.max(now) + Duration::from_nanos(1);
+                let at = self.crowd.after_change(self.hinted.as_ref().map_or(now, after));",
             ),
         ],
         breaks: "I3 a leader exists",

@@ -25,10 +25,9 @@ const LOOK_AND_CLAIM: Duration = Duration::from_millis(15);
 const TAKEOVER_SPREAD_BLIND: u32 = 80;
 const TAKEOVER_SPREAD_BLIND_LEAST: Duration = Duration::from_millis(5);
 
-/// How many are expected there. With a higher number, fewer all draw moments close to the end; of more, each
-/// thousandth, or thirtieth, looks at the beginning.
-const CROWD_PUSHED: u32 = 1_000;
-const CROWD_BLIND: u32 = 30;
+/// There, e times as many are expected for each [`TAKEOVER_SPREAD`], because the winner is seen in that time, and at
+/// most this many: with a higher number, fewer all draw moments close to the end.
+const CROWD_BLIND: f64 = 1_000.0;
 
 /// The same among many, for each listener: one commit and its notification take about as long.
 const TAKEOVER_SPREAD_EACH: Duration = Duration::from_millis(4);
@@ -61,7 +60,7 @@ pub(super) struct Crowd {
     retry_period: Duration,
     /// A renew deadline: a candidate looks once in this time while renewals are pushed.
     check_period: Duration,
-    /// Those of the last push; none while there was none.
+    /// Those of the last push; none while none has shown anything.
     listeners: Option<Listeners>,
     /// When its turn is, as a part of each round.
     place: f64,
@@ -90,6 +89,11 @@ impl Crowd {
         if is_exact || !matches!(self.listeners, Some(Listeners::Candidates(_))) {
             self.listeners = Some(listeners);
         }
+    }
+
+    /// A push showed a change, to all that wait for it.
+    pub(super) fn pushes_arrive(&mut self) {
+        self.listeners.get_or_insert_default();
     }
 
     /// Another holds the lease. Who listened to the last holder may not reach this one.
@@ -132,21 +136,22 @@ impl Crowd {
     /// that one of them is expected at the very beginning. So few call before they learn of the winner: N^(d/T),
     /// where that takes d of the whole time T. From a uniform distribution N * d/T call.
     fn takes_over_after(&self, number: Option<u32>, jitter: &mut fastrand::Rng) -> Duration {
-        let (longest, least, of) = match number {
-            Some(number) => (TAKEOVER_SPREAD_EACH.saturating_mul(number), TAKEOVER_SPREAD, number),
+        let (longest, least) = match number {
+            Some(number) => (TAKEOVER_SPREAD_EACH.saturating_mul(number), TAKEOVER_SPREAD),
             None if self.listeners.is_some() => {
                 let most = self.lease_duration.mul_f64(TAKEOVER_PUSHED);
-                (most.saturating_sub(LOOK_AND_CLAIM), TAKEOVER_SPREAD_BLIND_LEAST, CROWD_PUSHED)
+                (most.saturating_sub(LOOK_AND_CLAIM), TAKEOVER_SPREAD_BLIND_LEAST)
             }
-            None => {
-                let share = self.retry_period / TAKEOVER_SPREAD_BLIND;
-                (share, TAKEOVER_SPREAD_BLIND_LEAST, CROWD_BLIND)
-            }
+            None => (self.retry_period / TAKEOVER_SPREAD_BLIND, TAKEOVER_SPREAD_BLIND_LEAST),
         };
         let longest = longest.min(self.check_period / TAKEOVER_SPREAD_SHARE).max(least);
+        let of = number.map_or_else(
+            || longest.div_duration_f64(TAKEOVER_SPREAD).exp().min(CROWD_BLIND),
+            f64::from,
+        );
         let drawn = jitter.f64();
         // Of two, one is the leader.
-        let share = if of > 2 { 1.0 + drawn.ln() / f64::from(of).ln() } else { drawn };
+        let share = if of > 2.0 { 1.0 + drawn.ln() / of.ln() } else { drawn };
         longest.mul_f64(share.clamp(0.0, 1.0))
     }
 
@@ -169,6 +174,14 @@ impl Crowd {
         self.turn(now, self.round())
     }
 
+    /// When it checks the pushes after its last look, if it looks in turn: a check period later at most. All may have
+    /// looked within one short round, and would check together from then on.
+    pub(super) fn checks_at(&self, last_look: BootTime) -> Option<BootTime> {
+        let soon = last_look + self.retry_period / 4;
+        let turn = self.turn(soon, self.check_period).min(last_look + self.check_period);
+        self.takes_turns().then_some(turn)
+    }
+
     /// When to look because a push is overdue: once in this time after the last push, which all of them got at one
     /// moment. For a few that is within two retry periods. For many, or an unknown number, it is within a renew
     /// deadline: most of them look in that time anyway.
@@ -181,14 +194,16 @@ impl Crowd {
         last_push + self.retry_period.mul_f64(OVERDUE.start)..last_push + end
     }
 
-    /// A moment in that time.
+    /// A moment in that time. All elections of a process have few of them, because a crash of one leader may concern
+    /// many.
     pub(super) fn looks_for_overdue(
         &self,
         overdue: Range<BootTime>,
         jitter: &mut fastrand::Rng,
     ) -> BootTime {
-        let after = overdue.end.since(overdue.start).mul_f64(jitter.f64());
-        self.turn(overdue.start + after, self.round().min(self.retry_period / 4))
+        let length = overdue.end.since(overdue.start);
+        let round = (self.retry_period / 2).min(length / 2);
+        self.turn(overdue.start + (length - round).mul_f64(jitter.f64()), round)
     }
 
     fn round(&self) -> Duration {
@@ -232,6 +247,8 @@ impl Crowd {
 mod tests {
     use super::*;
 
+    use std::collections::BTreeSet;
+
     use Listeners::{Candidates, Sessions, Unknown};
 
     const LEASE_ENDS: BootTime = BootTime::from_duration(Duration::from_millis(12_345));
@@ -262,14 +279,14 @@ mod tests {
     #[test]
     fn what_the_holder_counts_is_the_most_exact_while_it_holds_the_lease() {
         let (mut crowd, _) = one_of(Some(Sessions(9)), 1);
-        for (said, number) in [
+        for (counted, number) in [
             (Candidates(5), Some(5)),
             (Sessions(9), Some(5)),
             (Unknown, Some(5)),
             (Candidates(4), Some(4)),
         ] {
-            crowd.counted(said);
-            assert_eq!(crowd.number(), number, "{said:?}");
+            crowd.counted(counted);
+            assert_eq!(crowd.number(), number, "{counted:?}");
         }
         crowd.follows_another();
         assert_eq!(crowd.number(), None);
@@ -383,6 +400,31 @@ mod tests {
             let within = places.iter().filter(|place| (begins..begins + 0.1).contains(*place));
             assert!((60..=140).contains(&within.count()), "from {begins} on");
         }
+    }
+
+    #[test]
+    fn the_elections_of_a_process_look_for_an_overdue_push_in_the_same_turns() {
+        let (crowd, mut jitter) = one_of(Some(Sessions(20)), 1);
+        let overdue = crowd.overdue(LEASE_ENDS);
+        assert_eq!(overdue.end.since(LEASE_ENDS), Duration::from_secs(4));
+        let looks: BTreeSet<_> =
+            (0..100).map(|_| crowd.looks_for_overdue(overdue.clone(), &mut jitter)).collect();
+        assert!(looks.len() <= 3 && looks.iter().all(|at| overdue.contains(at)), "{looks:?}");
+    }
+
+    #[test]
+    fn processes_check_the_pushes_at_different_times_after_they_looked_together() {
+        let mut of_second = [0; 10];
+        for number in 0..100 {
+            let (crowd, _) = one_of(Some(Sessions(20)), number);
+            let first = crowd.checks_at(LEASE_ENDS).unwrap();
+            let second = usize::try_from(first.since(LEASE_ENDS).as_secs()).unwrap();
+            of_second[second.min(9)] += 1;
+            let later = crowd.checks_at(first + Duration::from_millis(3)).unwrap();
+            assert!(later.since(first) <= Duration::from_secs(10) + Duration::from_millis(3));
+        }
+        assert!(of_second.iter().all(|checks| (3..=25).contains(checks)), "{of_second:?}");
+        assert_eq!(one_of(Some(Unknown), 1).0.checks_at(LEASE_ENDS), None);
     }
 
     #[test]

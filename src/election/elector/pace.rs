@@ -163,6 +163,9 @@ impl Pace {
         if let Some(rhythm) = &mut self.rhythm {
             rhythm.looked(last.observed(), shown, sent, now, self.looks_for_hint);
         }
+        if self.looks_for_hint && last.version() != shown.map(|shown| &shown.version) {
+            self.crowd.pushes_arrive();
+        }
     }
 
     /// A renewal was announced, and counted.
@@ -249,7 +252,8 @@ impl Pace {
         let early = |period: Duration| period.mul_f64(share);
         self.due_at = match watch.pushes() {
             Pushes::Proven if !self.doubts_pushes => {
-                let check_at = self.last_call + early(self.check_period);
+                let check_at = self.crowd.checks_at(self.last_call);
+                let check_at = check_at.unwrap_or(self.last_call + early(self.check_period));
                 let overdue = self.crowd.overdue(self.last_push);
                 // The last look may have been for that, and the next one may be in time.
                 if self.last_call >= overdue.start || overdue.contains(&check_at) {

@@ -39,8 +39,10 @@ pub(super) struct Rhythm {
     period: Duration,
     /// When the last look was sent.
     looked: BootTime,
-    /// None while the holder that the last look showed was not seen to renew.
+    /// None while the holder that the last look showed was not seen to renew, or hints show its renewals.
     renewals: Option<Renewals>,
+    /// Whether a hint has shown one of them.
+    hints_show: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +59,7 @@ struct Renewals {
 
 impl Rhythm {
     pub(super) fn new(period: Duration) -> Self {
-        Self { period, looked: BootTime::ZERO, renewals: None }
+        Self { period, looked: BootTime::ZERO, renewals: None, hints_show: false }
     }
 
     /// When the next look is due; none where it is not known when the next renewal is.
@@ -66,7 +68,7 @@ impl Rhythm {
     }
 
     /// A look shows this, and the one before showed `last`. If a hint caused it and it shows a renewal, hints
-    /// show renewals sooner than any rhythm does.
+    /// show those of this holder sooner than any rhythm does. Some looks at an even pace come just before a hint.
     pub(super) fn looked(
         &mut self,
         last: Option<&Observed>,
@@ -80,10 +82,14 @@ impl Rhythm {
                 if last.version == shown.version {
                     self.renewals.map(|renewals| self.after_none(renewals, sent))
                 } else {
-                    (!hinted).then(|| self.after_renewal(sent, received))
+                    self.hints_show |= hinted;
+                    (!self.hints_show).then(|| self.after_renewal(sent, received))
                 }
             }
-            _ => None,
+            _ => {
+                self.hints_show = false;
+                None
+            }
         };
         self.looked = sent;
     }

@@ -37,7 +37,7 @@ fn the_record_of_a_new_holder_spares_a_look_and_its_lease_counts_from_there() {
     assert_eq!(view.term, Some(Term::new(6)));
     assert!(view.holder(world.now).is_some());
     let took_over = took_over_at(&mut world, 100_000);
-    assert!((at(29_900)..=at(29_926)).contains(&took_over), "{took_over:?}");
+    assert!((at(29_900)..=at(29_961)).contains(&took_over), "{took_over:?}");
     assert_eq!(world.stored().term, Term::new(7));
 }
 

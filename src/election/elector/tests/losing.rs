@@ -149,7 +149,7 @@ fn a_term_that_went_backwards_is_reported_and_no_record_is_trusted_for_a_lease()
     );
     world.run_until(15_999);
     assert_eq!(world.take_news(), []);
-    world.run_until(16_026);
+    world.run_until(16_061);
     assert_eq!(world.take_news(), [News::Elected { term: Term::new(6) }]);
 }
 

@@ -176,6 +176,20 @@ fn where_hints_show_the_renewals_a_standby_looks_at_an_even_pace() {
     assert_eq!(looks.len(), 14);
 }
 
+#[test]
+fn a_look_just_before_the_hint_of_a_renewal_begins_no_rhythm() {
+    let mut world = following();
+    for (renewed, k) in renewals(300, 10).zip(0..) {
+        world.run_until(renewed);
+        world.candidate_writes(rival(5));
+        // Each hint comes later than the one before, and so later than the look of the period.
+        world.run_until(renewed + 10 * k);
+        world.send(Event::Changed);
+    }
+    let looks = world.calls.len();
+    assert!(looks <= 21, "no renewal is waited for: {looks} looks at ten renewals");
+}
+
 /// A look at a record of this version, at these milliseconds. Returns when the next one is due, in
 /// microseconds.
 fn looks(rhythm: &mut Rhythm, versions: (u64, u64), sent: u64, received: u64) -> Option<u128> {
