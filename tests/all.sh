@@ -5,10 +5,6 @@ cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
 cargo fmt --all --check
-cargo clippy --locked --all-targets -- -D warnings
-cargo clippy --locked --test cluster --test chaos -- -D warnings
-# The pages are for engineers who work on this crate: links to private items are what they need.
-RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet
 
 # CI looks at what is shipped: the static binary as it is released. Elsewhere the tests link one in a
 # second that was not optimized.
@@ -17,18 +13,29 @@ if [ -n "${CI:-}" ] && [ -z "${BELLWETHER_STATIC_BINARY:-}" ]; then
     export BELLWETHER_STATIC_BINARY
 fi
 
-# Most tests wait for processes, leases and servers: twice as many at once as there are cores keep them busy.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
+# Most tests wait for processes, leases and servers: three times as many at once as there are cores keep them busy.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
 log=$(mktemp)
 hunt=$(mktemp)
 trap 'rm -f "$log" "$hunt"; kill $(jobs -p) 2>/dev/null || true' EXIT
 
-# The hunts for the planted bugs compute for minutes and wait for nothing: they take what the others leave. What
-# they print comes at the end. They begin with the whole simulation, optimized, and build each bug: the other
-# tests leave both to them.
+# The hunts for the planted bugs begin with the whole simulation, optimized, and build each bug: the other tests
+# leave both to them. Lints come last: while they check the crate, no other cargo can begin.
+compute() {
+    local failed=0
+    cargo test --locked --test mutants -- the_simulation_catches the_model_finds || failed=1
+    cargo clippy --locked --all-targets -- -D warnings || failed=1
+    cargo clippy --locked --test cluster --test chaos -- -D warnings || failed=1
+    # The pages are for engineers who work on this crate: links to private items are what they need.
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+        cargo doc --locked --no-deps --document-private-items --quiet || failed=1
+    return "$failed"
+}
+
+# All that computes for minutes and waits for nothing takes what the tests leave. What it prints comes at the end.
 cargo test --locked --no-run
-nice -n 19 cargo test --locked --test mutants -- the_simulation_catches the_model_finds >"$hunt" 2>&1 &
-hunter=$!
+(renice -n 19 "$BASHPID" >/dev/null && compute) >"$hunt" 2>&1 &
+computing=$!
 
 failed=0
 cargo test --locked --no-fail-fast -- --skip the_simulation_catches --skip the_model_finds \
@@ -36,7 +43,7 @@ cargo test --locked --no-fail-fast -- --skip the_simulation_catches --skip the_m
     failed=1
 # Twenty candidates would take the time of those that assert an order: they come after them.
 CHAOS_MINUTES=1.25 cargo test --locked --test chaos || failed=1
-wait "$hunter" || failed=1
+wait "$computing" || failed=1
 cat "$hunt"
 if grep -hE '^test result: .* [1-9][0-9]* ignored' "$log" "$hunt"; then
     echo "tests were skipped: see above" >&2
@@ -44,6 +51,6 @@ if grep -hE '^test result: .* [1-9][0-9]* ignored' "$log" "$hunt"; then
 fi
 # Thousands of lines lie between a failure and the end: the beginning of each, again.
 if [ "$failed" != 0 ]; then
-    awk '/^---- .* stdout ----$/ { left = 12 } left-- > 0' "$log" "$hunt" | cut -c -300 >&2
+    awk '/^---- .* stdout ----$|^error/ { left = 12 } left-- > 0' "$log" "$hunt" | cut -c -300 >&2
 fi
 exit "$failed"
