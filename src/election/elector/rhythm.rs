@@ -41,8 +41,10 @@ pub(super) struct Rhythm {
     looked: BootTime,
     /// None while the holder that the last look showed was not seen to renew, or hints show its renewals.
     renewals: Option<Renewals>,
-    /// Whether a hint has shown one of them.
+    /// Whether hints show them.
     hints_show: bool,
+    /// Whether a hint caused the last look.
+    hinted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +61,7 @@ struct Renewals {
 
 impl Rhythm {
     pub(super) fn new(period: Duration) -> Self {
-        Self { period, looked: BootTime::ZERO, renewals: None, hints_show: false }
+        Self { period, looked: BootTime::ZERO, renewals: None, hints_show: false, hinted: false }
     }
 
     /// When the next look is due; none where it is not known when the next renewal is.
@@ -68,7 +70,8 @@ impl Rhythm {
     }
 
     /// A look shows this, and the one before showed `last`. If a hint caused it and it shows a renewal, hints
-    /// show those of this holder sooner than any rhythm does. Some looks at an even pace come just before a hint.
+    /// show those of this holder sooner than any rhythm does, until two looks in a row are without one: at an even
+    /// pace some looks come just before a hint.
     pub(super) fn looked(
         &mut self,
         last: Option<&Observed>,
@@ -82,7 +85,7 @@ impl Rhythm {
                 if last.version == shown.version {
                     self.renewals.map(|renewals| self.after_none(renewals, sent))
                 } else {
-                    self.hints_show |= hinted;
+                    self.hints_show = hinted || (self.hints_show && self.hinted);
                     (!self.hints_show).then(|| self.after_renewal(sent, received))
                 }
             }
@@ -91,7 +94,7 @@ impl Rhythm {
                 None
             }
         };
-        self.looked = sent;
+        (self.looked, self.hinted) = (sent, hinted);
     }
 
     fn after_renewal(&self, sent: BootTime, received: BootTime) -> Renewals {

@@ -190,6 +190,18 @@ fn a_look_just_before_the_hint_of_a_renewal_begins_no_rhythm() {
     assert!(looks <= 21, "no renewal is waited for: {looks} looks at ten renewals");
 }
 
+/// A stream of the leader that cannot be opened is a hint, too.
+#[test]
+fn one_hint_that_shows_a_renewal_does_not_end_the_rhythm_for_long() {
+    let mut world = following_since(300);
+    let last = 300 + SINCE;
+    world.rival_renews(renewals(last + PERIOD, 1));
+    world.send(Event::Changed);
+    world.rival_renews(renewals(last + 2 * PERIOD, 12));
+    let late = takes_over_late_by(&mut world, last + 13 * PERIOD);
+    assert!(late <= 97, "{late} ms");
+}
+
 /// A look at a record of this version, at these milliseconds. Returns when the next one is due, in
 /// microseconds.
 fn looks(rhythm: &mut Rhythm, versions: (u64, u64), sent: u64, received: u64) -> Option<u128> {
