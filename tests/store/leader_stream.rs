@@ -10,8 +10,8 @@ use support::dynamodb::encrypted::{certificates, terminator};
 use support::http_proxy::{Fault, Proxy};
 use support::kubernetes::ApiServer;
 use support::postgres::{Bouncer, Server, free_port};
-use support::raw::post;
-use support::{Killed, LIMIT, Sidecar, bellwether, eventually, now, with_credentials};
+use support::raw::{Events, post};
+use support::{Killed, LIMIT, Pasture, Sidecar, bellwether, eventually, now, with_credentials};
 
 /// A retry period that no test can wait for: a standby that takes over within [`LIMIT`] has not polled.
 const SLOW: [&str; 6] =
@@ -106,6 +106,21 @@ fn a_kubernetes_lease_without_a_watch_is_handed_over_at_once() {
     let store = support::kubernetes::url(&namespace, &kubeconfig);
     handed_over_at_once(|name| start(name, &store, bellwether()));
     assert!(proxy.count("WATCH") > 0, "it was requested");
+}
+
+/// A crowd takes over in turn by that number. The renewals themselves count only where their versions are random.
+#[test]
+fn a_leader_counts_its_standbys_on_a_store_whose_versions_are_not_random() {
+    let pasture = Pasture::new();
+    let leader = Sidecar::start("a", &pasture.store());
+    eventually("it leads", || leader.leader().leads().then_some(()));
+    let listen =
+        || Events::with(&leader, "/elections/default/events", "Bellwether-Candidate: 1\r\n");
+    let (_first, mut second) = (listen(), listen());
+    let renewals =
+        std::iter::from_fn(|| second.line()).filter(|line| line.contains(r#""renewed""#));
+    let counted = renewals.take(50).find(|line| line.contains(r#""candidates":3"#));
+    assert!(counted.is_some(), "the leader, and two that listen");
 }
 
 /// As often as a Postgres that pushes: once per renew deadline, and right after a crash.
