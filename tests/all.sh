@@ -13,8 +13,8 @@ if [ -n "${CI:-}" ] && [ -z "${BELLWETHER_STATIC_BINARY:-}" ]; then
     export BELLWETHER_STATIC_BINARY
 fi
 
-# Most tests wait for processes, leases and servers: three times as many at once as there are cores keep them busy.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
+# Most tests wait for processes, leases and servers: twice as many at once as there are cores keep them busy.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 log=$(mktemp)
 hunt=$(mktemp)
 trap 'rm -f "$log" "$hunt"; kill $(jobs -p) 2>/dev/null || true' EXIT

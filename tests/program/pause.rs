@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::lock::stop_between_writes;
 use support::{Flock, Pasture, Sidecar, bellwether, eventually};
 
 fn pause(pasture: &Pasture) -> Command {
@@ -167,7 +168,7 @@ fn a_pause_whose_command_was_killed_is_over_by_its_own_time() {
     let pasture = Pasture::new();
     let sidecar = Sidecar::start_with("a", &pasture.store(), &["--shutdown-grace", "30s"]);
     eventually("it leads", || sidecar.leader().leads().then_some(()));
-    sidecar.signal("STOP");
+    stop_between_writes(&pasture.store(), |signal| sidecar.signal(signal));
     let mut command = pause(&pasture).args(["--for", "6s"]).spawn().unwrap();
     eventually("the pause is written", || {
         let output = bellwether().args(["status", "--store", &pasture.store()]).output().unwrap();

@@ -3,7 +3,26 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use super::Pasture;
+use super::{Pasture, eventually};
+
+/// Stops a process until it receives CONT, by sending it signals. One that is stopped within a write keeps a file
+/// locked, and no other could lead: then it continues for a moment.
+#[track_caller]
+pub fn stop_between_writes(store: &str, signal: impl Fn(&str)) {
+    let Some(file) = store.strip_prefix("sqlite://") else { return signal("STOP") };
+    eventually("it is stopped between two writes", || {
+        signal("STOP");
+        // The writes of others are short.
+        let mut command = Command::new("sqlite3");
+        command.args(["-cmd", ".timeout 2000", file, "BEGIN EXCLUSIVE"]);
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if status.expect("sqlite3 is installed (make setup)").success() {
+            return Some(());
+        }
+        signal("CONT");
+        None
+    });
+}
 
 /// Another process that keeps the database locked, until dropped.
 pub struct Lock {

@@ -164,7 +164,8 @@ pub fn auto_sees_the_image(releases: &Releases) {
 
 /// A database that is up two seconds late, and one that was not up for all attempts.
 pub fn failures_pause_and_heal(releases: &Releases) {
-    let script = "echo try >> lines; test -e up";
+    // It looks before it says so: after the line, nothing changes this attempt.
+    let script = "test -e up; up=$?; echo try >> lines; exit $up";
     let args = ["--key", "late", "--retry-delay", "2s"];
     let mut late = releases.start("late", &args, script);
     releases.until_line("try");

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use support::beats::{BEAT, beat_after, beats, never_overlapped};
-use support::lock::Lock;
+use support::lock::{Lock, stop_between_writes};
 use support::{Log, Pasture, QUICK, bellwether, eventually, kill};
 
 /// A `bellwether run` of its own, killed when dropped.
@@ -195,7 +195,7 @@ fn a_frozen_instance_does_not_keep_its_command_running() {
     let first = Runner::start("a", &pasture, BEAT);
     let term = beat_after(&pasture, 0).term;
     let _second = Runner::start("b", &pasture, BEAT);
-    first.signal("STOP");
+    stop_between_writes(&pasture.store(), |signal| first.signal(signal));
     let next = beat_after(&pasture, term);
     assert_eq!(next.by, "b");
     first.signal("CONT");
@@ -238,11 +238,12 @@ fn through_fifty_forced_losses_the_command_never_runs_twice() {
         let beat = beat_after(&pasture, term);
         term = beat.term;
         let place = NAMES.iter().position(|name| *name == beat.by).unwrap();
-        runners[place].signal(signal);
         if signal == "STOP" {
+            stop_between_writes(&pasture.store(), |signal| runners[place].signal(signal));
             beat_after(&pasture, term);
             runners[place].signal("CONT");
         } else {
+            runners[place].signal(signal);
             runners[place] = start(&beat.by);
         }
     }

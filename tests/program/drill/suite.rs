@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use bellwether::election::watch::TERM_JUMP;
+use support::lock::stop_between_writes;
 use support::raw::post;
 use support::{
     Answer, Flock, QUICK_LEASE, Sidecar, Witness, eventually, get, no_instance_leads_while, now,
@@ -73,7 +74,7 @@ pub fn a_leader_that_was_frozen_says_no_with_its_first_answer(subject: &Subject)
     let flock = subject.flock(&["a", "b"]);
     let leader = flock.settled();
     let frozen = &flock.members[leader];
-    frozen.signal("STOP");
+    stop_between_writes(&subject.store, |signal| frozen.signal(signal));
     let next = flock.led_by_one_of(&[1 - leader]);
     // Sent while it is still frozen: the request waits in the kernel, and is the first thing that the
     // process finds when it wakes.
@@ -385,7 +386,7 @@ pub fn a_pause_between_two_looks_is_no_sign_of_a_copy(subject: &Subject) {
     );
     let term = leads(&sidecar).term();
     for _ in 0..2 {
-        sidecar.signal("STOP");
+        stop_between_writes(&subject.store, |signal| sidecar.signal(signal));
         succeeds(subject, "pause", &["--no-wait"]);
         succeeds(subject, "resume", &[]);
         sidecar.signal("CONT");

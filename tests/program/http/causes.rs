@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use support::lock::stop_between_writes;
 use support::network::{Mode, Proxy};
 use support::postgres::{self, Server};
 use support::raw::{Events, Message, post};
@@ -184,7 +185,7 @@ fn a_standby_reports_how_long_the_leader_is_overdue_and_when_it_takes_over() {
     let pasture = Pasture::new();
     let flock = Flock::start(&["a", "b"], &pasture.store());
     let leads = flock.settled();
-    flock.members[leads].signal("STOP");
+    stop_between_writes(&pasture.store(), |signal| flock.members[leads].signal(signal));
     let standby = &flock.members[1 - leads];
     let reason = eventually("the leader is overdue", || {
         Some(reason(standby)).filter(|reason| reason.contains("last renewal"))

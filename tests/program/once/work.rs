@@ -82,7 +82,8 @@ fn a_runner_that_is_killed_is_taken_over_and_its_command_is_dead_before() {
         })
         .collect();
     let last_of_first = beats.iter().filter(|b| b.0 == 1).map(|b| b.1).fold(0.0, f64::max);
-    let first_of_second = beats.iter().find(|b| b.0 == 2).unwrap().1;
+    // Where the store does not respond in time, the term after the first may pass without a command.
+    let first_of_second = beats.iter().find(|b| b.0 > 1).unwrap().1;
     assert!(last_of_first < first_of_second, "{last_of_first} {first_of_second}");
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::only::scene::{
     BEAT, Only, beat_after, beats, beside, exists, leader, standby, stubborn, taken_over,
 };
-use support::lock::Lock;
+use support::lock::{Lock, stop_between_writes};
 use support::{Pasture, QUICK_LEASE, Sidecar, bellwether, eventually, now};
 
 #[test]
@@ -160,7 +160,7 @@ fn a_frozen_sidecar_stops_the_command_before_another_leads() {
     let other = standby(&pasture);
     let mut only = Only::start(&sidecar, &pasture, &stubborn());
     let term = beat_after(&pasture, 0).term;
-    sidecar.signal("STOP");
+    stop_between_writes(&pasture.store(), |signal| sidecar.signal(signal));
     assert_eq!(only.exit_code(), Some(75));
     taken_over(&pasture, &other, term);
     sidecar.signal("CONT");
