@@ -235,15 +235,16 @@ fn an_election_that_has_left_accepts_no_request() {
 
 #[test]
 fn a_renewal_is_announced_only_where_its_version_could_not_be_known_before() {
+    let listeners = Listeners::Candidates(3);
+    let renewed = Renewed { term: Term::new(1), version: Version::new("next"), listeners };
     for has_random_versions in [false, true] {
         let scene = Scene::leading_on(has_random_versions);
-        let renewed = Renewed {
-            term: Term::new(1),
-            version: Version::new("next"),
-            listeners: Listeners::Candidates(3),
-        };
-        let announced = matches!(scene.handle.announcement(renewed), Event::Renewed(_));
-        assert_eq!(announced, has_random_versions);
+        let event = scene.handle.announcement(renewed.clone());
+        assert_eq!(matches!(event, Event::Renewed(_)), has_random_versions);
+        let counted = matches!(event, Event::Counted(counted) if counted == listeners);
+        assert_eq!(counted, !has_random_versions);
+        scene.request(scene.handle.announce(renewed.clone()));
+        assert_eq!(REQUESTS - scene.handle.0.requests.capacity(), 1);
     }
 }
 

@@ -118,8 +118,8 @@ impl Crowd {
 
     /// When it looks at a lease that is over, and then claims it.
     ///
-    /// Where all listeners are known to wait for this lease, no store shows them the winner: about ten of them look
-    /// at once, and the others in turn.
+    /// Where the holder counts them, all wait for this lease, and no store may show them the winner: about ten of them
+    /// look at once, and the others in turn.
     pub(super) fn takes_over_at(&self, over_at: BootTime, jitter: &mut fastrand::Rng) -> BootTime {
         let Some(Listeners::Candidates(all)) = self.listeners else {
             return over_at + self.takes_over_after(self.number(), jitter);

@@ -4,15 +4,23 @@ use super::*;
 use crate::election::timing::HINT_GAP;
 
 /// The store sends the record as it was written then.
-fn sends(world: &mut World, written: Observed) {
+pub(super) fn sends(world: &mut World, written: Observed) {
     world.send(Event::Acquired(Observed { remaining: None, ..written }));
 }
 
 /// Another candidate takes the lease with this term, and the store sends the record.
-fn acquired(world: &mut World, term: u64) {
+pub(super) fn acquired(world: &mut World, term: u64) {
     world.candidate_writes(rival(term));
     let written = world.record.clone().unwrap();
     sends(world, written);
+}
+
+/// After a second another candidate has written this term, and a hint makes it seen.
+fn seen(world: &mut World, term: u64) {
+    world.run_until(1_000);
+    world.candidate_writes(rival(term));
+    world.send(Event::Changed);
+    world.run_until(1_100);
 }
 
 fn looks_within_the_gap(world: &mut World) -> bool {
@@ -47,9 +55,7 @@ fn an_old_record_is_only_a_hint() {
     world.run_until(1_000);
     world.candidate_writes(rival(6));
     let old = world.record.clone().unwrap();
-    world.candidate_writes(rival(7));
-    world.send(Event::Changed);
-    world.run_until(1_100);
+    seen(&mut world, 7);
     assert_eq!(world.elector.leadership().term, Some(Term::new(7)));
     let claimable_at = world.elector.leadership().claimable_at;
     for _ in 0..2 {
@@ -64,10 +70,7 @@ fn an_old_record_is_only_a_hint() {
 fn a_record_of_the_term_that_was_seen_is_only_a_hint() {
     let mut world = World::standby();
     let old = world.record.clone().unwrap();
-    world.run_until(1_000);
-    world.candidate_writes(rival(5));
-    world.send(Event::Changed);
-    world.run_until(1_100);
+    seen(&mut world, 5);
     let claimable_at = world.elector.leadership().claimable_at;
     sends(&mut world, old);
     assert!(looks_within_the_gap(&mut world));
@@ -120,12 +123,9 @@ fn a_lost_claim_that_shows_an_older_record_does_not() {
 #[test]
 fn a_record_that_a_look_has_shown_spares_the_next_look() {
     let mut world = World::standby();
-    world.run_until(1_000);
-    world.candidate_writes(rival(6));
-    world.send(Event::Changed);
-    world.run_until(1_100);
-    let seen = world.record.clone().unwrap();
-    sends(&mut world, seen);
+    seen(&mut world, 6);
+    let shown = world.record.clone().unwrap();
+    sends(&mut world, shown);
     assert!(!looks_within_the_gap(&mut world));
 }
 

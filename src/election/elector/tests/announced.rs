@@ -1,5 +1,6 @@
 //! What announced renewals spare a standby, and what they do not: rule `announced-renewal`.
 
+use super::acquired::{acquired, sends};
 use super::*;
 use crate::election::lease::Listeners;
 use crate::election::pause::Pause;
@@ -410,7 +411,7 @@ fn a_change_that_was_seen_before_its_push_does_not_end_the_trust_either() {
     world.run_until(21_100);
     assert_eq!(world.elector.leadership().term, Some(Term::new(6)));
     let shown = world.record.clone().unwrap();
-    world.send(Event::Acquired(shown));
+    sends(&mut world, shown);
     world.run_until(32_000);
     let looks = calls_since(&world, 21_100);
     assert!((1..=2).contains(&looks), "{looks} looks in 11 s");
@@ -424,9 +425,7 @@ fn a_crowd_that_listens_to_its_leader_takes_turns_while_that_one_leads() {
         announced(&mut world, 22, 23);
         if !counted {
             world.run_until(23_000);
-            world.candidate_writes(rival(6));
-            let shown = world.record.clone().unwrap();
-            world.send(Event::Acquired(shown));
+            acquired(&mut world, 6);
         }
         let ended = world.elector.leadership().claimable_at.unwrap();
         took_over_at(&mut world, 100_000).since(ended)
