@@ -26,6 +26,7 @@ mod format;
 pub mod kubernetes;
 pub mod memory;
 pub mod namespaced;
+mod notification;
 pub mod postgres;
 mod service_clock;
 mod small_file;

@@ -66,7 +66,7 @@ const fn many(store: &'static str, place: fn() -> Place) -> Scene {
     Scene { store, place, elections: 256, candidates: 20 }
 }
 
-const SCENES: [Scene; 16] = [
+const SCENES: [Scene; 17] = [
     one("Postgres", Place::postgres, 10),
     one("Postgres", Place::postgres, 100),
     one("Postgres", Place::postgres, 1_000),
@@ -83,6 +83,7 @@ const SCENES: [Scene; 16] = [
     one("SQLite", Place::sqlite, 100),
     one("SQLite", Place::sqlite, 1_000),
     many("Postgres", Place::postgres),
+    many("SQLite", Place::sqlite),
 ];
 
 struct Plan {

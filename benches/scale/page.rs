@@ -28,12 +28,7 @@ const PLOTS: [(&str, &str, Of); 3] = [
 ];
 
 /// Crowds that are not measured, and why.
-const ABSENT: [(&str, &str); 3] = [
-    (
-        "256 elections on SQLite",
-        "in a trial on this machine, beside other work, not all 5,120 candidates knew their leader two minutes \
-         after a crash",
-    ),
+const ABSENT: [(&str, &str); 2] = [
     (
         "256 elections on Kubernetes",
         "5,120 watches, each with a connection through the proxy, need more than the 20,000 files that this machine \

@@ -73,7 +73,8 @@ impl Place {
         let open = move || -> Arc<dyn Store> {
             Arc::new(Counted { store: open(), calls: Arc::clone(&calls) })
         };
-        Self { open: Arc::new(open), requests, advertises: false, _server: Box::new(folder) }
+        let server = Box::new((folder, Watches::allow()));
+        Self { open: Arc::new(open), requests, advertises: false, _server: server }
     }
 
     fn behind_proxy(port: u16, server: impl Any, open: impl FnOnce(u16) -> Open) -> Self {
@@ -142,5 +143,33 @@ impl Store for Counted {
 
     fn has_random_versions(&self) -> bool {
         self.store.has_random_versions()
+    }
+}
+
+/// How many processes of one user may watch folders: 128 on most systems. More, where this program may set it, and
+/// until it is dropped.
+struct Watches {
+    before: Option<String>,
+}
+
+impl Watches {
+    const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
+    const MOST: u32 = 2_000;
+
+    fn allow() -> Self {
+        let before = std::fs::read_to_string(Self::LIMIT)
+            .ok()
+            .filter(|before| before.trim().parse::<u32>().is_ok_and(|before| before < Self::MOST));
+        Self {
+            before: before.filter(|_| std::fs::write(Self::LIMIT, Self::MOST.to_string()).is_ok()),
+        }
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = std::fs::write(Self::LIMIT, before);
+        }
     }
 }

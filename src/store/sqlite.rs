@@ -15,9 +15,9 @@
 //!
 //! # Push
 //!
-//! A writer that changes the leader touches a second file, `….bell`, after the commit, and every other
-//! process watches the folder by inotify. (The write-ahead log itself changes too early, before
-//! other processes can see the commit.)
+//! A writer appends what it wrote to a second file, `….bell`, after the commit, and every other process watches
+//! the folder by inotify: see [`mod@bell`]. (The write-ahead log itself changes too early, before other
+//! processes can see the commit.)
 //!
 //! # Many elections, locks and hangs
 //!
@@ -36,9 +36,11 @@ use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 use crate::election::time::Clock;
 use crate::store::contract::{Hints, Listing, Store, StoreError};
 
+mod bell;
 mod errors;
 mod file;
 mod folder;
+mod readers;
 mod worker;
 
 pub use crate::time::boot::Boot;
@@ -105,8 +107,8 @@ impl Store for SqliteStore {
         None
     }
 
-    fn hints(&self, _election: &ElectionName) -> Hints {
-        self.workers.file.notifier.hints()
+    fn hints(&self, election: &ElectionName) -> Hints {
+        self.workers.file.notifiers.hints(election)
     }
 }
 

@@ -34,6 +34,7 @@ macro_rules! conformance {
             init_by_many_at_once_is_fine,
             list_shows_every_record,
             changes_of_leader_are_hinted,
+            renewals_are_announced,
             one_of_many_contenders_wins_each_round,
         ]);
     };

@@ -60,7 +60,7 @@ pub(super) struct Crowd {
     retry_period: Duration,
     /// A renew deadline: a candidate looks once in this time while renewals are pushed.
     check_period: Duration,
-    /// Those of the last push; none while none has shown anything.
+    /// Those of the last push; none before the first.
     listeners: Option<Listeners>,
     /// When its turn is, as a part of each round.
     place: f64,
@@ -89,11 +89,6 @@ impl Crowd {
         if is_exact || !matches!(self.listeners, Some(Listeners::Candidates(_))) {
             self.listeners = Some(listeners);
         }
-    }
-
-    /// A push showed a change, to all that wait for it.
-    pub(super) fn pushes_arrive(&mut self) {
-        self.listeners.get_or_insert_default();
     }
 
     /// Another holds the lease. Who listened to the last holder may not reach this one.

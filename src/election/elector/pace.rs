@@ -161,10 +161,7 @@ impl Pace {
         now: BootTime,
     ) {
         if let Some(rhythm) = &mut self.rhythm {
-            rhythm.looked(last.observed(), shown, sent, now, self.looks_for_hint);
-        }
-        if self.looks_for_hint && last.version() != shown.map(|shown| &shown.version) {
-            self.crowd.pushes_arrive();
+            rhythm.looked(last.observed(), shown, sent, now);
         }
     }
 

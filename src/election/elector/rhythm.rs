@@ -39,12 +39,8 @@ pub(super) struct Rhythm {
     period: Duration,
     /// When the last look was sent.
     looked: BootTime,
-    /// None while the holder that the last look showed was not seen to renew, or hints show its renewals.
+    /// None while the holder that the last look showed was not seen to renew.
     renewals: Option<Renewals>,
-    /// Whether hints show them.
-    hints_show: bool,
-    /// Whether a hint caused the last look.
-    hinted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +57,7 @@ struct Renewals {
 
 impl Rhythm {
     pub(super) fn new(period: Duration) -> Self {
-        Self { period, looked: BootTime::ZERO, renewals: None, hints_show: false, hinted: false }
+        Self { period, looked: BootTime::ZERO, renewals: None }
     }
 
     /// When the next look is due; none where it is not known when the next renewal is.
@@ -69,32 +65,25 @@ impl Rhythm {
         self.renewals.map(|renewals| renewals.next_look)
     }
 
-    /// A look shows this, and the one before showed `last`. If a hint caused it and it shows a renewal, hints
-    /// show those of this holder sooner than any rhythm does, until two looks in a row are without one: at an even
-    /// pace some looks come just before a hint.
+    /// A look shows this, and the one before showed `last`.
     pub(super) fn looked(
         &mut self,
         last: Option<&Observed>,
         shown: Option<&Observed>,
         sent: BootTime,
         received: BootTime,
-        hinted: bool,
     ) {
         self.renewals = match (last, shown) {
             (Some(last), Some(shown)) if shown.record.is_same_tenure(&last.record) => {
                 if last.version == shown.version {
                     self.renewals.map(|renewals| self.after_none(renewals, sent))
                 } else {
-                    self.hints_show = hinted || (self.hints_show && self.hinted);
-                    (!self.hints_show).then(|| self.after_renewal(sent, received))
+                    Some(self.after_renewal(sent, received))
                 }
             }
-            _ => {
-                self.hints_show = false;
-                None
-            }
+            _ => None,
         };
-        (self.looked, self.hinted) = (sent, hinted);
+        self.looked = sent;
     }
 
     fn after_renewal(&self, sent: BootTime, received: BootTime) -> Renewals {

@@ -8,7 +8,8 @@
 use sqlx::postgres::PgRow;
 
 use super::answer;
-use super::statement::{Dialect, RENEWED, Statement, literal};
+use super::statement::{Dialect, Statement, literal};
+use crate::store::notification;
 
 /// The message that announces the renewals among these statements, once `rows` show that they were
 /// applied. None if there are none.
@@ -33,5 +34,5 @@ fn announcement(statement: &Statement, rows: &[PgRow]) -> Option<String> {
     let Statement::Swap { election, record, state, .. } = statement else { return None };
     let won = || answer::read_won(rows, election, state, record).ok().flatten();
     let version = record.is_renewal().then(won).flatten()?;
-    Some(format!("{election} {RENEWED} {} {}", record.term, version.as_str()))
+    Some(notification::renewed(election.as_str(), record.term, &version))
 }

@@ -29,6 +29,7 @@ use super::target::Target;
 use super::waiting::{Response, Ticket, Waiting};
 use crate::election::lease::ElectionName;
 use crate::store::contract::Hints;
+use crate::store::notification::Notifiers;
 
 /// How old a session gets before a fresh one takes its place, if one can be opened. A session gets
 /// no notice when the name moves to another server while the old one still answers and accepts
@@ -51,7 +52,7 @@ impl Connection {
             dialect,
             session_lifetime: SESSION_LIFETIME,
             call_timeout,
-            notifiers: Mutex::default(),
+            notifiers: Notifiers::default(),
             second: tokio::sync::Mutex::default(),
             pushes: AtomicBool::new(false),
             reported_no_timeline: AtomicBool::new(false),
@@ -101,7 +102,7 @@ impl Connection {
 
     /// Hints for one election.
     pub fn hints(&self, election: &ElectionName) -> Hints {
-        self.shared.notifiers().entry(election.clone()).or_default().hints()
+        self.shared.notifiers.hints(election)
     }
 
     /// Whether notifications were found to arrive.

@@ -285,7 +285,7 @@ impl ConnectionTask {
                 let reports_timeline = server.reports_timeline;
                 self.prepare(statement::rehearsal(&self.shared.dialect, reports_timeline)).await;
                 // Notifications may have been missed without a listener.
-                self.shared.notify_all();
+                self.shared.notifiers.notify_all();
             }
             Push::Untested => self.begin_test().await,
             Push::Absent => {}
@@ -322,7 +322,7 @@ impl ConnectionTask {
             self.prepare(format!("UNLISTEN \"{channel}\"")).await;
             self.listen().await;
         } else {
-            self.shared.notify(payload);
+            self.shared.notifiers.notify(payload);
         }
     }
 

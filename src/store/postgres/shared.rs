@@ -16,8 +16,7 @@ use super::opened::{Opened, ServerFacts};
 use super::statement::{self, Dialect};
 use super::target::Target;
 use super::waiting::{Message, Waiting};
-use crate::election::lease::ElectionName;
-use crate::store::contract::{Hint, Notifier};
+use crate::store::notification::Notifiers;
 
 /// The least time given to opening a connection: with TLS, several round trips to another region.
 const MIN_CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -28,7 +27,7 @@ pub struct Shared {
     pub dialect: Dialect,
     pub session_lifetime: Duration,
     pub call_timeout: Duration,
-    pub notifiers: Mutex<BTreeMap<ElectionName, Notifier>>,
+    pub notifiers: Notifiers,
     /// Held by the user of the second connection.
     pub second: tokio::sync::Mutex<()>,
     /// Whether notifications were found to arrive.
@@ -50,25 +49,6 @@ pub struct Judged {
 }
 
 impl Shared {
-    pub fn notifiers(&self) -> std::sync::MutexGuard<'_, BTreeMap<ElectionName, Notifier>> {
-        self.notifiers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Passes a notification on. A wrong one does no harm, because a swap decides.
-    pub fn notify(&self, payload: &str) {
-        let (election, hint) = statement::read_notification(payload);
-        for (name, notifier) in self.notifiers().iter() {
-            if name.as_str() == election {
-                notifier.notify(hint.clone());
-            }
-        }
-    }
-
-    /// Sends the hint that every record may have changed.
-    pub fn notify_all(&self) {
-        self.notifiers().values().for_each(|notifier| notifier.notify(Hint::Changed));
-    }
-
     /// Opens a connection to a server that accepts writes, with the login as it is now. Every
     /// connection of this store is opened here.
     pub async fn open(&self) -> Result<Opened, PostgresError> {

@@ -21,15 +21,10 @@ use std::time::Duration;
 
 use super::columns::LaterColumns;
 use super::names::Names;
-use crate::election::handover::Handover;
-use crate::election::lease::{
-    ElectionName, LeaseRecord, Listeners, MAX_LEASE_DURATION, Origin, Renewed, Vacated, Version,
-};
+use crate::election::lease::{ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Version};
 use crate::election::pause::Pause;
-use crate::election::term::Term;
 use crate::election::time::WallTime;
-use crate::store::contract::Hint;
-use crate::store::format;
+use crate::store::{format, notification};
 
 /// The WAL timeline that the server writes: another one after every fail-over or restore.
 const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
@@ -56,9 +51,6 @@ const LOOKS_TOGETHER: usize = 100;
 /// The most writes in one message. Each is about 1.2 KB of text, and RDS Proxy gives a session
 /// that sends more than 16 KB at once a connection to the server of its own.
 const WRITES_TOGETHER: usize = 10;
-
-/// Marks the notification of a renewal.
-pub const RENEWED: &str = "renewed";
 
 /// For a server that does not tell it.
 const NO_TIMELINE: &str = "NULL::text";
@@ -358,43 +350,16 @@ impl Dialect {
     }
 }
 
-/// What a notification says: the election, and if the lease was vacated and there is nothing else
-/// to know about the record, its term, version and handover. [`read_notification`] reads it.
+/// The [`mod@notification`] of a change, as an expression.
 fn notification(election: &str, record: &LeaseRecord) -> String {
-    if !record.is_free() {
+    let Some((before, after)) = notification::vacated(election, record) else {
         return literal(election);
-    }
-    let reported = literal(&format!("{election} {} ", record.term));
-    let left = record.stored_handover().map(|text| format!(" {text}")).unwrap_or_default();
-    format!("{reported} || version || '@' || coalesce(timeline, '') || {}", literal(&left))
-}
-
-/// The election that a notification is about, and what happened to its record.
-pub fn read_notification(payload: &str) -> (&str, Hint) {
-    let mut words = payload.splitn(4, ' ');
-    let election = words.next().unwrap_or_default();
-    let kind = words.next();
-    if kind == Some(RENEWED) {
-        let term = words.next().and_then(|term| term.parse().ok());
-        let renewed = term.zip(words.next()).map(|(term, rest)| renewed(term, rest));
-        return (election, renewed.map_or(Hint::Changed, Hint::Renewed));
-    }
-    let term = kind.and_then(|term| term.parse().ok());
-    let hint = match (term, words.next()) {
-        (Some(term), Some(version)) => Hint::Vacated(Vacated {
-            term,
-            version: Version::new(version),
-            handover: words.next().and_then(|text| Handover::from_store(text, term)),
-        }),
-        _ => Hint::Changed,
     };
-    (election, hint)
-}
-
-fn renewed(term: Term, rest: &str) -> Renewed {
-    let (version, listeners) = rest.split_once(' ').unwrap_or((rest, ""));
-    let listeners = listeners.parse().map_or(Listeners::Unknown, Listeners::Sessions);
-    Renewed { term, version: Version::new(version), listeners }
+    format!(
+        "{} || version || '@' || coalesce(timeline, '') || {}",
+        literal(&before),
+        literal(&after)
+    )
 }
 
 /// The handle for a state of the record as it is shown by a server on this timeline. After a

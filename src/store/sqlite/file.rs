@@ -3,9 +3,8 @@
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -13,15 +12,18 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Row};
 
+use super::bell::{self, News};
 use super::errors::SqliteError;
-use super::folder;
+use super::folder::{self, FileId};
+use super::readers::{self, Presence};
 use crate::election::elector::Swapped;
 use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Origin, Version};
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, WallTime};
-use crate::store::contract::{Listing, Notifier, StoreError};
+use crate::store::contract::{Listing, StoreError};
 use crate::store::format;
+use crate::store::notification::{self, Notifiers};
 use crate::time::boot::Boot;
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
@@ -97,8 +99,8 @@ pub struct DatabaseFile {
     pub patience: Duration,
     clock: Arc<dyn Clock>,
     host: Mutex<KnownBoot>,
-    /// Sends the hints.
-    pub notifier: Arc<Notifier>,
+    /// Send the hints.
+    pub notifiers: Arc<Notifiers>,
     watching: OnceLock<()>,
 }
 
@@ -111,7 +113,7 @@ impl DatabaseFile {
             patience,
             clock,
             host: Mutex::default(),
-            notifier: Arc::new(Notifier::default()),
+            notifiers: Arc::default(),
             watching: OnceLock::new(),
         }
     }
@@ -137,21 +139,8 @@ pub struct Open {
     file: FileId,
 }
 
-/// Tells a file from another that was put in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    fn of(path: &Path) -> io::Result<Self> {
-        let metadata = std::fs::metadata(path)?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
-    }
-}
-
 /// A swap.
+#[derive(Clone)]
 pub struct Write {
     /// The election.
     pub election: ElectionName,
@@ -321,13 +310,10 @@ impl DatabaseFile {
         if self.watching.set(()).is_err() {
             return;
         }
-        let bell_file = self.bell_file();
-        let names = [&self.path, &bell_file]
-            .map(|path| path.file_name().unwrap_or_default().as_bytes().to_vec());
-        let (folder, notifier) =
-            (folder::of(&self.path).to_owned(), Arc::downgrade(&self.notifier));
+        let (path, notifiers) = (self.path.clone(), Arc::downgrade(&self.notifiers));
         tokio::spawn(async move {
-            if let Err(error) = folder::watch(&folder, &names, &notifier).await {
+            let folder = folder::of(&path);
+            if let Err(error) = watch(&path, folder, &notifiers).await {
                 tracing::warn!(
                     folder = %folder.display(), %error,
                     event = "folder_not_watched",
@@ -337,18 +323,19 @@ impl DatabaseFile {
         });
     }
 
-    fn bell_file(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".bell");
-        PathBuf::from(name)
-    }
-
-    /// Tells the other processes. Closing a file that was open for writing is what they wait for.
-    pub async fn notify(&self) {
-        let bell_file = self.bell_file();
-        let rung = blocking(move || std::fs::File::create(bell_file)).await;
-        if let Err(error) = rung {
-            tracing::debug!(%error, "cannot touch the bell file; other instances notice changes by \
+    /// Notifies the other processes of what was written.
+    pub async fn notify(&self, written: Vec<Written>) {
+        let path = self.path.clone();
+        let ring = move || {
+            let readers = readers::count(&path);
+            // This process does not wait for its own renewals.
+            if readers == Some(1) && written.iter().all(|written| written.record.is_renewal()) {
+                return Ok(());
+            }
+            bell::ring(&bell::of(&path), &lines(&written, readers))
+        };
+        if let Err(error) = blocking(ring).await {
+            tracing::debug!(%error, "cannot write to the bell file; other instances notice changes by \
                                      polling");
         }
     }
@@ -401,6 +388,63 @@ impl DatabaseFile {
             "{self}: the record of election '{election}' cannot be read: {what}; check whether it \
              was edited by hand"
         )))
+    }
+}
+
+/// A write that was applied.
+pub struct Written {
+    /// The election.
+    pub election: ElectionName,
+    /// The record now.
+    pub record: LeaseRecord,
+    /// Its version.
+    pub version: Version,
+}
+
+/// The lines of the bell for these, which so many processes read.
+fn lines(written: &[Written], readers: Option<u32>) -> String {
+    let readers = readers.map(|readers| format!(" {readers}")).unwrap_or_default();
+    let line = |Written { election, record, version }: &Written| {
+        let election = election.as_str();
+        if record.is_renewal() {
+            return notification::renewed(election, record.term, version) + &readers + "\n";
+        }
+        match notification::vacated(election, record) {
+            Some((before, after)) => format!("{before}{}{after}\n", version.as_str()),
+            None => format!("{election}\n"),
+        }
+    };
+    written.iter().map(line).collect()
+}
+
+/// Passes on what happens to the database and its bell, until `notifiers` is gone.
+async fn watch(path: &Path, folder: &Path, notifiers: &Weak<Notifiers>) -> io::Result<()> {
+    let bell = bell::of(path);
+    let names = [path, &bell].map(|path| path.file_name().unwrap_or_default().as_bytes().to_vec());
+    let mut watch = folder::Watch::new(folder, names)?;
+    let (mut reader, mut presence) = (bell::Reader::new(bell), Presence::new(path));
+    let mut database = false;
+    loop {
+        let read = blocking(move || {
+            presence.show();
+            let news = reader.news();
+            Ok::<_, io::Error>((reader, presence, news))
+        });
+        let news;
+        (reader, presence, news) = read.await?;
+        let Some(notifiers) = notifiers.upgrade() else { return Ok(()) };
+        let is_all_known = match news {
+            Ok(News::Lines(lines)) => {
+                lines.iter().for_each(|line| notifiers.notify(line));
+                !database
+            }
+            Ok(News::Missed) | Err(_) => false,
+        };
+        if !is_all_known {
+            notifiers.notify_all();
+        }
+        drop(notifiers);
+        [database, _] = watch.changed().await?;
     }
 }
 

@@ -3,17 +3,16 @@
 use std::fs::{DirBuilder, Metadata};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
-use std::sync::Weak;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Access, StatFs};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
-use crate::store::contract::{Hint, Notifier, StoreError};
+use crate::store::contract::StoreError;
 
 /// Magic numbers of `statfs(2)` for file systems that other hosts, or a user-space server, can
 /// change under the kernel: locks and shared memory, which SQLite's write-ahead log is built on,
@@ -56,6 +55,33 @@ pub fn of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+/// A file beside another one, whose name is longer by this.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Tells a file from another that was put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// Of the file that the path names.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        std::fs::metadata(path).map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&Metadata> for FileId {
+    fn from(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
@@ -122,45 +148,59 @@ fn network(magic: u64) -> Option<&'static str> {
     NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-/// Notifies `notifier` whenever one of the files called `names` was created, deleted, moved or written
-/// in the folder, until the notifier is gone.
-///
-/// # Errors
-///
-/// When the folder cannot be watched, at the start or from some moment on.
-pub async fn watch(
-    folder: &Path,
-    names: &[Vec<u8>; 2],
-    notifier: &Weak<Notifier>,
-) -> io::Result<()> {
-    let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-    let flags = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::DELETE;
-    inotify::add_watch(&queue, folder, flags | WatchFlags::MOVE | WatchFlags::ONLYDIR)?;
-    #[expect(deprecated, reason = "its successor is unsafe; for an `OwnedFd` both are sound")]
-    let queue = AsyncFd::new(queue)?;
-    loop {
-        let mut ready = queue.readable().await?;
-        let concerned = drain(&queue, names)?;
-        ready.clear_ready();
-        let Some(notifier) = notifier.upgrade() else { return Ok(()) };
-        if concerned {
-            notifier.notify(Hint::Changed);
+/// Which of the two files something happened to.
+pub type Concerned = [bool; 2];
+
+/// Watches two files in a folder.
+pub struct Watch {
+    queue: AsyncFd<OwnedFd>,
+    names: [Vec<u8>; 2],
+}
+
+impl Watch {
+    /// From now on, files of these names are watched.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be watched.
+    pub fn new(folder: &Path, names: [Vec<u8>; 2]) -> io::Result<Self> {
+        let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        let flags = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::DELETE;
+        inotify::add_watch(&queue, folder, flags | WatchFlags::MOVE | WatchFlags::ONLYDIR)?;
+        #[expect(deprecated, reason = "its successor is unsafe; for an `OwnedFd` both are sound")]
+        let queue = AsyncFd::new(queue)?;
+        Ok(Self { queue, names })
+    }
+
+    /// Waits until one of them was created, deleted, moved or written.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be watched any more.
+    pub async fn changed(&mut self) -> io::Result<Concerned> {
+        loop {
+            let mut ready = self.queue.readable().await?;
+            let concerned = drain(&self.queue, &self.names)?;
+            ready.clear_ready();
+            if concerned.contains(&true) {
+                return Ok(concerned);
+            }
         }
     }
 }
 
-/// Reads every event that is queued; whether one concerns a file called one of `names`.
-fn drain(queue: impl AsFd, names: &[Vec<u8>; 2]) -> io::Result<bool> {
+/// Reads every event that is queued.
+fn drain(queue: impl AsFd, names: &[Vec<u8>; 2]) -> io::Result<Concerned> {
     let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut events = inotify::Reader::new(queue.as_fd(), &mut buffer);
-    let mut concerned = false;
+    let mut concerned = Concerned::default();
     loop {
         match events.next() {
-            // An event without a name: the queue ran over, or the folder itself is gone.
             Ok(event) => {
-                concerned |= event
-                    .file_name()
-                    .is_none_or(|name| names.iter().any(|known| known == name.to_bytes()));
+                for (concerned, known) in concerned.iter_mut().zip(names) {
+                    // An event without a name: the queue ran over, or the folder itself is gone.
+                    *concerned |= event.file_name().is_none_or(|name| known == name.to_bytes());
+                }
             }
             Err(Errno::WOULDBLOCK) => return Ok(concerned),
             Err(error) => return Err(error.into()),

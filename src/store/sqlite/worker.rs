@@ -25,7 +25,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::errors::{self, SqliteError};
-use super::file::{DatabaseFile, Open, Write};
+use super::file::{DatabaseFile, Open, Write, Written};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, Observed};
 use crate::election::time::BootTime;
@@ -351,7 +351,7 @@ impl Worker {
         calls: &[Call],
     ) -> Result<Vec<Result<Swapped, StoreError>>, SqliteError> {
         let mut outcomes = Vec::with_capacity(calls.len());
-        let mut changes_leader = false;
+        let mut written = Vec::new();
         // The lock is taken with the first word: a transaction that has read cannot wait for it.
         let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
         for call in calls {
@@ -361,13 +361,15 @@ impl Worker {
                 continue;
             }
             let swapped = self.own(self.workers.file.swap(&mut transaction, write).await)?;
-            let won = matches!(swapped, Ok(Swapped::Won(_)));
-            changes_leader |= won && write.record.changes_leader();
+            if let Ok(Swapped::Won(version)) = &swapped {
+                let Write { election, record, .. } = write.clone();
+                written.push(Written { election, record, version: version.clone() });
+            }
             outcomes.push(swapped);
         }
         transaction.commit().await?;
-        if changes_leader {
-            self.workers.file.notify().await;
+        if !written.is_empty() {
+            self.workers.file.notify(written).await;
         }
         Ok(outcomes)
     }

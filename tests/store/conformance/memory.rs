@@ -34,6 +34,10 @@ impl Subject for Memory {
         self.store.clone()
     }
 
+    fn announces_renewals(&self) -> bool {
+        false
+    }
+
     async fn let_pass(&self, time: Duration) {
         self.clock.advance(time);
     }

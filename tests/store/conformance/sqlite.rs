@@ -9,11 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bellwether::election::elector::Swapped;
 use bellwether::election::holder_url::HolderUrl;
-use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord};
+use bellwether::election::lease::{Candidate, ElectionName, LeaseRecord, Listeners};
 use bellwether::election::term::Term;
 use bellwether::election::time::{BootTime, Clock, ManualClock, WallTime};
-use bellwether::store::Store;
 use bellwether::store::sqlite::{Boot, SqliteStore};
+use bellwether::store::{Hint, Store};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 
@@ -197,6 +197,60 @@ async fn a_lock_held_by_another_process_is_unavailable_and_passes() {
 
 /// A process that keeps every other process that opens the file waiting in the kernel, as a disk that
 /// hangs does, until it is dropped.
+#[tokio::test]
+async fn an_announced_renewal_says_how_many_processes_have_the_file_open() {
+    let sqlite = sqlite().await;
+    acquire(&sqlite.store).await;
+    let mut version = sqlite.store.observe(&default()).await.unwrap().unwrap().version;
+    let others: Vec<_> = (0..3).map(|_| sqlite.from_another_process()).collect();
+    for other in &others {
+        other.init().await.unwrap();
+    }
+    let mut hints = others[0].hints(&default());
+    let renew_time = WallTime::from_unix(Duration::from_secs(2));
+    let renewed = LeaseRecord { renew_time, ..held() };
+    let mut seen = Vec::new();
+    // They watch the file soon after they have opened it.
+    for _ in 0..100 {
+        let swapped = sqlite.store.swap(&default(), Some(&version), &renewed).await.unwrap();
+        let Swapped::Won(written) = swapped else { panic!("{swapped:?}") };
+        version = written;
+        let hint = tokio::time::timeout(Duration::from_millis(200), hints.next()).await;
+        let Ok(Hint::Renewed(news)) = hint else { continue };
+        if news.listeners == Listeners::Sessions(4) {
+            return;
+        }
+        seen.push(news.listeners);
+    }
+    panic!("four have it open: {seen:?}");
+}
+
+#[tokio::test]
+async fn a_process_that_is_alone_announces_no_renewal() {
+    let sqlite = sqlite().await;
+    acquire(&sqlite.store).await;
+    let bell = sqlite.folder.path().join("leases.db.bell");
+    let length = || std::fs::metadata(&bell).map_or(0, |file| file.len());
+    let mut version = sqlite.store.observe(&default()).await.unwrap().unwrap().version;
+    let renew_time = WallTime::from_unix(Duration::from_secs(2));
+    let mut rang = Vec::new();
+    // The first renewal may come before the process has shown itself in the file of readers.
+    let renewed = LeaseRecord { renew_time, ..held() };
+    for _ in 0..20 {
+        let before = length();
+        let swapped = sqlite.store.swap(&default(), Some(&version), &renewed).await.unwrap();
+        let Swapped::Won(written) = swapped else { panic!("{swapped:?}") };
+        version = written;
+        rang.push(length() > before);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!rang[10..].contains(&true), "{rang:?}");
+    let vacated = LeaseRecord { holder: None, ..held() };
+    let before = length();
+    sqlite.store.swap(&default(), Some(&version), &vacated).await.unwrap();
+    assert!(length() > before, "a change of the leader is announced");
+}
+
 struct Hang(std::process::Child);
 
 impl Hang {

@@ -31,6 +31,11 @@ pub trait Subject: Send + Sync {
         true
     }
 
+    /// Whether it also pushes what a renewal wrote.
+    fn announces_renewals(&self) -> bool {
+        self.pushes_hints()
+    }
+
     /// Whether the hint of an acquisition shows the record.
     fn shows_records(&self) -> bool {
         false

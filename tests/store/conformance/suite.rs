@@ -424,6 +424,34 @@ pub async fn changes_of_leader_are_hinted(subject: &dyn Subject) {
     }
 }
 
+/// Without a look: its term and its version.
+pub async fn renewals_are_announced(subject: &dyn Subject) {
+    if !subject.announces_renewals() {
+        return;
+    }
+    let (store, other, name) =
+        (subject.store(), subject.from_another_process(), election("default"));
+    store.init().await.unwrap();
+    other.init().await.unwrap();
+    let mut hints = other.hints(&name);
+    let mut elsewhere = other.hints(&election("other"));
+    let acquired = record(subject, Some("a"), 7);
+    let mut version = won(&*store, &name, None, &acquired).await;
+    assert!(hinted(&mut hints).await, "no hint of an acquisition");
+    for hints in [&mut hints, &mut elsewhere] {
+        while hinted_within(hints, Duration::from_millis(200)).await {}
+    }
+    for after in [2, 4] {
+        let renew_time = WallTime::from_unix(Duration::from_secs(after));
+        let renewed = LeaseRecord { renew_time, ..acquired.clone() };
+        version = won(&*store, &name, Some(&version), &renewed).await;
+        let hint = tokio::time::timeout(Duration::from_secs(20), hints.next()).await;
+        let Ok(Hint::Renewed(news)) = hint else { panic!("a look is needed: {hint:?}") };
+        assert_eq!((news.term, news.version), (Term::new(7), version.clone()));
+    }
+    assert!(!hinted_within(&mut elsewhere, Duration::from_millis(1)).await);
+}
+
 async fn hinted(hints: &mut bellwether::store::Hints) -> bool {
     hinted_within(hints, Duration::from_secs(20)).await
 }

@@ -50,6 +50,26 @@ fn announced_renewals_spare_looks_and_cost_no_time_after_a_crash() {
     }
 }
 
+/// Those of a crowd that draw a late moment learn of the winner first.
+#[test]
+fn standbys_take_over_at_moments_further_apart_where_renewals_are_announced() {
+    let late = |are_announced| {
+        let took_over = |seed| {
+            let mut world = World::seeded(seed, Some(rival(5)));
+            world.store_answers();
+            if are_announced {
+                announced(&mut world, 2, 10);
+            }
+            world.run_until(10_000);
+            let ends = world.elector.leadership().claimable_at.unwrap();
+            took_over_at(&mut world, 30_000).since(ends).as_millis()
+        };
+        (0..100).map(took_over).max().unwrap()
+    };
+    assert!((20..=26).contains(&late(false)), "{}", late(false));
+    assert!((50..=61).contains(&late(true)), "{}", late(true));
+}
+
 #[test]
 fn announcements_that_cease_are_missed_within_a_renew_deadline() {
     let mut world = World::standby();

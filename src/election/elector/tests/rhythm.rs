@@ -163,45 +163,6 @@ fn a_change_of_the_holder_begins_at_an_even_pace() {
     assert!(looks.len() <= 3, "{looks:?}");
 }
 
-#[test]
-fn where_hints_show_the_renewals_a_standby_looks_at_an_even_pace() {
-    let mut world = following();
-    // A little sooner than the look that would be due.
-    for renewed in (0..20).map(|k| 300 + k * (PERIOD - 10)) {
-        world.run_until(renewed);
-        world.candidate_writes(rival(5));
-        world.send(Event::Changed);
-    }
-    let looks = world.looks_between(300 + 5 * (PERIOD - 10), 300 + 19 * (PERIOD - 10));
-    assert_eq!(looks.len(), 14);
-}
-
-#[test]
-fn a_look_just_before_the_hint_of_a_renewal_begins_no_rhythm() {
-    let mut world = following();
-    for (renewed, k) in renewals(300, 10).zip(0..) {
-        world.run_until(renewed);
-        world.candidate_writes(rival(5));
-        // Each hint comes later than the one before, and so later than the look of the period.
-        world.run_until(renewed + 10 * k);
-        world.send(Event::Changed);
-    }
-    let looks = world.calls.len();
-    assert!(looks <= 21, "no renewal is waited for: {looks} looks at ten renewals");
-}
-
-/// A stream of the leader that cannot be opened is a hint, too.
-#[test]
-fn one_hint_that_shows_a_renewal_does_not_end_the_rhythm_for_long() {
-    let mut world = following_since(300);
-    let last = 300 + SINCE;
-    world.rival_renews(renewals(last + PERIOD, 1));
-    world.send(Event::Changed);
-    world.rival_renews(renewals(last + 2 * PERIOD, 12));
-    let late = takes_over_late_by(&mut world, last + 13 * PERIOD);
-    assert!(late <= 97, "{late} ms");
-}
-
 /// A look at a record of this version, at these milliseconds. Returns when the next one is due, in
 /// microseconds.
 fn looks(rhythm: &mut Rhythm, versions: (u64, u64), sent: u64, received: u64) -> Option<u128> {
@@ -210,7 +171,7 @@ fn looks(rhythm: &mut Rhythm, versions: (u64, u64), sent: u64, received: u64) ->
         Observed { record: rival(5), version, remaining: None, outlived: false }
     };
     let (last, now) = (shown(versions.0), shown(versions.1));
-    rhythm.looked(Some(&last), Some(&now), at(sent), at(received), false);
+    rhythm.looked(Some(&last), Some(&now), at(sent), at(received));
     rhythm.next_look().map(|next| next.since(BootTime::ZERO).as_micros())
 }
 

@@ -13,56 +13,6 @@ fn literals_cannot_be_broken_out_of() {
     assert_eq!(literal("a\0b"), "E'a\u{FFFD}b'");
 }
 
-/// Hints have no equality, because records have none.
-fn shown(notification: (&str, Hint)) -> String {
-    format!("{notification:?}")
-}
-
-fn read(payload: &str) -> String {
-    shown(read_notification(payload))
-}
-
-#[test]
-fn notifications_are_read_whatever_they_say() {
-    let version = Version::new("state@00000001");
-    let vacated = Vacated { term: Term::new(7), version, handover: None };
-    for rest in ["", " {\"term\":6}", " nonsense"] {
-        let payload = format!("default 7 state@00000001{rest}");
-        let expected = ("default", Hint::Vacated(vacated.clone()));
-        assert_eq!(read(&payload), shown(expected), "{rest}");
-    }
-    let text = r#"{"term":7,"order":3,"successor":"web 2"}"#;
-    let handover = Handover::from_store(text, Term::new(7));
-    assert!(handover.is_some());
-    let payload = format!("default 7 state@00000001 {text}");
-    let expected = ("default", Hint::Vacated(Vacated { handover, ..vacated }));
-    assert_eq!(read(&payload), shown(expected));
-    for (payload, election) in [
-        ("default", "default"),
-        ("once/v1.2", "once/v1.2"),
-        ("default x y", "default"),
-        ("default 7", "default"),
-        ("", ""),
-    ] {
-        assert_eq!(read(payload), shown((election, Hint::Changed)), "{payload}");
-    }
-    let renewed = Renewed {
-        term: Term::new(7),
-        version: Version::new("state@00000001"),
-        listeners: Listeners::Sessions(12),
-    };
-    let payload = "default renewed 7 state@00000001 12";
-    assert_eq!(read(payload), shown(("default", Hint::Renewed(renewed.clone()))));
-    for unknown in ["", " ", " x", " -1", " 4294967296"] {
-        let payload = format!("default renewed 7 state@00000001{unknown}");
-        let of_some = Renewed { listeners: Listeners::Unknown, ..renewed.clone() };
-        assert_eq!(read(&payload), shown(("default", Hint::Renewed(of_some))), "{payload}");
-    }
-    for payload in ["default renewed", "default renewed x y", "default renewed 7"] {
-        assert_eq!(read(payload), shown(("default", Hint::Changed)), "{payload}");
-    }
-}
-
 #[test]
 fn a_hand_over_notifies_in_its_transaction_and_a_renewal_does_not() {
     let dialect = Dialect {
