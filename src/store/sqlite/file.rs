@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 use super::bell::{self, News};
 use super::errors::SqliteError;
 use super::folder::{self, FileId};
-use super::readers::{self, Presence};
+use super::readers::Presence;
 use crate::election::elector::Swapped;
 use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Origin, Version};
 use crate::election::pause::Pause;
@@ -102,12 +102,15 @@ pub struct DatabaseFile {
     /// Send the hints.
     pub notifiers: Arc<Notifiers>,
     watching: OnceLock<()>,
+    /// Shows this process to those that count.
+    presence: Arc<Mutex<Presence>>,
 }
 
 impl DatabaseFile {
     /// The file at `path`, which is not opened yet.
     pub fn new(path: PathBuf, patience: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
+            presence: Arc::new(Mutex::new(Presence::new(&path))),
             path,
             create_folder: false,
             patience,
@@ -297,7 +300,7 @@ impl DatabaseFile {
     }
 
     fn known_host(&self) -> MutexGuard<'_, KnownBoot> {
-        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.host)
     }
 
     fn host(&self) -> Result<Boot, SqliteError> {
@@ -311,9 +314,10 @@ impl DatabaseFile {
             return;
         }
         let (path, notifiers) = (self.path.clone(), Arc::downgrade(&self.notifiers));
+        let presence = Arc::clone(&self.presence);
         tokio::spawn(async move {
             let folder = folder::of(&path);
-            if let Err(error) = watch(&path, folder, &notifiers).await {
+            if let Err(error) = watch(&path, folder, &presence, &notifiers).await {
                 tracing::warn!(
                     folder = %folder.display(), %error,
                     event = "folder_not_watched",
@@ -325,9 +329,9 @@ impl DatabaseFile {
 
     /// Notifies the other processes of what was written.
     pub async fn notify(&self, written: Vec<Written>) {
-        let path = self.path.clone();
+        let (path, presence) = (self.path.clone(), Arc::clone(&self.presence));
         let ring = move || {
-            let readers = readers::count(&path);
+            let readers = lock(&presence).count();
             // This process does not wait for its own renewals.
             if readers == Some(1) && written.iter().all(|written| written.record.is_renewal()) {
                 return Ok(());
@@ -391,6 +395,10 @@ impl DatabaseFile {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A write that was applied.
 pub struct Written {
     /// The election.
@@ -418,20 +426,26 @@ fn lines(written: &[Written], readers: Option<u32>) -> String {
 }
 
 /// Passes on what happens to the database and its bell, until `notifiers` is gone.
-async fn watch(path: &Path, folder: &Path, notifiers: &Weak<Notifiers>) -> io::Result<()> {
+async fn watch(
+    path: &Path,
+    folder: &Path,
+    presence: &Arc<Mutex<Presence>>,
+    notifiers: &Weak<Notifiers>,
+) -> io::Result<()> {
     let bell = bell::of(path);
     let names = [path, &bell].map(|path| path.file_name().unwrap_or_default().as_bytes().to_vec());
     let mut watch = folder::Watch::new(folder, names)?;
-    let (mut reader, mut presence) = (bell::Reader::new(bell), Presence::new(path));
+    let mut reader = bell::Reader::new(bell);
     let mut database = false;
     loop {
+        let presence = Arc::clone(presence);
         let read = blocking(move || {
-            presence.show();
+            lock(&presence).show();
             let news = reader.news();
-            Ok::<_, io::Error>((reader, presence, news))
+            Ok::<_, io::Error>((reader, news))
         });
         let news;
-        (reader, presence, news) = read.await?;
+        (reader, news) = read.await?;
         let Some(notifiers) = notifiers.upgrade() else { return Ok(()) };
         let is_all_known = match news {
             Ok(News::Lines(lines)) => {

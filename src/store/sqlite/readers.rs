@@ -33,13 +33,9 @@ fn of(path: &Path) -> PathBuf {
     folder::beside(path, ".readers")
 }
 
-/// About how many processes read the bell of the database at `path`. None if no reader is seen.
-pub fn count(path: &Path) -> Option<u32> {
-    count_at(path, HostClock::boot())
-}
-
-fn count_at(path: &Path, now: BootTime) -> Option<u32> {
-    let file = File::open(of(path)).ok()?;
+/// How many moments in the file are of late; none if none is.
+fn count_at(file: &Path, now: BootTime) -> Option<u32> {
+    let file = File::open(file).ok()?;
     let mut bytes = vec![0; PLACES * MOMENT];
     let mut read = 0;
     // Short of a signal, one call reads all.
@@ -72,16 +68,21 @@ impl Presence {
         Self { path: of(path), place, open: None, shown: None }
     }
 
-    /// It is there now.
-    pub fn show(&mut self) {
-        self.show_at(HostClock::boot());
+    /// It is there now. Returns whether others can see that.
+    pub fn show(&mut self) -> bool {
+        self.show_at(HostClock::boot())
     }
 
-    fn show_at(&mut self, now: BootTime) {
+    /// About how many processes are there, with this one. None if that cannot be known.
+    pub fn count(&mut self) -> Option<u32> {
+        let now = HostClock::boot();
+        self.show_at(now).then(|| count_at(&self.path, now)).flatten()
+    }
+
+    fn show_at(&mut self, now: BootTime) -> bool {
         if self.shown.is_some_and(|shown| now.since(shown) < SHOWN_AGAIN) {
-            return;
+            return true;
         }
-        self.shown = Some(now);
         let is_named = |file: &File| {
             let id = file.metadata().map(|file| FileId::from(&file)).ok();
             id.is_some() && FileId::of(&self.path).ok() == id
@@ -91,11 +92,16 @@ impl Presence {
             self.open = file.ok();
         }
         let place = self.place * u64::try_from(MOMENT).unwrap_or(0);
-        let written =
-            self.open.as_ref().map(|file| file.write_all_at(&nanos(now).to_le_bytes(), place));
-        if !matches!(written, Some(Ok(()))) {
-            tracing::debug!("cannot write to the file that counts readers; each counts as alone");
+        let moment = nanos(now).to_le_bytes();
+        let is_written =
+            self.open.as_ref().is_some_and(|file| file.write_all_at(&moment, place).is_ok());
+        if !is_written {
+            tracing::debug!(
+                "cannot write to the file that counts readers; their number is not known"
+            );
         }
+        self.shown = is_written.then_some(now);
+        is_written
     }
 }
 
@@ -116,16 +122,16 @@ mod tests {
     fn readers_count_for_a_minute_after_they_were_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.db");
-        assert_eq!(count_at(&path, at(100)), None, "there is no file");
+        assert_eq!(count_at(&of(&path), at(100)), None, "there is no file");
         let mut readers = at_places(&path, &[0, 77, 4_095]);
-        readers.iter_mut().for_each(|reader| reader.show_at(at(100)));
-        assert_eq!(count_at(&path, at(100)), Some(3));
-        assert_eq!(count_at(&path, at(99)), None, "another boot clock");
+        assert!(readers.iter_mut().all(|reader| reader.show_at(at(100))));
+        assert_eq!(count_at(&of(&path), at(100)), Some(3));
+        assert_eq!(count_at(&of(&path), at(99)), None, "another boot clock");
         readers[1].show_at(at(104));
-        assert_eq!(count_at(&path, at(161)), None, "it wrote less than five seconds before");
+        assert_eq!(count_at(&of(&path), at(161)), None, "it wrote less than five seconds before");
         readers[1].show_at(at(150));
-        assert_eq!(count_at(&path, at(160)), Some(3));
-        assert_eq!(count_at(&path, at(161)), Some(1));
+        assert_eq!(count_at(&of(&path), at(160)), Some(3));
+        assert_eq!(count_at(&of(&path), at(161)), Some(1));
     }
 
     #[test]
@@ -136,10 +142,24 @@ mod tests {
         readers[0].show_at(at(100));
         std::fs::remove_file(of(&path)).unwrap();
         readers[0].show_at(at(110));
-        assert_eq!(count_at(&path, at(110)), Some(1));
+        assert_eq!(count_at(&of(&path), at(110)), Some(1));
         std::fs::write(of(&path), [0xff; 100_000]).unwrap();
-        assert_eq!(count_at(&path, at(110)), None);
+        assert_eq!(count_at(&of(&path), at(110)), None);
         readers[0].show_at(at(120));
-        assert_eq!(count_at(&path, at(120)), Some(1));
+        assert_eq!(count_at(&of(&path), at(120)), Some(1));
+    }
+
+    #[test]
+    fn one_that_counts_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leases.db");
+        let mut readers = at_places(&path, &[1, 2]);
+        // Alone for longer than a moment counts, and then another one comes.
+        let now = HostClock::boot();
+        readers[0].show_at(BootTime::from_duration(now.as_duration() - LATELY * 2));
+        assert_eq!(readers[1].count(), Some(1));
+        assert_eq!(readers[0].count(), Some(2));
+        let mut nowhere = Presence::new(&folder.path().join("none/leases.db"));
+        assert_eq!(nowhere.count(), None, "it is not seen");
     }
 }
