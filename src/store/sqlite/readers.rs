@@ -5,8 +5,8 @@
 //! that list stops all locks of the host for a hundredth of a second.)
 //!
 //! The number decides when candidates call, and nothing else: a process that seems to be alone announces no
-//! renewals, and then the others look. It is too low where two readers have one place, or boot clocks differ, as
-//! in containers with time namespaces of their own.
+//! renewals, and then the others look. It is too low where boot clocks differ, as in containers with time namespaces
+//! of their own.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -17,8 +17,11 @@ use super::folder::{self, FileId};
 use crate::election::time::BootTime;
 use crate::time::clock::HostClock;
 
-/// Of a thousand readers, an eighth have the place of another one.
+/// More than there are readers: of a thousand, three in four find a free place at once.
 const PLACES: usize = 4_096;
+
+/// Among four thousand readers, some have the place of another one.
+const DRAWS: usize = 16;
 
 /// Nanoseconds of the boot clock.
 const MOMENT: usize = 8;
@@ -35,18 +38,34 @@ fn of(path: &Path) -> PathBuf {
 
 /// How many moments in the file are of late; none if none is.
 fn count_at(file: &Path, now: BootTime) -> Option<u32> {
-    let file = File::open(file).ok()?;
+    let moments = moments(&File::open(file).ok()?)?;
+    let number = moments.iter().filter(|moment| is_of_late(**moment, now)).count();
+    u32::try_from(number).ok().filter(|number| *number > 0)
+}
+
+fn moments(file: &File) -> Option<Vec<u64>> {
     let mut bytes = vec![0; PLACES * MOMENT];
     let mut read = 0;
     // Short of a signal, one call reads all.
     while let Ok(more @ 1..) = file.read_at(bytes.get_mut(read..)?, u64::try_from(read).ok()?) {
         read += more;
     }
-    let moments = bytes.as_chunks::<MOMENT>().0.iter().map(|moment| u64::from_le_bytes(*moment));
+    Some(bytes.as_chunks::<MOMENT>().0.iter().map(|moment| u64::from_le_bytes(*moment)).collect())
+}
+
+fn is_of_late(moment: u64, now: BootTime) -> bool {
     let now = nanos(now);
-    let since = now.saturating_sub(u64::try_from(LATELY.as_nanos()).ok()?).max(1);
-    let number = moments.filter(|moment| (since..=now).contains(moment)).count();
-    u32::try_from(number).ok().filter(|number| *number > 0)
+    let since = now.saturating_sub(u64::try_from(LATELY.as_nanos()).unwrap_or(0)).max(1);
+    (since..=now).contains(&moment)
+}
+
+/// A random place, which no other reader has if that can be seen.
+fn place(file: &File, now: BootTime) -> usize {
+    let moments = moments(file).unwrap_or_default();
+    let is_taken =
+        |place: &usize| moments.get(*place).is_some_and(|moment| is_of_late(*moment, now));
+    let mut drawn = (0..DRAWS).map(|_| fastrand::usize(..PLACES));
+    drawn.find(|place| !is_taken(place)).unwrap_or(0)
 }
 
 fn nanos(time: BootTime) -> u64 {
@@ -56,16 +75,15 @@ fn nanos(time: BootTime) -> u64 {
 /// One reader, which others count.
 pub struct Presence {
     path: PathBuf,
-    place: u64,
-    open: Option<File>,
+    /// The file, and the place in it.
+    open: Option<(File, usize)>,
     shown: Option<BootTime>,
 }
 
 impl Presence {
     /// A reader of the bell of the database at `path`.
     pub fn new(path: &Path) -> Self {
-        let place = u64::try_from(fastrand::usize(..PLACES)).unwrap_or(0);
-        Self { path: of(path), place, open: None, shown: None }
+        Self { path: of(path), open: None, shown: None }
     }
 
     /// It is there now. Returns whether others can see that.
@@ -83,18 +101,23 @@ impl Presence {
         if self.shown.is_some_and(|shown| now.since(shown) < SHOWN_AGAIN) {
             return true;
         }
-        let is_named = |file: &File| {
+        let is_named = |(file, _): &(File, usize)| {
             let id = file.metadata().map(|file| FileId::from(&file)).ok();
             id.is_some() && FileId::of(&self.path).ok() == id
         };
         if !self.open.as_ref().is_some_and(is_named) {
-            let file = File::options().write(true).create(true).truncate(false).open(&self.path);
-            self.open = file.ok();
+            let mut options = File::options();
+            let file = options.read(true).write(true).create(true).truncate(false).open(&self.path);
+            self.open = file.ok().map(|file| {
+                let place = place(&file, now);
+                (file, place)
+            });
         }
-        let place = self.place * u64::try_from(MOMENT).unwrap_or(0);
-        let moment = nanos(now).to_le_bytes();
-        let is_written =
-            self.open.as_ref().is_some_and(|file| file.write_all_at(&moment, place).is_ok());
+        let write = |(file, place): &(File, usize)| {
+            let at = u64::try_from(place * MOMENT).unwrap_or(0);
+            file.write_all_at(&nanos(now).to_le_bytes(), at).is_ok()
+        };
+        let is_written = self.open.as_ref().is_some_and(write);
         if !is_written {
             tracing::debug!(
                 "cannot write to the file that counts readers; their number is not known"
@@ -113,9 +136,8 @@ mod tests {
         BootTime::from_duration(Duration::from_secs(seconds))
     }
 
-    /// Readers at these places.
-    fn at_places(path: &Path, places: &[u64]) -> Vec<Presence> {
-        places.iter().map(|place| Presence { place: *place, ..Presence::new(path) }).collect()
+    fn readers_of(path: &Path, number: usize) -> Vec<Presence> {
+        (0..number).map(|_| Presence::new(path)).collect()
     }
 
     #[test]
@@ -123,7 +145,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.db");
         assert_eq!(count_at(&of(&path), at(100)), None, "there is no file");
-        let mut readers = at_places(&path, &[0, 77, 4_095]);
+        let mut readers = readers_of(&path, 3);
         assert!(readers.iter_mut().all(|reader| reader.show_at(at(100))));
         assert_eq!(count_at(&of(&path), at(100)), Some(3));
         assert_eq!(count_at(&of(&path), at(99)), None, "another boot clock");
@@ -138,7 +160,7 @@ mod tests {
     fn a_file_that_was_deleted_is_written_again_and_one_that_is_damaged_counts_what_is_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.db");
-        let mut readers = at_places(&path, &[1]);
+        let mut readers = readers_of(&path, 1);
         readers[0].show_at(at(100));
         std::fs::remove_file(of(&path)).unwrap();
         readers[0].show_at(at(110));
@@ -153,7 +175,7 @@ mod tests {
     fn one_that_counts_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.db");
-        let mut readers = at_places(&path, &[1, 2]);
+        let mut readers = readers_of(&path, 2);
         // Alone for longer than a moment counts, and then another one comes.
         let now = HostClock::boot();
         readers[0].show_at(BootTime::from_duration(now.as_duration() - LATELY * 2));
@@ -161,5 +183,14 @@ mod tests {
         assert_eq!(readers[0].count(), Some(2));
         let mut nowhere = Presence::new(&folder.path().join("none/leases.db"));
         assert_eq!(nowhere.count(), None, "it is not seen");
+    }
+
+    #[test]
+    fn each_of_a_crowd_has_a_place_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leases.db");
+        let mut readers = readers_of(&path, 1_000);
+        assert!(readers.iter_mut().all(|reader| reader.show_at(at(100))));
+        assert_eq!(count_at(&of(&path), at(100)), Some(1_000));
     }
 }

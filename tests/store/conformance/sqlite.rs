@@ -195,8 +195,6 @@ async fn a_lock_held_by_another_process_is_unavailable_and_passes() {
     assert!(matches!(outcome, Swapped::Won(_)), "{outcome:?}");
 }
 
-/// A process that keeps every other process that opens the file waiting in the kernel, as a disk that
-/// hangs does, until it is dropped.
 #[tokio::test]
 async fn an_announced_renewal_says_how_many_processes_have_the_file_open() {
     let sqlite = sqlite().await;
@@ -247,6 +245,8 @@ async fn a_process_that_is_alone_announces_no_renewal() {
     assert!(length() > before, "a change of the leader is announced");
 }
 
+/// A process that keeps every other process that opens the file waiting in the kernel, as a disk that
+/// hangs does, until it is dropped.
 struct Hang(std::process::Child);
 
 impl Hang {
