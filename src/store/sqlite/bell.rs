@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::folder::{self, FileId};
+use super::folder;
 
 /// The length from which on it is emptied, in bytes: ten thousand lines, of one election in six hours.
 const LONG: u64 = 1024 * 1024;
@@ -60,7 +60,8 @@ impl Reader {
 
     /// What was appended since the last call. With the first call, it is not known what came before.
     pub fn news(&mut self) -> io::Result<News> {
-        let Some(mut open) = self.open.take().filter(|open| open.is(&self.bell)) else {
+        let Some(mut open) = self.open.take().filter(|open| folder::names(&self.bell, &open.file))
+        else {
             self.open = Some(Open::at_end(&self.bell)?);
             return Ok(News::Missed);
         };
@@ -81,11 +82,6 @@ impl Open {
         };
         let read = file.metadata()?.len();
         Ok(Self { file, read })
-    }
-
-    /// Whether the path still names this file.
-    fn is(&self, bell: &Path) -> bool {
-        self.file.metadata().is_ok_and(|file| FileId::of(bell).ok() == Some(FileId::from(&file)))
     }
 
     fn news(&mut self) -> io::Result<News> {

@@ -1,6 +1,6 @@
 //! The folder of the database: on a local file system, writable, and watched for changes.
 
-use std::fs::{DirBuilder, Metadata};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -77,6 +77,11 @@ impl FileId {
     pub fn of(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|metadata| Self::from(&metadata))
     }
+}
+
+/// Whether the path still names this open file.
+pub fn names(path: &Path, file: &File) -> bool {
+    file.metadata().is_ok_and(|file| FileId::of(path).ok() == Some(FileId::from(&file)))
 }
 
 impl From<&Metadata> for FileId {

@@ -9,11 +9,12 @@
 //! of their own.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::folder::{self, FileId};
+use super::folder;
 use crate::election::time::BootTime;
 use crate::time::clock::HostClock;
 
@@ -43,13 +44,10 @@ fn count_at(file: &Path, now: BootTime) -> Option<u32> {
     u32::try_from(number).ok().filter(|number| *number > 0)
 }
 
+/// From the start of a file that was just opened.
 fn moments(file: &File) -> Option<Vec<u64>> {
-    let mut bytes = vec![0; PLACES * MOMENT];
-    let mut read = 0;
-    // Short of a signal, one call reads all.
-    while let Ok(more @ 1..) = file.read_at(bytes.get_mut(read..)?, u64::try_from(read).ok()?) {
-        read += more;
-    }
+    let mut bytes = Vec::with_capacity(PLACES * MOMENT);
+    file.take(u64::try_from(PLACES * MOMENT).ok()?).read_to_end(&mut bytes).ok()?;
     Some(bytes.as_chunks::<MOMENT>().0.iter().map(|moment| u64::from_le_bytes(*moment)).collect())
 }
 
@@ -101,11 +99,7 @@ impl Presence {
         if self.shown.is_some_and(|shown| now.since(shown) < SHOWN_AGAIN) {
             return true;
         }
-        let is_named = |(file, _): &(File, usize)| {
-            let id = file.metadata().map(|file| FileId::from(&file)).ok();
-            id.is_some() && FileId::of(&self.path).ok() == id
-        };
-        if !self.open.as_ref().is_some_and(is_named) {
+        if !self.open.as_ref().is_some_and(|(file, _)| folder::names(&self.path, file)) {
             let mut options = File::options();
             let file = options.read(true).write(true).create(true).truncate(false).open(&self.path);
             self.open = file.ok().map(|file| {

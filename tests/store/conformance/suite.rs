@@ -394,14 +394,19 @@ pub async fn list_shows_every_record(subject: &dyn Subject) {
     assert_eq!(listed, expected.map(|(name, term)| (name.to_owned(), Term::new(term))));
 }
 
+/// The store as two processes have it open, and an election.
+async fn of_two_processes(subject: &dyn Subject) -> (Arc<dyn Store>, Arc<dyn Store>, ElectionName) {
+    let (store, other) = (subject.store(), subject.from_another_process());
+    store.init().await.unwrap();
+    other.init().await.unwrap();
+    (store, other, election("default"))
+}
+
 pub async fn changes_of_leader_are_hinted(subject: &dyn Subject) {
     if !subject.pushes_hints() {
         return;
     }
-    let (store, other, name) =
-        (subject.store(), subject.from_another_process(), election("default"));
-    store.init().await.unwrap();
-    other.init().await.unwrap();
+    let (store, other, name) = of_two_processes(subject).await;
     let mut hints = other.hints(&name);
     let held = won(&*store, &name, None, &record(subject, Some("a"), 1)).await;
     assert!(hinted(&mut hints).await, "no hint of an acquisition");
@@ -429,10 +434,7 @@ pub async fn renewals_are_announced(subject: &dyn Subject) {
     if !subject.announces_renewals() {
         return;
     }
-    let (store, other, name) =
-        (subject.store(), subject.from_another_process(), election("default"));
-    store.init().await.unwrap();
-    other.init().await.unwrap();
+    let (store, other, name) = of_two_processes(subject).await;
     let mut hints = other.hints(&name);
     let mut elsewhere = other.hints(&election("other"));
     let acquired = record(subject, Some("a"), 7);
