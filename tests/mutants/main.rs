@@ -20,6 +20,7 @@ mod core;
 mod model;
 mod seams;
 mod seeds;
+mod together;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ impl Copy {
             fs::create_dir_all(part.parent().unwrap()).unwrap();
             fs::copy(home.join("src").join(file), part).unwrap();
         }
-        fs::write(root.join("src/lib.rs"), LIB).unwrap();
+        fs::write(root.join("src/lib.rs"), [LIB, together::CHOICE].concat()).unwrap();
         fs::write(root.join("src/store.rs"), STORE).unwrap();
         fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
         fs::write(root.join("Cargo.toml"), dependencies(&NEEDED, 0)).unwrap();
@@ -122,6 +123,7 @@ impl Copy {
             .env_remove("BELLWETHER_SEED")
             .env_remove("BELLWETHER_RUNS")
             .env_remove("BELLWETHER_HUNT")
+            .env_remove(together::VARIABLE)
             .envs(environment.iter().copied())
             .output()
             .unwrap();
@@ -150,26 +152,35 @@ impl Copy {
         outcome
     }
 
-    /// Returns the seed that shows the bug. Any invariant that fails is a catch: which one fails first depends
-    /// on what the simulation plays.
-    fn catches(&self, mutant: &Mutant, known: Option<&str>) -> Result<String, String> {
-        let Mutant { name, breaks, .. } = mutant;
-        self.planted(mutant, || {
-            let again = known.filter(|seed| {
-                let replayed = self.simulate(name, &[("BELLWETHER_SEED", seed)]);
-                shows(name, &replayed).is_some()
-            });
-            if let Some(seed) = again {
-                return Ok(seed.to_owned());
-            }
-            let searched = self.simulate(name, &[OPTIMIZED, ("BELLWETHER_RUNS", "100000")]);
-            shows(name, &searched).ok_or_else(|| {
-                let printed = searched.1;
-                format!(
-                    "{name}: it breaks nothing, not even {breaks}, the simulation says:\n{printed}"
-                )
-            })
+    /// Returns the seed that shows the bug, which is there. Any invariant that fails is a catch: which one fails
+    /// first depends on what the simulation plays. `replay` and `search` say how it is built, and which bug is there.
+    fn catches(
+        &self,
+        Mutant { name, breaks, .. }: &Mutant,
+        known: Option<&str>,
+        [replay, search]: [&[(&str, &str)]; 2],
+    ) -> Result<String, String> {
+        let again = known.filter(|seed| {
+            let replayed = self.simulate(name, &[replay, &[("BELLWETHER_SEED", seed)]].concat());
+            shows(name, &replayed).is_some()
+        });
+        if let Some(seed) = again {
+            return Ok(seed.to_owned());
+        }
+        let many = [search, &[("BELLWETHER_RUNS", "100000")]].concat();
+        let searched = self.simulate(name, &many);
+        shows(name, &searched).ok_or_else(|| {
+            let printed = searched.1;
+            format!("{name}: it breaks nothing, not even {breaks}, the simulation says:\n{printed}")
         })
+    }
+
+    /// Those that have to be planted alone, and those that share a build.
+    fn parted<'a>(
+        &self,
+        mutants: impl Iterator<Item = &'a Mutant>,
+    ) -> (Vec<&'a Mutant>, Vec<&'a Mutant>) {
+        mutants.partition(|mutant| !together::can_share(&self.root.join("src"), mutant))
     }
 }
 
@@ -254,12 +265,17 @@ fn every_bug_can_be_planted() {
 #[test]
 fn every_planted_bug_compiles() {
     let copy = Copy::new("planted");
-    let fails = |mutant: &Mutant| {
-        let (compiles, output) = copy.planted(mutant, || copy.cargo(&["check", "--lib"], &[]));
+    let (alone, shared) = copy.parted(all());
+    let check = || copy.cargo(&["check", "--lib"], &[]);
+    let fails = |mutant: &&Mutant| {
+        let (compiles, output) = copy.planted(mutant, check);
         (!compiles).then(|| format!("{}: it does not compile:\n{output}", mutant.name))
     };
-    let stale: Vec<_> = all().filter_map(fails).collect();
+    let stale: Vec<_> = alone.iter().filter_map(fails).collect();
     assert!(stale.is_empty(), "{}", stale.join("\n\n"));
+    together::plant(&copy.root.join("src"), &shared);
+    let (compiles, output) = check();
+    assert!(compiles, "those that share a build do not compile:\n{output}");
 }
 
 #[test]
@@ -269,10 +285,23 @@ fn the_simulation_catches_every_planted_bug() {
     assert!(passed, "the simulation fails without a planted bug:\n{printed}");
     let chosen = std::env::var("BELLWETHER_MUTANT").unwrap_or_default();
     let mut seeds = Seeds::known();
+    let mut outcomes = Vec::new();
+    let (alone, shared) = copy.parted(all().filter(|mutant| mutant.name.contains(&chosen)));
+    for mutant in alone {
+        let catches = || copy.catches(mutant, seeds.of(mutant.name), [&[], &[OPTIMIZED]]);
+        outcomes.push((mutant.name, copy.planted(mutant, catches)));
+    }
+    together::plant(&copy.root.join("src"), &shared);
+    for (at, mutant) in shared.into_iter().enumerate() {
+        let number = (at + 1).to_string();
+        let planted = [OPTIMIZED, (together::VARIABLE, number.as_str())];
+        let outcome = copy.catches(mutant, seeds.of(mutant.name), [&planted; 2]);
+        outcomes.push((mutant.name, outcome));
+    }
     let mut missed = Vec::new();
-    for mutant in all().filter(|mutant| mutant.name.contains(&chosen)) {
-        match copy.catches(mutant, seeds.of(mutant.name)) {
-            Ok(seed) => seeds.found(mutant.name, &seed),
+    for (bug, outcome) in outcomes {
+        match outcome {
+            Ok(seed) => seeds.found(bug, &seed),
             Err(why) => missed.push(why),
         }
     }

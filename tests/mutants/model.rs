@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Copy, Mutant, copy, core, dependencies};
+use super::{Copy, Mutant, copy, core, dependencies, together};
 
 struct Found {
     /// The name of a mistake of [`core::MUTANTS`].
@@ -50,19 +50,24 @@ fn modelled() -> Copy {
         copy(&home.join(folder), &root.join(folder));
     }
     fs::copy(home.join("src/election.rs"), root.join("src/election.rs")).unwrap();
-    fs::write(root.join("src/lib.rs"), "pub mod election;\n").unwrap();
+    fs::write(root.join("src/lib.rs"), ["pub mod election;\n", together::CHOICE].concat()).unwrap();
     fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
     let needed = ["fastrand", "humantime", "serde", "serde_json", "stateright", "thiserror", "url"];
     fs::write(root.join("Cargo.toml"), dependencies(&needed, 1)).unwrap();
     copied
 }
 
-fn finds(copied: &Copy, found: &Found) -> Result<(), String> {
+/// The bug has this number.
+fn finds(copied: &Copy, found: &Found, number: usize) -> Result<(), String> {
     let Found { bug, search, faults, breaks } = found;
-    let mutant: &Mutant = core::MUTANTS.iter().find(|mutant| mutant.name == *bug).unwrap();
-    let environment = [("BELLWETHER_FAULTS", *faults), ("BELLWETHER_SEARCH", *search)];
+    let number = number.to_string();
+    let environment = [
+        ("BELLWETHER_FAULTS", *faults),
+        ("BELLWETHER_SEARCH", *search),
+        (together::VARIABLE, number.as_str()),
+    ];
     let arguments = ["test", "--test", "model", "every_property"];
-    let (passed, printed) = copied.planted(mutant, || copied.cargo(&arguments, &environment));
+    let (passed, printed) = copied.cargo(&arguments, &environment);
     let verdict = printed.lines().find(|line| line.starts_with(breaks));
     println!("{bug}: {}", verdict.unwrap_or("not found"));
     if passed || verdict.is_none() {
@@ -78,6 +83,9 @@ fn the_model_finds_planted_bugs() {
     let (passed, printed) =
         copied.cargo(&["test", "--test", "model", "every_property"], &environment);
     assert!(passed, "the model fails without a planted bug:\n{printed}");
-    let missed: Vec<_> = FOUND.iter().filter_map(|found| finds(&copied, found).err()).collect();
+    let of = |found: &Found| core::MUTANTS.iter().find(|mutant| mutant.name == found.bug).unwrap();
+    together::plant(&copied.root.join("src"), &FOUND.iter().map(of).collect::<Vec<&Mutant>>());
+    let finds = |(at, found)| finds(&copied, found, at + 1).err();
+    let missed: Vec<_> = FOUND.iter().enumerate().filter_map(finds).collect();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
