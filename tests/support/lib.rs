@@ -370,7 +370,11 @@ pub struct Flock {
 
 impl Flock {
     pub fn start(names: &[&str], store: &str) -> Self {
-        Self { members: names.iter().map(|name| Sidecar::start(name, store)).collect() }
+        Self::start_with(names, store, &[])
+    }
+
+    pub fn start_with(names: &[&str], store: &str, more: &[&str]) -> Self {
+        Self { members: names.iter().map(|name| Sidecar::start_with(name, store, more)).collect() }
     }
 
     /// Waits until one leads, all know it, and only one leads. Returns its place.

@@ -75,7 +75,7 @@ function judge(seat) {
     const error = view.storeError === null ? "" : `the store fails: ${view.storeError}`;
     const about = error ? "store" : undefined;
     if (left(seat) > 0) return { kind: "leads", word: "leads", tone: error ? "warn" : "good", reason: error, about };
-    return { kind: "trouble", word: "not confirmed", tone: "warn", reason: "its validity has ended" };
+    return { kind: "trouble", word: "not confirmed", tone: "warn", reason: "its validity has ended", about };
   }
   const about = storeLost || view.storeError !== null ? "store" : undefined;
   if (storeLost) return { kind: "trouble", word: "undecided", tone: "bad", reason, about };

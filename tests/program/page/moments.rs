@@ -1,6 +1,7 @@
 //! The page shows what happened, in the moments that count: a crash, an outage, a restart.
 
 use crate::page::browser::Browser;
+use crate::page::scene::LONGER;
 use support::network::{Mode, Proxy};
 use support::postgres::{self, Server};
 use support::{Flock, Pasture, Sidecar, eventually};
@@ -9,10 +10,6 @@ const HERE: &str = ".election .here";
 const LEFT: &str = ".election .left";
 const REASON: &str = ".election .reason";
 const NEWEST: &str = "#timeline .change:first-child";
-
-/// So long that a busy machine does not make a leader lose its lease.
-const LONGER: [&str; 6] =
-    ["--lease-duration", "6s", "--renew-deadline", "4s", "--retry-period", "500ms"];
 
 /// How many pieces of the strip are of this kind and can be seen.
 fn pieces(browser: &Browser, kind: &str) -> u64 {
@@ -24,7 +21,7 @@ fn pieces(browser: &Browser, kind: &str) -> u64 {
 #[test]
 fn a_crash_is_not_shown_as_a_hand_over() {
     let pasture = Pasture::new();
-    let mut flock = Flock::start(&["alice", "bob"], &pasture.store());
+    let mut flock = Flock::start_with(&["alice", "bob"], &pasture.store(), &LONGER);
     let leads = flock.settled();
     let browser = Browser::start();
     browser.open(&format!("{}/", flock.members[1 - leads].url));
@@ -32,13 +29,13 @@ fn a_crash_is_not_shown_as_a_hand_over() {
     browser.reads("#timeline", &format!("{old} leads"));
     flock.members[leads].kill();
     browser.reads(NEWEST, "took over after the lease ran out (last renewal ");
-    let timeline = browser.text("#timeline");
-    assert!(!timeline.contains("handed over"), "{timeline}");
+    let newest = browser.text(NEWEST);
+    assert!(!newest.contains("handed over"), "{newest}");
     eventually("the strip shows the time without a leader", || {
         (pieces(&browser, "vacant") > 0).then_some(())
     });
 
-    let third = Sidecar::start(&old, &pasture.store());
+    let third = Sidecar::start_with(&old, &pasture.store(), &LONGER);
     eventually("it follows", || third.leader().holder().map(drop));
     flock.members[1 - leads].signal("TERM");
     eventually("it leads", || third.leader().leads().then_some(()));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::page::browser::Browser;
-use crate::page::scene::{arn, elections, flags, leading, leading_all, wide};
+use crate::page::scene::{LONGER, arn, elections, flags, leading, leading_all, wide};
 use support::lock::Lock;
 use support::{Flock, Pasture, eventually};
 
@@ -85,7 +85,7 @@ fn after_a_crash() {
     let pasture = Pasture::new();
     let names =
         ["ip-10-0-1-17.eu-west-1.compute.internal", "ip-10-0-2-23.eu-west-1.compute.internal"];
-    let mut flock = Flock::start(&names, &pasture.store());
+    let mut flock = Flock::start_with(&names, &pasture.store(), &LONGER);
     let leads = flock.settled();
     let browser = Browser::start();
     browser.open(&format!("{}/", flock.members[1 - leads].url));

@@ -5,6 +5,10 @@ use serde_json::json;
 use crate::page::browser::Browser;
 use support::{Pasture, Sidecar, eventually};
 
+/// So long that a busy machine does not make a leader lose its lease: the page would show it.
+pub const LONGER: [&str; 6] =
+    ["--lease-duration", "6s", "--renew-deadline", "4s", "--retry-period", "500ms"];
+
 /// The task of an ECS service, as its ARN.
 pub fn arn(task: &str) -> String {
     format!("arn:aws:ecs:eu-central-1:123456789012:task/shop-production/{task}")
@@ -21,7 +25,7 @@ pub fn elections(count: usize) -> Vec<String> {
 
 /// A sidecar that leads in all of its elections.
 pub fn leading_all(pasture: &Pasture, name: &str, more: &[&str]) -> Sidecar {
-    let sidecar = Sidecar::start_with(name, &pasture.store(), more);
+    let sidecar = Sidecar::start_with(name, &pasture.store(), &[&LONGER, more].concat());
     eventually("it leads everywhere", || {
         let all = sidecar.get("/elections")?.body["elections"].as_array()?.clone();
         all.iter().all(|one| one["leader"] == true).then_some(())
@@ -31,7 +35,7 @@ pub fn leading_all(pasture: &Pasture, name: &str, more: &[&str]) -> Sidecar {
 
 /// A sidecar that leads in its first election.
 pub fn leading(pasture: &Pasture, name: &str, more: &[&str]) -> Sidecar {
-    let sidecar = Sidecar::start_with(name, &pasture.store(), more);
+    let sidecar = Sidecar::start_with(name, &pasture.store(), &[&LONGER, more].concat());
     eventually("it leads", || sidecar.leader().leads().then_some(()));
     sidecar
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::page::browser::Browser;
-use crate::page::scene::{elections, flags, leading, leading_all, wide};
+use crate::page::scene::{LONGER, elections, flags, leading, leading_all, wide};
 use support::lock::Lock;
 use support::{Flock, Pasture, Sidecar, bellwether, eventually};
 
@@ -14,7 +14,7 @@ const HOLDER: &str = ".election .holder";
 #[test]
 fn the_page_shows_the_leader_and_changes_alone_at_a_hand_over() {
     let pasture = Pasture::new();
-    let flock = Flock::start(&["alice", "bob"], &pasture.store());
+    let flock = Flock::start_with(&["alice", "bob"], &pasture.store(), &LONGER);
     let browser = Browser::start();
     let leads = flock.settled();
     let (old, new) = (&flock.members[leads], &flock.members[1 - leads]);
@@ -201,7 +201,8 @@ fn by_day_and_night(browser: &Browser, state: &str) -> Vec<String> {
 fn every_word_can_be_read_by_day_and_by_night_in_every_state() {
     let pasture = Pasture::new();
     let mut leader = leading(&pasture, "alice", &["--election", "a", "--election", "b"]);
-    let standby = Sidecar::start_with("bob", &pasture.store(), &["--election", "a"]);
+    let more = [&LONGER[..], &["--election", "a"]].concat();
+    let standby = Sidecar::start_with("bob", &pasture.store(), &more);
     let browser = Browser::start();
     browser.open(&format!("{}/", standby.url));
     browser.reads(STATE, "stands by");
@@ -258,7 +259,7 @@ fn every_word_of_the_list_of_many_elections_can_be_read_in_every_state() {
 #[test]
 fn a_pause_is_shown_as_intended_with_its_end_author_and_reason() {
     let pasture = Pasture::new();
-    let mut flock = Flock::start(&["alice", "bob"], &pasture.store());
+    let mut flock = Flock::start_with(&["alice", "bob"], &pasture.store(), &LONGER);
     let leads = flock.settled();
     let browser = Browser::start();
     browser.open(&format!("{}/", flock.members[1 - leads].url));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::page::browser::Browser;
-use crate::page::scene::{elections, flags, leading, leading_all, wide};
+use crate::page::scene::{LONGER, elections, flags, leading, leading_all, wide};
 use support::lock::Lock;
 use support::{Flock, Pasture, Sidecar, eventually};
 
@@ -90,7 +90,7 @@ fn a_store_that_is_away_is_one_banner_and_no_reason_in_forty_lines() {
     browser.reads("#banner", "40 of 40 elections");
     let reasons =
         "[...document.querySelectorAll('.election .reason')].filter(it => it.innerText).length";
-    assert_eq!(browser.eval(reasons), 0, "the banner says it for all");
+    eventually("the banner says it for all", || (browser.eval(reasons) == 0).then_some(()));
     eventually("the tab", || title(&browser).contains("⚠ 40 without a leader").then_some(()));
     assert_eq!(icon(&browser), "page-lost.svg");
     let icon_is_there =
@@ -133,7 +133,7 @@ fn a_hidden_tab_shows_a_lost_leader_and_one_that_is_there_again() {
 #[test]
 fn the_pieces_of_a_strip_stay_and_are_reached_by_touch_and_keyboard() {
     let pasture = Pasture::new();
-    let flock = Flock::start(&["alice", "bob"], &pasture.store());
+    let flock = Flock::start_with(&["alice", "bob"], &pasture.store(), &LONGER);
     let leads = flock.settled();
     let (old, new): (&Sidecar, &Sidecar) = (&flock.members[leads], &flock.members[1 - leads]);
     let browser = Browser::start();
