@@ -44,9 +44,10 @@
 //!   renewal that was announced. An announcement may say how many listen. One of many does not look at
 //!   once after a hint, or when an announcement is overdue, but in its turn, within a renew deadline: once
 //!   for all hints until then.
-//! - `pushed-record`: where the store itself sends the record of a new holder, with a higher term than any
-//!   that was seen, that is a look, received then. With a lower or the same term, or while a call is
-//!   under way, it may be older than what is known, and is a hint, unless just that was seen.
+//! - `pushed-record`: where the store itself sends the record of a new holder, or only those can send it who
+//!   can write the records, and its term is higher than any that was seen, that is a look, received then.
+//!   With a lower or the same term, or while a call is under way, it may be older than what is known, and
+//!   is a hint, unless just that was seen.
 //! - `service-date`: where the store has no clock, the `Date` of its service says that a lease is over,
 //!   with `--max-clock-skew` to spare, counted by the writer from when the request was sent.
 //! - `lost-writes`: a store that lost writes (a fail-over, a restore) proves nothing for a whole lease,

@@ -37,7 +37,7 @@ const ABSENT: [(&str, &str); 2] = [
     (
         "256 elections on DynamoDB",
         "their candidates read 2,560 times a second, and the emulator and the candidates share two cores. With \
-         `--advertise`, the leader's sidecar admits 950 event streams, and they would open 4,864",
+         `--advertise`, the leader's sidecar admits 1,024 event streams, and they would open 4,864",
     ),
 ];
 

@@ -21,8 +21,8 @@ use crate::election::lease::ElectionName;
 /// Event streams at once. An application has one, a browser one for each tab.
 const MAX_STREAMS: usize = 1_900;
 
-/// Of them, those of other candidates: so many candidates leave room for applications.
-const MAX_CANDIDATES: usize = MAX_STREAMS / 2;
+/// Of them, those of other candidates: all of a thousand, and they leave room for applications.
+const MAX_CANDIDATES: usize = 1_024;
 
 /// Questions at once that wait for their answer. A process of the application has one.
 const MAX_WAITS: usize = 256;
@@ -83,7 +83,7 @@ impl Connections {
             limit,
             open: Mutex::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS.min(limit / 2))),
-            candidates: Arc::new(Semaphore::new(MAX_CANDIDATES.min(limit / 4))),
+            candidates: Arc::new(Semaphore::new(MAX_CANDIDATES.min(limit / 3))),
             listened: Mutex::default(),
             waits: Arc::new(Semaphore::new(MAX_WAITS.min(limit / 4))),
         }))
@@ -325,8 +325,8 @@ mod tests {
         let of = |name: &str| all.candidate(&name.parse().unwrap());
         let other = of("other").unwrap();
         let mut candidates = std::iter::from_fn(|| of("default")).collect::<Vec<_>>();
-        assert_eq!(candidates.len(), 24, "half of the streams");
-        assert_eq!((candidates[0].candidates(), other.candidates()), (25, 2));
+        assert_eq!(candidates.len(), 32, "two thirds of the streams");
+        assert_eq!((candidates[0].candidates(), other.candidates()), (33, 2));
         candidates.truncate(3);
         assert_eq!(candidates[0].candidates(), 4);
     }

@@ -107,7 +107,8 @@ pub enum Hint {
     /// The holder of a term renewed the lease. Spares a look.
     Renewed(Renewed),
     /// The record as a holder wrote it when it acquired the lease, from a source that is trusted as
-    /// [`Store::observe`] is: the store itself, and not another of its clients. Spares a look.
+    /// [`Store::observe`] is: the store itself, or a file that only those can write who can write the
+    /// records. Spares a look.
     Acquired(Box<Observed>),
 }
 

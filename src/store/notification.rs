@@ -67,6 +67,11 @@ impl Notifiers {
     /// Passes on what a text says.
     pub fn notify(&self, text: &str) {
         let (election, hint) = read(text);
+        self.notify_of(election, &hint);
+    }
+
+    /// Passes on what happened to the record of this election.
+    pub fn notify_of(&self, election: &str, hint: &Hint) {
         for (name, notifier) in self.all().iter() {
             if name.as_str() == election {
                 notifier.notify(hint.clone());

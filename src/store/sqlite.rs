@@ -16,7 +16,7 @@
 //! # Push
 //!
 //! A writer appends what it wrote to a second file, `….bell`, after the commit, and every other process watches
-//! the folder by inotify: see [`mod@bell`]. (The write-ahead log itself changes too early, before other
+//! the folder by inotify: see [`mod@bell`]. The line for an acquisition has the record: see [`mod@acquisition`]. (The write-ahead log itself changes too early, before other
 //! processes can see the commit.)
 //!
 //! # Many elections, locks and hangs
@@ -36,6 +36,7 @@ use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 use crate::election::time::Clock;
 use crate::store::contract::{Hints, Listing, Store, StoreError};
 
+mod acquisition;
 mod bell;
 mod errors;
 mod file;

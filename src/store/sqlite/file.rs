@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Row};
 
+use super::acquisition;
 use super::bell::{self, News};
 use super::errors::SqliteError;
 use super::folder::{self, FileId};
@@ -21,7 +22,7 @@ use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Ori
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, WallTime};
-use crate::store::contract::{Listing, StoreError};
+use crate::store::contract::{Hint, Listing, StoreError};
 use crate::store::format;
 use crate::store::notification::{self, Notifiers};
 use crate::time::boot::Boot;
@@ -413,6 +414,9 @@ pub struct Written {
 fn lines(written: &[Written], readers: Option<u32>) -> String {
     let readers = readers.map(|readers| format!(" {readers}")).unwrap_or_default();
     let line = |Written { election, record, version }: &Written| {
+        if let Some(line) = acquisition::line(election, record, version) {
+            return line + "\n";
+        }
         let election = election.as_str();
         if record.is_renewal() {
             return notification::renewed(election, record.term, version) + &readers + "\n";
@@ -423,6 +427,14 @@ fn lines(written: &[Written], readers: Option<u32>) -> String {
         }
     };
     written.iter().map(line).collect()
+}
+
+/// Passes on what a line of the bell says.
+fn pass_on(line: &str, notifiers: &Notifiers) {
+    match acquisition::read(line) {
+        Some((election, shown)) => notifiers.notify_of(election, &Hint::Acquired(Box::new(shown))),
+        None => notifiers.notify(line),
+    }
 }
 
 /// Passes on what happens to the database and its bell, until `notifiers` is gone.
@@ -449,7 +461,7 @@ async fn watch(
         let Some(notifiers) = notifiers.upgrade() else { return Ok(()) };
         let is_all_known = match news {
             Ok(News::Lines(lines)) => {
-                lines.iter().for_each(|line| notifiers.notify(line));
+                lines.iter().for_each(|line| pass_on(line, &notifiers));
                 !database
             }
             Ok(News::Missed) | Err(_) => false,

@@ -61,6 +61,10 @@ impl Subject for Sqlite {
         Arc::new(open(self.path(), &self.clock))
     }
 
+    fn shows_records(&self) -> bool {
+        true
+    }
+
     async fn let_pass(&self, time: Duration) {
         self.clock.advance(time);
     }
