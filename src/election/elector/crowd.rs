@@ -178,11 +178,11 @@ impl Crowd {
     }
 
     /// When to look because a push is overdue: once in this time after the last push, which all of them got at one
-    /// moment. For a few that is within two retry periods. For many, or an unknown number, it is within a renew
+    /// moment. For a few that is within two retry periods. For more, or an unknown number, it is within a renew
     /// deadline: most of them look in that time anyway.
     pub(super) fn overdue(&self, last_push: BootTime) -> Range<BootTime> {
-        let end = if self.takes_turns() {
-            self.retry_period.mul_f64(OVERDUE.end).max(self.round()).min(self.check_period)
+        let end = if self.number().is_some_and(|number| number <= FEW) {
+            self.retry_period.mul_f64(OVERDUE.end).min(self.check_period)
         } else {
             self.check_period
         };
@@ -401,10 +401,21 @@ mod tests {
     fn the_elections_of_a_process_look_for_an_overdue_push_in_the_same_turns() {
         let (crowd, mut jitter) = one_of(Some(Sessions(20)), 1);
         let overdue = crowd.overdue(LEASE_ENDS);
-        assert_eq!(overdue.end.since(LEASE_ENDS), Duration::from_secs(4));
         let looks: BTreeSet<_> =
             (0..100).map(|_| crowd.looks_for_overdue(overdue.clone(), &mut jitter)).collect();
-        assert!(looks.len() <= 3 && looks.iter().all(|at| overdue.contains(at)), "{looks:?}");
+        assert!(looks.len() <= 8 && looks.iter().all(|at| overdue.contains(at)), "{looks:?}");
+    }
+
+    #[test]
+    fn more_than_a_few_look_for_an_overdue_push_within_a_renew_deadline() {
+        for (listeners, seconds) in
+            [(Sessions(1), 4), (Candidates(10), 4), (Sessions(11), 10), (Unknown, 10)]
+        {
+            let (crowd, _) = one_of(Some(listeners), 1);
+            let overdue = crowd.overdue(LEASE_ENDS);
+            assert_eq!(overdue.start.since(LEASE_ENDS), Duration::from_millis(2_500));
+            assert_eq!(overdue.end.since(LEASE_ENDS), Duration::from_secs(seconds));
+        }
     }
 
     #[test]
