@@ -2,7 +2,8 @@
 //!
 //! Each mutant is the real source of the election core, or of the code around it, with one mistake
 //! in it, so the source itself needs no switches for tests. The simulated code and the simulation
-//! are copied into a crate of their own. The simulation has to fail there and name an invariant.
+//! are copied into a crate of their own. The simulation has to fail there and name an invariant. Most of them share
+//! a build of it: see [`mod@together`].
 //!
 //! ```text
 //! BELLWETHER_MUTANT="gate" cargo test --test mutants -- --nocapture    those with this in their name
