@@ -419,6 +419,14 @@ mod tests {
     }
 
     #[test]
+    fn a_count_of_zero_is_no_count() {
+        for listeners in [Sessions(0), Candidates(0), Unknown] {
+            let (crowd, _) = one_of(Some(listeners), 1);
+            assert_eq!(crowd.number(), None, "{listeners:?}");
+        }
+    }
+
+    #[test]
     fn processes_check_the_pushes_at_different_times_after_they_looked_together() {
         let mut of_second = [0; 10];
         for number in 0..100 {
