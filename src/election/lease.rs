@@ -18,6 +18,11 @@ use super::time::WallTime;
 /// election. An hour is far longer than any useful lease.
 pub const MAX_LEASE_DURATION: Duration = Duration::from_secs(3600);
 
+/// Whether a record may carry this lease duration.
+pub fn is_lease_duration(duration: Duration) -> bool {
+    !duration.is_zero() && duration <= MAX_LEASE_DURATION
+}
+
 /// The name of an election: the key of its record in the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElectionName(String);

@@ -16,7 +16,8 @@
 //! # Push
 //!
 //! A writer appends what it wrote to a second file, `….bell`, after the commit, and every other process watches
-//! the folder by inotify: see [`mod@bell`]. The line for an acquisition has the record: see [`mod@acquisition`]. (The write-ahead log itself changes too early, before other
+//! the folder by inotify: see [`mod@bell`]. The line for an acquisition has the record: see
+//! [`mod@acquisition`]. (The write-ahead log itself changes too early, before other
 //! processes can see the commit.)
 //!
 //! # Many elections, locks and hangs

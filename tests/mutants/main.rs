@@ -97,7 +97,7 @@ impl Copy {
             fs::create_dir_all(part.parent().unwrap()).unwrap();
             fs::copy(home.join("src").join(file), part).unwrap();
         }
-        fs::write(root.join("src/lib.rs"), [LIB, together::CHOICE].concat()).unwrap();
+        fs::write(root.join("src/lib.rs"), LIB.to_owned() + &together::choice()).unwrap();
         fs::write(root.join("src/store.rs"), STORE).unwrap();
         fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
         fs::write(root.join("Cargo.toml"), dependencies(&NEEDED, 0)).unwrap();

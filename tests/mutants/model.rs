@@ -50,7 +50,8 @@ fn modelled() -> Copy {
         copy(&home.join(folder), &root.join(folder));
     }
     fs::copy(home.join("src/election.rs"), root.join("src/election.rs")).unwrap();
-    fs::write(root.join("src/lib.rs"), ["pub mod election;\n", together::CHOICE].concat()).unwrap();
+    fs::write(root.join("src/lib.rs"), "pub mod election;\n".to_owned() + &together::choice())
+        .unwrap();
     fs::copy(home.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
     let needed = ["fastrand", "humantime", "serde", "serde_json", "stateright", "thiserror", "url"];
     fs::write(root.join("Cargo.toml"), dependencies(&needed, 1)).unwrap();

@@ -13,13 +13,15 @@ use super::{Edit, Mutant, read};
 pub const VARIABLE: &str = "BELLWETHER_PLANTED";
 
 /// What the crate needs, so that a function can ask.
-pub const CHOICE: &str = "pub fn planted() -> usize {
-    static PLANTED: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *PLANTED.get_or_init(|| {
-        std::env::var(\"BELLWETHER_PLANTED\").map_or(0, |number| number.parse().unwrap())
-    })
+pub fn choice() -> String {
+    format!(
+        "pub fn planted() -> usize {{
+            static PLANTED: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+            *PLANTED.get_or_init(|| std::env::var({VARIABLE:?}).map_or(0, |number| number.parse().unwrap()))
+        }}
+        "
+    )
 }
-";
 
 /// Whether all of a bug is in the bodies of functions. `root` has the sources.
 pub fn can_share(root: &Path, mutant: &Mutant) -> bool {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::election::lease::{Candidate, LeaseRecord, MAX_LEASE_DURATION, Origin, Version};
+use crate::election::lease::{Candidate, LeaseRecord, Origin, Version, is_lease_duration};
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::WallTime;
@@ -187,7 +187,7 @@ fn term(item: &Item) -> Result<Term, Unreadable> {
 
 fn lease_duration(item: &Item) -> Result<Duration, Unreadable> {
     let duration = Duration::from_millis(parsed(item, "lease_duration_ms")?);
-    if duration.is_zero() || duration > MAX_LEASE_DURATION {
+    if !is_lease_duration(duration) {
         return Err(Unreadable::Attribute("lease_duration_ms"));
     }
     Ok(duration)
@@ -219,6 +219,7 @@ fn wall(item: &Item, name: &'static str) -> Result<WallTime, Unreadable> {
 mod tests {
     use super::*;
     use crate::election::handover::Handover;
+    use crate::election::lease::MAX_LEASE_DURATION;
 
     fn kept() -> Kept {
         Kept {

@@ -37,7 +37,7 @@ use serde_json::{Map, Value};
 
 use super::url::is_label;
 use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Origin, Version,
+    Candidate, ElectionName, LeaseRecord, Origin, Version, is_lease_duration,
 };
 use crate::election::pause::Pause;
 use crate::election::term::Term;
@@ -337,7 +337,7 @@ impl Lease {
             let bad = Unreadable::Field("spec.leaseDurationSeconds");
             Duration::from_secs(u64::try_from(seconds).map_err(|_| bad)?)
         };
-        if duration.is_zero() || duration > MAX_LEASE_DURATION {
+        if !is_lease_duration(duration) {
             return Err(Unreadable::Field("the duration of the lease"));
         }
         Ok(duration)

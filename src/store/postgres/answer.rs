@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use super::statement::version;
 use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Version,
+    Candidate, ElectionName, LeaseRecord, Observed, Origin, Version, is_lease_duration,
 };
 use crate::election::pause::Pause;
 use crate::election::term::Term;
@@ -105,7 +105,7 @@ fn read(election: &str, row: &PgRow) -> Result<Observed, Unusable> {
         value.parse::<u64>().map_err(|_| nonsense(format!("{column} is '{value}'")))
     };
     let lease_duration = Duration::from_millis(number("lease_duration_ms")?);
-    if lease_duration.is_zero() || lease_duration > MAX_LEASE_DURATION {
+    if !is_lease_duration(lease_duration) {
         return Err(nonsense(format!("lease_duration_ms is {}", lease_duration.as_millis())));
     }
     let incarnation = text("incarnation")?.unwrap_or_default();

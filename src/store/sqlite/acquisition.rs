@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::election::lease::{
-    Candidate, ElectionName, LeaseRecord, MAX_LEASE_DURATION, Observed, Origin, Version,
+    Candidate, ElectionName, LeaseRecord, Observed, Origin, Version, is_lease_duration,
 };
 use crate::election::term::Term;
 use crate::election::time::WallTime;
@@ -32,7 +32,8 @@ struct Shown {
     holder_url: Option<String>,
 }
 
-/// The line for this record, once it is written. None if it acquires no lease, or if there is more to know about the record.
+/// The line for this record, once it is written. None if it acquires no lease, or if there is more to know about
+/// the record.
 pub fn line(election: &ElectionName, record: &LeaseRecord, version: &Version) -> Option<String> {
     let holder = record.holder.as_ref()?;
     if record.is_renewal() || record.pause.is_some() || record.payload.is_some() {
@@ -70,11 +71,10 @@ pub fn read(line: &str) -> Option<(&str, Observed)> {
     .with_stored_url(shown.holder_url.as_deref())
     .checked();
     let is_known = format::of(&record) == shown.format;
-    let is_lease = !lease_duration.is_zero() && lease_duration <= MAX_LEASE_DURATION;
     // The boot clock would judge a lease that is new.
     let version = Version::new(shown.version);
     let observed = Observed { record, version, remaining: None, outlived: false };
-    (is_known && is_lease).then_some((election, observed))
+    (is_known && is_lease_duration(lease_duration)).then_some((election, observed))
 }
 
 #[cfg(test)]

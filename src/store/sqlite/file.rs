@@ -18,7 +18,9 @@ use super::errors::SqliteError;
 use super::folder::{self, FileId};
 use super::readers::Presence;
 use crate::election::elector::Swapped;
-use crate::election::lease::{Candidate, ElectionName, LeaseRecord, Observed, Origin, Version};
+use crate::election::lease::{
+    Candidate, ElectionName, LeaseRecord, Observed, Origin, Version, is_lease_duration,
+};
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, WallTime};
@@ -355,7 +357,7 @@ impl DatabaseFile {
             ))));
         }
         let lease_duration = from_millis(row.try_get("lease_duration_ms")?);
-        if lease_duration.is_zero() || lease_duration > crate::election::lease::MAX_LEASE_DURATION {
+        if !is_lease_duration(lease_duration) {
             return Err(self.unreadable(election, &format!("lease duration {lease_duration:?}")));
         }
         let holder: Option<String> = row.try_get("holder")?;

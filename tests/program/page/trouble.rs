@@ -90,7 +90,7 @@ fn a_store_that_is_away_is_one_banner_and_no_reason_in_forty_lines() {
     browser.reads("#banner", "40 of 40 elections");
     let reasons =
         "[...document.querySelectorAll('.election .reason')].filter(it => it.innerText).length";
-    eventually("the banner says it for all", || (browser.eval(reasons) == 0).then_some(()));
+    assert_eq!(browser.eval(reasons), 0, "the banner says it for all");
     eventually("the tab", || title(&browser).contains("⚠ 40 without a leader").then_some(()));
     assert_eq!(icon(&browser), "page-lost.svg");
     let icon_is_there =

@@ -1,6 +1,7 @@
 //! The form of a record in a Lease, as bellwether and client-go write it.
 
 use super::*;
+use crate::election::lease::MAX_LEASE_DURATION;
 
 fn election() -> ElectionName {
     "default".parse().unwrap()
