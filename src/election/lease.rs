@@ -576,6 +576,8 @@ mod tests {
             LeaseRecord { holder: Some(candidate("second start")), ..held() },
         ];
         assert!(others.iter().all(|other| !other.is_same_writing(&held())));
+        let in_its_tenure = others.map(|other| other.is_same_tenure(&held()));
+        assert_eq!(in_its_tenure, [true, false, false]);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Elector {
 
     /// A push shows what was seen before it came: it works as well.
     fn follows_pushed_change(&mut self, now: BootTime) {
-        if self.lease.is_held() || self.pace.doubts_pushes || !self.watch.relies_on_pushes() {
+        if self.lease.is_held() || !self.watch.relies_on_pushes() {
             return;
         }
         self.pace.change_pushed(now);

@@ -17,6 +17,7 @@ mod keeping;
 mod losing;
 mod passing_on;
 mod pausing;
+mod pushed_changes;
 mod rhythm;
 mod shutting_down;
 mod standing_by;

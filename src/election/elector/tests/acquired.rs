@@ -129,6 +129,21 @@ fn a_record_that_a_look_has_shown_spares_the_next_look() {
     assert!(!looks_within_the_gap(&mut world));
 }
 
+/// The store's clock says that the next write of this holder is over: the look before the pushed record says more.
+#[test]
+fn a_pushed_record_does_not_make_the_clock_of_a_store_believed_sooner() {
+    let mut world = World::standby();
+    seen(&mut world, 5);
+    acquired(&mut world, 6);
+    world.run_until(2_000);
+    world.candidate_writes(rival(6));
+    world.remaining = Some(Duration::ZERO);
+    world.send(Event::Changed);
+    world.run_until(2_100);
+    let claimable_at = world.elector.leadership().claimable_at;
+    assert!(claimable_at >= Some(at(16_000)), "{claimable_at:?}");
+}
+
 #[test]
 fn a_record_gives_no_answer_to_a_claim_whose_outcome_is_unknown() {
     let mut world = World::standby();

@@ -1,23 +1,23 @@
 //! What announced renewals spare a standby, and what they do not: rule `announced-renewal`.
 
-use super::acquired::{acquired, sends};
+use super::acquired::acquired;
 use super::*;
 use crate::election::lease::Listeners;
 use crate::election::pause::Pause;
 use crate::election::timing::HINT_GAP;
 
-const FEW: Listeners = Listeners::Sessions(3);
-const MANY: Listeners = Listeners::Sessions(1_000);
-const CROWD: Listeners = Listeners::Candidates(1_000);
+pub(super) const FEW: Listeners = Listeners::Sessions(3);
+pub(super) const MANY: Listeners = Listeners::Sessions(1_000);
+pub(super) const CROWD: Listeners = Listeners::Candidates(1_000);
 
 /// The rival renews every two seconds from the first of these times to before the second, and each
 /// renewal is announced.
-fn announced(world: &mut World, from: u64, to: u64) {
+pub(super) fn announced(world: &mut World, from: u64, to: u64) {
     announced_to(world, Listeners::Unknown, from, to);
 }
 
 /// The same, and each announcement says that so many listen.
-fn announced_to(world: &mut World, listeners: Listeners, from: u64, to: u64) {
+pub(super) fn announced_to(world: &mut World, listeners: Listeners, from: u64, to: u64) {
     for second in (from..to).step_by(2) {
         world.run_until(second * 1_000);
         let version = world.candidate_writes(rival(5));
@@ -32,7 +32,7 @@ fn announce(world: &mut World, term: u64, version: Version) {
 }
 
 /// How many calls were sent since.
-fn calls_since(world: &World, ms: u64) -> usize {
+pub(super) fn calls_since(world: &World, ms: u64) -> usize {
     world.calls.iter().filter(|(sent, _)| *sent > at(ms)).count()
 }
 
@@ -332,7 +332,7 @@ fn an_announcement_while_the_outcome_of_a_claim_is_unknown_is_not_counted() {
 }
 
 /// One of so many that listen, as each announcement says. The rival renews until second 20.
-fn one_of(listeners: Listeners, seed: u64) -> World {
+pub(super) fn one_of(listeners: Listeners, seed: u64) -> World {
     // Each process has turns of its own.
     let me = candidate("me", &seed.to_string());
     let mut world = World::with(me, seed, Some(rival(5)));
@@ -408,36 +408,6 @@ fn a_process_reads_the_changes_of_its_elections_in_the_same_turn() {
 }
 
 #[test]
-fn a_change_that_was_pushed_does_not_end_the_trust_in_pushes() {
-    for listeners in [Listeners::Unknown, FEW, MANY, CROWD] {
-        let mut world = one_of(listeners, 3);
-        world.run_until(21_000);
-        world.candidate_writes(rival(6));
-        world.send(Event::Changed);
-        world.run_until(33_000);
-        let seen = world.elector.leadership().term;
-        assert_eq!(seen, Some(Term::new(6)));
-        let looks = calls_since(&world, 21_000);
-        assert!((1..=3).contains(&looks), "{listeners:?}: {looks} looks in 12 s");
-    }
-}
-
-#[test]
-fn a_change_that_was_seen_before_its_push_does_not_end_the_trust_either() {
-    let mut world = one_of(Listeners::Unknown, 3);
-    world.run_until(21_000);
-    world.candidate_writes(rival(6));
-    world.send(Event::MayBeVacated);
-    world.run_until(21_100);
-    assert_eq!(world.elector.leadership().term, Some(Term::new(6)));
-    let shown = world.record.clone().unwrap();
-    sends(&mut world, shown);
-    world.run_until(32_000);
-    let looks = calls_since(&world, 21_100);
-    assert!((1..=2).contains(&looks), "{looks} looks in 11 s");
-}
-
-#[test]
 fn a_crowd_that_listens_to_its_leader_takes_turns_while_that_one_leads() {
     let late = |seed, counted: bool| {
         let mut world = one_of(Listeners::Unknown, seed);
@@ -453,18 +423,6 @@ fn a_crowd_that_listens_to_its_leader_takes_turns_while_that_one_leads() {
     let longest = |counted| (0..20).map(|seed| late(seed, counted)).max().unwrap();
     assert!(longest(true) > Duration::from_secs(1), "few look when the lease ends");
     assert!(longest(false) < Duration::from_millis(61), "the next leader may have none");
-}
-
-/// Nothing is announced, so the pushes that told of a change need not tell of a renewal.
-#[test]
-fn a_pushed_change_gives_no_trust_where_no_renewal_was_announced() {
-    let mut world = World::standby();
-    world.run_until(21_000);
-    world.candidate_writes(rival(6));
-    world.send(Event::Changed);
-    world.run_until(33_000);
-    let looks = calls_since(&world, 21_000);
-    assert!((6..=8).contains(&looks), "{looks} looks in 12 s");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Who claims a vacated lease first.
 
 use super::*;
-use crate::election::handover::{Handover, Rank};
+use crate::election::handover::{Handover, Preference, Rank};
+use crate::election::lease::Listeners;
 
 const DAY_MS: u64 = 24 * 3600 * 1_000;
 const DAY: Duration = Duration::from_millis(DAY_MS);
@@ -160,4 +161,29 @@ fn candidates_of_different_ranks_try_closer_together_where_the_retry_period_is_s
         (first.min(claimed), last.max(claimed))
     });
     assert!(last > first && last - first <= retry / 50, "{first:?} {last:?}");
+}
+
+#[test]
+fn candidates_of_one_preference_in_a_crowd_keep_to_their_turn() {
+    let spread = |preference: Option<Preference>| {
+        let claims = (0..20).map(|seed| {
+            let mut world = World::with(candidate("me", &seed.to_string()), seed, Some(rival(5)));
+            let rank = Rank { preference, ..rank(BootTime::ZERO, None) };
+            world.elector = world.elector.ranked(Some(rank));
+            world.now = after(0);
+            world.store_answers();
+            world.send(Event::Counted(Listeners::Candidates(1_000)));
+            let record = left(None, None);
+            let handover = record.handover.clone();
+            let version = world.candidate_writes(record);
+            world.send(Event::Vacated(Vacated { term: Term::new(5), version, handover }));
+            world.run_until_swap();
+            world.now
+        });
+        let claims: Vec<_> = claims.collect();
+        claims.iter().max().unwrap().since(*claims.iter().min().unwrap())
+    };
+    let of_one = spread(Preference::new(0));
+    assert!(of_one > Duration::ZERO && of_one <= Duration::from_millis(8), "{of_one:?}");
+    assert!(spread(None) > Duration::from_millis(100), "nothing else spreads these");
 }
