@@ -1,6 +1,14 @@
 #!/usr/bin/env bash
 # Formatting, lints and every test. Ends non-zero if anything fails, or was skipped.
 set -euo pipefail
+
+# The tests send HUP, INT and QUIT. What nohup starts, or a script in the background, inherits that they are ignored:
+# the first two bits. Bash itself ignores QUIT always.
+ignored=$(sed -n 's/^SigIgn:[[:space:]]*/0x/p' "/proc/$$/status")
+if [ $((ignored & 3)) != 0 ]; then
+    exec env --default-signal=HUP,INT,QUIT "$0" "$@"
+fi
+
 cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
