@@ -51,7 +51,15 @@ pub fn never_overlapped(pasture: &Pasture) {
     for pair in beats.chunk_by(|one, other| one.term == other.term).collect::<Vec<_>>().windows(2) {
         let last = pair[0].iter().map(|beat| beat.at).fold(0.0, f64::max);
         let first = pair[1].iter().map(|beat| beat.at).fold(f64::INFINITY, f64::min);
-        let (old, new) = (pair[0][0].term, pair[1][0].term);
-        assert!(last <= first, "term {old} worked at {last}, term {new} already at {first}");
+        let (old, new) = (&pair[0][0], &pair[1][0]);
+        let began = pair[0].iter().map(|beat| beat.at).fold(f64::INFINITY, f64::min);
+        assert!(
+            last <= first,
+            "term {} of {} worked from {began} to {last}, term {} of {} already at {first}",
+            old.term,
+            old.by,
+            new.term,
+            new.by
+        );
     }
 }

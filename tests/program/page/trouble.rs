@@ -152,16 +152,24 @@ fn the_pieces_of_a_strip_stay_and_are_reached_by_touch_and_keyboard() {
     let first = |what: &str| browser.eval(&format!("first.isConnected && {what}"));
     eventually("time passes", || (first("first.style.left !== place") == true).then_some(()));
 
-    let middle = browser.eval(
-        "(() => { first.scrollIntoView(); const {x, y, width, height} = first.getBoundingClientRect();
-           return {x: x + width / 2, y: y + height / 2}; })()",
-    );
-    for (kind, points) in [("touchStart", json!([middle])), ("touchEnd", json!([]))] {
-        browser.call("Input.dispatchTouchEvent", json!({"type": kind, "touchPoints": points}));
-    }
+    let tap = || {
+        let middle = browser.eval(
+            "(() => { first.scrollIntoView(); const {x, y, width, height} = first.getBoundingClientRect();
+               return {x: x + width / 2, y: y + height / 2}; })()",
+        );
+        for (kind, points) in [("touchStart", json!([middle])), ("touchEnd", json!([]))] {
+            browser.call("Input.dispatchTouchEvent", json!({"type": kind, "touchPoints": points}));
+        }
+    };
     let detail = || browser.text(".detail");
+    tap();
     eventually("a tap shows the detail", || {
-        detail().contains(&format!("{}, term 1", old.name)).then_some(())
+        let shown = detail().contains(&format!("{}, term 1", old.name));
+        // On a busy machine the piece moves between the look at its place and the tap.
+        if !shown {
+            tap();
+        }
+        shown.then_some(())
     });
     assert!(detail().contains("UTC"), "{}", detail());
 
