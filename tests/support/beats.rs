@@ -48,16 +48,18 @@ pub fn never_overlapped(pasture: &Pasture) {
     let mut beats = beats(pasture);
     assert!(!beats.is_empty(), "no instance worked");
     beats.sort_by_key(|beat| beat.term);
-    for pair in beats.chunk_by(|one, other| one.term == other.term).collect::<Vec<_>>().windows(2) {
+    let terms: Vec<_> = beats.chunk_by(|one, other| one.term == other.term).collect();
+    let began = |term: &[Beat]| term.iter().map(|beat| beat.at).fold(f64::INFINITY, f64::min);
+    for pair in terms.windows(2) {
         let last = pair[0].iter().map(|beat| beat.at).fold(0.0, f64::max);
-        let first = pair[1].iter().map(|beat| beat.at).fold(f64::INFINITY, f64::min);
+        let first = began(pair[1]);
         let (old, new) = (&pair[0][0], &pair[1][0]);
-        let began = pair[0].iter().map(|beat| beat.at).fold(f64::INFINITY, f64::min);
         assert!(
             last <= first,
-            "term {} of {} worked from {began} to {last}, term {} of {} already at {first}",
+            "term {} of {} worked from {} to {last}, term {} of {} already at {first}",
             old.term,
             old.by,
+            began(pair[0]),
             new.term,
             new.by
         );

@@ -12,12 +12,12 @@ pub(super) const CROWD: Listeners = Listeners::Candidates(1_000);
 
 /// The rival renews every two seconds from the first of these times to before the second, and each
 /// renewal is announced.
-pub(super) fn announced(world: &mut World, from: u64, to: u64) {
+fn announced(world: &mut World, from: u64, to: u64) {
     announced_to(world, Listeners::Unknown, from, to);
 }
 
 /// The same, and each announcement says that so many listen.
-pub(super) fn announced_to(world: &mut World, listeners: Listeners, from: u64, to: u64) {
+fn announced_to(world: &mut World, listeners: Listeners, from: u64, to: u64) {
     for second in (from..to).step_by(2) {
         world.run_until(second * 1_000);
         let version = world.candidate_writes(rival(5));

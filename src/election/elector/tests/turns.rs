@@ -37,6 +37,14 @@ fn left(order: Option<u64>, successor: Option<&str>) -> LeaseRecord {
     LeaseRecord { handover, ..vacated(5) }
 }
 
+/// The rival leaves after a day, and a push says all of it.
+fn leaves(world: &mut World) {
+    let record = left(None, None);
+    let handover = record.handover.clone();
+    let version = world.candidate_writes(record);
+    world.send(Event::Vacated(Vacated { term: Term::new(5), version, handover }));
+}
+
 /// How long after the record was vacated the standby claims it, by a hint and a look or by none.
 fn claims_after(mut world: World, record: LeaseRecord, hinted: bool) -> Duration {
     let vacated_at = world.now;
@@ -97,10 +105,7 @@ fn looking_again_does_not_defer_a_turn() {
 #[test]
 fn news_of_a_vacated_lease_without_a_look_are_acted_upon_in_turn() {
     let mut world = standby(rank(BootTime::ZERO, None));
-    let record = left(None, None);
-    let handover = record.handover.clone();
-    let version = world.candidate_writes(record);
-    world.send(Event::Vacated(Vacated { term: Term::new(5), version, handover }));
+    leaves(&mut world);
     assert!(world.call.is_none(), "{:?}", world.call);
     world.run_until(DAY_MS + 500);
     assert!(world.leads());
@@ -173,10 +178,7 @@ fn candidates_of_one_preference_in_a_crowd_keep_to_their_turn() {
             world.now = after(0);
             world.store_answers();
             world.send(Event::Counted(Listeners::Candidates(1_000)));
-            let record = left(None, None);
-            let handover = record.handover.clone();
-            let version = world.candidate_writes(record);
-            world.send(Event::Vacated(Vacated { term: Term::new(5), version, handover }));
+            leaves(&mut world);
             world.run_until_swap();
             world.now
         });
