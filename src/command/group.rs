@@ -244,6 +244,10 @@ impl Group {
                 event = "command_continued",
                 "the command continues after it was stopped"
             ),
+            Some(Report::OutOfReach) => tracing::error!(
+                event = "command_out_of_reach",
+                "the command runs as a user that bellwether may not signal; it cannot be ended"
+            ),
             Some(Report::NotStarted(errno)) => {
                 self.watch = GuardWatch::Done(Ended::NotStarted(errno))
             }
@@ -269,7 +273,7 @@ impl Group {
                 "the guard is late; killing the command"
             );
         }
-        self.kill_group();
+        self.kill_command();
         self.push_guard();
         self.watch = GuardWatch::Pushed { until: HostClock::boot() + LAST_CHANCE };
     }
@@ -280,8 +284,8 @@ impl Group {
             event = "guard_killed",
             "the guard was killed; killing the command and its children"
         );
+        self.kill_command();
         let _ = self.child.start_kill();
-        self.kill_group();
         self.watch = GuardWatch::Sweeping { next: HostClock::boot(), quiet: 0 };
     }
 
@@ -303,17 +307,25 @@ impl Group {
 
     /// The number of the group is known to be its own until the guard has reported the end of the
     /// command: the guard does not reap it before.
-    fn kill_group(&mut self) {
+    fn kill_command(&self) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
         }
+        if let Some(guard) = self.unreaped_guard() {
+            processes::kill_descendants(guard);
+        }
     }
 
-    /// Continues the guard if it is stopped. It is not reaped yet, so the number is its own.
+    /// Continues the guard if it is stopped.
     fn push_guard(&self) {
-        if self.child.id().is_some() {
-            let _ = kill_process(self.guard.0, Signal::CONT);
+        if let Some(guard) = self.unreaped_guard() {
+            let _ = kill_process(guard, Signal::CONT);
         }
+    }
+
+    /// The number of the guard is its own until it is reaped.
+    fn unreaped_guard(&self) -> Option<Pid> {
+        self.child.id().is_some().then_some(self.guard.0)
     }
 
     /// The guard ends right after its last word, or was killed.

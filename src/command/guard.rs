@@ -11,9 +11,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, getpgid, kill_process_group, set_child_subreaper, set_parent_process_death_signal,
-    setsid,
+    Pid, Signal, getpgid, getpid, kill_process_group, set_child_subreaper,
+    set_parent_process_death_signal, setsid, test_kill_process,
 };
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
@@ -36,8 +37,8 @@ pub(super) const NAME: &str = "bw-guard";
 /// How often to look for processes that were adopted: no signal tells of that.
 const ADOPTION_PERIOD: Duration = Duration::from_millis(20);
 
-/// How soon to kill what is left again: each round reaches the children of what the last one
-/// killed. The period doubles, for what cannot be killed at all: a process in the middle of a
+/// How soon to kill what is left again: each round reaches what those that the last one killed had
+/// just started. The period doubles, for what cannot be killed at all: a process in the middle of a
 /// hardware access, or of another user.
 const KILL_PERIOD: Duration = Duration::from_millis(5);
 const LONGEST_KILL_PERIOD: Duration = Duration::from_millis(160);
@@ -86,7 +87,7 @@ fn run(words: &[OsString]) -> io::Result<()> {
     let _ = set_parent_process_death_signal(Some(Signal::CONT));
     let _ = rustix::thread::set_name(c"bw-guard");
     // Any process number switches it on.
-    set_child_subreaper(Some(rustix::process::getpid()))?;
+    set_child_subreaper(Some(getpid()))?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let ignored = IgnoredSignals::now();
         // An ignored signal ends nothing, and stays ignored for the command.
@@ -147,6 +148,8 @@ struct Guard {
     leader: Option<Pid>,
     /// The result of its start.
     command: Starting,
+    /// Whether main knows that this process may not signal the command.
+    reported_out_of_reach: bool,
     /// The group, once it was asked to end.
     requested_group: Option<Pid>,
     /// The processes that were asked to end one by one. Many programs take a second SIGTERM for
@@ -173,6 +176,7 @@ impl Guard {
             plan,
             leader: Some(command.pid),
             command,
+            reported_out_of_reach: false,
             requested_group: None,
             requested: HashSet::new(),
             kill_period: KILL_PERIOD,
@@ -212,7 +216,10 @@ impl Guard {
         let (text, fd) = received.map(|Received { text, fd }| (text, fd)).unzip();
         match text.and_then(|text| Request::parse(&text)) {
             Some(Request::Keep) => self.kept = fd.flatten(),
-            Some(Request::Extend(deadlines)) => self.plan.extend(deadlines),
+            Some(Request::Extend(deadlines)) => {
+                self.plan.extend(deadlines);
+                self.check_reach();
+            }
             Some(Request::Signal(number)) => self.pass_on(number),
             Some(Request::Stop { kill_at }) => self.plan.stop(HostClock::boot(), kill_at),
             Some(Request::Start(_)) | None => {
@@ -226,6 +233,15 @@ impl Guard {
     fn pass_on(&self, number: i32) {
         if let (Some(leader), Some(signal)) = (self.leader, Signal::from_named_raw(number)) {
             let _ = kill_process_group(leader, signal);
+        }
+    }
+
+    /// A command can change its user at any time. A person has to know before its end is due.
+    fn check_reach(&mut self) {
+        let refused = |leader| test_kill_process(leader) == Err(Errno::PERM);
+        if !self.reported_out_of_reach && self.leader.is_some_and(refused) {
+            self.reported_out_of_reach = true;
+            report(&self.channel, Report::OutOfReach);
         }
     }
 
@@ -294,8 +310,8 @@ impl Guard {
         }
     }
 
-    /// Kills the group, and everything else that is a child by now. The children of those become
-    /// children of the guard and die in the next round.
+    /// Kills the group, and everything else that descends from this process. What a process starts
+    /// before it dies becomes a child of the guard, and dies in the next round.
     fn kill(&mut self) {
         self.kill_period = cmp::min(self.kill_period * 2, LONGEST_KILL_PERIOD);
         if let Some(leader) = self.leader {
@@ -304,6 +320,7 @@ impl Guard {
         for child in processes::children() {
             processes::signal_child(child, Signal::KILL);
         }
+        processes::kill_descendants(getpid());
     }
 
     async fn wait(&mut self) {

@@ -45,6 +45,8 @@ pub(super) enum Report {
     Stopped(i32),
     /// The command continues.
     Continued,
+    /// The command runs as a user that the guard may not signal.
+    OutOfReach,
     /// The command itself ended.
     Exited {
         /// How.
@@ -134,6 +136,7 @@ mod tests {
             Report::TooLate,
             Report::Stopped(21),
             Report::Continued,
+            Report::OutOfReach,
             Report::Exited { exit: Exit::Code(255), stopped: false },
             Report::Exited { exit: Exit::Signal(9), stopped: true },
             Report::Gone,

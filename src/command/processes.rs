@@ -1,10 +1,13 @@
 //! Finding, ending and reaping processes, by way of `/proc`.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 use std::{fs, io};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal,
     wait, waitpid,
@@ -77,13 +80,14 @@ fn mask(hex: &str) -> Option<u64> {
 ///
 /// A child that comes or goes meanwhile may be missing: callers look again until all is done.
 pub(super) fn children() -> Vec<Pid> {
-    children_by_thread().unwrap_or_else(|_| children_by_parent())
+    let own = rustix::process::getpid();
+    children_by_thread(own).unwrap_or_else(|_| children_by_parent(own))
 }
 
 /// From the kernel's own lists, which not every kernel offers (`CONFIG_PROC_CHILDREN`).
-fn children_by_thread() -> io::Result<Vec<Pid>> {
+fn children_by_thread(parent: Pid) -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
-    for thread in fs::read_dir("/proc/self/task")? {
+    for thread in fs::read_dir(format!("/proc/{}/task", parent.as_raw_pid()))? {
         match fs::read_to_string(thread?.path().join("children")) {
             Ok(list) => children.extend(list.split_whitespace().filter_map(parse_pid)),
             // Either this thread ended just now, or there are no such lists.
@@ -95,9 +99,8 @@ fn children_by_thread() -> io::Result<Vec<Pid>> {
 }
 
 /// From the parent that each process names.
-fn children_by_parent() -> Vec<Pid> {
-    let own = rustix::process::getpid();
-    all().filter(|pid| parent(*pid) == Some(own)).collect()
+fn children_by_parent(of: Pid) -> Vec<Pid> {
+    all().filter(|pid| parent(*pid) == Some(of)).collect()
 }
 
 fn parent(pid: Pid) -> Option<Pid> {
@@ -203,8 +206,63 @@ pub(super) fn signal_child(child: Pid, signal: Signal) {
     let _ = kill_process(child, Signal::CONT);
 }
 
-/// Kills the children that a guard left to this process, and returns how many there were. Reaps
-/// those that are dead. Repeat the call: their own children come next.
+/// How many processes [`kill_descendants`] holds: each takes a descriptor. Callers repeat the call.
+const MOST_HELD: usize = 500;
+
+/// Kills every descendant of `ancestor`, which is this process or a child that it has not reaped.
+///
+/// The guard adopts a descendant when the parent of that has ended, and could kill it then. But the end
+/// of a killed parent can take seconds: it returns gigabytes of memory, or a disk does not complete
+/// a write. And a parent may run as a user that this process may not signal. So this does not wait
+/// for the end of any parent.
+///
+/// A process that was started meanwhile may be missing: callers look again until all is done. Does
+/// nothing where the kernel has no descriptors of processes, or no lists of children.
+pub(super) fn kill_descendants(ancestor: Pid) {
+    let Ok(ancestor) = Held::open(ancestor) else { return };
+    let mut held: VecDeque<_> = ancestor.children(MOST_HELD).into();
+    while let Some(parent) = held.pop_front() {
+        // Before it dies, and leaves them to another parent.
+        let children = parent.children(MOST_HELD - held.len());
+        let _ = pidfd_send_signal(&parent.fd, Signal::KILL);
+        held.extend(children);
+    }
+}
+
+/// A process that is held by a descriptor: its number is its own as long as it lives.
+#[derive(Debug)]
+struct Held {
+    pid: Pid,
+    fd: OwnedFd,
+}
+
+impl Held {
+    fn open(pid: Pid) -> rustix::io::Result<Self> {
+        Ok(Self { pid, fd: pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
+    /// Its children, as many as `most`.
+    fn children(&self, most: usize) -> Vec<Self> {
+        let pids = children_by_thread(self.pid).unwrap_or_default();
+        let held = pids.into_iter().filter_map(|pid| Self::open(pid).ok());
+        held.filter(|child| self.is_parent_of(child)).take(most).collect()
+    }
+
+    /// A number that was read from a list may have become a stranger's before it was held. The parent of
+    /// a stranger has another number; if not, the number of this process was used again, after its end.
+    fn is_parent_of(&self, child: &Self) -> bool {
+        parent(child.pid) == Some(self.pid) && self.is_alive()
+    }
+
+    fn is_alive(&self) -> bool {
+        const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Readable once it has ended.
+        poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&AT_ONCE)) == Ok(0)
+    }
+}
+
+/// Kills the children that a guard left to this process, with their descendants, and returns how
+/// many children there were. Reaps those that are dead. Repeat the call until there is none.
 ///
 /// `guards` are those whose end a task waits for. Get them after the children are known. A guard's
 /// descendants are in its session or in one of their own, never in this process's, and began after
@@ -224,6 +282,7 @@ pub(super) fn kill_strays(guards: impl FnOnce() -> Vec<Pid>, since: Option<u64>)
         if stat.state == 'Z' {
             let _ = waitpid(Some(pid), WaitOptions::NOHANG);
         } else {
+            kill_descendants(pid);
             signal_child(pid, Signal::KILL);
             killed += 1;
         }
@@ -265,7 +324,8 @@ fn is_marked(pid: Pid, entry: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Child, Command};
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Child, Command, Stdio};
 
     fn pid_of(child: &Child) -> Pid {
         Pid::from_raw(child.id().try_into().unwrap()).unwrap()
@@ -280,14 +340,47 @@ mod tests {
     #[test]
     fn both_ways_find_a_child_also_when_it_is_dead() {
         let mut child = sleeper().spawn().unwrap();
-        let pid = pid_of(&child);
+        let (own, pid) = (rustix::process::getpid(), pid_of(&child));
         for _ in ["alive", "zombie"] {
-            assert!(children_by_thread().unwrap().contains(&pid));
-            assert!(children_by_parent().contains(&pid));
+            assert!(children_by_thread(own).unwrap().contains(&pid));
+            assert!(children_by_parent(own).contains(&pid));
             signal_child(pid, Signal::KILL);
         }
         child.wait().unwrap();
         assert!(!children().contains(&pid));
+    }
+
+    #[test]
+    fn one_call_kills_every_generation_below_a_process_and_not_that_process() {
+        let grandchild = "setsid sleep 600 & echo $!; wait";
+        let script = format!("setsid sh -c '{grandchild}' & echo $!; wait; exec sleep 600");
+        let mut ancestor =
+            Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(ancestor.stdout.take().unwrap()).lines().take(2);
+        let below: Vec<_> = lines.map(|line| parse_pid(&line.unwrap()).unwrap()).collect();
+
+        kill_descendants(pid_of(&ancestor));
+        while below.iter().any(|pid| Stat::of(*pid).is_some_and(|stat| stat.state != 'Z')) {}
+        assert!(ancestor.try_wait().unwrap().is_none());
+        ancestor.kill().unwrap();
+        ancestor.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_is_the_parent_of_its_own_children_only_and_as_long_as_it_lives() {
+        let mut children = [sleeper().spawn().unwrap(), sleeper().spawn().unwrap()];
+        let own = Held::open(rustix::process::getpid()).unwrap();
+        let [one, other] = children.each_ref().map(|child| Held::open(pid_of(child)).unwrap());
+        assert!(own.is_parent_of(&one) && !one.is_parent_of(&other) && !one.is_parent_of(&own));
+        for child in &mut children {
+            child.kill().unwrap();
+        }
+        while !is_zombie(one.pid) {}
+        assert!(own.is_alive() && !one.is_alive());
+        for child in &mut children {
+            child.wait().unwrap();
+        }
+        assert!(!own.is_parent_of(&one));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! with a terminal.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::drill::run::{Runner, command, under};
 use crate::drill::signals::{children, text};
-use support::beats::{BEAT, beat_after, beats};
+use support::beats::{BEAT, beat_after, beats, never_overlapped};
 use support::terminal::Terminal;
 use support::{Log, Pasture, QUICK, eventually, kill};
 
@@ -91,12 +93,69 @@ fn as_the_first_process_it_ends_what_a_killed_guard_left_before_it_starts_again(
     let seconds =
         |name: &str| file(name).trim_end().rsplit('\n').next().unwrap().parse::<f64>().unwrap();
     let again = seconds("starts");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     assert!(seconds("daemon") <= again, "the daemon continued beside the new command");
     kill("TERM", first);
     assert!(log.exit_status(&mut child).success());
     assert_eq!(log.events("command_gone_after_guard"), 1, "{}", log.text());
     assert_eq!(log.events("vacated"), 1);
+}
+
+/// Work in a session of its own and with an environment of its own, below a command that cannot be killed:
+/// the command changes to a user that main and the guard may not signal.
+struct Unkillable {
+    runner: Runner,
+    command: u32,
+    work: u32,
+}
+
+impl Unkillable {
+    fn start(pasture: &Pasture) -> Self {
+        let environment = r#"env -i PATH="$PATH" BELLWETHER_TERM="$BELLWETHER_TERM" BELLWETHER_IDENTITY="$BELLWETHER_IDENTITY""#;
+        let script = format!(
+            "setsid {environment} sh -c '{BEAT}' & echo $! > work
+             exec setpriv --reuid 65534 sleep 600"
+        );
+        let run = command("a", pasture, &QUICK, &script);
+        let runner = Runner::begin(under(&["setpriv", "--bounding-set", "-kill"], &run));
+        beat_after(pasture, 0);
+        let command = children(children(runner.id())[0])[0];
+        eventually("the command is another user", || {
+            let status = text(Path::new(&format!("/proc/{command}/status")));
+            status.contains("\nUid:\t65534\t").then_some(())
+        });
+        runner.log.await_events("command_out_of_reach", 1);
+        let work = text(&pasture.folder().join("work")).trim().parse().unwrap();
+        Self { runner, command, work }
+    }
+}
+
+impl Drop for Unkillable {
+    fn drop(&mut self) {
+        kill("KILL", self.command);
+    }
+}
+
+#[test]
+fn what_a_command_that_cannot_be_killed_started_is_killed_in_time() {
+    let pasture = Pasture::new();
+    let first = Unkillable::start(&pasture);
+    let term = beats(&pasture)[0].term;
+    first.runner.signal("KILL");
+    let _next = Runner::start("b", &pasture, BEAT);
+    beat_after(&pasture, term);
+    eventually("the work ends", || (!is_alive(first.work)).then_some(()));
+    assert!(is_alive(first.command), "the work ended because its parent did");
+    never_overlapped(&pasture);
+}
+
+#[test]
+fn what_a_command_that_cannot_be_killed_started_is_killed_after_the_guard_too() {
+    let pasture = Pasture::new();
+    let first = Unkillable::start(&pasture);
+    kill("KILL", children(first.runner.id())[0]);
+    eventually("the work ends", || (!is_alive(first.work)).then_some(()));
+    assert!(is_alive(first.command), "the work ended because its parent did");
 }
 
 /// It has no terminal that could stop it: a question for a password fails, and input is empty.

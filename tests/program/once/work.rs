@@ -123,7 +123,8 @@ fn a_time_limit_for_waiting_never_stops_the_command() {
 fn a_time_limit_for_the_command_ends_it_and_counts() {
     let pasture = Pasture::new();
     let slow = "echo run >> runs; sleep 60";
-    let args = ["--key", "k", "--run-timeout", "300ms", "--max-attempts", "2"];
+    // The command has this long to begin.
+    let args = ["--key", "k", "--run-timeout", "5s", "--max-attempts", "2"];
     let args = [&args[..], &["--retry-delay", "10ms"]].concat();
     assert_eq!(once(&pasture, "a", &args, slow).exit_code(), Some(124));
     assert_eq!(lines(&pasture, "runs"), ["run", "run"]);
