@@ -201,6 +201,8 @@ class Machine:
 
 def main():
     called, notes = os.path.basename(sys.argv[0]), os.environ["MACHINE_NOTES"]
+    if called == "journalctl" and "--sync" in sys.argv:
+        return
     if called == "journalctl":
         name = sys.argv[sys.argv.index("--unit") + 1]
         lines = open(f"{notes}/{name}.log").readlines()

@@ -138,7 +138,7 @@ fn a_wrong_setting_is_a_failed_unit_and_the_journal_says_why() {
     machine.run("systemctl start bellwether");
     eventually("it has failed", || (machine.property("ActiveState") == "failed").then_some(()));
     assert_eq!(machine.property("ExecMainStatus"), "64");
-    let journal = machine.must("journalctl --unit bellwether --output cat");
+    let journal = machine.must("journalctl --sync && journalctl --unit bellwether --output cat");
     assert!(journal.contains("BELLWETHER_LEASE_DURATION"), "{journal}");
 }
 

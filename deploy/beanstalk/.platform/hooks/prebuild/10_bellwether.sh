@@ -164,7 +164,9 @@ fi
 
 # Later commands of the deployment may ask for the leader.
 if ! stays_up; then
-    journalctl --unit bellwether.service --lines 5 --output cat --no-pager >&2 || true
+    # systemd writes five lines for each restart, and may be faster than the reason.
+    timeout 10 journalctl --sync || true
+    journalctl --unit bellwether.service --lines 30 --output cat --no-pager >&2 || true
     if [ -e "$draft/before-bellwether" ] || [ -e "$draft/before-environment" ] \
         || [ -e "$draft/before-bellwether.service" ]; then
         take_back
