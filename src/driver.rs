@@ -249,6 +249,7 @@ pub fn stand_by<T: Timer, O: SourceOrder>(
     let seed = seed(&candidate.incarnation, &election);
     let elector = Elector::new(candidate, timing, seed).running_in(origin, holder_url);
     let elector = elector.ranked(rank).spreading_renewals().following_renewals();
+    let elector = if store.combines_calls() { elector } else { elector.in_turns_of_its_own() };
     let elector = match gated {
         Some(gated) => elector.behind_gate(gated),
         None => elector,

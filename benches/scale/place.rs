@@ -144,6 +144,10 @@ impl Store for Counted {
     fn has_random_versions(&self) -> bool {
         self.store.has_random_versions()
     }
+
+    fn combines_calls(&self) -> bool {
+        self.store.combines_calls()
+    }
 }
 
 /// How many processes of one user may watch folders: 128 on most systems. More, where this program may set it, and

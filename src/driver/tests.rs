@@ -1,6 +1,6 @@
 //! The driver between a store that hangs, a clock that jumps and requests that come at that moment.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::task::{Context, Waker};
 
 use async_trait::async_trait;
@@ -19,9 +19,22 @@ struct Hanging {
     store: MemoryStore,
     hangs: AtomicBool,
     has_random_versions: bool,
+    combines_calls: bool,
+    /// How many there were.
+    looks: AtomicUsize,
 }
 
 impl Hanging {
+    fn on(clock: &ManualClock) -> Self {
+        Self {
+            store: MemoryStore::new(Arc::new(clock.clone())),
+            hangs: AtomicBool::new(false),
+            has_random_versions: false,
+            combines_calls: false,
+            looks: AtomicUsize::new(0),
+        }
+    }
+
     async fn responses(&self) {
         while self.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
@@ -36,6 +49,7 @@ impl Store for Hanging {
     }
 
     async fn observe(&self, election: &ElectionName) -> Result<Option<Observed>, StoreError> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         self.responses().await;
         self.store.observe(election).await
     }
@@ -65,6 +79,10 @@ impl Store for Hanging {
     fn has_random_versions(&self) -> bool {
         self.has_random_versions
     }
+
+    fn combines_calls(&self) -> bool {
+        self.combines_calls
+    }
 }
 
 struct ByHand(ManualClock);
@@ -76,6 +94,18 @@ impl Timer for ByHand {
             false => Poll::Pending,
         })
         .await;
+    }
+}
+
+fn clock() -> ManualClock {
+    ManualClock::at(BootTime::from_duration(Duration::from_secs(1_000)))
+}
+
+/// The result of a call that does not wait.
+fn now<T>(call: impl Future<Output = T>) -> T {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("it waits"),
     }
 }
 
@@ -94,12 +124,18 @@ impl Scene {
     }
 
     fn leading_on(has_random_versions: bool) -> Self {
-        let clock = ManualClock::at(BootTime::from_duration(Duration::from_secs(1_000)));
-        let store = MemoryStore::new(Arc::new(clock.clone()));
-        let store = Arc::new(Hanging { store, hangs: AtomicBool::new(false), has_random_versions });
-        let timing = Timing::default();
+        let clock = clock();
+        let store = Hanging { has_random_versions, ..Hanging::on(&clock) };
+        let scene = Self::standing("default", store, clock);
+        assert!(scene.leads());
+        scene.store.hangs.store(true, Ordering::Relaxed);
+        scene
+    }
+
+    fn standing(election: &str, store: Hanging, clock: ManualClock) -> Self {
+        let (store, timing) = (Arc::new(store), Timing::default());
         let standing = DriverConfig {
-            election: "default".parse().unwrap(),
+            election: election.parse().unwrap(),
             candidate: Candidate { identity: "me".to_owned(), incarnation: "1".to_owned() },
             origin: None,
             holder_url: None,
@@ -115,8 +151,6 @@ impl Scene {
         let (handle, driver) = stand_by(standing, ByHand(clock.clone()), FixedOrder);
         let mut scene = Self { handle, driver: Box::pin(driver.run()), store, clock, left: false };
         scene.turn();
-        assert!(scene.leads());
-        scene.store.hangs.store(true, Ordering::Relaxed);
         scene
     }
 
@@ -159,12 +193,7 @@ impl Scene {
     }
 
     fn record(&self) -> LeaseRecord {
-        let mut context = Context::from_waker(Waker::noop());
-        let mut look = self.store.store.observe(self.handle.election());
-        match look.as_mut().poll(&mut context) {
-            Poll::Ready(Ok(Some(observed))) => observed.record,
-            other => panic!("{other:?}"),
-        }
+        now(self.store.store.observe(self.handle.election())).unwrap().unwrap().record
     }
 }
 
@@ -246,6 +275,48 @@ fn a_renewal_is_announced_only_where_its_version_could_not_be_known_before() {
         scene.request(scene.handle.announce(renewed.clone()));
         assert_eq!(REQUESTS - scene.handle.0.requests.capacity(), 1);
     }
+}
+
+/// When a standby looks, in tenths of a second, while the renewals of another one are pushed for a minute.
+fn looks(election: &str, combines_calls: bool) -> Vec<u64> {
+    let clock = clock();
+    let store = Hanging { has_random_versions: true, combines_calls, ..Hanging::on(&clock) };
+    let other = Candidate { identity: "other".to_owned(), incarnation: "2".to_owned() };
+    let record = LeaseRecord {
+        holder: Some(other),
+        term: Term::new(1),
+        ..LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH)
+    };
+    let election_name = election.parse().unwrap();
+    let write = |store: &Hanging, last: Option<&Version>| {
+        let swapped = now(store.store.swap(&election_name, last, &record)).unwrap();
+        let Swapped::Won(version) = swapped else { panic!("{swapped:?}") };
+        version
+    };
+    let mut version = write(&store, None);
+    let mut scene = Scene::standing(election, store, clock);
+    let mut looks = Vec::new();
+    for tenth in 0..600 {
+        if tenth % 20 == 0 {
+            version = write(&scene.store, Some(&version));
+            let listeners = Listeners::Sessions(20);
+            let renewed = Renewed { term: Term::new(1), version: version.clone(), listeners };
+            scene.request(scene.handle.announce(renewed));
+        }
+        let before = scene.store.looks.load(Ordering::Relaxed);
+        scene.passes(Duration::from_millis(100));
+        if scene.store.looks.load(Ordering::Relaxed) > before {
+            looks.push(tenth);
+        }
+    }
+    looks
+}
+
+#[test]
+fn elections_of_a_process_look_together_only_where_the_store_combines_their_calls() {
+    let last = |election, combines_calls| looks(election, combines_calls).pop().unwrap();
+    assert_eq!(last("a", true), last("b", true));
+    assert!(last("a", false).abs_diff(last("b", false)) > 5);
 }
 
 #[test]

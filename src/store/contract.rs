@@ -75,6 +75,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn has_random_versions(&self) -> bool {
         false
     }
+
+    /// Whether it sends calls for several elections together that come at one moment. Then all
+    /// elections of a process are to look in the same turn.
+    fn combines_calls(&self) -> bool {
+        false
+    }
 }
 
 /// Every record of a store.

@@ -75,4 +75,8 @@ impl Store for Namespaced {
     fn has_random_versions(&self) -> bool {
         self.store.has_random_versions()
     }
+
+    fn combines_calls(&self) -> bool {
+        self.store.combines_calls()
+    }
 }

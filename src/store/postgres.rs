@@ -229,6 +229,10 @@ impl Store for PostgresStore {
     fn has_random_versions(&self) -> bool {
         true
     }
+
+    fn combines_calls(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for PostgresStore {

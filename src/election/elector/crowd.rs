@@ -63,12 +63,12 @@ pub(super) struct Crowd {
     /// Those of the last push; none before the first.
     listeners: Option<Listeners>,
     /// When its turn is, as a part of each round.
-    place: f64,
+    pub(super) place: f64,
 }
 
 impl Crowd {
-    /// All elections of one incarnation have one place: so they read in the same turn, and a store can send their
-    /// calls together.
+    /// All elections of one incarnation have one place, unless they are given others: so they read in the same turn,
+    /// and a store can send their calls together.
     pub(super) fn new(timing: &Timing, incarnation: &str) -> Self {
         // FNV-1a: also names that are alike have different places.
         let mixed = incarnation.bytes().fold(0xcbf2_9ce4_8422_2325, |mixed: u64, byte| {

@@ -14,6 +14,14 @@ impl Elector {
         self
     }
 
+    /// Looks in other turns than the other elections of its process: the store would not send their looks together,
+    /// and all of them would come at one moment.
+    #[must_use]
+    pub fn in_turns_of_its_own(mut self) -> Self {
+        self.pace.in_turns_of_its_own();
+        self
+    }
+
     /// The store itself sent the record, as another candidate wrote it: rule `pushed-record`. If it is newer than
     /// all that was seen, it is as good as a look. Otherwise it may be an old one, and what a call under way shows
     /// may be older. If it shows the same, no look is needed.

@@ -92,6 +92,11 @@ impl Pace {
         self.rhythm = Some(Rhythm::new(self.retry_period));
     }
 
+    /// Its turns are not those of the process.
+    pub(super) fn in_turns_of_its_own(&mut self) {
+        self.crowd.place = self.jitter.f64();
+    }
+
     // --- Taking in what happened ----------------------------------------------------------------
 
     /// For a process whose state may have been copied, and the jitter's with it.

@@ -407,6 +407,23 @@ fn a_process_reads_the_changes_of_its_elections_in_the_same_turn() {
     assert_eq!(later.since(first), Duration::from_millis(625));
 }
 
+/// The store does not send their looks together.
+#[test]
+fn elections_of_a_process_with_turns_of_their_own_look_at_different_times() {
+    let mut of_second = [0; 10];
+    for seed in 0..100 {
+        let mut world = World::seeded(seed, Some(rival(5)));
+        world.elector = world.elector.in_turns_of_its_own();
+        world.store_answers();
+        announced_to(&mut world, Listeners::Sessions(20), 2, 46);
+        let round = at(33_000)..at(43_000);
+        for (sent, _) in world.calls.iter().filter(|(sent, _)| round.contains(sent)) {
+            of_second[usize::try_from(sent.since(at(33_000)).as_secs()).unwrap()] += 1;
+        }
+    }
+    assert!(of_second.iter().all(|looks| (2..=25).contains(looks)), "{of_second:?}");
+}
+
 #[test]
 fn a_crowd_that_listens_to_its_leader_takes_turns_while_that_one_leads() {
     let late = |seed, counted: bool| {
