@@ -201,12 +201,12 @@ class Machine:
 
 def main():
     called, notes = os.path.basename(sys.argv[0]), os.environ["MACHINE_NOTES"]
-    if called == "journalctl" and "--sync" in sys.argv:
-        return
-    if called == "journalctl":
+    if called == "journalctl" and "--unit" in sys.argv:
         name = sys.argv[sys.argv.index("--unit") + 1]
         lines = open(f"{notes}/{name}.log").readlines()
         sys.stdout.writelines(lines[-int(sys.argv[sys.argv.index("--lines") + 1]):])
+    elif called == "journalctl":
+        assert sys.argv[1:] == ["--sync"], sys.argv
     elif called == "systemctl":
         client = socket.socket(socket.AF_UNIX)
         client.connect(f"{notes}/socket")
