@@ -1,11 +1,11 @@
 //! The bell: a file beside the database, through which a writer notifies the other processes of this host.
 //!
 //! After its commit, a writer appends a line to it for each record that it changed or renewed. The others
-//! watch the folder, and read what is new. A file that has become long is emptied, and its readers then take
-//! each record for changed. The lines are not on the disk when they count, and need not be: a lost one costs
-//! what a lost push does.
+//! watch the folder, and read what is new. A file that has become long is emptied. Its first line then says how
+//! long it was: who had read that much has missed nothing, and others take each record for changed. The lines are
+//! not on the disk when they count, and need not be: a lost one costs what a lost push does.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,10 @@ const LONG: u64 = 1024 * 1024;
 /// As long as it can be when it is read, with lines of 256 elections: a file that is longer is another program's.
 const LONGEST: u64 = 2 * LONG;
 
+/// Begins the first line of a file that was emptied: how many bytes it had. No name of an election begins with it, so
+/// readers of older releases take the line for one of an election that they do not know.
+const EMPTIED: &str = "#";
+
 /// The bell of the database at `path`.
 pub fn of(path: &Path) -> PathBuf {
     folder::beside(path, ".bell")
@@ -25,10 +29,22 @@ pub fn of(path: &Path) -> PathBuf {
 /// Appends lines, in one write. Closing the file is what the others wait for.
 pub fn ring(bell: &Path, lines: &str) -> io::Result<()> {
     let mut file = File::options().append(true).create(true).open(bell)?;
-    if file.metadata()?.len() >= LONG {
-        file.set_len(0)?;
+    let first = if file.metadata()?.len() < LONG { String::new() } else { empty(&file)? };
+    file.write_all((first + lines).as_bytes())
+}
+
+/// Empties the file, and returns its first line; or nothing, if another writer empties it. Of two, the second would
+/// delete the lines of the first.
+fn empty(file: &File) -> io::Result<String> {
+    // Until the file is closed. What has no locks is emptied without one.
+    let is_locked = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    let length = file.metadata()?.len();
+    let is_due = length >= if is_locked { LONGEST } else { LONG };
+    if !is_due {
+        return Ok(String::new());
     }
-    file.write_all(lines.as_bytes())
+    file.set_len(0)?;
+    Ok(format!("{EMPTIED}{length}\n"))
 }
 
 /// What is new in the bell.
@@ -86,6 +102,9 @@ impl Open {
 
     fn news(&mut self) -> io::Result<News> {
         let length = self.file.metadata()?.len();
+        if length < self.read && self.was_emptied_when_read()? {
+            self.read = 0;
+        }
         // An older release rings by emptying it.
         let is_continued = length > 0 && (self.read..=LONGEST).contains(&length);
         // The end of the last line that was read: another one may be there, after the file was emptied.
@@ -107,9 +126,20 @@ impl Open {
             // The rest of a line that is just being written comes later.
             let Some(whole) = line.strip_suffix(b"\n") else { break };
             self.read += u64::try_from(line.len()).unwrap_or(0);
-            lines.push(String::from_utf8_lossy(whole).into_owned());
+            if !whole.starts_with(EMPTIED.as_bytes()) {
+                lines.push(String::from_utf8_lossy(whole).into_owned());
+            }
         }
         Ok(News::Lines(lines))
+    }
+
+    /// Whether the file was emptied when all of it had been read, as its first line says.
+    fn was_emptied_when_read(&mut self) -> io::Result<bool> {
+        let first = format!("{EMPTIED}{}\n", self.read);
+        let mut bytes = Vec::with_capacity(first.len());
+        self.file.seek(SeekFrom::Start(0))?;
+        (&self.file).take(u64::try_from(first.len()).unwrap_or(0)).read_to_end(&mut bytes)?;
+        Ok(bytes == first.as_bytes())
     }
 }
 
@@ -169,7 +199,8 @@ mod tests {
         type Meanwhile = fn(&Path);
         let long = usize::try_from(LONG).unwrap();
         let cases: [(&str, String, Meanwhile); 7] = [
-            ("emptied because it is long", "x".repeat(long - 1) + "\n", |bell| {
+            ("emptied before all of it was read", "x".repeat(long - 1) + "\n", |bell| {
+                ring_without_emptying(bell, "unread\n");
                 ring(bell, "after\n").unwrap();
             }),
             ("rung by an older release", "before\n".to_owned(), |bell| {
@@ -203,6 +234,47 @@ mod tests {
             ring(&bell, "again\n").unwrap();
             assert_eq!(lines(&mut reader), ["again"], "{case}");
         }
+    }
+
+    /// As a writer does while another one empties it.
+    fn ring_without_emptying(bell: &Path, lines: &str) {
+        let other = File::open(bell).unwrap();
+        other.lock().unwrap();
+        ring(bell, lines).unwrap();
+    }
+
+    #[test]
+    fn who_has_read_all_of_a_file_that_is_emptied_misses_nothing() {
+        let (_folder, bell) = place();
+        let line = "x".repeat(100_000) + "\n";
+        ring(&bell, &line).unwrap();
+        let mut reader = reader(&bell);
+        let mut emptied = 0;
+        for number in 0..40 {
+            let before = std::fs::metadata(&bell).unwrap().len();
+            ring(&bell, &format!("{number} {line}")).unwrap();
+            emptied += u32::from(std::fs::metadata(&bell).unwrap().len() < before);
+            assert_eq!(lines(&mut reader), [format!("{number} {}", line.trim_end())]);
+        }
+        assert!(emptied > 2, "{emptied}");
+        // Opened while it is empty, and not again before there is a line.
+        std::fs::write(&bell, "").unwrap();
+        let mut reader = self::reader(&bell);
+        std::fs::write(&bell, "#1048576\nfirst\n").unwrap();
+        assert_eq!(lines(&mut reader), ["first"]);
+    }
+
+    #[test]
+    fn of_two_writers_one_empties_the_file_and_one_that_hangs_keeps_none_from_it() {
+        let (_folder, bell) = place();
+        std::fs::write(&bell, "x".repeat(usize::try_from(LONG).unwrap())).unwrap();
+        let half = "x".repeat(usize::try_from(LONG).unwrap() / 2) + "\n";
+        let mut lengths = Vec::new();
+        for _ in 0..4 {
+            ring_without_emptying(&bell, &half);
+            lengths.push(std::fs::metadata(&bell).unwrap().len() / (LONG / 2));
+        }
+        assert_eq!(lengths, [3, 4, 1, 2], "in halves of the length from which on it is emptied");
     }
 
     #[test]
