@@ -46,6 +46,8 @@ pub(super) struct Pace {
     last_push: BootTime,
     /// The share of a period by which the next look comes early.
     look_early_by: f64,
+    /// The next look was scheduled as without pushes.
+    polls: bool,
     /// A look showed what pushes should have announced: they spare no look.
     pub(super) doubts_pushes: bool,
 }
@@ -78,6 +80,7 @@ impl Pace {
             last_call: BootTime::ZERO,
             last_push: BootTime::ZERO,
             look_early_by: 0.0,
+            polls: true,
             doubts_pushes: false,
         }
     }
@@ -250,10 +253,14 @@ impl Pace {
         over_at: Option<BootTime>,
         watch: &Watch,
     ) {
+        let relies_on_pushes = watch.pushes() == Pushes::Proven && !self.doubts_pushes;
+        if relies_on_pushes && std::mem::take(&mut self.polls) {
+            self.spread_checks(now);
+        }
         let share = 1.0 - self.look_early_by;
         let early = |period: Duration| period.mul_f64(share);
-        self.due_at = match watch.pushes() {
-            Pushes::Proven if !self.doubts_pushes => {
+        self.due_at = match relies_on_pushes {
+            true => {
                 let check_at = self.crowd.checks_at(self.last_call);
                 let check_at = check_at.unwrap_or(self.last_call + early(self.check_period));
                 let overdue = self.crowd.overdue(self.last_push);
@@ -264,7 +271,8 @@ impl Pace {
                     check_at.min(self.crowd.looks_for_overdue(overdue, &mut self.jitter))
                 }
             }
-            Pushes::Proven | Pushes::NotProven => {
+            false => {
+                self.polls = true;
                 let after_renewal = self.rhythm.as_ref().and_then(Rhythm::next_look);
                 after_renewal.unwrap_or(self.last_call + early(self.retry_period))
             }
@@ -284,6 +292,13 @@ impl Pace {
     /// look at in turn is spread.
     pub(super) fn spread_looks(&mut self) {
         self.look_early_by = if self.crowd.takes_turns() { 0.0 } else { self.jitter.f64() };
+    }
+
+    /// The same for the checks of pushes that have just been proven: all candidates have looked within the last
+    /// retry period, and would check within one from then on.
+    fn spread_checks(&mut self, now: BootTime) {
+        let since = now.since(self.last_call).div_duration_f64(self.check_period);
+        self.look_early_by = self.jitter.f64() * (1.0 - since).max(0.0);
     }
 
     /// Up to a fifth longer, so that candidates that failed together do not call together.
@@ -345,6 +360,7 @@ impl Pace {
             last_call,
             last_push,
             look_early_by,
+            polls,
             doubts_pushes,
         } = self;
         onto.flag(*spreads_renewals);
@@ -364,6 +380,7 @@ impl Pace {
         onto.flag(pushed);
         onto.duration(if pushed { now.since(*last_push).min(longest) } else { Duration::ZERO });
         onto.duration(check_period.mul_f64(*look_early_by));
+        onto.flag(*polls);
         onto.flag(*doubts_pushes);
     }
 }

@@ -237,10 +237,11 @@ impl World {
             }
             Happening::Hinted { node, life, record, hint } => {
                 let loses = matches!(self.plan.theme, Theme::LostWrites | Theme::Outlived);
+                let now = self.local(node);
                 if let Some(process) = self.process(node, life) {
                     let of = Of::named(&record);
                     if of == Of::Lease && matches!(hint, Hint::Vacated(_)) {
-                        process.seen.may_be_resumed();
+                        process.seen.may_be_resumed(now);
                         if loses {
                             process.seen.may_forget();
                         }
@@ -249,7 +250,7 @@ impl World {
                         process.seen.is_announced();
                     }
                     if let (Of::Lease, Hint::Acquired(shown)) = (of, &hint) {
-                        process.seen.may_be_shown(&shown.record);
+                        process.seen.may_be_shown(&shown.record, now);
                         process.highest = process.highest.max(shown.record.term);
                     }
                     process.host.hint(&record, hint);

@@ -21,8 +21,8 @@ pub struct Seen {
     /// The pause of that state, and until when it is certainly in force.
     pause: Option<Pause>,
     paused_until: BootTime,
-    /// The elector may have seen a pause before, or may not have seen what this did.
-    doubts: bool,
+    /// Since then, the elector may have seen a pause before, or may not have seen what this did.
+    doubts_since: Option<BootTime>,
     /// The pause in the record that it writes.
     writes: Option<Pause>,
     /// How long the lease lasts that the record shows.
@@ -39,19 +39,20 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// A look showed this in time: the elector takes it in.
-    pub fn saw_in_time(&mut self, observed: Option<&Observed>, received: BootTime) {
+    /// A look showed this in time: the elector takes it in. What made this doubt may come after the answer of a look
+    /// that was sent before.
+    pub fn saw_in_time(&mut self, observed: Option<&Observed>, sent: BootTime, received: BootTime) {
         let pause = observed.and_then(|o| o.record.pause.clone());
         if pause != self.pause {
             self.paused_until = match pause.as_ref().map(Pause::lasts) {
                 None => BootTime::ZERO,
                 Some(None) => BootTime::from_duration(Duration::MAX),
-                Some(Some(_)) if self.doubts => BootTime::ZERO,
+                Some(Some(_)) if self.doubts_since.is_some() => BootTime::ZERO,
                 Some(Some(lasts)) => received + lasts,
             };
             self.pause = pause;
         }
-        self.doubts = false;
+        self.doubts_since = self.doubts_since.filter(|since| sent <= *since);
     }
 
     /// Whether this is the state that it saw last.
@@ -84,8 +85,8 @@ impl Seen {
 
     /// A hint shows the record of a new holder. Whether it is newer than what the process knows, only the elector
     /// can say.
-    pub fn may_be_shown(&mut self, record: &LeaseRecord) {
-        self.may_be_resumed();
+    pub fn may_be_shown(&mut self, record: &LeaseRecord, now: BootTime) {
+        self.may_be_resumed(now);
         self.announced = true;
         self.longest_shown = self.longest_shown.max(record.lease_duration);
         self.shown.extend(record.holder.as_ref().map(|holder| holder.identity.clone()));
@@ -124,13 +125,13 @@ impl Seen {
     pub fn wrote(&mut self) {
         let (pause, kept) = (self.writes.take(), std::mem::take(self));
         let paused_until = if pause == kept.pause { kept.paused_until } else { BootTime::ZERO };
-        let (states, doubts) = (kept.states + 1, kept.doubts);
+        let (states, doubts_since) = (kept.states + 1, kept.doubts_since);
         let hinted = match kept.announced {
             // The driver may take it in after the answer.
             true => Self { version: None, named: None, is_old: false, ..kept },
             false => Self::default(),
         };
-        *self = Self { states, doubts, pause, paused_until, ..hinted };
+        *self = Self { states, doubts_since, pause, paused_until, ..hinted };
     }
 
     /// It is about to write a record.
@@ -140,8 +141,8 @@ impl Seen {
 
     /// A hint that the lease is free says that there is no pause either; and whether the elector takes in
     /// an answer that meets its deadline cannot be seen from here.
-    pub fn may_be_resumed(&mut self) {
-        (self.pause, self.paused_until, self.doubts) = (None, BootTime::ZERO, true);
+    pub fn may_be_resumed(&mut self, now: BootTime) {
+        (self.pause, self.paused_until, self.doubts_since) = (None, BootTime::ZERO, Some(now));
     }
 
     /// [`PAUSE_KEPT`].

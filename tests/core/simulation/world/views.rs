@@ -124,9 +124,9 @@ impl World {
                 let refused = matches!(answer, Answer::Swapped(_));
                 let fails = refused && process.seen.is_unchanged(seen.as_ref());
                 if now >= sent + timeout {
-                    process.seen.may_be_resumed();
+                    process.seen.may_be_resumed(now);
                 } else if !fails {
-                    process.seen.saw_in_time(seen.as_ref(), now);
+                    process.seen.saw_in_time(seen.as_ref(), sent, now);
                 }
                 process.seen.saw(seen.as_ref(), now);
                 let term = seen.as_ref().map_or(Term::ZERO, |seen| seen.record.term);
