@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use serde_json::{Value, json};
+
 use super::program;
 use super::tools::{must, project};
 
@@ -38,26 +40,7 @@ fn linked() -> PathBuf {
     let lock = File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
 
-    // Compiles nothing that the tests did not: it puts the library where it has a plain name.
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--locked", "--offline", "--lib"]).current_dir(project());
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    // The variables that Cargo sets for tests would count as a changed environment: it would
-    // compile again what has C in it (ring), with all that depends on it.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"]
-            .iter()
-            .any(|own| name.starts_with(own))
-        {
-            cargo.env_remove(name.as_ref());
-        }
-    }
-    must(&mut cargo);
-    let library = compiled.join("libbellwether.rlib");
-
+    let library = library();
     let names = project().join("build/names.c");
     let binary = folder.join("bellwether");
     if newer(&binary, &[&library, &names, program]) {
@@ -78,6 +61,39 @@ fn linked() -> PathBuf {
     must(&mut rustc);
     fs::rename(draft, &binary).unwrap();
     binary
+}
+
+/// The library that the tests are linked with. Cargo says where it is, and compiles nothing that they did not. For
+/// `cargo build` it would: tests add features to dependencies, and without them all that uses these is another library.
+fn library() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--no-run", "--quiet", "--locked", "--offline", "--bin", "bellwether"]);
+    cargo.arg("--message-format=json").current_dir(project());
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    // The variables that Cargo sets for tests would count as a changed environment: it would
+    // compile again what has C in it (ring), with all that depends on it.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"]
+            .iter()
+            .any(|own| name.starts_with(own))
+        {
+            cargo.env_remove(name.as_ref());
+        }
+    }
+    let messages = must(&mut cargo);
+    let is_library = |message: &Value| {
+        let target = &message["target"];
+        target["name"] == "bellwether" && target["kind"] == json!(["lib"])
+    };
+    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let library = artifacts.filter(is_library).find_map(|library| {
+        let mut files = library["filenames"].as_array()?.iter().filter_map(Value::as_str);
+        files.find(|file| file.ends_with(".rlib")).map(PathBuf::from)
+    });
+    library.unwrap_or_else(|| panic!("Cargo names no library:\n{messages}"))
 }
 
 /// Whether a file is there and newer than all of `others`.
