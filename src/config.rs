@@ -148,7 +148,8 @@ pub struct CandidateArgs {
     )]
     renew_deadline: Duration,
 
-    /// The time between two renewals of a leader, and between two reads of a standby.
+    /// The time between two renewals of a leader, and between two reads of a standby to which the store pushes
+    /// nothing.
     #[arg(
         long,
         env = "BELLWETHER_RETRY_PERIOD",
@@ -158,8 +159,10 @@ pub struct CandidateArgs {
     )]
     retry_period: Duration,
 
-    /// How long a shutdown waits for leader-only work to end. After that the lease is not
-    /// freed and runs out.
+    /// How long leader-only work may take to end at a shutdown.
+    ///
+    /// Work that still runs is then killed, and the lease is freed. If the work is not gone two seconds
+    /// later, the lease is not freed and runs out.
     #[arg(
         long,
         env = "BELLWETHER_SHUTDOWN_GRACE",

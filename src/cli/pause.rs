@@ -20,10 +20,8 @@ use crate::time::clock::HostClock;
 
 /// Which election, and for how long to wait.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Pause")]
 struct ElectionArgs {
-    #[command(flatten)]
-    store: StoreArgs,
-
     /// The election.
     #[arg(long, env = "BELLWETHER_ELECTION", value_name = "NAME", default_value = "default")]
     election: String,
@@ -40,13 +38,14 @@ struct ElectionArgs {
         default_value = "60s"
     )]
     timeout: Duration,
+
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Pause")]
 pub(super) struct PauseArgs {
-    #[command(flatten)]
-    of: ElectionArgs,
-
     /// How long the pause lasts. Without this, until `bellwether resume`.
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
     lasts: Option<Duration>,
@@ -58,6 +57,9 @@ pub(super) struct PauseArgs {
     /// Do not wait until the leader has stepped down.
     #[arg(long)]
     no_wait: bool,
+
+    #[command(flatten)]
+    of: ElectionArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -18,13 +18,14 @@ pub fn commands() -> String {
          variables and defaults.\n\n\
          | exit code | meaning |\n| --- | --- |\n\
          | 0 | done; for `only` also: skipped, because another instance leads |\n\
-         | 1 | `is-leader`: no; `healthcheck`: unhealthy; ended by a second signal |\n\
+         | 1 | `is-leader`: no; `healthcheck`: unhealthy; `once --superseded fail`: a newer \
+         order has begun; ended by a second signal |\n\
          | 64 | wrong usage or settings: nothing was done |\n\
          | 69 | the store, the sidecar or the address cannot be used |\n\
          | 75 | not decided or not done in time; for `only` also: stopped, because the leadership or \
          the sidecar was lost |\n\
          | other | the exit code of your command; 128+n if signal n killed it; 126 or 127 if it cannot \
-         be started |\n"
+         be started; for `once` also: 124 after `--run-timeout`, and 128+n if signal n ended the wait |\n"
     );
     for command in subcommands(&program) {
         page.push_str(&section(command));
@@ -80,8 +81,7 @@ struct Setting {
 fn groups(program: &Command) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for command in subcommands(program) {
-        let flags = command.get_arguments().filter(|arg| !is_help(arg) && arg.get_long().is_some());
-        for arg in flags {
+        for arg in arguments(command).filter(|arg| arg.get_long().is_some()) {
             let heading = heading(command, arg);
             let at = groups.iter().position(|group| group.heading == heading);
             let at = at.unwrap_or_else(|| {
@@ -124,7 +124,7 @@ fn section(command: &Command) -> String {
     let mut section =
         format!("\n## bellwether {}\n\n{about}\n\n```text\n{usage}\n```\n\n", command.get_name());
     let mut lists: Vec<(String, Vec<String>)> = Vec::new();
-    for arg in command.get_arguments().filter(|arg| !is_help(arg)) {
+    for arg in arguments(command) {
         let Some(long) = arg.get_long() else {
             section.push_str(&positional(arg));
             continue;
@@ -160,8 +160,12 @@ fn examples(command: &Command) -> String {
     format!("\nExamples:\n\n```sh\n{examples}```\n{rest}")
 }
 
-fn is_help(arg: &Arg) -> bool {
-    matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpLong | ArgAction::Version)
+/// What its help shows, beside the flag for help.
+fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
+    let is_help = |arg: &Arg| {
+        matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpLong | ArgAction::Version)
+    };
+    command.get_arguments().filter(move |arg| !is_help(arg) && !arg.is_hide_set())
 }
 
 /// `--flag VALUE`.

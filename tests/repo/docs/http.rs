@@ -46,6 +46,27 @@ fn the_page_has_every_field() {
 }
 
 #[test]
+fn the_example_has_every_field() {
+    let page = Page::read(Path::new(PAGE)).text;
+    let (_, example) = page.split_once("```json\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let example: Value = serde_json::from_str(example).unwrap();
+    let described = described();
+    let state = described["components"]["schemas"]["State"]["properties"].as_object().unwrap();
+    let shown: BTreeSet<_> = example.as_object().unwrap().keys().collect();
+    assert_eq!(shown, state.keys().collect());
+}
+
+#[test]
+fn the_page_has_every_cause() {
+    let described = described();
+    let state = &described["components"]["schemas"]["State"]["properties"];
+    let causes = state["cause"]["enum"].as_array().unwrap().iter();
+    let causes = causes.map(|cause| cause.as_str().unwrap().to_owned());
+    assert_eq!(table("causes"), causes.collect());
+}
+
+#[test]
 fn the_page_has_every_status_code() {
     let page = Page::read(Path::new(PAGE)).text;
     let described = described();
