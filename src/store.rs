@@ -28,6 +28,7 @@ pub mod memory;
 pub mod namespaced;
 mod notification;
 pub mod postgres;
+mod printed;
 mod service_clock;
 mod small_file;
 pub mod sqlite;
@@ -210,7 +211,7 @@ pub fn open(url: &StoreUrl, options: StoreOptions, clock: Arc<dyn Clock>) -> Arc
             Arc::new(store.judged_within(max_clock_skew))
         }
         StoreUrl::Kubernetes(target) => {
-            let store = KubernetesStore::new(target.as_ref().clone(), clock);
+            let store = KubernetesStore::new(target.as_ref().clone(), patience, clock);
             Arc::new(store.judged_within(max_clock_skew))
         }
         StoreUrl::Postgres(target) => {

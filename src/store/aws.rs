@@ -49,6 +49,9 @@ pub enum Unsettled {
     /// Nothing in the chain names a region.
     #[error("no AWS region is set")]
     NoRegion,
+    /// It would make a host name and a signature that no server knows.
+    #[error("the AWS region '{}' is no name of a region, such as eu-west-1", .0.escape_debug())]
+    BadRegion(String),
     /// The metadata service of the instance has to provide it, and does not answer.
     #[error("the instance metadata service does not give the AWS region")]
     NoMetadata,
@@ -87,6 +90,10 @@ pub async fn settle(
     let providers = ProviderConfig::default().with_http_client(http.clone());
     let imds = instance_metadata(&providers);
     let region = find_region(choice, &providers, &imds).await?;
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if region.as_ref().is_empty() || !region.as_ref().chars().all(is_valid) {
+        return Err(Unsettled::BadRegion(region.to_string()));
+    }
     let (credentials, cache) = match credentials {
         Some(credentials) => (credentials, None),
         None => {

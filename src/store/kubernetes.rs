@@ -62,13 +62,13 @@ pub struct KubernetesStore {
     seen: Mutex<HashMap<ElectionName, Lease>>,
 }
 
-/// Leases on one page of a list.
+/// Leases on one page of a list, or fewer where they are large.
 const PAGE: u32 = 500;
 
 impl KubernetesStore {
-    /// A store at `target`. Nothing is opened yet.
-    pub fn new(target: Target, clock: Arc<dyn Clock>) -> Self {
-        let api = Arc::new(Api::new(target, clock));
+    /// A store at `target`. Nothing is opened yet. `patience` is how long callers wait for a call.
+    pub fn new(target: Target, patience: Duration, clock: Arc<dyn Clock>) -> Self {
+        let api = Arc::new(Api::new(target, patience, clock));
         Self { api, max_clock_skew: None, seen: Mutex::default() }
     }
 
@@ -228,13 +228,20 @@ impl Store for KubernetesStore {
 
     async fn list(&self) -> Result<Listing, StoreError> {
         let leases = self.api.session()?.leases();
-        let (mut listing, mut next) = (Listing::default(), String::new());
+        let (mut listing, mut next, mut limit) = (Listing::default(), String::new(), PAGE);
         loop {
             let path = match next.as_str() {
-                "" => format!("{leases}?limit={PAGE}"),
-                next => format!("{leases}?limit={PAGE}&continue={}", encoded(next)),
+                "" => format!("{leases}?limit={limit}"),
+                next => format!("{leases}?limit={limit}&continue={}", encoded(next)),
             };
-            let response = self.api.send(Method::GET, &path, None).await?;
+            let Some(response) = self.api.page(&path).await? else {
+                // One Lease fits: etcd takes none that is longer.
+                if limit == 1 {
+                    return Err(self.unavailable("its response for one Lease is longer than 2 MiB"));
+                }
+                limit /= 2;
+                continue;
+            };
             let page =
                 (response.status == StatusCode::OK).then(|| lease::Page::parse(&response.body));
             let Some(page) = page else { return Err(self.refused(Right::List, &response)) };

@@ -208,7 +208,7 @@ mod tests {
         let shape = Shape { width: Some(40), namespaces: false };
         let lines = pauses([&row].into_iter(), shape, WallTime::EPOCH);
         assert!(lines.len() > 1 && lines.iter().all(|line| text::is_line(line)), "{lines:?}");
-        let whole = lines.concat();
+        let whole = lines.join(" ");
         assert!(whole.starts_with("default is paused until it is resumed, by ops@b: "), "{whole}");
         let table = table([&row].into_iter(), shape, WallTime::EPOCH);
         assert!(table[1].contains("  paused  "), "{table:?}");

@@ -136,14 +136,26 @@ pub(super) fn folded(text: &str, indent: &str, width: Option<usize>) -> Vec<Stri
             let mut next = line.clone();
             next.push(c);
             if next.width() > limit && !line.is_empty() {
-                lines.push(format!("{indent}{line}"));
-                next = c.to_string();
+                let (ends, begins) = last_word(&line, c);
+                lines.push(format!("{indent}{ends}"));
+                next = begins;
             }
             line = next;
         }
         lines.push(format!("{indent}{line}"));
     }
     lines
+}
+
+/// A line that is full when this character follows, and what begins the next one: the word that is not whole, if it is
+/// not alone there.
+fn last_word(line: &str, follows: char) -> (&str, String) {
+    if follows == ' ' {
+        return (line, String::new());
+    }
+    let split = line.rsplit_once(' ').filter(|(before, _)| !before.trim_end().is_empty());
+    let (ends, word) = split.unwrap_or((line, ""));
+    (ends, format!("{word}{follows}"))
 }
 
 #[cfg(test)]
@@ -212,6 +224,8 @@ mod tests {
     #[test]
     fn text_is_folded_and_not_cut() {
         assert_eq!(folded("abcdef\n\ng", "  ", Some(5)), ["  abc", "  def", "  ", "  g"]);
+        let pause = "paused until noon, by ops";
+        assert_eq!(folded(pause, "", Some(10)), ["paused", "until", "noon, by", "ops"]);
         assert_eq!(folded("a\tb\u{1b}[2J", "", None), ["a    b\u{fffd}[2J"]);
     }
 }

@@ -196,7 +196,7 @@ impl Shared {
             state.from = Some(from.clone());
         });
         let fetched = match tokio::time::timeout(LIMIT, self.chain.request(&source)).await {
-            Ok(Ok(credentials)) => Ok(credentials),
+            Ok(Ok(credentials)) => checked(credentials, from),
             Ok(Err(error)) => Err(explain(from, &error)),
             Err(_) => Err(NoCredentials::Failed {
                 from,
@@ -206,6 +206,20 @@ impl Shared {
         let (now, wall) = (HostClock::boot(), SystemTimeSource::new().now());
         self.state.send_modify(|state| state.take_in(fetched, now, wall));
     }
+}
+
+/// Refuses what cannot be in the header of a request: the SDK would panic.
+fn checked(credentials: Credentials, from: String) -> Result<Credentials, NoCredentials> {
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let what = if !is_plain(credentials.access_key_id()) {
+        "access key id"
+    } else if !credentials.session_token().is_none_or(is_plain) {
+        "session token"
+    } else {
+        return Ok(credentials);
+    };
+    let why = format!("the {what} contains a line break, a space or another invalid character");
+    Err(NoCredentials::Failed { from, why })
 }
 
 impl Chain {
@@ -405,6 +419,22 @@ mod tests {
         assert_eq!(state.response(at(113), true).unwrap().access_key_id(), "a");
         state.take_in(Err(failed("no response")), at(121), wall());
         assert_eq!(state.response(at(121), true), Err(failed("no response")));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_and_named_without_its_text() {
+        let of = |id: &str, token: Option<&str>| {
+            let credentials = Credentials::new(id, "s\n", token.map(str::to_owned), None, "test");
+            checked(credentials, "x".to_owned()).map_err(|error| error.to_string())
+        };
+        assert!(of("AKIA0", None).is_ok() && of("AKIA0", Some("a+/=")).is_ok());
+        for bad in ["AKIA0\n", "AKIA0\r", " AKIA0", "AKIA\u{7f}", "AKIÄ"] {
+            let id = of(bad, None).unwrap_err();
+            assert!(id.starts_with("no AWS credentials from x: the access key id co"), "{id}");
+            let token = of("AKIA0", Some(bad)).unwrap_err();
+            assert!(token.contains(": the session token contains a line break"), "{token}");
+            assert!(!id.contains("AK") && !token.contains("AK"), "{id} {token}");
+        }
     }
 
     #[test]

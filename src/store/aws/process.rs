@@ -1,35 +1,21 @@
 //! `credential_process`: a command of the user's that prints credentials.
 //!
-//! The SDK's own runner leaves a hanging command behind, and reads output of any length. This one
-//! gives the command a process group of its own, which is killed when no caller waits for it any
-//! more.
-
-use std::io;
-use std::process::Stdio;
+//! The SDK's own runner leaves a hanging command behind, and reads output of any length.
 
 use aws_credential_types::Credentials;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format::DateTimeWithOffset;
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
-use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-/// The longest output that is read: that of any command is a few kilobytes.
-const LONGEST_OUTPUT: usize = 64 * 1024;
+use crate::store::printed;
 
 /// Why a command gave no credentials. Its output is not repeated, because it may contain secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// It did not start.
-    #[error("its command cannot be started: {0}")]
-    Start(io::Error),
-    /// It failed.
-    #[error("its command ended with {0}; run it by hand to see why")]
-    Status(std::process::ExitStatus),
-    /// Its output could not be read.
-    #[error("its command printed more than {LONGEST_OUTPUT} bytes")]
-    TooLong,
+    /// It printed nothing, or failed.
+    #[error("its command {0}")]
+    Command(#[from] printed::Failed),
     /// It printed an unexpected text.
     #[error(
         "its command printed no credentials: a JSON object with Version 1, AccessKeyId and \
@@ -55,24 +41,7 @@ struct Printed {
 ///
 /// See [`Failed`].
 pub async fn credentials(command: &str) -> Result<Credentials, Failed> {
-    let mut group = Group::start(command).map_err(Failed::Start)?;
-    let mut output = Vec::new();
-    if let Some(stdout) = group.child.stdout.take() {
-        // One byte more shows that there is more.
-        let read = stdout.take(LONGEST_OUTPUT as u64 + 1).read_to_end(&mut output).await;
-        read.map_err(|_| Failed::Output)?;
-    }
-    if output.len() > LONGEST_OUTPUT {
-        return Err(Failed::TooLong);
-    }
-    // As PID 1 this process reaps all children, and may have reaped this command.
-    if let Ok(status) = group.child.wait().await
-        && !status.success()
-    {
-        return Err(Failed::Status(status));
-    }
-    // Processes that it left on purpose, to answer faster the next time, may stay.
-    group.id = None;
+    let output = printed::output(Command::new("sh").args(["-c", command])).await?;
     parse(&output).ok_or(Failed::Output)
 }
 
@@ -92,36 +61,6 @@ fn parse(output: &[u8]) -> Option<Credentials> {
     let Printed { access_key_id, secret_access_key, session_token, .. } = printed;
     let name = "CredentialProcess";
     Some(Credentials::new(access_key_id, secret_access_key, session_token, expiration, name))
-}
-
-/// A command and all that it starts, killed together.
-struct Group {
-    child: Child,
-    id: Option<Pid>,
-}
-
-impl Group {
-    fn start(command: &str) -> io::Result<Self> {
-        let child = Command::new("sh")
-            .args(["-c", command])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Ok(Self { child, id })
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            // It may have ended by now.
-            let _ = kill_process_group(id, Signal::KILL);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -151,23 +90,5 @@ mod tests {
         ] {
             assert!(parsed(bad).is_none(), "{bad}");
         }
-    }
-
-    #[tokio::test]
-    async fn an_output_without_end_is_given_up_and_its_command_killed() {
-        let started = tempfile::tempdir().unwrap();
-        let pid = started.path().join("pid");
-        let command = format!("echo $$ > {}; exec yes", pid.display());
-        assert!(matches!(credentials(&command).await, Err(Failed::TooLong)));
-        let pid = std::fs::read_to_string(pid).unwrap();
-        let state = format!("/proc/{}/stat", pid.trim());
-        for _ in 0..1_000 {
-            let gone = std::fs::read_to_string(&state).map_or(true, |stat| stat.contains(") Z "));
-            if gone {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        panic!("{state} is still there");
     }
 }

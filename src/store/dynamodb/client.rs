@@ -81,7 +81,9 @@ async fn connect(config: ClientConfig) -> Result<TableClient, StoreError> {
              AWS_REGION",
         ),
         Unsettled::NoMetadata => place.unavailable(format!("cannot be found: {error}")),
-        Unsettled::Bundle(error) => place.misconfigured(format!("cannot be used: {error}")),
+        Unsettled::Bundle(_) | Unsettled::BadRegion(_) => {
+            place.misconfigured(format!("cannot be used: {error}"))
+        }
     })?;
     if let Some(region) = settled.region() {
         place.set_region(region.as_ref());

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector as Tcp;
@@ -165,12 +166,12 @@ impl Access {
 }
 
 impl Credentials {
-    /// The token to send with the next request, if there is one.
+    /// The token to send with the next request, if there is one. A program has this time to print it.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    pub async fn token(&self) -> Result<Option<String>, NoAccess> {
+    pub async fn token(&self, within: Duration) -> Result<Option<String>, NoAccess> {
         match self {
             Self::None => Ok(None),
             Self::Token(token) => Ok(Some(token.clone())),
@@ -179,7 +180,7 @@ impl Credentials {
                 let text = text.map_err(|_| NoAccess::NotText(file.clone()))?;
                 Ok(Some(text.trim().to_owned()))
             }
-            Self::Plugin(plugin) => Ok(Some(plugin.token().await?)),
+            Self::Plugin(plugin) => Ok(Some(plugin.token(within).await?)),
         }
     }
 }

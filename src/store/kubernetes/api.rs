@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper_rustls::HttpsConnector;
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 
 use super::access::{Access, Credentials};
+use super::exec::Plugin;
 use super::lease::Lease;
 use super::url::Target;
 use crate::election::time::{BootTime, Clock};
@@ -28,9 +29,13 @@ const MAX_ANSWER: usize = 2 * 1024 * 1024;
 /// The API server, and a session with it.
 pub struct Api {
     target: Target,
+    /// How long callers wait for a call.
+    patience: Duration,
     clock: Arc<dyn Clock>,
     service_clock: ServiceClock,
     session: Mutex<Option<Arc<Session>>>,
+    /// The program of the last session that had one. It may be slow, and the next session needs its token, too.
+    plugin: Mutex<Option<Plugin>>,
 }
 
 /// One way to the API server. Replaced after a failure, so that a new address, authority or user
@@ -41,6 +46,26 @@ pub struct Session {
     pub namespace: String,
     credentials: Credentials,
     from: String,
+}
+
+/// A request without an answer yet. When its caller gives up, the server may be another one by now.
+struct Unanswered<'a> {
+    api: &'a Api,
+    session: Option<&'a Arc<Session>>,
+}
+
+impl Unanswered<'_> {
+    fn answered(mut self) {
+        self.session = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.session {
+            self.api.leave(session);
+        }
+    }
 }
 
 /// A whole answer of the API server.
@@ -71,8 +96,16 @@ pub struct Details {
 }
 
 impl Api {
-    pub fn new(target: Target, clock: Arc<dyn Clock>) -> Self {
-        Self { target, clock, service_clock: ServiceClock::default(), session: Mutex::new(None) }
+    /// `patience` is how long callers wait for a call. Nothing is opened yet.
+    pub fn new(target: Target, patience: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            target,
+            patience,
+            clock,
+            service_clock: ServiceClock::default(),
+            session: Mutex::default(),
+            plugin: Mutex::default(),
+        }
     }
 
     pub fn target(&self) -> &Target {
@@ -93,12 +126,24 @@ impl Api {
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));
         }
-        let access = Access::find(&self.target).map_err(|why| {
+        let mut access = Access::find(&self.target).map_err(|why| {
             StoreError::Misconfigured(format!("{} cannot be used: {why}", self.target))
         })?;
+        if let Credentials::Plugin(plugin) = &mut access.credentials {
+            self.keep(plugin);
+        }
         let opened = Arc::new(Session::new(access));
         *session = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// The same program as in the last session is the one that has its token.
+    fn keep(&self, plugin: &mut Plugin) {
+        let mut kept = self.plugin.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(kept) if kept.is_like(plugin) => plugin.clone_from(kept),
+            _ => *kept = Some(plugin.clone()),
+        }
     }
 
     /// The next call begins a new session.
@@ -137,13 +182,45 @@ impl Api {
         path: &str,
         body: Vec<u8>,
     ) -> Result<ApiResponse, StoreError> {
+        let response = self.exchange(method, path, body).await?;
+        response.ok_or_else(|| {
+            StoreError::Unavailable(
+                "the response of the API server is longer than 2 MiB".to_owned(),
+            )
+        })
+    }
+
+    /// A page of a list; none if it is too long.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn page(&self, path: &str) -> Result<Option<ApiResponse>, StoreError> {
+        self.exchange(Method::GET, path, Vec::new()).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Option<ApiResponse>, StoreError> {
         let session = self.session()?;
+        let unanswered = Unanswered { api: self, session: Some(&session) };
         let sent = self.now();
         let response = self.begin(&session, method, path, body.into()).await?;
         let (status, is_own) = (response.status(), is_of_the_server(response.headers()));
         let date = date(response.headers());
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| self.unavailable(&session, &short(&*error)))?.to_bytes();
+        unanswered.answered();
+        let body = match body {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Ok(None),
+            Err(error) => {
+                self.leave(&session);
+                return Err(self.unavailable(&session, &short(&*error)));
+            }
+        };
         if !is_own {
             let why = format!("the server that responded ({status}) is not an API server");
             return Err(self.unavailable(&session, &why));
@@ -152,14 +229,16 @@ impl Api {
             self.service_clock.note(date, sent, self.now());
         }
         if status == StatusCode::UNAUTHORIZED {
-            session.credentials.refused().await;
+            if let Credentials::Plugin(plugin) = &session.credentials {
+                plugin.refused();
+            }
             self.leave(&session);
             return Err(self.unavailable(
                 &session,
                 &format!("it does not accept the credentials from {}", session.from),
             ));
         }
-        Ok(ApiResponse { status, body, date })
+        Ok(Some(ApiResponse { status, body, date }))
     }
 
     /// One request, and the head of its answer.
@@ -170,7 +249,9 @@ impl Api {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, StoreError> {
-        let token = session.credentials.token().await.map_err(|why| {
+        // The caller learns what it waited for.
+        let within = self.patience.mul_f64(0.6);
+        let token = session.credentials.token(within).await.map_err(|why| {
             self.leave(session);
             self.unavailable(session, &format!("there is no token: {why}"))
         })?;
@@ -225,14 +306,6 @@ impl Session {
     /// The path of all Leases.
     pub fn leases(&self) -> String {
         format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", self.namespace)
-    }
-}
-
-impl Credentials {
-    async fn refused(&self) {
-        if let Self::Plugin(plugin) = self {
-            plugin.forget().await;
-        }
     }
 }
 

@@ -1,29 +1,37 @@
 //! A program that a kubeconfig names, which prints a token: how EKS, GKE and AKS log in.
+//!
+//! It may take longer than a call to the API server may. A call must not start it again each time, and must not fail
+//! because of it while there is a token. So
+//!
+//! - a run is a task of its own, one at a time, and continues when a call gives up waiting;
+//! - it begins before a token is too old, and that token serves until the server refuses it;
+//! - a new session with the same program in its kubeconfig keeps the token;
+//! - it has a time limit, and a pause follows a run that brought no new token.
 
-use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 
 use crate::election::time::BootTime;
+use crate::store::printed;
 use crate::time::clock::HostClock;
 
 /// How long it may take: cloud providers' programs start an interpreter and call a service.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The longest output: tokens are a few kilobytes long.
-const MAX_OUTPUT: u64 = 64 * 1024;
+/// How old a token becomes before the program runs again, whatever lifetime it states: EKS's is valid for 15 minutes.
+/// A token that the server refuses is replaced at once.
+const RENEWED_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// How long a token is used, whatever lifetime it states: EKS's is valid for 15 minutes, and a
-/// token that the server refuses is replaced by a new one.
-const KEPT: Duration = Duration::from_secs(10 * 60);
+/// The pause after a run that brought no new token.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The part of a kubeconfig's user that names the program.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exec {
     api_version: String,
@@ -32,9 +40,12 @@ pub struct Exec {
     args: Option<Vec<String>>,
     #[serde(default)]
     env: Option<Vec<Variable>>,
+    /// Where the kubeconfig is: a path of the command with a slash is relative to it.
+    #[serde(skip)]
+    folder: PathBuf,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Variable {
     name: String,
     value: String,
@@ -50,11 +61,27 @@ struct Status {
     token: Option<String>,
 }
 
-/// The program, and its last token.
+/// The program, and its last token. Clones share both.
+#[derive(Clone, Debug)]
+pub struct Plugin(Arc<Shared>);
+
 #[derive(Debug)]
-pub struct Plugin {
+struct Shared {
     exec: Exec,
-    last: Mutex<Option<(String, BootTime)>>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<String>,
+    /// The server does not accept the token.
+    refused: bool,
+    /// When the next one is fetched.
+    renews_at: BootTime,
+    /// Why the last run brought none.
+    failure: Option<Failure>,
+    running: bool,
+    not_before: BootTime,
 }
 
 /// A version of the protocol that is not spoken here.
@@ -71,20 +98,44 @@ pub struct NoToken {
     failure: Failure,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 enum Failure {
+    #[error("has not printed a token yet")]
+    Waiting,
     #[error("printed no token within {}s", LIMIT.as_secs())]
     Late,
-    #[error("cannot be started: {0}")]
-    Start(#[source] io::Error),
-    #[error("cannot be read: {0}")]
-    Read(#[source] io::Error),
-    #[error("cannot be waited for: {0}")]
-    Wait(#[source] io::Error),
-    #[error("failed: {0}")]
-    Exit(ExitStatus),
+    #[error(transparent)]
+    Command(#[from] printed::Failed),
     #[error("printed no token")]
     NoToken,
+}
+
+impl Exec {
+    /// As a kubeconfig in this folder names it.
+    pub fn of(self, folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), ..self }
+    }
+
+    fn command(&self) -> PathBuf {
+        // A name without a slash is looked up in PATH.
+        match self.command.contains('/') {
+            true => self.folder.join(&self.command),
+            false => PathBuf::from(&self.command),
+        }
+    }
+
+    async fn run(&self) -> Result<String, Failure> {
+        let info = serde_json::json!({
+            "apiVersion": self.api_version, "kind": "ExecCredential", "spec": { "interactive": false },
+        });
+        let mut program = Command::new(self.command());
+        program.args(self.args.iter().flatten()).env("KUBERNETES_EXEC_INFO", info.to_string());
+        program.envs(self.env.iter().flatten().map(|Variable { name, value }| (name, value)));
+        let output = printed::output(&mut program).await?;
+        let credential: Result<Credential, _> = serde_json::from_slice(&output);
+        let token = credential.ok().and_then(|found| found.status).and_then(|status| status.token);
+        token.filter(|token| !token.is_empty()).ok_or(Failure::NoToken)
+    }
 }
 
 impl Plugin {
@@ -98,57 +149,81 @@ impl Plugin {
         if !known.contains(&exec.api_version.as_str()) {
             return Err(UnsupportedVersion(exec.api_version));
         }
-        Ok(Self { exec, last: Mutex::new(None) })
+        Ok(Self(Arc::new(Shared { exec, state: watch::Sender::default() })))
     }
 
-    /// The last token, or a new one. One run at a time: the others wait for it.
+    /// Whether both are the same program.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.0.exec == other.0.exec
+    }
+
+    /// The last token, or the first that arrives within this time.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    pub async fn token(&self) -> Result<String, NoToken> {
-        let mut last = self.last.lock().await;
-        let now = HostClock::boot();
-        if let Some((token, since)) = &*last
-            && now < *since + KEPT
-        {
-            return Ok(token.clone());
+    pub async fn token(&self, within: Duration) -> Result<String, NoToken> {
+        let (now, mut begins) = (HostClock::boot(), false);
+        self.0.state.send_modify(|state| begins = state.begins(now));
+        if begins {
+            let shared = Arc::clone(&self.0);
+            tokio::spawn(async move { shared.run().await });
         }
-        let token = tokio::time::timeout(LIMIT, self.run()).await;
+        let mut states = self.0.state.subscribe();
+        // Without it the answer says what was waited for.
+        let _ = tokio::time::timeout(within, states.wait_for(State::is_settled)).await;
+        let token = self.0.state.borrow().token();
+        token.map_err(|failure| NoToken { command: self.0.exec.command.clone(), failure })
+    }
+
+    /// The server does not accept the last token.
+    pub fn refused(&self) {
+        self.0.state.send_modify(|state| state.refused = true);
+    }
+}
+
+impl Shared {
+    async fn run(&self) {
+        let token = tokio::time::timeout(LIMIT, self.exec.run()).await;
         let token = token.unwrap_or(Err(Failure::Late));
-        let token =
-            token.map_err(|failure| NoToken { command: self.exec.command.clone(), failure })?;
-        *last = Some((token.clone(), now));
-        Ok(token)
+        let now = HostClock::boot();
+        self.state.send_modify(|state| state.take_in(token, now));
+    }
+}
+
+impl State {
+    fn begins(&mut self, now: BootTime) -> bool {
+        let due = self.token.is_none() || self.refused || now >= self.renews_at;
+        let begins = due && !self.running && now >= self.not_before;
+        self.running |= begins;
+        begins
     }
 
-    /// Requests a new one the next time.
-    pub async fn forget(&self) {
-        *self.last.lock().await = None;
+    fn take_in(&mut self, token: Result<String, Failure>, now: BootTime) {
+        self.running = false;
+        let is_new = token.as_ref().is_ok_and(|token| self.token.as_ref() != Some(token));
+        self.not_before = if is_new { now } else { now + PAUSE };
+        match token {
+            Ok(token) => {
+                (self.token, self.renews_at) = (Some(token), now + RENEWED_AFTER);
+                (self.refused, self.failure) = (false, None);
+            }
+            Err(failure) => self.failure = Some(failure),
+        }
     }
 
-    async fn run(&self) -> Result<String, Failure> {
-        let Exec { api_version, command, args, env } = &self.exec;
-        let info = serde_json::json!({
-            "apiVersion": api_version, "kind": "ExecCredential", "spec": { "interactive": false },
-        });
-        let mut program = Command::new(command);
-        program.args(args.iter().flatten()).env("KUBERNETES_EXEC_INFO", info.to_string());
-        program.envs(env.iter().flatten().map(|Variable { name, value }| (name, value)));
-        program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = program.kill_on_drop(true).spawn().map_err(Failure::Start)?;
-        let mut output = Vec::new();
-        if let Some(stdout) = child.stdout.take() {
-            let read = stdout.take(MAX_OUTPUT).read_to_end(&mut output).await;
-            read.map_err(Failure::Read)?;
-        }
-        let status = child.wait().await.map_err(Failure::Wait)?;
-        if !status.success() {
-            return Err(Failure::Exit(status));
-        }
-        let credential: Result<Credential, _> = serde_json::from_slice(&output);
-        let token = credential.ok().and_then(|found| found.status).and_then(|status| status.token);
-        token.filter(|token| !token.is_empty()).ok_or(Failure::NoToken)
+    /// Whether there is nothing to wait for.
+    fn is_settled(&self) -> bool {
+        !self.running || self.usable().is_some()
+    }
+
+    fn usable(&self) -> Option<&String> {
+        self.token.as_ref().filter(|_| !self.refused)
+    }
+
+    fn token(&self) -> Result<String, Failure> {
+        let failure = || self.failure.clone().unwrap_or(Failure::Waiting);
+        self.usable().cloned().ok_or_else(failure)
     }
 }
 
@@ -156,31 +231,92 @@ impl Plugin {
 mod tests {
     use super::*;
 
+    const SOON: Duration = Duration::from_secs(60);
+
     fn plugin(script: &str) -> Plugin {
         let version = "client.authentication.k8s.io/v1".to_owned();
         let args = Some(vec!["-c".to_owned(), script.to_owned()]);
-        let exec = Exec { api_version: version, command: "sh".to_owned(), args, env: None };
-        Plugin::new(exec).unwrap()
+        Plugin::new(exec(&version, "sh", args)).unwrap()
+    }
+
+    fn exec(version: &str, command: &str, args: Option<Vec<String>>) -> Exec {
+        let (api_version, command) = (version.to_owned(), command.to_owned());
+        Exec { api_version, command, args, env: None, folder: PathBuf::new() }
+    }
+
+    fn at(seconds: u64) -> BootTime {
+        BootTime::from_duration(Duration::from_secs(seconds))
     }
 
     #[tokio::test]
     async fn the_error_about_a_token_does_not_contain_the_output() {
         for (script, words) in [
-            ("echo hunter2; exit 7", "'sh' failed: exit status: 7"),
+            ("echo hunter2; exit 7", "'sh' ended with exit status: 7; run it by hand to see why"),
             ("echo hunter2", "'sh' printed no token"),
             (r#"echo '{"status":{"token":""}}'"#, "'sh' printed no token"),
         ] {
-            assert_eq!(plugin(script).token().await.unwrap_err().to_string(), words);
+            assert_eq!(plugin(script).token(SOON).await.unwrap_err().to_string(), words);
         }
-        let mut missing = plugin("");
-        missing.exec.command = "/nowhere/aws\n".to_owned();
-        let error = missing.token().await.unwrap_err().to_string();
+        let known = "client.authentication.k8s.io/v1";
+        let missing = Plugin::new(exec(known, "/nowhere/aws\n", None)).unwrap();
+        let error = missing.token(SOON).await.unwrap_err().to_string();
         let words = r"'/nowhere/aws\n' cannot be started: No such file or directory";
         assert!(error.starts_with(words), "{error}");
         let late = NoToken { command: "aws".to_owned(), failure: Failure::Late };
         assert_eq!(late.to_string(), "'aws' printed no token within 20s");
-        let other = Plugin::new(Exec { api_version: "v2\n".to_owned(), ..plugin("").exec });
+        let other = Plugin::new(exec("v2\n", "sh", None));
         let words = r"the exec plugin's version 'v2\n' is not supported";
         assert_eq!(other.unwrap_err().to_string(), words);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_gives_up_does_not_end_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let (go, runs) = (folder.path().join("go"), folder.path().join("runs"));
+        let script = format!(
+            r#"echo run >> {}; until [ -e {} ]; do sleep 0.01; done; echo '{{"status":{{"token":"t"}}}}'"#,
+            runs.display(),
+            go.display()
+        );
+        let plugin = plugin(&script);
+        for _ in 0..3 {
+            let error = plugin.token(Duration::from_millis(1)).await.unwrap_err().to_string();
+            assert_eq!(error, "'sh' has not printed a token yet");
+        }
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(plugin.token(SOON).await.unwrap(), "t");
+        assert_eq!(plugin.token(Duration::ZERO).await.unwrap(), "t");
+        assert_eq!(std::fs::read_to_string(&runs).unwrap(), "run\n");
+    }
+
+    #[test]
+    fn a_token_is_replaced_before_it_ends_and_serves_until_it_is_refused() {
+        let mut state = State::default();
+        assert!(state.begins(at(1)) && !state.begins(at(1)), "one at a time");
+        state.take_in(Ok("a".to_owned()), at(5));
+        assert!(!state.begins(at(604)) && state.begins(at(605)));
+        assert!(state.is_settled() && state.token().is_ok_and(|token| token == "a"));
+        state.take_in(Err(Failure::Late), at(625));
+        assert!(state.token().is_ok_and(|token| token == "a"), "it may be valid for longer");
+        assert!(!state.begins(at(626)) && state.begins(at(627)), "after a pause");
+        state.take_in(Ok("b".to_owned()), at(630));
+        state.refused = true;
+        assert!(state.begins(at(631)) && !state.is_settled(), "calls wait for the next one");
+        state.take_in(Ok("b".to_owned()), at(632));
+        state.refused = true;
+        assert!(!state.begins(at(633)) && state.begins(at(634)), "the same again");
+    }
+
+    #[test]
+    fn a_command_with_a_slash_is_relative_to_its_kubeconfig() {
+        let folder = Path::new("/home/me/.kube");
+        for (command, path) in [
+            ("aws", "aws"),
+            ("./bin/token", "/home/me/.kube/./bin/token"),
+            ("../token", "/home/me/.kube/../token"),
+            ("/usr/bin/aws", "/usr/bin/aws"),
+        ] {
+            assert_eq!(exec("v1", command, None).of(folder).command(), Path::new(path));
+        }
     }
 }

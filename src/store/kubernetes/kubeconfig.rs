@@ -16,11 +16,11 @@ pub struct Kubeconfig {
     #[serde(rename = "current-context", default)]
     current_context: String,
     #[serde(default)]
-    contexts: Vec<NamedContext>,
+    contexts: Option<Vec<NamedContext>>,
     #[serde(default)]
-    clusters: Vec<NamedCluster>,
+    clusters: Option<Vec<NamedCluster>>,
     #[serde(default)]
-    users: Vec<NamedUser>,
+    users: Option<Vec<NamedUser>>,
     /// Paths in it are relative to it.
     #[serde(skip)]
     folder: PathBuf,
@@ -88,6 +88,16 @@ struct User {
     exec: Option<Exec>,
     #[serde(default)]
     username: Option<String>,
+    #[serde(default)]
+    auth_provider: Option<Value>,
+    #[serde(default, rename = "as")]
+    acts_as: Option<String>,
+    #[serde(default)]
+    as_uid: Option<String>,
+    #[serde(default)]
+    as_groups: Option<Vec<String>>,
+    #[serde(default)]
+    as_user_extra: Option<Value>,
 }
 
 /// What is missing in a kubeconfig, wrong or not supported. The file has secrets in it: nothing but
@@ -167,11 +177,12 @@ impl Kubeconfig {
             return Err(KubeconfigError::NoContext);
         }
         let missing = |what, name: &str| KubeconfigError::Missing { what, name: name.to_owned() };
-        let context = self.contexts.into_iter().find(|context| context.name == name);
+        let context = self.contexts.into_iter().flatten().find(|context| context.name == name);
         let context = context.ok_or_else(|| missing("context", &name))?.context;
-        let cluster = self.clusters.into_iter().find(|cluster| cluster.name == context.cluster);
+        let cluster =
+            self.clusters.into_iter().flatten().find(|cluster| cluster.name == context.cluster);
         let cluster = cluster.ok_or_else(|| missing("cluster", &context.cluster))?.cluster;
-        let user = self.users.into_iter().find(|user| user.name == context.user);
+        let user = self.users.into_iter().flatten().find(|user| user.name == context.user);
         let user = match user {
             Some(user) => user.user,
             None if context.user.is_empty() => User::default(),
@@ -181,28 +192,52 @@ impl Kubeconfig {
         if cluster.insecure_skip_tls_verify {
             return unsupported("insecure-skip-tls-verify");
         }
-        if cluster.tls_server_name.is_some() {
+        if given(&cluster.tls_server_name) {
             return unsupported("tls-server-name");
         }
-        if cluster.proxy_url.is_some() {
+        if given(&cluster.proxy_url) {
             return unsupported("proxy-url");
         }
         if !cluster.server.starts_with("https://") {
             return unsupported("a server without https://");
         }
-        if user.username.is_some() {
-            return unsupported("a user name with a password");
+        if let Some(what) = user.unsupported() {
+            return unsupported(what);
         }
         let folder = self.folder;
-        let login = match (&user.token_file, &user.token, &user.exec) {
+        let token = user.token.as_ref().filter(|token| !token.is_empty());
+        let token_file = user.token_file.as_ref().filter(|file| !file.as_os_str().is_empty());
+        let login = match (token_file, token, &user.exec) {
             (Some(file), ..) => Login::TokenFile(folder.join(file)),
             (None, Some(token), _) => Login::Token(token.clone()),
-            (None, None, Some(exec)) => Login::Plugin(Plugin::new(exec.clone())?),
+            (None, None, Some(exec)) => Login::Plugin(Plugin::new(exec.clone().of(&folder))?),
             (None, None, None) => Login::None,
         };
         let (server, namespace) = (cluster.server.clone(), context.namespace);
         Ok(Chosen { server, namespace, login, cluster, user, folder })
     }
+}
+
+impl User {
+    /// What would make this process another user than kubectl, or none.
+    fn unsupported(&self) -> Option<&'static str> {
+        let acts_as_another = given(&self.acts_as)
+            || given(&self.as_uid)
+            || self.as_groups.as_ref().is_some_and(|groups| !groups.is_empty())
+            || self.as_user_extra.is_some();
+        if given(&self.username) {
+            Some("a user name with a password")
+        } else if self.auth_provider.is_some() {
+            Some("auth-provider")
+        } else {
+            acts_as_another.then_some("impersonation ('as')")
+        }
+    }
+}
+
+/// As kubectl reads it, an empty text is none.
+fn given(text: &Option<String>) -> bool {
+    text.as_ref().is_some_and(|text| !text.is_empty())
 }
 
 impl Chosen {
@@ -252,7 +287,9 @@ impl Chosen {
 
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()
+    // A block of YAML may have lines.
+    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
 }
 
 /// YAML as JSON: a kubeconfig can always be written as JSON.
@@ -323,6 +360,30 @@ users:
         assert!(prod.client_certificate().unwrap().is_none());
     }
 
+    fn of_user(user: &str) -> Result<Chosen, KubeconfigError> {
+        let text = format!(
+            "current-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'https://a', proxy-url: '', tls-server-name: ''}}}}]\n\
+             users: [{{name: u, user: {user}}}]"
+        );
+        Kubeconfig::parse(&text, Path::new("/home")).unwrap().context(None)
+    }
+
+    #[test]
+    fn an_empty_text_is_none_as_for_kubectl() {
+        let exec = "exec: {apiVersion: client.authentication.k8s.io/v1, command: aws}";
+        let login = |user: &str| of_user(user).unwrap().login;
+        assert!(matches!(login(&format!("{{token: '', {exec}}}")), Login::Plugin(_)));
+        assert!(matches!(login(&format!("{{tokenFile: '', {exec}}}")), Login::Plugin(_)));
+        assert!(matches!(login("{tokenFile: '', token: t, username: ''}"), Login::Token(_)));
+        assert!(matches!(login("{token: t, as: '', as-groups: []}"), Login::Token(_)));
+        let nothing = "current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n\
+                       clusters: [{name: c, cluster: {server: 'https://a'}}]\nusers: null";
+        let chosen = Kubeconfig::parse(nothing, Path::new("/")).unwrap().context(None).unwrap();
+        assert!(matches!(chosen.login, Login::None));
+        assert_eq!(decode_base64(" Y2Vy\r\n dA==\n").unwrap(), b"cert");
+    }
+
     #[test]
     fn missing_and_unsupported_settings_are_named() {
         let refusal = |context| chosen(Some(context)).unwrap_err().to_string();
@@ -332,7 +393,18 @@ users:
             KubeconfigError::NoContext.to_string(),
             "it has no current-context; add ?context=NAME to the store URL"
         );
-        for bad in ["", "just words", "users: 7", "a: [", "{"] {
+        for (user, what) in [
+            ("{token: t, as: admin}", "impersonation ('as')"),
+            ("{token: t, as-uid: '7'}", "impersonation ('as')"),
+            ("{token: t, as-groups: [a]}", "impersonation ('as')"),
+            ("{token: t, as-user-extra: {a: [b]}}", "impersonation ('as')"),
+            ("{auth-provider: {name: oidc}}", "auth-provider"),
+            ("{username: u}", "a user name with a password"),
+        ] {
+            let refused = of_user(user).unwrap_err().to_string();
+            assert_eq!(refused, format!("{what} is not supported"));
+        }
+        for bad in ["", "just words", "users: 7", "users: null", "a: [", "{"] {
             let parsed = Kubeconfig::parse(bad, Path::new("/")).and_then(|c| c.context(None));
             assert!(parsed.is_err(), "{bad}");
         }

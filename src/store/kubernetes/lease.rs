@@ -317,13 +317,18 @@ impl Lease {
         let Some(term) = self.annotation("term") else {
             return Ok(Term::new(transitions).after(1));
         };
-        let term: Term =
-            term.parse().map_err(|_| Unreadable::Field("annotation bellwether/term"))?;
+        let unreadable = Unreadable::Field("annotation bellwether/term");
+        let Ok(term) = term.parse::<Term>() else { return Err(unreadable) };
         let seal = self.annotation("spec").and_then(|seal| seal.split(' ').next());
         let sealed: u64 = seal
             .and_then(|count| count.parse().ok())
             .ok_or(Unreadable::Field("annotation bellwether/spec"))?;
-        Ok(term.after(transitions.saturating_sub(sealed)))
+        let term = term.after(transitions.saturating_sub(sealed));
+        // Above the limit of the other stores there is no next one either.
+        if i64::try_from(term.get()).is_err() {
+            return Err(unreadable);
+        }
+        Ok(term)
     }
 
     fn lease_duration(&self, is_own: bool) -> Result<Duration, Unreadable> {
@@ -368,7 +373,10 @@ impl Lease {
             ),
             acquire_time: Some(micro_time(record.acquire_time)),
             renew_time: Some(another_time(record.renew_time, lease.spec.renew_time.as_deref())),
-            lease_transitions: i64::try_from(transitions + u64::from(acquires)).ok(),
+            // The API has no higher number. The term counts on in its annotation.
+            lease_transitions: Some(
+                i32::try_from(transitions + u64::from(acquires)).unwrap_or(i32::MAX).into(),
+            ),
             rest: std::mem::take(&mut lease.spec.rest),
         };
         let named =

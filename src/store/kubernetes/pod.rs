@@ -12,6 +12,9 @@ use crate::election::time::Clock;
 use crate::store::contract::StoreError;
 use crate::store::service_clock::ServiceTime;
 
+/// How long the request may take: a shutdown waits for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The `Date` of an answer and the time of a deletion are cut to whole seconds, and two API servers may have made
 /// them: their clocks differ by less than a second.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -40,7 +43,7 @@ pub async fn has_grace_left(
     namespace: &str,
     name: &str,
 ) -> Result<bool, StoreError> {
-    let api = Api::new(target.clone(), clock);
+    let api = Api::new(target.clone(), PATIENCE, clock);
     if !name.split('.').all(is_label) || !is_label(namespace) {
         return Err(StoreError::Unavailable("the name of this pod is not known".to_owned()));
     }

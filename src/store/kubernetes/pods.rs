@@ -86,7 +86,7 @@ impl Labels {
     pub fn new(namespace: &str, key: String, clock: Arc<dyn Clock>) -> Option<Self> {
         let target = Target::parse(&format!("kubernetes://{namespace}")).ok();
         let target = target.filter(|_| is_label(namespace))?;
-        Some(Self { api: Api::new(target, clock), namespace: namespace.to_owned(), key })
+        Some(Self { api: Api::new(target, LIMIT, clock), namespace: namespace.to_owned(), key })
     }
 
     /// The pods that carry it, with any value.

@@ -76,18 +76,18 @@ pub fn hints(api: Arc<Api>, election: ElectionName) -> Hints {
 async fn watch_on(api: &Arc<Api>, election: &ElectionName, notifier: &Notifier) {
     let (mut pause, mut seen) = (FIRST_PAUSE, None);
     loop {
-        let ended =
-            tokio::time::timeout(WATCH + SLACK, watch(api, election, notifier, &mut seen)).await;
-        match ended {
-            Ok(Some(())) | Err(_) => pause = FIRST_PAUSE,
-            Ok(None) => pause = (pause * 2).min(LAST_PAUSE),
-        }
+        let began = api.now();
+        let watching = watch(api, election, notifier, &mut seen);
+        let _ = tokio::time::timeout(WATCH + SLACK, watching).await;
+        // One that ends soon may do so each time.
+        let lasted = api.now().since(began) >= LAST_PAUSE;
+        pause = if lasted { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
         // Different for each process, so that not all reach a restarted API server at once.
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
     }
 }
 
-/// One watch. None if it could not begin.
+/// One watch, until it ends. None if it could not begin.
 async fn watch(
     api: &Arc<Api>,
     election: &ElectionName,
@@ -101,7 +101,9 @@ async fn watch(
         object_name(election),
         WATCH.as_secs()
     );
-    let response = api.begin(&session, Method::GET, &path, Bytes::new()).await.ok()?;
+    // The head comes at once.
+    let begun = tokio::time::timeout(SLACK, api.begin(&session, Method::GET, &path, Bytes::new()));
+    let response = begun.await.ok()?.ok()?;
     if !response.status().is_success() || !is_of_the_server(response.headers()) {
         return None;
     }

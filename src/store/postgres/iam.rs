@@ -87,7 +87,9 @@ impl Iam {
         let settled = self.settled.get_or_try_init(|| aws::settle(&choice, None, PATIENCE)).await;
         let Settled { config, cache } = settled.map_err(|error| match error {
             Unsettled::NoRegion => NoToken::NoRegion,
-            Unsettled::NoMetadata | Unsettled::Bundle(_) => NoToken::Unsettled(error),
+            Unsettled::NoMetadata | Unsettled::Bundle(_) | Unsettled::BadRegion(_) => {
+                NoToken::Unsettled(error)
+            }
         })?;
         let region = config.region().ok_or(NoToken::RegionLost)?;
         let cache = cache.as_ref().ok_or(NoToken::NoChain)?;

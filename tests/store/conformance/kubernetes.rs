@@ -62,7 +62,9 @@ impl Subject for Kubernetes {
 
     fn from_another_process(&self) -> Arc<dyn Store> {
         let target = Target::parse(&self.server.url(&self.namespace)).unwrap();
-        Arc::new(KubernetesStore::new(target, Arc::new(HostClock)).judged_within(self.skew))
+        Arc::new(
+            KubernetesStore::new(target, PATIENCE, Arc::new(HostClock)).judged_within(self.skew),
+        )
     }
 
     fn has_a_clock(&self) -> bool {

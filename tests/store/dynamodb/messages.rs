@@ -39,6 +39,23 @@ fn no_credentials() {
     assert!(text.contains("deploy/iam/dynamodb-policy.json"), "{text}");
 }
 
+/// A line break at the end of a secret that was written into a file or encoded by hand.
+#[test]
+fn credentials_and_regions_that_cannot_be_sent_are_named() {
+    for (variable, value, words) in [
+        ("AWS_ACCESS_KEY_ID", "AKIA\n", "the access key id contains a line break"),
+        ("AWS_SESSION_TOKEN", "token\r", "the session token contains a line break"),
+        ("AWS_REGION", "eu-west-1\n", r"the AWS region 'eu-west-1\n' is no name of a region"),
+    ] {
+        let mut command = with_credentials();
+        command.env_remove("AWS_REGION").env(variable, value);
+        let region = if variable == "AWS_REGION" { "" } else { "?region=eu-west-1" };
+        let text = refused(command, &format!("dynamodb://leases{region}"), 69);
+        assert!(text.contains(words) || text.contains(&words.replace('\\', r"\\")), "{text}");
+        assert!(!text.contains("panicked") && !text.contains("AKIA"), "{text}");
+    }
+}
+
 #[test]
 fn a_profile_that_does_not_exist() {
     let emulator = Emulator::start();

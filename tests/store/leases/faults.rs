@@ -6,7 +6,10 @@ use crate::faults::{Paths, STEADY};
 use support::dynamodb::encrypted::{certificates, terminator};
 use support::http_proxy::{Fault, Proxy};
 use support::kubernetes::{ApiServer, url};
-use support::{Flock, Killed, Sidecar, eventually};
+use support::{Flock, Killed, Sidecar, eventually, now};
+
+/// Of a user whom the API server knows by what is before it.
+const NO_LOGIN: &str = "{}";
 
 struct Scene {
     flock: Flock,
@@ -18,6 +21,10 @@ struct Scene {
 
 impl Scene {
     fn set(names: &[&str], more: &[&str]) -> Self {
+        Self::with_login(names, more, NO_LOGIN)
+    }
+
+    fn with_login(names: &[&str], more: &[&str], login: &str) -> Self {
         let server = ApiServer::shared();
         let namespace = server.namespace();
         let (api, port) = server.without_tls();
@@ -30,7 +37,7 @@ impl Scene {
             std::fs::create_dir(&place).unwrap();
             let port = terminator(certificates(&place, "IP:127.0.0.1"), proxy.port());
             let (file, authority) = (format!("{namespace}-{name}"), place.join("ca.pem"));
-            let kubeconfig = server.kubeconfig_by(&file, port, &authority, "{}");
+            let kubeconfig = server.kubeconfig_by(&file, port, &authority, login);
             Sidecar::start_with(name, &url(&namespace, &kubeconfig), more)
         };
         let members = names.iter().zip(&proxies).map(start).collect();
@@ -70,6 +77,44 @@ fn a_single_fault_costs_no_leadership() {
         Fault::Raw(raw("404 Not Found", "", page)),
         Fault::Raw(raw("200 OK", "audit-id: 1\r\n", r#"{"kind":"LeaseList","items":[]}"#)),
     ]);
+}
+
+/// As a cloud provider's program may be. Its token serves the next session, too.
+#[test]
+fn a_program_that_is_slower_than_a_call_gives_a_token_once_and_costs_no_leadership() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let script = format!(
+        r#"echo run >> {}; sleep 4; echo '{{"status":{{"token":"of-the-administrator"}}}}'"#,
+        runs.display()
+    );
+    let login = format!(
+        "exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, {}]}}",
+        serde_json::to_string(&script).unwrap()
+    );
+    let scene = Scene::with_login(&["a"], &[], &login);
+    let leader = scene.flock.settled();
+    let term = scene.term(leader);
+    scene.proxies[leader].once("PUT", Fault::Reset);
+    let puts = scene.proxies[leader].count("PUT");
+    eventually("ten renewals", || (scene.proxies[leader].count("PUT") > puts + 10).then_some(()));
+    assert_eq!((scene.flock.settled(), scene.term(leader)), (leader, term));
+    assert_eq!(std::fs::read_to_string(runs).unwrap(), "run\n");
+}
+
+#[test]
+fn a_watch_that_ends_at_once_is_repeated_ever_less_often() {
+    let scene = Scene::set(&["a"], &[]);
+    let gone = r#"{"type":"ERROR","object":{"kind":"Status","code":410}}"#;
+    scene.proxies[0].on(move |request| match request.operation.as_str() {
+        "WATCH" => Fault::Raw(raw("200 OK", "audit-id: 1\r\n", &format!("{gone}\n"))),
+        _ => Fault::Pass,
+    });
+    scene.flock.settled();
+    let (since, before) = (now(), scene.proxies[0].count("WATCH"));
+    eventually("some seconds pass", || (now().since(since).as_secs() > 12).then_some(()));
+    let watches = scene.proxies[0].count("WATCH") - before;
+    assert!(watches <= 8, "{watches}");
 }
 
 /// A mesh that repeats every request: a write is refused by its own first success.

@@ -1,6 +1,7 @@
 //! What a sidecar may do, how it reports a missing right, and how it authenticates.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::Stdio;
 
 use support::kubernetes::{ApiServer, USER_NAME, url};
@@ -120,6 +121,23 @@ fn a_program_of_the_kubeconfig_gives_the_token() {
     );
     let kubeconfig = server.kubeconfig_for(&format!("{namespace}-exec"), server.port(), &user);
     let sidecar = Sidecar::start("a", &url(&namespace, &kubeconfig));
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+}
+
+/// As a load balancer does that has lost what is behind it.
+#[test]
+fn a_server_that_never_responds_is_left_for_the_one_that_the_kubeconfig_names_then() {
+    let server = ApiServer::shared();
+    let namespace = server.namespace();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (file, login) = (format!("{namespace}-moved"), "token: token-of-the-administrator");
+    let kubeconfig = server.kubeconfig_for(&file, silent.local_addr().unwrap().port(), login);
+    let sidecar = Sidecar::start("a", &url(&namespace, &kubeconfig));
+    eventually("it does not know", || {
+        let state = sidecar.leader();
+        (!state.leads() && state.body["storeError"].is_string()).then_some(())
+    });
+    server.kubeconfig_for(&file, server.port(), login);
     eventually("it leads", || sidecar.leader().leads().then_some(()));
 }
 

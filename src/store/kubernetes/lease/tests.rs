@@ -203,3 +203,25 @@ fn names_that_kubernetes_does_not_allow_become_checksums() {
     assert_eq!(lease.election(), Some(dots));
     assert!(matches!(lease.decode(&election()), Err(Unreadable::Election(_))));
 }
+
+#[test]
+fn a_term_that_has_no_next_one_in_another_store_is_refused() {
+    let with_term = |term: &str| {
+        let mut lease = written(None, &record(Some("a"), 7));
+        lease.metadata.annotations.insert("bellwether/term".to_owned(), term.to_owned());
+        lease.decode(&election()).map(|kept| kept.record.term.get())
+    };
+    assert_eq!(with_term("9223372036854775807").unwrap(), 9_223_372_036_854_775_807);
+    for bad in ["9223372036854775808", "18446744073709551615", "-1", ""] {
+        let unreadable = with_term(bad).unwrap_err();
+        assert_eq!(unreadable, Unreadable::Field("annotation bellwether/term"), "{bad}");
+    }
+}
+
+#[test]
+fn transitions_stay_at_the_highest_number_of_the_api() {
+    let mut lease = written(None, &record(Some("a"), 7));
+    lease.spec.lease_transitions = Some(i64::from(i32::MAX));
+    let lease = written(Some(&lease), &record(Some("b"), read(&lease).record.term.get() + 1));
+    assert_eq!(lease.spec.lease_transitions, Some(i64::from(i32::MAX)));
+}
