@@ -15,7 +15,7 @@ use super::handover::Rank;
 use super::holder_url::HolderUrl;
 pub use super::leadership::LossReason;
 use super::leadership::{Gated, Leadership, StandingDown};
-use super::lease::{Candidate, LeaseRecord, Observed, Origin, Vacated};
+use super::lease::{Candidate, LeaseRecord, Observed, Origin};
 use super::projection::Projection;
 use super::succession::Before;
 use super::term::Term;
@@ -147,7 +147,7 @@ impl Elector {
             claimable_at: self.watch.over_at(self.me()),
             awaits_work: self.work_under_way && !self.lease.is_held(),
             first_decided: self.shown.first_decided,
-            standing_down: self.standing.down(self.watch.pause()),
+            standing_down: self.standing.down(None),
             paused: self.watch.pause().cloned(),
             successor: shown::successor(&self.lease, &self.standing, &self.watch),
             last_loss: self.shown.last_loss,
@@ -257,19 +257,6 @@ impl Elector {
     }
 
     /// The lease can be claimed from this notification. Another hint would need a look first.
-    fn take_in_vacated(&mut self, now: BootTime, news: Vacated) -> bool {
-        let before = Before::of(&self.leadership(), &self.watch, now);
-        let idle = !self.lease.is_held() && !self.calls.is_under_way() && !self.calls.unsure;
-        if !idle || !self.watch.vacated(news, now) {
-            self.pace.hint();
-            return false;
-        }
-        self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
-        self.shown.follow(&self.watch, &self.name);
-        self.schedule_look(now);
-        self.is_over(now)
-    }
-
     fn is_over(&self, now: BootTime) -> bool {
         self.claims_at().is_some_and(|claims_at| claims_at <= now)
     }
@@ -328,8 +315,9 @@ impl Elector {
         if let Some(sign) = self.name.look_for_a_double(observed.as_ref(), &self.watch) {
             self.give_up_name(now, sign);
         }
+        let may_have_freed = self.calls.may_have_freed;
+        let has_freed = may_have_freed && self.lease.is_freed_by(observed.as_ref());
         if let Some(held) = self.lease.held() {
-            let may_have_freed = self.calls.may_have_freed;
             let still_held = |o: &Observed| held.is_shown(o, self.me(), may_have_freed);
             match &observed {
                 None => self.lose(LossReason::RecordGone, now),
@@ -350,6 +338,9 @@ impl Elector {
         let seen = self.watch.saw(observed, sent_at, now);
         self.shown.went_backwards(last, seen, term);
         self.shown.compare_origins(self.watch.observed());
+        if has_freed {
+            self.freed(now);
+        }
         if self.shown.follow(&self.watch, &self.name) {
             self.follows_change(now);
         }
@@ -372,8 +363,7 @@ impl Elector {
             },
             Why::Vacate => {
                 self.lease = Lease::None;
-                self.shown.vacated(&self.watch);
-                self.standing.vacated(now);
+                self.freed(now);
                 self.schedule_look(now);
             }
         }
@@ -393,6 +383,12 @@ impl Elector {
         }
     }
 
+    /// Its vacate was applied, as an answer or a look shows.
+    fn freed(&mut self, now: BootTime) {
+        self.shown.vacated(&self.watch);
+        self.standing.vacated(now);
+    }
+
     /// Forgets the lease, believed in or not.
     fn lose(&mut self, reason: LossReason, at: BootTime) {
         if let Some(term) = self.lease.give_up() {
@@ -407,6 +403,7 @@ impl Elector {
         }
         self.shown.report(News::Copied(sign));
         self.lose(LossReason::Copied, now);
+        self.shown.copied(self.work_under_way);
         self.calls.make_void();
         self.standing.stop_vacating();
     }

@@ -423,7 +423,14 @@ impl Leadership {
 
     /// Why the candidate is not standing, if it is not.
     pub fn standing_down(&self, now: BootTime) -> Option<StandingDown> {
-        self.standing_down.filter(|reason| reason.lasts_at(now))
+        let paused = self.paused.as_ref().filter(|seen| seen.is_in_force(now));
+        let paused = paused.map(|seen| StandingDown::Paused { until: seen.ends_at });
+        match self.standing_down.filter(|reason| reason.lasts_at(now)) {
+            // A pause may be over before a resignation is.
+            Some(resigned @ StandingDown::Resigned { .. }) => paused.or(Some(resigned)),
+            None => paused,
+            other => other,
+        }
     }
 
     /// Who is to lead next, as the last holder said. None while a candidate leads.

@@ -60,6 +60,8 @@ pub struct Watch {
     announced: Option<Version>,
     /// What the last look showed, while `current` comes from an announcement.
     looked: Option<Sighting>,
+    /// A look showed that the last news of a vacated lease was false, and nothing else since.
+    was_misled: bool,
 }
 
 /// One state of the record, or its absence, and when it was seen.
@@ -122,8 +124,13 @@ impl Sighting {
     /// Whether this state cannot follow from `last` unless the store lost writes: an acquisition
     /// raises the term.
     fn has_the_term_of_another(&self, last: &Self) -> bool {
-        let holders = self.holder().zip(last.holder());
-        self.term() == last.term() && holders.is_some_and(|(this, last)| this != last)
+        let is_anothers = match (self.holder(), last.holder()) {
+            (Some(this), Some(last)) => this != last,
+            // A term that was vacated is never held again.
+            (Some(_), None) => last.observed.is_some(),
+            (None, _) => false,
+        };
+        self.term() == last.term() && is_anothers
     }
 
     /// Whether an operator wrote this over `last`, and not a candidate.
@@ -182,12 +189,12 @@ impl Watch {
         sent: BootTime,
         received: BootTime,
     ) -> Option<Term> {
-        let Some(looked) = self.looked.take() else {
-            return self.sighted(observed, sent, received);
-        };
-        // Announcements prove nothing, so this look is judged by the last one.
-        let announced = self.current.replace(looked);
+        // Pushes prove nothing, so this look is judged by the last one.
+        let announced = self.looked.take().and_then(|looked| self.current.replace(looked));
+        let last = self.version().cloned();
         let backwards = self.sighted(observed, sent, received);
+        let was_free = announced.as_ref().is_some_and(|announced| announced.holder().is_none());
+        self.was_misled = self.version() == last.as_ref() && (self.was_misled || was_free);
         if let (Some(announced), Some(current)) = (announced, &mut self.current)
             && announced.version() == current.version()
             && announced.first_received < current.first_received
@@ -269,18 +276,23 @@ impl Watch {
     /// Returns whether that follows from what was seen. Then it is the end of that term, even if
     /// the news is old, because a term is held only once.
     ///
-    /// Wrong news costs a refused swap: the swap decides.
+    /// False news costs a refused swap, because no state with a holder has its version: see
+    /// [`Hint::Vacated`](crate::store::Hint::Vacated). It makes no wait longer, because the next look is judged by the
+    /// last one. And while the record stays as that look showed it, no other such news is believed.
     pub fn vacated(&mut self, news: Vacated, received: BootTime) -> bool {
         let Vacated { term, version, handover } = news;
         let ends = |o: &&Observed| o.record.holder.is_some() && o.record.term == term;
         let lost_writes = |o: &&Observed| o.outlived || term < self.highest_term;
-        let Some(seen) = self.observed().filter(ends).filter(|o| !lost_writes(o)) else {
-            return false;
-        };
+        // The operator's next word is not in the news.
+        let is_false = |o: &&Observed| o.version == version || o.record.pause.is_some();
+        let seen = self.observed().filter(ends).filter(|o| !lost_writes(o) && !is_false(o));
+        let Some(seen) = seen.filter(|_| !self.was_misled) else { return false };
         let (holder, payload, pause) = (None, None, None);
         let record = LeaseRecord { holder, payload, pause, handover, ..seen.record.clone() };
         let observed = Observed { record, version, remaining: None, outlived: false };
-        self.saw(Some(observed), received, received);
+        let looked = self.looked.take().or_else(|| self.current.clone());
+        self.sighted(Some(observed), received, received);
+        self.looked = looked;
         true
     }
 
@@ -438,7 +450,16 @@ impl Watch {
 
     pub(super) fn project(&self, now: BootTime, onto: &mut dyn Projection) {
         // No operator of the model pauses an election.
-        let Self { current, highest_term, distrusted_until, pause: _, announced, looked } = self;
+        let Self {
+            current,
+            highest_term,
+            distrusted_until,
+            pause: _,
+            announced,
+            looked,
+            was_misled,
+        } = self;
+        onto.flag(*was_misled);
         onto.flag(announced.is_some());
         onto.version(announced.as_ref());
         onto.flag(looked.is_some());

@@ -176,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn work_that_was_ending_in_a_process_that_was_copied_is_killed_at_once_too() {
+        let (mut elector, mut supervised) = leading();
+        renew(&mut elector, 102);
+        elector.step(at(102), Event::Resign { cooldown: Duration::from_secs(60), successor: None });
+        directed(&elector, &mut supervised, 102);
+        elector.step(at(103), Event::Copied(Sign::VmGeneration));
+        assert_eq!(directed(&elector, &mut supervised, 103), end(103_000));
+    }
+
+    #[test]
     fn a_new_term_of_its_own_allows_nothing_to_the_old_work() {
         let (mut elector, mut supervised) = leading();
         let action = elector.step(at(111), Event::Wake).action;

@@ -108,7 +108,8 @@ pub enum StoreError {
 pub enum Hint {
     /// The record may have changed.
     Changed,
-    /// The holder of a term vacated the lease, and the record has no payload. Spares a look.
+    /// The holder of a term vacated the lease, and the record has no payload. Spares a look. The version is one that
+    /// no state with a holder has, also if the news is false: candidates replace it without a look.
     Vacated(Vacated),
     /// The holder of a term renewed the lease. Spares a look.
     Renewed(Renewed),

@@ -1,10 +1,13 @@
 //! The text by which a writer notifies other candidates of what it wrote, where a store carries such texts:
 //! the notifications of Postgres, and the bell of SQLite.
 //!
-//! A wrong text does no harm, because a swap decides: rule `announced-renewal`.
+//! A wrong text makes no candidate lead beside the holder. A swap decides, and no text can name a state with a holder
+//! as vacated: see [`state`]. For renewals: rule `announced-renewal`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
 
 use super::contract::{Hint, Hints, Notifier};
 use crate::election::handover::Handover;
@@ -13,6 +16,16 @@ use crate::election::term::Term;
 
 /// Marks a renewal.
 const RENEWED: &str = "renewed";
+
+/// Begins the names of states without a holder.
+const FREE: &str = "free-";
+
+/// A new name for a state of the record. Texts are public: each role of a Postgres database can read and write them. So
+/// the names of states that a candidate may claim at once differ from those that it may not.
+pub fn state(record: &LeaseRecord) -> String {
+    let id = Uuid::new_v4();
+    if record.is_free() { format!("{FREE}{id}") } else { id.to_string() }
+}
 
 /// The text for a write that vacates a lease and leaves nothing else to know about the record: what is before
 /// its version in the text, and what is after it. For another change the text is the election.
@@ -38,7 +51,7 @@ pub fn read(text: &str) -> (&str, Hint) {
     }
     let term = kind.and_then(|term| term.parse().ok());
     let hint = match (term, words.next()) {
-        (Some(term), Some(version)) => Hint::Vacated(Vacated {
+        (Some(term), Some(version)) if version.starts_with(FREE) => Hint::Vacated(Vacated {
             term,
             version: Version::new(version),
             handover: words.next().and_then(|text| Handover::from_store(text, term)),
@@ -104,23 +117,25 @@ mod tests {
 
     #[test]
     fn notifications_are_read_whatever_they_say() {
-        let version = Version::new("state@00000001");
+        let version = Version::new("free-state@00000001");
         let vacated = Vacated { term: Term::new(7), version, handover: None };
         for rest in ["", " {\"term\":6}", " nonsense"] {
-            let payload = format!("default 7 state@00000001{rest}");
+            let payload = format!("default 7 free-state@00000001{rest}");
             let expected = ("default", Hint::Vacated(vacated.clone()));
             assert_eq!(read(&payload), shown(expected), "{rest}");
         }
         let text = r#"{"term":7,"order":3,"successor":"web 2"}"#;
         let handover = Handover::from_store(text, Term::new(7));
         assert!(handover.is_some());
-        let payload = format!("default 7 state@00000001 {text}");
+        let payload = format!("default 7 free-state@00000001 {text}");
         let expected = ("default", Hint::Vacated(Vacated { handover, ..vacated }));
         assert_eq!(read(&payload), shown(expected));
         for (payload, election) in [
             ("default", "default"),
             ("once/v1.2", "once/v1.2"),
             ("default x y", "default"),
+            // The version of a state with a holder, or of an older release.
+            ("default 7 state@00000001", "default"),
             ("default 7", "default"),
             ("", ""),
         ] {

@@ -29,6 +29,7 @@ use crate::election::continuity::ServiceTime;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Version};
 use crate::store::contract::{Hints, Listing, Store, StoreError};
+use crate::store::notification;
 use crate::time::clock::HostClock;
 
 mod announcement;
@@ -174,7 +175,7 @@ impl Store for PostgresStore {
         expected: Option<&Version>,
         record: &LeaseRecord,
     ) -> Result<Swapped, StoreError> {
-        let state = uuid::Uuid::new_v4().to_string();
+        let state = notification::state(record);
         let statement = Statement::Swap {
             election: election.clone(),
             expected: expected.cloned(),

@@ -54,7 +54,15 @@ impl Lease {
         }
     }
 
-    /// The same, to renew it.
+    /// Whether a look shows the lease that is being freed without a holder: its vacate was applied.
+    pub(super) fn is_freed_by(&self, seen: Option<&Observed>) -> bool {
+        let Self::Draining(held) = self else { return false };
+        seen.is_some_and(|seen| {
+            seen.record.holder.is_none() && seen.record.term == held.term && !seen.outlived
+        })
+    }
+
+    /// What is held, to renew it.
     pub(super) fn held_mut(&mut self) -> Option<&mut Held> {
         match self {
             Self::Leading(held) | Self::Draining(held) => Some(held),

@@ -1,7 +1,7 @@
 //! The looks of a standby.
 
 use super::Elector;
-use crate::election::lease::Observed;
+use crate::election::lease::{Observed, Vacated};
 use crate::election::succession::Before;
 use crate::election::time::BootTime;
 
@@ -42,6 +42,20 @@ impl Elector {
         self.pace.pushed_look(now);
         self.learn(now, looked_at, Some(shown));
         self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
+    }
+
+    /// A push shows that the lease is free. Returns whether it claims the lease at once.
+    pub(super) fn take_in_vacated(&mut self, now: BootTime, news: Vacated) -> bool {
+        let before = Before::of(&self.leadership(), &self.watch, now);
+        let idle = !self.lease.is_held() && !self.calls.is_under_way() && !self.calls.unsure;
+        if !idle || !self.watch.vacated(news, now) {
+            self.pace.hint();
+            return false;
+        }
+        self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
+        self.shown.follow(&self.watch, &self.name);
+        self.schedule_look(now);
+        self.is_over(now)
     }
 
     /// A look shows a change of leadership. All candidates may have seen it at once, so what follows is spread

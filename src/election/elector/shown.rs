@@ -72,6 +72,13 @@ impl Shown {
         self.report(News::Lost { term, reason });
     }
 
+    /// The process stood still or was copied. Work that was ending already has less time, too.
+    pub(super) fn copied(&mut self, work_under_way: bool) {
+        if let Some(loss) = self.last_loss.as_mut().filter(|_| work_under_way) {
+            loss.reason = LossReason::Copied;
+        }
+    }
+
     /// The pause that is in force now, if there is one.
     pub(super) fn pause(&mut self, in_force: Option<&Pause>) {
         if in_force == self.paused.as_ref() {

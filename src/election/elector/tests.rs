@@ -12,6 +12,7 @@ mod acquired;
 mod announced;
 mod calls;
 mod copied;
+mod false_news;
 mod gaining;
 mod keeping;
 mod losing;

@@ -343,3 +343,12 @@ fn two_looks_at_one_version_disprove_what_was_announced_between_them() {
     assert_eq!(watch.over_at(&me()), Some(at(16)));
     assert_eq!(watch.was_announced(&again), None, "nothing was announced since");
 }
+
+#[test]
+fn a_vacated_term_that_is_held_again_shows_that_the_store_lost_writes() {
+    let mut watch = Watch::default();
+    watch.saw(held("a", 7, Some(15)), at(100), at(100));
+    watch.saw(vacated("b", 7), at(102), at(102));
+    watch.saw(held("old", 7, Some(0)), at(110), at(111));
+    assert_eq!(watch.over_at(&me()), Some(at(126)));
+}

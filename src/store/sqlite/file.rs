@@ -203,7 +203,7 @@ impl DatabaseFile {
         write: &Write,
     ) -> Result<Swapped, SqliteError> {
         let Write { election, expected, record } = write;
-        let version = uuid::Uuid::new_v4().simple().to_string();
+        let version = notification::state(record);
         // The reading is from after the elector's, so the lease ends later than the elector counts.
         let expires = self.clock.now().boot + record.lease_duration;
         let (host, holder) = (self.host()?, record.holder.as_ref());

@@ -11,7 +11,7 @@ use bellwether::time::clock::HostClock;
 use serde_json::Value;
 
 use crate::conformance::subject::Subject;
-use support::dynamodb::SKEW;
+use support::dynamodb::{PATIENCE, SKEW};
 use support::kubernetes::ApiServer;
 use support::tools::must;
 

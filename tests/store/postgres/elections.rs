@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 
 use support::network::Proxy;
 use support::postgres::{Bouncer, Server, Stop, url};
-use support::{Flock, Sidecar, Witness, eventually, no_instance_leads_while};
+use support::{Flock, Sidecar, Witness, eventually, no_instance_leads_while, now};
 
 /// Runs what the other tests write as `async`, in a test that blocks.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -52,6 +52,30 @@ fn notifications_arrive_directly_and_a_transaction_pooler_is_found_out() {
     for member in &flock.members {
         assert_eq!(member.log().events("no_notifications"), 0);
     }
+}
+
+/// Each role that can connect can listen to the versions, and notify.
+#[test]
+fn false_notifications_hand_no_lease_over_and_keep_none_alive() {
+    let field = Field::new();
+    let mut flock = Flock::start(&["a", "b"], &field.store());
+    let leader = flock.settled();
+    let term = flock.members[leader].leader().term();
+    let notify = |text: &str| {
+        field.ask(&format!("SELECT pg_notify('bellwether.leases', 'default {text}')::text"))
+    };
+    let state = "SELECT term || ' ' || version || '@' || timeline FROM bellwether.leases";
+    for _ in 0..30 {
+        notify(&field.ask(state));
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!((flock.settled(), flock.members[leader].leader().term()), (leader, term));
+
+    drop(flock.members.remove(leader));
+    eventually("the other leads", || {
+        notify(&format!("{term} free-{}@00000001", now().as_duration().as_nanos()));
+        flock.members[0].leader().leads().then_some(())
+    });
 }
 
 #[test]

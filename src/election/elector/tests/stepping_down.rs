@@ -235,3 +235,36 @@ fn a_gate_that_is_reported_open_again_changes_nothing() {
         assert!(world.call.is_none() && world.leads());
     }
 }
+
+#[test]
+fn a_vacate_whose_answer_is_lost_begins_the_cooldown() {
+    let mut world = World::leading();
+    world.send(Event::Work { under_way: true });
+    world.now = at(1_000);
+    world.send(Event::Resign { cooldown: Duration::from_secs(5), successor: None });
+    world.run_until(9_000);
+    world.send(Event::Work { under_way: false });
+    world.answer_is_lost();
+    world.run_until(13_000);
+    assert!(!world.leads() && world.stored().holder.is_none());
+    let vacated = |news: &News| matches!(news, News::Vacated { .. });
+    assert_eq!(world.news.iter().filter(|news| vacated(news)).count(), 1);
+    world.run_until(20_000);
+    assert!(world.leads());
+}
+
+#[test]
+fn a_pause_that_is_over_hides_no_resignation() {
+    let mut world = World::leading();
+    world.send(Event::Resign { cooldown: Duration::from_secs(600), successor: None });
+    world.run_until(0);
+    let lasts = Some(Duration::from_secs(60));
+    let pause = Some(crate::election::pause::Pause::new(WallTime::EPOCH, lasts, None));
+    world.stores(LeaseRecord { pause, ..world.stored().clone() });
+    world.send(Event::Changed);
+    world.run_until(30_000);
+    let down = |world: &World| world.elector.leadership().standing_down(world.now);
+    assert!(matches!(down(&world), Some(StandingDown::Paused { .. })));
+    world.run_until(100_000);
+    assert!(matches!(down(&world), Some(StandingDown::Resigned { .. })), "{:?}", down(&world));
+}

@@ -34,6 +34,7 @@ impl World {
         let local = self.local(node);
         let timing = self.host(node).timing;
         let swap = matches!(request.verb, Verb::Swap { .. });
+        let is_misled = is_misled(&request);
         if let Verb::Swap { record, .. } = &request.verb {
             self.check_swap(node, record)?;
             if let Some(process) = &mut self.nodes[node].process {
@@ -58,7 +59,7 @@ impl World {
         }
         process.calls.called(local, timing.retry_period(), hints)?;
         process.call = Some(Open { id: call, swap, sent: local, answer: Some(answer) });
-        if led && swap {
+        if led && swap && !is_misled {
             process.swaps_since_led += 1;
             let writes = process.swaps_since_led;
             let since = self.now - self.plan.led_at;
@@ -379,6 +380,10 @@ impl World {
         // Mostly the last, so that most looks show what was announced just before.
         let again = self.rng.u32(0..4) > 0;
         let none = || Version::new(format!("none-{}", self.ids));
+        if self.rng.u32(0..4) == 0 {
+            self.tally.count("leases vacated that were not");
+            return Some(Hint::Vacated(Vacated { term, version: none(), handover: None }));
+        }
         let version = last.filter(|_| again).unwrap_or_else(none);
         self.plan.network.announces.then(|| {
             self.tally.count("renewals announced that were none");
@@ -404,6 +409,12 @@ impl World {
     pub(super) fn slack(&self, node: usize) -> Duration {
         Duration::from_nanos(self.host(node).lateness * 4 + MS)
     }
+}
+
+/// Whether it was caused by false news of a vacated lease. There may be one such write for each state of the record.
+fn is_misled(request: &Request) -> bool {
+    matches!(&request.verb, Verb::Swap { expected: Some(version), .. }
+        if version.as_str().starts_with("none-"))
 }
 
 fn describe(request: &Request) -> String {
