@@ -256,7 +256,6 @@ impl Elector {
         self.is_over(now)
     }
 
-    /// The lease can be claimed from this notification. Another hint would need a look first.
     fn is_over(&self, now: BootTime) -> bool {
         self.claims_at().is_some_and(|claims_at| claims_at <= now)
     }

@@ -44,7 +44,8 @@ impl Elector {
         self.shown.succession.follow(&before, &self.watch, self.lease.is_leading(), now);
     }
 
-    /// A push shows that the lease is free. Returns whether it claims the lease at once.
+    /// A push shows that the lease is free. Returns whether it claims the lease at once: after another hint it
+    /// looks first.
     pub(super) fn take_in_vacated(&mut self, now: BootTime, news: Vacated) -> bool {
         let before = Before::of(&self.leadership(), &self.watch, now);
         let idle = !self.lease.is_held() && !self.calls.is_under_way() && !self.calls.unsure;

@@ -5,7 +5,7 @@
 //! timing is the default one: lease 15 s, renew deadline 10 s, retry period 2 s.
 
 use super::*;
-use crate::election::lease::{Renewed, Version};
+use crate::election::lease::{Renewed, Vacated, Version};
 use crate::election::time::WallTime;
 
 mod acquired;
