@@ -282,7 +282,7 @@ impl OnceCommand {
         let timing = &self.config.timing;
         let usual = self.config.shutdown_grace.until_left(timing);
         match stage {
-            Stage::Running(..) | Stage::Recording(..) => usual.max(timing.lease_duration()),
+            Stage::Running(..) | Stage::Checking(..) | Stage::Recording(..) => usual.max(timing.lease_duration()),
             _ => usual,
         }
     }

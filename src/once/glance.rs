@@ -26,7 +26,7 @@ pub async fn glance<T: Timer>(
         Step::Decided(..) => return Ok(None),
         Step::Check(piece, entry) => (piece.key, entry.clone()),
     };
-    Ok(match runner.check(&key).await.map_err(Broken::Process)? {
+    Ok(match runner.check(&key, None).await.map_err(Broken::Process)? {
         Ended::Exited { code: 0, .. } => Some(Settled::Done(entry)),
         Ended::Exited { code, .. } if NOT_STARTED.contains(&code) => {
             Some(Settled::CannotCheck(code))

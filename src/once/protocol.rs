@@ -220,7 +220,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
         self.is_now(Stage::Looking);
         let checked = tokio::select! {
             biased;
-            checked = self.runner.check(key) => checked.map_err(Broken::Process)?,
+            checked = self.runner.check(key, None) => checked.map_err(Broken::Process)?,
             () = at(&mut self.timer, self.task.give_up_at) => return Ok(Some(Settled::GaveUp)),
         };
         match checked {
@@ -301,12 +301,16 @@ impl<R: Runner, T: Timer> Once<R, T> {
 
     /// The command, and then what checks it: what fails the check has failed.
     async fn run(&mut self, key: &Key, tenure: Tenure) -> Result<Ended, Broken> {
+        let term = tenure.term();
         let ended = self.runner.run(key, tenure).await.map_err(Broken::Process)?;
         let succeeded = matches!(ended, Ended::Exited { code: 0, .. });
         if !succeeded || !self.task.checks || self.task.goal == Goal::TakeBack {
             return Ok(ended);
         }
-        let checked = self.runner.check(key).await.map_err(Broken::Process)?;
+        // The lease may be lost, or about to be freed, just now: then it is not known.
+        let Some(tenure) = self.leading(Some(term)) else { return Ok(Ended::Stopped) };
+        self.is_now(Stage::Checking(key.clone(), term));
+        let checked = self.runner.check(key, Some(tenure)).await.map_err(Broken::Process)?;
         if let Ended::Exited { code, .. } = checked
             && code != 0
         {

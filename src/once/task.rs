@@ -43,8 +43,13 @@ pub trait Runner: Send {
     /// Runs the command of a key under a leadership, until nothing of it is left.
     fn run(&mut self, key: &Key, tenure: Tenure) -> impl Future<Output = io::Result<Ended>> + Send;
 
-    /// Runs the command that checks whether a key is really done.
-    fn check(&mut self, key: &Key) -> impl Future<Output = io::Result<Ended>> + Send;
+    /// Runs the command that checks whether a key is really done: as part of an attempt under its
+    /// leadership, and never longer.
+    fn check(
+        &mut self,
+        key: &Key,
+        attempt: Option<Tenure>,
+    ) -> impl Future<Output = io::Result<Ended>> + Send;
 }
 
 /// How a command ended.
@@ -103,6 +108,8 @@ pub enum Stage {
     Superseded(Order, Option<Entry>),
     /// Its command runs.
     Running(Key, Term),
+    /// Its command has succeeded, and it checks that.
+    Checking(Key, Term),
     /// Its command has ended, and that is not recorded yet.
     Recording(Key, Term, u8),
 }

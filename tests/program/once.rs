@@ -1,6 +1,7 @@
 //! `bellwether once`: work that is done once per key, across instances that start together, fail
 //! and die.
 
+mod check;
 mod docs;
 mod every;
 mod keys;

@@ -77,6 +77,9 @@ impl Waiting {
             Stage::Running(_, term) => {
                 return self.say_running(&format!("running here, term {term}"));
             }
+            Stage::Checking(_, term) => {
+                return self.say_running(&format!("checking what the command did, term {term}"));
+            }
             Stage::Recording(..) => return self.say_running("recording how the command ended"),
             Stage::Pausing(failed, left) => {
                 let left = Duration::from_secs(left.as_secs() + 1);

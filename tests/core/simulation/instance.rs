@@ -122,7 +122,7 @@ impl Runner for SimRunner {
         })
     }
 
-    async fn check(&mut self, _key: &Key) -> io::Result<Ended> {
+    async fn check(&mut self, _key: &Key, _attempt: Option<Tenure>) -> io::Result<Ended> {
         Ok(Ended::Exited { code: 0, stderr: None })
     }
 }
