@@ -63,7 +63,6 @@ pub(super) fn become_server(words: Vec<OsString>) -> u8 {
     let program = words.next().unwrap_or_default();
     // What ends around the server is no business of it.
     let _ = rustix::process::set_child_subreaper(None);
-    logging::flush();
     let error = Command::new(&program).args(words).exec();
     tracing::error!(
         %error, program = %program.display(), event = "server_start_failed",
@@ -112,9 +111,28 @@ pub(super) async fn run(args: Args) -> Result<Next, CommandError> {
     };
     let instance = OnceCommand { commands: commands.of(&plan.work), plan, task, config };
     match instance.settle(&mut signals).await? {
-        EndedBy::Task(settled) => instance.say(settled),
+        EndedBy::Task(settled) => Ok(unless_ended(instance.say(settled)?, &mut signals).await),
         EndedBy::Signal(signal) => Ok(Next::Exit(signal.code())),
         EndedBy::SecondSignal(signal) => Ok(Next::Exit(second_signal(signal))),
+    }
+}
+
+/// The server would not know of a signal that this process got before: it does not start then.
+async fn unless_ended(next: Next, signals: &mut Signals) -> Next {
+    let Next::Serve(server) = next else { return next };
+    if let Some(signal) = signals.requested() {
+        return Next::Exit(signal.code());
+    }
+    let written = async {
+        // A log that is not read takes half a second of a thread.
+        let _ = tokio::task::spawn_blocking(logging::flush).await;
+        // Signals that have come meanwhile are seen after this.
+        tokio::task::yield_now().await;
+    };
+    tokio::select! {
+        biased;
+        signal = signals.end() => Next::Exit(signal.code()),
+        () = written => Next::Serve(server),
     }
 }
 
@@ -282,7 +300,9 @@ impl OnceCommand {
         let timing = &self.config.timing;
         let usual = self.config.shutdown_grace.until_left(timing);
         match stage {
-            Stage::Running(..) | Stage::Checking(..) | Stage::Recording(..) => usual.max(timing.lease_duration()),
+            Stage::Running(..) | Stage::Checking(..) | Stage::Recording(..) => {
+                usual.max(timing.lease_duration())
+            }
             _ => usual,
         }
     }

@@ -138,13 +138,24 @@ impl Signals {
     }
 
     /// The next request to end for a process that is ending already: it ends at once, without an
-    /// orderly shutdown. A terminal that closes meanwhile is no such request.
+    /// orderly shutdown. A terminal that closes meanwhile is no such request. Neither is the first
+    /// signal to a process that ends on its own: it requests what happens already.
     pub async fn second(&mut self) -> Ending {
         loop {
-            if let SignalRequest::End(ending) = self.next().await {
-                return ending;
+            let is_first = self.request.is_none();
+            match self.next().await {
+                SignalRequest::End(ending) if is_first => {
+                    tracing::info!(signal = ending.name, event = "shutting_down", "shutting down");
+                }
+                SignalRequest::End(ending) => return ending,
+                SignalRequest::PassOn(_) => {}
             }
         }
+    }
+
+    /// The first request to end, if there was one.
+    pub fn requested(&self) -> Option<Ending> {
+        self.request.map(|(ending, _)| ending)
     }
 
     /// Whether a signal for the command is a request to end when no command runs. SIGHUP and

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::drill::run::{Runner, command, under};
 use support::beats::{BEAT, beat_after, beats};
+use support::lock::Lock;
 use support::terminal::Terminal;
 use support::{Log, Pasture, QUICK, bellwether, eventually, kill, now};
 
@@ -60,6 +61,24 @@ fn a_second_signal_later_exits_at_once() {
     runner.signal("TERM");
     assert_eq!(runner.exit_code(), Some(1));
     assert_eq!(runner.log.events("forced_exit"), 1);
+}
+
+/// It requests what happens already, so it is no second one.
+#[test]
+fn the_first_signal_while_the_lease_is_being_freed_does_not_abandon_it() {
+    let pasture = Pasture::new();
+    let timing = ["--lease-duration", "30s", "--renew-deadline", "20s", "--retry-period", "300ms"];
+    let script = "touch runs; until [ -e go ]; do sleep 0.02; done; exit 7";
+    let mut runner = Runner::start_with("a", &pasture, &timing, script);
+    eventually("it runs", || pasture.folder().join("runs").exists().then_some(()));
+    let lock = Lock::take(&pasture);
+    fs::write(pasture.folder().join("go"), "").unwrap();
+    runner.log.await_events("command_ended", 1);
+    runner.signal("TERM");
+    runner.log.await_events("shutting_down", 1);
+    drop(lock);
+    assert_eq!(runner.exit_code(), Some(7));
+    assert_eq!((runner.log.events("vacated"), runner.log.events("forced_exit")), (1, 0));
 }
 
 #[test]

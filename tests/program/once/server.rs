@@ -4,7 +4,9 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::once::scene::{Once, lines, once};
-use support::{Pasture, QUICK, bellwether, eventually};
+use support::jam::Jam;
+use support::lock::Lock;
+use support::{Killed, Pasture, QUICK, bellwether, eventually, kill};
 
 fn command(pasture: &Pasture, args: &[&str]) -> Command {
     let mut command = bellwether();
@@ -128,4 +130,52 @@ fn a_command_that_runs_once_for_the_same_work_does_not_wait_for_itself() {
     let mut instance = once(&pasture, "a", &args, &again("--work inner --key inner"));
     assert_eq!(instance.exit_code(), Some(0));
     assert_eq!(lines(&pasture, "lines"), ["inner"]);
+}
+
+/// The server would not know of it, and no process would end it.
+#[test]
+fn a_signal_before_the_server_starts_is_not_lost() {
+    let pasture = Pasture::new();
+    let lease = ["--lease-duration", "30s", "--renew-deadline", "20s", "--shutdown-grace", "100ms"];
+    let migrate = "sh -c 'echo run >> lines; until [ -e go ]; do sleep 0.02; done'";
+    let args = [&lease[..], &["--key", "k", "--run", migrate, "--", "sh", "-c"]].concat();
+    let args = [&args[..], &["echo serves >> lines"]].concat();
+    let mut instance = Once::of(command(&pasture, &args).stderr(Stdio::piped()).spawn().unwrap());
+    eventually("it runs", || (!lines(&pasture, "lines").is_empty()).then_some(()));
+    let lock = Lock::take(&pasture);
+    fs::write(pasture.folder().join("go"), "").unwrap();
+    eventually("it succeeds", || (instance.log.events("command_ended") > 0).then_some(()));
+    instance.signal("TERM");
+    eventually("it is leaving", || (instance.log.events("outcome_delayed") > 0).then_some(()));
+    drop(lock);
+    assert_eq!(instance.exit_code(), Some(143));
+    assert_eq!(lines(&pasture, "lines"), ["run"]);
+}
+
+/// A log that is not read takes half a second: after the lease is free, and before the server starts.
+#[test]
+fn a_signal_while_the_log_is_written_is_not_lost() {
+    // The signal may come too late for that: then the next key.
+    let mut number = 0;
+    eventually("a signal before the server starts", || {
+        number += 1;
+        let (pasture, key) = (Pasture::new(), format!("k{number}"));
+        let server = "echo serves >> lines; exec sleep 600";
+        let args = ["--key", &key, "--run", "true", "--", "sh", "-c", server];
+        let (_jam, full) = Jam::new();
+        let mut once = Killed(command(&pasture, &args).stderr(full).spawn().unwrap());
+        eventually("the lease is free", || {
+            let status = ["status", "--json", "--store", &pasture.store()];
+            let status = bellwether().args(status).output().unwrap();
+            let status = String::from_utf8(status.stdout).unwrap();
+            let is_free = status.contains(r#""state":"vacated""#);
+            (is_free && status.contains(r#""state":"done""#)).then_some(())
+        });
+        kill("TERM", once.0.id());
+        let ended = eventually("it ends, or serves", || match once.0.try_wait().unwrap() {
+            Some(status) => Some(status.code()),
+            None => (!lines(&pasture, "lines").is_empty()).then_some(None),
+        });
+        (ended == Some(143) && lines(&pasture, "lines").is_empty()).then_some(())
+    });
 }
