@@ -1,13 +1,14 @@
 //! The last of what a command writes to standard error: passed on as it comes, and kept.
 
 use std::collections::VecDeque;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::stderr::write_whole;
 use crate::election::time::BootTime;
 use crate::time::clock::HostClock;
 
@@ -97,20 +98,26 @@ fn copy(mut from: PipeReader, kept: &Mutex<VecDeque<u8>>, pass_on: bool) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return,
         };
+        // First: standard error may take nothing, and the record gets it anyway.
+        keep(read, kept);
         if pass_on {
-            // There is no one to notify if this cannot be written; the record still gets it.
-            let _ = io::stderr().write_all(read);
+            // There is no one to notify if this cannot be written.
+            let _ = write_whole(read);
         }
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(read);
-        let surplus = kept.len().saturating_sub(KEPT + 1);
-        kept.drain(..surplus);
     }
+}
+
+fn keep(read: &[u8], kept: &Mutex<VecDeque<u8>>) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.extend(read);
+    let surplus = kept.len().saturating_sub(KEPT + 1);
+    kept.drain(..surplus);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     async fn kept(written: &str) -> Option<String> {
         let (mut writer, mut tail) = Tail::of_command().unwrap();

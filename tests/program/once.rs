@@ -10,5 +10,6 @@ mod releases;
 mod reset;
 mod scene;
 mod server;
+mod stderr;
 mod words;
 mod work;

@@ -10,10 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
+use crate::command::stderr::write_whole;
 use crate::time::clock::HostClock;
 
 /// Lines that can wait: those of a start with 256 elections, and some more. About a third of a
@@ -31,9 +30,6 @@ const PATIENCE_FOR_ONE: Duration = Duration::from_millis(500);
 /// How often an exit checks whether the last line is written: soon, and then less often.
 const FIRST_LOOK: Duration = Duration::from_micros(50);
 const LONGEST_LOOK: Duration = Duration::from_millis(1);
-
-/// How often a dedicated writer checks whether a non-blocking standard error takes more.
-const FULL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Lines that were queued, written, and refused by standard error itself.
 static OFFERED: AtomicU64 = AtomicU64::new(0);
@@ -134,20 +130,4 @@ impl Write for StandardError {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn write_whole(mut rest: &[u8]) -> rustix::io::Result<()> {
-    let stderr = io::stderr();
-    while !rest.is_empty() {
-        match rustix::io::write(&stderr, rest) {
-            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            // Another process that shares the pipe made it non-blocking.
-            Err(Errno::AGAIN) => {
-                poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&FULL))?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
