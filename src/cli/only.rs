@@ -17,7 +17,7 @@ use crate::election::grace::Grace;
 use crate::election::term::Term;
 use crate::election::time::BootTime;
 use crate::election::work::{Deadlines, Directive};
-use crate::sidecar::{SignalRequest, Signals};
+use crate::sidecar::{Ending, SignalRequest, Signals};
 use crate::time::boot::Boot;
 use crate::time::clock::HostClock;
 
@@ -68,11 +68,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let mut signals = Signals::new()?;
     let hold = tokio::select! {
         hold = decided(&client, args.wait) => hold?,
-        signal = signals.end() => {
-            let signal = signal.name;
-            return Err(CommandError::Undecided(format!("{signal} received while waiting; the \
-                                                        command was not run")));
-        }
+        signal = signals.end() => return Err(ended_while_waiting(signal)),
     };
     match hold {
         HoldResponse::Refused(leader) => {
@@ -118,6 +114,11 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             lead(&client, command, *stream, signals, Grace::new(args.shutdown_grace)).await
         }
     }
+}
+
+fn ended_while_waiting(signal: Ending) -> CommandError {
+    let signal = signal.name;
+    CommandError::Undecided(format!("{signal} received while waiting; the command was not run"))
 }
 
 /// The sidecar's word, once it is known whether this instance leads or another one.
@@ -178,7 +179,7 @@ async fn lead(
     mut signals: Signals,
     grace: Grace,
 ) -> Result<u8, CommandError> {
-    let (line, deadlines) = first_line(client, &mut stream).await?;
+    let (line, deadlines) = first_line(client, &mut stream, &mut signals).await?;
     let command = command.leading(&line.election, &line.identity, line.term);
     let program = command.program().to_owned();
     let group = Group::start(&command, deadlines).map_err(cannot_guard)?;
@@ -236,9 +237,14 @@ async fn lead(
 async fn first_line(
     client: &Client,
     stream: &mut HoldStream,
+    signals: &mut Signals,
 ) -> Result<(HoldLine, Deadlines), CommandError> {
     let refused = |why: &str| CommandError::Unavailable(client.refused(why).to_string());
-    let line = tokio::time::timeout(client.limit(), stream.next()).await;
+    let line = tokio::select! {
+        biased;
+        signal = signals.end() => return Err(ended_while_waiting(signal)),
+        line = tokio::time::timeout(client.limit(), stream.next()) => line,
+    };
     let Some(line) = line.ok().flatten() else {
         return Err(refused("it granted a hold without a deadline; the command was not run"));
     };

@@ -11,6 +11,7 @@ use crate::config::{
     ElectionArgs, ElectionConfig, GateArgs, InvalidConfig, ListenAddress, RankArgs, TokenArgs,
 };
 use crate::election::grace::Grace;
+use crate::health::GateConfig;
 use crate::sidecar::{Ending, Listen, Sidecar, SignalRequest, Signals, Start};
 
 #[derive(Debug, clap::Args)]
@@ -39,18 +40,41 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
+/// The settings, checked.
+struct Settings {
+    config: ElectionConfig,
+    listen: Option<Listen>,
+    gate: Option<GateConfig>,
+    command: Vec<OsString>,
+}
+
+impl Settings {
+    /// Reads what the platform and the names of hosts say: that may take seconds.
+    async fn of(args: Args) -> Result<Self, CommandError> {
+        let election = args.election.check()?;
+        let config = ElectionConfig { rank: Some(args.rank.check().await?), ..election };
+        let (token, gate) = (args.token.check()?, args.gate.check()?);
+        let listen = match args.listen {
+            Some(listen) => {
+                let address = listen.resolve().await.map_err(InvalidConfig::from)?;
+                Some(Listen { address, token, of_hooks: 0 })
+            }
+            None => None,
+        };
+        Ok(Self { config, listen, gate, command: args.command })
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
-    let election = args.election.check()?;
-    let config = ElectionConfig { rank: Some(args.rank.check().await?), ..election };
-    let (token, gate) = (args.token.check()?, args.gate.check()?);
-    let listen = match args.listen {
-        Some(listen) => {
-            let address = listen.resolve().await.map_err(InvalidConfig::from)?;
-            Some(Listen { address, token, of_hooks: 0 })
-        }
-        None => None,
-    };
+    // First of all: the kernel delivers the first process of a container only the signals that it
+    // handles.
     let mut signals = Signals::new()?;
+    let settings = tokio::select! {
+        biased;
+        signal = signals.end() => return Ok(ended_while_starting(signal)),
+        settings = Settings::of(args) => settings?,
+    };
+    let Settings { config, listen, gate, command } = settings;
     let grace = config.shutdown_grace;
     let (store, metrics) = (config.open_store(), metrics::of(&config)?);
     let mut sidecar =
@@ -58,7 +82,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             Start::Stands(sidecar) => *sidecar,
             Start::Ends(signal) => return Ok(ended_while_starting(signal)),
         };
-    let mut words = args.command.into_iter();
+    let mut words = command.into_iter();
     let program = words.next().unwrap_or_default();
     let mut command = CommandSpec::new(program, words);
     if let Some(url) = &sidecar.url {

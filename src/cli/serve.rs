@@ -1,5 +1,7 @@
 //! `bellwether serve`: the sidecar.
 
+use std::time::Duration;
+
 use super::endings::{ended_while_starting, second_signal};
 use super::exit::CommandError;
 use super::metrics;
@@ -8,7 +10,8 @@ use crate::config::{
     ElectionConfig, ElectionsArgs, GateArgs, HookArgs, InvalidConfig, ListenArgs, RankArgs,
     TokenArgs,
 };
-use crate::hooks;
+use crate::health::GateConfig;
+use crate::hooks::{self, Hooks};
 use crate::sidecar::{self, Listen, RunningHooks, Sidecar, Signals, Start, pod};
 use crate::time::alarm::Sleep;
 use crate::time::clock::HostClock;
@@ -37,23 +40,54 @@ pub(super) struct Args {
     leaving: LeavingArgs,
 }
 
-pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
-    let elections = args.elections.check()?;
-    let config = ElectionConfig { rank: Some(args.rank.check().await?), ..elections };
-    let token = args.token.check()?;
-    let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
-    let delay = args.leaving.check(config.shutdown_grace);
-    let delay = delay.map_err(|error| CommandError::Usage(error.to_string()))?;
-    let of_hooks = if hooks.is_some() { hooks::FILES } else { 0 };
-    let address = args.listen.listen.resolve().await.map_err(InvalidConfig::from)?;
-    if args.check {
-        sidecar::check(&config).await?;
-        return Ok(0);
+/// The settings, checked.
+struct Settings {
+    config: ElectionConfig,
+    listen: Listen,
+    gate: Option<GateConfig>,
+    hooks: Option<Hooks>,
+    delay: Duration,
+}
+
+impl Settings {
+    /// Reads what the platform and the names of hosts say: that may take seconds.
+    async fn of(args: Args) -> Result<Self, CommandError> {
+        let elections = args.elections.check()?;
+        let config = ElectionConfig { rank: Some(args.rank.check().await?), ..elections };
+        let token = args.token.check()?;
+        let (gate, hooks) = (args.gate.check()?, args.hooks.check(config.shutdown_grace)?);
+        let delay = args.leaving.check(config.shutdown_grace);
+        let delay = delay.map_err(|error| CommandError::Usage(error.to_string()))?;
+        let of_hooks = if hooks.is_some() { hooks::FILES } else { 0 };
+        let address = args.listen.listen.resolve().await.map_err(InvalidConfig::from)?;
+        Ok(Self { config, listen: Listen { address, token, of_hooks }, gate, hooks, delay })
     }
-    let listen = Listen { address, token, of_hooks };
-    let metrics = metrics::of(&config)?;
+
+    async fn checked(args: Args) -> Result<u8, CommandError> {
+        let settings = Self::of(args).await?;
+        sidecar::check(&settings.config).await?;
+        Ok(0)
+    }
+}
+
+pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
+    // First of all: the kernel delivers the first process of a container only the signals that it
+    // handles.
     let mut signals = Signals::new()?;
-    let store = config.open_store();
+    if args.check {
+        return tokio::select! {
+            biased;
+            signal = signals.end() => Ok(signal.code()),
+            checked = Settings::checked(args) => checked,
+        };
+    }
+    let settings = tokio::select! {
+        biased;
+        signal = signals.end() => return Ok(ended_while_starting(signal)),
+        settings = Settings::of(args) => settings?,
+    };
+    let Settings { config, listen, gate, hooks, delay } = settings;
+    let (store, metrics) = (config.open_store(), metrics::of(&config)?);
     let mut sidecar =
         match Sidecar::start(store, &config, Some(listen), gate, metrics, &mut signals).await? {
             Start::Stands(sidecar) => *sidecar,

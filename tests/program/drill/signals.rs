@@ -1,6 +1,7 @@
 //! Signals as they really come: from `timeout`, from a terminal, twice, or ignored from the start.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -79,6 +80,31 @@ fn the_first_signal_while_the_lease_is_being_freed_does_not_abandon_it() {
     drop(lock);
     assert_eq!(runner.exit_code(), Some(7));
     assert_eq!((runner.log.events("vacated"), runner.log.events("forced_exit")), (1, 0));
+}
+
+/// The platform has not yet named the release.
+#[test]
+fn a_signal_before_anything_is_known_ends_it_in_order() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v4/abc", silent.local_addr().unwrap());
+    let store = Pasture::new();
+    for (args, code) in [
+        (&["serve", "--listen", "127.0.0.1:0"][..], 0),
+        (&["serve", "--listen", "127.0.0.1:0", "--check"], 143),
+        (&["run"], 0),
+    ] {
+        let mut command = bellwether();
+        command.args(args).args(["--order", "auto", "--store", &store.store()]);
+        command.env("ECS_CONTAINER_METADATA_URI_V4", &url);
+        if args[0] == "run" {
+            command.args(["--", "true"]);
+        }
+        let mut runner = Runner::begin(command);
+        let _request = silent.accept().unwrap();
+        runner.signal("TERM");
+        assert_eq!(runner.exit_code(), Some(code), "{args:?}");
+        assert_eq!(runner.log.events("standing"), 0, "{args:?}");
+    }
 }
 
 #[test]

@@ -212,3 +212,24 @@ fn called_leader_only_it_takes_the_command_as_it_is() {
     assert_eq!(output.status.code(), Some(64));
     assert!(run(&["--help"]).status.success());
 }
+
+#[test]
+fn a_signal_before_the_first_line_of_a_hold_ends_it() {
+    let pasture = Pasture::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut only = bellwether();
+    only.args(["only", "--sidecar", &url, "--request-timeout", "10m", "--", "touch", "ran"]);
+    only.current_dir(pasture.folder()).stderr(Stdio::piped());
+    let mut only = Only::of(only.spawn().unwrap());
+    let (mut stream, _) = listener.accept().unwrap();
+    std::io::Read::read(&mut stream, &mut [0; 1024]).unwrap();
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    std::io::Write::write_all(&mut stream, head).unwrap();
+    // It takes the head in.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    only.signal("TERM");
+    assert_eq!(only.exit_code(), Some(75));
+    assert_eq!(only.log.count("SIGTERM received while waiting"), 1);
+    assert!(!exists(&pasture, "ran"));
+}

@@ -52,7 +52,11 @@ impl Only {
     pub fn start_with(sidecar: &Sidecar, pasture: &Pasture, more: &[&str], script: &str) -> Self {
         let mut command = beside(sidecar, pasture, &["only"]);
         command.args(more).args(["--", "sh", "-c", script]).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        Self::of(command.spawn().unwrap())
+    }
+
+    /// One that was started with a pipe.
+    pub fn of(mut child: Child) -> Self {
         let log = Log::of(child.stderr.take().unwrap());
         Self { child, log }
     }
