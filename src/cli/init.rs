@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::CommandError;
-use super::output::print;
+use super::output::print_apart;
 use super::store_call::{PATIENCE, within};
 use crate::config::StoreArgs;
 use crate::time::clock::HostClock;
@@ -23,6 +23,6 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let url = &config.url;
     let store = config.open(PATIENCE, Arc::new(HostClock));
     within(url, CREATION, store.init()).await?;
-    print(&format!("ready: {url}\n"))?;
+    print_apart(format!("ready: {url}\n")).await?;
     Ok(0)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::exit::{CommandError, EXIT_UNDECIDED};
 use super::logging::print_problem;
-use super::output::print;
+use super::output::print_apart;
 use crate::config::SidecarArgs;
 
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,9 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     match code {
         _ if args.quiet => {}
         EXIT_UNDECIDED => print_problem(&words),
-        _ => print(&format!("{words}\n"))?,
+        _ => {
+            print_apart(format!("{words}\n")).await?;
+        }
     }
     Ok(code)
 }

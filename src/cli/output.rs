@@ -9,8 +9,15 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     print_more(text).map(|_| ())
 }
 
+/// The same for a command that a signal ends: a reader that takes nothing keeps no signal waiting.
+/// Returns whether the reader wants more.
+pub(super) async fn print_apart(text: String) -> Result<Reader, CommandError> {
+    let printed = tokio::task::spawn_blocking(move || print_more(&text)).await;
+    printed.unwrap_or(Ok(Reader::HasLeft))
+}
+
 /// The same; returns whether the reader wants more. A reader that is done closes the pipe.
-pub(super) fn print_more(text: &str) -> Result<Reader, CommandError> {
+fn print_more(text: &str) -> Result<Reader, CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(Reader::Reads),

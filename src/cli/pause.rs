@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::CommandError;
-use super::output::print;
+use super::output::print_apart;
 use super::store_call::{PATIENCE, attempt, must_exist};
 use crate::config::{StoreArgs, StoreConfig};
 use crate::election::duration;
@@ -83,7 +83,7 @@ pub(super) async fn pause(args: PauseArgs) -> Result<u8, CommandError> {
     let before = command.until_written(&change).await?;
     let election = &command.election;
     let replaced = before.map_or_else(String::new, |before| format!(" (it was {before})"));
-    print(&format!("election {election} is {pause}{replaced}\n"))?;
+    print_apart(format!("election {election} is {pause}{replaced}\n")).await?;
     if args.no_wait {
         return Ok(0);
     }
@@ -94,10 +94,11 @@ pub(super) async fn resume(args: ResumeArgs) -> Result<u8, CommandError> {
     let mut command = Command::new(args.of)?;
     let before = command.until_written(&Change::Resume).await?;
     let election = &command.election;
-    print(&match before {
+    print_apart(match before {
         Some(before) => format!("election {election} is resumed (it was {before})\n"),
         None => format!("election {election} is not paused\n"),
-    })?;
+    })
+    .await?;
     Ok(0)
 }
 
@@ -190,11 +191,15 @@ impl Command {
                 )));
             };
             let Some(holder) = &record.holder else {
-                print("no instance leads\n")?;
+                print_apart("no instance leads\n".to_owned()).await?;
                 return Ok(0);
             };
             if self.seen.over_at() <= HostClock::boot() {
-                print(&format!("no instance leads: the lease of {} is over\n", holder.identity))?;
+                print_apart(format!(
+                    "no instance leads: the lease of {} is over\n",
+                    holder.identity
+                ))
+                .await?;
                 return Ok(0);
             }
             let why = format!(

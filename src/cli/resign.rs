@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 use super::exit::CommandError;
-use super::output::print;
+use super::output::print_apart;
 use crate::config::SidecarArgs;
 use crate::election::duration;
 use crate::platform::identity;
@@ -46,7 +46,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             let cooldown = cooldown.as_deref().unwrap_or("one lease duration");
             let next = args.to.map(|to| format!(", and named '{to}' to lead next"));
             let next = next.unwrap_or_default();
-            print(&format!("resigned; this instance stays down for {cooldown}{next}\n"))?;
+            print_apart(format!("resigned; this instance stays down for {cooldown}{next}\n"))
+                .await?;
             Ok(0)
         }
         StatusCode::BAD_REQUEST => Err(CommandError::Usage(response.message())),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use self::view::View;
 use super::exit::CommandError;
 use super::logging::print_problem;
-use super::output::print;
+use super::output::print_apart;
 use super::store_call::{PATIENCE, must_exist};
 use crate::config::StoreArgs;
 use crate::election::time::Clock as _;
@@ -62,7 +62,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         watch::run(&view).await?;
     } else {
         let look = view.look().await?;
-        print(&view.printed(&look, HostClock.now().wall)?)?;
+        print_apart(view.printed(&look, HostClock.now().wall)?).await?;
         look.unreadable.iter().for_each(|why| print_problem(why));
     }
     Ok(0)

@@ -3,12 +3,12 @@
 use std::io::{self, IsTerminal};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal as Kill, getpid, getsid, kill_process};
+use rustix::process::{Signal as Kill, getpgrp, getpid, getsid, kill_process};
 use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, Termios};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::super::exit::CommandError;
-use super::super::output::{Reader, print_more};
+use super::super::output::{Reader, print_apart};
 use crate::command::processes::IgnoredSignals;
 
 /// The other screen, no cursor, and no line that continues on the next row.
@@ -41,8 +41,13 @@ pub(super) fn size() -> Size {
     }
 }
 
-/// A terminal that is taken, until this is dropped.
+/// A terminal that is taken, until this is dropped, while this process is in the foreground of it.
+///
+/// The kernel stops a process that changes the modes of its terminal from the background, again each
+/// time that it is continued. So no signal would end it.
 pub(super) struct Screen {
+    /// Whether the terminal is taken.
+    taken: bool,
     /// How it was.
     before: Option<Termios>,
     resized: Option<Signal>,
@@ -68,13 +73,17 @@ impl Screen {
         let leads_session = getsid(None).is_ok_and(|session| session == getpid());
         let stop = SignalKind::from_raw(Kill::TSTP.as_raw());
         let stopped = if leads_session { None } else { listen(stop).map_err(unusable)? };
-        let mut screen = Self { before: None, resized, stopped };
+        let mut screen = Self { taken: false, before: None, resized, stopped };
         screen.enter();
         Ok(Some(screen))
     }
 
     /// What is typed is not shown: it would move what is.
     fn enter(&mut self) {
+        if self.taken || is_in_background() {
+            return;
+        }
+        self.taken = true;
         self.before = termios::tcgetattr(io::stdout()).ok();
         if let Some(mut modes) = self.before.clone() {
             modes.local_modes -= LocalModes::ECHO;
@@ -84,6 +93,10 @@ impl Screen {
     }
 
     fn leave(&mut self) {
+        let taken = std::mem::take(&mut self.taken);
+        if !taken || is_in_background() {
+            return;
+        }
         write_now(LEAVE);
         if let Some(before) = self.before.take() {
             // Typed for this screen, and not for the shell.
@@ -101,13 +114,18 @@ impl Screen {
                 self.leave();
                 // Stops here, until it is continued.
                 let _ = kill_process(getpid(), Kill::STOP);
-                self.enter();
             }
         }
     }
 
-    /// Draws these lines, in one piece and in the place of all that was there.
-    pub(super) async fn draw(&self, lines: &[String]) -> Result<Reader, CommandError> {
+    /// Draws these lines, in one piece and in the place of all that was there. In the background it
+    /// draws nothing, and takes the terminal again when it is back.
+    pub(super) async fn draw(&mut self, lines: &[String]) -> Result<Reader, CommandError> {
+        self.taken &= !is_in_background();
+        self.enter();
+        if !self.taken {
+            return Ok(Reader::Reads);
+        }
         let height = size().height;
         let shown = lines.get(..height).unwrap_or(lines);
         let mut frame = "\x1b[H".to_owned();
@@ -129,10 +147,9 @@ impl Drop for Screen {
     }
 }
 
-/// Prints. A terminal that takes nothing keeps no signal waiting.
-pub(super) async fn print_apart(text: String) -> Result<Reader, CommandError> {
-    let printed = tokio::task::spawn_blocking(move || print_more(&text)).await;
-    printed.unwrap_or(Ok(Reader::HasLeft))
+/// Whether other processes have the terminal. Without job control none has it alone.
+fn is_in_background() -> bool {
+    termios::tcgetpgrp(io::stdout()).is_ok_and(|foreground| foreground != getpgrp())
 }
 
 /// The next signal of a kind; waits forever for one that this process does not handle.

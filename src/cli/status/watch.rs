@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::exit::CommandError;
 use super::super::logging::print_problem;
-use super::super::output::Reader;
-use super::screen::{self, Screen, print_apart};
+use super::super::output::{Reader, print_apart};
+use super::screen::{self, Screen};
 use super::table::folded;
 use super::view::{Look, View};
 use crate::election::time::{Clock as _, WallTime};

@@ -128,6 +128,40 @@ async fn ctrl_z_gives_the_terminal_back_until_it_is_continued() {
     assert!(window.echoes());
 }
 
+/// The kernel stops a process in the background that changes its terminal, and no signal ends it then.
+#[tokio::test]
+async fn in_the_background_it_leaves_the_terminal_alone_and_a_signal_ends_it() {
+    let pasture = Pasture::new();
+    Planted::at(&pasture.store()).await.election("first", Some("web-0".to_owned())).await;
+    let watch = line(&watch(&pasture.store()));
+    let end = "kill %1; wait %1; echo \"after $?\"; read x";
+    let bash = |program: &str| {
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", program]);
+        Window::open(&bash, 80, 24)
+    };
+    let mut window = bash(&format!("set -m; {watch}; echo stopped; bg; {end}"));
+    page(&window, "first");
+    window.types("\x1a");
+    window.shows("after 143");
+    assert_eq!(window.is_taken(), (false, false));
+    assert!(window.echoes());
+
+    let fg = format!("read x; fg; echo again; bg; {end}");
+    let mut window = bash(&format!("set -m; {watch} & echo started; {fg}"));
+    window.shows("started");
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(window.is_taken(), (false, false));
+    assert!(!window.text().contains("first"), "{}", window.text());
+    window.types("\n");
+    page(&window, "first");
+    assert_eq!(window.is_taken(), (true, true));
+    window.types("\x1a");
+    window.shows("after 143");
+    assert_eq!(window.is_taken(), (false, false));
+    assert!(window.echoes());
+}
+
 #[tokio::test]
 async fn a_terminal_that_takes_nothing_does_not_keep_it_from_ending() {
     let pasture = Pasture::new();

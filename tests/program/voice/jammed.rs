@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use support::jam::{Jam, Terminal};
 use support::{
-    Answer, Killed, Log, Pasture, QUICK, QUICK_LEASE, Sidecar, bellwether, eventually, get, kill,
+    Answer, Killed, Log, Pasture, QUICK, QUICK_LEASE, Sidecar, bellwether, eventually, get,
+    handles_sigterm, kill,
 };
 
 /// A `serve` whose log cannot be read to find its address.
@@ -204,4 +205,24 @@ fn an_error_at_the_start_is_logged_or_dropped_and_never_waited_for() {
     let (_jam, stderr) = Jam::new();
     let mut nothing = Killed(bellwether().stderr(stderr).spawn().unwrap());
     assert_eq!(wait(&mut nothing.0), Some(64));
+}
+
+/// Standard output, too: a pipe of a pager, or of a script that waits for something else.
+#[test]
+fn a_command_whose_output_is_not_read_ends_at_a_signal() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    assert!(bellwether().args(["init", "--store", &store]).output().unwrap().status.success());
+    for args in [&["status"][..], &["init"], &["pause", "--no-wait"], &["resume"]] {
+        let (_jam, full) = Jam::new();
+        let mut command = bellwether();
+        command.args(args).args(["--store", &store]).stdout(full);
+        let mut child = Killed(command.spawn().unwrap());
+        eventually("it handles signals", || handles_sigterm(child.0.id()).then_some(()));
+        // It begins to print.
+        thread::sleep(Duration::from_secs(1));
+        kill("TERM", child.0.id());
+        let status = eventually("it ends", || child.0.try_wait().unwrap());
+        assert_eq!(status.code(), Some(143), "{args:?}");
+    }
 }
