@@ -30,7 +30,7 @@ struct ElectionArgs {
     #[arg(long, value_name = "WORK", hide = true)]
     work: Option<String>,
 
-    /// How long to try, and to wait.
+    /// How long to try, and to wait. With 0s it tries once.
     #[arg(
         long,
         value_name = "TIME",
@@ -221,7 +221,9 @@ impl Command {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        attempt(&self.config.url, PATIENCE.min(self.timeout), call).await
+        // Without time to wait, what it takes to ask once.
+        let limit = if self.timeout.is_zero() { PATIENCE } else { PATIENCE.min(self.timeout) };
+        attempt(&self.config.url, limit, call).await
     }
 
     /// A pause during an outage is written when the store is back, if that is in time.

@@ -205,3 +205,24 @@ fn status_shows_that_the_time_of_a_pause_is_over() {
     assert!(whole.contains("over by this host's clock"), "{text}");
     assert!(!text.contains("  paused  "), "{text}");
 }
+
+#[test]
+fn without_time_to_wait_it_tries_once() {
+    let pasture = Pasture::new();
+    let sidecar = Sidecar::start_with("a", &pasture.store(), &["--shutdown-grace", "30s"]);
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+    let at_once = ["--timeout", "0s"];
+    stop_between_writes(&pasture.store(), |signal| sidecar.signal(signal));
+    let output = pause(&pasture).args(at_once).output().unwrap();
+    sidecar.signal("CONT");
+    assert_eq!(output.status.code(), Some(75), "{}", printed(&output));
+    assert!(printed(&output).contains("a still holds its lease"), "{}", printed(&output));
+    eventually("it obeys", || (sidecar.leader().body["paused"] == true).then_some(()));
+    eventually("the lease is free", || {
+        pause(&pasture).args(at_once).status().unwrap().success().then_some(())
+    });
+    let mut resume = bellwether();
+    let output = resume.args(["resume", "--store", &pasture.store()]).args(at_once).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", printed(&output));
+}
