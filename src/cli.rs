@@ -134,7 +134,7 @@ fn run_command_line() -> ExitCode {
         Err(error) if error.use_stderr() => {
             init_log(&line);
             let called = variables::called(&command, &line);
-            print_problem(&sources.named(&complaint::of(error, called)));
+            print_problem(&sources.named(&complaint::of(error, called, &line)));
             return ExitCode::from(EXIT_USAGE);
         }
         Err(help) => {

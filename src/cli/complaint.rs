@@ -1,16 +1,20 @@
 //! The error of a command line, in one line, without repeating a secret.
 
 use std::error::Error as _;
+use std::ffi::{OsStr, OsString};
 
-use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorFormatter, ErrorKind};
+use clap::{Arg, Command};
 
 use crate::election::text;
 
 /// clap's explanation without the usage that it repeats, because a log consists of lines. `command`
-/// is the command that was called, as far as it is known.
-pub(super) fn of(error: Error, called: Option<&Command>) -> String {
-    let hint = hint(&error, called);
+/// is the command that was called, as far as it is known, and `line` the words.
+pub(super) fn of(error: Error, called: Option<&Command>, line: &[OsString]) -> String {
+    let hint = match error.kind() {
+        ErrorKind::InvalidUtf8 => no_text(called, line),
+        _ => hint(&error, called),
+    };
     let message = error.apply::<OneLine>().render();
     format!("{message}{} (see --help)", hint.unwrap_or_default())
 }
@@ -21,9 +25,26 @@ fn hint(error: &Error, called: Option<&Command>) -> Option<String> {
     let called = called.filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
     let is_flag = |word: &str| word.starts_with('-');
     let word = Words(error).one(ContextKind::InvalidArg).filter(|word| !is_flag(word))?;
-    let takes_command = called.get_positionals().any(clap::Arg::is_last_set);
+    let takes_command = called.get_positionals().any(Arg::is_last_set);
     takes_command
         .then(|| format!("; put -- before the command, as in `{} -- {word}`", called.get_name()))
+}
+
+/// Which settings are not UTF-8: clap does not name them. Their values are not repeated.
+fn no_text(called: Option<&Command>, line: &[OsString]) -> Option<String> {
+    let words = line.iter().take_while(|word| *word != "--");
+    let flags = words.clone().zip(words.skip(1)).filter(|(_, word)| word.to_str().is_none());
+    let flags = flags.map(|(before, word)| {
+        let word = word.to_string_lossy();
+        let flag = word.split_once('=').map(|(flag, _)| flag.to_owned());
+        flag.unwrap_or_else(|| before.to_string_lossy().into_owned())
+    });
+    let flags = flags.filter(|flag| flag.starts_with('-')).map(|flag| text::given(&flag));
+    let variables = called.into_iter().flat_map(Command::get_arguments).filter_map(Arg::get_env);
+    let is_odd = |name: &&OsStr| std::env::var_os(name).is_some_and(|it| it.to_str().is_none());
+    let variables = variables.filter(is_odd).map(|name| name.to_string_lossy().into_owned());
+    let names: Vec<_> = flags.chain(variables).collect();
+    (!names.is_empty()).then(|| format!(": {}; use text in UTF-8", names.join(", ")))
 }
 
 /// In one line.

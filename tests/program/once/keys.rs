@@ -1,5 +1,7 @@
 //! The key: where it comes from, and what it may be.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Output};
 
 use crate::once::scene::lines;
@@ -16,6 +18,24 @@ fn a_wrong_key_exits_64() {
         let printed = String::from_utf8(output.stderr).unwrap();
         assert!(printed.contains("is not a key; use 1 to 255 bytes"), "{printed}");
     }
+    assert!(!pasture.path().exists());
+}
+
+#[test]
+fn a_setting_that_is_no_text_is_named() {
+    let pasture = Pasture::new();
+    let odd = OsStr::from_bytes(b"secret\xff");
+    let flag = OsStr::from_bytes(b"--key=secret\xff");
+    let refused = |command: &mut Command, name: &str| {
+        let output = command.args(["--store", &pasture.store(), "--", "true"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(64));
+        let printed = printed(&output);
+        assert!(printed.contains(&format!(": {name}; use text in UTF-8")), "{printed}");
+        assert!(!printed.contains("secret"), "{printed}");
+    };
+    refused(bellwether().arg("once").env("BELLWETHER_KEY", odd), "BELLWETHER_KEY");
+    refused(bellwether().args(["once", "--key"]).arg(odd), "--key");
+    refused(bellwether().arg("once").arg(flag), "--key");
     assert!(!pasture.path().exists());
 }
 
