@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -15,13 +17,18 @@ use hyper::http::request;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use serde::Deserialize;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::election::text;
 
 /// The longest head of an answer, in bytes: that of any server's.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// How many interim responses (1xx) may come before the final one: servers send one or two.
+const MAX_INTERIM: usize = 16;
 
 /// An `http://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,9 +115,12 @@ pub enum HttpError {
     /// No connection.
     #[error("{}", in_short(.0))]
     Connect(#[source] io::Error),
-    /// This process has no file descriptor left.
-    #[error("{}", in_short(.0))]
+    /// This process, or this host, has no file descriptor left.
+    #[error("{}; raise the open-file limit (ulimit -n, LimitNOFILE)", in_short(.0))]
     NoDescriptor(#[source] io::Error),
+    /// Nothing but interim responses.
+    #[error("it sends more than {MAX_INTERIM} interim responses (1xx), and no final one")]
+    NeverFinal,
     /// The request itself is malformed: nothing was sent.
     #[error("{}", with_cause(.0))]
     Request(#[from] hyper::http::Error),
@@ -203,19 +213,52 @@ pub async fn send(
     body: String,
 ) -> Result<StreamedResponse, HttpError> {
     let target = (url.host.as_str(), url.port);
-    let stream = TcpStream::connect(target).await.map_err(HttpError::Connect)?;
+    let stream = TcpStream::connect(target).await.map_err(no_connection)?;
     let _ = stream.set_nodelay(true);
     let socket = stream.as_fd().try_clone_to_owned().map_err(HttpError::NoDescriptor)?;
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
     // Ends with the last byte of the answer, or when both ends have lost interest.
-    tokio::spawn(connection);
-    let request = request
+    let connection = tokio::spawn(connection);
+    let mut request = request
         .header(header::HOST, &url.authority)
         .header(header::USER_AGENT, concat!("bellwether/", env!("CARGO_PKG_VERSION")))
         .body(body)?;
-    let response = sender.send_request(request).await?;
+    let too_many = limit_interim(&mut request);
+    let response = tokio::select! {
+        biased;
+        () = too_many.notified() => {
+            connection.abort();
+            return Err(HttpError::NeverFinal);
+        }
+        response = sender.send_request(request) => response?,
+    };
     Ok(StreamedResponse { response, connection: Connection { socket, _sender: sender } })
+}
+
+/// hyper reads interim responses without end, and no bound of its own counts them.
+fn limit_interim(request: &mut Request<String>) -> Arc<Notify> {
+    let (too_many, received) = (Arc::new(Notify::new()), AtomicUsize::new(0));
+    let notified = Arc::clone(&too_many);
+    hyper::ext::on_informational(request, move |_| {
+        if received.fetch_add(1, Ordering::Relaxed) == MAX_INTERIM {
+            notified.notify_one();
+        }
+    });
+    too_many
+}
+
+fn no_connection(error: io::Error) -> HttpError {
+    match is_out_of_files(&error) {
+        true => HttpError::NoDescriptor(error),
+        false => HttpError::Connect(error),
+    }
+}
+
+/// Whether a file cannot be opened because too many are, in this process or on this host.
+fn is_out_of_files(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Sends a request, and reads the whole response, which may be `longest` bytes long.
@@ -268,6 +311,56 @@ pub async fn next_bytes(body: &mut Incoming) -> Option<Result<Bytes, hyper::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Duration;
+
+    /// A server that sends these bytes again and again until its client is gone.
+    fn endless(piece: &'static [u8]) -> (HttpUrl, thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = parsed(&format!("http://{}", listener.local_addr().unwrap()));
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]).unwrap();
+            while stream.write_all(piece).is_ok() {}
+        });
+        (url, server)
+    }
+
+    #[tokio::test]
+    async fn a_response_that_never_begins_is_left() {
+        let (url, server) = endless(b"HTTP/1.1 102 Processing\r\n\r\n");
+        let fetched = fetch(&url, request(Method::GET, "/"), String::new(), 1024);
+        let fetched = tokio::time::timeout(Duration::from_secs(60), fetched).await;
+        assert!(matches!(fetched, Ok(Err(HttpError::NeverFinal))), "{fetched:?}");
+        tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_few_interim_responses_are_none_too_many() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = parsed(&format!("http://{}", listener.local_addr().unwrap()));
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]).unwrap();
+            let interim = "HTTP/1.1 102 Processing\r\n\r\n".repeat(MAX_INTERIM);
+            let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(format!("{interim}{last}").as_bytes()).unwrap();
+        });
+        let fetched = fetch(&url, request(Method::GET, "/"), String::new(), 1024).await;
+        assert_eq!(fetched.unwrap().body, b"ok");
+    }
+
+    #[test]
+    fn a_lack_of_files_is_not_taken_for_a_server_that_is_not_there() {
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            let error = no_connection(errno.into()).to_string();
+            assert!(error.contains("ulimit -n, LimitNOFILE"), "{error}");
+        }
+        let error = no_connection(Errno::CONNREFUSED.into());
+        assert!(matches!(error, HttpError::Connect(_)), "{error:?}");
+    }
 
     fn parsed(text: &str) -> HttpUrl {
         text.parse().unwrap()

@@ -78,6 +78,14 @@ pub enum ClientError {
         /// What happened instead.
         why: NoAnswer,
     },
+    /// This process has no file descriptor left to ask it. A retry may help.
+    #[error("cannot ask the sidecar at {url}: {why}")]
+    NoDescriptor {
+        /// The sidecar.
+        url: SidecarUrl,
+        /// Why.
+        why: HttpError,
+    },
     /// It has no room, or is just starting. A later request may succeed.
     #[error("{url} is busy: {why}")]
     Busy {
@@ -213,7 +221,12 @@ impl Client {
         work: impl Future<Output = Result<T, HttpError>>,
     ) -> Result<T, ClientError> {
         match tokio::time::timeout(limit, work).await {
-            Ok(done) => done.map_err(|error| self.unreachable(error.into())),
+            Ok(done) => done.map_err(|error| match error {
+                why @ HttpError::NoDescriptor(_) => {
+                    ClientError::NoDescriptor { url: self.url.clone(), why }
+                }
+                error => self.unreachable(error.into()),
+            }),
             Err(_) => Err(self.unreachable(NoAnswer::Late(limit))),
         }
     }

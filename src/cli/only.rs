@@ -140,7 +140,7 @@ async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, Comman
                 ))
             }
             Ok(hold) => return Ok(hold),
-            Err(error @ ClientError::Unreachable { .. }) => {
+            Err(error @ (ClientError::Unreachable { .. } | ClientError::NoDescriptor { .. })) => {
                 CommandError::Unavailable(error.to_string())
             }
             Err(error @ ClientError::Busy { .. }) => CommandError::Undecided(error.to_string()),

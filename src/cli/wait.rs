@@ -61,7 +61,11 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             match request.unwrap_or_else(|_| Ok(Some("the sidecar does not respond".to_owned()))) {
                 Ok(None) => return Ok(0),
                 Ok(Some(why)) => why,
-                Err(error @ (ClientError::Unreachable { .. } | ClientError::Busy { .. })) => {
+                Err(
+                    error @ (ClientError::Unreachable { .. }
+                    | ClientError::NoDescriptor { .. }
+                    | ClientError::Busy { .. }),
+                ) => {
                     let why = error.to_string();
                     if !std::mem::replace(&mut reported, true) {
                         let at_most = humantime::format_duration(args.timeout).to_string();

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, PROC_SUPER_MAGIC, StatxAttributes, StatxFlags, fstatfs, statx};
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::election::time::BootTime;
@@ -37,11 +38,9 @@ impl Boot {
     ///
     /// # Errors
     ///
-    /// When `/proc` is not mounted, with the path that is missing.
+    /// When `/proc` is not mounted, with the path that is missing, or no file can be opened.
     pub fn this() -> io::Result<Self> {
-        let boot_id = BootId::read(Path::new(BOOT_ID)).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot read {BOOT_ID}: {error}; mount /proc"))
-        })?;
+        let boot_id = BootId::read(Path::new(BOOT_ID)).map_err(|error| unreadable(&error))?;
         Ok(match (boot_id, boot_clock_offset()) {
             (BootId::OfTheKernel(id), Some(offset)) => Self::proven(&id, &offset),
             (BootId::OfTheKernel(id) | BootId::Masked(id), _) => Self::unproven(&id),
@@ -100,6 +99,17 @@ impl Boot {
              start bellwether with unshare --fork, or without a time namespace",
         ))
     }
+}
+
+/// Why the boot id cannot be read, and what to do.
+fn unreadable(error: &io::Error) -> io::Error {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    let remedy = match errno {
+        Some(Errno::MFILE | Errno::NFILE) => "; raise the open-file limit (ulimit -n, LimitNOFILE)",
+        Some(Errno::NOENT) => "; mount /proc",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot read {BOOT_ID}: {error}{remedy}"))
 }
 
 /// The boot of a proven clock.
@@ -217,6 +227,16 @@ mod tests {
         assert!(masked("/proc/version"), "not a boot id");
         assert!(masked("/proc/kallsyms"), "endless");
         assert!(BootId::read(Path::new("/nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_boot_id_that_cannot_be_read_has_the_remedy_of_its_cause() {
+        let why = |errno: Errno| unreadable(&errno.into()).to_string();
+        assert!(why(Errno::NOENT).ends_with("; mount /proc"), "{}", why(Errno::NOENT));
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            let why = why(errno);
+            assert!(why.contains("ulimit -n, LimitNOFILE") && !why.contains("mount"), "{why}");
+        }
     }
 
     #[test]
