@@ -71,6 +71,8 @@ use waiting::Response;
 pub struct PostgresStore {
     target: Target,
     connection: Connection,
+    /// How long the server waits for each lock before it gives up creating the table.
+    patience: Duration,
     /// See [`Dialect`].
     columns: Arc<LaterColumns>,
     /// The server's time, as last received.
@@ -89,7 +91,9 @@ impl PostgresStore {
         let dialect =
             Dialect { names: target.names().clone(), lock_timeout, columns: Arc::clone(&columns) };
         let connection = Connection::new(target.clone(), dialect, call_timeout);
-        Self { connection, target, columns, reported: Mutex::default() }
+        // The same call opens the connection first, and may need several locks.
+        let patience = call_timeout / 2;
+        Self { connection, target, patience, columns, reported: Mutex::default() }
     }
 
     /// The same, with sessions that are replaced by fresh ones when they reach this age.
@@ -106,7 +110,7 @@ impl PostgresStore {
     /// Creates what is missing, on a connection of its own: its errors are the exact ones.
     async fn ensure(&self) -> Result<(), PostgresError> {
         let (Opened { mut session, .. }, _second) = self.connection.second().await?;
-        self.columns.set(schema::ensure(&self.target, &mut session).await?);
+        self.columns.set(schema::ensure(&self.target, &mut session, self.patience).await?);
         session.close().await;
         Ok(())
     }

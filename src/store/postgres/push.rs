@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::errors::explain;
 use super::opened::ServerFacts;
 use super::shared::Shared;
-use super::statement::literal;
+use super::statement::{literal, lock_timeout};
 
 /// How long the self-test waits for its own notification. They arrive within a commit's time; this
 /// much later a server is overloaded, and polling is good enough.
@@ -48,7 +48,12 @@ pub enum Tested {
 /// Sends notifications on a second connection and waits; the receiver of all ends this task.
 pub async fn test(shared: Arc<Shared>, channel: String, pause: Duration) -> Tested {
     sleep(pause).await;
-    let text = format!("SELECT pg_notify({}, '')::text; UNLISTEN \"{channel}\"", literal(&channel));
+    let text = format!(
+        // Another transaction may hold the lock of the notifications.
+        "{}; SELECT pg_notify({}, '')::text; UNLISTEN \"{channel}\"",
+        lock_timeout(shared.dialect.lock_timeout),
+        literal(&channel)
+    );
     let limit = shared.connect_limit() * 2 + TEST_GAP * TEST_NOTIFICATIONS;
     let text = |_: &ServerFacts| text.clone();
     match timeout(limit, shared.query_second(text, TEST_NOTIFICATIONS, TEST_GAP)).await {

@@ -1,5 +1,7 @@
 //! What is in the database: a schema, a table, a unique index and the function of the fence.
 
+use std::time::Duration;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -10,7 +12,7 @@ use super::definition::{
 };
 use super::errors::PostgresError;
 use super::session::Session;
-use super::statement::literal;
+use super::statement::{literal, lock_timeout};
 use super::target::Target;
 use crate::store::contract::StoreError;
 
@@ -25,16 +27,21 @@ struct Inspection {
     may_use: bool,
 }
 
-/// Creates what is missing, or checks the existing table. Safe when many do it at once. Returns
-/// which of the columns the table has that one of an older version lacks.
+/// Creates what is missing, or checks the existing table. Safe when many do it at once. No statement
+/// waits for a lock for longer than `patience`. Returns which of the columns the table has that one
+/// of an older version lacks.
 pub async fn ensure(
     target: &Target,
     session: &mut Session,
+    patience: Duration,
 ) -> Result<[bool; LATER.len()], PostgresError> {
-    let mut found = inspect(target, session).await?;
+    let mut found = inspect(target, session, patience).await?;
     if !(found.has_schema && found.has_table && found.has_index && found.has_fence) {
-        match create_missing(target, session, &found).await {
+        match create_missing(target, session, &found, patience).await {
             Ok(()) => {}
+            Err(failure) if failure.code() == Some("55P03") => {
+                return Err(PostgresError::Explained(is_locked(target)));
+            }
             // Another instance was faster, in the blink between two statements.
             Err(failure) if failure.is_created_already() => {}
             // Elections work without a fence; only the application's fencing does not.
@@ -46,7 +53,7 @@ pub async fn ensure(
             }
             Err(failure) => return Err(failure),
         }
-        found = inspect(target, session).await?;
+        found = inspect(target, session, patience).await?;
     }
     if found.has_table && !found.may_use {
         return Err(PostgresError::Explained(StoreError::Misconfigured(format!(
@@ -62,13 +69,15 @@ pub async fn ensure(
     Ok(found.has_later)
 }
 
+/// A waiter for the table's lock makes all others wait: so this is shorter than any call's time.
+const COLUMN_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Adds a missing column to the table of an older version. Elections work without it, so this
 /// neither waits for a lock nor complains about a missing right.
 async fn add_column(target: &Target, session: &mut Session, name: &str) -> bool {
-    // A waiter for the table's lock makes all others wait: so this is shorter than any call's time.
     let text = format!(
-        "SELECT set_config('lock_timeout', '100ms', true); \
-         ALTER TABLE {} ADD COLUMN IF NOT EXISTS {name} text",
+        "{}; ALTER TABLE {} ADD COLUMN IF NOT EXISTS {name} text",
+        lock_timeout(COLUMN_PATIENCE),
         target.names().table()
     );
     let added = session.query(text).await;
@@ -76,6 +85,15 @@ async fn add_column(target: &Target, session: &mut Session, name: &str) -> bool 
         tracing::debug!(%error, column = name, "the table has no such column");
     }
     added.is_ok()
+}
+
+fn is_locked(target: &Target) -> StoreError {
+    StoreError::Unavailable(format!(
+        "store {}: timed out waiting for a lock while creating what is missing of the table {}; \
+         another session holds it: look for that in pg_locks, and end its transaction",
+        target.place(),
+        target.names().table()
+    ))
 }
 
 fn may_not_create(target: &Target, failure: &PostgresError) -> StoreError {
@@ -104,9 +122,14 @@ fn warn_of_parts(target: &Target, found: &Inspection) {
     );
 }
 
-async fn inspect(target: &Target, session: &mut Session) -> Result<Inspection, PostgresError> {
-    let rows = session.query(inspection(target)).await?;
-    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+async fn inspect(
+    target: &Target,
+    session: &mut Session,
+    patience: Duration,
+) -> Result<Inspection, PostgresError> {
+    let text = format!("{}; {}", lock_timeout(patience), inspection(target));
+    let rows = session.query(text).await?;
+    let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
     if flag(row, "replica")? {
         return Err(PostgresError::Answer(Unusable::Replica));
     }
@@ -170,8 +193,10 @@ async fn create_missing(
     target: &Target,
     session: &mut Session,
     found: &Inspection,
+    patience: Duration,
 ) -> Result<(), PostgresError> {
     let mut parts = vec![
+        lock_timeout(patience),
         // For this transaction only. Two first starts at once wait for each other here: `IF NOT
         // EXISTS` alone is not safe against itself.
         format!(

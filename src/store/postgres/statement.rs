@@ -205,16 +205,19 @@ pub fn message(statements: &[&Statement], dialect: &Dialect, reports_timeline: b
     texts.join("; ")
 }
 
+/// Sets how long the rest of the message waits for each lock. Every message begins with it that may
+/// wait for one: a call that its caller has given up must end in the server too.
+pub fn lock_timeout(patience: Duration) -> String {
+    format!("SELECT set_config('lock_timeout', '{}ms', true)", patience.as_millis().max(1))
+}
+
 impl Dialect {
     pub fn short_patience(&self) -> Duration {
         self.lock_timeout.min(SHORT_PATIENCE)
     }
 
     pub fn settings(&self, lock_timeout: Duration, writes: bool) -> String {
-        let lock = format!(
-            "SELECT set_config('lock_timeout', '{}ms', true)",
-            lock_timeout.as_millis().max(1)
-        );
+        let lock = self::lock_timeout(lock_timeout);
         if !writes {
             return lock;
         }

@@ -11,7 +11,7 @@ use sqlx::raw_sql;
 use tokio::time::timeout;
 
 use crate::postgres::stores::{
-    acquired, candidate, default, eventually, misconfigured, observed, observed_again, open,
+    LIMIT, acquired, candidate, default, eventually, misconfigured, observed, observed_again, open,
     open_with, renewed, swap, unavailable, won,
 };
 use support::network::{Mode, Proxy};
@@ -153,6 +153,35 @@ async fn calls_given_up_do_not_pile_up_in_the_server() {
     .await;
     raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
     observed_again(&store).await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_no_session_that_waits_in_the_server() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let store = open_with(&server.url(&database), Duration::from_millis(500));
+    store.init().await.unwrap();
+    server.run_sql(&database, "DROP INDEX bellwether.leases_term").await;
+    let mut locker = server.connect(&database).await;
+    raw_sql("BEGIN; LOCK TABLE bellwether.leases IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut locker)
+        .await
+        .unwrap();
+    let message = unavailable(timeout(LIMIT, store.init()).await.expect("the server ends it"));
+    assert!(message.contains("waiting for a lock while creating"), "{message}");
+    for _ in 0..10 {
+        let _ = timeout(Duration::from_millis(30), store.init()).await;
+    }
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' \
+         AND application_name = 'bellwether' AND wait_event_type = 'Lock'"
+    );
+    eventually("nothing waits in the server", || async {
+        (server.ask("postgres", &waiting).await == "0").then_some(())
+    })
+    .await;
+    raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
+    store.init().await.unwrap();
 }
 
 #[tokio::test]

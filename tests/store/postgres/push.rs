@@ -51,6 +51,39 @@ async fn a_change_of_leader_is_pushed_and_a_renewal_with_its_version() {
     assert!(!hinted_within(&mut elsewhere, Duration::from_millis(1)).await);
 }
 
+#[tokio::test]
+async fn a_self_test_that_is_given_up_leaves_no_session_that_waits_in_the_server() {
+    let server = Server::start(&[]);
+    let database = server.database().await;
+    open(&server.url(&database)).init().await.unwrap();
+    // The application waits for a replica that is gone, with the lock of the notifications.
+    for sql in [
+        "ALTER SYSTEM SET synchronous_standby_names = 'gone'",
+        "SET synchronous_commit = local; ALTER ROLE postgres SET synchronous_commit = local",
+        "SELECT pg_reload_conf()",
+    ] {
+        server.run_sql(&database, sql).await;
+    }
+    let mut session = server.connect(&database).await;
+    let hanging = tokio::spawn(async move {
+        let hangs = "SET synchronous_commit = on; CREATE TABLE t (); NOTIFY other";
+        raw_sql(hangs).execute(&mut session).await.map(drop)
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    eventually("the application's commit hangs", || async {
+        (server.ask(&database, waits).await == "1").then_some(())
+    })
+    .await;
+    let store = open_with(&server.url(&database), Duration::from_millis(500));
+    eventually("the store responds", || async { store.observe(&default()).await.ok() }).await;
+    eventually("the server ends the statement of the self-test", || async {
+        server.log().contains("canceling statement due to lock timeout").then_some(())
+    })
+    .await;
+    assert!(!hanging.is_finished(), "the application's commit hung until now");
+    hanging.abort();
+}
+
 /// A transaction that notifies keeps a lock of the whole server until its commit is safe.
 #[tokio::test]
 async fn a_notifying_commit_that_hangs_stops_no_renewal() {
