@@ -119,7 +119,7 @@ impl Handover {
 
     /// The text in a record.
     pub fn stored(&self) -> Option<String> {
-        serde_json::to_string(self).ok()
+        serde_json::to_string(self).ok().map(|json| text::ascii_json(&json))
     }
 
     /// Reads [`stored`](Self::stored) back. None if it is another term's, or makes no sense.

@@ -138,7 +138,7 @@ impl Pause {
             by: self.by().map(str::to_owned),
             reason: self.0.reason.as_ref().map(ToString::to_string),
         };
-        serde_json::to_string(&stored).unwrap_or_default()
+        text::ascii_json(&serde_json::to_string(&stored).unwrap_or_default())
     }
 
     /// Reads the text of a store. An unreadable text is a pause until the election is resumed: its
@@ -264,6 +264,9 @@ mod tests {
             assert_eq!(read.to_string(), written.to_string());
         }
         assert_eq!(pause(None).reason().map(ToString::to_string).as_deref(), Some("new disks"));
+        let foreign = Pause::new(wall(SINCE), None, "größer 羊".parse().ok());
+        assert!(foreign.stored().is_ascii(), "{}", foreign.stored());
+        assert_eq!(Pause::from_store(&foreign.stored()), foreign);
         let odd = Duration::from_nanos(1_000_000_001);
         let written = Pause::new(WallTime::from_unix(odd), Some(odd), None);
         assert_eq!(Pause::from_store(&written.stored()), written);

@@ -76,6 +76,21 @@ fn within(longest: usize, mut chars: impl Iterator<Item = char>) -> String {
     text
 }
 
+/// The same JSON in ASCII. A store whose character set is not Unicode takes any text then, such as a
+/// Postgres database in LATIN1. JSON has other characters only within strings.
+pub fn ascii_json(json: &str) -> String {
+    let mut ascii = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            ascii.push(c);
+        } else {
+            let mut units = [0; 2];
+            ascii.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    ascii
+}
+
 /// The value that a user gave for a setting, for an error that repeats it. The URL of a store may
 /// be given for another setting, so nothing is shown that may hold a password.
 pub fn given(text: &str) -> String {
@@ -128,6 +143,16 @@ mod tests {
         for good in ["web-0 (eu)", "arn:aws:ecs:eu-1:1:task/c/0123", "größer", "羊", "👩‍🌾", ""]
         {
             assert!(is_line(good) && line(good) == good, "{good}");
+        }
+    }
+
+    #[test]
+    fn json_in_ascii_is_the_same_json() {
+        for text in ["", "plain \"\\", "größer", "羊", "👩‍🌾", "\0\u{1b}\u{fffd}\u{10ffff}"]
+        {
+            let ascii = ascii_json(&serde_json::to_string(text).unwrap());
+            assert!(ascii.is_ascii(), "{ascii}");
+            assert_eq!(serde_json::from_str::<String>(&ascii).unwrap(), text, "{ascii}");
         }
     }
 

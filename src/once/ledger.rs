@@ -56,6 +56,8 @@ pub struct Ledger<T> {
     give_up_at: Option<BootTime>,
     found: Option<Observed>,
     history: History,
+    /// Why the last write failed, if it did.
+    refusal: Option<String>,
 }
 
 impl<T: Timer> Ledger<T> {
@@ -68,7 +70,8 @@ impl<T: Timer> Ledger<T> {
     ) -> Self {
         let record = ElectionName::of_history(work);
         let (found, history) = (None, History::default());
-        Self { store, record, clock, timer, call_timeout, give_up_at: None, found, history }
+        let (give_up_at, refusal) = (None, None);
+        Self { store, record, clock, timer, call_timeout, give_up_at, found, history, refusal }
     }
 
     /// No call is waited for any longer then.
@@ -84,6 +87,11 @@ impl<T: Timer> Ledger<T> {
     /// The version of it; none if there is no record yet.
     pub(super) fn version(&self) -> Option<&Version> {
         self.found.as_ref().map(|found| &found.version)
+    }
+
+    /// Why the last write failed, if it did.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     pub(super) fn hints(&self) -> Hints {
@@ -124,7 +132,9 @@ impl<T: Timer> Ledger<T> {
         let expected = self.version().cloned();
         let swap = self.store.swap(&self.record, expected.as_ref(), &record);
         let deadline = self.deadline();
-        match by(&mut self.timer, deadline, self.call_timeout, swap).await {
+        let swapped = by(&mut self.timer, deadline, self.call_timeout, swap).await;
+        self.refusal = swapped.as_ref().err().map(ToString::to_string);
+        match swapped {
             Ok(Swapped::Won(version)) => {
                 self.history = next.clone();
                 self.found = Some(Observed { record, version, remaining: None, outlived: false });
@@ -132,7 +142,10 @@ impl<T: Timer> Ledger<T> {
             }
             Ok(Swapped::Lost(found)) => match self.compare(found, expected.as_ref(), next)? {
                 // Refused for no reason: it would be again at once. So it is looked up, with a pause.
-                Written::NotYet => Ok(Written::Unknown),
+                Written::NotYet => {
+                    self.refusal = Some("the store refused the write of a new version".to_owned());
+                    Ok(Written::Unknown)
+                }
                 written => Ok(written),
             },
             Err(error) => {
@@ -162,10 +175,10 @@ impl<T: Timer> Ledger<T> {
         match written {
             Written::Applied => Ok(true),
             Written::Lost | Written::NotYet => Ok(false),
-            Written::Unknown => Err(Broken::Store(StoreError::Unavailable(
-                "the store did not respond, and the write may have been applied; try again"
-                    .to_owned(),
-            ))),
+            Written::Unknown => Err(Broken::Store(StoreError::Unavailable(format!(
+                "the write failed, and it may have been applied ({}); try again",
+                self.refusal().unwrap_or("no response")
+            )))),
         }
     }
 

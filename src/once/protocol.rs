@@ -60,6 +60,8 @@ pub struct Once<R, T> {
     disproved: Option<Term>,
     /// The attempt whose success this instance has checked.
     proved: Option<Term>,
+    /// The reason that was reported last why the begin of a command is not written.
+    refusal: Option<String>,
 }
 
 impl<R: Runner, T: Timer> Once<R, T> {
@@ -100,6 +102,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
             orphaned: None,
             disproved: None,
             proved: None,
+            refusal: None,
         };
         (once, stages)
     }
@@ -326,8 +329,24 @@ impl<R: Runner, T: Timer> Once<R, T> {
 
     /// Whether the begin of an attempt is known to be written, under a term that is still led.
     async fn write_begin(&mut self, begun: &History, term: Term) -> Result<bool, Broken> {
-        let leads = |once: &mut Self| once.leading(Some(term)).is_some() && !once.time_is_over();
+        let leads = |once: &mut Self| {
+            once.report_refusal();
+            once.leading(Some(term)).is_some() && !once.time_is_over()
+        };
         Ok(self.write(begun, term, leads).await? == Written::Applied)
+    }
+
+    /// Each new reason once: a store that always refuses the write lets the command wait without end.
+    fn report_refusal(&mut self) {
+        let why = self.ledger.refusal();
+        if why.is_some() && why != self.refusal.as_deref() {
+            let work = self.election.election();
+            tracing::warn!(
+                %work, error = why, event = "begin_delayed",
+                "the store does not accept that the command begins; trying again"
+            );
+            self.refusal = why.map(str::to_owned);
+        }
     }
 
     /// Writes how the command ended: until the lease is over, whatever the store does.
@@ -346,6 +365,7 @@ impl<R: Runner, T: Timer> Once<R, T> {
                     key = key.as_str(),
                     term = term.get(),
                     code,
+                    error = once.ledger.refusal(),
                     event = "outcome_delayed",
                     "the command has ended, but the store does not accept its outcome; trying \
                      until the lease ends"

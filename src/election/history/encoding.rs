@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Attempt, Entry, Moment, Order, State};
 use super::names::{self, Key};
 use super::transitions::History;
-use crate::election::text;
+use crate::election::text::{self, ascii_json};
 
 /// The format that this version writes and reads. A record of another one is left as it is.
 const FORMAT: u32 = 1;
@@ -72,12 +72,12 @@ enum StoredState {
 }
 
 impl History {
-    /// As a record keeps it.
+    /// As a record keeps it: ASCII, so that no store refuses what a command wrote.
     pub fn encode(&self) -> String {
         let keys = self.entries.iter().map(StoredEntry::of).collect();
         let stored = Stored { format: FORMAT, order: self.order, floor: self.floor, keys };
         // These fields always have a form in JSON.
-        serde_json::to_string(&stored).unwrap_or_default()
+        ascii_json(&serde_json::to_string(&stored).unwrap_or_default())
     }
 
     /// Reads what [`History::encode`] wrote. Texts that others may have written are made printable.
@@ -100,7 +100,7 @@ impl History {
 impl Entry {
     /// Its length, as encoded.
     pub(super) fn size(&self) -> usize {
-        serde_json::to_string(&StoredEntry::of(self)).map_or(0, |text| text.len() + 1)
+        serde_json::to_string(&StoredEntry::of(self)).map_or(0, |text| ascii_json(&text).len() + 1)
     }
 }
 

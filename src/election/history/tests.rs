@@ -249,6 +249,24 @@ fn it_stays_small_and_keeps_its_order() {
 }
 
 #[test]
+fn the_encoded_history_is_ascii_whatever_a_command_wrote_and_keeps_its_bound() {
+    let mut history = History::default();
+    for number in 0..8 {
+        let begun =
+            history.begin(&piece(&format!("ключ{number}"), None), Goal::Do, false, attempt(1));
+        let end = End { stderr: Some("失敗👩\0".repeat(1024)), ..end(1, 1) };
+        history = begun.finish(&key(&format!("ключ{number}")), Goal::Do, end, None).unwrap();
+    }
+    let text = history.encode();
+    assert!(text.is_ascii());
+    assert!(text.len() <= 32 * 1024, "{}", text.len());
+    let read = History::decode(&text).unwrap();
+    let last = read.entry(&key("ключ7")).unwrap();
+    let State::Failed { stderr: Some(stderr), .. } = &last.state else { panic!("{last:?}") };
+    assert!(stderr.starts_with("失敗👩"), "{stderr}");
+}
+
+#[test]
 fn the_texts_of_the_oldest_failures_go_before_any_key() {
     let mut history = History::default();
     for number in 0..190 {

@@ -342,6 +342,10 @@ fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreE
             "timed out waiting for a lock on the record; end the application's transaction that \
              called the fence, because a take-over waits for it",
         ),
+        "22P05" | "22021" => misconfigured(
+            "the database's encoding has no such character; use a database with the encoding UTF8, \
+             or names in plain ASCII",
+        ),
         "53300" => unavailable("the server has no connection left"),
         "53100" => unavailable("the server's disk is full"),
         "57P01" | "57P02" | "57P03" => unavailable("the server is shutting down or starting up"),

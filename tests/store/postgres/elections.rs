@@ -15,7 +15,7 @@ use support::postgres::{Bouncer, Server, Stop, url};
 use support::{Flock, Sidecar, Witness, eventually, no_instance_leads_while, now};
 
 /// Runs what the other tests write as `async`, in a test that blocks.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(future)
 }
@@ -34,6 +34,10 @@ impl Field {
 
     pub(super) fn store(&self) -> String {
         self.server.url(&self.database)
+    }
+
+    pub(super) async fn run_sql(&self, sql: &str) {
+        self.server.run_sql(&self.database, sql).await;
     }
 
     fn ask(&self, sql: &str) -> String {
