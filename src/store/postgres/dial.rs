@@ -151,7 +151,10 @@ async fn at_any_address(
     share_of_host: Duration,
     limit: Duration,
 ) -> Result<Opened, PostgresError> {
-    if host.is_socket() || host.name.parse::<IpAddr>().is_ok() {
+    if host.is_socket() {
+        return log_in(&options).await.map_err(|failure| failure.of_socket(host));
+    }
+    if host.name.parse::<IpAddr>().is_ok() {
         return log_in(&options).await;
     }
     let found = tokio::net::lookup_host((host.name.as_str(), host.port)).await;

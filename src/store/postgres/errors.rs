@@ -8,6 +8,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::answer::Unusable;
 use super::definition;
+use super::hosts::Host;
 use super::target::Target;
 use crate::store::contract::StoreError;
 
@@ -28,6 +29,8 @@ pub enum PostgresError {
     Silent,
     /// The host's name has no address now.
     Unresolved(String, Arc<io::Error>),
+    /// There is no socket at this path now.
+    NoSocket(String),
     /// The failure of each of several servers, or addresses of one.
     Several(Vec<(String, PostgresError)>),
     /// The call waited in vain for a lock of these sessions, if they are known.
@@ -55,6 +58,16 @@ impl PostgresError {
             Some(true) => Self::Foreign,
             Some(false) => Self::Silent,
             None => error.into(),
+        }
+    }
+
+    /// The failure at a Unix socket, where TLS has no part: what is not found is the socket.
+    pub fn of_socket(self, host: &Host) -> Self {
+        match &self {
+            Self::Sql(error) if matches!(&**error, sqlx::Error::Io(why) if is_not_found(why)) => {
+                Self::NoSocket(format!("{}/.s.PGSQL.{}", host.name, host.port))
+            }
+            _ => self,
         }
     }
 
@@ -118,6 +131,10 @@ impl PostgresError {
     }
 }
 
+fn is_not_found(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
 /// Whether the answer to a login is none that a Postgres server gives; false if there is none.
 fn foreign(error: &sqlx::Error) -> Option<bool> {
     match error {
@@ -173,6 +190,10 @@ fn explain_at(place: &str, target: &Target, failure: PostgresError) -> StoreErro
         PostgresError::Unresolved(name, error) => {
             unavailable(&format!("the name {name} has no address now: {error}"))
         }
+        PostgresError::NoSocket(path) => unavailable(&format!(
+            "there is no socket {path}; the server is not there yet, or host or port in the URL \
+             are wrong"
+        )),
         PostgresError::Several(failures) => explain_several(place, target, failures),
         PostgresError::Blocked(pids) => unavailable(&blocked(pids.as_deref())),
         PostgresError::Sql(error) => explain_sql(place, target, error),
@@ -219,10 +240,8 @@ fn explain_sql(place: &str, target: &Target, error: Arc<sqlx::Error>) -> StoreEr
     match &*error {
         sqlx::Error::Tls(reason) => tls_trouble(place, reason),
         sqlx::Error::Io(reason) if is_tls(reason) => tls_trouble(place, &tls_reason(reason)),
-        // A socket that is not there may come; a certificate that is not there was mistyped.
-        sqlx::Error::Io(reason)
-            if reason.kind() == io::ErrorKind::NotFound && target.reads_files() =>
-        {
+        // A certificate: a socket that is not there is [`PostgresError::NoSocket`].
+        sqlx::Error::Io(reason) if is_not_found(reason) && target.reads_files() => {
             tls_trouble(place, reason)
         }
         sqlx::Error::Io(reason) => StoreError::Unavailable(format!("store {place}: {reason}")),

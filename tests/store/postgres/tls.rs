@@ -1,11 +1,29 @@
 //! TLS, with an authority of the test's own.
 
+use std::time::Duration;
+
 use bellwether::election::term::Term;
 use bellwether::store::Store as _;
+use bellwether::store::postgres::{PostgresStore, Target};
 
-use crate::postgres::stores::{acquired, misconfigured, observed, open, won};
+use crate::postgres::stores::{acquired, misconfigured, observed, open, unavailable, won};
 use support::postgres::signed::Signed;
 use support::postgres::{PASSWORD, Server};
+
+/// There is no TLS at a socket, so what is not found is the socket, and it may come.
+#[tokio::test]
+async fn a_socket_that_is_not_there_is_no_trouble_with_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("postgres:///app?host={}", folder.path().display());
+    let target = Target::parse(&url, &|name| {
+        (name == "PGSSLROOTCERT").then(|| "/etc/ssl/ca.pem".to_owned())
+    });
+    let store = PostgresStore::new(target.unwrap(), Duration::from_secs(20));
+    let message = unavailable(store.init().await);
+    let socket = folder.path().join(".s.PGSQL.5432");
+    assert!(message.contains(&format!("no socket {}", socket.display())), "{message}");
+    assert!(!message.contains("TLS"), "{message}");
+}
 
 #[tokio::test]
 async fn each_mode_demands_what_its_name_says() {
