@@ -33,6 +33,12 @@ const TIMELINE: &str = "CASE WHEN pg_is_in_recovery() THEN NULL \
 /// The server's clock, which reveals a boot clock that stood still.
 const CLOCK_US: &str = "(floor(extract(epoch FROM clock_timestamp()) * 1000000))::bigint::text";
 
+/// The seconds until a lease is over. Postgres has no difference of `infinity`, which a person may
+/// have written: one such row would make the statement fail for all.
+const LEFT: &str = "CASE WHEN isfinite(l.expires_at) \
+                    THEN extract(epoch FROM l.expires_at - clock_timestamp()) \
+                    ELSE extract(epoch FROM l.expires_at) END";
+
 /// How long these wait for a lock, at most:
 ///
 /// - A take-over. Another candidate that is just taking the row holds it for a commit, which is
@@ -387,8 +393,8 @@ fn record_of(election: &str) -> String {
          to_jsonb(l) ->> 'origin' AS origin, to_jsonb(l) ->> 'holder_url' AS holder_url, \
          to_jsonb(l) ->> 'pause' AS pause, \
          to_jsonb(l) ->> 'handover' AS handover, \
-         least(greatest(ceil(1000 * extract(epoch FROM l.expires_at - clock_timestamp())), 0), \
-         1e12)::bigint::text AS remaining_ms, {CLOCK_US} AS clock_us, \
+         least(greatest(ceil(1000 * {LEFT}), 0), 1e12)::bigint::text AS remaining_ms, \
+         {CLOCK_US} AS clock_us, \
          (l.timeline <> server.timeline)::text AS outlived, server.timeline",
         rfc_3339("l.acquire_time"),
         rfc_3339("l.renew_time"),

@@ -141,6 +141,55 @@ async fn a_renewal_that_waits_for_a_lock_names_who_holds_it_and_not_the_fence() 
     won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
 }
 
+/// What a person wrote into a row concerns that row.
+#[tokio::test]
+async fn a_row_with_odd_values_hides_no_other_one() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let store = open(&server.url(&database));
+    store.init().await.unwrap();
+    won(&store, None, &acquired("a", 1)).await;
+    let odd = "odd".parse().unwrap();
+    store.swap(&odd, None, &acquired("a", 1)).await.unwrap();
+    let backup = "CREATE TABLE backup AS SELECT * FROM bellwether.leases";
+    server.run_sql(&database, backup).await;
+    for change in [
+        "expires_at = 'infinity'",
+        "expires_at = '-infinity'",
+        "expires_at = '294276-12-31'",
+        "expires_at = '4713-01-01 BC'",
+        "acquire_time = 'infinity', renew_time = '-infinity'",
+        "acquire_time = '294276-12-31', renew_time = '4713-01-01 BC'",
+        "lease_duration_ms = -1",
+        "lease_duration_ms = 9223372036854775807",
+        "term = -1",
+        "term = 9223372036854775807",
+        "format = -2147483648",
+        "version = '', timeline = ''",
+        "holder = '', incarnation = NULL",
+        "holder = E'\\n\\x1b'",
+        "pause = 'x', handover = 'x', holder_url = 'x', origin = 'x', payload = 'x'",
+        "election = ''",
+        "election = E'a\\nb'",
+    ] {
+        let sql = format!("UPDATE bellwether.leases SET {change} WHERE election = 'odd'");
+        server.run_sql(&database, &sql).await;
+        let listed = store.list().await.unwrap_or_else(|error| panic!("{change}: {error}"));
+        assert_eq!(listed.records.len() + listed.unreadable.len(), 2, "{change}");
+        assert!(listed.records.iter().any(|(name, _)| *name == default()), "{change}");
+        let (fine, _) = tokio::join!(async { observed(&store).await }, store.observe(&odd));
+        assert_eq!(fine.record.term, Term::new(1), "{change}");
+        let mut status: Command = support::bellwether();
+        status.args(["status", "--store", &server.url(&database)]);
+        let output = status.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("default  held"), "{change}: {text}");
+        let restore = "BEGIN; DELETE FROM bellwether.leases; \
+                       INSERT INTO bellwether.leases SELECT * FROM backup; COMMIT";
+        server.run_sql(&database, restore).await;
+    }
+}
+
 fn status(store: &str) -> String {
     let mut command: Command = support::bellwether();
     let output = command.args(["status", "--store", store]).output().unwrap();
