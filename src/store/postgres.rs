@@ -62,7 +62,6 @@ use connection::Connection;
 use errors::{PostgresError, explain};
 pub use invalid::{Env, InvalidTarget};
 pub use names::{InvalidName, Names};
-use opened::Opened;
 use statement::{Dialect, Statement};
 pub use target::Target;
 use waiting::Response;
@@ -109,9 +108,10 @@ impl PostgresStore {
 
     /// Creates what is missing, on a connection of its own: its errors are the exact ones.
     async fn ensure(&self) -> Result<(), PostgresError> {
-        let (Opened { mut session, .. }, _second) = self.connection.second().await?;
-        self.columns.set(schema::ensure(&self.target, &mut session, self.patience).await?);
-        session.close().await;
+        let mut aside = self.connection.aside().await?;
+        let session = &mut aside.opened.session;
+        self.columns.set(schema::ensure(&self.target, session, self.patience).await?);
+        self.connection.end(aside).await;
         Ok(())
     }
 

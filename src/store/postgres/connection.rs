@@ -3,8 +3,8 @@
 //!
 //! # Connections
 //!
-//! One at rest. A second one is opened for a moment, by one task at a time: for `init`, for the
-//! self-test, for calls that have waited for a quarter of their time, to find out which session
+//! One at rest. A second one is opened for a moment, by one task at a time: for `init`, which takes
+//! the first one if the server has no other, for the self-test, for calls that have waited for a quarter of their time, to find out which session
 //! holds a lock, and to replace the first connection by a fresh one.
 //!
 //! # Calls that are given up
@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::connection_task::ConnectionTask;
+use super::connection_task::{ConnectionTask, Request};
 use super::errors::PostgresError;
 use super::opened::Opened;
 use super::shared::Shared;
@@ -41,7 +41,16 @@ pub struct Connection {
     shared: Arc<Shared>,
     /// Makes the task open the first connection. The task starts with the first call, and ends with
     /// this.
-    task: OnceLock<mpsc::Sender<()>>,
+    task: OnceLock<mpsc::Sender<Request>>,
+}
+
+/// A session that belongs to its user for a while.
+pub struct Aside<'a> {
+    /// The session.
+    pub opened: Opened,
+    /// It is the first one.
+    is_lent: bool,
+    _second: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl Connection {
@@ -91,13 +100,38 @@ impl Connection {
     /// Opens the first connection if it is not open, without waiting for it.
     pub fn open(&self) {
         // If there is no room, the task has not yet seen that it has to do this.
-        let _ = self.task().try_send(());
+        let _ = self.task().try_send(Request::Open);
     }
 
-    /// Opens a second connection, which belongs to the caller until the guard is dropped.
-    pub async fn second(&self) -> Result<(Opened, tokio::sync::MutexGuard<'_, ()>), PostgresError> {
-        let guard = self.shared.second.lock().await;
-        Ok((self.shared.open().await?, guard))
+    /// Opens a second connection. If the server has none left, as for a role with a limit of one,
+    /// the first is lent.
+    pub async fn aside(&self) -> Result<Aside<'_>, PostgresError> {
+        let second = self.shared.second.lock().await;
+        let (opened, is_lent) = match self.shared.open().await {
+            Ok(opened) => (opened, false),
+            Err(failure) if failure.is_full() => (self.lent().await.ok_or(failure)?, true),
+            Err(failure) => return Err(failure),
+        };
+        Ok(Aside { opened, is_lent, _second: second })
+    }
+
+    async fn lent(&self) -> Option<Opened> {
+        let (sender, lent) = oneshot::channel();
+        // Without a task there is no first connection.
+        self.task.get()?.send(Request::Lend(sender)).await.ok()?;
+        lent.await.ok()
+    }
+
+    /// Ends the use of a session that can be used again.
+    pub async fn end(&self, aside: Aside<'_>) {
+        if aside.is_lent {
+            let (sender, returned) = oneshot::channel();
+            let _ = self.task().send(Request::Return(aside.opened, sender)).await;
+            // A call before would open another one.
+            let _ = returned.await;
+        } else {
+            aside.opened.session.close().await;
+        }
     }
 
     /// Hints for one election.
@@ -110,10 +144,10 @@ impl Connection {
         self.shared.pushes.load(Ordering::Relaxed)
     }
 
-    fn task(&self) -> &mpsc::Sender<()> {
+    fn task(&self) -> &mpsc::Sender<Request> {
         self.task.get_or_init(|| {
-            let (sender, opens) = mpsc::channel(1);
-            tokio::spawn(ConnectionTask::new(Arc::clone(&self.shared), opens).run());
+            let (sender, requests) = mpsc::channel(1);
+            tokio::spawn(ConnectionTask::new(Arc::clone(&self.shared), requests).run());
             sender
         })
     }

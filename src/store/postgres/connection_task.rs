@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep, timeout};
 
@@ -32,8 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Keeps the session.
 pub struct ConnectionTask {
     shared: Arc<Shared>,
-    /// Requests to open the session; none when the store is dropped.
-    opens: mpsc::Receiver<()>,
+    /// None when the store is dropped.
+    requests: mpsc::Receiver<Request>,
     session: Option<Opened>,
     /// It does not listen yet.
     is_new: bool,
@@ -53,10 +53,20 @@ pub struct ConnectionTask {
     failures: u32,
 }
 
+/// A request of the store.
+pub enum Request {
+    /// To open the session.
+    Open,
+    /// To lend the session between two calls, if it is open.
+    Lend(oneshot::Sender<Opened>),
+    /// To take it back, and to report that.
+    Return(Opened, oneshot::Sender<()>),
+}
+
 /// What woke the task.
 enum Turn {
     Call,
-    Open(Option<()>),
+    Request(Option<Request>),
     Notification(Option<(String, String)>),
     Tested(Tested),
     Reconnect,
@@ -67,10 +77,10 @@ enum Turn {
 
 impl ConnectionTask {
     /// A task without a session.
-    pub fn new(shared: Arc<Shared>, opens: mpsc::Receiver<()>) -> Self {
+    pub fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Request>) -> Self {
         Self {
             shared,
-            opens,
+            requests,
             session: None,
             is_new: false,
             old: Box::pin(sleep(Duration::ZERO)),
@@ -89,8 +99,8 @@ impl ConnectionTask {
         loop {
             match self.turn().await {
                 Turn::Call => self.send().await,
-                Turn::Open(Some(())) => drop(self.connect().await),
-                Turn::Open(None) => return self.stop(),
+                Turn::Request(Some(request)) => self.serve(request).await,
+                Turn::Request(None) => return self.stop(),
                 Turn::Notification(Some((channel, payload))) => {
                     self.receive(&channel, &payload).await
                 }
@@ -140,7 +150,7 @@ impl ConnectionTask {
         // In no order: neither calls nor notifications wait until there are none of the other.
         tokio::select! {
             () = self.shared.waiting.arrived() => Turn::Call,
-            open = self.opens.recv() => Turn::Open(open),
+            request = self.requests.recv() => Turn::Request(request),
             notification = notification => Turn::Notification(notification),
             tested = tested => Turn::Tested(tested),
             fresh = opened => Turn::Fresh(fresh),
@@ -188,6 +198,28 @@ impl ConnectionTask {
     fn announcements(&self, message: &Message, rows: &[PgRow]) -> Option<String> {
         let arrives = self.push == Push::Arrives;
         arrives.then(|| message.announcements(rows, &self.shared.dialect)).flatten()
+    }
+
+    async fn serve(&mut self, request: Request) {
+        match request {
+            Request::Open => drop(self.connect().await),
+            Request::Lend(borrower) => {
+                self.is_new = false;
+                self.stop_test();
+                if let Some(opened) = self.session.take() {
+                    // If its call was given up meanwhile, the session ends.
+                    let _ = borrower.send(opened);
+                }
+            }
+            Request::Return(opened, returned) => {
+                if self.session.is_none() {
+                    self.begin(opened);
+                } else {
+                    opened.session.close().await;
+                }
+                let _ = returned.send(());
+            }
+        }
     }
 
     fn lose(&mut self, why: &str) {

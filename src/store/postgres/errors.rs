@@ -97,6 +97,14 @@ impl PostgresError {
         matches!(self.code(), Some("42P01" | "3F000"))
     }
 
+    /// Whether the server has no connection left, or none for this user.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Several(all) => all.iter().any(|(_, failure)| failure.is_full()),
+            other => other.code() == Some("53300"),
+        }
+    }
+
     /// Whether the table has fewer columns than were named.
     pub fn is_missing_column(&self) -> bool {
         self.code() == Some("42703")

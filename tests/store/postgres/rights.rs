@@ -55,6 +55,22 @@ async fn lacking_a_right_prints_the_grant_that_is_needed() {
 }
 
 #[tokio::test]
+async fn a_role_with_one_connection_creates_the_table() {
+    let server = Server::start(&[]);
+    let database = server.database().await;
+    role(&server, "single").await;
+    server.run_sql("postgres", "ALTER ROLE single CONNECTION LIMIT 1").await;
+    let grant = format!("GRANT CREATE ON DATABASE {database} TO single");
+    server.run_sql("postgres", &grant).await;
+    let store = open(&url(server.port(), "single", &database));
+    // As `once` begins: with a look.
+    assert!(store.observe(&default()).await.unwrap().is_none());
+    store.init().await.unwrap();
+    let version = won(&store, None, &acquired("a", 1)).await;
+    won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
+}
+
+#[tokio::test]
 async fn scram_lets_the_right_password_in_and_names_a_wrong_one() {
     let server = Server::start(&["password_encryption = 'scram-sha-256'"]);
     role(&server, "app").await;
