@@ -56,7 +56,11 @@ impl Authority {
         }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, after) = rest.split_at(end);
-        let path = after.split(['?', '#']).next().unwrap_or_default();
+        if after.contains('#') {
+            // `url` drops what follows it, which may be half a password.
+            return Err(unreadable("there is a '#': in a password it is written %23"));
+        }
+        let path = after.split('?').next().unwrap_or_default();
         if path.contains('@') {
             return Err(unreadable("there is an '@' after a '/': a '/' in a password is %2F"));
         }
@@ -138,9 +142,12 @@ fn read_port(text: &str) -> Result<u16, InvalidTarget> {
     port.ok_or_else(|| bad("the port", text, "has to be a number from 1 to 65535"))
 }
 
-/// A Unix socket where Debian or upstream puts it, as libpq does; else this host.
+/// Where Debian and upstream put the Unix socket.
+pub const SOCKET_FOLDERS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
+
+/// A Unix socket where it usually is, as libpq does; else this host.
 fn default_host(port: u16) -> String {
-    ["/var/run/postgresql", "/tmp"]
+    SOCKET_FOLDERS
         .into_iter()
         .find(|directory| Path::new(directory).join(format!(".s.PGSQL.{port}")).exists())
         .unwrap_or("localhost")

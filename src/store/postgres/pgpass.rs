@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::hosts::Host;
+use super::hosts::{self, Host};
 use super::invalid::Env;
 use crate::store::small_file;
 
@@ -14,6 +14,7 @@ static COMPLAINED: AtomicBool = AtomicBool::new(false);
 /// The password for this login, if there is a file and it has one.
 pub fn look_up(env: Env<'_>, host: &Host, database: &str, user: &str) -> Option<String> {
     let path = env("PGPASSFILE")
+        .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(env("HOME")?).join(".pgpass")))?;
     // As libpq: a file that others can read is not used.
@@ -28,11 +29,21 @@ pub fn look_up(env: Env<'_>, host: &Host, database: &str, user: &str) -> Option<
         }
         return None;
     }
-    // A Unix socket is called localhost in this file.
-    let name = if host.is_socket() { "localhost" } else { &host.name };
     let port = host.port.to_string();
-    let wanted = [name, &port, database, user];
-    small_file::read_text(&path).ok()?.lines().find_map(|line| password(line, &wanted))
+    let text = small_file::read_text(&path).ok()?;
+    let names = names(host);
+    let find = |line| names.iter().find_map(|name| password(line, &[name, &port, database, user]));
+    text.lines().find_map(find)
+}
+
+/// What a host is called in this file: a Unix socket by its folder, and in a usual folder also
+/// `localhost`.
+fn names(host: &Host) -> Vec<&str> {
+    let mut names = vec![host.name.as_str()];
+    if hosts::SOCKET_FOLDERS.contains(&host.name.trim_end_matches('/')) {
+        names.push("localhost");
+    }
+    names
 }
 
 /// The password of a line, if its first four fields fit.
@@ -83,6 +94,30 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_socket_is_called_by_its_folder_and_in_a_usual_one_localhost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".pgpass");
+        std::fs::write(&path, "localhost:*:*:*:usual\n/srv/pg:*:*:*:own\n/tmp:*:*:*:no\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let home = dir.path().display().to_string();
+        // An empty variable names no file, as in libpq.
+        let env = move |name: &str| match name {
+            "PGPASSFILE" => Some(String::new()),
+            "HOME" => Some(home.clone()),
+            _ => None,
+        };
+        for (folder, expected) in [
+            ("/srv/pg", Some("own")),
+            ("/var/run/postgresql", Some("usual")),
+            ("/tmp", Some("usual")),
+            ("/srv/other", None),
+        ] {
+            let host = Host { name: folder.to_owned(), port: 5432 };
+            assert_eq!(look_up(&env, &host, "app", "me").as_deref(), expected, "{folder}");
+        }
+    }
 
     #[test]
     fn the_first_line_that_fits_gives_the_password() {

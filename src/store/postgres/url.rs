@@ -158,9 +158,16 @@ impl Found {
             database: part(url.path().trim_start_matches('/'))?,
             ..Self::default()
         };
-        for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let query = url.query().unwrap_or_default();
+        let mut may_be_password = query.contains('@');
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            found.take(&decoded(name)?, decoded(value)?)?;
+            let taken = found.take(&decoded(name)?, decoded(value)?);
+            if may_be_password && matches!(taken, Err(InvalidTarget::UnknownParameter(_))) {
+                return Err(cut_password());
+            }
+            taken?;
+            may_be_password |= name == "password";
         }
         Ok(found)
     }
@@ -217,6 +224,16 @@ impl Found {
         }))
     }
 }
+
+/// For an unknown parameter that may be the rest of a password.
+fn cut_password() -> InvalidTarget {
+    InvalidTarget::Unreadable(
+        "it has a parameter that is not known, which is not shown because it may be a part of the \
+         password: there, a '&' is %26 and a '?' is %3F"
+            .to_owned(),
+    )
+}
+
 fn decoded(text: &str) -> Result<String, InvalidTarget> {
     let utf8 = percent_decode_str(text).decode_utf8();
     utf8.map(String::from).map_err(|_| InvalidTarget::Unreadable("a %XX is not UTF-8".to_owned()))
@@ -370,6 +387,14 @@ mod tests {
             ("postgres://u:hunter2@db/app?target_session_attrs=read-only", "accepts writes"),
             ("postgres://u:hunter2@db/app?load_balance_hosts=maybe", "random"),
             ("postgres://u:hunter2@db/app?hostaddr=10.0.0.1", "'hostaddr'"),
+            ("postgres://u:p#hunter2@db/app", "%23"),
+            ("postgres://u:12#hunter2@db/app", "%23"),
+            ("postgres://u@db/app?password=p#hunter2", "%23"),
+            ("postgres://u:12?hunter2@db/app", "%3F"),
+            ("postgres://u:12?hunter2=x@db/app", "%3F"),
+            ("postgres://u:p@s?hunter2=x@db/app", "%3F"),
+            ("postgres://u@db/app?password=p&hunter2", "%26"),
+            ("postgres://u@db/app?password=p&hunter2=x", "%26"),
         ] {
             let error = read(url, &[]).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains(part), "{url}: {error}");
