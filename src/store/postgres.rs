@@ -156,7 +156,14 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn init(&self) -> Result<(), StoreError> {
-        self.ensure().await.map_err(|failure| self.explain(failure))?;
+        self.ensure().await.map_err(|failure| {
+            let may_pass = failure.is_replica();
+            match self.explain(failure) {
+                // A fail-over looks like this while it lasts, and a start waits for its end.
+                StoreError::Misconfigured(why) if may_pass => StoreError::Unavailable(why),
+                explained => explained,
+            }
+        })?;
         self.connection.open();
         Ok(())
     }

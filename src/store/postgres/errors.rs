@@ -105,6 +105,11 @@ impl PostgresError {
         }
     }
 
+    /// Whether the server is a replica or read-only.
+    pub fn is_replica(&self) -> bool {
+        matches!(self, Self::Answer(Unusable::Replica)) || self.code() == Some("25006")
+    }
+
     /// Whether the table has fewer columns than were named.
     pub fn is_missing_column(&self) -> bool {
         self.code() == Some("42703")

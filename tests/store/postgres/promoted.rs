@@ -7,7 +7,7 @@ use bellwether::store::postgres::PostgresStore;
 use sqlx::raw_sql;
 
 use crate::postgres::stores::{
-    acquired, default, eventually as soon, misconfigured, open, vacated, won,
+    acquired, default, eventually as soon, misconfigured, open, unavailable, vacated, won,
 };
 use support::network::{Mode, Proxy};
 use support::postgres::{Server, Stop, url};
@@ -98,6 +98,21 @@ async fn observed_aside(store: &PostgresStore, server: &Server) -> bool {
     tokio::join!(waits, aside).1
 }
 
+/// The one name of the store leads to a standby that is about to be promoted.
+#[test]
+fn a_start_during_a_fail_over_waits_for_its_end() {
+    let primary = Server::start(&[]);
+    let standby = Server::replica_of(&primary);
+    primary.stop(Stop::Kill);
+    let sidecar = Sidecar::start("a", &url(standby.port(), "postgres", "postgres"));
+    eventually("it reports the standby", || {
+        (sidecar.log().count("replica or read-only") > 0).then_some(())
+    });
+    assert!(!sidecar.leader().leads());
+    standby.promote();
+    eventually("it leads", || sidecar.leader().leads().then_some(()));
+}
+
 #[tokio::test]
 async fn whatever_looks_asks_the_timeline_first_also_beside_the_first_connection() {
     let primary = Server::start(&[]);
@@ -114,7 +129,7 @@ async fn whatever_looks_asks_the_timeline_first_also_beside_the_first_connection
     for message in [
         misconfigured(store.observe(&default()).await),
         misconfigured(store.list().await),
-        misconfigured(store.init().await),
+        unavailable(store.init().await),
     ] {
         assert!(message.contains("replica"), "{message}");
     }

@@ -8,7 +8,7 @@ use bellwether::election::watch::TERM_JUMP;
 use bellwether::store::Store as _;
 
 use crate::postgres::stores::{
-    acquired, default, eventually, misconfigured, observed, open, swap, vacated, won,
+    acquired, default, eventually, misconfigured, observed, open, swap, unavailable, vacated, won,
 };
 use support::postgres::{Server, Stop};
 
@@ -21,7 +21,8 @@ async fn a_replica_is_refused() {
     let replica = Server::replica_of(&primary);
     let store = open(&replica.url("postgres"));
     for message in [
-        misconfigured(store.init().await),
+        // A fail-over may be under way, and a start waits for its end.
+        unavailable(store.init().await),
         misconfigured(store.observe(&default()).await),
         misconfigured(store.swap(&default(), Some(&version), &acquired("b", 2)).await),
         misconfigured(store.list().await),
