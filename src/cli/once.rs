@@ -322,11 +322,7 @@ impl OnceCommand {
             }
             Settled::Superseded(order, newer) => self.say_superseded(order, newer.as_ref()),
             Settled::Past(newer) => {
-                tracing::info!(
-                    newer = newer.key.as_str(),
-                    event = "period_skipped",
-                    "skipped: a newer period has begun"
-                );
+                self.say_past(&newer);
                 0
             }
             Settled::Failed(entry) => say_failed(&entry),
@@ -356,6 +352,26 @@ impl OnceCommand {
             Some(server) if code == 0 => Next::Serve(server),
             _ => Next::Exit(code),
         })
+    }
+
+    fn say_past(&self, newer: &Entry) {
+        let (work, newest) = (self.plan.work.as_str(), newer.key.as_str());
+        let now = Moment::of(HostClock.now().wall);
+        match self.task.subject {
+            Subject::Every(period) if newer.is_ahead_of(now, period) => tracing::warn!(
+                work,
+                newer = newest,
+                event = "period_in_future",
+                "skipped: the last run is recorded for a time in the future, and no instance runs \
+                 the command before; correct the clock of this host, or if the record is wrong, run \
+                 once --reset --work WORK --key NEWER"
+            ),
+            Subject::Every(_) | Subject::Key(_) => tracing::info!(
+                newer = newest,
+                event = "period_skipped",
+                "skipped: a newer period has begun"
+            ),
+        }
     }
 
     fn say_superseded(&self, order: Order, newer: Option<&Entry>) -> u8 {

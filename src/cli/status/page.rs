@@ -27,8 +27,12 @@ impl Page {
         let works = rows.clone().filter_map(|row| Some((row.name.as_str(), row.work.as_ref()?)));
         Self {
             keys: works::table(works.clone(), shape.width, now),
-            notes: [row::pauses(rows.clone(), shape, now), works::failures(works, shape.width)]
-                .concat(),
+            notes: [
+                row::pauses(rows.clone(), shape, now),
+                works::ahead(works.clone(), shape.width, now),
+                works::failures(works, shape.width),
+            ]
+            .concat(),
             records: row::table(rows, shape, now),
         }
     }

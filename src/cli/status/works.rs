@@ -1,11 +1,13 @@
 //! Works that are done once: what is done of each, by its history.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::state::{State, age};
 use super::table::{Column, NONE, folded, lines};
 use crate::cli::short::Distinct;
-use crate::election::history::{self, Attempt, Entry, History, Order};
+use crate::election::history::{self, Attempt, Entry, History, Moment, Order};
 use crate::election::lease::{ElectionName, Namespace, Observed, RecordKind};
 use crate::election::term::Term;
 use crate::election::text;
@@ -99,6 +101,9 @@ struct KeyRow {
     /// Since when it is what it is.
     #[serde(skip)]
     since: WallTime,
+    /// For the run of a period: when that began.
+    #[serde(skip)]
+    tick: Option<WallTime>,
 }
 
 impl Work {
@@ -159,6 +164,7 @@ impl KeyRow {
             exit_code: code,
             stderr,
             since: since.wall(),
+            tick: entry.tick.map(Moment::wall),
         }
     }
 
@@ -230,6 +236,31 @@ pub(super) fn table<'a>(
     lines
 }
 
+/// How far the clocks of two hosts may differ without a line about it.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+/// The runs of periods that are recorded for a time in the future: they stop a work until then.
+pub(super) fn ahead<'a>(
+    works: impl Iterator<Item = (&'a str, &'a Work)>,
+    width: Option<usize>,
+    now: WallTime,
+) -> Vec<String> {
+    let latest = now.since_epoch().saturating_add(CLOCKS_DIFFER);
+    let is_ahead = |key: &KeyRow| key.tick.is_some_and(|tick| tick.since_epoch() > latest);
+    let mut lines = Vec::new();
+    for (name, key) in works.flat_map(|(name, work)| shown(name, work)) {
+        if is_ahead(key) {
+            let text = format!(
+                "{} of {name} is in the future: no instance runs the command before; check the \
+                 clocks of the hosts, or run once --reset --work {name} --key {}",
+                key.key, key.key
+            );
+            lines.extend(folded(&text, "", width));
+        }
+    }
+    lines
+}
+
 /// What those of the shown keys that failed wrote.
 pub(super) fn failures<'a>(
     works: impl Iterator<Item = (&'a str, &'a Work)>,
@@ -254,7 +285,7 @@ fn shown<'a>(name: &'a str, work: &'a Work) -> impl Iterator<Item = Shown<'a>> +
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::election::history::{End, Goal, Moment, Piece};
+    use crate::election::history::{End, Goal, Piece};
 
     const NOW: WallTime = WallTime::EPOCH;
 
@@ -300,6 +331,22 @@ mod tests {
             assert_eq!(work.newest().as_deref(), Some(state.trim_end()));
         }
         assert_eq!(table(std::iter::empty(), None, NOW), Vec::<String>::new());
+    }
+
+    #[test]
+    fn status_shows_that_a_run_in_the_future_stops_its_work() {
+        let tick = Moment::from_millis(7 * 24 * 60 * 60 * 1000);
+        let key = tick.to_string();
+        let run = Piece { order: None, tick: Some(tick), ..piece(&key) };
+        let history = History::default().begin(&run, Goal::Do, false, attempt(1, None));
+        let work = Work::of(&history, State::Vacated, Term::new(1));
+        let lines = |now: Duration| {
+            ahead(std::iter::once(("report", &work)), None, WallTime::from_unix(now)).concat()
+        };
+        let week = Duration::from_secs(7 * 24 * 60 * 60);
+        assert!(lines(Duration::ZERO).contains(&format!("once --reset --work report --key {key}")));
+        assert_eq!(lines(week - Duration::from_secs(30)), "", "clocks differ");
+        assert_eq!(lines(week), "");
     }
 
     #[test]

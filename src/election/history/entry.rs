@@ -114,6 +114,12 @@ impl Entry {
         self.taking_back.is_some() || matches!(self.state, State::Begun { .. })
     }
 
+    /// Whether it is the run of a period that begins more than `tolerance` after this moment. Then the
+    /// clock of the host that ran it was ahead, or the own one is behind.
+    pub fn is_ahead_of(&self, now: Moment, tolerance: Duration) -> bool {
+        self.tick.is_some_and(|tick| tick.since(now) > tolerance)
+    }
+
     /// When it was changed last.
     pub fn changed(&self) -> Moment {
         match self.state {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::once::scene::{lines, once};
-use support::{Pasture, bellwether, eventually, now};
+use crate::once::scene::{Once, command, lines, once};
+use support::{Pasture, bellwether, eventually, faketime, now};
 
 const EVERY: [&str; 4] = ["--work", "report", "--every", "6s"];
 
@@ -48,6 +48,30 @@ fn a_run_whose_instance_dies_is_taken_over() {
     let runs = lines(&pasture, "runs");
     assert_eq!(runs.len(), 2);
     assert_eq!(runs[0], runs[1], "it is the same period");
+}
+
+/// The clock of the host that ran it last was ahead.
+#[test]
+fn a_run_in_the_future_is_reported_and_can_be_reset() {
+    let pasture = Pasture::new();
+    let every = ["--work", "report", "--every", "1h"];
+    let mut ahead = command(&pasture, "ahead", &every, "echo $BELLWETHER_KEY >> runs");
+    let offset = pasture.folder().join("offset");
+    std::fs::write(&offset, "+2d").unwrap();
+    faketime::shift(&mut ahead, &offset);
+    assert_eq!(Once::start(ahead).exit_code(), Some(0));
+    let runs = lines(&pasture, "runs");
+    let mut skips = once(&pasture, "b", &every, "echo $BELLWETHER_KEY >> runs");
+    assert_eq!(skips.exit_code(), Some(0));
+    skips.log.await_events("period_in_future", 1);
+    let reset = ["--reset", "--work", "report", "--key", &runs[0]];
+    let status = bellwether().args(["status", "--store", &pasture.store()]).output().unwrap();
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains("is in the future"), "{text}");
+    let output = bellwether().arg("once").args(reset).args(["--store", &pasture.store()]).output();
+    assert!(output.unwrap().status.success());
+    assert_eq!(once(&pasture, "b", &every, "echo again >> runs").exit_code(), Some(0));
+    assert_eq!(lines(&pasture, "runs"), [runs[0].as_str(), "again"]);
 }
 
 #[test]
