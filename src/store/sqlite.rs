@@ -39,10 +39,12 @@ use crate::store::contract::{Hints, Listing, Store, StoreError};
 
 mod acquisition;
 mod bell;
+mod blocking;
 mod errors;
 mod file;
 mod folder;
 mod readers;
+mod watching;
 mod worker;
 
 pub use crate::time::boot::Boot;

@@ -2,21 +2,23 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Row};
+use tokio::sync::watch;
 
 use super::acquisition;
-use super::bell::{self, News};
+use super::bell;
+use super::blocking::{Panicked, blocking, lock};
 use super::errors::SqliteError;
 use super::folder::{self, FileId};
 use super::readers::Presence;
+use super::watching::{self, Place};
 use crate::election::elector::Swapped;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Version, is_lease_duration,
@@ -24,7 +26,7 @@ use crate::election::lease::{
 use crate::election::pause::Pause;
 use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, WallTime};
-use crate::store::contract::{Hint, Listing, StoreError};
+use crate::store::contract::{Listing, StoreError};
 use crate::store::format;
 use crate::store::notification::{self, Notifiers};
 use crate::time::boot::Boot;
@@ -94,7 +96,7 @@ const UPDATE: &str = "
 
 /// The file, and what this process knows of it.
 pub struct DatabaseFile {
-    /// Where it is.
+    /// Its name, which may be that of a link to it.
     pub path: PathBuf,
     /// Whether a missing folder is created: only the default one is.
     pub create_folder: bool,
@@ -104,6 +106,8 @@ pub struct DatabaseFile {
     host: Mutex<KnownBoot>,
     /// Send the hints.
     pub notifiers: Arc<Notifiers>,
+    /// Where it was when it was opened last.
+    place: watch::Sender<Place>,
     watching: OnceLock<()>,
     /// Shows this process to those that count.
     presence: Arc<Mutex<Presence>>,
@@ -114,6 +118,7 @@ impl DatabaseFile {
     pub fn new(path: PathBuf, patience: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
             presence: Arc::new(Mutex::new(Presence::new(&path))),
+            place: watch::Sender::new(Place { path: path.clone(), folder: None }),
             path,
             create_folder: false,
             patience,
@@ -250,9 +255,9 @@ impl DatabaseFile {
 
     async fn open(self: &Arc<Self>) -> Result<Open, SqliteError> {
         let shared = Arc::clone(self);
-        blocking(move || shared.prepare_folder()).await?;
+        let place = blocking(move || shared.prepare_folder()).await?;
         let options = SqliteConnectOptions::new()
-            .filename(&self.path)
+            .filename(&place.path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -269,17 +274,33 @@ impl DatabaseFile {
         let path = self.path.clone();
         let file = blocking(move || FileId::of(&path)).await;
         let file = file.map_err(|error| SqliteError::Io("check the database file", error))?;
+        self.took(place);
         self.watch_folder();
         Ok(Open { database, file })
     }
 
-    /// Makes sure that the folder exists and is local, and that this host can be told from others.
-    fn prepare_folder(&self) -> Result<(), SqliteError> {
-        let folder = folder::of(&self.path);
+    /// Makes sure that the folder exists and is local. Returns where the name of the database leads to.
+    fn prepare_folder(&self) -> Result<Place, SqliteError> {
         if self.create_folder {
-            folder::create(folder).map_err(|error| SqliteError::Io("create its folder", error))?;
+            folder::create(folder::of(&self.path))
+                .map_err(|error| SqliteError::Io("create its folder", error))?;
         }
-        folder::check(&self.path, folder).map_err(SqliteError::Explained)
+        let path = folder::resolve(&self.path);
+        folder::check(&self.path, &path).map_err(SqliteError::Explained)?;
+        let folder = FileId::of(folder::of(&path)).ok();
+        Ok(Place { path, folder })
+    }
+
+    /// The other files are beside the database from now on.
+    fn took(&self, place: Place) {
+        self.place.send_if_modified(|last| {
+            let is_another = *last != place;
+            if is_another {
+                lock(&self.presence).follow(&place.path);
+                *last = place;
+            }
+            is_another
+        });
     }
 
     /// Checked each time: a process that is restored from a checkpoint continues in another time
@@ -316,23 +337,14 @@ impl DatabaseFile {
         if self.watching.set(()).is_err() {
             return;
         }
-        let (path, notifiers) = (self.path.clone(), Arc::downgrade(&self.notifiers));
-        let presence = Arc::clone(&self.presence);
-        tokio::spawn(async move {
-            let folder = folder::of(&path);
-            if let Err(error) = watch(&path, folder, &presence, &notifiers).await {
-                tracing::warn!(
-                    folder = %folder.display(), %error,
-                    event = "folder_not_watched",
-                    "cannot watch the folder of the store; hand-overs are noticed by polling"
-                );
-            }
-        });
+        let (place, presence) = (self.place.subscribe(), Arc::clone(&self.presence));
+        tokio::spawn(watching::watch(place, presence, Arc::downgrade(&self.notifiers)));
     }
 
     /// Notifies the other processes of what was written.
     pub async fn notify(&self, written: Vec<Written>) {
-        let (path, presence) = (self.path.clone(), Arc::clone(&self.presence));
+        let path = self.place.borrow().path.clone();
+        let presence = Arc::clone(&self.presence);
         let ring = move || {
             let readers = lock(&presence).count();
             // This process does not wait for its own renewals.
@@ -398,10 +410,6 @@ impl DatabaseFile {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A write that was applied.
 pub struct Written {
     /// The election.
@@ -431,51 +439,6 @@ fn lines(written: &[Written], readers: Option<u32>) -> String {
     written.iter().map(line).collect()
 }
 
-/// Passes on what a line of the bell says.
-fn pass_on(line: &str, notifiers: &Notifiers) {
-    match acquisition::read(line) {
-        Some((election, shown)) => notifiers.notify_of(election, &Hint::Acquired(Box::new(shown))),
-        None => notifiers.notify(line),
-    }
-}
-
-/// Passes on what happens to the database and its bell, until `notifiers` is gone.
-async fn watch(
-    path: &Path,
-    folder: &Path,
-    presence: &Arc<Mutex<Presence>>,
-    notifiers: &Weak<Notifiers>,
-) -> io::Result<()> {
-    let bell = bell::of(path);
-    let names = [path, &bell].map(|path| path.file_name().unwrap_or_default().as_bytes().to_vec());
-    let mut watch = folder::Watch::new(folder, names)?;
-    let mut reader = bell::Reader::new(bell);
-    let mut database = false;
-    loop {
-        let presence = Arc::clone(presence);
-        let read = blocking(move || {
-            lock(&presence).show();
-            let news = reader.news();
-            Ok::<_, io::Error>((reader, news))
-        });
-        let news;
-        (reader, news) = read.await?;
-        let Some(notifiers) = notifiers.upgrade() else { return Ok(()) };
-        let is_all_known = match news {
-            Ok(News::Lines(lines)) => {
-                lines.iter().for_each(|line| pass_on(line, &notifiers));
-                !database
-            }
-            Ok(News::Missed) | Err(_) => false,
-        };
-        if !is_all_known {
-            notifiers.notify_all();
-        }
-        drop(notifiers);
-        [database, _] = watch.changed().await?;
-    }
-}
-
 /// Adds the missing columns to the table of an older version. Running processes of that version name
 /// the columns that they know, and continue.
 async fn add_later_columns(database: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -495,28 +458,6 @@ async fn add_later_columns(database: &mut SqliteConnection) -> Result<(), sqlx::
 
 async fn lacks(database: &mut SqliteConnection, column: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(LACKS).bind(column).fetch_one(database).await
-}
-
-/// Runs a system call that may hang away from the thread that answers.
-async fn blocking<T: Send + 'static, E>(
-    operation: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E>
-where
-    E: Send + 'static + From<Panicked>,
-{
-    match tokio::task::spawn_blocking(operation).await {
-        Ok(result) => result,
-        Err(_) => Err(E::from(Panicked)),
-    }
-}
-
-/// The thread of a blocking call is gone: only when the runtime shuts down.
-struct Panicked;
-
-impl From<Panicked> for io::Error {
-    fn from(_: Panicked) -> Self {
-        io::Error::other("shutting down")
-    }
 }
 
 impl From<Panicked> for SqliteError {

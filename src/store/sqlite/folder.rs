@@ -1,16 +1,12 @@
-//! The folder of the database: on a local file system, writable, and watched for changes.
+//! The folder of the database: on a local file system, and writable.
 
 use std::fs::{DirBuilder, File, Metadata};
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Access, StatFs};
 use rustix::io::Errno;
-use tokio::io::unix::AsyncFd;
 
 use crate::store::contract::StoreError;
 
@@ -58,6 +54,28 @@ pub fn of(path: &Path) -> &Path {
     }
 }
 
+/// How many symbolic links the kernel follows in one path.
+const MOST_LINKS: usize = 40;
+
+/// The path without symbolic links, as SQLite resolves it: the files that it puts beside the database are beside the
+/// file that a link leads to. That file need not exist. If the folder does not exist, the path as given.
+pub fn resolve(path: &Path) -> PathBuf {
+    let mut end = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        if let Ok(resolved) = end.canonicalize() {
+            return resolved;
+        }
+        let folder = of(&end);
+        end = match (std::fs::read_link(&end), folder.canonicalize(), end.file_name()) {
+            // It leads to a file that SQLite will create.
+            (Ok(target), ..) => folder.join(target),
+            (Err(_), Ok(folder), Some(name)) => return folder.join(name),
+            _ => break,
+        };
+    }
+    path.to_owned()
+}
+
 /// A file beside another one, whose name is longer by this.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.to_owned().into_os_string();
@@ -95,14 +113,16 @@ pub fn create(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Checks that the folder can hold the database.
+/// Checks that the folder can hold the database. It is in the store that `given` names, and `path` is that name
+/// [resolved](resolve): a link leads to any file system.
 ///
 /// # Errors
 ///
 /// What is wrong with it, and what to do.
-pub fn check(path: &Path, folder: &Path) -> Result<(), StoreError> {
+pub fn check(given: &Path, path: &Path) -> Result<(), StoreError> {
     let wrong =
-        |what: String| Err(StoreError::Misconfigured(format!("store {}: {what}", path.display())));
+        |what: String| Err(StoreError::Misconfigured(format!("store {}: {what}", given.display())));
+    let folder = of(path);
     let shown = folder.display();
     match std::fs::metadata(folder).as_ref().map(Metadata::is_dir) {
         Ok(true) => {}
@@ -114,7 +134,7 @@ pub fn check(path: &Path, folder: &Path) -> Result<(), StoreError> {
         }
         Err(error) => return wrong(format!("cannot check the folder {shown}: {error}")),
     }
-    if let Some(kind) = rustix::fs::statfs(folder).ok().and_then(|found| network(magic(&found))) {
+    if let Some(kind) = network_of(path).or_else(|| network_of(folder)) {
         return wrong(format!(
             "{shown} is on a network file system ({kind}), where SQLite's locks do not work; use a \
              folder on a local disk, or Postgres or DynamoDB for several hosts"
@@ -141,6 +161,11 @@ pub fn check(path: &Path, folder: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// What the network file system is called that this is on; none if it is on another kind, or does not exist.
+fn network_of(path: &Path) -> Option<&'static str> {
+    rustix::fs::statfs(path).ok().and_then(|found| network(magic(&found)))
+}
+
 fn magic(found: &StatFs) -> u64 {
     // The field is signed on some platforms, and some magic numbers have the top bit set.
     #[expect(clippy::cast_sign_loss, reason = "a magic number is a bit pattern")]
@@ -153,78 +178,19 @@ fn network(magic: u64) -> Option<&'static str> {
     NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
-/// Which of the two files something happened to.
-pub type Concerned = [bool; 2];
-
-/// Watches two files in a folder.
-pub struct Watch {
-    queue: AsyncFd<OwnedFd>,
-    names: [Vec<u8>; 2],
-}
-
-impl Watch {
-    /// From now on, files of these names are watched.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be watched.
-    pub fn new(folder: &Path, names: [Vec<u8>; 2]) -> io::Result<Self> {
-        let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        let flags = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::DELETE;
-        inotify::add_watch(&queue, folder, flags | WatchFlags::MOVE | WatchFlags::ONLYDIR)?;
-        #[expect(deprecated, reason = "its successor is unsafe; for an `OwnedFd` both are sound")]
-        let queue = AsyncFd::new(queue)?;
-        Ok(Self { queue, names })
-    }
-
-    /// Waits until one of them was created, deleted, moved or written.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be watched any more.
-    pub async fn changed(&mut self) -> io::Result<Concerned> {
-        loop {
-            let mut ready = self.queue.readable().await?;
-            let concerned = drain(&self.queue, &self.names)?;
-            ready.clear_ready();
-            if concerned.contains(&true) {
-                return Ok(concerned);
-            }
-        }
-    }
-}
-
-/// Reads every event that is queued.
-fn drain(queue: impl AsFd, names: &[Vec<u8>; 2]) -> io::Result<Concerned> {
-    let mut buffer = [MaybeUninit::uninit(); 1024];
-    let mut events = inotify::Reader::new(queue.as_fd(), &mut buffer);
-    let mut concerned = Concerned::default();
-    loop {
-        match events.next() {
-            Ok(event) => {
-                for (concerned, known) in concerned.iter_mut().zip(names) {
-                    // An event without a name: the queue ran over, or the folder itself is gone.
-                    *concerned |= event.file_name().is_none_or(|name| known == name.to_bytes());
-                }
-            }
-            Err(Errno::WOULDBLOCK) => return Ok(concerned),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn refused(path: &Path) -> String {
-        check(path, of(path)).unwrap_err().to_string()
+        check(path, path).unwrap_err().to_string()
     }
 
     #[test]
     fn a_local_writable_folder_is_accepted() {
         let folder = tempfile::tempdir().unwrap();
-        check(&folder.path().join("leases.db"), folder.path()).unwrap();
+        let path = folder.path().join("leases.db");
+        check(&path, &path).unwrap();
     }
 
     #[test]
@@ -250,6 +216,34 @@ mod tests {
         assert_eq!([panfs, prl_fs], [Some("PanFS"), Some("prl_fs")]);
         assert_eq!([tmpfs, ext4, overlay], [None; 3]);
         assert_eq!(network(magic(&rustix::fs::statfs("/proc").unwrap())), None);
+    }
+
+    #[test]
+    fn links_lead_to_the_file_that_sqlite_opens_whether_it_exists_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let at = |name: &str| real.join(name);
+        std::fs::create_dir(at("disk")).unwrap();
+        for (link, target) in [
+            ("direct", "disk/leases.db"),
+            ("chained", "direct"),
+            ("folder", "disk"),
+            ("loop", "loop"),
+            ("astray", "nowhere/leases.db"),
+        ] {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        for exists in [false, true] {
+            if exists {
+                File::create(at("disk/leases.db")).unwrap();
+            }
+            for given in ["direct", "chained", "folder/leases.db", "disk/../disk/leases.db"] {
+                assert_eq!(resolve(&at(given)), at("disk/leases.db"), "{given}, {exists}");
+            }
+        }
+        for given in ["loop", "astray", "nowhere/leases.db"] {
+            assert_eq!(resolve(&at(given)), at(given));
+        }
     }
 
     #[test]

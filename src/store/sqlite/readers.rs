@@ -84,6 +84,13 @@ impl Presence {
         Self { path: of(path), open: None, shown: None }
     }
 
+    /// The database is at this path now.
+    pub fn follow(&mut self, path: &Path) {
+        if self.path != of(path) {
+            *self = Self::new(path);
+        }
+    }
+
     /// It is there now. Returns whether others can see that.
     pub fn show(&mut self) -> bool {
         self.show_at(HostClock::boot())

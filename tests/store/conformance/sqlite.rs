@@ -20,6 +20,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use crate::conformance::conformance;
 use crate::conformance::subject::Subject;
 
+mod files;
+
 struct Sqlite {
     clock: ManualClock,
     folder: tempfile::TempDir,
