@@ -42,6 +42,7 @@ mod bell;
 mod blocking;
 mod errors;
 mod file;
+mod files;
 mod folder;
 mod readers;
 mod watching;

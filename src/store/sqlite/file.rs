@@ -16,6 +16,7 @@ use super::acquisition;
 use super::bell;
 use super::blocking::{Panicked, blocking, lock};
 use super::errors::SqliteError;
+use super::files::{self, Files};
 use super::folder::{self, FileId};
 use super::readers::Presence;
 use super::watching::{self, Place};
@@ -143,11 +144,12 @@ struct KnownBoot {
     pretended: bool,
 }
 
-/// A connection, and the file that it is open on.
+/// A connection, and the files that it is open on.
 pub struct Open {
     /// The connection.
     pub database: SqliteConnection,
-    file: FileId,
+    path: PathBuf,
+    files: Files,
 }
 
 /// A swap.
@@ -239,18 +241,39 @@ impl DatabaseFile {
         Ok(Swapped::Won(Version::new(version)))
     }
 
-    /// `idle` if it is still on the file that the path names, or a new connection.
+    /// `idle` if it is still on the files that the names lead to, or a new connection.
     pub async fn connect(self: &Arc<Self>, idle: Option<Open>) -> Result<Open, SqliteError> {
         let shared = Arc::clone(self);
-        let file = blocking(move || {
-            shared.look_at_host()?;
-            Ok::<_, SqliteError>(FileId::of(&shared.path))
-        });
-        match (idle, file.await?) {
+        blocking(move || shared.look_at_host()).await?;
+        match idle {
             // Writing to a file that was moved away would elect a leader that no other process sees.
-            (Some(open), Ok(file)) if open.file == file => Ok(open),
-            _ => self.open().await,
+            Some(open) if self.is_in_place(&open).await? => return Ok(open),
+            Some(open) => self.abandon(open).await?,
+            None => {}
         }
+        self.open().await
+    }
+
+    /// Whether the connection is still on the files that the names lead to.
+    pub async fn is_in_place(self: &Arc<Self>, open: &Open) -> Result<bool, SqliteError> {
+        let (shared, path, files) = (Arc::clone(self), open.path.clone(), open.files);
+        blocking(move || Ok(Files::at(&shared.path, &path) == files)).await
+    }
+
+    async fn abandon(&self, open: Open) -> Result<(), SqliteError> {
+        let Open { database, path, files } = open;
+        tracing::warn!(
+            store = %self.path.display(),
+            event = "store_file_replaced",
+            "the database, or a file that SQLite keeps beside it, was moved, deleted or replaced \
+             while it was in use; opening it again. Stop every instance before you do that"
+        );
+        files::close(database, &path, files).await;
+        blocking(move || {
+            files::forget_lost_log(&path, Some(files));
+            Ok(())
+        })
+        .await
     }
 
     async fn open(self: &Arc<Self>) -> Result<Open, SqliteError> {
@@ -271,12 +294,20 @@ impl DatabaseFile {
         let mut database = SqliteConnection::connect_with(&options).await?;
         sqlx::query(CREATE).execute(&mut database).await?;
         add_later_columns(&mut database).await?;
-        let path = self.path.clone();
-        let file = blocking(move || FileId::of(&path)).await;
-        let file = file.map_err(|error| SqliteError::Io("check the database file", error))?;
+        let (shared, path) = (Arc::clone(self), place.path.clone());
+        let found = blocking(move || {
+            let files = Files::at(&shared.path, &path);
+            Ok::<_, SqliteError>((files, files.are_open()))
+        });
+        let (files, are_open) = found.await?;
+        let open = Open { database, path: place.path.clone(), files };
+        if !are_open {
+            self.abandon(open).await?;
+            return Err(self.replaced("while it was opened"));
+        }
         self.took(place);
         self.watch_folder();
-        Ok(Open { database, file })
+        Ok(open)
     }
 
     /// Makes sure that the folder exists and is local. Returns where the name of the database leads to.
@@ -287,6 +318,7 @@ impl DatabaseFile {
         }
         let path = folder::resolve(&self.path);
         folder::check(&self.path, &path).map_err(SqliteError::Explained)?;
+        files::forget_lost_log(&path, None);
         let folder = FileId::of(folder::of(&path)).ok();
         Ok(Place { path, folder })
     }
@@ -400,6 +432,13 @@ impl DatabaseFile {
             remaining: self.host()?.remaining(&boot_id, expires, now),
             outlived: false,
         })
+    }
+
+    /// The error of a call that met files which were replaced.
+    pub fn replaced(&self, when: &str) -> SqliteError {
+        SqliteError::Explained(StoreError::Unavailable(format!(
+            "{self}: a file of the database was replaced {when}"
+        )))
     }
 
     fn unreadable(&self, election: &dyn fmt::Display, what: &dyn fmt::Display) -> SqliteError {

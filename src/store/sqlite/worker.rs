@@ -275,7 +275,7 @@ impl Worker {
                 return self.failed(failure, others);
             }
         }
-        match self.write(&mut connection.database, writes).await {
+        match self.write(&mut connection, writes).await {
             Ok(()) => {
                 *open = Some(connection);
                 Vec::new()
@@ -284,7 +284,12 @@ impl Worker {
                 *open = Some(connection);
                 writes
             }
-            Err((failure, writes)) => self.failed(failure, writes),
+            Err((failure, writes)) => {
+                if failure.is_of_one_record() {
+                    *open = Some(connection);
+                }
+                self.failed(failure, writes)
+            }
         }
     }
 
@@ -327,13 +332,13 @@ impl Worker {
     /// Makes all writes in one transaction. After a failure none of them is known to be applied.
     async fn write(
         &self,
-        database: &mut SqliteConnection,
+        open: &mut Open,
         calls: Vec<Call>,
     ) -> Result<(), (SqliteError, Vec<Call>)> {
         if calls.is_empty() {
             return Ok(());
         }
-        let outcomes = match self.write_all(database, &calls).await {
+        let outcomes = match self.write_all(open, &calls).await {
             Ok(outcomes) => outcomes,
             Err(failure) => return Err((failure, calls)),
         };
@@ -347,13 +352,13 @@ impl Worker {
 
     async fn write_all(
         &self,
-        database: &mut SqliteConnection,
+        open: &mut Open,
         calls: &[Call],
     ) -> Result<Vec<Result<Swapped, StoreError>>, SqliteError> {
         let mut outcomes = Vec::with_capacity(calls.len());
         let mut written = Vec::new();
         // The lock is taken with the first word: a transaction that has read cannot wait for it.
-        let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = open.database.begin_with("BEGIN IMMEDIATE").await?;
         for call in calls {
             let Request::Write(write, _) = &call.ask else { continue };
             if call.ask.is_given_up() {
@@ -369,6 +374,10 @@ impl Worker {
         }
         transaction.commit().await?;
         if !written.is_empty() {
+            // Another process may have started another log meanwhile, in which it sees none of that.
+            if !self.workers.file.is_in_place(open).await? {
+                return Err(self.workers.file.replaced("during a write"));
+            }
             self.workers.file.notify(written).await;
         }
         Ok(outcomes)
@@ -383,6 +392,36 @@ impl Worker {
                 Ok(Err(errors::explain(&self.workers.file.path, failure)))
             }
             Err(failure) => Err(failure),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::election::lease::LeaseRecord;
+    use crate::election::time::WallTime;
+
+    #[tokio::test]
+    async fn a_write_to_a_log_that_is_lost_before_its_end_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leases.db");
+        let file = DatabaseFile::new(path.clone(), Duration::from_secs(1), Arc::new(HostClock));
+        let worker = Worker { workers: Arc::new(Workers::of(file)), number: 0 };
+        let mut open = worker.workers.file.connect(None).await.unwrap();
+        let record = LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH);
+        for is_lost in [false, true] {
+            if is_lost {
+                std::fs::remove_file(super::super::files::log_of(&path)).unwrap();
+            }
+            let election = if is_lost { "lost" } else { "kept" }.parse().unwrap();
+            let write = Write { election, expected: None, record: record.clone() };
+            let (sender, mut response) = oneshot::channel();
+            let ask = Request::Write(write, sender);
+            let call = Call { ticket: 1, ask, patient_until: HostClock::boot() };
+            let written = worker.write(&mut open, vec![call]).await;
+            assert_eq!(written.is_err(), is_lost);
+            assert_eq!(response.try_recv().is_ok(), !is_lost, "it is answered with the error");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::tmpfs::Tmpfs;
-use support::{Flock, Pasture, bellwether, no_instance_leads_while};
+use support::{Flock, Pasture, Sidecar, bellwether, no_instance_leads_while};
 
 #[test]
 fn a_damaged_file_demotes_and_a_new_one_elects() {
@@ -29,6 +29,24 @@ fn a_damaged_file_demotes_and_a_new_one_elects() {
     );
     let log = flock.members[0].log().text();
     assert!(log.contains("move it away"), "{log}");
+}
+
+#[test]
+fn instances_meet_again_after_the_log_of_the_database_was_deleted_while_they_ran() {
+    for endings in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let pasture = Pasture::new();
+        let mut flock = Flock::start(&["a", "b"], &pasture.store());
+        flock.settled();
+        for ending in endings {
+            fs::remove_file(pasture.folder().join(format!("leases.db{ending}"))).unwrap();
+        }
+        // It opens what is there now.
+        flock.members.push(Sidecar::start("c", &pasture.store()));
+        for sidecar in &flock.members[..2] {
+            sidecar.log().await_events("store_file_replaced", 1);
+        }
+        flock.settled();
+    }
 }
 
 /// Fills a disk, and keeps it full, until dropped.
