@@ -1,4 +1,5 @@
-//! A small file system of a test's own, to be filled up or made read-only without harm to others.
+//! A small file system of a test's own, to be filled up or made read-only without harm to others; and what is
+//! mounted at a second place.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,6 +43,25 @@ impl Tmpfs {
 }
 
 impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A file or folder that is mounted at another place too, as in a container, until dropped.
+pub struct Bind(PathBuf);
+
+impl Bind {
+    /// Mounts `source` at `place`, which exists.
+    pub fn of(source: &Path, place: &Path) -> Self {
+        let mut mount = Command::new("mount");
+        let mount = mount.arg("--bind").args([source, place]);
+        assert!(mount.status().expect("mount runs").success(), "these tests run as root");
+        Self(place.to_owned())
+    }
+}
+
+impl Drop for Bind {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, StatFs};
+use rustix::fs::{Access, AtFlags, CWD, StatFs, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::store::contract::StoreError;
@@ -156,9 +156,33 @@ pub fn check(given: &Path, path: &Path) -> Result<(), StoreError> {
         return refused(format!("the folder {shown}"), error);
     }
     match rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK) {
-        Err(error) if error != Errno::NOENT => refused("the file".to_owned(), error),
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => other_names(path).map_or(Ok(()), |why| wrong(why.to_owned())),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => refused("the file".to_owned(), error),
     }
+}
+
+/// Why the database may have a second name, and what to do. SQLite names its log after the database. Processes that
+/// open it by different names would each have a log, and a leader, of their own.
+fn other_names(path: &Path) -> Option<&'static str> {
+    if is_mount_root(path).unwrap_or(false) {
+        return Some(
+            "the file is mounted alone, without the files that SQLite keeps beside it, so other containers would \
+             elect another leader; mount its folder instead",
+        );
+    }
+    let metadata = std::fs::metadata(path).ok()?;
+    (metadata.nlink() > 1).then_some(
+        "the file has a second name (a hard link), and processes that use that name would elect another leader; \
+         delete the link, or replace it with a copy",
+    )
+}
+
+/// Whether something is mounted at this path. Old kernels (before 5.8) do not say.
+fn is_mount_root(path: &Path) -> Option<bool> {
+    let found = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).ok()?;
+    let is_known = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    is_known.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// What the network file system is called that this is on; none if it is on another kind, or does not exist.
@@ -203,6 +227,20 @@ mod tests {
     fn a_file_is_not_a_folder() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(refused(&file.path().join("leases.db")).contains("is not a folder"));
+    }
+
+    #[test]
+    fn a_database_with_a_second_name_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["leases.db", "other.db"].map(|name| folder.path().join(name));
+        File::create(&path).unwrap();
+        std::fs::hard_link(&path, &other).unwrap();
+        for name in [&path, &other] {
+            let message = refused(name);
+            assert!(message.contains("a hard link"), "{message}");
+        }
+        std::fs::remove_file(&other).unwrap();
+        check(&path, &path).unwrap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::tmpfs::Tmpfs;
+use support::tmpfs::{Bind, Tmpfs};
 use support::{Flock, Pasture, Sidecar, bellwether, no_instance_leads_while};
 
 #[test]
@@ -97,6 +97,24 @@ fn a_volume_that_turns_read_only_demotes_and_all_rejoin() {
     no_instance_leads_while(&flock, || disk.mount("ro"), |()| disk.unmount());
     let log = flock.members[0].log().text();
     assert!(log.contains("mounted read-only"), "{log}");
+}
+
+#[test]
+fn a_database_that_is_mounted_without_its_folder_is_refused() {
+    let (pasture, container) = (Pasture::new(), Pasture::new());
+    let init = |pasture: &Pasture| {
+        let output = bellwether().args(["init", "--store", &pasture.store()]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(init(&pasture).0, Some(0));
+    fs::write(container.path(), "").unwrap();
+    let mount = Bind::of(&pasture.path(), &container.path());
+    let (code, printed) = init(&container);
+    assert_eq!(code, Some(69), "{printed}");
+    assert!(printed.contains("mount its folder instead"), "{printed}");
+    drop(mount);
+    let _mount = Bind::of(pasture.folder(), container.folder());
+    assert_eq!(init(&container).0, Some(0), "the folder may be mounted");
 }
 
 #[test]
