@@ -1,6 +1,10 @@
 //! The files of an open database are moved, deleted, replaced or reached by other names.
 
 use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use bellwether::store::Hints;
+use support::tmpfs::Tmpfs;
 
 use super::*;
 
@@ -172,4 +176,68 @@ async fn a_connection_that_still_has_a_lost_log_open_keeps_no_other_one_on_it() 
     acquire_above(&sqlite.store, 7).await;
     assert_eq!(in_another_process(&sqlite, "SELECT term FROM leases"), "[(7,)]");
     assert_eq!(other.observe(&default()).await.unwrap().unwrap().record.term, Term::new(7));
+}
+
+#[tokio::test]
+async fn a_folder_that_was_replaced_is_watched_again() {
+    type Replace = fn(&Path) -> Option<Tmpfs>;
+    let replacements: [(&str, Replace); 3] = [
+        ("moved", |folder| {
+            std::fs::rename(folder, folder.with_extension("moved")).unwrap();
+            std::fs::create_dir(folder).unwrap();
+            None
+        }),
+        ("deleted", |folder| {
+            std::fs::remove_dir_all(folder).unwrap();
+            std::fs::create_dir(folder).unwrap();
+            None
+        }),
+        ("hidden by a mount", |folder| Some(Tmpfs::over(folder, "1m"))),
+    ];
+    for (case, replace) in replacements {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("folder");
+        std::fs::create_dir(&folder).unwrap();
+        let clock = ManualClock::at(BootTime::from_duration(Duration::from_secs(100)));
+        let [writer, reader] = [0, 1].map(|_| open(folder.join("leases.db"), &clock));
+        writer.init().await.unwrap();
+        reader.init().await.unwrap();
+        let mut hints = reader.hints(&default());
+        let mut term = 0;
+        receive_an_acquisition(&writer, &mut hints, &mut term, case).await;
+        let disk = replace(&folder);
+        if case != "moved" {
+            // The kernel announces no mount, and no end of a folder of which a file is open: the next read meets it.
+            while reader.observe(&default()).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        receive_an_acquisition(&writer, &mut hints, &mut term, case).await;
+        drop((writer, reader, disk));
+    }
+}
+
+/// Acquires the lease again and again, until a hint shows the record.
+async fn receive_an_acquisition(
+    writer: &SqliteStore,
+    hints: &mut Hints,
+    term: &mut u64,
+    case: &str,
+) {
+    let shown = async {
+        loop {
+            *term += 1;
+            let found = writer.observe(&default()).await.ok().flatten().map(|found| found.version);
+            let record = LeaseRecord { term: Term::new(*term), ..held() };
+            // Where both are of one process, one may meet what the other has still open.
+            let _ = writer.swap(&default(), found.as_ref(), &record).await;
+            let hint = tokio::time::timeout(Duration::from_millis(200), hints.next()).await;
+            if let Ok(Hint::Acquired(shown)) = hint
+                && shown.record.term == Term::new(*term)
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), shown).await.expect(case);
 }
