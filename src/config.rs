@@ -31,6 +31,8 @@ mod log;
 mod rank;
 mod secret_file;
 mod skew;
+mod state_directory;
+mod variables;
 
 pub use gate::{GateArgs, InvalidGate};
 pub use hooks::{HookArgs, InvalidHook};
@@ -39,6 +41,8 @@ pub use listen::{InvalidListen, ListenAddress, ListenArgs};
 pub use log::{LogArgs, LogFormat, LogLevel};
 pub use rank::{AUTO, InvalidOrder, RankArgs, RankConfig, parse_order};
 use skew::{MaxClockSkew, parse_skew};
+pub use variables::NoText;
+use variables::{text_of, with_texts};
 
 /// The shortest token: 16 characters of base64 are 96 bits, which no one guesses over a network.
 const MIN_TOKEN: usize = 16;
@@ -269,13 +273,15 @@ impl SidecarArgs {
     /// What is wrong with its URL, or with the token.
     pub fn check(&self) -> Result<Client, InvalidConfig> {
         let token = read_token(self.token_file.as_deref())?;
-        let listen = || std::env::var("BELLWETHER_LISTEN").ok().filter(|text| !text.is_empty());
-        let url = match (&self.sidecar, listen()) {
-            (Some(url), _) => url.clone(),
-            (None, Some(listen)) => {
-                listen.parse::<ListenAddress>().map_err(InvalidConfig::ListenVariable)?.url()
-            }
-            (None, None) => DEFAULT_SIDECAR.to_owned(),
+        let listen = || text_of("BELLWETHER_LISTEN").map(|text| text.filter(|text| text != ""));
+        let url = match &self.sidecar {
+            Some(url) => url.clone(),
+            None => match listen()? {
+                Some(listen) => {
+                    listen.parse::<ListenAddress>().map_err(InvalidConfig::ListenVariable)?.url()
+                }
+                None => DEFAULT_SIDECAR.to_owned(),
+            },
         };
         Ok(Client::new(url.parse()?, token, self.request_timeout))
     }
@@ -413,6 +419,9 @@ pub enum InvalidConfig {
     /// See [`InvalidListen`].
     #[error("--listen: {0}")]
     Listen(#[from] InvalidListen),
+    /// See [`NoText`].
+    #[error("{0}")]
+    Variable(#[from] NoText),
     /// The address of the sidecar to send requests to.
     #[error("BELLWETHER_LISTEN: {0}")]
     ListenVariable(InvalidListen),
@@ -539,12 +548,13 @@ impl StoreArgs {
     pub fn check(self) -> Result<StoreConfig, InvalidConfig> {
         let namespace = self.namespace.as_deref().map(str::parse).transpose()?;
         let invalid = |flag| move |error| InvalidConfig::Store { flag, error };
-        let env = |name: &str| std::env::var(name).ok();
+        let parse =
+            |text: &str, flag| with_texts(|env| StoreUrl::parse(text, env).map_err(invalid(flag)));
         let url = match (self.store, self.store_file) {
-            (Some(url), _) => StoreUrl::parse(&url, &env).map_err(invalid("--store"))?,
+            (Some(url), _) => parse(&url, "--store")?,
             (None, Some(file)) => match secret_file::read(&file) {
                 Ok(text) => {
-                    let url = StoreUrl::parse(&text, &env).map_err(invalid("--store-file"))?;
+                    let url = parse(&text, "--store-file")?;
                     if text::may_hold_password(&text) {
                         secret_file::warn_if_open(&file);
                     }
@@ -554,45 +564,10 @@ impl StoreArgs {
             },
             (None, None) => match platform::shared(surroundings::here()) {
                 Some(shared) => return Err(InvalidConfig::NoSharedStore(shared)),
-                None => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
+                None => state_directory::store(|name| std::env::var_os(name).map(PathBuf::from))
+                    .ok_or(InvalidConfig::NoStateDirectory)?,
             },
         };
         Ok(StoreConfig { url, namespace, max_clock_skew: self.max_clock_skew.0 })
-    }
-}
-
-/// A file in the state directory: systemd's for a unit, otherwise the user's.
-fn default_store(env: impl Fn(&str) -> Option<PathBuf>) -> Result<StoreUrl, InvalidConfig> {
-    let set = |name| env(name).filter(|path| path.is_absolute());
-    let folder = set("STATE_DIRECTORY")
-        .or_else(|| set("XDG_STATE_HOME").map(|state| state.join("bellwether")))
-        .or_else(|| set("HOME").map(|home| home.join(".local/state/bellwether")))
-        .ok_or(InvalidConfig::NoStateDirectory)?;
-    Ok(StoreUrl::Sqlite { path: folder.join("leases.db"), create_folder: true })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn store_in(variables: &[(&str, &str)]) -> Result<String, InvalidConfig> {
-        default_store(|name| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| PathBuf::from(value))
-        })
-        .map(|store| store.to_string())
-    }
-
-    #[test]
-    fn the_default_store_lies_in_the_state_directory() {
-        let home = ("HOME", "/home/sheep");
-        let in_home = "sqlite:///home/sheep/.local/state/bellwether/leases.db";
-        assert_eq!(store_in(&[home]).unwrap(), in_home);
-        assert_eq!(store_in(&[home, ("XDG_STATE_HOME", "relative")]).unwrap(), in_home);
-        let xdg = ("XDG_STATE_HOME", "/state");
-        assert_eq!(store_in(&[home, xdg]).unwrap(), "sqlite:///state/bellwether/leases.db");
-        let systemd = ("STATE_DIRECTORY", "/var/lib/flock");
-        assert_eq!(store_in(&[home, xdg, systemd]).unwrap(), "sqlite:///var/lib/flock/leases.db");
-        assert!(store_in(&[]).unwrap_err().to_string().contains("--store sqlite:///"));
     }
 }

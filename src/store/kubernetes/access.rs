@@ -102,7 +102,9 @@ impl Access {
         if let Some(file) = target.kubeconfig() {
             return Self::by_kubeconfig(file, target);
         }
-        if let Some(files) = var("KUBECONFIG") {
+        // Paths need not be texts.
+        let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(files) = path("KUBECONFIG") {
             // kubectl merges several files; the first that exists is nearly always the right one.
             let mut files = std::env::split_paths(&files);
             let file = files.find(|file| file.exists());
@@ -113,7 +115,7 @@ impl Access {
             let port = var("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
             return Self::in_pod(&host, &port, target);
         }
-        let home = var("HOME").map(|home| Path::new(&home).join(".kube/config"));
+        let home = path("HOME").map(|home| Path::new(&home).join(".kube/config"));
         match home.filter(|file| file.exists()) {
             Some(file) => Self::by_kubeconfig(&file, target),
             None => Err(NoAccess::NoServer),

@@ -1,7 +1,9 @@
 //! The commands beside a sidecar find it, retry if it has no room, and run inside others.
 
+use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Output};
 use std::thread;
 
@@ -34,6 +36,32 @@ fn commands_find_the_sidecar_by_the_address_that_it_listens_on() {
     let output = with_listen(&["healthcheck"], "4040");
     assert_eq!(output.status.code(), Some(64), "{}", printed(&output));
     assert!(printed(&output).contains("BELLWETHER_LISTEN: '4040'"), "{}", printed(&output));
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_a_mistake_and_does_not_count_as_unset() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    let cases: [(&str, &[&str]); 6] = [
+        ("BELLWETHER_LISTEN", &["is-leader"]),
+        ("BELLWETHER_LISTEN", &["serve", "--check", "--store", &store]),
+        ("BELLWETHER_SIDECAR", &["is-leader"]),
+        ("BELLWETHER_STORE", &["serve", "--check"]),
+        ("BELLWETHER_LEASE_DURATION", &["serve", "--check", "--store", &store]),
+        ("PGHOST", &["serve", "--check", "--store", "postgres:///flock"]),
+    ];
+    for (variable, args) in cases {
+        let value = OsStr::from_bytes(b"127.0.0.1:40\xff");
+        let output = bellwether().args(args).env(variable, value).output().unwrap();
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(64), "{variable} {args:?}: {printed}");
+        assert!(printed.contains(variable) && printed.contains("UTF-8"), "{printed}");
+    }
+    // A flag needs no variable.
+    let mut command = bellwether();
+    command.args(["is-leader", "--sidecar", "http://127.0.0.1:1"]);
+    let output = command.env("BELLWETHER_LISTEN", OsStr::from_bytes(b"\xff")).output().unwrap();
+    assert!(printed(&output).contains("http://127.0.0.1:1"), "{}", printed(&output));
 }
 
 /// A sidecar that has no room for the first requests, and then sends the given answer.
