@@ -59,6 +59,17 @@ pub enum NoCredentials {
     /// The settings are invalid.
     #[error("the AWS configuration for credentials from {0} is not valid")]
     Invalid(String),
+    /// They cannot be in the header of a request.
+    #[error(
+        "no AWS credentials from {from}: the {what} contains a line break, a space or another \
+         invalid character"
+    )]
+    Malformed {
+        /// The issuer.
+        from: String,
+        /// Which part of them.
+        what: &'static str,
+    },
     /// They may still arrive.
     #[error("waiting for AWS credentials from {0}")]
     Waiting(String),
@@ -218,8 +229,7 @@ fn checked(credentials: Credentials, from: String) -> Result<Credentials, NoCred
     } else {
         return Ok(credentials);
     };
-    let why = format!("the {what} contains a line break, a space or another invalid character");
-    Err(NoCredentials::Failed { from, why })
+    Err(NoCredentials::Malformed { from, what })
 }
 
 impl Chain {

@@ -216,9 +216,9 @@ fn credentials(place: &Place, error: &(dyn std::error::Error + 'static)) -> Opti
     if let Some(none) = cause::<NoCredentials>(error) {
         return Some(match none {
             NoCredentials::None => no_credentials(place),
-            NoCredentials::Invalid(_) => place.misconfigured(format!(
-                "cannot be used: {none}; check the AWS_ variables and the files in ~/.aws"
-            )),
+            NoCredentials::Invalid(_) | NoCredentials::Malformed { .. } => place.misconfigured(
+                format!("cannot be used: {none}; check the AWS_ variables and the files in ~/.aws"),
+            ),
             NoCredentials::Waiting(_) => place.unavailable(format!("cannot be used yet: {none}")),
             NoCredentials::Failed { .. } => place.unavailable(format!("cannot be used: {none}")),
         });

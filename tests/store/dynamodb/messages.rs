@@ -8,17 +8,19 @@ use bellwether::store::Store as _;
 use crate::dynamodb::calls::held;
 use support::dynamodb::{Emulator, PATIENCE, SKEW, open};
 use support::http_proxy::{Fault, Proxy};
-use support::{bellwether, eventually, with_credentials};
+use support::{Killed, Log, bellwether, eventually, with_credentials};
 
 /// The end of a program that cannot begin: its message.
 fn refused(mut command: Command, store: &str, exit_code: i32) -> String {
     command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]);
     // Nothing of this machine's own: no profile files, no instance metadata.
     command.env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true");
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(exit_code), "{text}");
-    text
+    let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Killed(child);
+    let log = Log::of(child.0.stderr.take().unwrap());
+    let status = log.exit_status(&mut child.0);
+    assert_eq!(status.code(), Some(exit_code), "{}", log.text());
+    log.text()
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -44,7 +46,7 @@ fn no_credentials() {
 fn credentials_and_regions_that_cannot_be_sent_are_named() {
     for (variable, value, words) in [
         ("AWS_ACCESS_KEY_ID", "AKIA\n", "the access key id contains a line break"),
-        ("AWS_SESSION_TOKEN", "token\r", "the session token contains a line break"),
+        ("AWS_SESSION_TOKEN", "to\nken", "the session token contains a line break"),
         ("AWS_REGION", "eu-west-1\n", r"the AWS region 'eu-west-1\n' is no name of a region"),
     ] {
         let mut command = with_credentials();

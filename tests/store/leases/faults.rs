@@ -85,7 +85,7 @@ fn a_program_that_is_slower_than_a_call_gives_a_token_once_and_costs_no_leadersh
     let folder = tempfile::tempdir().unwrap();
     let runs = folder.path().join("runs");
     let script = format!(
-        r#"echo run >> {}; sleep 4; echo '{{"status":{{"token":"of-the-administrator"}}}}'"#,
+        r#"echo run >> {}; sleep 4; echo '{{"status":{{"token":"token-of-the-administrator"}}}}'"#,
         runs.display()
     );
     let login = format!(
