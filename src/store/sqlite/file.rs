@@ -255,7 +255,7 @@ impl DatabaseFile {
     }
 
     /// Whether the connection is still on the files that the names lead to.
-    pub async fn is_in_place(self: &Arc<Self>, open: &Open) -> Result<bool, SqliteError> {
+    async fn is_in_place(self: &Arc<Self>, open: &Open) -> Result<bool, SqliteError> {
         let (shared, path, files) = (Arc::clone(self), open.path.clone(), open.files);
         blocking(move || Ok(Files::at(&shared.path, &path) == files)).await
     }
@@ -373,22 +373,30 @@ impl DatabaseFile {
         tokio::spawn(watching::watch(place, presence, Arc::downgrade(&self.notifiers)));
     }
 
-    /// Notifies the other processes of what was written.
-    pub async fn notify(&self, written: Vec<Written>) {
-        let path = self.place.borrow().path.clone();
-        let presence = Arc::clone(&self.presence);
+    /// Notifies the other processes of what was written. It is an error if they do not see it: another process may
+    /// have started another log meanwhile.
+    pub async fn notify(
+        self: &Arc<Self>,
+        open: &Open,
+        written: Vec<Written>,
+    ) -> Result<(), SqliteError> {
+        let (shared, path, files) = (Arc::clone(self), open.path.clone(), open.files);
         let ring = move || {
-            let readers = lock(&presence).count();
+            if Files::at(&shared.path, &path) != files {
+                return Err(shared.replaced("during a write"));
+            }
+            let readers = lock(&shared.presence).count();
             // This process does not wait for its own renewals.
             if readers == Some(1) && written.iter().all(|written| written.record.is_renewal()) {
                 return Ok(());
             }
-            bell::ring(&bell::of(&path), &lines(&written, readers))
+            if let Err(error) = bell::ring(&bell::of(&path), &lines(&written, readers)) {
+                tracing::debug!(%error, "cannot write to the bell file; other instances notice changes by \
+                                         polling");
+            }
+            Ok(())
         };
-        if let Err(error) = blocking(ring).await {
-            tracing::debug!(%error, "cannot write to the bell file; other instances notice changes by \
-                                     polling");
-        }
+        blocking(ring).await
     }
 
     fn decode(&self, election: &ElectionName, row: &SqliteRow) -> Result<Observed, SqliteError> {
@@ -435,7 +443,7 @@ impl DatabaseFile {
     }
 
     /// The error of a call that met files which were replaced.
-    pub fn replaced(&self, when: &str) -> SqliteError {
+    fn replaced(&self, when: &str) -> SqliteError {
         SqliteError::Explained(StoreError::Unavailable(format!(
             "{self}: a file of the database was replaced {when}"
         )))

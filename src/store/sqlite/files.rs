@@ -94,13 +94,18 @@ async fn doorstop(path: &Path) -> Option<SqliteConnection> {
 /// new log for what the lost one had, as long as another process keeps the index open. SQLite itself creates the
 /// index after the log, and deletes it before.
 pub fn forget_lost_log(path: &Path, files: Option<Files>) {
-    let index = FileId::of(&index_of(path)).ok();
-    let log = FileId::of(&log_of(path)).ok();
-    let is_lost = match files {
-        Some(files) => index == files.index && log != files.log,
-        None => log.is_none(),
+    let index_of_lost_log = || {
+        let index = FileId::of(&index_of(path)).ok();
+        let log = FileId::of(&log_of(path)).ok();
+        index.filter(|_| match files {
+            Some(files) => index == files.index && log != files.log,
+            None => log.is_none(),
+        })
     };
-    if index.is_some() && is_lost {
+    // Between the two looks of the first time, another process may have closed the database: then the index is gone
+    // now, or there is a log again.
+    let found = index_of_lost_log();
+    if found.is_some() && index_of_lost_log() == found {
         let _ = std::fs::remove_file(index_of(path));
     }
 }

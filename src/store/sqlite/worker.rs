@@ -374,11 +374,7 @@ impl Worker {
         }
         transaction.commit().await?;
         if !written.is_empty() {
-            // Another process may have started another log meanwhile, in which it sees none of that.
-            if !self.workers.file.is_in_place(open).await? {
-                return Err(self.workers.file.replaced("during a write"));
-            }
-            self.workers.file.notify(written).await;
+            self.workers.file.notify(open, written).await?;
         }
         Ok(outcomes)
     }
