@@ -273,10 +273,9 @@ impl SidecarArgs {
     /// What is wrong with its URL, or with the token.
     pub fn check(&self) -> Result<Client, InvalidConfig> {
         let token = read_token(self.token_file.as_deref())?;
-        let listen = || text_of("BELLWETHER_LISTEN").map(|text| text.filter(|text| text != ""));
         let url = match &self.sidecar {
             Some(url) => url.clone(),
-            None => match listen()? {
+            None => match text_of("BELLWETHER_LISTEN")?.filter(|text| !text.is_empty()) {
                 Some(listen) => {
                     listen.parse::<ListenAddress>().map_err(InvalidConfig::ListenVariable)?.url()
                 }

@@ -265,8 +265,8 @@ impl DatabaseFile {
         tracing::warn!(
             store = %self.path.display(),
             event = "store_file_replaced",
-            "the database, or a file that SQLite keeps beside it, was moved, deleted or replaced \
-             while it was in use; opening it again. Stop every instance before you do that"
+            "a file of the database was moved, deleted or replaced while it was in use; opening it \
+             again (before such a change, stop every instance)"
         );
         files::close(database, &path, files).await;
         blocking(move || {

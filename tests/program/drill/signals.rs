@@ -85,14 +85,15 @@ fn the_first_signal_while_the_lease_is_being_freed_does_not_abandon_it() {
 /// The platform has not yet named the release.
 #[test]
 fn a_signal_before_anything_is_known_ends_it_in_order() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v4/abc", silent.local_addr().unwrap());
     let store = Pasture::new();
     for (args, code) in [
         (&["serve", "--listen", "127.0.0.1:0"][..], 0),
         (&["serve", "--listen", "127.0.0.1:0", "--check"], 143),
         (&["run"], 0),
     ] {
+        // One for each: a query has several connections.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v4/abc", silent.local_addr().unwrap());
         let mut command = bellwether();
         command.args(args).args(["--order", "auto", "--store", &store.store()]);
         command.env("ECS_CONTAINER_METADATA_URI_V4", &url);
