@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::super::exit::CommandError;
 use super::super::logging::print_problem;
 use super::super::output::{Reader, print_apart};
+use super::super::short::keep_begin;
 use super::screen::{self, Screen};
 use super::table::folded;
 use super::view::{Look, View};
+use crate::election::text;
 use crate::election::time::{Clock as _, WallTime};
 use crate::time::clock::HostClock;
 
@@ -123,6 +125,6 @@ impl Shown {
             (Some(time), Some(_)) => format!("as it was at {time} UTC  {url}"),
             (None, _) => url.to_string(),
         };
-        folded(&title, "", Some(width)).into_iter().next().unwrap_or_default()
+        keep_begin(&text::unbroken(&title), width)
     }
 }
