@@ -4,8 +4,9 @@
 //! # Connections
 //!
 //! One at rest. A second one is opened for a moment, by one task at a time: for `init`, which takes
-//! the first one if the server has no other, for the self-test, for calls that have waited for a quarter of their time, to find out which session
-//! holds a lock, and to replace the first connection by a fresh one.
+//! the first one if the server has no other, for the self-test, for calls that have waited for a
+//! quarter of their time, to find out which session holds a lock, and to replace the first
+//! connection by a fresh one.
 //!
 //! # Calls that are given up
 //!

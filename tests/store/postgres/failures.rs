@@ -7,7 +7,7 @@ use bellwether::election::lease::Version;
 use bellwether::election::term::Term;
 use bellwether::store::postgres::PostgresStore;
 use bellwether::store::{Store as _, StoreError};
-use sqlx::raw_sql;
+use sqlx::{PgConnection, raw_sql};
 use tokio::time::timeout;
 
 use crate::postgres::stores::{
@@ -125,24 +125,15 @@ async fn a_slow_network_is_slow_and_nothing_else() {
     won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
 }
 
-#[tokio::test]
-async fn calls_given_up_do_not_pile_up_in_the_server() {
-    let server = Server::shared();
-    let database = server.database().await;
-    let store = open_with(&server.url(&database), Duration::from_millis(500));
-    store.init().await.unwrap();
-    won(&store, None, &acquired("a", 1)).await;
-    let mut locker = server.connect(&database).await;
-    raw_sql("BEGIN; LOCK TABLE bellwether.leases IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut locker)
-        .await
-        .unwrap();
-    let message = unavailable(store.observe(&default()).await);
-    assert!(message.contains("lock"), "{message}");
-    for _ in 0..10 {
-        let election = default();
-        let _ = timeout(Duration::from_millis(30), store.observe(&election)).await;
-    }
+/// A session of an application that has locked the table.
+async fn locker_of_the_table(server: &Server, database: &str) -> PgConnection {
+    let mut locker = server.connect(database).await;
+    let lock = "BEGIN; LOCK TABLE bellwether.leases IN ACCESS EXCLUSIVE MODE";
+    raw_sql(lock).execute(&mut locker).await.unwrap();
+    locker
+}
+
+async fn nothing_waits_in(server: &Server, database: &str) {
     let waiting = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' \
          AND application_name = 'bellwether' AND wait_event_type = 'Lock'"
@@ -151,6 +142,23 @@ async fn calls_given_up_do_not_pile_up_in_the_server() {
         (server.ask("postgres", &waiting).await == "0").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn calls_given_up_do_not_pile_up_in_the_server() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let store = open_with(&server.url(&database), Duration::from_millis(500));
+    store.init().await.unwrap();
+    won(&store, None, &acquired("a", 1)).await;
+    let mut locker = locker_of_the_table(&server, &database).await;
+    let message = unavailable(store.observe(&default()).await);
+    assert!(message.contains("lock"), "{message}");
+    for _ in 0..10 {
+        let election = default();
+        let _ = timeout(Duration::from_millis(30), store.observe(&election)).await;
+    }
+    nothing_waits_in(&server, &database).await;
     raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
     observed_again(&store).await;
 }
@@ -162,24 +170,13 @@ async fn a_start_that_is_given_up_leaves_no_session_that_waits_in_the_server() {
     let store = open_with(&server.url(&database), Duration::from_millis(500));
     store.init().await.unwrap();
     server.run_sql(&database, "DROP INDEX bellwether.leases_term").await;
-    let mut locker = server.connect(&database).await;
-    raw_sql("BEGIN; LOCK TABLE bellwether.leases IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut locker)
-        .await
-        .unwrap();
+    let mut locker = locker_of_the_table(&server, &database).await;
     let message = unavailable(timeout(LIMIT, store.init()).await.expect("the server ends it"));
     assert!(message.contains("waiting for a lock while creating"), "{message}");
     for _ in 0..10 {
         let _ = timeout(Duration::from_millis(30), store.init()).await;
     }
-    let waiting = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' \
-         AND application_name = 'bellwether' AND wait_event_type = 'Lock'"
-    );
-    eventually("nothing waits in the server", || async {
-        (server.ask("postgres", &waiting).await == "0").then_some(())
-    })
-    .await;
+    nothing_waits_in(&server, &database).await;
     raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
     store.init().await.unwrap();
 }

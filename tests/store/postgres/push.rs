@@ -7,6 +7,7 @@ use bellwether::election::term::Term;
 use bellwether::election::time::WallTime;
 use bellwether::store::{Hint, Store as _};
 use sqlx::{Row as _, raw_sql};
+use tokio::task::JoinHandle;
 
 use crate::postgres::stores::{
     LIMIT, acquired, default, eventually, hinted_within, observed, open, open_with, quiet, renewed,
@@ -51,29 +52,39 @@ async fn a_change_of_leader_is_pushed_and_a_renewal_with_its_version() {
     assert!(!hinted_within(&mut elsewhere, Duration::from_millis(1)).await);
 }
 
-#[tokio::test]
-async fn a_self_test_that_is_given_up_leaves_no_session_that_waits_in_the_server() {
-    let server = Server::start(&[]);
-    let database = server.database().await;
-    open(&server.url(&database)).init().await.unwrap();
-    // The application waits for a replica that is gone, with the lock of the notifications.
+/// Each commit waits for it, but not those of bellwether's user.
+async fn await_a_replica_that_is_gone(server: &Server, database: &str) {
     for sql in [
         "ALTER SYSTEM SET synchronous_standby_names = 'gone'",
         "SET synchronous_commit = local; ALTER ROLE postgres SET synchronous_commit = local",
         "SELECT pg_reload_conf()",
     ] {
-        server.run_sql(&database, sql).await;
+        server.run_sql(database, sql).await;
     }
-    let mut session = server.connect(&database).await;
+}
+
+/// A commit of the application that hangs with the lock of the notifications.
+async fn commit_that_hangs(server: &Server, database: &str) -> JoinHandle<Result<(), sqlx::Error>> {
+    let mut session = server.connect(database).await;
     let hanging = tokio::spawn(async move {
         let hangs = "SET synchronous_commit = on; CREATE TABLE t (); NOTIFY other";
         raw_sql(hangs).execute(&mut session).await.map(drop)
     });
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     eventually("the application's commit hangs", || async {
-        (server.ask(&database, waits).await == "1").then_some(())
+        (server.ask(database, waits).await == "1").then_some(())
     })
     .await;
+    hanging
+}
+
+#[tokio::test]
+async fn a_self_test_that_is_given_up_leaves_no_session_that_waits_in_the_server() {
+    let server = Server::start(&[]);
+    let database = server.database().await;
+    open(&server.url(&database)).init().await.unwrap();
+    await_a_replica_that_is_gone(&server, &database).await;
+    let hanging = commit_that_hangs(&server, &database).await;
     let store = open_with(&server.url(&database), Duration::from_millis(500));
     eventually("the store responds", || async { store.observe(&default()).await.ok() }).await;
     eventually("the server ends the statement of the self-test", || async {
@@ -94,27 +105,11 @@ async fn a_notifying_commit_that_hangs_stops_no_renewal() {
     let record = acquired("a", 1);
     let mut version = won(&store, None, &record).await;
     drop(store);
-    // The application waits for a replica that is gone. Bellwether's user does not wait for it.
-    for sql in [
-        "ALTER SYSTEM SET synchronous_standby_names = 'gone'",
-        "SET synchronous_commit = local; ALTER ROLE postgres SET synchronous_commit = local",
-        "SELECT pg_reload_conf()",
-    ] {
-        server.run_sql(&database, sql).await;
-    }
+    await_a_replica_that_is_gone(&server, &database).await;
     let store = open_with(&server.url(&database), Duration::from_secs(3));
     eventually("the store responds", || async { store.observe(&default()).await.ok() }).await;
     eventually("the self-test passes", || async { store.pushes().then_some(()) }).await;
-    let mut session = server.connect(&database).await;
-    let hanging = tokio::spawn(async move {
-        let hangs = "SET synchronous_commit = on; CREATE TABLE t (); NOTIFY other";
-        raw_sql(hangs).execute(&mut session).await.map(drop)
-    });
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    eventually("the application's commit hangs", || async {
-        (server.ask(&database, waits).await == "1").then_some(())
-    })
-    .await;
+    let hanging = commit_that_hangs(&server, &database).await;
     for time in 2..5 {
         let renew_time = WallTime::from_unix(Duration::from_secs(time));
         let renewed = LeaseRecord { renew_time, ..record.clone() };
