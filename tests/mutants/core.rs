@@ -260,7 +260,8 @@ pub const MUTANTS: &[Mutant] = &[
                 let seen = self.watch.version().cloned().zip(self.watch.highest_term());
                 if let Some((version, term)) = seen {
                     let handover = None;
-                    return self.take_in_vacated(now, Vacated { term, version, handover });
+                    let news = super::lease::Vacated { term, version, handover };
+                    return self.take_in_vacated(now, news);
                 }
                 self.pace.hint();
             }
