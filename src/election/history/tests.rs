@@ -222,6 +222,21 @@ fn periods_are_rounded_to_the_nearest_wherever_they_begin() {
 }
 
 /// A failure that wrote this much to standard error.
+#[test]
+fn a_run_is_of_the_future_if_it_begins_later_than_clocks_may_differ() {
+    let hour = Duration::from_secs(3_600);
+    let run = |tick| Piece { tick: Some(Moment::from_millis(tick)), ..piece("k", None) };
+    let is_ahead = |piece: &Piece, now| {
+        let history = tried(&History::default(), piece, 1, 0);
+        history.entries[0].is_ahead_of(Moment::from_millis(now), hour)
+    };
+    assert!(is_ahead(&run(3_600_001), 0));
+    assert!(!is_ahead(&run(3_600_000), 0));
+    assert!(!is_ahead(&run(3_600_000), 1));
+    assert!(!is_ahead(&run(0), 3_600_001), "one of the past");
+    assert!(!is_ahead(&piece("k", None), 0), "it has no period");
+}
+
 fn failed(history: &History, name: &str, text: usize) -> History {
     let piece = piece(name, None);
     let end = End { stderr: Some("x".repeat(text)), ..end(1, 1) };

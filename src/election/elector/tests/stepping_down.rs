@@ -136,10 +136,9 @@ fn a_vacate_that_was_not_applied_is_repeated() {
     world.request_is_lost();
     world.run_until(700);
     assert!(world.stored().holder.is_none());
-    assert_eq!(
-        world.take_news().last(),
-        Some(&News::Vacated { term: Term::new(1), successor: None })
-    );
+    let lost = News::Lost { term: Term::new(1), reason: LossReason::Resigned };
+    let vacated = News::Vacated { term: Term::new(1), successor: None };
+    assert_eq!(world.take_news(), [lost, vacated], "the look before it showed the own lease");
 }
 
 #[test]
