@@ -477,6 +477,7 @@ impl From<Hint> for Event {
     fn from(hint: Hint) -> Self {
         match hint {
             Hint::Changed => Self::Changed,
+            Hint::Missed => Self::PushesMissed,
             Hint::Vacated(news) => Self::Vacated(news),
             Hint::Renewed(news) => Self::Renewed(news),
             Hint::Acquired(shown) => Self::Acquired(*shown),

@@ -108,6 +108,8 @@ pub enum StoreError {
 pub enum Hint {
     /// The record may have changed.
     Changed,
+    /// Pushes may have been missed: the record may have changed, and nothing says that it has.
+    Missed,
     /// The holder of a term vacated the lease, and the record has no payload. Spares a look. The version is one that
     /// no state with a holder has, also if the news is false: candidates replace it without a look.
     Vacated(Vacated),

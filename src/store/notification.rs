@@ -92,9 +92,9 @@ impl Notifiers {
         }
     }
 
-    /// Every record may have changed.
-    pub fn notify_all(&self) {
-        self.all().values().for_each(|notifier| notifier.notify(Hint::Changed));
+    /// Texts may have been missed: every record may have changed.
+    pub fn notify_missed(&self) {
+        self.all().values().for_each(|notifier| notifier.notify(Hint::Missed));
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<ElectionName, Notifier>> {

@@ -8,6 +8,7 @@
 //! continue, or true ones that are repeated, make the wait no longer.
 
 use super::Elector;
+use super::pace::Deferred;
 use crate::election::lease::{Observed, Renewed};
 use crate::election::time::BootTime;
 
@@ -22,7 +23,7 @@ impl Elector {
     fn is_spared(&mut self, now: BootTime, news: &Renewed) -> bool {
         if self.watch.highest_term().is_some_and(|seen| news.term > seen) {
             // No hint of the change of leader came.
-            self.pace.hint_to_all(now);
+            self.pace.hint_to_all(now, Deferred::ToTurn);
             return false;
         }
         let seen = self.watch.observed().map(|o| &o.record);
@@ -31,7 +32,7 @@ impl Elector {
         }
         if seen.is_some_and(|record| record.pause.is_some()) {
             // It may be the write that ends the pause.
-            self.pace.hint_to_all(now);
+            self.hint_to_all(now);
             return false;
         }
         if !self.watch.announced(news) || self.calls.unsure || self.pace.doubts_pushes {
@@ -39,7 +40,7 @@ impl Elector {
         }
         if self.calls.is_under_way() {
             // What the call shows may be older.
-            self.pace.hint_to_all(now);
+            self.hint_to_all(now);
             return false;
         }
         self.watch.sights_announced(now);

@@ -20,6 +20,8 @@ pub enum Event {
     Swapped(Result<Swapped, CallFailed>),
     /// The store hints that the record changed.
     Changed,
+    /// The store may have missed a change to hint at.
+    PushesMissed,
     /// The holder hints that it vacated the record.
     MayBeVacated,
     /// The store hints that the holder of a term vacated the lease.

@@ -1,9 +1,14 @@
 //! The looks of a standby.
 
 use super::Elector;
+use super::pace::Deferred;
 use crate::election::lease::{Observed, Vacated};
 use crate::election::succession::Before;
 use crate::election::time::BootTime;
+
+/// All candidates get a renewal from a push within this part of a retry period, so one may count the end of a lease so
+/// much earlier than another.
+const COUNTED_EARLIER: u32 = 8;
 
 impl Elector {
     /// As a standby to which no renewals are announced, looks soon after each one, so that it learns early of
@@ -22,6 +27,39 @@ impl Elector {
         self
     }
 
+    /// The record may have changed.
+    pub(super) fn take_in_change(&mut self, now: BootTime) {
+        if self.lease.is_held() { self.pace.hint() } else { self.hint_to_all(now) }
+    }
+
+    /// Pushes may have been missed: nothing says that another candidate has claimed the lease.
+    pub(super) fn take_in_missed_pushes(&mut self, now: BootTime) {
+        if self.lease.is_held() {
+            self.pace.hint();
+        } else {
+            self.pace.hint_to_all(now, Deferred::until(self.over_at()));
+        }
+    }
+
+    /// The record may have changed, and all candidates were notified.
+    pub(super) fn hint_to_all(&mut self, now: BootTime) {
+        let deferred = self.deferred(now);
+        self.pace.hint_to_all(now, deferred);
+    }
+
+    /// How long a look may wait for its turn. A take-over waits only if another candidate can have claimed the lease.
+    fn deferred(&self, now: BootTime) -> Deferred {
+        let counted_earlier = self.timing.retry_period() / COUNTED_EARLIER;
+        match self.over_at() {
+            Some(over_at) if over_at <= now + counted_earlier => Deferred::ToTurn,
+            over_at => Deferred::until(over_at),
+        }
+    }
+
+    fn over_at(&self) -> Option<BootTime> {
+        self.watch.over_at(self.me())
+    }
+
     /// The store itself sent the record, as another candidate wrote it: rule `pushed-record`. If it is newer than
     /// all that was seen, it is as good as a look. Otherwise it may be an old one, and what a call under way shows
     /// may be older. If it shows the same, no look is needed.
@@ -35,7 +73,10 @@ impl Elector {
         let Some(looked_at) = looked_at.filter(|_| !self.name.is_given_up()) else {
             return match self.lease.is_held() {
                 true => self.pace.hint(),
-                false => self.pace.changed_to(now, shown.version),
+                false => {
+                    let deferred = if is_newer { Deferred::ToTurn } else { self.deferred(now) };
+                    self.pace.changed_to(now, shown.version, deferred);
+                }
             };
         };
         let before = Before::of(&self.leadership(), &self.watch, now);

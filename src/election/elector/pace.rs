@@ -61,6 +61,29 @@ struct Hinted {
     version: Option<Version>,
 }
 
+/// How long a look that is due anyway waits for the turn of a hint.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deferred {
+    /// Until then: another candidate may have claimed the lease, and the look will see the winner.
+    ToTurn,
+    /// The same, if the turn begins before this moment, at which the lease may be over.
+    Until(BootTime),
+}
+
+impl Deferred {
+    /// A first look, before which nothing is known of the lease, is not put off.
+    pub(super) fn until(over_at: Option<BootTime>) -> Self {
+        Self::Until(over_at.unwrap_or(BootTime::ZERO))
+    }
+
+    fn allows(self, turn: BootTime) -> bool {
+        match self {
+            Self::ToTurn => true,
+            Self::Until(over_at) => turn <= over_at,
+        }
+    }
+}
+
 impl Pace {
     /// A look is due at once. `seed` makes the jitter replayable.
     pub(super) fn new(timing: &Timing, incarnation: &str, seed: u64) -> Self {
@@ -112,29 +135,25 @@ impl Pace {
         self.hinted = Some(Hinted { at: BootTime::ZERO, version: None });
     }
 
-    /// The same for all candidates. One that holds the lease looks at once.
-    pub(super) fn changed(&mut self, now: BootTime, holds: bool) {
-        if holds { self.hint() } else { self.hint_to_all(now) }
-    }
-
-    /// The same for all but the one that holds the lease. One of many looks in its turn, and not before, also if
-    /// the lease may be over: then it will see the winner. Another hint before that look changes nothing, so hints
-    /// that continue defer it no further.
-    pub(super) fn hint_to_all(&mut self, now: BootTime) {
+    /// The same for all but the one that holds the lease. One of many looks in its turn. Another hint before that look
+    /// changes nothing, so hints that continue defer it no further.
+    pub(super) fn hint_to_all(&mut self, now: BootTime, deferred: Deferred) {
         match &mut self.hinted {
             Some(hinted) => hinted.version = None,
             None => {
                 let at = self.crowd.after_change(now);
                 self.hinted = Some(Hinted { at, version: None });
-                self.due_at = self.due_at.max(at);
+                if deferred.allows(at) {
+                    self.due_at = self.due_at.max(at);
+                }
             }
         }
     }
 
     /// A push shows that the record has this version now. The call under way may show it as well.
-    pub(super) fn changed_to(&mut self, now: BootTime, version: Version) {
+    pub(super) fn changed_to(&mut self, now: BootTime, version: Version, deferred: Deferred) {
         let is_only = self.hinted.is_none();
-        self.hint_to_all(now);
+        self.hint_to_all(now, deferred);
         if let Some(hinted) = self.hinted.as_mut().filter(|_| is_only) {
             hinted.version = Some(version);
         }

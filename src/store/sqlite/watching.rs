@@ -111,7 +111,7 @@ async fn watch_with(
             Ok(News::Missed) | Err(_) => false,
         };
         if !is_all_known {
-            notifiers.notify_all();
+            notifiers.notify_missed();
         }
         drop(notifiers);
         database = match watch.changed().await? {

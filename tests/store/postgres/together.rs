@@ -395,7 +395,7 @@ async fn renewals_that_go_together_are_announced_each() {
         let Ok(Swapped::Won(version)) = won else { panic!("{number}: {won:?}") };
         let is_announced = |hint: Hint| match hint {
             Hint::Renewed(news) => (news.term, &news.version) == (term(number), &version),
-            Hint::Changed | Hint::Vacated(_) | Hint::Acquired(_) => false,
+            Hint::Changed | Hint::Missed | Hint::Vacated(_) | Hint::Acquired(_) => false,
         };
         // Others came when it began to listen.
         let arrives = async { while !is_announced(hints.next().await) {} };

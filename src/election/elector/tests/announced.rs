@@ -486,6 +486,47 @@ fn one_of_many_takes_over_soon_after_a_crash() {
     assert!(late.iter().max().unwrap() - late.iter().min().unwrap() >= 50, "{late:?}");
 }
 
+/// A session that is lost and comes back, or a false notification.
+#[test]
+fn a_hint_before_the_end_of_the_lease_puts_no_take_over_off() {
+    for hint in [Event::Changed, Event::PushesMissed] {
+        for seed in 0..20 {
+            let mut world = one_of(MANY, seed);
+            world.run_until(34_700);
+            world.send(hint.clone());
+            let late = took_over_at(&mut world, 100_000).since(at(35_000)).as_millis();
+            assert!(late <= 160, "{hint:?} {seed}: {late} ms");
+        }
+    }
+}
+
+/// All sessions were lost in an outage, in which the leader was lost as well.
+#[test]
+fn sessions_that_come_back_put_no_take_over_off_that_is_due() {
+    for seed in 0..20 {
+        let mut world = one_of(MANY, seed);
+        world.run_without_store_until(40_000);
+        world.send(Event::PushesMissed);
+        let took_over = took_over_at(&mut world, 100_000);
+        assert!(took_over <= at(43_000), "after the pause of its failures: {seed}: {took_over:?}");
+    }
+}
+
+/// The winner's notification comes a moment before this one counts the end of the lease.
+#[test]
+fn many_standbys_see_the_winner_of_a_crash_in_turn() {
+    let looks_soon = |seed| {
+        let mut world = one_of(MANY, seed);
+        world.run_until(34_900);
+        world.candidate_writes(rival(6));
+        world.send(Event::Changed);
+        world.run_until(35_300);
+        world.calls.iter().any(|(sent, _)| *sent > at(34_900))
+    };
+    let soon = (0..50).filter(|seed| looks_soon(*seed)).count();
+    assert!(soon <= 10, "{soon} of 50 look within 400 ms of ten seconds");
+}
+
 #[test]
 fn a_leader_of_many_looks_at_once_when_another_takes_its_lease() {
     let mut world = one_of(MANY, 1);
