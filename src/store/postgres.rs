@@ -20,6 +20,7 @@
 //! LISTEN needs one. Where notifications do not arrive, standbys notice changes by polling.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ pub struct PostgresStore {
     patience: Duration,
     /// See [`Dialect`].
     columns: Arc<LaterColumns>,
+    notifies: Arc<AtomicBool>,
     /// The server's time, as last received.
     reported: Mutex<Option<ServiceTime>>,
 }
@@ -87,12 +89,17 @@ impl PostgresStore {
     pub fn new(target: Target, call_timeout: Duration) -> Self {
         let lock_timeout = call_timeout.mul_f64(0.8);
         let columns = Arc::<LaterColumns>::default();
-        let dialect =
-            Dialect { names: target.names().clone(), lock_timeout, columns: Arc::clone(&columns) };
+        let notifies = Arc::new(AtomicBool::new(true));
+        let dialect = Dialect {
+            names: target.names().clone(),
+            lock_timeout,
+            columns: Arc::clone(&columns),
+            notifies: Arc::clone(&notifies),
+        };
         let connection = Connection::new(target.clone(), dialect, call_timeout);
         // The same call opens the connection first, and may need several locks.
         let patience = call_timeout / 2;
-        Self { connection, target, patience, columns, reported: Mutex::default() }
+        Self { connection, target, patience, columns, notifies, reported: Mutex::default() }
     }
 
     /// The same, with sessions that are replaced by fresh ones when they reach this age.
@@ -146,6 +153,22 @@ impl PostgresStore {
             }
         }
         Ok(())
+    }
+
+    /// The server refused a write for its notification, and applied nothing of it. The next attempt goes without, as
+    /// does every write until the session is replaced.
+    fn leave_notifications_out(&self, refusal: &PostgresError) {
+        if self.notifies.swap(false, Ordering::Relaxed) {
+            let function = errors::NOTIFY;
+            tracing::warn!(
+                store = %self.target.place(),
+                code = refusal.code(),
+                event = "notifications_refused",
+                "the server refuses notifications, so hand-overs are noticed by polling; let an owner run GRANT \
+                 EXECUTE ON FUNCTION {function}(text, text), or with code 54000 end the session that listens in a \
+                 long transaction"
+            );
+        }
     }
 
     fn explain(&self, failure: PostgresError) -> StoreError {
@@ -210,6 +233,11 @@ impl Store for PostgresStore {
         if swapped.as_ref().is_err_and(PostgresError::is_missing_column) {
             // The table was dropped and created again by an older version.
             self.columns.set([false; LATER.len()]);
+        }
+        if let Err(failure) = &swapped
+            && failure.is_refused_notification()
+        {
+            self.leave_notifications_out(failure);
         }
         swapped.map_err(|failure| self.explain(failure))
     }

@@ -308,6 +308,8 @@ impl ConnectionTask {
 impl ConnectionTask {
     /// Listens on the new connection, or starts to test whether that works.
     async fn listen(&mut self) {
+        // What a server refused for another session it may allow now.
+        self.shared.dialect.notifies.store(true, Ordering::Relaxed);
         match self.push {
             Push::Arrives => {
                 let names = &self.shared.dialect.names;
@@ -317,7 +319,7 @@ impl ConnectionTask {
                 let reports_timeline = server.reports_timeline;
                 self.prepare(statement::rehearsal(&self.shared.dialect, reports_timeline)).await;
                 // Notifications may have been missed without a listener.
-                self.shared.notifiers.notify_all();
+                self.shared.notifiers.notify_missed();
             }
             Push::Untested => self.begin_test().await,
             Push::Absent => {}

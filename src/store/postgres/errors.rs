@@ -115,6 +115,12 @@ impl PostgresError {
         self.code() == Some("42703")
     }
 
+    /// Whether the server refused a write for its notification alone: the user may not execute the function, or the
+    /// queue of all notifications is full.
+    pub fn is_refused_notification(&self) -> bool {
+        matches!(self, Self::Sql(error) if server_error(error).is_some_and(refuses_notification))
+    }
+
     /// Whether the server refused a message, and can be sent another one in the same session. It
     /// has applied nothing of the message: that was one transaction.
     pub fn is_refusal(&self) -> bool {
@@ -141,6 +147,16 @@ impl PostgresError {
         server_error(error).is_some_and(|error| {
             error.severity() == PgSeverity::Error && !error.code().starts_with("25")
         })
+    }
+}
+
+/// The function that notifies. The server names it to a user who may not execute it.
+pub const NOTIFY: &str = "pg_notify";
+
+fn refuses_notification(error: &PgDatabaseError) -> bool {
+    match error.code() {
+        "42501" => error.message().contains(NOTIFY),
+        code => code == "54000",
     }
 }
 
@@ -358,6 +374,9 @@ fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreE
             "row-level security keeps this user from writing; add a policy for it, or switch \
              row-level security off for this table",
         ),
+        _ if refuses_notification(error) => {
+            unavailable("the server refuses notifications, and the next write has none")
+        }
         "42501" => misconfigured(&format!("let an owner run: {}", definition::grants(target))),
         "42P01" | "3F000" => misconfigured(&format!(
             "the table is missing; run `bellwether init` as a user who may create it, or this SQL: \
@@ -368,6 +387,9 @@ fn explain_code(place: &str, target: &Target, error: &PgDatabaseError) -> StoreE
             "the table {} was not made by bellwether; name another ?table= or ?schema=",
             target.names().table()
         )),
+        "22003" => misconfigured(
+            "a number of the record, such as its term, is the largest that fits; check whether it was edited by hand",
+        ),
         "25006" => StoreError::Misconfigured(replica(place)),
         // A take-over; any other call that waited in vain is [`PostgresError::Blocked`].
         "55P03" => unavailable(

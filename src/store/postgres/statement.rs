@@ -17,6 +17,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::columns::LaterColumns;
@@ -121,6 +122,8 @@ pub struct Dialect {
     pub lock_timeout: Duration,
     /// Which columns the table has that one of an older version lacks.
     pub columns: Arc<LaterColumns>,
+    /// Whether writes notify other candidates. A server that refuses that would refuse the whole write.
+    pub notifies: Arc<AtomicBool>,
 }
 
 impl Statement {
@@ -346,7 +349,7 @@ impl Dialect {
     ///
     /// The notification is part of the write: it goes out at its commit, or not at all.
     fn returning(&self, election: &str, record: &LeaseRecord) -> String {
-        let notify = if record.changes_leader() {
+        let notify = if record.changes_leader() && self.notifies.load(Ordering::Relaxed) {
             let channel = literal(&self.names.channel());
             format!(", pg_notify({channel}, {})::text", notification(election, record))
         } else {

@@ -19,6 +19,7 @@ fn a_hand_over_notifies_in_its_transaction_and_a_renewal_does_not() {
         names: Names::new(None, None).unwrap(),
         lock_timeout: Duration::from_millis(800),
         columns: Arc::default(),
+        notifies: Arc::new(AtomicBool::new(true)),
     };
     let acquired = LeaseRecord {
         holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
@@ -53,7 +54,8 @@ fn the_writes_of_a_message_are_short_enough_for_a_proxy() {
     let columns = Arc::<LaterColumns>::default();
     columns.set([true; LATER.len()]);
     let names = Names::new(None, None).unwrap();
-    let dialect = Dialect { names, lock_timeout: Duration::from_secs(2), columns };
+    let notifies = Arc::new(AtomicBool::new(true));
+    let dialect = Dialect { names, lock_timeout: Duration::from_secs(2), columns, notifies };
     let renewals: Vec<_> = (0..WRITES_TOGETHER)
         .map(|number| Statement::Swap {
             election: format!("production-election-{number}").parse().unwrap(),
