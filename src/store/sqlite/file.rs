@@ -214,10 +214,12 @@ impl DatabaseFile {
         // The reading is from after the elector's, so the lease ends later than the elector counts.
         let expires = self.clock.now().boot + record.lease_duration;
         let (host, holder) = (self.host()?, record.holder.as_ref());
+        let term = i64::try_from(record.term.get())
+            .map_err(|_| self.unreadable(election, &"its term is the last one that fits"))?;
         let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
             .bind(format::of(record))
             .bind(&version)
-            .bind(i64::try_from(record.term.get()).unwrap_or(i64::MAX))
+            .bind(term)
             .bind(holder.map(|holder| holder.identity.as_str()))
             .bind(holder.map(|holder| holder.incarnation.as_str()))
             .bind(millis(record.lease_duration))
@@ -414,6 +416,9 @@ impl DatabaseFile {
         }
         let holder: Option<String> = row.try_get("holder")?;
         let incarnation: Option<String> = row.try_get("incarnation")?;
+        let term: i64 = row.try_get("term")?;
+        let term =
+            u64::try_from(term).map_err(|_| self.unreadable(election, &format!("term {term}")))?;
         let holder = holder
             .map(|identity| Candidate { identity, incarnation: incarnation.unwrap_or_default() });
         let wall = |text: String| WallTime::parse(&text).unwrap_or(WallTime::EPOCH);
@@ -423,7 +428,7 @@ impl DatabaseFile {
         Ok(Observed {
             record: LeaseRecord {
                 holder,
-                term: Term::new(u64::try_from(row.try_get::<i64, _>("term")?).unwrap_or(0)),
+                term: Term::new(term),
                 lease_duration,
                 acquire_time: wall(row.try_get("acquire_time")?),
                 renew_time: wall(row.try_get("renew_time")?),
