@@ -69,6 +69,19 @@ pub struct GateConfig {
     pub rules: Rules,
 }
 
+impl GateConfig {
+    /// The same, whose command finds the sidecar that runs it in its environment.
+    #[must_use]
+    pub fn run_by(mut self, sidecar: Option<&str>) -> Self {
+        let command = self.checks.command.take();
+        self.checks.command = command.map(|command| match sidecar {
+            Some(sidecar) => command.run_by(sidecar),
+            None => command,
+        });
+        self
+    }
+}
+
 /// What is wrong with the application, as one check sees it.
 #[derive(Debug)]
 struct CheckFailure {

@@ -58,18 +58,24 @@ impl HookRunner {
         Self { hooks, free: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// Runs the hooks of one election until it is over and its last hook has ended.
+    /// Runs the hooks of one election until it is over and its last hook has ended. They find where the
+    /// election is answered for, `sidecar`, in their environment.
     ///
     /// # Errors
     ///
     /// When the system has no timer to spare.
-    pub fn follow(&self, election: Handle) -> io::Result<impl Future<Output = ()> + use<>> {
+    pub fn follow(
+        &self,
+        election: Handle,
+        sidecar: Option<String>,
+    ) -> io::Result<impl Future<Output = ()> + use<>> {
         let view = election.watch();
         let hooks = ElectionHooks {
             runner: self.clone(),
             view,
             alarm: Alarm::new()?,
             election,
+            sidecar,
             notified: None,
             lost: None,
             over: false,
@@ -89,6 +95,7 @@ enum Due {
 struct ElectionHooks {
     runner: HookRunner,
     election: Handle,
+    sidecar: Option<String>,
     view: watch::Receiver<Leadership>,
     alarm: Alarm,
     /// The term whose beginning was told, and whose end was not.
@@ -163,6 +170,9 @@ impl ElectionHooks {
         let Some(hook) = hook else { return };
         let identity = self.view.borrow().candidate.identity.clone();
         let mut hook = hook.leading(self.election.election().as_str(), &identity, term);
+        if let Some(sidecar) = &self.sidecar {
+            hook = hook.asking(sidecar);
+        }
         if let Due::Lost(_, reason) = due {
             hook = hook.env("BELLWETHER_REASON", reason.as_str());
         }

@@ -94,7 +94,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             Start::Ends(signal) => return Ok(ended_while_starting(signal)),
         };
     let mut hooks = RunningHooks::new(hooks);
-    sidecar.elections().try_for_each(|election| hooks.follow(election))?;
+    sidecar.elections().try_for_each(|(election, url)| hooks.follow(election, url))?;
 
     let signal = signals.end().await;
     tracing::info!(signal = signal.name, event = "shutting_down", "shutting down");

@@ -138,6 +138,13 @@ impl CommandSpec {
             .env("BELLWETHER_TERM", term.to_string())
     }
 
+    /// Tells the command which sidecar runs it: what asks a sidecar there, such as `bellwether resign`, asks
+    /// that one, and not another on the host.
+    #[must_use]
+    pub fn asking(self, sidecar: &str) -> Self {
+        self.env("BELLWETHER_SIDECAR", sidecar)
+    }
+
     /// Has the command write its standard error there, instead of where this process writes.
     #[must_use]
     pub fn stderr(mut self, to: PipeWriter) -> Self {

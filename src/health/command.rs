@@ -26,6 +26,11 @@ impl CommandCheck {
         Self(command.aside())
     }
 
+    /// The same, run by the sidecar that answers there.
+    pub(super) fn run_by(self, sidecar: &str) -> Self {
+        Self(self.0.asking(sidecar))
+    }
+
     /// Runs it under guard: nothing of it is left when this returns. It gets SIGTERM at the deadline
     /// and, soon after, SIGKILL.
     pub(super) async fn check(&self, within: Duration) -> Result<(), CheckFailure> {

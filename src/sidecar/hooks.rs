@@ -20,10 +20,10 @@ impl RunningHooks {
         Self { runner: hooks.map(HookRunner::new), tasks: JoinSet::new() }
     }
 
-    /// Runs the hooks of an election from now on.
-    pub fn follow(&mut self, election: &Handle) -> Result<(), StartError> {
+    /// Runs the hooks of an election from now on; `url` is where the election is answered for.
+    pub fn follow(&mut self, election: &Handle, url: Option<String>) -> Result<(), StartError> {
         if let Some(runner) = &self.runner {
-            self.tasks.spawn(runner.follow(election.clone()).map_err(StartError::Timer)?);
+            self.tasks.spawn(runner.follow(election.clone(), url).map_err(StartError::Timer)?);
         }
         Ok(())
     }

@@ -87,6 +87,7 @@ impl Sidecar {
             None => None,
         };
         let url = listener.as_ref().map(|(_, address)| format!("http://{address}"));
+        let gate = gate.map(|gate| gate.run_by(url.as_deref()));
         let candidates = tokio::select! {
             biased;
             signal = signals.end() => return Ok(Start::Ends(signal)),
@@ -99,8 +100,7 @@ impl Sidecar {
         drivers.spawn(driver.run());
         let mut others = Vec::with_capacity(config.others.len());
         for name in &config.others {
-            let url = url.as_ref().map(|url| format!("{url}/elections/{name}"));
-            let (other, driver) = candidates.stand(name, url)?;
+            let (other, driver) = candidates.stand(name, url_of(name, url.as_ref()))?;
             others.push(other);
             drivers.spawn(driver.run());
         }
@@ -127,9 +127,12 @@ impl Sidecar {
         })))
     }
 
-    /// All elections, in the order in which they were named.
-    pub fn elections(&self) -> impl Iterator<Item = &Handle> {
-        std::iter::once(&self.election).chain(&self.others)
+    /// All elections, in the order in which they were named, and where each is answered for.
+    pub fn elections(&self) -> impl Iterator<Item = (&Handle, Option<String>)> {
+        let first = (&self.election, self.url.clone());
+        let others =
+            self.others.iter().map(|other| (other, url_of(other.election(), self.url.as_ref())));
+        std::iter::once(first).chain(others)
     }
 
     /// Begins to leave the elections.
@@ -141,7 +144,7 @@ impl Sidecar {
     pub async fn shut_down_after(&self, grace: Grace, delay: Duration) -> Leaving {
         let within = |election: &Handle| grace.until_left(&election.leadership().timing);
         let elections: Vec<_> =
-            self.elections().map(|election| (election.clone(), within(election))).collect();
+            self.elections().map(|(election, _)| (election.clone(), within(election))).collect();
         Leaving::begin(&elections, delay).await
     }
 
@@ -152,6 +155,11 @@ impl Sidecar {
         // Each ends in time, also without an answer of the API.
         while self.labels.join_next().await.is_some() {}
     }
+}
+
+/// Where an election that is not the first one is answered for.
+fn url_of(election: &ElectionName, sidecar: Option<&String>) -> Option<String> {
+    sidecar.map(|sidecar| format!("{sidecar}/elections/{election}"))
 }
 
 fn store_name(config: &ElectionConfig) -> StoreName {
