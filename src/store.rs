@@ -30,7 +30,7 @@ mod notification;
 pub mod postgres;
 mod printed;
 mod service_clock;
-mod small_file;
+pub mod small_file;
 pub mod sqlite;
 
 pub use contract::{Hint, Hints, Listing, Notifier, Store, StoreError};

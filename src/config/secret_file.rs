@@ -1,26 +1,21 @@
 //! A file with a secret in it: a token, or the URL of a store.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::election::text;
+use crate::store::small_file;
 
-/// The longest, in bytes: a token or a URL is a line.
-const LONGEST: u64 = 64 * 1024;
+/// The longest, in kilobytes: a token or a URL is a line.
+const LONGEST: u64 = 64;
 
 /// Readable by every user: the last of the three digits of a mode.
 const BY_OTHERS: u32 = 0o004;
 
 /// What is in the file, without the white space around it.
 pub(super) fn read(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(file)?.take(LONGEST + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > LONGEST {
-        return Err(io::Error::other("it is longer than 64 kB"));
-    }
-    Ok(text.trim().to_owned())
+    Ok(small_file::read_short_text(file, LONGEST)?.trim().to_owned())
 }
 
 /// Warns if others than its owner and its group may read the file.

@@ -3,23 +3,75 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
-/// The longest, in bytes: a bundle of certificates has some hundred kilobytes, everything else less.
-const LONGEST: u64 = 1024 * 1024;
+/// The longest, in kilobytes: a bundle of certificates has some hundred, everything else less.
+const LONGEST: u64 = 1024;
 
-/// The whole file, if it is not far too long: a device or a pipe in its place has no end.
+/// How long a file may take: a busy disk responds sooner, and a person who waits presses Ctrl-C later.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most reads that may hang: of a FIFO without a writer, or on a network file system that is not there.
+const MOST_HANGING: usize = 8;
+
+/// The reads that have not ended.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// The whole file, if it is not far too long and comes in time: a device has no end, and a pipe may have no writer.
 pub fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(file)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LONGEST {
-        return Err(io::Error::other("it is longer than a megabyte"));
-    }
-    Ok(bytes)
+    read_within(file, LONGEST, PATIENCE)
 }
 
 /// The same, of text.
 pub fn read_text(file: &Path) -> io::Result<String> {
-    String::from_utf8(read(file)?).map_err(|_| io::Error::other("it is not text"))
+    read_short_text(file, LONGEST)
+}
+
+/// The same, of a text that has at most so many kilobytes.
+pub fn read_short_text(file: &Path, longest: u64) -> io::Result<String> {
+    let bytes = read_within(file, longest, PATIENCE)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text"))
+}
+
+/// A system call that hangs cannot be interrupted, so it has a thread of its own.
+fn read_within(file: &Path, longest: u64, patience: Duration) -> io::Result<Vec<u8>> {
+    if UNDER_WAY.fetch_add(1, Ordering::Relaxed) >= MOST_HANGING {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        return Err(io::Error::other("earlier reads of files have not ended"));
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let file = file.to_owned();
+    let reader = move || {
+        let read = read_whole(&file, longest);
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        // Nobody waits for one that is too late.
+        let _ = sender.send(read);
+    };
+    if let Err(error) = thread::Builder::new().name("bw-file".to_owned()).spawn(reader) {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+        return Err(error);
+    }
+    receiver.recv_timeout(patience).unwrap_or_else(|error| {
+        Err(io::Error::other(match error {
+            RecvTimeoutError::Timeout => {
+                format!("it was not read within {}", humantime::format_duration(patience))
+            }
+            RecvTimeoutError::Disconnected => "its reader failed".to_owned(),
+        }))
+    })
+}
+
+fn read_whole(file: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    let most = longest * 1024;
+    let mut bytes = Vec::new();
+    File::open(file)?.take(most + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
+        return Err(io::Error::other(format!("it is longer than {longest} kB")));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -30,5 +82,22 @@ mod tests {
     fn a_file_without_end_is_given_up() {
         assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("longer"));
         assert_eq!(read(Path::new("/dev/null")).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_that_does_not_come_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        for _ in 0..MOST_HANGING {
+            let error = read_within(&fifo, 1, Duration::from_millis(20)).unwrap_err().to_string();
+            assert_eq!(error, "it was not read within 20ms");
+        }
+        let error = read(&fifo).unwrap_err().to_string();
+        assert_eq!(error, "earlier reads of files have not ended");
+        // With a writer, each reader ends.
+        while UNDER_WAY.load(Ordering::Relaxed) > 0 {
+            std::fs::write(&fifo, "late").unwrap();
+        }
     }
 }
