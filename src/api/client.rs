@@ -59,6 +59,9 @@ pub enum NoAnswer {
     /// There is nothing within this time.
     #[error("no response within {}", humantime::format_duration(*.0))]
     Late(Duration),
+    /// It came when what it says was no longer sure.
+    #[error("the response came too late: it was not valid for that long")]
+    Outdated,
     /// The same, to a command that was to run while this instance leads.
     #[error("no response within {}, and nothing was run", humantime::format_duration(*.0))]
     NothingRun(Duration),
@@ -166,6 +169,25 @@ impl Client {
         let request = self.send(Method::GET, &path, String::new());
         let response = self.within(wait + self.limit, request).await?;
         self.read_leader(&response)
+    }
+
+    /// `GET /leader`, with an answer that is true when this returns: what says that this instance leads says for how
+    /// long, which counts from the request.
+    ///
+    /// # Errors
+    ///
+    /// The same, and when two answers in a row came too late.
+    pub async fn leader_now(&self) -> Result<Leader<'static>, ClientError> {
+        for _ in 0..2 {
+            let sent_at = HostClock::boot();
+            let leader = self.leader(Duration::ZERO).await?;
+            let valid_until = leader.valid_for_ms.map(|ms| sent_at + Duration::from_millis(ms));
+            let is_late = valid_until.is_some_and(|until| HostClock::boot() >= until);
+            if !(leader.leader && is_late) {
+                return Ok(leader);
+            }
+        }
+        Err(self.unreachable(NoAnswer::Outdated))
     }
 
     /// Asks to hold.

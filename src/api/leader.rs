@@ -38,9 +38,9 @@ pub struct Leader<'a> {
     /// The highest term that is known.
     #[serde(default)]
     pub term: Option<Term>,
-    /// For how long the answer stays true without another renewal, in milliseconds.
+    /// For how long the answer stays true without another renewal, in milliseconds. A sidecar always says it.
     #[serde(default)]
-    pub valid_for_ms: u64,
+    pub valid_for_ms: Option<u64>,
     /// The holder's lease duration, or without one the own.
     #[serde(default, serialize_with = "seconds", deserialize_with = "from_seconds")]
     pub lease_duration_seconds: Duration,
@@ -191,7 +191,7 @@ mod tests {
             holder_origin: Some("Kubernetes namespace b".into()),
             successor: None,
             term: Some(Term::new(3)),
-            valid_for_ms: 900,
+            valid_for_ms: Some(900),
             lease_duration_seconds: Duration::from_millis(1500),
             acquire_time: None,
             renew_time: None,

@@ -1,7 +1,5 @@
 //! `bellwether is-leader`: a question for shell scripts.
 
-use std::time::Duration;
-
 use super::exit::{CommandError, EXIT_UNDECIDED};
 use super::logging::print_problem;
 use super::output::print_apart;
@@ -19,7 +17,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
-    let (code, words) = match client.leader(Duration::ZERO).await {
+    let (code, words) = match client.leader_now().await {
         Ok(leader) if leader.leader => (0, format!("yes: {} leads", leader.identity)),
         Ok(leader) if leader.holder_identity.is_some() => (1, format!("no: {}", leader.why_not())),
         Ok(leader) => (EXIT_UNDECIDED, format!("not decided: {}", leader.why_not())),

@@ -93,9 +93,12 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
 
 /// Why this instance does not lead, if it does not.
 async fn leads(client: &Client, left: Duration) -> Result<Option<String>, ClientError> {
-    let leader = client.leader(left.min(LONGEST_QUESTION)).await?;
-    let why = leader.why_not();
-    Ok((!leader.leader).then_some(why))
+    let mut leader = client.leader(left.min(LONGEST_QUESTION)).await?;
+    if leader.leader {
+        // How long the response took is not known: it may have waited.
+        leader = client.leader_now().await?;
+    }
+    Ok((!leader.leader).then(|| leader.why_not()))
 }
 
 /// Why a path is not answered with 200, if it is not.

@@ -130,7 +130,7 @@ pub(super) fn body<'a>(
         holder_origin: holder.and_then(|holder| Some(holder.origin.as_ref()?.as_str().into())),
         successor: view.successor(now).map(Into::into),
         term: view.term(),
-        valid_for_ms: millis(view.valid_for(now)),
+        valid_for_ms: Some(millis(view.valid_for(now))),
         lease_duration_seconds: holder
             .map_or(view.timing.lease_duration(), |holder| holder.lease_duration),
         acquire_time: holder.map(|holder| holder.acquire_time.to_string()),
