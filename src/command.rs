@@ -32,6 +32,6 @@ pub mod plan;
 pub mod processes;
 pub mod spec;
 pub mod start;
-pub mod stderr;
 pub mod supervisor;
 pub mod tail;
+pub mod whole;

@@ -1,8 +1,11 @@
 //! What a person or a script asked for, on standard output.
 
-use std::io::{self, Write as _};
+use std::io;
+
+use rustix::io::Errno;
 
 use super::exit::CommandError;
+use crate::command::whole;
 
 /// Prints the requested text. A text that cannot be printed is an error.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
@@ -18,10 +21,9 @@ pub(super) async fn print_apart(text: String) -> Result<Reader, CommandError> {
 
 /// The same; returns whether the reader wants more. A reader that is done closes the pipe.
 fn print_more(text: &str) -> Result<Reader, CommandError> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match whole::write(&io::stdout().lock(), text.as_bytes()) {
         Ok(()) => Ok(Reader::Reads),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::HasLeft),
+        Err(Errno::PIPE) => Ok(Reader::HasLeft),
         Err(error) => {
             Err(CommandError::Unavailable(format!("cannot write to standard output: {error}")))
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::stderr::write_whole;
+use super::whole;
 use crate::election::time::BootTime;
 use crate::time::clock::HostClock;
 
@@ -102,7 +102,7 @@ fn copy(mut from: PipeReader, kept: &Mutex<VecDeque<u8>>, pass_on: bool) {
         keep(read, kept);
         if pass_on {
             // There is no one to notify if this cannot be written.
-            let _ = write_whole(read);
+            let _ = whole::write(&io::stderr(), read);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-use crate::command::stderr::write_whole;
+use crate::command::whole;
 use crate::time::clock::HostClock;
 
 /// Lines that can wait: those of a start with 256 elections, and some more. About a third of a
@@ -105,7 +105,7 @@ struct StandardError {
 
 impl Write for StandardError {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let written = write_whole(piece);
+        let written = whole::write(&io::stderr(), piece);
         WRITTEN.fetch_add(1, Ordering::AcqRel);
         if written.is_err() {
             // A report of this would fail as well.
