@@ -148,10 +148,14 @@ fn run_command_line() -> ExitCode {
     // A third of a megabyte, which would stay for as long as the command runs.
     drop(command);
     logging::init(&cli.log);
-    let checked = check_variables(&known).and_then(|()| check_nesting(&cli.command, &sources));
+    let checked = check_variables(&known)
+        .and_then(|()| check_program(&cli.command))
+        .and_then(|()| check_nesting(&cli.command, &sources));
     spec::hide_from_commands(variables::hidden(known));
     match checked.and_then(|()| run(cli.command)) {
         Ok(code) => ExitCode::from(code),
+        // The variable is what has to be overruled: the flag in the text stays.
+        Err(nested @ CommandError::Nested) => failed(&nested.to_string(), &nested),
         Err(failure) => failed(&sources.named(&failure.to_string()), &failure),
     }
 }
@@ -202,17 +206,28 @@ fn check_variables(known: &BTreeSet<String>) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// A variable that is not set, in quotes, is an empty program: the lease would be taken for nothing.
+fn check_program(command: &Command) -> Result<(), CommandError> {
+    let words = match command {
+        Command::Run(args) => args.words(),
+        Command::Once(args) => args.words(),
+        Command::Only(args) => args.words(),
+        _ => return Ok(()),
+    };
+    if words.first().is_some_and(|program| program.is_empty()) {
+        let why = "the command after -- has an empty name; check the variable that is to hold it";
+        return Err(CommandError::Usage(why.to_owned()));
+    }
+    Ok(())
+}
+
 /// A command of this program finds in its environment the election that it leads. If it stood in
 /// that election as well, it would wait for itself.
 fn check_nesting(command: &Command, sources: &Sources) -> Result<(), CommandError> {
     let is_nested = std::env::var_os(group::MARK).is_some();
     let stands = matches!(command, Command::Serve(_) | Command::Run(_));
     if is_nested && stands && sources.come_from_variable("--election") {
-        return Err(CommandError::Usage(
-            "another bellwether runs this command for the election in BELLWETHER_ELECTION, so it \
-             would wait for itself; name another election with --election"
-                .to_owned(),
-        ));
+        return Err(CommandError::Nested);
     }
     Ok(())
 }

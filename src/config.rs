@@ -272,6 +272,9 @@ impl SidecarArgs {
     ///
     /// What is wrong with its URL, or with the token.
     pub fn check(&self) -> Result<Client, InvalidConfig> {
+        if self.request_timeout.is_zero() {
+            return Err(InvalidConfig::RequestTimeout);
+        }
         let token = read_token(self.token_file.as_deref())?;
         let url = match &self.sidecar {
             Some(url) => url.clone(),
@@ -412,6 +415,9 @@ pub enum InvalidConfig {
     /// See [`InvalidHook`].
     #[error("{0}")]
     Hook(#[from] InvalidHook),
+    /// No sidecar responds in no time.
+    #[error("--request-timeout: 0s leaves no time for a response; give at least some milliseconds")]
+    RequestTimeout,
     /// The URL of `--sidecar`.
     #[error("--sidecar: {0}")]
     Sidecar(#[from] InvalidSidecarUrl),

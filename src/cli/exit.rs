@@ -19,6 +19,12 @@ pub(super) enum CommandError {
     /// The same, found out by a sidecar or a parser.
     #[error("{0}")]
     Usage(String),
+    /// The command that another bellwether runs would stand in the election that this one leads.
+    #[error(
+        "another bellwether runs this command for the election in BELLWETHER_ELECTION, so it would wait for \
+         itself; name another election with --election"
+    )]
+    Nested,
     /// The world is not as it has to be.
     #[error("{0}")]
     Unavailable(String),
@@ -31,7 +37,7 @@ impl CommandError {
     /// The exit code that stands for it.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) => EXIT_USAGE,
+            Self::Config(_) | Self::Usage(_) | Self::Nested => EXIT_USAGE,
             Self::Unavailable(_) => EXIT_UNAVAILABLE,
             Self::Undecided(_) => EXIT_UNDECIDED,
         }

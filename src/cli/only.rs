@@ -63,6 +63,13 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
+impl Args {
+    /// The command and its arguments.
+    pub(super) fn words(&self) -> &[OsString] {
+        &self.command
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let client = args.sidecar.check()?;
     let mut signals = Signals::new()?;
@@ -110,7 +117,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         HoldResponse::Granted(stream) => {
             let mut words = args.command.into_iter();
             let command = CommandSpec::new(words.next().unwrap_or_default(), words)
-                .env("BELLWETHER_SIDECAR", client.url().to_string());
+                .asking(&client.url().to_string());
             lead(&client, command, *stream, signals, Grace::new(args.shutdown_grace)).await
         }
     }

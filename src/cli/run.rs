@@ -40,6 +40,13 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
+impl Args {
+    /// The command and its arguments.
+    pub(super) fn words(&self) -> &[OsString] {
+        &self.command
+    }
+}
+
 /// The settings, checked.
 struct Settings {
     config: ElectionConfig,
@@ -86,7 +93,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let program = words.next().unwrap_or_default();
     let mut command = CommandSpec::new(program, words);
     if let Some(url) = &sidecar.url {
-        command = command.env("BELLWETHER_SIDECAR", url);
+        command = command.asking(url);
     }
     let mut supervisor = Supervisor::new(sidecar.election.clone(), command, grace.of_work());
 

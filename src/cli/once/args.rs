@@ -270,6 +270,11 @@ pub(super) struct Plan {
 }
 
 impl Args {
+    /// The command and its arguments; none with a flag that needs none.
+    pub(crate) fn words(&self) -> &[OsString] {
+        &self.command
+    }
+
     /// Whether the platform is asked for something.
     fn needs_release(&self) -> bool {
         let is_auto = |text: &Option<String>| text.as_deref() == Some(AUTO);
