@@ -85,6 +85,31 @@ fn a_sidecar_starts_first_ends_last_and_never_takes_its_pod_out_of_service() {
     }
 }
 
+fn has(container: &Value, variable: &str) -> bool {
+    let env = container["env"].as_array().map_or(&[][..], Vec::as_slice);
+    env.iter().any(|entry| entry["name"] == variable)
+}
+
+/// The pod of `helm test` stands in another election. It once took the label from the leader of the
+/// application, whose Service then had no pod.
+#[test]
+fn only_the_application_labels_its_leader() {
+    let leader = ["leaderService.enabled=true", "leaderService.ports[0].port=80"];
+    let leases = with(&[&["app.image=a"][..], &leader].concat());
+    let mut kinds = Vec::new();
+    for pod in all_pods().chain(pods("leases", &leases)) {
+        let (from, kind) = (pod.from, pod.kind);
+        for container in pod.containers() {
+            if has(container, "BELLWETHER_LEADER_LABEL") {
+                kinds.push(kind);
+                assert_eq!(pod.spec["automountServiceAccountToken"], true, "{from} {kind}");
+            }
+        }
+    }
+    // A pod without a workload is that of `helm test`.
+    assert_eq!(kinds, ["Deployment", "Deployment"]);
+}
+
 /// What the `restricted` profile of the Pod Security Standards demands of a container.
 fn is_restricted(container: &Value) -> bool {
     let context = &container["securityContext"];
