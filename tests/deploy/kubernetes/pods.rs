@@ -110,6 +110,24 @@ fn only_the_application_labels_its_leader() {
     assert_eq!(kinds, ["Deployment", "Deployment"]);
 }
 
+/// The pod of `helm test` has no application, and its leadership is not that of the application.
+#[test]
+fn the_test_of_helm_runs_no_gate_and_no_hook() {
+    let names = ["GATE_COMMAND", "ON_ELECTED", "ON_LOST", "LEADER_LABEL", "MAX_CLOCK_SKEW"];
+    let names = names.map(|name| format!("BELLWETHER_{name}"));
+    let env = |(at, name): (usize, &String)| format!("env[{at}].name={name},env[{at}].value=1s");
+    let mut sets: Vec<_> = names.iter().enumerate().map(env).collect();
+    sets.extend(["app.image=a".to_owned(), "gate.url=http://127.0.0.1/".to_owned()]);
+    let documents = with(&sets.iter().map(String::as_str).collect::<Vec<_>>());
+    for pod in pods("", &documents) {
+        let sidecar = &pod.init_containers()[0];
+        for name in names.iter().map(String::as_str).chain(["BELLWETHER_GATE_URL"]) {
+            let expected = pod.kind != "Pod" || name == "BELLWETHER_MAX_CLOCK_SKEW";
+            assert_eq!(has(sidecar, name), expected, "{}: {name}", pod.kind);
+        }
+    }
+}
+
 /// What the `restricted` profile of the Pod Security Standards demands of a container.
 fn is_restricted(container: &Value) -> bool {
     let context = &container["securityContext"];
