@@ -86,6 +86,18 @@ bellwether/leads-{{ . }}
 {{- end -}}
 
 {{/*
+The name of the rights in the namespace of the Leases. That namespace may have the rights of another
+release with the same name, from another namespace.
+*/}}
+{{- define "bellwether.rightsName" -}}
+{{- $name := include "bellwether.name" . -}}
+{{- if ne (include "bellwether.leaseNamespace" .) .Release.Namespace -}}
+{{- $name = printf "%s-%s" ($name | trunc 41 | trimAll "-.") (printf "%s/%s" .Release.Namespace $name | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{/*
 The service account of a pod with the sidecar, for `serviceAccountName` in a pod of your own. If the
 leases are in Kubernetes, and you name no account, the chart makes one.
 */}}

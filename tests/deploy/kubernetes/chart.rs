@@ -121,6 +121,37 @@ fn dependencies_with_aliases_do_not_overwrite_each_other() {
     }
 }
 
+/// Helm refused the second release, and its job deleted the rights of the first one's.
+#[test]
+fn releases_with_one_name_and_one_namespace_of_leases_share_no_object() {
+    // Helm allows 53 characters, and the chart cuts a name after 50.
+    for release in [4, 45, 50, 53].map(|length| "d".repeat(length)) {
+        let mut names = BTreeSet::new();
+        // The Leases may also be in the namespace of one of the releases.
+        for namespace in ["one", "two", "leases"] {
+            let mut command = tool("helm4/helm");
+            command.args(["template", &release, "--namespace", namespace]).arg(chart());
+            let sets = "store.url=kubernetes://leases,app.image=a,job.image=a,job.command={b}";
+            let documents = yaml(&must(command.args(["--set", sets])));
+            for document in &documents {
+                let meta = &document["metadata"];
+                let within = meta["namespace"].as_str().unwrap_or(namespace).to_owned();
+                let name = meta["name"].as_str().unwrap().to_owned();
+                assert!(name.len() <= 63, "{name}");
+                if document["kind"] == "RoleBinding" {
+                    assert_eq!(document["roleRef"]["name"], name);
+                }
+                let kind = document["kind"].as_str().unwrap().to_owned();
+                let object = (kind, within, name);
+                assert!(names.insert(object.clone()), "twice: {object:?}");
+            }
+        }
+        let roles = names.iter().filter(|(kind, within, _)| kind == "Role" && within == "leases");
+        // Each has its own and the job's; one also has the right to its pod.
+        assert_eq!(roles.count(), 7, "{names:?}");
+    }
+}
+
 /// With a policy that closes the rest, standbys reach the leader's sidecar where they listen to it.
 #[test]
 fn pods_reach_each_others_sidecars_if_they_follow_the_leaders_events() {
