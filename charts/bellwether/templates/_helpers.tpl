@@ -55,9 +55,13 @@ first one), elections (all of them, with commas), values.
 {{- end }}
 {{- end -}}
 
-{{/* The election of `helm test`. */}}
+{{/* The election of `helm test`. With the end "-test" it would be that of a release called NAME-test. */}}
 {{- define "bellwether.testElection" -}}
-{{- printf "%s-test" ((include "bellwether.scope" . | fromYaml).election | trunc 58 | trimAll "-.") -}}
+{{- $election := (include "bellwether.scope" . | fromYaml).election -}}
+{{- if gt (len $election) 53 -}}
+{{- $election = printf "%s-%s" ($election | trunc 44 | trimAll "-.") ($election | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- printf "%s.helm-test" $election -}}
 {{- end -}}
 
 {{/* "yes" if the leases are Leases of the Kubernetes API. Takes the values. */}}

@@ -152,6 +152,25 @@ fn releases_with_one_name_and_one_namespace_of_leases_share_no_object() {
     }
 }
 
+/// A test of the release `shop` once stood in the election of the release `shop-test`, as a candidate.
+#[test]
+fn a_test_of_helm_stands_in_the_election_of_no_release() {
+    let elections = |release: &str| {
+        let mut command = tool("helm4/helm");
+        command.args(["template", release, "--namespace", "shop"]).arg(chart());
+        let documents = yaml(&must(command.args(["--set", "app.image=a"])));
+        let role = documents.iter().find(|document| document["kind"] == "Role").unwrap();
+        let names = role["rules"][1]["resourceNames"].as_array().unwrap();
+        let names: Vec<_> = names.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+        assert!(names.iter().all(|name| name.len() <= 63), "{names:?}");
+        names
+    };
+    let long = "d".repeat(52);
+    let releases = ["demo", "demo-test", &format!("{long}a"), &format!("{long}b")];
+    let all: Vec<_> = releases.into_iter().flat_map(elections).collect();
+    assert_eq!(BTreeSet::from_iter(&all).len(), 8, "{all:?}");
+}
+
 /// With a policy that closes the rest, standbys reach the leader's sidecar where they listen to it.
 #[test]
 fn pods_reach_each_others_sidecars_if_they_follow_the_leaders_events() {
