@@ -33,6 +33,18 @@ first one), elections (all of them, with commas), values.
 {{- dict "image" $image "election" $election "elections" (join "," $elections) "values" $values "name" (include "bellwether.name" $scope) | toYaml -}}
 {{- end -}}
 
+{{/*
+A value as text. `--set` makes a number of digits, and a file of values a floating one, which Helm
+prints as 2.026e+09 if it is large. 0 is a text, and not empty.
+*/}}
+{{- define "bellwether.text" -}}
+{{- if or (kindIs "int64" .) (kindIs "float64" .) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- toString . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The store: a URL, or a Secret that has it. Takes the values. */}}
 {{- define "bellwether.storeEnv" -}}
 {{- $url := .store.url -}}

@@ -39,7 +39,7 @@ decision. The kubelet runs that only at the start of a pod.
     - name: BELLWETHER_ADVERTISE
       value: {{ . | quote }}
     {{- end }}
-    {{- with $values.order }}
+    {{- with include "bellwether.text" $values.order }}
     - name: BELLWETHER_ORDER
       value: {{ . | quote }}
     {{- end }}
@@ -144,10 +144,9 @@ application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellw
   valueFrom:
     fieldRef:
       fieldPath: metadata.labels['pod-template-hash']
-{{- $revision := (include "bellwether.scope" . | fromYaml).values.revision }}
-{{- if ne (toString $revision) "" }}
+{{- with include "bellwether.text" (include "bellwether.scope" . | fromYaml).values.revision }}
 - name: BELLWETHER_REVISION
-  value: {{ $revision | int64 | quote }}
+  value: {{ . | quote }}
 {{- end }}
 {{- end -}}
 

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::kubernetes::pods::sidecar;
+use crate::kubernetes::pods::{init_container, sidecar};
 use support::chart::{
-    HELMS, chart, everything, example, example_with, matrix, refused, rendered, with,
+    HELMS, WHERE, chart, everything, example, example_with, matrix, refused, rendered, with,
 };
 use support::tools::{golden, must, project, tool, yaml};
 
@@ -169,6 +169,43 @@ fn a_test_of_helm_stands_in_the_election_of_no_release() {
     let releases = ["demo", "demo-test", &format!("{long}a"), &format!("{long}b")];
     let all: Vec<_> = releases.into_iter().flat_map(elections).collect();
     assert_eq!(BTreeSet::from_iter(&all).len(), 8, "{all:?}");
+}
+
+/// Pipelines set a number with `--set`, which was refused; large ones became 2.026e+09.
+#[test]
+fn numbers_that_grow_are_set_in_any_form() {
+    let env = |order: &[&str], values: &str| {
+        let mut command = tool("helm4/helm");
+        command.arg("template").args(WHERE).arg(chart()).args(order);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, format!("app: {{image: a}}\n{values}")).unwrap();
+        let documents = yaml(&must(command.arg("--values").arg(file.path())));
+        let env = sidecar(&documents)["env"].as_array().unwrap().clone();
+        let entry = env.into_iter().find(|entry| entry["name"] == "BELLWETHER_ORDER");
+        entry.map(|entry| entry["value"].as_str().unwrap().to_owned())
+    };
+    for (flag, set, shown) in [
+        ("--set", "order=2026112601", Some("2026112601")),
+        ("--set", "order=20261126010203", Some("20261126010203")),
+        ("--set", "order=0", Some("0")),
+        // Not an octal number.
+        ("--set", "order=010", Some("010")),
+        ("--set-string", "order=2026112601", Some("2026112601")),
+        ("--set-string", "order=0", Some("0")),
+        ("--set", "order=", None),
+    ] {
+        assert_eq!(env(&[flag, set], "").as_deref(), shown, "{flag} {set}");
+    }
+    assert_eq!(env(&[], "order: 2026112601").as_deref(), Some("2026112601"));
+    assert_eq!(env(&[], "").as_deref(), None);
+    assert!(refused(&["app.image=a", "order=-1"]).contains("order"));
+    for revision in ["0", "010", "2026112601"] {
+        let rendered = example_with("helm4/helm", &[&format!("bellwether.revision={revision}")]);
+        let once = init_container(&yaml(&rendered), "once");
+        let env = once["env"].as_array().unwrap();
+        let entry = env.iter().find(|entry| entry["name"] == "BELLWETHER_REVISION").unwrap();
+        assert_eq!(entry["value"], revision);
+    }
 }
 
 /// With a policy that closes the rest, standbys reach the leader's sidecar where they listen to it.
