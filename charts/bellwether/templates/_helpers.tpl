@@ -14,7 +14,7 @@ first one), elections (all of them, with commas), values.
 {{- if not (hasKey $values "startAfterDecision") -}}
 {{- fail "bellwether: pass the scope of a chart that has bellwether among its dependencies: '.', or '.Subcharts.ALIAS' if it has an alias" -}}
 {{- end -}}
-{{- $image := printf "%s:%s" $values.image.repository ($values.image.tag | default ($scope.Chart.AppVersion | replace "+" "-")) -}}
+{{- $image := printf "%s:%s" $values.image.repository (include "bellwether.text" $values.image.tag | default ($scope.Chart.AppVersion | replace "+" "-")) -}}
 {{- with $values.image.digest -}}
 {{- $image = printf "%s@%s" $values.image.repository . -}}
 {{- end -}}
@@ -43,6 +43,37 @@ prints as 2.026e+09 if it is large. 0 is a text, and not empty.
 {{- else -}}
 {{- toString . -}}
 {{- end -}}
+{{- end -}}
+
+{{/* A list of texts, such as the words of a command. */}}
+{{- define "bellwether.words" -}}
+{{- $words := list -}}
+{{- range . -}}
+{{- $words = append $words (include "bellwether.text" .) -}}
+{{- end -}}
+{{- toYaml $words -}}
+{{- end -}}
+
+{{/* A dictionary of texts, such as labels. */}}
+{{- define "bellwether.texts" -}}
+{{- $texts := dict -}}
+{{- range $key, $value := . -}}
+{{- $_ := set $texts $key (include "bellwether.text" $value) -}}
+{{- end -}}
+{{- toYaml $texts -}}
+{{- end -}}
+
+{{/* Entries for `env`. */}}
+{{- define "bellwether.variables" -}}
+{{- $variables := list -}}
+{{- range . -}}
+{{- $variable := deepCopy . -}}
+{{- if not (kindIs "invalid" .value) -}}
+{{- $_ := set $variable "value" (include "bellwether.text" .value) -}}
+{{- end -}}
+{{- $variables = append $variables $variable -}}
+{{- end -}}
+{{- toYaml $variables -}}
 {{- end -}}
 
 {{/* The store: a URL, or a Secret that has it. Takes the values. */}}
@@ -200,7 +231,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* The labels of the pods with the sidecar. */}}
 {{- define "bellwether.selector" -}}
 {{- if .Values.selector -}}
-{{ toYaml .Values.selector }}
+{{ include "bellwether.texts" .Values.selector }}
 {{- else if .Values.app.image -}}
 {{ include "bellwether.appLabels" . }}
 app.kubernetes.io/component: app

@@ -72,7 +72,7 @@ decision. The kubelet runs that only at the start of a pod.
           fieldPath: metadata.namespace
     {{- end }}
     {{- with $values.env }}
-    {{- toYaml . | nindent 4 }}
+    {{- include "bellwether.variables" . | nindent 4 }}
     {{- end }}
   {{- if $values.expose }}
   ports:

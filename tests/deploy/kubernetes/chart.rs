@@ -208,6 +208,49 @@ fn numbers_that_grow_are_set_in_any_form() {
     }
 }
 
+/// `--set` makes a number or a boolean of what Kubernetes takes as text only.
+#[test]
+fn a_number_or_a_boolean_is_text_where_kubernetes_wants_text() {
+    let documents = with(&[
+        "image.tag=0",
+        "env[0].name=A,env[0].value=true",
+        "serviceAccount.annotations.n=20261126",
+        "app.image=a,app.command={sleep,5},app.args={true}",
+        "app.env[0].name=PORT,app.env[0].value=20261126",
+        "app.podLabels.n=0,app.podAnnotations.scrape=true,app.nodeSelector.ssd=true",
+        "job.image=a,job.command={sleep,20261126},job.key=20261126,job.work=0",
+        "job.env[0].name=DEBUG,job.env[0].value=false,job.annotations.n=1",
+        "expose=true,podMonitor.enabled=true,podMonitor.labels.n=1,selector.n=1",
+    ]);
+    let of = |kind: &str| documents.iter().find(|document| document["kind"] == kind).unwrap();
+    let last = |env: &Value| env.as_array().unwrap().last().unwrap()["value"].clone();
+    let sidecar = sidecar(&documents);
+    assert_eq!(sidecar["image"], "bellwether:0");
+    assert_eq!(last(&sidecar["env"]), "true");
+    assert_eq!(of("ServiceAccount")["metadata"]["annotations"]["n"], "20261126");
+    let pod = &of("Deployment")["spec"]["template"];
+    assert_eq!(pod["metadata"]["labels"]["n"], "0");
+    assert_eq!(pod["metadata"]["annotations"]["scrape"], "true");
+    assert_eq!(pod["spec"]["nodeSelector"]["ssd"], "true");
+    let app = &pod["spec"]["containers"][0];
+    assert_eq!(app["command"], serde_json::json!(["sleep", "5"]));
+    assert_eq!(app["args"], serde_json::json!(["true"]));
+    assert_eq!(last(&app["env"]), "20261126");
+    let job = of("Job");
+    assert_eq!(job["metadata"]["annotations"]["n"], "1");
+    let once = &job["spec"]["template"]["spec"]["containers"][0];
+    let words: Vec<_> = once["command"].as_array().unwrap().iter().collect();
+    assert_eq!(words[2..6], ["--work", "0", "--key", "20261126"]);
+    assert_eq!(words[words.len() - 2..], ["sleep", "20261126"]);
+    assert_eq!(last(&once["env"]), "false");
+    let monitor = of("PodMonitor");
+    assert_eq!(monitor["metadata"]["labels"]["n"], "1");
+    assert_eq!(monitor["spec"]["selector"]["matchLabels"]["n"], "1");
+    // Helm would round it.
+    let large = refused(&["app.image=a", "order=20261126010203999"]);
+    assert!(large.contains("order"), "{large}");
+}
+
 /// With a policy that closes the rest, standbys reach the leader's sidecar where they listen to it.
 #[test]
 fn pods_reach_each_others_sidecars_if_they_follow_the_leaders_events() {
@@ -334,12 +377,20 @@ fn every_value_is_explained() {
 
 #[test]
 fn the_notes_say_how_to_see_who_leads() {
-    let mut command = tool("helm4/helm");
-    command.args(["install", "demo", "--namespace", "shop", "--dry-run=client"]).arg(chart());
-    // No cluster, whatever the user of this machine has.
-    command.env("KUBECONFIG", "/dev/null");
-    let printed = must(command.args(["--set", "app.image=a,store.secret.name=s,app.replicas=1"]));
-    let notes = printed.split("NOTES:").nth(1).unwrap_or_else(|| panic!("no notes: {printed}"));
-    assert!(notes.contains("shop.demo"), "{notes}");
-    assert!(notes.contains("With one replica there is no standby"), "{notes}");
+    for replicas in [0, 1] {
+        let mut command = tool("helm4/helm");
+        command.args(["install", "demo", "--namespace", "shop", "--dry-run=client"]).arg(chart());
+        // No cluster, whatever the user of this machine has.
+        command.env("KUBECONFIG", "/dev/null");
+        let sets = format!("app.image=a,store.secret.name=s,app.replicas={replicas}");
+        let printed = must(command.args(["--set", &sets]));
+        let notes = printed.split("NOTES:").nth(1).unwrap_or_else(|| panic!("no notes: {printed}"));
+        assert!(notes.contains(&format!("{replicas} of a with a sidecar each")), "{notes}");
+        assert!(notes.contains("shop.demo"), "{notes}");
+        assert_eq!(
+            notes.contains("With one replica there is no standby"),
+            replicas == 1,
+            "{notes}"
+        );
+    }
 }
