@@ -97,9 +97,18 @@ decision. The kubelet runs that only at the start of a pod.
   image: {{ $scope.image | quote }}
   # A long time limit: after each failure the kubelet would wait longer before the next start.
   args: [wait, --started, --timeout, 30days]
+  {{- with $values.env }}
+  # It has to know where the sidecar listens.
+  env:
+    {{- include "bellwether.variables" . | nindent 4 }}
+  {{- end }}
   resources:
     {{- toYaml $values.resources | nindent 4 }}
   {{- include "bellwether.securityContext" . | nindent 2 }}
+  {{- with $values.volumeMounts }}
+  volumeMounts:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
 {{- end -}}
 

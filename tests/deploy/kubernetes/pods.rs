@@ -128,6 +128,36 @@ fn the_test_of_helm_runs_no_gate_and_no_hook() {
     }
 }
 
+/// With BELLWETHER_LISTEN in `env`, the container that waits asked at the usual port, for 30 days.
+#[test]
+fn a_container_that_asks_the_sidecar_has_its_environment_and_files() {
+    let documents = with(&[
+        "app.image=a",
+        "env[0].name=BELLWETHER_LISTEN,env[0].value=127.0.0.1:4041",
+        "env[1].name=BELLWETHER_TOKEN_FILE,env[1].value=/token/token",
+        "volumeMounts[0].name=token,volumeMounts[0].mountPath=/token",
+    ]);
+    let mut seen = Vec::new();
+    for pod in pods("", &documents) {
+        for container in pod.containers() {
+            let name = container["name"].as_str().unwrap();
+            if ["bellwether", "bellwether-wait", "wait"].contains(&name) {
+                seen.push(name);
+                for variable in ["BELLWETHER_LISTEN", "BELLWETHER_TOKEN_FILE"] {
+                    assert!(has(container, variable), "{name}: {variable}");
+                }
+                assert_eq!(container["volumeMounts"][0]["mountPath"], "/token", "{name}");
+            }
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(
+        seen,
+        ["bellwether", "bellwether", "bellwether-wait", "bellwether-wait", "wait"],
+        "of the Deployment, and of the test"
+    );
+}
+
 /// What the `restricted` profile of the Pod Security Standards demands of a container.
 fn is_restricted(container: &Value) -> bool {
     let context = &container["securityContext"];
@@ -202,7 +232,7 @@ fn no_template_sets_what_the_program_does_not_know() {
         for container in pod.containers() {
             let command = match container["name"].as_str() {
                 Some(name @ "once") => name,
-                Some("bellwether-wait") => "wait",
+                Some("bellwether-wait" | "wait") => "wait",
                 _ => "serve",
             };
             let known = reference(command);
