@@ -153,9 +153,13 @@ application mounts by "bellwether.volumeMount": it is then /opt/bellwether/bellw
   valueFrom:
     fieldRef:
       fieldPath: metadata.labels['pod-template-hash']
-{{- with include "bellwether.text" (include "bellwether.scope" . | fromYaml).values.revision }}
+{{- $values := (include "bellwether.scope" . | fromYaml).values }}
+{{- with include "bellwether.text" $values.revision }}
 - name: BELLWETHER_REVISION
   value: {{ . | quote }}
+{{- end }}
+{{- with $values.env }}
+{{ include "bellwether.variables" . }}
 {{- end }}
 {{- end -}}
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use support::chart::{everything, with};
+use support::chart::{everything, example_with, with};
 use support::tools::{project, yaml};
 
 /// A pod, with the kind of what it stands in.
@@ -19,7 +19,7 @@ impl<'a> Pod<'a> {
         self.spec["initContainers"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    fn containers(&self) -> impl Iterator<Item = &'a Value> {
+    fn containers(&self) -> impl Iterator<Item = &'a Value> + use<'a> {
         self.init_containers().iter().chain(self.spec["containers"].as_array().unwrap())
     }
 }
@@ -125,6 +125,20 @@ fn the_test_of_helm_runs_no_gate_and_no_hook() {
             let expected = pod.kind != "Pod" || name == "BELLWETHER_MAX_CLOCK_SKEW";
             assert_eq!(has(sidecar, name), expected, "{}: {name}", pod.kind);
         }
+    }
+}
+
+/// Without BELLWETHER_NAMESPACE, `once` would share its records with other environments.
+#[test]
+fn a_container_with_once_has_the_environment_of_the_sidecar() {
+    let env = "env[0].name=BELLWETHER_NAMESPACE,env[0].value=staging";
+    let job = with(&["store.secret.name=s", "job.image=a", "job.command={b}", env]);
+    let env = env.replace("env[", "bellwether.env[");
+    let example = yaml(&example_with("helm4/helm", &[&env]));
+    for documents in [job, example] {
+        let mut containers = pods("", &documents).flat_map(|pod| pod.containers());
+        let once = containers.find(|container| container["name"] == "once").unwrap();
+        assert!(has(once, "BELLWETHER_NAMESPACE"), "{once}");
     }
 }
 
