@@ -404,7 +404,8 @@ resource "aws_ecs_service" "service" {
     assign_public_ip = var.assign_public_ip
   }
 
-  # At night the scheduled actions set it.
+  # At night the scheduled actions set it. Terraform takes no condition here, so the number of tasks is
+  # also kept without nights.
   lifecycle {
     ignore_changes = [desired_count]
   }

@@ -171,7 +171,7 @@ variable "assign_public_ip" {
 }
 
 variable "tasks" {
-  description = "The number of tasks. With two or more, another task leads at once when the leader stops."
+  description = "The number of tasks when the service is created, and each morning with nights. Terraform does not change it later: use \"aws ecs update-service --desired-count\". With two or more, another task leads at once when the leader stops."
   type        = number
   default     = 2
 }

@@ -173,6 +173,21 @@ fn terraform() {
     assert!(containers.contains("dynamodb://web-leases?region=eu-west-1"), "{containers}");
 }
 
+/// A change of `tasks` has no effect on a service that exists, and nothing said so.
+#[test]
+fn the_module_says_that_it_keeps_the_number_of_tasks() {
+    let main = text("deploy/ecs/terraform/main.tf");
+    assert!(main.contains("ignore_changes = [desired_count]"), "the pages say that it is kept");
+    let variables = text("deploy/ecs/terraform/variables.tf");
+    let (_, tasks) = variables.split_once("variable \"tasks\"").unwrap();
+    let (tasks, _) = tasks.split_once("\n}\n").unwrap();
+    let page = text("docs/ecs.md");
+    let row = page.lines().find(|line| line.starts_with("| `Tasks`, ")).unwrap();
+    for place in [tasks, row] {
+        assert!(place.contains("aws ecs update-service --desired-count"), "{place}");
+    }
+}
+
 #[test]
 fn beanstalk() {
     let (moto, folder) = (Moto::start(), checkout());
