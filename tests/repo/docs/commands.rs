@@ -38,6 +38,25 @@ fn every_command_line_is_understood() {
     assert!(seen >= 20, "{seen}");
 }
 
+/// README.md once said that each command takes the store. `only` refuses it.
+#[test]
+fn the_readme_names_the_commands_that_take_the_store() {
+    let text = Page::read(Path::new("README.md")).text;
+    let (before, _) = text.split_once(" take the store from `--store`").unwrap();
+    let sentence = before.rsplit("\n\n").next().unwrap();
+    let rest = [
+        ("serve", &[][..]),
+        ("run", &["--", "a"]),
+        ("once", &["--key", "a", "--", "b"]),
+        ("only", &["--", "a"]),
+    ];
+    for (command, rest) in rest {
+        let words = [&["bellwether", command, "--store", "sqlite:///a"], rest].concat();
+        let takes = check_words(words.iter().map(OsString::from)).is_ok();
+        assert_eq!(sentence.contains(&format!("`{command}`")), takes, "{command}: {sentence}");
+    }
+}
+
 fn check(words: &[String], exported: &[String]) -> Result<(), String> {
     match check_words(words.iter().map(OsString::from)) {
         Err(error)
