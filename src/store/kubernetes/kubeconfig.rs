@@ -3,9 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hyper::Uri;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde::Deserialize;
 use serde_json::Value;
+use url::Url;
 
 use super::exec::{Exec, Plugin, UnsupportedVersion};
 use crate::store::small_file;
@@ -114,6 +116,8 @@ pub enum KubeconfigError {
     Missing { what: &'static str, name: String },
     #[error("{0} is not supported")]
     Unsupported(&'static str),
+    #[error("the 'server' of its cluster is not of the form https://HOST:PORT")]
+    Server,
     #[error(transparent)]
     Plugin(#[from] UnsupportedVersion),
     #[error("a certificate in it is not base64")]
@@ -198,9 +202,7 @@ impl Kubeconfig {
         if given(&cluster.proxy_url) {
             return unsupported("proxy-url");
         }
-        if !cluster.server.starts_with("https://") {
-            return unsupported("a server without https://");
-        }
+        check_server(&cluster.server)?;
         if let Some(what) = user.unsupported() {
             return unsupported(what);
         }
@@ -216,6 +218,23 @@ impl Kubeconfig {
         let (server, namespace) = (cluster.server.clone(), context.namespace);
         Ok(Chosen { server, namespace, login, cluster, user, folder })
     }
+}
+
+/// Checks the address of a server. Errors of requests repeat it, and the HTTP interface shows them, so it must not
+/// contain a password.
+fn check_server(server: &str) -> Result<(), KubeconfigError> {
+    let unsupported = |what| Err(KubeconfigError::Unsupported(what));
+    if !server.starts_with("https://") {
+        return unsupported("a server without https://");
+    }
+    let url = Url::parse(server).map_err(|_| KubeconfigError::Server)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return unsupported("a server with a user name or a password");
+    }
+    // Requests use the text itself, with a path behind it: the reader of URLs forgives more than they do.
+    let is_plain = url.has_host() && url.query().is_none() && url.fragment().is_none();
+    let is_usable = server.parse::<Uri>().is_ok();
+    if is_plain && is_usable { Ok(()) } else { Err(KubeconfigError::Server) }
 }
 
 impl User {
@@ -382,6 +401,32 @@ users:
         let chosen = Kubeconfig::parse(nothing, Path::new("/")).unwrap().context(None).unwrap();
         assert!(matches!(chosen.login, Login::None));
         assert_eq!(decode_base64(" Y2Vy\r\n dA==\n").unwrap(), b"cert");
+    }
+
+    #[test]
+    fn a_server_with_a_password_is_refused_without_it() {
+        let of_server = |server: &str| {
+            let text = TEXT.replace("https://10.0.0.1:6443/", server);
+            Kubeconfig::parse(&text, Path::new("/")).unwrap().context(None)
+        };
+        for good in ["https://api.example", "https://[::1]:6443", "https://h/k8s/clusters/c-1/"] {
+            assert!(of_server(good).is_ok(), "{good}");
+        }
+        for (bad, words) in [
+            ("https://user:hunter2@h", "a server with a user name or a password is not supported"),
+            ("https://hunter2@h:1", "a server with a user name or a password is not supported"),
+            ("https:///user:hunter2@h", "a server with a user name or a password is not supported"),
+            ("http://user:hunter2@h", "a server without https:// is not supported"),
+            ("https://user:hunter2#@h", "the 'server' of its cluster is not of the form"),
+            ("https://h?token=hunter2", "the 'server' of its cluster is not of the form"),
+            ("https://", "the 'server' of its cluster is not of the form https://HOST:PORT"),
+            ("https://h:hunter2", "the 'server' of its cluster is not of the form"),
+            ("https://h hunter2", "the 'server' of its cluster is not of the form"),
+        ] {
+            let refused = of_server(&format!("'{bad}'")).unwrap_err().to_string();
+            assert!(refused.starts_with(words), "{bad}: {refused}");
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
     }
 
     #[test]
