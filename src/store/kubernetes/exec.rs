@@ -108,6 +108,8 @@ enum Failure {
     Command(#[from] printed::Failed),
     #[error("printed no token")]
     NoToken,
+    #[error("printed a token with a line break or another invalid character")]
+    Malformed,
 }
 
 impl Exec {
@@ -134,7 +136,10 @@ impl Exec {
         let output = printed::output(&mut program).await?;
         let credential: Result<Credential, _> = serde_json::from_slice(&output);
         let token = credential.ok().and_then(|found| found.status).and_then(|status| status.token);
-        token.filter(|token| !token.is_empty()).ok_or(Failure::NoToken)
+        let token = token.filter(|token| !token.is_empty()).ok_or(Failure::NoToken)?;
+        // Kept, it would fail every request until the next run: it cannot be in a header.
+        let is_plain = token.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_plain { Ok(token) } else { Err(Failure::Malformed) }
     }
 }
 
@@ -254,6 +259,10 @@ mod tests {
             ("echo hunter2; exit 7", "'sh' ended with exit status: 7; run it by hand to see why"),
             ("echo hunter2", "'sh' printed no token"),
             (r#"echo '{"status":{"token":""}}'"#, "'sh' printed no token"),
+            (
+                r#"printf '%s' '{"status":{"token":"hunter2\n"}}'"#,
+                "'sh' printed a token with a line break or another invalid character",
+            ),
         ] {
             assert_eq!(plugin(script).token(SOON).await.unwrap_err().to_string(), words);
         }
@@ -267,6 +276,19 @@ mod tests {
         let other = Plugin::new(exec("v2\n", "sh", None));
         let words = r"the exec plugin's version 'v2\n' is not supported";
         assert_eq!(other.unwrap_err().to_string(), words);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_sent_is_not_kept() {
+        for token in [r"a\n", r"a\r\nb", "a b", "ä"] {
+            let plugin = plugin(&format!(r#"printf '%s' '{{"status":{{"token":"{token}"}}}}'"#));
+            assert!(plugin.token(SOON).await.is_err(), "{token}");
+            let mut state = State::default();
+            plugin.0.state.send_modify(|shared| std::mem::swap(shared, &mut state));
+            assert!(state.token.is_none() && state.not_before > BootTime::ZERO, "{token}");
+            let again = state.not_before;
+            assert!(state.begins(again), "after a pause, and not after ten minutes");
+        }
     }
 
     #[tokio::test]
