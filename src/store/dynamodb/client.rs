@@ -15,7 +15,7 @@ use super::dates::NotesDates;
 use super::place::Place;
 use super::refusals::NotesRefusals;
 use super::responses::ChecksResponses;
-use super::url::Target;
+use super::url::{Target, is_endpoint};
 use crate::election::time::Clock;
 use crate::store::aws::{self, Settled, Unsettled};
 use crate::store::contract::StoreError;
@@ -93,6 +93,7 @@ async fn connect(config: ClientConfig) -> Result<TableClient, StoreError> {
         Some(endpoint) => config = config.endpoint_url(endpoint),
         None => {
             if let Some(endpoint) = endpoint_of_environment(&settled) {
+                check(&place, &endpoint)?;
                 place.set_endpoint(&endpoint);
             }
         }
@@ -105,6 +106,18 @@ async fn connect(config: ClientConfig) -> Result<TableClient, StoreError> {
     Ok(TableClient { client: Client::from_conf(config.build()), place })
 }
 
+/// Without this, each request would fail as if the service was away, and a start would wait for it. What is there
+/// is not repeated: it may have a password in it.
+fn check(place: &Place, endpoint: &str) -> Result<(), StoreError> {
+    if is_endpoint(endpoint) {
+        return Ok(());
+    }
+    Err(place.misconfigured(
+        "cannot be used: its endpoint, which AWS_ENDPOINT_URL_DYNAMODB, AWS_ENDPOINT_URL or the \
+         profile names, must be http:// or https:// with a host, and no user or password",
+    ))
+}
+
 /// The SDK's endpoint if the URL names none: found in the same way as the SDK does.
 fn endpoint_of_environment(settled: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder()
@@ -115,4 +128,30 @@ fn endpoint_of_environment(settled: &SdkConfig) -> Option<String> {
         .ok()?;
     let own = settled.service_config().and_then(|config| config.load_config(key));
     own.or_else(|| settled.endpoint_url().map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_of_the_environment_that_is_none_is_a_mistake() {
+        let place = Place::new(&Target::parse("dynamodb://leases").unwrap());
+        for good in
+            ["http://localhost:8000", "https://vpce-1.dynamodb.eu-west-1.vpce.amazonaws.com/"]
+        {
+            assert!(check(&place, good).is_ok(), "{good}");
+        }
+        for bad in
+            ["localhost:8000", "127.0.0.1:8000", "http:/h", "http://", "", "http://u:hunter2@h"]
+        {
+            let error = check(&place, bad).unwrap_err();
+            assert!(matches!(error, StoreError::Misconfigured(_)), "{bad}: {error:?}");
+            let text = error.to_string();
+            assert!(
+                text.contains("AWS_ENDPOINT_URL_DYNAMODB") && !text.contains("hunter2"),
+                "{text}"
+            );
+        }
+    }
 }

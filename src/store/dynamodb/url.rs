@@ -47,7 +47,10 @@ pub enum InvalidTarget {
     #[error("the store URL has the parameter '{}' twice, or without a value", text::given(.0))]
     BadParameter(String),
     /// An endpoint that is none.
-    #[error("the endpoint in the store URL must begin with http:// or https://")]
+    #[error(
+        "the endpoint in the store URL must be http:// or https:// with a host, and no user or \
+         password"
+    )]
     Endpoint,
     /// A prefix that could be mistaken for another.
     #[error(
@@ -151,12 +154,15 @@ fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
-fn is_endpoint(text: &str) -> bool {
+/// Whether the SDK can send requests there. It reads the text as [`hyper`] does, which forgives less than the reader
+/// of URLs.
+pub fn is_endpoint(text: &str) -> bool {
     let Ok(url) = url::Url::parse(text) else { return false };
     matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none()
+        && text.parse::<hyper::Uri>().is_ok()
 }
 
 impl fmt::Display for Target {
@@ -217,7 +223,12 @@ mod tests {
         assert!(refused("dynamodb://leases?region=").to_string().contains("'region'"));
         assert!(refused("dynamodb://leases?region=a&region=b").to_string().contains("twice"));
         assert_eq!(refused("dynamodb://leases?endpoint=localhost:8000"), InvalidTarget::Endpoint);
-        assert_eq!(refused("dynamodb://leases?endpoint=http://u:p@h"), InvalidTarget::Endpoint);
+        for endpoint in
+            ["http://u:p@h", "http:/localhost:8000", "http://h%C3%B6st", "ftp://h", "http://"]
+        {
+            let url = format!("dynamodb://leases?endpoint={endpoint}");
+            assert_eq!(refused(&url), InvalidTarget::Endpoint, "{endpoint}");
+        }
         for prefix in ["a/b", "once", "ä"] {
             assert_eq!(refused(&format!("dynamodb://l.s?prefix={prefix}")), InvalidTarget::Prefix);
         }
