@@ -10,10 +10,9 @@
 
 use std::time::Duration;
 
-use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
 use aws_config::imds;
-use aws_config::meta::region::RegionProviderChain;
+use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
@@ -33,7 +32,7 @@ mod source;
 
 use causes::is_slow;
 pub use causes::{cause, innermost};
-pub use choice::Choice;
+pub use choice::{Choice, is_region};
 use credentials::{Chain, CredentialsCache};
 use http::{BadBundle, Http};
 
@@ -90,8 +89,7 @@ pub async fn settle(
     let providers = ProviderConfig::default().with_http_client(http.clone());
     let imds = instance_metadata(&providers);
     let region = find_region(choice, &providers, &imds).await?;
-    let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if region.as_ref().is_empty() || !region.as_ref().chars().all(is_valid) {
+    if !is_region(region.as_ref()) {
         return Err(Unsettled::BadRegion(region.to_string()));
     }
     let (credentials, cache) = match credentials {
@@ -146,16 +144,14 @@ async fn find_region(
     providers: &ProviderConfig,
     imds: &imds::Client,
 ) -> Result<Region, Unsettled> {
-    if let Some(region) = &choice.region {
-        return Ok(Region::new(region.clone()));
+    if let Some(region) = choice.region.clone().or_else(|| region_of(source::variable)) {
+        return Ok(Region::new(region));
     }
     let mut profile = ProfileFileRegionProvider::builder().configure(providers);
     if let Some(name) = &choice.profile {
         profile = profile.profile_name(name);
     }
-    let named = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(profile.build());
-    if let Some(region) = named.region().await {
+    if let Some(region) = profile.build().region().await {
         return Ok(region);
     }
     let disabled = std::env::var("AWS_EC2_METADATA_DISABLED");
@@ -169,10 +165,37 @@ async fn find_region(
     }
 }
 
+/// The region of the environment. The SDK's own reader takes an empty `AWS_REGION`, as a manifest sets it that leaves
+/// it open, for a region.
+fn region_of(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let given = |name| variable(name).filter(|region| !region.is_empty());
+    given("AWS_REGION").or_else(|| given("AWS_DEFAULT_REGION"))
+}
+
 fn timeouts(patience: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(connect_timeout(patience))
         .operation_attempt_timeout(attempt_timeout(patience))
         .operation_timeout(attempt_timeout(patience))
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_region_hides_no_other() {
+        let region = |first: Option<&'static str>, second: Option<&'static str>| {
+            region_of(|name| match name {
+                "AWS_REGION" => first.map(str::to_owned),
+                "AWS_DEFAULT_REGION" => second.map(str::to_owned),
+                _ => None,
+            })
+        };
+        assert_eq!(region(Some("a"), Some("b")).as_deref(), Some("a"));
+        assert_eq!(region(Some(""), Some("b")).as_deref(), Some("b"));
+        assert_eq!(region(None, Some("b")).as_deref(), Some("b"));
+        assert_eq!(region(Some(""), Some("")), None, "the profile may have one");
+    }
 }

@@ -65,7 +65,8 @@ impl fmt::Display for CredentialsSource {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+/// A variable that is set and not empty.
+pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

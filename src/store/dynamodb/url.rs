@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::election::lease::ElectionName;
 use crate::election::text;
-use crate::store::aws::Choice;
+use crate::store::aws::{Choice, is_region};
 
 /// The URL, in short, for messages.
 pub const USE: &str = "use dynamodb://TABLE?region=REGION";
@@ -46,6 +46,9 @@ pub enum InvalidTarget {
     /// A parameter twice, or without a value.
     #[error("the store URL has the parameter '{}' twice, or without a value", text::given(.0))]
     BadParameter(String),
+    /// A text that is the name of no region.
+    #[error("the region in the store URL is no name of a region, for example ?region=eu-west-1")]
+    Region,
     /// An endpoint that is none.
     #[error(
         "the endpoint in the store URL must be http:// or https:// with a host, and no user or \
@@ -96,6 +99,9 @@ impl Target {
         };
         if value.is_empty() || slot.is_some() {
             return Err(InvalidTarget::BadParameter(name.to_owned()));
+        }
+        if name == "region" && !is_region(&value) {
+            return Err(InvalidTarget::Region);
         }
         if name == "endpoint" && !is_endpoint(&value) {
             return Err(InvalidTarget::Endpoint);
@@ -222,6 +228,10 @@ mod tests {
         assert!(refused("dynamodb://leases?zone=a").to_string().contains("'zone'"));
         assert!(refused("dynamodb://leases?region=").to_string().contains("'region'"));
         assert!(refused("dynamodb://leases?region=a&region=b").to_string().contains("twice"));
+        for region in ["eu%20west", "eu-west-1%0A", "eu.west", "eu_west"] {
+            let url = format!("dynamodb://leases?region={region}");
+            assert_eq!(refused(&url), InvalidTarget::Region, "{region}");
+        }
         assert_eq!(refused("dynamodb://leases?endpoint=localhost:8000"), InvalidTarget::Endpoint);
         for endpoint in
             ["http://u:p@h", "http:/localhost:8000", "http://h%C3%B6st", "ftp://h", "http://"]
