@@ -18,6 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::exec::{NoToken, Plugin};
 use super::kubeconfig::{self, Identity, Kubeconfig, KubeconfigError};
 use super::url::{Target, is_label};
+use crate::election::text;
 use crate::store::small_file;
 
 /// The folder that every pod with a service account has.
@@ -38,6 +39,12 @@ pub enum NoAccess {
          leases, and set automountServiceAccountToken: true"
     )]
     NoServiceAccount,
+    #[error(
+        "the store URL names the context '{}', and there is no kubeconfig to find it in: the pod's \
+         service account has none; remove ?context=, or add ?kubeconfig=FILE",
+        text::line(.0)
+    )]
+    ContextInPod(String),
     #[error("no namespace is known; name one in the store URL, kubernetes://NAMESPACE")]
     NoNamespace,
     #[error("{}: {error}", file.display())]
@@ -123,6 +130,9 @@ impl Access {
     }
 
     fn in_pod(host: &str, port: &str, target: &Target) -> Result<Self, NoAccess> {
+        if let Some(context) = target.context() {
+            return Err(NoAccess::ContextInPod(context.to_owned()));
+        }
         let folder = Path::new(SERVICE_ACCOUNT);
         let token = folder.join("token");
         if !token.exists() {
@@ -240,4 +250,19 @@ fn connector(
         .https_only()
         .enable_http1()
         .wrap_connector(tcp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_without_a_kubeconfig_is_not_ignored() {
+        let target = Target::parse("kubernetes://shop?context=prod").unwrap();
+        let refused = Access::in_pod("10.0.0.1", "443", &target).err().unwrap().to_string();
+        assert!(refused.contains("the context 'prod'"), "{refused}");
+        let other = Target::parse("kubernetes://shop").unwrap();
+        let refused = Access::in_pod("10.0.0.1", "443", &other).err().map(|why| why.to_string());
+        assert!(!refused.is_some_and(|why| why.contains("context")), "no context is named");
+    }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::election::text;
+
 /// Where the Leases are. The server is determined at the first request.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -24,8 +26,14 @@ pub enum InvalidTarget {
     )]
     Namespace,
     /// A parameter that does not exist.
-    #[error("the store URL has an unknown parameter '{0}': known are kubeconfig and context")]
-    Parameter(String),
+    #[error(
+        "the store URL has an unknown parameter '{}': known are kubeconfig and context",
+        text::given(.0)
+    )]
+    UnknownParameter(String),
+    /// A parameter twice, or without a value.
+    #[error("the store URL has the parameter '{0}' twice, or without a value")]
+    BadParameter(&'static str),
 }
 
 impl Target {
@@ -48,15 +56,25 @@ impl Target {
         let namespace = namespace.map(str::to_owned);
         let mut target = Self { namespace, kubeconfig: None, context: None };
         for (name, value) in url.query_pairs() {
-            match &*name {
-                "kubeconfig" => target.kubeconfig = Some(PathBuf::from(&*value)),
-                "context" => target.context = Some(value.into_owned()),
-                other => {
-                    return Err(InvalidTarget::Parameter(other.escape_debug().to_string()));
-                }
-            }
+            target.set(&name, &value)?;
         }
         Ok(target)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidTarget> {
+        let (name, is_set) = match name {
+            "kubeconfig" => ("kubeconfig", self.kubeconfig.is_some()),
+            "context" => ("context", self.context.is_some()),
+            _ => return Err(InvalidTarget::UnknownParameter(name.to_owned())),
+        };
+        if value.is_empty() || is_set {
+            return Err(InvalidTarget::BadParameter(name));
+        }
+        match name {
+            "kubeconfig" => self.kubeconfig = Some(PathBuf::from(value)),
+            _ => self.context = Some(value.to_owned()),
+        }
+        Ok(())
     }
 
     /// The namespace that the URL names, if it names one.
@@ -108,5 +126,20 @@ mod tests {
         assert_eq!(parsed("kubernetes://Shop_1"), Err(InvalidTarget::Namespace));
         let unknown = parsed("kubernetes://shop?token=secret").unwrap_err().to_string();
         assert!(unknown.contains("'token'") && !unknown.contains("secret"), "{unknown}");
+        let unknown = parsed("kubernetes://shop?u:hunter2@h").unwrap_err().to_string();
+        assert!(unknown.contains("unknown parameter") && !unknown.contains("hunter2"), "{unknown}");
+    }
+
+    #[test]
+    fn a_parameter_has_one_value() {
+        for (query, name) in [
+            ("kubeconfig=", "kubeconfig"),
+            ("context", "context"),
+            ("kubeconfig=/a&kubeconfig=/b", "kubeconfig"),
+            ("context=a&kubeconfig=/k&context=a", "context"),
+        ] {
+            let refused = Target::parse(&format!("kubernetes://shop?{query}")).unwrap_err();
+            assert_eq!(refused, InvalidTarget::BadParameter(name), "{query}");
+        }
     }
 }
