@@ -161,8 +161,13 @@ impl KubernetesStore {
     }
 
     fn refused(&self, right: Right<'_>, response: &ApiResponse) -> StoreError {
-        let namespace = self.api.session().map(|session| session.namespace.clone());
-        refusal::explain(namespace.as_deref().unwrap_or("?"), &right, response)
+        let session = self.api.opened();
+        // Another call may have left the session since.
+        let (namespace, from) = match &session {
+            Some(session) => (session.namespace.as_str(), session.from.as_str()),
+            None => (self.api.target().namespace().unwrap_or("?"), "the kubeconfig or the pod"),
+        };
+        refusal::explain(namespace, from, &right, response)
     }
 }
 

@@ -45,7 +45,8 @@ pub struct Session {
     server: String,
     pub namespace: String,
     credentials: Credentials,
-    from: String,
+    /// For messages: where its settings come from.
+    pub from: String,
 }
 
 /// A request without an answer yet. When its caller gives up, the server may be another one by now.
@@ -118,6 +119,11 @@ impl Api {
 
     pub fn now(&self) -> BootTime {
         self.clock.now().boot
+    }
+
+    /// The session there is.
+    pub fn opened(&self) -> Option<Arc<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The session there is, or a new one.

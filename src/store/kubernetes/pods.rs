@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::api::{Api, ApiResponse};
 use super::encoded;
+use super::refusal::is_missing_right;
 use super::url::{Target, is_label};
 use crate::election::term::Term;
 use crate::election::text;
@@ -189,12 +190,14 @@ impl Labels {
     fn refused(&self, response: &ApiResponse) -> StoreError {
         let message = text::message(&response.failure().message);
         match response.status {
-            StatusCode::FORBIDDEN => StoreError::Misconfigured(format!(
-                "a right is missing in the namespace '{}': {message}; grant it by this rule in a \
-                 Role that is bound to the pod's service account: {{apiGroups: [''], resources: \
-                 [pods], verbs: [list, patch]}}",
-                self.namespace
-            )),
+            StatusCode::FORBIDDEN if is_missing_right(&message) => {
+                StoreError::Misconfigured(format!(
+                    "a right is missing in the namespace '{}': {message}; grant it by this rule in \
+                     a Role that is bound to the pod's service account: {{apiGroups: [''], \
+                     resources: [pods], verbs: [list, patch]}}",
+                    self.namespace
+                ))
+            }
             status => {
                 StoreError::Unavailable(format!("the API server refuses ({status}): {message}"))
             }
