@@ -14,6 +14,7 @@
 //! signatures.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 
 use super::route::Route;
+use crate::store::small_file;
 
 /// Requests under way at once, and idle connections that are kept. A candidate makes one call at a
 /// time, but up to 256 in one process share this, and may all begin at once. Then they wait for
@@ -96,7 +98,9 @@ pub struct BadBundle {
 #[derive(Debug, thiserror::Error)]
 enum BadCertificates {
     #[error(transparent)]
-    Unreadable(#[from] pem::Error),
+    Unreadable(#[from] io::Error),
+    #[error(transparent)]
+    NotPem(#[from] pem::Error),
     #[error(transparent)]
     Invalid(#[from] rustls::Error),
     #[error("there is none in it")]
@@ -152,7 +156,9 @@ fn roots(bundle: Option<PathBuf>) -> Result<RootCertStore, BadBundle> {
     let Some(path) = bundle else { return Ok(roots) };
     let built_in = roots.len();
     let add = |roots: &mut RootCertStore| -> Result<(), BadCertificates> {
-        for certificate in CertificateDer::pem_file_iter(&path)? {
+        // With a limit of its size: a device or a pipe in its place has no end.
+        let pem = small_file::read(&path)?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
             roots.add(certificate?)?;
         }
         if roots.len() == built_in { Err(BadCertificates::None) } else { Ok(()) }
@@ -284,6 +290,28 @@ mod tests {
             assert!(!kept("date", date), "{date}");
         }
         assert!(!kept(TOKEN_TTL, "18446744073709551615") && !kept(TOKEN_TTL, "-1"));
+    }
+
+    #[test]
+    fn a_bundle_that_is_of_no_use_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        for (path, words) in [
+            (PathBuf::from("/nonexistent.pem"), "No such file"),
+            (PathBuf::from("/dev/zero"), "longer than a megabyte"),
+            (folder.path().to_owned(), "directory"),
+            (file("words.pem", "just words\n"), "there is none in it"),
+            (file("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n"), "end"),
+        ] {
+            let bad = roots(Some(path.clone())).unwrap_err().to_string();
+            let named = format!("from {}, which AWS_CA_BUNDLE names: ", path.display());
+            assert!(bad.contains(&named) && bad.contains(words), "{bad}");
+        }
+        assert!(!roots(None).unwrap().is_empty());
     }
 
     #[test]
