@@ -34,6 +34,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exec {
+    /// Required, and checked by [`Plugin::new`], whose error says more.
+    #[serde(default)]
     api_version: String,
     command: String,
     #[serde(default)]
@@ -48,7 +50,7 @@ pub struct Exec {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Variable {
     name: String,
-    value: String,
+    value: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -132,7 +134,8 @@ impl Exec {
         });
         let mut program = Command::new(self.command());
         program.args(self.args.iter().flatten()).env("KUBERNETES_EXEC_INFO", info.to_string());
-        program.envs(self.env.iter().flatten().map(|Variable { name, value }| (name, value)));
+        let value = |value: &Option<String>| value.clone().unwrap_or_default();
+        program.envs(self.env.iter().flatten().map(|set| (&set.name, value(&set.value))));
         let output = printed::output(&mut program).await?;
         let credential: Result<Credential, _> = serde_json::from_slice(&output);
         let token = credential.ok().and_then(|found| found.status).and_then(|status| status.token);

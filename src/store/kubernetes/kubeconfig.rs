@@ -6,100 +6,63 @@ use std::path::{Path, PathBuf};
 use hyper::Uri;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::exec::{Exec, Plugin, UnsupportedVersion};
 use crate::store::small_file;
 
-/// A kubeconfig.
+/// A kubeconfig. Its parts stay as they are until one is chosen: kubectl takes a file with others that are incomplete,
+/// such as a user without a login.
 #[derive(Debug, Deserialize)]
 pub struct Kubeconfig {
-    #[serde(rename = "current-context", default)]
-    current_context: String,
-    #[serde(default)]
-    contexts: Option<Vec<NamedContext>>,
-    #[serde(default)]
-    clusters: Option<Vec<NamedCluster>>,
-    #[serde(default)]
-    users: Option<Vec<NamedUser>>,
+    #[serde(rename = "current-context")]
+    current_context: Option<String>,
+    contexts: Option<Vec<Value>>,
+    clusters: Option<Vec<Value>>,
+    users: Option<Vec<Value>>,
     /// Paths in it are relative to it.
     #[serde(skip)]
     folder: PathBuf,
 }
 
-#[derive(Debug, Deserialize)]
-struct NamedContext {
-    name: String,
-    context: Context,
-}
-
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Context {
-    cluster: String,
-    #[serde(default)]
-    user: String,
-    #[serde(default)]
+    cluster: Option<String>,
+    user: Option<String>,
     namespace: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct NamedCluster {
-    name: String,
-    cluster: Cluster,
-}
-
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Cluster {
-    server: String,
-    #[serde(default)]
+    server: Option<String>,
     certificate_authority: Option<PathBuf>,
-    #[serde(default)]
     certificate_authority_data: Option<String>,
-    #[serde(default)]
-    insecure_skip_tls_verify: bool,
-    #[serde(default)]
+    insecure_skip_tls_verify: Option<bool>,
     tls_server_name: Option<String>,
-    #[serde(default)]
     proxy_url: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct NamedUser {
-    name: String,
-    user: User,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct User {
-    #[serde(default)]
     token: Option<String>,
-    #[serde(default, rename = "tokenFile")]
+    #[serde(rename = "tokenFile")]
     token_file: Option<PathBuf>,
-    #[serde(default)]
     client_certificate: Option<PathBuf>,
-    #[serde(default)]
     client_certificate_data: Option<String>,
-    #[serde(default)]
     client_key: Option<PathBuf>,
-    #[serde(default)]
     client_key_data: Option<String>,
-    #[serde(default)]
     exec: Option<Exec>,
-    #[serde(default)]
     username: Option<String>,
-    #[serde(default)]
     auth_provider: Option<Value>,
-    #[serde(default, rename = "as")]
+    #[serde(rename = "as")]
     acts_as: Option<String>,
-    #[serde(default)]
     as_uid: Option<String>,
-    #[serde(default)]
     as_groups: Option<Vec<String>>,
-    #[serde(default)]
-    as_user_extra: Option<Value>,
+    as_user_extra: Option<Map<String, Value>>,
 }
 
 /// What is missing in a kubeconfig, wrong or not supported. The file has secrets in it: nothing but
@@ -114,6 +77,10 @@ pub enum KubeconfigError {
     NoContext,
     #[error("it has no {what} '{}'", name.escape_debug())]
     Missing { what: &'static str, name: String },
+    #[error("its context '{}' names no cluster", context.escape_debug())]
+    NoCluster { context: String },
+    #[error("its {what} '{}' has a value of a wrong type, or lacks one", name.escape_debug())]
+    Malformed { what: &'static str, name: String },
     #[error("{0} is not supported")]
     Unsupported(&'static str),
     #[error("the 'server' of its cluster is not of the form https://HOST:PORT")]
@@ -176,24 +143,25 @@ impl Kubeconfig {
     ///
     /// What is missing, or not supported.
     pub fn context(self, name: Option<&str>) -> Result<Chosen, KubeconfigError> {
-        let name = name.unwrap_or(&self.current_context).to_owned();
-        if name.is_empty() {
-            return Err(KubeconfigError::NoContext);
-        }
+        let current = self.current_context.as_deref();
+        let name = name.or(current).filter(|name| !name.is_empty());
+        let name = name.ok_or(KubeconfigError::NoContext)?;
         let missing = |what, name: &str| KubeconfigError::Missing { what, name: name.to_owned() };
-        let context = self.contexts.into_iter().flatten().find(|context| context.name == name);
-        let context = context.ok_or_else(|| missing("context", &name))?.context;
-        let cluster =
-            self.clusters.into_iter().flatten().find(|cluster| cluster.name == context.cluster);
-        let cluster = cluster.ok_or_else(|| missing("cluster", &context.cluster))?.cluster;
-        let user = self.users.into_iter().flatten().find(|user| user.name == context.user);
-        let user = match user {
-            Some(user) => user.user,
-            None if context.user.is_empty() => User::default(),
-            None => return Err(missing("user", &context.user)),
+        let context: Option<Context> = part(self.contexts.as_deref(), "context", name)?;
+        let context = context.ok_or_else(|| missing("context", name))?;
+        let cluster_name = context.cluster.filter(|cluster| !cluster.is_empty());
+        let no_cluster = || KubeconfigError::NoCluster { context: name.to_owned() };
+        let cluster_name = cluster_name.ok_or_else(no_cluster)?;
+        let cluster: Option<Cluster> = part(self.clusters.as_deref(), "cluster", &cluster_name)?;
+        let cluster = cluster.ok_or_else(|| missing("cluster", &cluster_name))?;
+        let user_name = context.user.unwrap_or_default();
+        let user: User = match part(self.users.as_deref(), "user", &user_name)? {
+            Some(user) => user,
+            None if user_name.is_empty() => User::default(),
+            None => return Err(missing("user", &user_name)),
         };
         let unsupported = |what| Err(KubeconfigError::Unsupported(what));
-        if cluster.insecure_skip_tls_verify {
+        if cluster.insecure_skip_tls_verify == Some(true) {
             return unsupported("insecure-skip-tls-verify");
         }
         if given(&cluster.tls_server_name) {
@@ -202,7 +170,8 @@ impl Kubeconfig {
         if given(&cluster.proxy_url) {
             return unsupported("proxy-url");
         }
-        check_server(&cluster.server)?;
+        let server = cluster.server.clone().unwrap_or_default();
+        check_server(&server)?;
         if let Some(what) = user.unsupported() {
             return unsupported(what);
         }
@@ -215,8 +184,23 @@ impl Kubeconfig {
             (None, None, Some(exec)) => Login::Plugin(Plugin::new(exec.clone().of(&folder))?),
             (None, None, None) => Login::None,
         };
-        let (server, namespace) = (cluster.server.clone(), context.namespace);
-        Ok(Chosen { server, namespace, login, cluster, user, folder })
+        Ok(Chosen { server, namespace: context.namespace, login, cluster, user, folder })
+    }
+}
+
+/// The part of this kind and name in a list; one without values is an empty one.
+fn part<T: DeserializeOwned + Default>(
+    list: Option<&[Value]>,
+    what: &'static str,
+    name: &str,
+) -> Result<Option<T>, KubeconfigError> {
+    let is_it = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(name);
+    let Some(entry) = list.unwrap_or_default().iter().find(is_it) else { return Ok(None) };
+    match entry.get(what) {
+        None | Some(Value::Null) => Ok(Some(T::default())),
+        Some(part) => T::deserialize(part)
+            .map(Some)
+            .map_err(|_| KubeconfigError::Malformed { what, name: name.to_owned() }),
     }
 }
 
@@ -224,6 +208,9 @@ impl Kubeconfig {
 /// contain a password.
 fn check_server(server: &str) -> Result<(), KubeconfigError> {
     let unsupported = |what| Err(KubeconfigError::Unsupported(what));
+    if server.is_empty() {
+        return Err(KubeconfigError::Server);
+    }
     if !server.starts_with("https://") {
         return unsupported("a server without https://");
     }
@@ -243,7 +230,7 @@ impl User {
         let acts_as_another = given(&self.acts_as)
             || given(&self.as_uid)
             || self.as_groups.as_ref().is_some_and(|groups| !groups.is_empty())
-            || self.as_user_extra.is_some();
+            || self.as_user_extra.as_ref().is_some_and(|extra| !extra.is_empty());
         if given(&self.username) {
             Some("a user name with a password")
         } else if self.auth_provider.is_some() {
@@ -297,7 +284,7 @@ impl Chosen {
         if let Some(data) = data.filter(|data| !data.is_empty()) {
             return decode_base64(data).map(Some).ok_or(KubeconfigError::NotBase64);
         }
-        let Some(file) = file else { return Ok(None) };
+        let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(None) };
         let file = self.folder.join(file);
         let read = small_file::read(&file);
         read.map(Some).map_err(|error| KubeconfigError::Unreadable { file, error })
@@ -382,7 +369,7 @@ users:
     fn of_user(user: &str) -> Result<Chosen, KubeconfigError> {
         let text = format!(
             "current-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
-             clusters: [{{name: c, cluster: {{server: 'https://a', proxy-url: '', tls-server-name: ''}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'https://a', proxy-url: '', tls-server-name: '', certificate-authority: ''}}}}]\n\
              users: [{{name: u, user: {user}}}]"
         );
         Kubeconfig::parse(&text, Path::new("/home")).unwrap().context(None)
@@ -401,6 +388,57 @@ users:
         let chosen = Kubeconfig::parse(nothing, Path::new("/")).unwrap().context(None).unwrap();
         assert!(matches!(chosen.login, Login::None));
         assert_eq!(decode_base64(" Y2Vy\r\n dA==\n").unwrap(), b"cert");
+    }
+
+    #[test]
+    fn empty_paths_and_an_empty_impersonation_are_none() {
+        let chosen = of_user(
+            "{token: t, as-user-extra: {}, client-certificate: '', client-key: '', client-key-data: ''}",
+        );
+        let chosen = chosen.unwrap();
+        assert!(chosen.client_certificate().unwrap().is_none());
+        assert!(chosen.authority().unwrap().is_none());
+        let env = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: aws, \
+                   env: [{name: A, value: null}, {name: B}]}}";
+        assert!(matches!(of_user(env).unwrap().login, Login::Plugin(_)));
+    }
+
+    #[test]
+    fn parts_that_are_not_used_may_be_incomplete() {
+        let text = "
+current-context: null
+contexts:
+- {name: unused}
+- {name: other, context: {user: u}}
+- {name: c, context: {cluster: c, user: u, namespace: null}}
+clusters:
+- {name: unused, cluster: null}
+- {name: odd, cluster: {server: 7}}
+- {name: c, cluster: {server: 'https://a', insecure-skip-tls-verify: null}}
+users:
+- {name: unused, user: null}
+- {name: old, user: {exec: {command: aws}}}
+- {name: u, user: {token: t}}
+";
+        let of = |context: Option<&str>| {
+            let config = Kubeconfig::parse(text, Path::new("/")).unwrap();
+            config.context(context).map(|chosen| chosen.server).map_err(|why| why.to_string())
+        };
+        assert_eq!(of(Some("c")).unwrap(), "https://a");
+        assert!(of(None).unwrap_err().starts_with("it has no current-context"));
+        assert_eq!(of(Some("other")).unwrap_err(), "its context 'other' names no cluster");
+        assert_eq!(of(Some("unused")).unwrap_err(), "its context 'unused' names no cluster");
+    }
+
+    #[test]
+    fn the_part_that_is_wrong_is_named_without_its_values() {
+        let old = of_user("{exec: {command: aws}}").unwrap_err().to_string();
+        assert_eq!(old, "the exec plugin's version '' is not supported");
+        let odd = of_user("{token: [hunter2]}").unwrap_err().to_string();
+        assert_eq!(odd, "its user 'u' has a value of a wrong type, or lacks one");
+        let text = TEXT.replace("https://10.0.0.1:6443/", "''");
+        let none = Kubeconfig::parse(&text, Path::new("/")).unwrap().context(None).unwrap_err();
+        assert!(none.to_string().starts_with("the 'server' of its cluster"), "{none}");
     }
 
     #[test]
