@@ -80,7 +80,7 @@ impl KubernetesStore {
     }
 
     async fn get(&self, election: &ElectionName) -> Result<Option<Lease>, StoreError> {
-        let path = format!("{}/{}", self.api.session()?.leases(), object_name(election));
+        let path = format!("{}/{}", self.api.session().await?.leases(), object_name(election));
         let response = self.api.send(Method::GET, &path, None).await?;
         let found = match response.status {
             StatusCode::OK => Some(self.shown(&response)?),
@@ -127,7 +127,7 @@ impl KubernetesStore {
         before: Option<&Lease>,
         lease: &Lease,
     ) -> Result<Option<Lease>, StoreError> {
-        let leases = self.api.session()?.leases();
+        let leases = self.api.session().await?.leases();
         let response = match before {
             None => self.api.send(Method::POST, &leases, Some(lease)).await?,
             Some(_) => {
@@ -232,7 +232,7 @@ impl Store for KubernetesStore {
     }
 
     async fn list(&self) -> Result<Listing, StoreError> {
-        let leases = self.api.session()?.leases();
+        let leases = self.api.session().await?.leases();
         let (mut listing, mut next, mut limit) = (Listing::default(), String::new(), PAGE);
         loop {
             let path = match next.as_str() {

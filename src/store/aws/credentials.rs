@@ -186,6 +186,15 @@ async fn stamp(within: Duration) -> Option<Stamp> {
     tokio::time::timeout(within, tokio::task::spawn_blocking(source::stamp)).await.ok()?.ok()
 }
 
+/// The issuer. The SDK reads the profile files in the thread that polls it, so they get one of their own: on a network
+/// file system that hangs they would hang the program. Not the fetch: a thread of the pool may
+/// outlive the runtime, and timers panic then.
+async fn find(profile: Option<String>) -> Option<CredentialsSource> {
+    let runtime = tokio::runtime::Handle::current();
+    let finding = move || runtime.block_on(source::find(profile.as_deref()));
+    tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(finding)).await.ok()?.ok()
+}
+
 impl ProvideCredentials for CredentialsCache {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
@@ -200,7 +209,14 @@ impl ProvideCredentials for CredentialsCache {
 impl Shared {
     async fn fetch(&self) {
         let files = stamp(LIMIT).await;
-        let source = source::find(self.chain.choice.profile.as_deref()).await;
+        let Some(source) = find(self.chain.choice.profile.clone()).await else {
+            let failed = NoCredentials::Failed {
+                from: "the profile files".to_owned(),
+                why: format!("they cannot be read within {}", humantime::format_duration(LIMIT)),
+            };
+            let (now, wall) = (HostClock::boot(), SystemTimeSource::new().now());
+            return self.state.send_modify(|state| state.take_in(Err(failed), now, wall));
+        };
         let from = source.to_string();
         self.state.send_modify(|state| {
             state.files = files.filter(|_| matches!(source, CredentialsSource::Profile { .. }));

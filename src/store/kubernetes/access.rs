@@ -53,6 +53,8 @@ pub enum NoAccess {
     Certificate(#[from] BadCertificate),
     #[error("cannot read {}: {error}", file.display())]
     Unreadable { file: PathBuf, error: io::Error },
+    #[error("cannot read {}: it does not respond", .0.display())]
+    Silent(PathBuf),
     #[error("{}: not text", .0.display())]
     NotText(PathBuf),
     #[error(transparent)]
@@ -178,7 +180,8 @@ impl Access {
 }
 
 impl Credentials {
-    /// The token to send with the next request, if there is one. A program has this time to print it.
+    /// The token to send with the next request, if there is one. A program has this time to print it, and a file to
+    /// be read: on another thread, because it may be on a network file system that hangs.
     ///
     /// # Errors
     ///
@@ -188,7 +191,10 @@ impl Credentials {
             Self::None => Ok(None),
             Self::Token(token) => Ok(Some(token.clone())),
             Self::TokenFile(file) => {
-                let text = String::from_utf8(read(file)?);
+                let (path, silent) = (file.clone(), || NoAccess::Silent(file.clone()));
+                let reading = tokio::task::spawn_blocking(move || read(&path));
+                let read = tokio::time::timeout(within, reading).await.map_err(|_| silent())?;
+                let text = String::from_utf8(read.map_err(|_| silent())??);
                 let text = text.map_err(|_| NoAccess::NotText(file.clone()))?;
                 Ok(Some(text.trim().to_owned()))
             }

@@ -14,8 +14,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 
-use super::access::{Access, Credentials};
+use super::access::{Access, Credentials, NoAccess};
 use super::exec::Plugin;
 use super::lease::Lease;
 use super::url::Target;
@@ -34,6 +35,8 @@ pub struct Api {
     clock: Arc<dyn Clock>,
     service_clock: ServiceClock,
     session: Mutex<Option<Arc<Session>>>,
+    /// Reads the settings of the next session. One at a time: on a file system that hangs, each would hang.
+    finding: tokio::sync::Mutex<Option<JoinHandle<Result<Access, NoAccess>>>>,
     /// The program of the last session that had one. It may be slow, and the next session needs its token, too.
     plugin: Mutex<Option<Plugin>>,
 }
@@ -105,6 +108,7 @@ impl Api {
             clock,
             service_clock: ServiceClock::default(),
             session: Mutex::default(),
+            finding: tokio::sync::Mutex::default(),
             plugin: Mutex::default(),
         }
     }
@@ -126,21 +130,52 @@ impl Api {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The session there is, or a new one.
-    pub fn session(&self) -> Result<Arc<Session>, StoreError> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = &*session {
-            return Ok(Arc::clone(session));
+    /// The session there is, or a new one. Its files may be on a network file system that hangs, so they are read on
+    /// another thread: this one runs the whole program. Safe to cancel: the attempt continues.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn session(&self) -> Result<Arc<Session>, StoreError> {
+        if let Some(session) = self.opened() {
+            return Ok(session);
         }
-        let mut access = Access::find(&self.target).map_err(|why| {
+        let mut finding = self.finding.lock().await;
+        // Another call may have opened it.
+        if let Some(session) = self.opened() {
+            return Ok(session);
+        }
+        let find = || {
+            let target = self.target.clone();
+            tokio::task::spawn_blocking(move || Access::find(&target))
+        };
+        let task = finding.get_or_insert_with(find);
+        let Ok(found) = tokio::time::timeout(self.wait(), task).await else {
+            return Err(StoreError::Unavailable(format!(
+                "{} cannot be used yet: the files of the login do not respond: the kubeconfig, or \
+                 those of the pod's service account",
+                self.target
+            )));
+        };
+        *finding = None;
+        let found = found.map_err(|_| {
+            StoreError::Unavailable(format!("{}: its settings could not be read", self.target))
+        })?;
+        let mut access = found.map_err(|why| {
             StoreError::Misconfigured(format!("{} cannot be used: {why}", self.target))
         })?;
         if let Credentials::Plugin(plugin) = &mut access.credentials {
             self.keep(plugin);
         }
         let opened = Arc::new(Session::new(access));
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         *session = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// How long a call waits for its login: the caller learns what it waited for.
+    fn wait(&self) -> Duration {
+        self.patience.mul_f64(0.6)
     }
 
     /// The same program as in the last session is the one that has its token.
@@ -211,7 +246,7 @@ impl Api {
         path: &str,
         body: Vec<u8>,
     ) -> Result<Option<ApiResponse>, StoreError> {
-        let session = self.session()?;
+        let session = self.session().await?;
         let unanswered = Unanswered { api: self, session: Some(&session) };
         let sent = self.now();
         let response = self.begin(&session, method, path, body.into()).await?;
@@ -255,9 +290,7 @@ impl Api {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, StoreError> {
-        // The caller learns what it waited for.
-        let within = self.patience.mul_f64(0.6);
-        let token = session.credentials.token(within).await.map_err(|why| {
+        let token = session.credentials.token(self.wait()).await.map_err(|why| {
             self.leave(session);
             self.unavailable(session, &format!("there is no token: {why}"))
         })?;
@@ -349,4 +382,38 @@ fn short(error: &(dyn std::error::Error + 'static)) -> String {
         innermost = cause;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::clock::HostClock;
+
+    /// A pipe without a writer hangs its reader, as a network file system does.
+    #[tokio::test]
+    async fn a_kubeconfig_that_hangs_does_not_hang_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("config");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let url = format!("kubernetes://shop?kubeconfig={}", pipe.display());
+        let target = Target::parse(&url).unwrap();
+        let api = Api::new(target, Duration::from_millis(20), Arc::new(HostClock));
+        for _ in 0..2 {
+            let error = api.session().await.err().unwrap();
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+            assert!(error.to_string().contains("do not respond"), "{error}");
+        }
+        // The attempt of the first call continues, and serves the next one.
+        let config = "current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n\
+                      clusters: [{name: c, cluster: {server: 'https://a'}}]";
+        tokio::task::spawn_blocking(move || std::fs::write(pipe, config)).await.unwrap().unwrap();
+        let opened = loop {
+            match api.session().await {
+                Ok(session) => break session,
+                Err(StoreError::Unavailable(_)) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        assert_eq!(opened.namespace, "shop");
+    }
 }

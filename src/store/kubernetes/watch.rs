@@ -94,7 +94,7 @@ async fn watch(
     notifier: &Notifier,
     seen: &mut Option<Seen>,
 ) -> Option<()> {
-    let session = api.session().ok()?;
+    let session = api.session().await.ok()?;
     let path = format!(
         "{}?watch=true&fieldSelector=metadata.name%3D{}&timeoutSeconds={}",
         session.leases(),
