@@ -20,6 +20,7 @@ use postgres::PostgresStore;
 use sqlite::SqliteStore;
 
 pub mod aws;
+mod certificate;
 mod contract;
 pub mod dynamodb;
 mod format;

@@ -27,7 +27,7 @@ pub struct Route {
 
 /// The proxy did not let the connection through.
 #[derive(Debug, thiserror::Error)]
-#[error("the proxy at {proxy}, which HTTPS_PROXY names, {what}")]
+#[error("the proxy at {proxy}, which HTTPS_PROXY or ALL_PROXY names, {what}")]
 pub struct NoWay {
     proxy: String,
     what: String,
@@ -111,7 +111,10 @@ mod tests {
         let mut route = Route { tcp, proxies: Arc::new(proxies) };
         let refused = route.call(Uri::from_static("https://dynamodb.example/")).await;
         let text = refused.unwrap_err().to_string();
-        assert!(text.contains("127.0.0.1:1, which HTTPS_PROXY names, does not connect"), "{text}");
+        assert!(
+            text.contains("127.0.0.1:1, which HTTPS_PROXY or ALL_PROXY names, does not connect"),
+            "{text}"
+        );
         assert!(!text.contains("hunter2"), "{text}");
     }
 }

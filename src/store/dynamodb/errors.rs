@@ -15,6 +15,7 @@ use crate::election::text;
 use crate::store::aws::credentials::NoCredentials;
 use crate::store::aws::http::BadResponse;
 use crate::store::aws::{cause, innermost};
+use crate::store::certificate::out_of_time;
 use crate::store::contract::StoreError;
 
 /// The codes that say "not now". An error with a status of 500 or above counts as one of them.
@@ -191,24 +192,8 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
     if let Some(bad) = cause::<BadResponse>(error) {
         return no_answer(place, &bad.to_string());
     }
-    let reason = certificate(error).unwrap_or_else(|| innermost(error));
+    let reason = out_of_time(error).map_or_else(|| innermost(error), str::to_owned);
     place.unavailable(format!("cannot be reached: {reason}"))
-}
-
-/// The error of the certificate, if it has one: the texts of rustls contain the time.
-fn certificate(error: &ConnectorError) -> Option<String> {
-    let io = cause::<std::io::Error>(error)?;
-    let rustls::Error::InvalidCertificate(why) = io.get_ref()?.downcast_ref()? else { return None };
-    Some(match why {
-        rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired, by this host's clock".to_owned()
-        }
-        rustls::CertificateError::NotValidYet
-        | rustls::CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet, by this host's clock".to_owned()
-        }
-        _ => return None,
-    })
 }
 
 /// The trouble is with credentials, if it is.

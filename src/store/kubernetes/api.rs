@@ -21,6 +21,7 @@ use super::exec::Plugin;
 use super::lease::Lease;
 use super::url::Target;
 use crate::election::time::{BootTime, Clock};
+use crate::store::certificate::out_of_time;
 use crate::store::contract::StoreError;
 use crate::store::service_clock::{ServiceClock, ServiceTime};
 
@@ -375,8 +376,11 @@ fn date(headers: &HeaderMap) -> Option<ServiceTime> {
     ServiceTime::from_http_date(headers.get(header::DATE)?.to_str().ok()?)
 }
 
-/// An error with its causes, without the address that already comes before it.
+/// The innermost cause of an error, the same at every attempt. The address already comes before it.
 fn short(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(why) = out_of_time(error) {
+        return why.to_owned();
+    }
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;
@@ -388,6 +392,17 @@ fn short(error: &(dyn std::error::Error + 'static)) -> String {
 mod tests {
     use super::*;
     use crate::time::clock::HostClock;
+
+    #[test]
+    fn a_certificate_that_expired_is_the_same_error_at_every_attempt() {
+        use rustls::pki_types::UnixTime;
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let text = |now| {
+            let why = rustls::CertificateError::ExpiredContext { time: at(now), not_after: at(1) };
+            short(&std::io::Error::other(rustls::Error::InvalidCertificate(why)))
+        };
+        assert_eq!(text(2_000), text(3_000));
+    }
 
     /// A pipe without a writer hangs its reader, as a network file system does.
     #[tokio::test]

@@ -60,7 +60,7 @@ fn a_proxy_of_the_environment_is_used_unless_it_is_to_be_left_out() {
     assert_eq!((code, requests.load(Ordering::Relaxed)), (Some(0), 1), "{text}");
     let (code, text) = init(&[("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1")]);
     assert_eq!(code, Some(69), "{text}");
-    assert!(text.contains("127.0.0.1:1, which HTTPS_PROXY names"), "{text}");
+    assert!(text.contains("127.0.0.1:1, which HTTPS_PROXY or ALL_PROXY names"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }
 
