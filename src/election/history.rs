@@ -1,9 +1,9 @@
 //! The history of a work: which of its keys are done, which failed, and which newer one has begun.
 //!
 //! Pure. It is the payload of a record of its own, beside the lease of the work. Only the holder of
-//! the lease changes it, with a compare-and-swap, at the start and at the end of each attempt. So
-//! an attempt without an end was interrupted. And the end of an attempt whose lease was lost cannot
-//! replace the start of the next one.
+//! the lease changes it, with a compare-and-swap: at the start and at the end of each attempt, and when
+//! it finds a key done that an interrupted attempt was taking back. So an attempt without an end was
+//! interrupted. And the end of an attempt whose lease was lost cannot replace the start of the next one.
 //!
 //! The times in it are readings of wall clocks. They decide about pauses, retention and periods,
 //! never about a lease.

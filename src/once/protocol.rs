@@ -162,7 +162,14 @@ impl<R: Runner, T: Timer> Once<R, T> {
     async fn turn(&mut self) -> Result<Option<Settled>, Broken> {
         let (now, look) = (self.clock.now(), self.circumstances());
         let history = self.ledger.history().clone();
-        let (piece, decision) = match self.task.step(&history, &look) {
+        let step = self.task.step(&history, &look);
+        let kept = step.done().filter(|_| look.leading).and_then(|key| history.keep_done(key));
+        if let Some(kept) = kept
+            && self.keep_done(&kept).await? == Written::Lost
+        {
+            return Ok(None);
+        }
+        let (piece, decision) = match step {
             Step::Settled(settled) => return Ok(Some(settled)),
             Step::Check(_, entry) if self.proved == Some(entry.attempt.term) => {
                 return Ok(Some(Settled::Done(entry.clone())));
@@ -199,6 +206,16 @@ impl<R: Runner, T: Timer> Once<R, T> {
             Decision::Done(_) | Decision::Past(_) | Decision::Failed(_) | Decision::Unknown => {}
         }
         Ok(None)
+    }
+
+    /// Records that no instance takes the key back any longer: else every later start would wait for
+    /// such an instance, and stand. Tried once, because the key is done whether the record shows this
+    /// or not, and the next leader tries again.
+    async fn keep_done(&mut self, kept: &History) -> Result<Written, Broken> {
+        // As before a command: the lease is not vacated under the write.
+        let _work = self.election.begin_work();
+        let Some(tenure) = self.leading(None) else { return Ok(Written::NotYet) };
+        self.write(kept, tenure.term(), |_| false).await
     }
 
     /// Other instances come first for as long as they may still be there.

@@ -126,6 +126,17 @@ pub(super) enum Step<'a> {
     Decided(Piece, Decision<'a>),
 }
 
+impl Step<'_> {
+    /// The key that is done, as far as the history says.
+    pub(super) fn done(&self) -> Option<&Key> {
+        match self {
+            Self::Settled(Settled::Done(entry)) => Some(&entry.key),
+            Self::Check(_, entry) => Some(&entry.key),
+            Self::Settled(_) | Self::Decided(..) => None,
+        }
+    }
+}
+
 impl Task {
     /// What follows from the history, in these circumstances.
     pub(super) fn step<'a>(&self, history: &'a History, look: &Look) -> Step<'a> {

@@ -95,6 +95,9 @@ struct KeyRow {
     /// Whether no instance that is there tries again: all attempts have failed.
     #[serde(rename = "final")]
     is_final: bool,
+    /// Whether an attempt to take it back has no end: the key counts as what it was, but the command
+    /// may have undone some of it.
+    revert_interrupted: bool,
     exit_code: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stderr: Option<String>,
@@ -122,7 +125,8 @@ impl Work {
     /// Whether the newest key needs no attention.
     pub(super) fn is_well(&self) -> Option<bool> {
         let newest = self.keys.first()?;
-        Some(!matches!(newest.state, KeyState::Failed | KeyState::Interrupted))
+        let needs_attention = matches!(newest.state, KeyState::Failed | KeyState::Interrupted);
+        Some(!needs_attention && !newest.revert_interrupted)
     }
 }
 
@@ -145,6 +149,7 @@ impl KeyRow {
         let taking_back = entry.taking_back.as_ref().filter(|attempt| {
             matches!(open(attempt), KeyState::Running | KeyState::RunningOrInterrupted)
         });
+        let revert_interrupted = entry.taking_back.is_some() && taking_back.is_none();
         let attempt = taking_back.unwrap_or(&entry.attempt);
         let state = if taking_back.is_some() { KeyState::TakingBack } else { state };
         let is_open = matches!(entry.state, history::State::Begun { .. }) || taking_back.is_some();
@@ -161,6 +166,7 @@ impl KeyRow {
             failures,
             max_attempts,
             is_final: state == KeyState::Failed && max_attempts.is_some_and(|max| failures >= max),
+            revert_interrupted,
             exit_code: code,
             stderr,
             since: since.wall(),
@@ -168,7 +174,7 @@ impl KeyRow {
         }
     }
 
-    /// In a few words, without whether it is final.
+    /// In a few words, without whether it is final or was being taken back.
     fn shown_state(&self) -> String {
         let words = match self.state {
             KeyState::Running => "running",
@@ -188,7 +194,9 @@ impl KeyRow {
     }
 
     fn whole_state(&self) -> String {
-        self.shown_state() + if self.is_final { ", final" } else { "" }
+        let is_final = if self.is_final { ", final" } else { "" };
+        let revert = if self.revert_interrupted { ", revert interrupted" } else { "" };
+        format!("{}{is_final}{revert}", self.shown_state())
     }
 }
 
@@ -347,6 +355,26 @@ mod tests {
         assert!(lines(Duration::ZERO).contains(&format!("once --reset --work report --key {key}")));
         assert_eq!(lines(week - Duration::from_secs(30)), "", "clocks differ");
         assert_eq!(lines(week), "");
+    }
+
+    #[test]
+    fn status_shows_that_a_revert_was_interrupted() {
+        let begun = History::default().begin(&piece("v1"), Goal::Do, false, attempt(1, Some(3)));
+        let end = End { code: 0, stderr: None, at: Moment::from_millis(2_000) };
+        let done = begun.finish(&piece("v1").key, Goal::Do, end, None).unwrap();
+        let down = done.begin(&piece("v1"), Goal::TakeBack, false, attempt(2, None));
+        for (history, lease, state, is_well) in [
+            (&done, State::Vacated, "done  ", true),
+            (&down, State::Held, "taking back  ", true),
+            (&down, State::Over, "done, revert interrupted  ", false),
+        ] {
+            let work = Work::of(history, lease, Term::new(2));
+            let lines = table(std::iter::once(("web", &work)), Some(80), NOW);
+            assert!(lines[1].contains(state), "{lines:?}");
+            assert_eq!(work.is_well(), Some(is_well), "{state}");
+            let json = serde_json::to_value(&work).unwrap();
+            assert_eq!(json["keys"][0]["revertInterrupted"], !is_well, "{json}");
+        }
     }
 
     #[test]

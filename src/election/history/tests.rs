@@ -93,6 +93,25 @@ fn an_older_key_that_is_done_is_done_unless_it_waits_for_the_way_down() {
     assert_eq!(failed.order(), Some(2));
 }
 
+/// Else every later instance would wait for the one that was taking it back.
+#[test]
+fn a_leader_that_finds_a_key_done_ends_the_wait_for_the_way_down() {
+    let (one, two) = (piece("v1", None), piece("v2", None));
+    let done = tried(&History::default(), &one, 1, 0);
+    assert_eq!(done.keep_done(&one.key), None, "it was not being taken back");
+    let down = done.begin(&one, Goal::TakeBack, false, attempt(2));
+    assert!(matches!(decide(&down, &one, &RULES, &DISTANT), Decision::After(_)));
+    assert_eq!(down.keep_done(&two.key), None, "another key");
+    let kept = down.keep_done(&one.key).unwrap();
+    assert_eq!(kept, done);
+    assert!(matches!(decide(&kept, &one, &RULES, &DISTANT), Decision::Done(_)));
+    assert_eq!(decide(&kept, &two, &RULES, &DISTANT), Decision::MayRun { healed: false });
+    assert_eq!(kept.finish(&one.key, Goal::TakeBack, end(0, 9), None), None, "that one is over");
+    let begun = History::default().begin(&one, Goal::Do, false, attempt(1));
+    let down = begun.begin(&one, Goal::TakeBack, false, attempt(2));
+    assert_eq!(down.keep_done(&one.key), None, "it was not done");
+}
+
 #[test]
 fn a_way_down_is_gone_once_and_only_from_what_is_known() {
     let two = piece("v2", Some(2));

@@ -94,6 +94,17 @@ impl History {
         Some(next.bounded(None))
     }
 
+    /// A key stays done: the attempt to take it back was interrupted. It is for the instance that
+    /// holds the lease, because no command of that attempt is left then. None if there was none.
+    pub fn keep_done(&self, key: &Key) -> Option<Self> {
+        let mut next = self.clone();
+        let entry = next.entries.iter_mut().find(|entry| entry.key == *key)?;
+        if !matches!(entry.state, State::Done { .. }) || entry.taking_back.take().is_none() {
+            return None;
+        }
+        Some(next)
+    }
+
     /// A key is forgotten, or everything. None if nothing of it is known.
     pub fn reset(&self, key: Option<&Key>) -> Option<Self> {
         let Some(key) = key else {

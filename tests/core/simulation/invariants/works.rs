@@ -113,12 +113,17 @@ impl Commands {
         Ok(())
     }
 
-    /// A write of the history was applied.
-    pub fn applied(&mut self, before: &History, after: &History) -> Result<(), Violation> {
+    /// A write of the history was applied, by the leader of a term.
+    pub fn applied(
+        &mut self,
+        before: &History,
+        after: &History,
+        writer: Term,
+    ) -> Result<(), Violation> {
         for entry in after.entries() {
             let old = before.entry(&entry.key);
             if old != Some(entry) {
-                self.changed(old, entry)?;
+                self.changed(old, entry, writer)?;
             }
         }
         self.ever_highest = self.ever_highest.max(after.order());
@@ -128,7 +133,7 @@ impl Commands {
         Ok(())
     }
 
-    fn changed(&mut self, old: Option<&Entry>, new: &Entry) -> Result<(), Violation> {
+    fn changed(&mut self, old: Option<&Entry>, new: &Entry, writer: Term) -> Result<(), Violation> {
         let bad = |what: &str| {
             Violation::found(OUTCOMES_KEPT, format!("{what}: {old:?} becomes {new:?}"))
         };
@@ -158,7 +163,11 @@ impl Commands {
                 } else if new.taking_back.is_none() {
                     let taking_back = old.and_then(|old| old.taking_back.as_ref());
                     let Some(attempt) = taking_back else { return bad("an end from nowhere") };
-                    self.is_true(attempt.term, key, Goal::TakeBack, false)?;
+                    if writer == attempt.term {
+                        self.is_true(attempt.term, key, Goal::TakeBack, false)?;
+                    } else if !self.is_over(attempt.term) {
+                        return bad("it is given up, and it runs");
+                    }
                     self.pending.retain(|_, pending| *pending != attempt.term);
                 } else {
                     self.pending.clear();
@@ -172,6 +181,11 @@ impl Commands {
             }
         }
         Ok(())
+    }
+
+    /// No command of that term runs.
+    fn is_over(&self, term: Term) -> bool {
+        self.begun.get(&term).is_none_or(|(_, fate)| *fate != Fate::Runs)
     }
 
     /// What the history says of a command is what it did.

@@ -255,11 +255,11 @@ impl World {
             }
             Verb::Swap { expected, record } => {
                 let (now, contest) = (self.now, &mut self.contests[contest]);
-                let before = contest.history_now();
+                let (before, writer) = (contest.history_now(), record.term);
                 let (swapped, _) = contest.history_record.swap(now, expected.as_ref(), record);
                 if let Swapped::Won(_) = &swapped {
                     let (after, name) = (contest.history_now(), contest.history.clone());
-                    contest.commands.applied(&before, &after)?;
+                    contest.commands.applied(&before, &after, writer)?;
                     trace!(self, "store: n{node} writes the history: {after:?}");
                     self.tally.count("histories written");
                     self.hint_all(&name, &Hint::Changed);
