@@ -138,8 +138,11 @@ impl History {
         instance: &Instance,
         look: &Look,
     ) -> Decision<'_> {
-        let entry = self.entry(&piece.key).filter(|entry| entry.taking_back.is_some());
-        match (entry, self.decide_undisturbed(piece, rules, instance, look)) {
+        let taken_back = |open: &&Entry| open.key == piece.key && open.taking_back.is_some();
+        match (
+            self.open().filter(taken_back),
+            self.decide_undisturbed(piece, rules, instance, look),
+        ) {
             (Some(entry), Decision::Done(_) | Decision::MayRun { .. }) if !look.leading => {
                 Decision::After(entry)
             }
@@ -191,7 +194,7 @@ impl History {
         }
     }
 
-    /// Another key whose command was begun and has not ended comes first.
+    /// Another key whose command was begun and has not ended comes first, until another one begins.
     fn free(&self, key: &Key, look: &Look, healed: bool) -> Decision<'_> {
         match self.open().filter(|open| open.key != *key && !look.leading) {
             Some(open) => Decision::After(open),

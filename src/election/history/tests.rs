@@ -143,6 +143,31 @@ fn a_key_that_has_begun_is_continued_by_its_own_instances_first() {
     assert_eq!(decide(&history, &two, &RULES, &look), Decision::MayRun { healed: false });
 }
 
+/// B began, so its instance held the lease after that of A was over.
+#[test]
+fn an_interrupted_key_delays_others_only_until_another_one_begins() {
+    let [a, b, c] = ["a", "b", "c"].map(|name| piece(name, None));
+    let may_run = Decision::MayRun { healed: false };
+    let cut_off = History::default().begin(&a, Goal::Do, false, attempt(1));
+    assert!(matches!(decide(&cut_off, &c, &RULES, &DISTANT), Decision::After(_)));
+    let begun = cut_off.begin(&b, Goal::Do, false, attempt(2));
+    assert_eq!(decide(&begun, &c, &RULES, &DISTANT), Decision::After(begun.entry(&b.key).unwrap()));
+    let history = tried(&cut_off, &b, 2, 0);
+    assert_eq!(history.open(), None);
+    assert_eq!(decide(&history, &c, &RULES, &DISTANT), may_run);
+    assert_eq!(decide(&history, &a, &RULES, &DISTANT), may_run);
+    let read = History::decode(&history.encode()).unwrap();
+    assert_eq!(decide(&read, &c, &RULES, &DISTANT), may_run);
+    // A again: now it is the newest.
+    let again = history.begin(&a, Goal::Do, false, attempt(3));
+    assert_eq!(decide(&again, &c, &RULES, &DISTANT), Decision::After(again.entry(&a.key).unwrap()));
+    // A way down that was cut off.
+    let down = tried(&History::default(), &a, 1, 0).begin(&a, Goal::TakeBack, false, attempt(2));
+    let history = tried(&down, &b, 3, 0);
+    assert_eq!(decide(&history, &c, &RULES, &DISTANT), may_run);
+    assert!(matches!(decide(&history, &a, &RULES, &DISTANT), Decision::Done(_)));
+}
+
 #[test]
 fn failures_pause_and_end_and_heal() {
     let one = piece("v1", None);

@@ -34,8 +34,10 @@ impl History {
     }
 
     /// The command whose end is not recorded, if there is one: with the lease's holder alive, it runs.
+    /// Only the newest entry can be open, because each begin moves its entry to the end: what began
+    /// later had the lease, and the lease of what began before was over then.
     pub fn open(&self) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| entry.is_open())
+        self.entries.last().filter(|entry| entry.is_open())
     }
 
     /// A command begins.
