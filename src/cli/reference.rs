@@ -21,7 +21,7 @@ pub fn commands() -> String {
          | 1 | `is-leader`: no; `healthcheck`: unhealthy; `once --superseded fail`: a newer \
          order has begun; ended by a second signal |\n\
          | 64 | wrong usage or settings: nothing was done |\n\
-         | 69 | the store, the sidecar or the address cannot be used |\n\
+         | 69 | the store, the sidecar, the address or the platform cannot be used |\n\
          | 75 | not decided or not done in time; for `only` also: stopped, because the leadership or \
          the sidecar was lost |\n\
          | other | the exit code of your command; 128+n if signal n killed it; 126 or 127 if it cannot \

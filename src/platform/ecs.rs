@@ -34,6 +34,20 @@ pub enum MetadataError {
     Malformed(#[source] serde_json::Error),
 }
 
+impl MetadataError {
+    /// Whether a later request may succeed: the agent that responds may restart, or be overloaded.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Http(HttpError::Request(_) | HttpError::TooLong(_)) => false,
+            Self::Http(_) => true,
+            Self::Status(status) => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Address(_) | Self::Malformed(_) => false,
+        }
+    }
+}
+
 /// What the endpoint says of the task. Nothing of it is always there.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -212,6 +226,18 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_agent_does_not_say_for_now_may_pass() {
+        let status = |code: u16| MetadataError::Status(StatusCode::from_u16(code).unwrap());
+        for code in [429, 500, 503] {
+            assert!(status(code).may_pass(), "{code}");
+        }
+        for code in [400, 403, 404] {
+            assert!(!status(code).may_pass(), "{code}");
+        }
+        assert!(!MetadataError::from(HttpError::TooLong(1)).may_pass());
+    }
 
     #[test]
     fn a_task_has_a_short_name_and_its_cluster_one_whichever_form_ecs_gives() {

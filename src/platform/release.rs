@@ -15,6 +15,14 @@ use crate::platform::{identity, kubernetes};
 /// The metadata service is on the same host. Slower than this, it is broken.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long an instance that needs its release asks a platform that does not respond: the agent of ECS
+/// is away for some seconds while it restarts, and rejects requests while the tasks of its host send too
+/// many.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The pause between two requests: ECS permits each task 40 in a second.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// A release, as the platform knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
@@ -71,7 +79,54 @@ pub enum NoTask {
     Revision,
 }
 
-/// Asks the platform.
+impl UnknownRelease {
+    /// Whether a later request may succeed.
+    pub fn may_pass(&self) -> bool {
+        let Self::NoResponse(NoRelease::Ecs(why)) = self else { return false };
+        match why {
+            NoTask::Slow => true,
+            NoTask::Metadata(error) => error.may_pass(),
+            NoTask::NoField(_) | NoTask::Revision => false,
+        }
+    }
+}
+
+/// Asks the platform, and again for as long as it does not respond.
+///
+/// # Errors
+///
+/// When there is no platform to ask, or it does not say; what may pass has not passed in 20 seconds.
+pub async fn await_found(surroundings: Surroundings<'_>) -> Result<Release, UnknownRelease> {
+    await_for(PATIENCE, surroundings).await
+}
+
+async fn await_for(
+    patience: Duration,
+    surroundings: Surroundings<'_>,
+) -> Result<Release, UnknownRelease> {
+    let mut last = None;
+    let found = async {
+        loop {
+            match find(surroundings).await {
+                Err(why) if why.may_pass() => {
+                    if last.is_none() {
+                        tracing::warn!(
+                            %why, event = "release_awaited",
+                            "the platform does not name the release; trying again"
+                        );
+                    }
+                    last = Some(why);
+                }
+                found => return found,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let found = tokio::time::timeout(patience, found).await;
+    found.unwrap_or_else(|_| Err(last.unwrap_or(NoRelease::from(NoTask::Slow).into())))
+}
+
+/// Asks the platform once.
 ///
 /// # Errors
 ///
@@ -188,9 +243,24 @@ mod tests {
         assert!(error.to_string().contains("gives no ImageID"), "{error}");
         let error = on_ecs("<html>", CONTAINER).await.unwrap_err();
         assert!(error.to_string().contains("name the release with --key"), "{error}");
+        assert!(!error.may_pass());
+        let error = found_on(&[(VARIABLE, "no URL")], Path::new("/nowhere")).await.unwrap_err();
+        assert!(error.to_string().contains("is not a URL"), "{error}");
+        assert!(!error.may_pass());
         let closed = [(VARIABLE, "http://127.0.0.1:1/v4/abc")];
         let error = found_on(&closed, Path::new("/nowhere")).await.unwrap_err();
         assert!(error.to_string().contains("connection refused"), "{error}");
+        assert!(error.may_pass());
+    }
+
+    /// The reason is that of the last response, and not that time has passed.
+    #[tokio::test]
+    async fn a_platform_that_does_not_respond_is_given_up_in_the_end() {
+        let env = |name: &str| (name == VARIABLE).then(|| "http://127.0.0.1:1/v4/abc".to_owned());
+        let surroundings = Surroundings { env: &env, root: Path::new("/nowhere") };
+        let error = await_for(PAUSE * 3, surroundings).await.unwrap_err();
+        assert!(error.to_string().contains("connection refused"), "{error}");
+        assert!(error.may_pass());
     }
 
     fn on_beanstalk(manifest: &str, metadata: &str) -> tempfile::TempDir {

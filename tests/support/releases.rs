@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -273,6 +274,7 @@ fn beat(line: &str) -> (u64, f64) {
 pub struct Ecs {
     pub url: String,
     says: Arc<Mutex<(String, String)>>,
+    fails: Arc<AtomicUsize>,
 }
 
 impl Ecs {
@@ -281,6 +283,8 @@ impl Ecs {
         let url = format!("http://{}/v4/abc", listener.local_addr().unwrap());
         let says = Arc::new(Mutex::new((String::new(), String::new())));
         let printed = Arc::clone(&says);
+        let fails = Arc::new(AtomicUsize::new(0));
+        let fails_now = Arc::clone(&fails);
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let mut head = [0; 1024];
@@ -295,12 +299,20 @@ impl Ecs {
                 } else {
                     format!(r#"{{"Image":"web:latest","ImageID":"{image}"}}"#)
                 };
+                let one_less = |left: usize| left.checked_sub(1);
+                let fails = fails_now.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+                let status = if fails.is_ok() { "500 Internal Server Error" } else { "200 OK" };
                 let length = body.len();
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n");
                 let _ = stream.write_all(format!("{head}{body}").as_bytes());
             }
         });
-        Self { url, says }
+        Self { url, says, fails }
+    }
+
+    /// So many requests fail from now on. A look at the task takes two.
+    pub fn fails(&self, requests: usize) {
+        self.fails.store(requests, Ordering::SeqCst);
     }
 
     /// From now on tasks are of this revision and image.

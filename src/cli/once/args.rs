@@ -8,12 +8,13 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 
+use crate::cli::exit::CommandError;
 use crate::command::spec::CommandSpec;
 use crate::config::{AUTO, CandidateArgs, InvalidConfig, StoreArgs, parse_order};
 use crate::election::duration;
 use crate::election::history::{Goal, Key, Order, Piece, RetryAfter, Rules, Superseded, WorkName};
 use crate::once::Subject;
-use crate::platform::release::{self, Release};
+use crate::platform::release::{self, Release, UnknownRelease};
 use crate::platform::surroundings;
 
 /// The work of those that name none.
@@ -283,14 +284,18 @@ impl Args {
     }
 
     /// Checks the flags of the work itself. Asks the platform if they say so.
-    pub(super) async fn plan(&self) -> Result<Plan, InvalidConfig> {
+    pub(super) async fn plan(&self) -> Result<Plan, CommandError> {
         let release = match self.needs_release() {
-            true => Some(release::find(surroundings::here()).await?),
+            true => Some(release::await_found(surroundings::here()).await.map_err(unknown)?),
             false => None,
         };
-        let key = self.key(release.as_ref())?;
-        let work = self.work(release.as_ref())?;
-        let order = self.order(release.as_ref())?;
+        Ok(self.plan_for(release.as_ref())?)
+    }
+
+    fn plan_for(&self, release: Option<&Release>) -> Result<Plan, InvalidConfig> {
+        let key = self.key(release)?;
+        let work = self.work(release)?;
+        let order = self.order(release)?;
         let subject = match (key, self.every) {
             (_, Some(period)) => Some(Subject::Every(period)),
             (Some(key), None) => Some(Subject::Key(Piece { key, order, tick: None })),
@@ -401,6 +406,16 @@ fn read_key(file: &Path) -> Result<String, InvalidConfig> {
         invalid("--key-file", &format!("cannot read the key from {file}: {error}"))
     })?;
     Ok(text.trim().to_owned())
+}
+
+/// What may pass is no mistake in the settings.
+fn unknown(release: UnknownRelease) -> CommandError {
+    if release.may_pass() {
+        return CommandError::Unavailable(format!(
+            "{release}, or start this instance again when the platform responds"
+        ));
+    }
+    InvalidConfig::from(release).into()
 }
 
 fn invalid(flag: &'static str, error: &(impl ToString + ?Sized)) -> InvalidConfig {

@@ -63,6 +63,36 @@ fn on_ecs_auto_is_the_image_and_tasks_of_it_do_it_once() {
     assert_eq!(lines(&pasture, "keys"), ["ecs:prod/web@sha256:00ff"]);
 }
 
+/// Its agent restarts, or the tasks of the host send too many requests.
+#[test]
+fn a_platform_that_fails_for_a_while_is_asked_again() {
+    let (pasture, ecs) = (Pasture::new(), Ecs::start());
+    ecs.is("7", "sha256:00ff");
+    ecs.fails(4);
+    let output = with_auto(&pasture).env("ECS_CONTAINER_METADATA_URI_V4", &ecs.url).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", printed(&output));
+    assert_eq!(printed(&output).matches("release_awaited").count(), 1, "{}", printed(&output));
+    assert_eq!(lines(&pasture, "keys"), ["ecs:prod/web@sha256:00ff"]);
+}
+
+#[test]
+fn a_platform_that_keeps_failing_is_no_wrong_key() {
+    let (pasture, ecs) = (Pasture::new(), Ecs::start());
+    ecs.fails(usize::MAX);
+    let output = with_auto(&pasture).env("ECS_CONTAINER_METADATA_URI_V4", &ecs.url).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", printed(&output));
+    assert!(printed(&output).contains("status 500; name the release with --key, or start"));
+    ecs.fails(0);
+    ecs.is("", "sha256:00ff");
+    let output = with_auto(&pasture).env("ECS_CONTAINER_METADATA_URI_V4", &ecs.url).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(64), "a field is missing: {}", printed(&output));
+    assert!(printed(&output).contains("gives no Revision"), "{}", printed(&output));
+    assert!(!pasture.path().exists());
+}
+
 #[test]
 fn on_kubernetes_auto_is_the_template_of_the_pod() {
     let pasture = Pasture::new();
