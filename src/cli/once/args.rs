@@ -124,8 +124,8 @@ pub(crate) struct Args {
     #[arg(long, env = "BELLWETHER_RUN", value_name = "CMD")]
     run: Option<String>,
 
-    /// When a key is done, forget keys that were done longer ago than this, such as 90d. By
-    /// default the last 200 are kept.
+    /// When a key is done, forget keys that were done longer than this, such as 90d, before the
+    /// previous key. By default the last 200 are kept.
     #[arg(long, env = "BELLWETHER_KEEP", value_name = "TIME", value_parser = parse_long)]
     keep: Option<Duration>,
 

@@ -18,7 +18,9 @@ impl History {
     /// Within its bounds, and without what is older than `keep` says at that moment. The newest entry
     /// always stays, and so does every order.
     pub(super) fn bounded(mut self, keep: Option<(Duration, Moment)>) -> Self {
-        if let Some((keep, now)) = keep {
+        if let Some((keep, now)) = keep
+            && let Some(now) = self.confirmed(now)
+        {
             self.drop_where(|entry, newest| !newest && now.since(entry.changed()) > keep);
         }
         let ticks = self.entries.iter().filter(|entry| entry.tick.is_some()).count();
@@ -35,6 +37,13 @@ impl History {
             drops
         });
         self.fit()
+    }
+
+    /// A moment, as far as the newest entry but one confirms that it has come: one host whose clock is a
+    /// year ahead must not make the others forget what they have done, because it would run again.
+    fn confirmed(&self, moment: Moment) -> Option<Moment> {
+        let second = self.entries.iter().rev().nth(1)?;
+        Some(moment.min(second.changed()))
     }
 
     /// Drops the texts of the oldest failures first, then the oldest keys.

@@ -362,21 +362,51 @@ fn the_newest_keys_and_the_newest_runs_of_periods_stay() {
 
 #[test]
 fn entries_older_than_the_limit_go_and_their_order_stays() {
-    let (one, two, three) = (piece("v1", Some(1)), piece("v2", Some(2)), piece("v3", Some(3)));
+    let (one, two) = (piece("v1", Some(1)), piece("v2", Some(2)));
+    let (three, four) = (piece("v3", Some(3)), piece("v4", Some(4)));
     let history = tried(&tried(&History::default(), &one, 1, 0), &two, 2, 0);
-    let begun = history.begin(&three, Goal::Do, false, attempt(60));
+    let begun = tried(&history, &three, 60, 0).begin(&four, Goal::Do, false, attempt(61));
     let keep = Some(Duration::from_secs(10));
-    let done = begun.finish(&three.key, Goal::Do, end(0, 60_500), keep).unwrap();
-    assert_eq!(done.entries().len(), 1);
-    assert_eq!(done.order(), Some(3));
-    let down = done.begin(&three, Goal::TakeBack, false, attempt(61));
-    let down = down.finish(&three.key, Goal::TakeBack, end(0, 61_500), keep).unwrap();
+    let done = begun.finish(&four.key, Goal::Do, end(0, 61_500), keep).unwrap();
+    let kept: Vec<_> = done.entries().iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!((kept, done.order()), (vec!["v3", "v4"], Some(4)));
+    let down = |history: &History, piece: &Piece, term| {
+        let begun = history.begin(piece, Goal::TakeBack, false, attempt(term));
+        begun.finish(&piece.key, Goal::TakeBack, end(0, term * 1_000), None).unwrap()
+    };
+    let down = down(&down(&done, &four, 62), &three, 63);
     assert_eq!(down.order(), Some(2), "the one before is forgotten, but not its order");
-    for (keep, kept) in [(58_000, 2), (57_999, 1)] {
+    for (keep, kept) in [(58_000, 3), (57_999, 2)] {
         let keep = Some(Duration::from_millis(keep));
-        let done = begun.finish(&three.key, Goal::Do, end(0, 60_500), keep).unwrap();
-        assert_eq!(done.entries().len(), kept, "the second ended 58 s before");
+        let done = begun.finish(&four.key, Goal::Do, end(0, 61_500), keep).unwrap();
+        assert_eq!(done.entries().len(), kept, "the second ended 58 s before the third");
     }
+}
+
+/// Else old migrations would run again, also on hosts whose clocks are right.
+#[test]
+fn one_clock_that_is_ahead_makes_no_instance_forget_a_key() {
+    let keep = Some(Duration::from_secs(10));
+    let succeed = |history: &History, name: &str, term, at| {
+        let piece = piece(name, None);
+        let begun = history.begin(&piece, Goal::Do, false, attempt(term));
+        begun.finish(&piece.key, Goal::Do, end(0, at), keep).unwrap()
+    };
+    let year = 365 * 24 * 3_600_000;
+    let alone = succeed(&History::default(), "a", 1, year);
+    assert_eq!(alone.entries().len(), 1);
+    let history = ["a", "b"].iter().zip(1..).fold(History::default(), |history, (name, term)| {
+        succeed(&history, name, term, term * 1_000 + 500)
+    });
+    let ahead = succeed(&history, "c", 3, year);
+    assert_eq!(ahead.entries().len(), 3, "c is ahead");
+    let after = succeed(&ahead, "d", 4, 5_000);
+    assert_eq!(after.entries().len(), 4, "d is right, and c before it is not");
+    let later = succeed(&after, "e", 60, 60_500);
+    assert_eq!(later.entries().len(), 5, "d confirms its own time only");
+    let later = succeed(&later, "f", 61, 61_500);
+    let kept: Vec<_> = later.entries().iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!(kept, ["c", "e", "f"], "those of another clock stay until they are of the past");
 }
 
 #[test]
