@@ -20,7 +20,9 @@ use super::{logging, metrics};
 use crate::command::group;
 use crate::command::plan::not_started_code;
 use crate::config::ElectionConfig;
-use crate::election::history::{Entry, Goal, Instance, Moment, Order, State, Superseded};
+use crate::election::history::{
+    Entry, Goal, Instance, Moment, Order, RetryAfter, State, Superseded,
+};
 use crate::election::leadership::Gated;
 use crate::election::lease::ElectionName;
 use crate::election::time::{BootTime, Clock};
@@ -325,7 +327,7 @@ impl OnceCommand {
                 self.say_past(&newer);
                 0
             }
-            Settled::Failed(entry) => say_failed(&entry),
+            Settled::Failed(entry) => self.say_failed(&entry),
             Settled::FailedHere { key, code } => {
                 tracing::error!(
                     key = key.as_str(),
@@ -372,6 +374,44 @@ impl OnceCommand {
                 "skipped: a newer period has begun"
             ),
         }
+    }
+
+    fn say_failed(&self, entry: &Entry) -> u8 {
+        let State::Failed { ended, failures, code, stderr } = &entry.state else { return 1 };
+        let Entry { key, attempt, .. } = entry;
+        let (key, holder, term) = (key.as_str(), attempt.holder.as_str(), attempt.term.get());
+        let finished = ended.to_string();
+        let heals = matches!(self.task.rules.retry_after, RetryAfter::Time(_));
+        if heals && entry.failed_ahead_of(Moment::of(HostClock.now().wall)) {
+            let work = self.plan.work.as_str();
+            tracing::error!(
+                work,
+                key,
+                holder,
+                term,
+                finished,
+                attempts = failures,
+                code,
+                stderr,
+                event = "failed_in_future",
+                "all attempts failed, the last one at a time in the future, and --retry-after does \
+                 not begin before; fix the command, then run once --reset --work WORK --key KEY"
+            );
+        } else {
+            tracing::error!(
+                key,
+                holder,
+                term,
+                finished,
+                attempts = failures,
+                code,
+                stderr,
+                event = "failed_for_good",
+                "all attempts failed; fix the command, then wait for --retry-after or run once \
+                 --reset --key KEY"
+            );
+        }
+        *code
     }
 
     fn say_superseded(&self, order: Order, newer: Option<&Entry>) -> u8 {
@@ -426,23 +466,6 @@ fn say_done(entry: &Entry, goal: Goal) {
             tracing::info!(key, holder, term, finished, event = "taken_back", "taken back");
         }
     }
-}
-
-fn say_failed(entry: &Entry) -> u8 {
-    let State::Failed { ended, failures, code, stderr } = &entry.state else { return 1 };
-    tracing::error!(
-        key = entry.key.as_str(),
-        holder = entry.attempt.holder,
-        term = entry.attempt.term.get(),
-        finished = ended.to_string(),
-        attempts = failures,
-        code,
-        stderr,
-        event = "failed_for_good",
-        "all attempts failed; fix the command, then wait for --retry-after or run once --reset \
-         --key KEY"
-    );
-    *code
 }
 
 /// A process that exits now does not write how its command ended.

@@ -18,7 +18,7 @@ mod transitions;
 pub use bounds::{MAX_BYTES, MAX_KEYS};
 pub use decision::{Decision, Instance, Look, RetryAfter, Rules, Superseded};
 pub use encoding::Unreadable;
-pub use entry::{Attempt, End, Entry, Goal, Moment, Order, Piece, State};
+pub use entry::{Attempt, CLOCKS_DIFFER, End, Entry, Goal, Moment, Order, Piece, State};
 pub use names::{InvalidText, Key, MAX_TEXT, WorkName, is_stored_text};
 pub use transitions::History;
 

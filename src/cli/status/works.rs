@@ -1,13 +1,11 @@
 //! Works that are done once: what is done of each, by its history.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::state::{State, age};
 use super::table::{Column, NONE, folded, lines};
 use crate::cli::short::Distinct;
-use crate::election::history::{self, Attempt, Entry, History, Moment, Order};
+use crate::election::history::{self, Attempt, CLOCKS_DIFFER, Entry, History, Moment, Order};
 use crate::election::lease::{ElectionName, Namespace, Observed, RecordKind};
 use crate::election::term::Term;
 use crate::election::text;
@@ -244,27 +242,30 @@ pub(super) fn table<'a>(
     lines
 }
 
-/// How far the clocks of two hosts may differ without a line about it.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
-
-/// The runs of periods that are recorded for a time in the future: they stop a work until then.
+/// The runs of periods that are recorded for a time in the future: they stop a work until then. And the
+/// final failures: no instance tries again until then.
 pub(super) fn ahead<'a>(
     works: impl Iterator<Item = (&'a str, &'a Work)>,
     width: Option<usize>,
     now: WallTime,
 ) -> Vec<String> {
     let latest = now.since_epoch().saturating_add(CLOCKS_DIFFER);
-    let is_ahead = |key: &KeyRow| key.tick.is_some_and(|tick| tick.since_epoch() > latest);
+    let is_ahead = |time: WallTime| time.since_epoch() > latest;
     let mut lines = Vec::new();
-    for (name, key) in works.flat_map(|(name, work)| shown(name, work)) {
-        if is_ahead(key) {
-            let text = format!(
-                "{} of {name} is in the future: no instance runs the command before; check the \
-                 clocks of the hosts, or run once --reset --work {name} --key {}",
-                key.key, key.key
-            );
-            lines.extend(folded(&text, "", width));
-        }
+    for (name, row) in works.flat_map(|(name, work)| shown(name, work)) {
+        let key = &row.key;
+        let what = if row.tick.is_some_and(is_ahead) {
+            "is in the future: no instance runs the command before"
+        } else if row.is_final && is_ahead(row.since) {
+            "failed at a time in the future: --retry-after does not begin before"
+        } else {
+            continue;
+        };
+        let text = format!(
+            "{key} of {name} {what}; check the clocks of the hosts, or run once --reset --work \
+             {name} --key {key}"
+        );
+        lines.extend(folded(&text, "", width));
     }
     lines
 }
@@ -293,6 +294,8 @@ fn shown<'a>(name: &'a str, work: &'a Work) -> impl Iterator<Item = Shown<'a>> +
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::election::history::{End, Goal, Piece};
 
     const NOW: WallTime = WallTime::EPOCH;
@@ -355,6 +358,22 @@ mod tests {
         assert!(lines(Duration::ZERO).contains(&format!("once --reset --work report --key {key}")));
         assert_eq!(lines(week - Duration::from_secs(30)), "", "clocks differ");
         assert_eq!(lines(week), "");
+    }
+
+    #[test]
+    fn status_shows_that_a_failure_in_the_future_does_not_heal() {
+        let begun =
+            |of| History::default().begin(&piece("v1"), Goal::Do, false, attempt(1, Some(of)));
+        let end = End { code: 3, stderr: None, at: Moment::from_millis(120_000) };
+        let lines = |of: u32, now: u64| {
+            let history = begun(of).finish(&piece("v1").key, Goal::Do, end.clone(), None).unwrap();
+            let work = Work::of(&history, State::Vacated, Term::new(1));
+            let now = WallTime::from_unix(Duration::from_secs(now));
+            ahead(std::iter::once(("web", &work)), None, now).concat()
+        };
+        assert!(lines(1, 0).contains("once --reset --work web --key v1"), "{}", lines(1, 0));
+        assert_eq!(lines(1, 60), "", "clocks differ");
+        assert_eq!(lines(2, 0), "", "it is not final");
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::election::time::WallTime;
 /// A number that grows from release to release.
 pub type Order = u64;
 
+/// How far the clocks of two hosts may differ without a line about it.
+pub const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// A reading of a wall clock, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -118,6 +121,12 @@ impl Entry {
     /// clock of the host that ran it was ahead, or the own one is behind.
     pub fn is_ahead_of(&self, now: Moment, tolerance: Duration) -> bool {
         self.tick.is_some_and(|tick| tick.since(now) > tolerance)
+    }
+
+    /// Whether its last attempt failed, more than clocks may differ after this moment. Then the clock of
+    /// the host where it failed was ahead, or the own one is behind.
+    pub fn failed_ahead_of(&self, now: Moment) -> bool {
+        matches!(self.state, State::Failed { ended, .. } if ended.since(now) > CLOCKS_DIFFER)
     }
 
     /// When it was changed last.

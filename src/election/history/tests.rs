@@ -265,7 +265,6 @@ fn periods_are_rounded_to_the_nearest_wherever_they_begin() {
     assert!(history.entries().len() <= 5, "one small record holds it all");
 }
 
-/// A failure that wrote this much to standard error.
 #[test]
 fn a_run_is_of_the_future_if_it_begins_later_than_clocks_may_differ() {
     let hour = Duration::from_secs(3_600);
@@ -281,6 +280,18 @@ fn a_run_is_of_the_future_if_it_begins_later_than_clocks_may_differ() {
     assert!(!is_ahead(&piece("k", None), 0), "it has no period");
 }
 
+#[test]
+fn a_failure_is_of_the_future_if_it_ended_later_than_clocks_may_differ() {
+    let failure = tried(&History::default(), &piece("k", None), 100, 1);
+    let is_ahead =
+        |history: &History, now| history.entries[0].failed_ahead_of(Moment::from_millis(now));
+    assert!(is_ahead(&failure, 40_499));
+    assert!(!is_ahead(&failure, 40_500));
+    assert!(!is_ahead(&failure, 200_000), "one of the past");
+    assert!(!is_ahead(&tried(&failure, &piece("k", None), 100, 0), 0), "it is done");
+}
+
+/// A failure that wrote this much to standard error.
 fn failed(history: &History, name: &str, text: usize) -> History {
     let piece = piece(name, None);
     let end = End { stderr: Some("x".repeat(text)), ..end(1, 1) };

@@ -74,6 +74,29 @@ fn a_run_in_the_future_is_reported_and_can_be_reset() {
     assert_eq!(lines(&pasture, "runs"), [runs[0].as_str(), "again"]);
 }
 
+/// And so --retry-after is not over until that time.
+#[test]
+fn a_failure_in_the_future_is_reported_and_can_be_reset() {
+    let pasture = Pasture::new();
+    let key = ["--work", "report", "--key", "k", "--max-attempts", "1"];
+    let mut ahead = command(&pasture, "ahead", &key, "exit 9");
+    let offset = pasture.folder().join("offset");
+    std::fs::write(&offset, "+2d").unwrap();
+    faketime::shift(&mut ahead, &offset);
+    assert_eq!(Once::start(ahead).exit_code(), Some(9));
+    let mut late = once(&pasture, "b", &key, "echo no >> runs");
+    assert_eq!(late.exit_code(), Some(9));
+    late.log.await_events("failed_in_future", 1);
+    let status = bellwether().args(["status", "--store", &pasture.store()]).output().unwrap();
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains("failed at a time in the future"), "{text}");
+    let reset = ["--reset", "--work", "report", "--key", "k"];
+    let output = bellwether().arg("once").args(reset).args(["--store", &pasture.store()]).output();
+    assert!(output.unwrap().status.success());
+    assert_eq!(once(&pasture, "b", &key, "echo run >> runs").exit_code(), Some(0));
+    assert_eq!(lines(&pasture, "runs"), ["run"]);
+}
+
 #[test]
 fn a_period_needs_a_work_of_its_own() {
     for args in [&["--every", "1h"][..], &["--every", "1h", "--work", "w", "--key", "k"]] {
