@@ -131,6 +131,9 @@ pub(crate) struct Args {
 
     /// Run the command once in each period, such as 1h. Put it into the crontab of every
     /// instance. Needs --work.
+    ///
+    /// Start it once in each period, at the same minute on all hosts. From half a period after the last
+    /// run, the next run is due: a line that starts more often runs up to twice in each period.
     #[arg(
         long,
         env = "BELLWETHER_EVERY",
