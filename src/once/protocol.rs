@@ -292,7 +292,10 @@ impl<R: Runner, T: Timer> Once<R, T> {
         let (lease_ends_at, ended) = (self.lease_ends_at(&tenure), self.run(&piece.key, tenure));
         let Ended::Exited { code, stderr } = ended.await? else {
             self.is_now(Stage::Looking);
-            // How far it got is not known: it was begun, and it is interrupted.
+            // How far it got is not known: it was begun, and it is interrupted. If this instance still
+            // leads, as after its guard was killed, the next attempt has another term, by which a late
+            // write of this one can be fenced off.
+            self.stand(false).await;
             return Ok(None);
         };
         self.is_now(Stage::Recording(piece.key.clone(), term, code));

@@ -10,7 +10,7 @@ use crate::drill::run::{Runner, command, under};
 use crate::drill::signals::{children, text};
 use support::beats::{BEAT, beat_after, beats, never_overlapped};
 use support::terminal::Terminal;
-use support::{Log, Pasture, QUICK, eventually, kill};
+use support::{Log, Pasture, QUICK, bellwether, eventually, kill};
 
 /// Kills several processes at once.
 fn kill_together(pids: &[u32]) {
@@ -99,6 +99,24 @@ fn as_the_first_process_it_ends_what_a_killed_guard_left_before_it_starts_again(
     assert!(log.exit_status(&mut child).success());
     assert_eq!(log.events("command_gone_after_guard"), 1, "{}", log.text());
     assert_eq!(log.events("vacated"), 1);
+}
+
+/// Else a fence could not tell a late write of the first run from one of the second.
+#[test]
+fn once_starts_again_in_another_term_after_its_guard_was_killed() {
+    let pasture = Pasture::new();
+    let script = "echo $BELLWETHER_TERM >> runs; test $(wc -l < runs) -ge 2 || sleep 600";
+    let mut once = bellwether();
+    once.args(["once", "--store", &pasture.store(), "--key", "k"]).args(QUICK);
+    once.args(["--", "sh", "-c", script]).current_dir(pasture.folder());
+    let mut runner = Runner::begin(once);
+    let runs = || text(&pasture.folder().join("runs"));
+    eventually("it runs", || (!runs().is_empty()).then_some(()));
+    kill("KILL", children(runner.id())[0]);
+    assert_eq!(runner.exit_code(), Some(0));
+    runner.log.await_events("command_gone_after_guard", 1);
+    let terms: Vec<u64> = runs().lines().map(|term| term.parse().unwrap()).collect();
+    assert!(matches!(terms[..], [first, second] if first < second), "{terms:?}");
 }
 
 /// Work in a session of its own and with an environment of its own, below a command that cannot be killed:
