@@ -159,13 +159,12 @@ impl PostgresStore {
     /// does every write until the session is replaced.
     fn leave_notifications_out(&self, refusal: &PostgresError) {
         if self.notifies.swap(false, Ordering::Relaxed) {
-            let function = errors::NOTIFY;
             tracing::warn!(
                 store = %self.target.place(),
                 code = refusal.code(),
                 event = "notifications_refused",
                 "the server refuses notifications, so hand-overs are noticed by polling; let an owner run GRANT \
-                 EXECUTE ON FUNCTION {function}(text, text), or with code 54000 end the session that listens in a \
+                 EXECUTE ON FUNCTION pg_notify(text, text), or with code 54000 end the session that listens in a \
                  long transaction"
             );
         }

@@ -17,12 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The most reads that may hang: of a FIFO without a writer, or on a network file system that is not there.
 const MOST_HANGING: usize = 8;
 
-/// The reads that have not ended.
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// The reads of this process.
+static READS: Reads = Reads { under_way: AtomicUsize::new(0), patience: PATIENCE };
+
+struct Reads {
+    /// Those that have not ended.
+    under_way: AtomicUsize,
+    patience: Duration,
+}
 
 /// The whole file, if it is not far too long and comes in time: a device has no end, and a pipe may have no writer.
 pub fn read(file: &Path) -> io::Result<Vec<u8>> {
-    read_within(file, LONGEST, PATIENCE)
+    READS.read(file, LONGEST)
 }
 
 /// The same, of text.
@@ -32,36 +38,42 @@ pub fn read_text(file: &Path) -> io::Result<String> {
 
 /// The same, of a text that has at most so many kilobytes.
 pub fn read_short_text(file: &Path, longest: u64) -> io::Result<String> {
-    let bytes = read_within(file, longest, PATIENCE)?;
+    let bytes = READS.read(file, longest)?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text"))
 }
 
-/// A system call that hangs cannot be interrupted, so it has a thread of its own.
-fn read_within(file: &Path, longest: u64, patience: Duration) -> io::Result<Vec<u8>> {
-    if UNDER_WAY.fetch_add(1, Ordering::Relaxed) >= MOST_HANGING {
-        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-        return Err(io::Error::other("earlier reads of files have not ended"));
+impl Reads {
+    /// A system call that hangs cannot be interrupted, so it has a thread of its own.
+    fn read(&'static self, file: &Path, longest: u64) -> io::Result<Vec<u8>> {
+        if self.under_way.fetch_add(1, Ordering::Relaxed) >= MOST_HANGING {
+            self.ended();
+            return Err(io::Error::other("earlier reads of files have not ended"));
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let file = file.to_owned();
+        let reader = move || {
+            let read = read_whole(&file, longest);
+            self.ended();
+            // Too late, there is no receiver.
+            let _ = sender.send(read);
+        };
+        if let Err(error) = thread::Builder::new().name("bw-file".to_owned()).spawn(reader) {
+            self.ended();
+            return Err(error);
+        }
+        receiver.recv_timeout(self.patience).unwrap_or_else(|error| {
+            Err(io::Error::other(match error {
+                RecvTimeoutError::Timeout => {
+                    format!("it was not read within {}", humantime::format_duration(self.patience))
+                }
+                RecvTimeoutError::Disconnected => "its reader failed".to_owned(),
+            }))
+        })
     }
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let file = file.to_owned();
-    let reader = move || {
-        let read = read_whole(&file, longest);
-        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-        // Nobody waits for one that is too late.
-        let _ = sender.send(read);
-    };
-    if let Err(error) = thread::Builder::new().name("bw-file".to_owned()).spawn(reader) {
-        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
-        return Err(error);
+
+    fn ended(&self) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
-    receiver.recv_timeout(patience).unwrap_or_else(|error| {
-        Err(io::Error::other(match error {
-            RecvTimeoutError::Timeout => {
-                format!("it was not read within {}", humantime::format_duration(patience))
-            }
-            RecvTimeoutError::Disconnected => "its reader failed".to_owned(),
-        }))
-    })
 }
 
 fn read_whole(file: &Path, longest: u64) -> io::Result<Vec<u8>> {
@@ -86,18 +98,20 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_come_is_given_up() {
+        static READS: Reads =
+            Reads { under_way: AtomicUsize::new(0), patience: Duration::from_millis(20) };
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let error = || READS.read(&fifo, 1).unwrap_err().to_string();
         for _ in 0..MOST_HANGING {
-            let error = read_within(&fifo, 1, Duration::from_millis(20)).unwrap_err().to_string();
-            assert_eq!(error, "it was not read within 20ms");
+            assert_eq!(error(), "it was not read within 20ms");
         }
-        let error = read(&fifo).unwrap_err().to_string();
-        assert_eq!(error, "earlier reads of files have not ended");
-        // With a writer, each reader ends.
-        while UNDER_WAY.load(Ordering::Relaxed) > 0 {
-            std::fs::write(&fifo, "late").unwrap();
+        assert_eq!(error(), "earlier reads of files have not ended");
+        // Once there was a writer, each reader ends. To open both ends waits for no other.
+        while READS.under_way.load(Ordering::Relaxed) > 0 {
+            drop(File::options().read(true).write(true).open(&fifo).unwrap());
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

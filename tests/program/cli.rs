@@ -2,12 +2,16 @@
 //! do, before anything is opened or written.
 
 use std::fs;
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Read as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_setpipe_size;
 use serde_json::Value;
-use support::{Pasture, bellwether, without_settings};
+use support::{Killed, Pasture, bellwether, without_settings};
 
 /// Runs `bellwether ARGS`, which has to be refused; its exit code and its one line.
 fn refused(args: &[&str], change: impl FnOnce(&mut Command)) -> (i32, String) {
@@ -456,8 +460,10 @@ fn the_commands_beside_a_sidecar_refuse_what_makes_no_sense() {
     let short = pasture.folder().join("short");
     fs::write(&short, "tooshort\n").unwrap();
     let short = short.to_str().unwrap();
-    let cases: [(&[&str], &str); 18] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["only"], "<CMD>"),
+        (&["only", "--", ""], "has an empty name"),
+        (&["is-leader", "--request-timeout", "0s"], "--request-timeout: 0s leaves no time"),
         (&["only", "true"], "unexpected argument 'true'"),
         (&["only", "--sidecar", "https://h", "--", "true"], "use one like http://127.0.0.1:4040"),
         (&["only", "--wait", "soon", "--", "true"], "--wait"),
@@ -666,6 +672,41 @@ fn a_command_to_run_without_dashes_is_hinted_at() {
     }
     let (_, printed) = refused(&["serve", "echo"], |_| {});
     assert!(!printed.contains("put --"), "serve runs none: {printed}");
+}
+
+/// An unset variable in quotes.
+#[test]
+fn a_command_with_an_empty_name_exits_64_before_the_store_is_opened() {
+    let pasture = Pasture::new();
+    let store = pasture.store();
+    for args in [&["run", "--store", &store][..], &["once", "--store", &store, "--key", "k"]] {
+        let (code, printed) = refused(&[args, &["--", ""]].concat(), |_| {});
+        assert_eq!(code, 64, "{printed}");
+        assert!(printed.contains("the command after -- has an empty name"), "{printed}");
+    }
+    assert_eq!(fs::read_dir(pasture.folder()).unwrap().count(), 0, "nothing was written");
+}
+
+/// A shell or a terminal may have made the pipe non-blocking.
+#[test]
+fn all_output_reaches_a_slow_reader_of_a_pipe_that_does_not_block() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    fcntl_setpipe_size(&writer, 4096).unwrap();
+    let start = |mut command: Command| command.stdout(writer).spawn().unwrap();
+    let mut command = bellwether();
+    command.args(["completions", "bash"]);
+    let mut printing = Killed(start(command));
+    support::eventually("the pipe is full", || {
+        (ioctl_fionread(&reader).unwrap() >= 4096).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    let mut read = Vec::new();
+    reader.read_to_end(&mut read).unwrap();
+    let ended = support::eventually("it exits", || printing.0.try_wait().unwrap());
+    assert!(ended.success(), "{ended}");
+    let whole = bellwether().args(["completions", "bash"]).output().unwrap().stdout;
+    assert!(read == whole, "{} of {} bytes", read.len(), whole.len());
 }
 
 #[test]

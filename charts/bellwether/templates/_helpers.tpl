@@ -38,7 +38,9 @@ A value as text. `--set` makes a number of digits, and a file of values a floati
 prints as 2.026e+09 if it is large. 0 is a text, and not empty.
 */}}
 {{- define "bellwether.text" -}}
-{{- if or (kindIs "int64" .) (kindIs "float64" .) -}}
+{{- if kindIs "invalid" . -}}
+{{- /* null takes a value back. */ -}}
+{{- else if or (kindIs "int64" .) (kindIs "float64" .) -}}
 {{- int64 . -}}
 {{- else -}}
 {{- toString . -}}

@@ -24,7 +24,7 @@ impl Page {
             return Self { records, keys: Vec::new(), notes: Vec::new() };
         }
         let rows = rows.iter().copied();
-        let works = rows.clone().filter_map(|row| Some((row.name.as_str(), row.work.as_ref()?)));
+        let works = rows.clone().filter_map(|row| Some((place(row, shape), row.work.as_ref()?)));
         Self {
             keys: works::table(works.clone(), shape.width, now),
             notes: [
@@ -75,6 +75,11 @@ impl Page {
         }
         lines
     }
+}
+
+fn place(row: &Row, shape: Shape) -> works::Place<'_> {
+    let namespace = row.namespace.as_deref().filter(|_| shape.namespaces);
+    works::Place { namespace, name: &row.name }
 }
 
 fn cut(mut lines: Vec<String>, height: usize) -> Vec<String> {

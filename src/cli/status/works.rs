@@ -1,5 +1,7 @@
 //! Works that are done once: what is done of each, by its history.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::state::{State, age};
@@ -198,29 +200,50 @@ impl KeyRow {
     }
 }
 
+/// Which work, in a store that has no other one of this name if there is no namespace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) namespace: Option<&'a str>,
+    pub(super) name: &'a str,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(namespace) = self.namespace {
+            write!(f, "{namespace}/")?;
+        }
+        f.write_str(self.name)
+    }
+}
+
 /// A key to show, and the work that it is of.
-type Shown<'a> = (&'a str, &'a KeyRow);
+type Shown<'a> = (Place<'a>, &'a KeyRow);
 
 /// The newest keys of each work; nothing if there is no key.
 pub(super) fn table<'a>(
-    works: impl Iterator<Item = (&'a str, &'a Work)> + Clone,
+    works: impl Iterator<Item = (Place<'a>, &'a Work)> + Clone,
     width: Option<usize>,
     now: WallTime,
 ) -> Vec<String> {
-    let keys: Vec<_> = works.clone().flat_map(|(name, work)| shown(name, work)).collect();
+    let keys: Vec<_> = works.clone().flat_map(|(place, work)| shown(place, work)).collect();
     if keys.is_empty() {
         return Vec::new();
     }
     let each = |of: fn(&KeyRow) -> String| keys.iter().map(move |(_, key)| of(key));
     let holders = keys.iter().map(|(_, key)| key.holder_identity.as_str());
     let order = |key: &KeyRow| key.order.map_or_else(|| NONE.to_owned(), |o| o.to_string());
-    let mut columns = vec![
-        Column::names("WORK", Distinct::Begin, keys.iter().map(|(name, _)| *name)),
+    let mut columns = Vec::new();
+    if keys.iter().any(|(place, _)| place.namespace.is_some()) {
+        let namespaces = keys.iter().map(|(place, _)| place.namespace.unwrap_or(NONE));
+        columns.push(Column::names("NAMESPACE", Distinct::Begin, namespaces));
+    }
+    columns.extend([
+        Column::names("WORK", Distinct::Begin, keys.iter().map(|(place, _)| place.name)),
         Column::names("KEY", Distinct::End, keys.iter().map(|(_, key)| key.key.as_str())),
         Column::whole("ORDER", each(order)).leaves(1),
         Column::whole("STATE", each(KeyRow::whole_state)),
         Column::names("HOLDER", Distinct::End, holders).leaves(3),
-    ];
+    ]);
     if width.is_some() {
         let ages = keys.iter().map(|(_, key)| age(key.since, now));
         columns.push(Column::whole("AGE", ages).leaves(2));
@@ -231,12 +254,12 @@ pub(super) fn table<'a>(
         columns.push(Column::whole("ENDED", each(ended)));
     }
     let mut lines = lines(columns, width);
-    let left_out = |(name, work): (&'a str, &'a Work)| {
+    let left_out = |(place, work): (Place<'a>, &'a Work)| {
         let older = work.keys.len().checked_sub(SHOWN).filter(|older| *older > 0)?;
-        Some((name, older))
+        Some((place, older))
     };
-    for (name, older) in works.filter_map(left_out) {
-        let more = format!("{older} older keys of {}; see --json", text::line(name));
+    for (place, older) in works.filter_map(left_out) {
+        let more = format!("{older} older keys of {}; see --json", text::line(&place.to_string()));
         lines.extend(folded(&more, "", width));
     }
     lines
@@ -245,15 +268,15 @@ pub(super) fn table<'a>(
 /// The runs of periods that are recorded for a time in the future: they stop a work until then. And the
 /// final failures: no instance tries again until then.
 pub(super) fn ahead<'a>(
-    works: impl Iterator<Item = (&'a str, &'a Work)>,
+    works: impl Iterator<Item = (Place<'a>, &'a Work)>,
     width: Option<usize>,
     now: WallTime,
 ) -> Vec<String> {
     let latest = now.since_epoch().saturating_add(CLOCKS_DIFFER);
     let is_ahead = |time: WallTime| time.since_epoch() > latest;
     let mut lines = Vec::new();
-    for (name, row) in works.flat_map(|(name, work)| shown(name, work)) {
-        let key = &row.key;
+    for (place, row) in works.flat_map(|(place, work)| shown(place, work)) {
+        let (key, name) = (&row.key, place.name);
         let what = if row.tick.is_some_and(is_ahead) {
             "is in the future: no instance runs the command before"
         } else if row.is_final && is_ahead(row.since) {
@@ -261,8 +284,10 @@ pub(super) fn ahead<'a>(
         } else {
             continue;
         };
+        let namespace =
+            place.namespace.map_or_else(String::new, |name| format!("--namespace {name} "));
         let text = format!(
-            "{key} of {name} {what}; check the clocks of the hosts, or run once --reset --work \
+            "{key} of {place} {what}; check the clocks of the hosts, or run once --reset {namespace}--work \
              {name} --key {key}"
         );
         lines.extend(folded(&text, "", width));
@@ -272,23 +297,23 @@ pub(super) fn ahead<'a>(
 
 /// What those of the shown keys that failed wrote.
 pub(super) fn failures<'a>(
-    works: impl Iterator<Item = (&'a str, &'a Work)>,
+    works: impl Iterator<Item = (Place<'a>, &'a Work)>,
     width: Option<usize>,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    for (name, key) in works.flat_map(|(name, work)| shown(name, work)) {
+    for (place, key) in works.flat_map(|(place, work)| shown(place, work)) {
         let Some(code) = key.exit_code.filter(|_| key.state == KeyState::Failed) else { continue };
         let KeyRow { key, holder_identity: holder, stderr, .. } = key;
         let wrote = if stderr.is_some() { " and wrote:" } else { "" };
-        let failed = format!("{key} of {name} failed with code {code} on {holder}{wrote}");
+        let failed = format!("{key} of {place} failed with code {code} on {holder}{wrote}");
         lines.extend(folded(&failed, "", width));
         lines.extend(stderr.iter().flat_map(|stderr| folded(stderr, "  ", width)));
     }
     lines
 }
 
-fn shown<'a>(name: &'a str, work: &'a Work) -> impl Iterator<Item = Shown<'a>> + Clone {
-    work.keys.iter().take(SHOWN).map(move |key| (name, key))
+fn shown<'a>(place: Place<'a>, work: &'a Work) -> impl Iterator<Item = Shown<'a>> + Clone {
+    work.keys.iter().take(SHOWN).map(move |key| (place, key))
 }
 
 #[cfg(test)]
@@ -299,6 +324,10 @@ mod tests {
     use crate::election::history::{End, Goal, Piece};
 
     const NOW: WallTime = WallTime::EPOCH;
+
+    fn place(name: &str) -> Place<'_> {
+        Place { namespace: None, name }
+    }
 
     fn piece(key: &str) -> Piece {
         Piece { key: key.parse().unwrap(), order: Some(7), tick: None }
@@ -330,7 +359,7 @@ mod tests {
             (State::Vacated, "interrupted "),
         ] {
             let work = Work::of(&history, lease, Term::new(2));
-            let works = || std::iter::once(("web", &work));
+            let works = || std::iter::once((place("web"), &work));
             let lines = table(works(), Some(80), NOW);
             assert!(lines[1].contains("v2") && lines[1].contains(state), "{lines:?}");
             assert!(
@@ -352,7 +381,8 @@ mod tests {
         let history = History::default().begin(&run, Goal::Do, false, attempt(1, None));
         let work = Work::of(&history, State::Vacated, Term::new(1));
         let lines = |now: Duration| {
-            ahead(std::iter::once(("report", &work)), None, WallTime::from_unix(now)).concat()
+            ahead(std::iter::once((place("report"), &work)), None, WallTime::from_unix(now))
+                .concat()
         };
         let week = Duration::from_secs(7 * 24 * 60 * 60);
         assert!(lines(Duration::ZERO).contains(&format!("once --reset --work report --key {key}")));
@@ -369,7 +399,7 @@ mod tests {
             let history = begun(of).finish(&piece("v1").key, Goal::Do, end.clone(), None).unwrap();
             let work = Work::of(&history, State::Vacated, Term::new(1));
             let now = WallTime::from_unix(Duration::from_secs(now));
-            ahead(std::iter::once(("web", &work)), None, now).concat()
+            ahead(std::iter::once((place("web"), &work)), None, now).concat()
         };
         assert!(lines(1, 0).contains("once --reset --work web --key v1"), "{}", lines(1, 0));
         assert_eq!(lines(1, 60), "", "clocks differ");
@@ -388,7 +418,7 @@ mod tests {
             (&down, State::Over, "done, revert interrupted  ", false),
         ] {
             let work = Work::of(history, lease, Term::new(2));
-            let lines = table(std::iter::once(("web", &work)), Some(80), NOW);
+            let lines = table(std::iter::once((place("web"), &work)), Some(80), NOW);
             assert!(lines[1].contains(state), "{lines:?}");
             assert_eq!(work.is_well(), Some(is_well), "{state}");
             let json = serde_json::to_value(&work).unwrap();
@@ -405,11 +435,37 @@ mod tests {
             // An older version has not written how many may fail.
             history = failed(&history, "v1", term, (term < 3).then_some(2));
             let work = Work::of(&history, State::Vacated, Term::new(term));
-            let lines = table(std::iter::once(("web", &work)), Some(80), NOW);
+            let lines = table(std::iter::once((place("web"), &work)), Some(80), NOW);
             assert!(lines[1].contains(&format!("7      {expected}  web-0")), "{lines:?}");
             let json = serde_json::to_value(&work).unwrap();
             assert_eq!(json["keys"][0]["final"], term == 2, "{json}");
             assert_eq!(work.is_well(), Some(false));
         }
+    }
+
+    #[test]
+    fn status_shows_of_which_namespace_a_work_is() {
+        let work = |key| {
+            let begun = History::default().begin(&piece(key), Goal::Do, false, attempt(1, Some(1)));
+            let end = End { code: 3, stderr: None, at: Moment::from_millis(120_000) };
+            let history = begun.finish(&piece(key).key, Goal::Do, end, None).unwrap();
+            Work::of(&history, State::Vacated, Term::new(1))
+        };
+        let (own, other) = (work("v1"), work("v2"));
+        let works = || {
+            [("prod", &own), ("staging", &other)]
+                .into_iter()
+                .map(|(namespace, work)| (Place { namespace: Some(namespace), name: "web" }, work))
+        };
+        let lines = table(works(), None, NOW);
+        assert!(lines[0].starts_with("NAMESPACE  WORK  KEY"), "{lines:?}");
+        assert!(lines[2].starts_with("staging    web   v2"), "{lines:?}");
+        assert_eq!(failures(works(), None)[0], "v1 of prod/web failed with code 3 on web-0");
+        let reset = ahead(works(), None, NOW);
+        assert!(reset[0].starts_with("v1 of prod/web failed at a time"), "{reset:?}");
+        assert!(
+            reset[0].contains("once --reset --namespace prod --work web --key v1"),
+            "{reset:?}"
+        );
     }
 }

@@ -302,7 +302,7 @@ mod tests {
         };
         for (path, words) in [
             (PathBuf::from("/nonexistent.pem"), "No such file"),
-            (PathBuf::from("/dev/zero"), "longer than a megabyte"),
+            (PathBuf::from("/dev/zero"), "longer than 1024 kB"),
             (folder.path().to_owned(), "directory"),
             (file("words.pem", "just words\n"), "there is none in it"),
             (file("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n"), "end"),

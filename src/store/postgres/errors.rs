@@ -151,7 +151,7 @@ impl PostgresError {
 }
 
 /// The function that notifies. The server names it to a user who may not execute it.
-pub const NOTIFY: &str = "pg_notify";
+const NOTIFY: &str = "pg_notify";
 
 fn refuses_notification(error: &PgDatabaseError) -> bool {
     match error.code() {

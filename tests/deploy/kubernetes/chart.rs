@@ -193,6 +193,8 @@ fn numbers_that_grow_are_set_in_any_form() {
         ("--set-string", "order=2026112601", Some("2026112601")),
         ("--set-string", "order=0", Some("0")),
         ("--set", "order=", None),
+        // It takes a default back.
+        ("--set", "order=null", None),
     ] {
         assert_eq!(env(&[flag, set], "").as_deref(), shown, "{flag} {set}");
     }
@@ -246,6 +248,12 @@ fn a_number_or_a_boolean_is_text_where_kubernetes_wants_text() {
     let monitor = of("PodMonitor");
     assert_eq!(monitor["metadata"]["labels"]["n"], "1");
     assert_eq!(monitor["spec"]["selector"]["matchLabels"]["n"], "1");
+    let null = ["image.tag", "order", "revision", "job.key", "job.work", "job.maxAttempts"];
+    let null = null.map(|value| format!("{value}=null"));
+    let job = ["app.image=a", "job.image=b", "job.command={true}"];
+    let sets: Vec<_> = job.into_iter().chain(null.iter().map(String::as_str)).collect();
+    let rendered = with(&sets).iter().map(ToString::to_string).collect::<String>();
+    assert!(!rendered.contains("nil"), "{rendered}");
     // Helm would round it.
     let large = refused(&["app.image=a", "order=20261126010203999"]);
     assert!(large.contains("order"), "{large}");

@@ -153,6 +153,12 @@ fn commands_inside_commands_work_or_are_refused_with_a_reason() {
     let output = run(&pasture, &[own, "run", "--store", &store, "--", "true"]);
     assert_eq!(output.status.code(), Some(64), "{}", printed(&output));
     assert!(printed(&output).contains("it would wait for itself"), "{}", printed(&output));
+    // The variable is what has to be overruled, and to name another in it would be refused as well.
+    assert!(
+        printed(&output).contains("name another election with --election"),
+        "{}",
+        printed(&output)
+    );
     let other = [own, "run", "--store", &store, "--election", "other", "--", "true"];
     let output = run(&pasture, &other);
     assert!(output.status.success(), "{}", printed(&output));

@@ -1,6 +1,9 @@
 //! `is-leader`, `wait`, `healthcheck`, `resign`: what scripts rely on is the exit code.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::thread;
+use std::time::Duration;
 
 use crate::only::scene::{ask, beside, leader, standby};
 use support::lock::Lock;
@@ -79,4 +82,33 @@ fn resigning_hands_over_and_stays_down() {
     eventually("the first follows", follows);
     let (code, printed) = ask(&leader, &["resign", "--cooldown", "8days"]);
     assert_eq!(code, Some(64), "{}", String::from_utf8_lossy(&printed.stderr));
+}
+
+/// The process was suspended, or the response was held up on its way.
+#[test]
+fn a_yes_that_comes_after_it_was_valid_is_not_repeated() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let late = thread::spawn(move || {
+        for connection in listener.incoming().take(3) {
+            let mut connection = connection.unwrap();
+            let mut request = [0; 4096];
+            let _ = connection.read(&mut request).unwrap();
+            thread::sleep(Duration::from_millis(150));
+            let body = r#"{"election":"default","identity":"a","leader":true,"holderIdentity":"a","validForMs":100}"#;
+            let length = body.len();
+            write!(connection, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")
+                .unwrap();
+        }
+    });
+    let ask = |args: &[&str]| {
+        let output = bellwether().args(args).args(["--sidecar", &url]).output().unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(75), "{args:?}: {printed}");
+        printed
+    };
+    let printed = ask(&["is-leader"]);
+    assert!(printed.contains("the response came too late"), "{printed}");
+    ask(&["wait", "--leading", "--timeout", "0s"]);
+    late.join().unwrap();
 }

@@ -59,6 +59,25 @@ fn they_run_at_every_change_with_its_term_and_reason() {
     assert_eq!(ran(&pasture), all, "the last is waited for");
 }
 
+/// Else what asks a sidecar in it would ask another one of the host, and might make that one resign.
+#[test]
+fn they_and_the_command_of_the_gate_ask_the_sidecar_that_runs_them() {
+    let pasture = Pasture::new();
+    let own = env!("CARGO_BIN_EXE_bellwether");
+    let hook = format!("echo $BELLWETHER_SIDECAR $({own} is-leader) >> ran");
+    let gate = "echo $BELLWETHER_SIDECAR > asked";
+    let elections = ["--election", "a", "--election", "b"];
+    let more = [&elections[..], &["--on-elected", &hook, "--gate-command", gate]].concat();
+    let sidecar = hooked(&pasture, &more);
+    eventually("both hooks have run", || (ran(&pasture).len() == 2).then_some(()));
+    let mut lines = ran(&pasture);
+    lines.sort();
+    let url = &sidecar.url;
+    assert_eq!(lines, [format!("{url} yes: a leads"), format!("{url}/elections/b yes: a leads")]);
+    let asked = fs::read_to_string(pasture.folder().join("asked")).unwrap();
+    assert_eq!(asked.trim(), url);
+}
+
 #[test]
 fn they_run_at_the_end_of_validity_when_the_store_hangs() {
     let pasture = Pasture::new();

@@ -213,6 +213,24 @@ fn a_secret_that_all_users_may_read_is_warned_of() {
     assert!(printed.contains("longer than 64 kB"), "{printed}");
 }
 
+/// A pipe without a writer, or a network file system that hangs.
+#[test]
+fn a_file_with_a_secret_that_does_not_respond_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let fifo = fifo.to_str().unwrap();
+    for args in [
+        &["is-leader", "--sidecar", "http://127.0.0.1:1", "--token-file", fifo][..],
+        &["status", "--store-file", fifo],
+    ] {
+        let output = bellwether().args(args).output().unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{printed}");
+        assert!(printed.contains("it was not read within 5s"), "{printed}");
+    }
+}
+
 #[test]
 fn help_shows_no_value_of_a_variable() {
     for command in ["serve", "run", "once", "status"] {

@@ -351,3 +351,29 @@ async fn a_damaged_file_says_what_to_do() {
     std::fs::remove_file(sqlite.path()).unwrap();
     sqlite.store.init().await.unwrap();
 }
+
+/// A fence has seen every term that a wrong one may lead to.
+#[tokio::test]
+async fn a_term_that_is_none_or_the_last_is_refused() {
+    let subject = sqlite().await;
+    subject.store.init().await.unwrap();
+    let (election, record) = (
+        "default".parse().unwrap(),
+        LeaseRecord {
+            holder: Some(Candidate { identity: "a".to_owned(), incarnation: "1".to_owned() }),
+            term: Term::new(1),
+            ..LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH)
+        },
+    );
+    let won = subject.store.swap(&election, None, &record).await.unwrap();
+    let Swapped::Won(version) = won else { panic!("lost") };
+    let last = LeaseRecord { term: Term::new(1 << 63), ..record };
+    let refused = subject.store.swap(&election, Some(&version), &last).await.unwrap_err();
+    assert!(refused.to_string().contains("its term is the last one"), "{refused}");
+    let seen = subject.store.observe(&election).await.unwrap().unwrap();
+    assert_eq!((seen.record.term, &seen.version), (Term::new(1), &version));
+    let mut connection = subject.connection().await;
+    sqlx::query("UPDATE leases SET term = -5").execute(&mut connection).await.unwrap();
+    let refused = subject.store.observe(&election).await.unwrap_err();
+    assert!(refused.to_string().contains("cannot be read: term -5"), "{refused}");
+}

@@ -3,7 +3,9 @@
 use bellwether::election::term::Term;
 use bellwether::store::Store as _;
 
-use crate::postgres::stores::{acquired, default, misconfigured, observed, open, renewed, won};
+use crate::postgres::stores::{
+    acquired, default, misconfigured, observed, open, renewed, unavailable, vacated, won,
+};
 use support::postgres::{PASSWORD, Server, url};
 
 /// A role that may log in with a password, and nothing else.
@@ -52,6 +54,29 @@ async fn lacking_a_right_prints_the_grant_that_is_needed() {
     store.init().await.unwrap();
     won(&store, None, &acquired("a", 1)).await;
     assert_eq!(observed(&store).await.record.term, Term::new(1));
+}
+
+/// As in a database that was hardened: the election goes without notifications.
+#[tokio::test]
+async fn a_role_that_may_not_notify_elects_and_hands_over() {
+    let server = Server::start(&[]);
+    let database = server.database().await;
+    open(&server.url(&database)).init().await.unwrap();
+    role(&server, "mute").await;
+    server.run_sql(&database, "GRANT USAGE ON SCHEMA bellwether TO mute").await;
+    let rights = "GRANT SELECT, INSERT, UPDATE ON bellwether.leases TO mute";
+    server.run_sql(&database, rights).await;
+    let revoked = "REVOKE EXECUTE ON FUNCTION pg_notify(text, text) FROM PUBLIC";
+    server.run_sql(&database, revoked).await;
+    let store = open(&url(server.port(), "mute", &database));
+    store.init().await.unwrap();
+    let message = unavailable(store.swap(&default(), None, &acquired("a", 1)).await);
+    assert!(message.contains("pg_notify"), "{message}");
+    assert!(store.observe(&default()).await.unwrap().is_none(), "nothing was applied");
+    let version = won(&store, None, &acquired("a", 1)).await;
+    let version = won(&store, Some(&version), &renewed(&acquired("a", 1))).await;
+    won(&store, Some(&version), &vacated(&acquired("a", 1))).await;
+    assert!(observed(&store).await.record.holder.is_none());
 }
 
 #[tokio::test]
