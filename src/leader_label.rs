@@ -23,7 +23,7 @@ use crate::election::leadership::{Leadership, Undecided};
 use crate::election::term::Term;
 use crate::election::time::BootTime;
 use crate::store::{LabelledPod, Labels, Patched, StoreError};
-use crate::time::alarm::{Alarm, Timer};
+use crate::time::alarm::{Alarm, Sleep, Timer};
 use crate::time::clock::HostClock;
 
 /// How long the label of an instance that has lost the lease keeps the lease from being vacated: for
@@ -132,6 +132,8 @@ struct LeaderLabel {
 impl LeaderLabel {
     async fn run(mut self) {
         loop {
+            // In this order: what the election was last is seen before its end counts.
+            self.over |= self.view.has_changed().is_err();
             let goal = self.goal();
             let now = HostClock::boot();
             if self.reached == Some(goal) && now < self.look_at {
@@ -141,14 +143,22 @@ impl LeaderLabel {
                 self.change(self.look_at).await;
                 continue;
             }
-            if self.over && self.lost_at.is_none_or(|lost| now >= lost + KEEPS_LEASE) {
+            if self.over && self.is_late(now) {
                 return;
             }
             match self.reach_in_time(goal).await {
                 Ok(()) => self.note_reached(goal),
-                Err(obstacle) => self.note(obstacle).await,
+                Err(obstacle) => {
+                    self.note(obstacle);
+                    self.pause_after(goal).await;
+                }
             }
         }
+    }
+
+    /// Whether the label has no more time to keep the lease, or nothing to keep it for.
+    fn is_late(&self, now: BootTime) -> bool {
+        self.lost_at.is_none_or(|lost| now >= lost + KEEPS_LEASE)
     }
 
     /// What is to be true now.
@@ -225,8 +235,8 @@ impl LeaderLabel {
         };
     }
 
-    /// Logs each failure once, and waits before the next try.
-    async fn note(&mut self, obstacle: Obstacle) {
+    /// Logs each failure once.
+    fn note(&mut self, obstacle: Obstacle) {
         let why = match obstacle {
             Obstacle::Changed => None,
             Obstacle::LaterTerm(pod) => Some(format!(
@@ -248,9 +258,29 @@ impl LeaderLabel {
             );
             self.failing = Some(why);
         }
-        let until = HostClock::boot() + self.pause.mul_f64(0.5 + 0.5 * fastrand::f64());
+    }
+
+    /// Waits before the next try, but for no longer than this goal is the one to reach, and the lease
+    /// may be kept for the label. A change that leaves the goal as it is ends no pause: it arrives at
+    /// all candidates in one moment, and their requests would, too.
+    async fn pause_after(&mut self, tried: Goal) {
+        let began = HostClock::boot();
+        let until = began + self.pause.mul_f64(0.5 + 0.5 * fastrand::f64());
         self.pause = (self.pause * 2).min(LAST_PAUSE);
-        self.alarm.until(until).await;
+        let late_at = self.lost_at.map(|lost| lost + KEEPS_LEASE).filter(|at| *at > began);
+        let until = late_at.map_or(until, |at| until.min(at));
+        loop {
+            let (goal, now) = (self.goal(), HostClock::boot());
+            if goal != tried || now >= until || (self.over && self.is_late(now)) {
+                return;
+            }
+            if self.over {
+                // There are no more changes, and a wait for one would return at once.
+                self.alarm.until(until).await;
+            } else {
+                self.change(until).await;
+            }
+        }
     }
 
     /// Waits until something may have to be done: at a change, at the end of validity, and at `until`.
@@ -265,13 +295,23 @@ impl LeaderLabel {
         }
     }
 
-    /// The same, but a leader that leads no more is not kept by a request that hangs.
+    /// Reaches it, but a request that hangs keeps neither a leader that leads no more, nor the lease
+    /// for longer than [`KEEPS_LEASE`], nor then the end of the process.
     async fn reach_in_time(&mut self, goal: Goal) -> Result<(), Obstacle> {
-        let Goal::Own(term) = goal else { return self.reach(goal).await };
-        let lost = lost(self.view.clone(), term);
+        let (view, late_at) = (self.view.clone(), self.lost_at.map(|lost| lost + KEEPS_LEASE));
+        let in_vain = async {
+            match (goal, late_at) {
+                (Goal::Own(term), _) => lost(view, term).await,
+                (Goal::NotOwn | Goal::NoneUpTo(_), Some(at)) if HostClock::boot() < at => {
+                    Sleep.until(at).await;
+                }
+                (Goal::NotOwn | Goal::NoneUpTo(_), _) => ended(view).await,
+            }
+        };
         tokio::select! {
+            biased;
             reached = self.reach(goal) => reached,
-            () = lost => Err(Obstacle::Changed),
+            () = in_vain => Err(Obstacle::Changed),
         }
     }
 
@@ -343,6 +383,11 @@ impl LeaderLabel {
         let silence = self.view.borrow().store_silence(now);
         silence.is_some_and(|silence| silence < now.since(doubted_at))
     }
+}
+
+/// Waits until the election is over.
+async fn ended(mut view: watch::Receiver<Leadership>) {
+    while view.changed().await.is_ok() {}
 }
 
 /// Waits until the instance does not lead in this term.

@@ -332,11 +332,17 @@ fn a_missing_right_to_pods_is_named_with_the_rule_that_grants_it() {
     let (namespace, pasture) = (server.namespace(), Pasture::new());
     server.apply_in(&namespace, &pod("a"));
     let command = in_pod("a", &namespace, &server.user());
-    let sidecar = Sidecar::start_as("a", &pasture.store(), &["--leader-label"], command);
+    let mut sidecar = Sidecar::start_as("a", &pasture.store(), &["--leader-label"], command);
     let rule = "{apiGroups: [''], resources: [pods], verbs: [list, patch]}";
     eventually("it names the rule", || (sidecar.log().count(rule) > 0).then_some(()));
     // The first look at the pods may come before the first claim.
     eventually("it leads without the right", || sidecar.leader().leads().then_some(()));
+    let command = in_pod("a", &namespace, &server.user());
+    let store = Pasture::new();
+    let mut leaves = Sidecar::start_as("b", &store.store(), &["--leader-label"], command);
+    eventually("it leads, too", || leaves.leader().leads().then_some(()));
+    leaves.signal("TERM");
+    assert!(leaves.wait().success(), "it leaves without the right: {}", leaves.log().text());
     server.apply(&format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: label, namespace: \
          {namespace}}}\nrules:\n- {rule}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: \
@@ -347,6 +353,8 @@ fn a_missing_right_to_pods_is_named_with_the_rule_that_grants_it() {
     eventually("it is right", || {
         (sidecar.log().count("the leader's label is right again") > 0).then_some(())
     });
+    sidecar.signal("TERM");
+    assert!(sidecar.wait().success(), "{}", sidecar.log().text());
 }
 
 #[test]
