@@ -68,7 +68,7 @@ struct Open {
 }
 
 impl Connections {
-    /// At most `limit` at once.
+    /// At most `limit` at once, which may be fewer than wanted.
     pub(super) fn new(limit: usize) -> Self {
         if limit < MAX_CONNECTIONS {
             tracing::warn!(
@@ -79,6 +79,11 @@ impl Connections {
                  -n, LimitNOFILE)"
             );
         }
+        Self::at_most(limit)
+    }
+
+    /// At most `limit` at once, as wanted.
+    pub(super) fn at_most(limit: usize) -> Self {
         Self(Arc::new(Bounds {
             limit,
             open: Mutex::default(),

@@ -1,11 +1,11 @@
 //! Bounds: each is kept, is reported, and keeps no other client from an answer.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::Command;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 
 use support::raw::{Events, open, post, raw, whole};
-use support::{Pasture, Sidecar, bellwether, eventually};
+use support::{Killed, LIMIT, Pasture, Sidecar, bellwether, eventually, get};
 
 /// With 224 files, after 128 for other things and the two timers of an election.
 const CONNECTIONS: usize = 94;
@@ -69,6 +69,33 @@ fn a_body_that_is_too_large_or_too_slow_is_refused() {
     let (status, body) = raw(&sidecar, slow);
     assert_eq!(status, 408, "{body}");
     assert!(sidecar.leader().leads(), "nothing was done");
+}
+
+/// A start that waits for its store. Each idle connection had its place for five seconds, and the next
+/// one was closed.
+#[test]
+fn quiet_connections_make_room_for_a_probe_during_a_start() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = format!("postgres://u@{}/d?sslmode=disable", mute.local_addr().unwrap());
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = bellwether();
+    command.args(["serve", "--store", &store, "--listen", &address.to_string()]);
+    command.args(["--lease-duration", "1h", "--renew-deadline", "45m", "--retry-period", "20m"]);
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    let _sidecar = Killed(command.spawn().unwrap());
+    let livez = format!("http://{address}/livez");
+    eventually("it listens", || get(&livez).filter(|answer| answer.status == 200));
+    // More than the places there are.
+    let mut quiet: Vec<_> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let answer = get(&livez).expect("it answers");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for stream in quiet.iter_mut().take(100) {
+        // Closed, or reset: the first to come are the first to go.
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    let started = get(&format!("http://{address}/started")).expect("it answers");
+    assert_eq!(started.status, 503, "it has not started: {started:?}");
 }
 
 #[test]
