@@ -150,6 +150,24 @@ impl Client {
         self.within(self.limit, self.send(Method::GET, path, String::new())).await
     }
 
+    /// `GET path`, whose head decides: none if its status is 200, because the rest of that response may
+    /// be long, or have no end. Else the whole response.
+    ///
+    /// # Errors
+    ///
+    /// When there is no head in time, or what follows another status than 200 is not whole.
+    pub async fn check(&self, path: &str) -> Result<Option<FullResponse>, ClientError> {
+        self.within(self.limit, async {
+            let StreamedResponse { response, connection: _connection } =
+                self.request(Method::GET, path, String::new()).await?;
+            if response.status() == StatusCode::OK {
+                return Ok(None);
+            }
+            http_client::whole(response, MAX_ANSWER).await.map(Some)
+        })
+        .await
+    }
+
     /// `POST path` with `body`.
     ///
     /// # Errors

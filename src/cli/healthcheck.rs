@@ -1,7 +1,5 @@
 //! `bellwether healthcheck`: for images without a shell or curl.
 
-use hyper::StatusCode;
-
 use super::exit::CommandError;
 use super::logging::print_problem;
 use crate::config::SidecarArgs;
@@ -35,9 +33,9 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
         None => vec!["/started", "/livez"],
     };
     for path in paths {
-        let why = match client.get(path).await {
-            Ok(response) if response.status == StatusCode::OK => continue,
-            Ok(response) => format!("{path}: {}", response.message()),
+        let why = match client.check(path).await {
+            Ok(None) => continue,
+            Ok(Some(response)) => format!("{path}: {}", response.message()),
             Err(error) => error.to_string(),
         };
         print_problem(&why);

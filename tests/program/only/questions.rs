@@ -37,6 +37,21 @@ fn on_the_leader_and_on_a_standby() {
     assert_eq!(printed.stdout.len(), 0);
 }
 
+/// They were read to their end, which is far away or never comes, and found unhealthy.
+#[test]
+fn a_long_or_endless_response_is_as_healthy_as_a_short_one() {
+    let pasture = Pasture::new();
+    let names: Vec<_> = (0..60).map(|number| format!("election-{number}")).collect();
+    let sidecar = leader(&pasture, &["--election", &names.join(",")]);
+    let metrics = sidecar.get("/metrics").unwrap().body;
+    let length = metrics.as_str().unwrap().len();
+    assert!(length > 64 * 1024, "more than a command reads: {length}");
+    for path in ["/metrics", "/events"] {
+        let (code, printed) = ask(&sidecar, &["healthcheck", "--path", path]);
+        assert_eq!(code, Some(0), "{path}: {}", String::from_utf8_lossy(&printed.stderr));
+    }
+}
+
 #[test]
 fn undecided_and_unreachable() {
     let pasture = Pasture::new();
