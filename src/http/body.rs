@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Bytes;
 
 use super::connections::InRequest;
@@ -18,12 +19,16 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn read_body(request: Request) -> Result<Bytes, Response> {
     let in_request = request.extensions().get::<InRequest>().cloned();
     let _waiting = in_request.map(InRequest::waits);
-    let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => {
-            let words = format!("the body is longer than {MAX_BODY} bytes, or incomplete");
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let words = format!("the body is longer than {MAX_BODY} bytes");
             Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &words))
+        }
+        Ok(Err(_)) => {
+            let words = "the body is incomplete, or its chunks are not valid";
+            Err(problem(StatusCode::BAD_REQUEST, words))
         }
         Err(_) => Err(problem(StatusCode::REQUEST_TIMEOUT, "the body takes too long to arrive")),
     }

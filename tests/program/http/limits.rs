@@ -1,7 +1,7 @@
 //! Bounds: each is kept, is reported, and keeps no other client from an answer.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use support::raw::{Events, open, post, raw, whole};
@@ -68,6 +68,28 @@ fn a_body_that_is_too_large_or_too_slow_is_refused() {
                 Content-Length: 10\r\n\r\n{";
     let (status, body) = raw(&sidecar, slow);
     assert_eq!(status, 408, "{body}");
+    assert!(sidecar.leader().leads(), "nothing was done");
+}
+
+/// It was answered like a body that is too large.
+#[test]
+fn a_body_that_is_malformed_or_cut_off_is_a_mistake() {
+    let pasture = Pasture::new();
+    let sidecar = leader(&pasture);
+    let head = "POST /resign HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+    let malformed = format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n");
+    let (status, body) = raw(&sidecar, &malformed);
+    assert_eq!(status, 400, "{body}");
+    let mut cut_off = open(&sidecar, &format!("{head}Content-Length: 500\r\n\r\n{{\"c"));
+    cut_off.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    cut_off.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("incomplete"), "{answer}");
+    // Of a chunked body the length shows only as it arrives.
+    let chunk = format!("1001\r\n{}\r\n0\r\n\r\n", " ".repeat(0x1001));
+    let (status, body) = raw(&sidecar, &format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}"));
+    assert_eq!(status, 413, "{body}");
     assert!(sidecar.leader().leads(), "nothing was done");
 }
 
