@@ -30,7 +30,25 @@ const FORWARDED: [&str; 9] = [
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(super) struct Peer {
+    /// Its address.
+    pub(super) address: SocketAddr,
+    /// The address of this end; none if the system does not say.
+    pub(super) local: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// Whether it is on this host. A client on this host that connects to another address than the
+    /// loopback comes from that same address. No connection from another host does: Linux drops IPv4
+    /// packets from outside that have such a source, and what this host sends to its own address
+    /// never leaves it. But a network can replace the source of a connection by an address of this
+    /// host: see docs/security.md.
+    fn is_this_host(self) -> bool {
+        let canonical = |address: SocketAddr| address.ip().to_canonical();
+        let address = canonical(self.address);
+        address.is_loopback() || self.local.is_some_and(|local| canonical(local) == address)
+    }
+}
 
 /// The rules of one sidecar.
 #[derive(Clone, Debug)]
@@ -45,7 +63,7 @@ impl Access {
         Self { listen, token: token.map(Arc::from) }
     }
 
-    fn check(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check(&self, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Refusal> {
         if let Some(origin) = headers.get(header::ORIGIN) {
             check_origin(origin, headers.get(header::HOST))?;
         }
@@ -56,7 +74,7 @@ impl Access {
             return Ok(());
         }
         let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
-        if forwarded || !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
+        if forwarded || !peer.is_some_and(Peer::is_this_host) {
             return Err(if self.token.is_some() { Refusal::Token } else { Refusal::OtherHost });
         }
         match headers.get(header::HOST) {
@@ -122,7 +140,7 @@ where
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &S) -> Result<Self, Response> {
-        let peer = parts.extensions.get::<Peer>().map(|Peer(address)| address.ip());
+        let peer = parts.extensions.get::<Peer>().copied();
         match Access::from_ref(app).check(peer, &parts.headers) {
             Ok(()) => Ok(Self),
             Err(refusal) => Err(refusal.response()),
@@ -157,11 +175,23 @@ mod tests {
 
     const TOKEN: &str = "0123456789abcdef";
 
+    /// On a connection to the address that [`access`] is for.
     fn checked(access: &Access, peer: &str, headers: &[(&'static str, &str)]) -> Option<Refusal> {
+        checked_at(access, peer, Some("10.0.0.5"), headers)
+    }
+
+    fn checked_at(
+        access: &Access,
+        peer: &str,
+        local: Option<&str>,
+        headers: &[(&'static str, &str)],
+    ) -> Option<Refusal> {
+        let at = |ip: &str, port| SocketAddr::new(ip.parse().unwrap(), port);
+        let peer = Peer { address: at(peer, 40_000), local: local.map(|local| at(local, 4_040)) };
         let headers = headers.iter().map(|(name, value)| {
             (header::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
         });
-        access.check(Some(peer.parse().unwrap()), &headers.collect()).err()
+        access.check(Some(peer), &headers.collect()).err()
     }
 
     fn access(token: Option<&str>) -> Access {
@@ -175,9 +205,41 @@ mod tests {
             assert_eq!(checked(&access, "127.0.0.1", &[("host", host)]), None, "{host}");
         }
         assert_eq!(checked(&access, "::ffff:127.0.0.1", &[]), None);
-        for peer in ["10.0.0.5", "192.168.0.1", "::ffff:10.0.0.7"] {
+        for peer in ["10.0.0.4", "192.168.0.1", "::ffff:10.0.0.7"] {
             let refused = checked(&access, peer, &[("host", "127.0.0.1:4040")]);
             assert_eq!(refused, Some(Refusal::OtherHost), "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_client_with_the_address_that_it_connects_to_is_on_this_host() {
+        let access = access(None);
+        let own = [("host", "10.0.0.5:4040")];
+        for (peer, local) in [
+            ("10.0.0.5", "10.0.0.5"),
+            ("::ffff:10.0.0.5", "10.0.0.5"),
+            ("10.0.0.5", "::ffff:10.0.0.5"),
+            ("2001:db8::5", "2001:db8::5"),
+        ] {
+            assert_eq!(checked_at(&access, peer, Some(local), &own), None, "{peer} {local}");
+        }
+        for (peer, local) in [
+            // Another address of this host is not known to be one.
+            ("10.0.0.5", Some("10.0.0.6")),
+            ("10.0.0.5", Some("127.0.0.1")),
+            ("2001:db8::5", Some("2001:db8::6")),
+            ("10.0.0.5", None),
+        ] {
+            let refused = checked_at(&access, peer, local, &own);
+            assert_eq!(refused, Some(Refusal::OtherHost), "{peer} {local:?}");
+        }
+        assert_eq!(access.check(None, &HeaderMap::new()), Err(Refusal::OtherHost));
+        // The rest holds for it as for the loopback.
+        let here = |headers: &[(&'static str, &str)]| checked(&access, "10.0.0.5", headers);
+        assert_eq!(here(&[("host", "evil.example:4040")]), Some(Refusal::Host));
+        assert_eq!(here(&[own[0], ("origin", "https://evil.example")]), Some(Refusal::Origin));
+        for name in FORWARDED {
+            assert_eq!(here(&[own[0], (name, "10.0.0.9")]), Some(Refusal::OtherHost), "{name}");
         }
     }
 

@@ -75,10 +75,10 @@ pub(super) async fn serve(
                 connections.put_one_out();
                 tokio::task::yield_now().await;
             }
-            Ok((stream, peer)) => match connections.enter() {
+            Ok((stream, address)) => match connections.enter() {
                 Some(connection) => {
-                    let router = router.clone();
-                    tokio::spawn(serve_connection(stream, Peer(peer), router, connection));
+                    let peer = Peer { address, local: stream.local_addr().ok() };
+                    tokio::spawn(serve_connection(stream, peer, router.clone(), connection));
                     // The connection closed for this one goes before the next comes.
                     tokio::task::yield_now().await;
                 }

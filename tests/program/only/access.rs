@@ -1,8 +1,10 @@
 //! Who may change something. The rules themselves are tested beside the code; here, that they are
 //! in force.
 
+use std::process::Command;
+
 use crate::only::scene::{ask, leader, post};
-use support::{Pasture, eventually};
+use support::{Pasture, bellwether, eventually};
 
 #[test]
 fn a_browser_on_the_host_cannot_resign_the_leader() {
@@ -43,6 +45,30 @@ fn a_token_opens_what_the_name_does_not() {
     // A client on the same host needs none, and may send one.
     let (code, _) = ask(&sidecar, &["resign", "--token-file", file.to_str().unwrap()]);
     assert_eq!(code, Some(0));
+}
+
+/// The command of `run` finds the sidecar at the address that it listens on, and so has that address
+/// itself.
+#[test]
+fn a_client_on_this_host_needs_no_token_at_another_address_than_the_loopback() {
+    let pasture = Pasture::new();
+    let script = "ip link set lo up && ip address add 198.51.100.7/32 dev lo && exec \"$@\"";
+    let bellwether = bellwether();
+    let program = bellwether.get_program();
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", script, "sh"]).arg(program).args(bellwether.get_args());
+    command.args(["run", "--store", &pasture.store(), "--listen", "198.51.100.7:4040", "--"]);
+    command.arg(program).args(["only", "--", "echo", "held"]);
+    for (name, value) in bellwether.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "held\n", "{log}");
 }
 
 #[test]
