@@ -65,7 +65,7 @@ fn on_ecs_auto_is_the_image_and_tasks_of_it_do_it_once() {
 
 /// Its agent restarts, or the tasks of the host send too many requests.
 #[test]
-fn a_platform_that_fails_for_a_while_is_asked_again() {
+fn a_platform_that_fails_for_a_while_is_tried_again() {
     let (pasture, ecs) = (Pasture::new(), Ecs::start());
     ecs.is("7", "sha256:00ff");
     ecs.fails(4);

@@ -65,7 +65,7 @@ fn they_and_the_command_of_the_gate_ask_the_sidecar_that_runs_them() {
     let pasture = Pasture::new();
     let own = env!("CARGO_BIN_EXE_bellwether");
     let hook = format!("echo $BELLWETHER_SIDECAR $({own} is-leader) >> ran");
-    let gate = "echo $BELLWETHER_SIDECAR > asked";
+    let gate = "echo $BELLWETHER_SIDECAR > found";
     let elections = ["--election", "a", "--election", "b"];
     let more = [&elections[..], &["--on-elected", &hook, "--gate-command", gate]].concat();
     let sidecar = hooked(&pasture, &more);
@@ -74,8 +74,8 @@ fn they_and_the_command_of_the_gate_ask_the_sidecar_that_runs_them() {
     lines.sort();
     let url = &sidecar.url;
     assert_eq!(lines, [format!("{url} yes: a leads"), format!("{url}/elections/b yes: a leads")]);
-    let asked = fs::read_to_string(pasture.folder().join("asked")).unwrap();
-    assert_eq!(asked.trim(), url);
+    let found = fs::read_to_string(pasture.folder().join("found")).unwrap();
+    assert_eq!(found.trim(), url);
 }
 
 #[test]
