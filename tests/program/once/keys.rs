@@ -83,7 +83,8 @@ fn a_platform_that_keeps_failing_is_no_wrong_key() {
     let output = with_auto(&pasture).env("ECS_CONTAINER_METADATA_URI_V4", &ecs.url).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(69), "{}", printed(&output));
-    assert!(printed(&output).contains("status 500; name the release with --key, or start"));
+    let words = "status 500 Internal Server Error; name the release with --key, or start";
+    assert!(printed(&output).contains(words), "{}", printed(&output));
     ecs.fails(0);
     ecs.is("", "sha256:00ff");
     let output = with_auto(&pasture).env("ECS_CONTAINER_METADATA_URI_V4", &ecs.url).output();

@@ -529,11 +529,22 @@ fn many_standbys_see_the_winner_of_a_crash_in_turn() {
 
 #[test]
 fn a_leader_of_many_looks_at_once_when_another_takes_its_lease() {
-    let mut world = one_of(MANY, 1);
-    took_over_at(&mut world, 100_000);
-    let now = world.now;
-    world.candidate_writes(rival(9));
-    world.send(Event::Changed);
-    world.run_until(u64::try_from(now.as_duration().as_millis()).unwrap() + 10);
-    assert!(!world.leads());
+    for hint in [Event::Changed, Event::PushesMissed] {
+        let mut world = one_of(MANY, 1);
+        took_over_at(&mut world, 100_000);
+        let now = world.now;
+        world.candidate_writes(rival(9));
+        world.send(hint);
+        world.run_until(u64::try_from(now.as_duration().as_millis()).unwrap() + 10);
+        assert!(!world.leads());
+    }
+}
+
+#[test]
+fn a_standby_of_few_looks_at_once_when_pushes_may_have_been_missed() {
+    let mut world = one_of(FEW, 1);
+    world.run_until(21_000);
+    world.send(Event::PushesMissed);
+    world.run_until(21_015);
+    assert_eq!(calls_since(&world, 20_900), 1);
 }
