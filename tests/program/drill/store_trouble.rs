@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::tmpfs::{Bind, Tmpfs};
-use support::{Flock, Pasture, Sidecar, bellwether, no_instance_leads_while};
+use support::{Flock, Pasture, Sidecar, bellwether, eventually, no_instance_leads_while};
 
 #[test]
 fn a_damaged_file_demotes_and_a_new_one_elects() {
@@ -43,7 +43,10 @@ fn instances_meet_again_after_the_log_of_the_database_was_deleted_while_they_ran
         // It opens what is there now.
         flock.members.push(Sidecar::start("c", &pasture.store()));
         for sidecar in &flock.members[..2] {
-            sidecar.log().await_events("store_file_replaced", 1);
+            let log = sidecar.log();
+            // More than once, if another one opened the files at the same moment.
+            let noticed = || (log.events("store_file_replaced") > 0).then_some(());
+            eventually("it is noticed", noticed);
         }
         flock.settled();
     }
