@@ -59,12 +59,12 @@ pub enum NoAnswer {
     /// There is nothing within this time.
     #[error("no response within {}", humantime::format_duration(*.0))]
     Late(Duration),
-    /// It came when what it says was no longer sure.
-    #[error("the response came too late: it was not valid for that long")]
-    Outdated,
     /// The same, to a command that was to run while this instance leads.
     #[error("no response within {}, and nothing was run", humantime::format_duration(*.0))]
     NothingRun(Duration),
+    /// It came when what it says was no longer sure.
+    #[error("the response came too late: it was not valid for that long")]
+    Outdated,
 }
 
 /// Why there is no answer of use.

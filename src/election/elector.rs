@@ -193,8 +193,8 @@ impl Elector {
     fn take_in(&mut self, now: BootTime, event: Event) -> bool {
         match event {
             Event::Wake => {}
-            Event::Changed => self.take_in_change(now),
-            Event::PushesMissed => self.take_in_missed_pushes(now),
+            Event::Changed => self.take_in_change(now, self.deferred(now)),
+            Event::PushesMissed => self.take_in_change(now, self.deferred_by_doubt()),
             Event::MayBeVacated => self.pace.hint(),
             Event::Vacated(news) => return self.take_in_vacated(now, news),
             Event::Renewed(news) => self.take_in_announced(now, &news),

@@ -144,7 +144,9 @@ async fn find_region(
     providers: &ProviderConfig,
     imds: &imds::Client,
 ) -> Result<Region, Unsettled> {
-    if let Some(region) = choice.region.clone().or_else(|| region_of(source::variable)) {
+    if let Some(region) =
+        choice.region.clone().or_else(|| region_of(|name| std::env::var(name).ok()))
+    {
         return Ok(Region::new(region));
     }
     let mut profile = ProfileFileRegionProvider::builder().configure(providers);

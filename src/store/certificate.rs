@@ -1,13 +1,31 @@
 //! A server's certificate that is refused because of the time, in the error of a connection.
 
 use std::error::Error;
-use std::io;
+use std::{fmt, io};
 
 use rustls::CertificateError;
 
-/// The reason, if it is that. The texts of rustls contain the time of the check, so they would be another error at each
-/// attempt.
-pub fn out_of_time(error: &(dyn Error + 'static)) -> Option<&'static str> {
+/// What is wrong with its time. The texts of rustls contain the time of the check, so they would be another error at
+/// each attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfTime {
+    /// It was valid once.
+    Expired,
+    /// It will be.
+    NotYetValid,
+}
+
+impl fmt::Display for OutOfTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "its certificate has expired, by this host's clock",
+            Self::NotYetValid => "its certificate is not valid yet, by this host's clock",
+        })
+    }
+}
+
+/// The reason of an error, if it is that.
+pub fn out_of_time(error: &(dyn Error + 'static)) -> Option<OutOfTime> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
@@ -23,13 +41,13 @@ pub fn out_of_time(error: &(dyn Error + 'static)) -> Option<&'static str> {
     None
 }
 
-fn reason(why: &CertificateError) -> Option<&'static str> {
+fn reason(why: &CertificateError) -> Option<OutOfTime> {
     match why {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            Some("its certificate has expired, by this host's clock")
+            Some(OutOfTime::Expired)
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Some("its certificate is not valid yet, by this host's clock")
+            Some(OutOfTime::NotYetValid)
         }
         _ => None,
     }
@@ -57,11 +75,11 @@ mod tests {
     fn the_reason_has_no_time_in_it() {
         for now in [2_000, 3_000] {
             let expired = CertificateError::ExpiredContext { time: at(now), not_after: at(1_000) };
-            let text = out_of_time(&wrapped(expired)).unwrap();
+            let text = out_of_time(&wrapped(expired)).unwrap().to_string();
             assert_eq!(text, "its certificate has expired, by this host's clock");
             let early =
                 CertificateError::NotValidYetContext { time: at(now), not_before: at(9_000) };
-            let text = out_of_time(&wrapped(early)).unwrap();
+            let text = out_of_time(&wrapped(early)).unwrap().to_string();
             assert_eq!(text, "its certificate is not valid yet, by this host's clock");
         }
         let direct = rustls::Error::InvalidCertificate(CertificateError::Expired);

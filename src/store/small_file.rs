@@ -26,9 +26,15 @@ struct Reads {
     patience: Duration,
 }
 
-/// The whole file, if it is not far too long and comes in time: a device has no end, and a pipe may have no writer.
+/// The whole file, if it is not far too long: a device has no end. For a thread that may hang, as on a network file
+/// system: it waits for as long as the file does not respond.
 pub fn read(file: &Path) -> io::Result<Vec<u8>> {
     READS.read(file, LONGEST)
+}
+
+/// The same for any thread, if it comes in time: a pipe may have no writer.
+pub fn read_in_time(file: &Path) -> io::Result<Vec<u8>> {
+    READS.read_in_time(file, LONGEST)
 }
 
 /// The same, of text.
@@ -38,29 +44,28 @@ pub fn read_text(file: &Path) -> io::Result<String> {
 
 /// The same, of a text that has at most so many kilobytes.
 pub fn read_short_text(file: &Path, longest: u64) -> io::Result<String> {
-    let bytes = READS.read(file, longest)?;
+    let bytes = READS.read_in_time(file, longest)?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text"))
 }
 
 impl Reads {
-    /// A system call that hangs cannot be interrupted, so it has a thread of its own.
     fn read(&'static self, file: &Path, longest: u64) -> io::Result<Vec<u8>> {
-        if self.under_way.fetch_add(1, Ordering::Relaxed) >= MOST_HANGING {
-            self.ended();
-            return Err(io::Error::other("earlier reads of files have not ended"));
-        }
+        let _under_way = self.begin()?;
+        read_whole(file, longest)
+    }
+
+    /// A system call that hangs cannot be interrupted, so it has a thread of its own.
+    fn read_in_time(&'static self, file: &Path, longest: u64) -> io::Result<Vec<u8>> {
+        let under_way = self.begin()?;
         let (sender, receiver) = mpsc::sync_channel(1);
         let file = file.to_owned();
         let reader = move || {
             let read = read_whole(&file, longest);
-            self.ended();
+            drop(under_way);
             // Too late, there is no receiver.
             let _ = sender.send(read);
         };
-        if let Err(error) = thread::Builder::new().name("bw-file".to_owned()).spawn(reader) {
-            self.ended();
-            return Err(error);
-        }
+        thread::Builder::new().name("bw-file".to_owned()).spawn(reader)?;
         receiver.recv_timeout(self.patience).unwrap_or_else(|error| {
             Err(io::Error::other(match error {
                 RecvTimeoutError::Timeout => {
@@ -71,8 +76,23 @@ impl Reads {
         })
     }
 
-    fn ended(&self) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
+    fn begin(&'static self) -> io::Result<UnderWay> {
+        let others = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let under_way = UnderWay(self);
+        if others < MOST_HANGING {
+            Ok(under_way)
+        } else {
+            Err(io::Error::other("earlier reads of files have not ended"))
+        }
+    }
+}
+
+/// One of the reads, until it is dropped.
+struct UnderWay(&'static Reads);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -103,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let error = || READS.read(&fifo, 1).unwrap_err().to_string();
+        let error = || READS.read_in_time(&fifo, 1).unwrap_err().to_string();
         for _ in 0..MOST_HANGING {
             assert_eq!(error(), "it was not read within 20ms");
         }

@@ -254,7 +254,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a hint of a change is taken for the end of the lease",
         edits: &[edit(
             "election/elector.rs",
-            "            Event::Changed => self.take_in_change(now),
+            "            Event::Changed => self.take_in_change(now, self.deferred(now)),
 ",
             "            Event::Changed => {
                 let seen = self.watch.version().cloned().zip(self.watch.highest_term());

@@ -32,7 +32,7 @@ impl Elector {
         }
         if seen.is_some_and(|record| record.pause.is_some()) {
             // It may be the write that ends the pause.
-            self.hint_to_all(now);
+            self.pace.hint_to_all(now, self.deferred(now));
             return false;
         }
         if !self.watch.announced(news) || self.calls.unsure || self.pace.doubts_pushes {
@@ -40,7 +40,7 @@ impl Elector {
         }
         if self.calls.is_under_way() {
             // What the call shows may be older.
-            self.hint_to_all(now);
+            self.pace.hint_to_all(now, self.deferred(now));
             return false;
         }
         self.watch.sights_announced(now);

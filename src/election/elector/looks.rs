@@ -27,33 +27,23 @@ impl Elector {
         self
     }
 
-    /// The record may have changed.
-    pub(super) fn take_in_change(&mut self, now: BootTime) {
-        if self.lease.is_held() { self.pace.hint() } else { self.hint_to_all(now) }
-    }
-
-    /// Pushes may have been missed: nothing says that another candidate has claimed the lease.
-    pub(super) fn take_in_missed_pushes(&mut self, now: BootTime) {
-        if self.lease.is_held() {
-            self.pace.hint();
-        } else {
-            self.pace.hint_to_all(now, Deferred::until(self.over_at()));
-        }
-    }
-
-    /// The record may have changed, and all candidates were notified.
-    pub(super) fn hint_to_all(&mut self, now: BootTime) {
-        let deferred = self.deferred(now);
-        self.pace.hint_to_all(now, deferred);
+    /// The record may have changed. The candidate that holds the lease looks at once, and all others in turn.
+    pub(super) fn take_in_change(&mut self, now: BootTime, deferred: Deferred) {
+        if self.lease.is_held() { self.pace.hint() } else { self.pace.hint_to_all(now, deferred) }
     }
 
     /// How long a look may wait for its turn. A take-over waits only if another candidate can have claimed the lease.
-    fn deferred(&self, now: BootTime) -> Deferred {
+    pub(super) fn deferred(&self, now: BootTime) -> Deferred {
         let counted_earlier = self.timing.retry_period() / COUNTED_EARLIER;
         match self.over_at() {
             Some(over_at) if over_at <= now + counted_earlier => Deferred::ToTurn,
             over_at => Deferred::until(over_at),
         }
+    }
+
+    /// The same, if nothing says that another candidate has claimed the lease.
+    pub(super) fn deferred_by_doubt(&self) -> Deferred {
+        Deferred::until(self.over_at())
     }
 
     fn over_at(&self) -> Option<BootTime> {

@@ -157,7 +157,7 @@ fn roots(bundle: Option<PathBuf>) -> Result<RootCertStore, BadBundle> {
     let built_in = roots.len();
     let add = |roots: &mut RootCertStore| -> Result<(), BadCertificates> {
         // With a limit of its size: a device or a pipe in its place has no end.
-        let pem = small_file::read(&path)?;
+        let pem = small_file::read_in_time(&path)?;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             roots.add(certificate?)?;
         }

@@ -65,8 +65,7 @@ impl fmt::Display for CredentialsSource {
     }
 }
 
-/// A variable that is set and not empty.
-pub fn variable(name: &str) -> Option<String> {
+fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -192,7 +192,7 @@ fn unreached(place: &Place, error: &ConnectorError) -> StoreError {
     if let Some(bad) = cause::<BadResponse>(error) {
         return no_answer(place, &bad.to_string());
     }
-    let reason = out_of_time(error).map_or_else(|| innermost(error), str::to_owned);
+    let reason = out_of_time(error).map_or_else(|| innermost(error), |why| why.to_string());
     place.unavailable(format!("cannot be reached: {reason}"))
 }
 

@@ -379,7 +379,7 @@ fn date(headers: &HeaderMap) -> Option<ServiceTime> {
 /// The innermost cause of an error, the same at every attempt. The address already comes before it.
 fn short(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(why) = out_of_time(error) {
-        return why.to_owned();
+        return why.to_string();
     }
     let mut innermost = error;
     while let Some(cause) = innermost.source() {

@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::CertificateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::answer::Unusable;
 use super::definition;
 use super::hosts::Host;
 use super::target::Target;
+use crate::store::certificate::{OutOfTime, out_of_time};
 use crate::store::contract::StoreError;
 
 /// Why a call failed, before it is explained to a person.
@@ -289,23 +289,14 @@ fn is_tls(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData
 }
 
-/// rustls counts the seconds since a certificate has expired, which would be another error each time.
+/// Without the time of the check, which would be another error each time.
 fn tls_reason(error: &io::Error) -> String {
-    let reason = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-    let rustls::Error::InvalidCertificate(reason) = (match reason {
-        Some(reason) => reason,
-        None => return error.to_string(),
-    }) else {
-        return error.to_string();
-    };
-    match reason {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the server's certificate has expired".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+    match out_of_time(error) {
+        Some(OutOfTime::Expired) => "the server's certificate has expired".to_owned(),
+        Some(OutOfTime::NotYetValid) => {
             "the server's certificate is not valid yet, or the clock here is wrong".to_owned()
         }
-        _ => error.to_string(),
+        None => error.to_string(),
     }
 }
 
@@ -421,6 +412,7 @@ fn checked(message: &str) -> String {
 mod tests {
     use std::time::Duration;
 
+    use rustls::CertificateError;
     use rustls::pki_types::UnixTime;
 
     use super::*;
