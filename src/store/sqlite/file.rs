@@ -1,7 +1,6 @@
 //! The database file: how it is opened and checked, and what one call does to it.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use tokio::sync::watch;
 
 use super::acquisition;
 use super::bell;
-use super::blocking::{Panicked, blocking, lock};
+use super::blocking::lock;
 use super::errors::SqliteError;
 use super::files::{self, Files};
 use super::folder::{self, FileId};
@@ -244,25 +243,23 @@ impl DatabaseFile {
     }
 
     /// `idle` if it is still on the files that the names lead to, or a new connection.
-    pub async fn connect(self: &Arc<Self>, idle: Option<Open>) -> Result<Open, SqliteError> {
-        let shared = Arc::clone(self);
-        blocking(move || shared.look_at_host()).await?;
+    pub async fn connect(&self, idle: Option<Open>) -> Result<Open, SqliteError> {
+        self.look_at_host()?;
         match idle {
             // Writing to a file that was moved away would elect a leader that no other process sees.
-            Some(open) if self.is_in_place(&open).await? => return Ok(open),
-            Some(open) => self.abandon(open).await?,
+            Some(open) if self.is_in_place(&open) => return Ok(open),
+            Some(open) => self.abandon(open).await,
             None => {}
         }
         self.open().await
     }
 
     /// Whether the connection is still on the files that the names lead to.
-    async fn is_in_place(self: &Arc<Self>, open: &Open) -> Result<bool, SqliteError> {
-        let (shared, path, files) = (Arc::clone(self), open.path.clone(), open.files);
-        blocking(move || Ok(Files::at(&shared.path, &path) == files)).await
+    fn is_in_place(&self, open: &Open) -> bool {
+        Files::at(&self.path, &open.path) == open.files
     }
 
-    async fn abandon(&self, open: Open) -> Result<(), SqliteError> {
+    async fn abandon(&self, open: Open) {
         let Open { database, path, files } = open;
         tracing::warn!(
             store = %self.path.display(),
@@ -271,16 +268,11 @@ impl DatabaseFile {
              again (before such a change, stop every instance)"
         );
         files::close(database, &path, files).await;
-        blocking(move || {
-            files::forget_lost_log(&path, Some(files));
-            Ok(())
-        })
-        .await
+        files::forget_lost_log(&path, Some(files));
     }
 
-    async fn open(self: &Arc<Self>) -> Result<Open, SqliteError> {
-        let shared = Arc::clone(self);
-        let place = blocking(move || shared.prepare_folder()).await?;
+    async fn open(&self) -> Result<Open, SqliteError> {
+        let place = self.prepare_folder()?;
         let options = SqliteConnectOptions::new()
             .filename(&place.path)
             .create_if_missing(true)
@@ -296,15 +288,10 @@ impl DatabaseFile {
         let mut database = SqliteConnection::connect_with(&options).await?;
         sqlx::query(CREATE).execute(&mut database).await?;
         add_later_columns(&mut database).await?;
-        let (shared, path) = (Arc::clone(self), place.path.clone());
-        let found = blocking(move || {
-            let files = Files::at(&shared.path, &path);
-            Ok::<_, SqliteError>((files, files.are_open()))
-        });
-        let (files, are_open) = found.await?;
+        let files = Files::at(&self.path, &place.path);
         let open = Open { database, path: place.path.clone(), files };
-        if !are_open {
-            self.abandon(open).await?;
+        if !files.are_open() {
+            self.abandon(open).await;
             return Err(self.replaced("while it was opened"));
         }
         self.took(place);
@@ -377,28 +364,19 @@ impl DatabaseFile {
 
     /// Notifies the other processes of what was written. It is an error if they do not see it: another process may
     /// have started another log meanwhile.
-    pub async fn notify(
-        self: &Arc<Self>,
-        open: &Open,
-        written: Vec<Written>,
-    ) -> Result<(), SqliteError> {
-        let (shared, path, files) = (Arc::clone(self), open.path.clone(), open.files);
-        let ring = move || {
-            if Files::at(&shared.path, &path) != files {
-                return Err(shared.replaced("during a write"));
-            }
-            let readers = lock(&shared.presence).count();
-            // This process does not wait for its own renewals.
-            if readers == Some(1) && written.iter().all(|written| written.record.is_renewal()) {
-                return Ok(());
-            }
-            if let Err(error) = bell::ring(&bell::of(&path), &lines(&written, readers)) {
-                tracing::debug!(%error, "cannot write to the bell file; other instances notice changes by \
-                                         polling");
-            }
-            Ok(())
-        };
-        blocking(ring).await
+    pub fn notify(&self, open: &Open, written: &[Written]) -> Result<(), SqliteError> {
+        if !self.is_in_place(open) {
+            return Err(self.replaced("during a write"));
+        }
+        let readers = lock(&self.presence).count();
+        // This process does not wait for its own renewals.
+        if readers == Some(1) && written.iter().all(|written| written.record.is_renewal()) {
+            return Ok(());
+        }
+        if let Err(error) = bell::ring(&bell::of(&open.path), &lines(written, readers)) {
+            tracing::debug!(%error, "cannot write to the bell file; other instances notice changes by polling");
+        }
+        Ok(())
     }
 
     fn decode(&self, election: &ElectionName, row: &SqliteRow) -> Result<Observed, SqliteError> {
@@ -510,12 +488,6 @@ async fn add_later_columns(database: &mut SqliteConnection) -> Result<(), sqlx::
 
 async fn lacks(database: &mut SqliteConnection, column: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(LACKS).bind(column).fetch_one(database).await
-}
-
-impl From<Panicked> for SqliteError {
-    fn from(_: Panicked) -> Self {
-        Self::Io("finish a call", io::Error::other("shutting down"))
-    }
 }
 
 impl fmt::Display for DatabaseFile {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteLockingMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::blocking::blocking;
 use super::folder::{self, FileId};
 
 /// The database, the log and the index of the log, as far as they exist.
@@ -62,13 +61,10 @@ fn open_files() -> io::Result<Vec<FileId>> {
 /// Closes a connection to the database at `path` that had these files open. What was written only to a log that is
 /// lost is lost.
 pub async fn close(database: SqliteConnection, path: &Path, files: Files) {
-    let of = path.to_owned();
-    let now = blocking(move || Ok::<_, io::Error>(Files::at(&of, &of))).await;
+    let now = Files::at(path, path);
     // SQLite compares the database itself before it writes to it.
-    let doorstop = match now {
-        Ok(now) if now.database == files.database && now != files => doorstop(path).await,
-        _ => None,
-    };
+    let is_log_lost = now.database == files.database && now != files;
+    let doorstop = if is_log_lost { doorstop(path).await } else { None };
     let _ = database.close().await;
     if let Some(doorstop) = doorstop {
         let _ = doorstop.close().await;

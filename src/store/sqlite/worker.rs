@@ -2,7 +2,8 @@
 //!
 //! One worker with one connection takes all waiting calls: reads one after the other, and all
 //! writes in one transaction. So two hundred elections cost the disk one commit instead of two
-//! hundred.
+//! hundred. It has a thread, which waits for the file: an idle leader's CPU time is mostly that of
+//! threads which wake each other.
 //!
 //! # Locks
 //!
@@ -16,12 +17,13 @@
 //! left behind, calls fail at once. So a disk that hangs for a day costs no more than one that
 //! hangs for a minute.
 
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{mem, thread};
 
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::errors::{self, SqliteError};
@@ -150,7 +152,10 @@ impl Workers {
         let number = queue.tickets;
         queue.at_work = Some(AtWork { number, taken: Vec::new() });
         let worker = Worker { workers: Arc::clone(self), number };
-        tokio::spawn(worker.work(queue.idle.take()));
+        let idle = queue.idle.take();
+        // From a task, because the system may have no thread left: that panics, and the worker needs
+        // the queue to take its leave.
+        tokio::spawn(async { drop(tokio::task::spawn_blocking(|| worker.work(idle))) });
         Ok(())
     }
 
@@ -209,12 +214,13 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    async fn work(self, mut open: Option<Open>) {
+    fn work(self, mut open: Option<Open>) {
+        let runtime = Handle::current();
         while let Some(calls) = self.take(&mut open) {
-            let left = self.carry_out(&mut open, calls).await;
+            let left = runtime.block_on(self.carry_out(&mut open, calls));
             if !left.is_empty() {
                 self.put_back(left);
-                tokio::time::sleep(LOCK_PAUSE).await;
+                thread::sleep(LOCK_PAUSE);
             }
         }
     }
@@ -355,28 +361,46 @@ impl Worker {
         open: &mut Open,
         calls: &[Call],
     ) -> Result<Vec<Result<Swapped, StoreError>>, SqliteError> {
-        let mut outcomes = Vec::with_capacity(calls.len());
-        let mut written = Vec::new();
-        // The lock is taken with the first word: a transaction that has read cannot wait for it.
-        let mut transaction = open.database.begin_with("BEGIN IMMEDIATE").await?;
-        for call in calls {
-            let Request::Write(write, _) = &call.ask else { continue };
-            if call.ask.is_given_up() {
-                outcomes.push(Err(errors::locked(&self.workers.file.path)));
-                continue;
+        let outcomes = match calls {
+            // One statement is a transaction.
+            [only] => vec![self.swap(&mut open.database, only).await?],
+            calls => {
+                let mut outcomes = Vec::with_capacity(calls.len());
+                // The lock is taken with the first word: a transaction that has read cannot wait for it.
+                let mut transaction = open.database.begin_with("BEGIN IMMEDIATE").await?;
+                for call in calls {
+                    outcomes.push(self.swap(&mut transaction, call).await?);
+                }
+                transaction.commit().await?;
+                outcomes
             }
-            let swapped = self.own(self.workers.file.swap(&mut transaction, write).await)?;
-            if let Ok(Swapped::Won(version)) = &swapped {
-                let Write { election, record, .. } = write.clone();
-                written.push(Written { election, record, version: version.clone() });
-            }
-            outcomes.push(swapped);
-        }
-        transaction.commit().await?;
+        };
+        let written = calls.iter().zip(&outcomes).filter_map(|(call, outcome)| {
+            let (Request::Write(write, _), Ok(Swapped::Won(version))) = (&call.ask, outcome) else {
+                return None;
+            };
+            let Write { election, record, .. } = write.clone();
+            Some(Written { election, record, version: version.clone() })
+        });
+        let written: Vec<_> = written.collect();
         if !written.is_empty() {
-            self.workers.file.notify(open, written).await?;
+            self.workers.file.notify(open, &written)?;
         }
         Ok(outcomes)
+    }
+
+    async fn swap(
+        &self,
+        database: &mut SqliteConnection,
+        call: &Call,
+    ) -> Result<Result<Swapped, StoreError>, SqliteError> {
+        match &call.ask {
+            Request::Write(write, sender) if !sender.is_closed() => {
+                self.own(self.workers.file.swap(database, write).await)
+            }
+            // It is given up, and nobody waits for this.
+            _ => Ok(Err(errors::locked(&self.workers.file.path))),
+        }
     }
 
     /// Tells an error of one record from an error of the file. The former is the answer to that
