@@ -13,8 +13,8 @@ test-cluster: setup
 	tests/cluster/setup.sh
 	cargo test --locked --test cluster -- --nocapture $(CLUSTER_TESTS)
 
-# Real processes and a real store, harmed at random for MINUTES: STORE is sqlite, postgres, dynamodb or kubernetes,
-# several of them, or (without it) each in turn. SEED plays the same harm again.
+# Real processes and a real store, harmed at random for MINUTES, at most 240. STORE is sqlite, postgres, dynamodb or
+# kubernetes, several of them, or (without it) each in turn. SEED begins from the same seed.
 chaos: setup
 	CHAOS_STORES="$(STORE)" CHAOS_MINUTES="$(MINUTES)" BELLWETHER_SEED="$(SEED)" cargo test --locked --test chaos
 

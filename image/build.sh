@@ -20,4 +20,9 @@ export CFLAGS
 # another 0.2 MB smaller, and not slower.
 cargo rustc --locked --profile dist --target "$triple" --bin bellwether -- \
     -C link-arg=-Wl,--no-eh-frame-hdr -C llvm-args=-inline-threshold=10 >&2
-echo "$PWD/${CARGO_TARGET_DIR:-target}/$triple/dist/bellwether"
+target=${CARGO_TARGET_DIR:-target}
+case $target in
+/*) ;;
+*) target=$PWD/$target ;;
+esac
+echo "$target/$triple/dist/bellwether"

@@ -28,6 +28,7 @@ done
 cargo deb --quiet --no-build --no-strip --output "$dist"
 cp "$stage/doc/sbom.cdx.json" "$dist/$name.cdx.json"
 # The same files must always give the same archive.
+# In two steps: a pipe would hide that tar failed.
 tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" \
-    --transform "s,^target/package,$name," "$stage" |
-    gzip -n >"$dist/$name.tar.gz"
+    --transform "s,^target/package,$name," -f "$dist/$name.tar" "$stage"
+gzip -n -f "$dist/$name.tar"

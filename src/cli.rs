@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -234,20 +236,20 @@ fn check_nesting(command: &Command, sources: &Sources) -> Result<(), CommandErro
 
 fn run(command: Command) -> Result<u8, CommandError> {
     match command {
-        Command::Serve(args) => block_on(serve::run(args)),
-        Command::Run(args) => block_on(run::run(args)),
-        Command::Once(args) => match block_on(once::run(args))? {
+        Command::Serve(args) => block_on(with_a_thread(serve::run(args))),
+        Command::Run(args) => block_on(with_a_thread(run::run(args))),
+        Command::Once(args) => match block_on(with_a_thread(once::run(args)))? {
             once::Next::Exit(code) => Ok(code),
             once::Next::Serve(words) => Ok(once::become_server(words)),
         },
         Command::Only(args) => block_on(only::run(args)),
         Command::IsLeader(args) => block_on(or_signal(is_leader::run(args))),
         Command::Wait(args) => block_on(or_signal(wait::run(args))),
-        Command::Status(args) => block_on(or_signal(status::run(args))),
+        Command::Status(args) => block_on(or_signal(with_a_thread(status::run(args)))),
         Command::Resign(args) => block_on(or_signal(resign::run(args))),
-        Command::Pause(args) => block_on(or_signal(pause::pause(args))),
-        Command::Resume(args) => block_on(or_signal(pause::resume(args))),
-        Command::Init(args) => block_on(or_signal(init::run(args))),
+        Command::Pause(args) => block_on(or_signal(with_a_thread(pause::pause(args)))),
+        Command::Resume(args) => block_on(or_signal(with_a_thread(pause::resume(args)))),
+        Command::Init(args) => block_on(or_signal(with_a_thread(init::run(args)))),
         Command::Healthcheck(args) => block_on(or_signal(healthcheck::run(args))),
         Command::Install(args) => install::run(&args),
         Command::Completions(args) => pages::completions(&args, Cli::command()),
@@ -301,10 +303,30 @@ async fn or_signal(
     }
 }
 
+/// Carries out a command that opens a store. Names are looked up and files read on other threads, and tokio panics if
+/// it needs one, has none, and the system refuses another one. So it gets one now, and keeps it: later refusals only
+/// make a call wait.
+async fn with_a_thread<T>(
+    command: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    thread::Builder::new().spawn(|| ()).map_err(|error| {
+        CommandError::Unavailable(format!(
+            "cannot start a thread: {error}; raise the limit of processes and threads (ulimit -u, TasksMax of a unit, \
+             the pids limit of a container)"
+        ))
+    })?;
+    drop(tokio::task::spawn_blocking(|| ()));
+    command.await
+}
+
+/// For how long a thread without work is kept. Ten years, because a clock bears no more than some centuries.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// One thread runs everything, so that no answer is given while another is being decided.
 fn block_on<T>(command: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(FOREVER)
         .build()
         .map_err(|error| CommandError::Unavailable(format!("cannot start: {error}")))?;
     let done = runtime.block_on(command);

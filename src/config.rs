@@ -390,6 +390,11 @@ pub enum InvalidConfig {
     /// This host has only a loopback address.
     #[error("--advertise: this host has no default route, and so no {{ip}}; write its address")]
     NoAddress,
+    /// It would be published as it is.
+    #[error(
+        "--advertise: it contains a '{{' or '}}' that does not belong to {{ip}}, the only placeholder"
+    )]
+    UnknownPlaceholder,
     /// See [`InvalidHolderUrl`].
     #[error("--advertise: {0}")]
     Advertise(#[from] InvalidHolderUrl),

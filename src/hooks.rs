@@ -188,6 +188,8 @@ impl ElectionHooks {
         let stop_at = HostClock::boot() + timeout;
         let deadlines = Deadlines { stop_at, kill_at: stop_at + HOOK_KILL_AFTER };
         let mut group = Group::start(hook, deadlines)?;
+        // Each step of the election is a change of the view: the first one counts.
+        let mut kill_at = None;
         loop {
             tokio::select! {
                 biased;
@@ -198,7 +200,8 @@ impl ElectionHooks {
                     self.due();
                     if matches!(due, Due::Elected(_)) && self.shutting_down() {
                         // What is left of the time is for the other hook.
-                        group.stop(HostClock::boot() + HOOK_KILL_AFTER);
+                        let soon = || HostClock::boot() + HOOK_KILL_AFTER;
+                        group.stop(*kill_at.get_or_insert_with(soon));
                     }
                 }
             }

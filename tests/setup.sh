@@ -8,8 +8,18 @@ cd "$(dirname "$0")/.."
 # A toolchain from rustup is found also by a shell that does not have it in its PATH.
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
+# Debian 12 has no package of rustup, and apt installs nothing if it does not know one of the names.
+rust=()
+if ! command -v cargo >/dev/null; then
+    as_root apt-get update -q
+    if [ -z "$(apt-cache show rustup 2>/dev/null)" ]; then
+        echo "no Rust, and no package of rustup: install Rust from https://rustup.rs, and run this again" >&2
+        exit 1
+    fi
+    rust=(cargo:rustup)
+fi
 install_missing git:git cc:build-essential sqlite3:sqlite3 mount:mount pkill:procps \
-    zsh:zsh fish:fish pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl cargo:rustup \
+    zsh:zsh fish:fish pg_ctlcluster:postgresql pgbouncer:pgbouncer openssl:openssl "${rust[@]}" \
     ruby:ruby node:nodejs javac:default-jdk-headless curl:curl
 # What nothing in PATH shows: environments of Python, a module for the example of docs/postgres.md,
 # a library that shifts clocks.

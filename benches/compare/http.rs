@@ -82,15 +82,16 @@ impl Server {
     }
 }
 
-/// What wrk prints.
+/// What wrk prints. Before the distribution, another figure may end with "99%".
 fn read(text: &str, used: Duration) -> Option<Rate> {
-    let after = |mark: &str| Some(text.split_once(mark)?.1.split_whitespace().next()?.to_owned());
+    let (_, distribution) = text.split_once("Latency Distribution")?;
+    let after = |mark: &str| distribution.split_once(mark)?.1.split_whitespace().next();
     let requests: f64 =
         text.split_once(" requests in ")?.0.split_whitespace().last()?.parse().ok()?;
     Some(Rate {
         a_second: after("Requests/sec:")?.parse().ok()?,
         a_core: requests / used.as_secs_f64(),
-        p99: duration(&after("99%")?)?,
+        p99: duration(after("99%")?)?,
     })
 }
 

@@ -16,6 +16,9 @@ use crate::stores::Store;
 
 pub const ON_POSTGRES: &str = "bellwether, Postgres";
 
+/// The servers of `/leader`.
+const SERVERS: [&str; 2] = ["bellwether, SQLite", "client-go"];
+
 /// A figure of a row. Less is better.
 struct Figure {
     value: f64,
@@ -134,7 +137,7 @@ fn rates(measured: &Measured) -> String {
     let mut text = "| server of `/leader`, on one core | answers a second | answers a second of \
                     CPU time | 99th percentile, ms |\n| --- | ---: | ---: | ---: |\n"
         .to_owned();
-    for (name, rates) in ["bellwether, SQLite", "client-go"].iter().zip(&measured.rates) {
+    for (name, rates) in SERVERS.iter().zip(&measured.rates) {
         match rates.as_ref().map(|rates| middle(rates)) {
             Ok(rate) => writeln!(
                 text,
@@ -158,13 +161,22 @@ fn failures(measured: &Measured) -> String {
     }
     for (at, row) in ROWS.iter().enumerate() {
         for failure in failures_of(measured, at) {
-            // It comes from another program: one line, and nothing that is a mark on a page.
-            let is_mark = |c: char| c.is_control() || "`|<>[]".contains(c);
-            let failure: String = failure.chars().filter(|c| !is_mark(*c)).take(200).collect();
-            text += &wrapped(&format!("- {} failed: `{}`", row.name, failure.trim()), "  ");
+            text += &failed(row.name, failure);
+        }
+    }
+    for (name, rates) in SERVERS.iter().zip(&measured.rates) {
+        if let Err(failure) = rates {
+            text += &failed(&format!("`/leader` of {name}"), failure);
         }
     }
     text + "\n"
+}
+
+fn failed(what: &str, failure: &str) -> String {
+    // It comes from another program: one line, and nothing that is a mark on a page.
+    let is_mark = |c: char| c.is_control() || "`|<>[]".contains(c);
+    let failure: String = failure.chars().filter(|c| !is_mark(*c)).take(200).collect();
+    wrapped(&format!("- {what} failed: `{}`", failure.trim()), "  ")
 }
 
 fn failures_of(measured: &Measured, at: usize) -> Vec<&String> {
@@ -190,7 +202,9 @@ type Target = (&'static str, Option<(String, bool)>);
 
 fn all_targets(measured: &Measured) -> Vec<Target> {
     let on_postgres = ROWS.iter().position(|row| row.name == ON_POSTGRES).expect("our row");
-    let hand_over = spread(&measured.hand_overs[on_postgres]);
+    let hand_overs = &measured.hand_overs[on_postgres];
+    // What succeeded is not all of it.
+    let hand_over = spread(hand_overs).filter(|_| measured.failures[on_postgres].is_empty());
     let path = spread(&measured.physical.idle).zip(spread(&measured.physical.repeated));
     let ratio = |part: f64, whole: f64, most: f64| {
         (format!("{part:.1} ms, {:.1} ×", part / whole), part <= whole * most)
@@ -215,7 +229,10 @@ fn all_targets(measured: &Measured) -> Vec<Target> {
         ),
         (
             "hand-over on Postgres: 99th percentile below three times its median",
-            hand_over.map(|ours| ratio(ours.p99, ours.median, 3.0)),
+            hand_over.and_then(|ours| {
+                let (part, is_met) = ratio(ours.p99?, ours.median, 3.0);
+                Some((format!("{part}, of {}", hand_overs.len()), is_met))
+            }),
         ),
         (
             "crash: next leader at most 1.005 of the lease after the last renewal, on every store",
@@ -314,8 +331,10 @@ fn figures<T>(measured: &Measured, at: usize, of: impl Fn(&Life) -> Option<T>) -
     measured.lives[at].iter().filter_map(of).collect()
 }
 
+/// None if no other followed one of the crashes.
 fn worst_crash(lives: &[Life]) -> Option<f64> {
-    lives.iter().filter_map(|life| life.crash).reduce(f64::max)
+    let all: Option<Vec<_>> = lives.iter().map(|life| life.crash).collect();
+    all?.into_iter().reduce(f64::max)
 }
 
 fn crash(measured: &Measured, at: usize) -> Option<Figure> {
@@ -353,13 +372,13 @@ fn orphan(measured: &Measured, at: usize) -> Option<Figure> {
     worst(&spans, "")
 }
 
-/// The longest of them; `otherwise` if no other candidate took over.
+/// The longest of them; `otherwise` if no other candidate took over in any.
 fn worst(spans: &[Option<Span>], otherwise: &str) -> Option<Figure> {
-    let longest = spans.iter().max_by_key(|span| match span {
-        None => Duration::MAX,
-        Some(Span::Exactly(time) | Span::MoreThan(time)) => *time,
-    })?;
+    let longest = spans.iter().flatten().max_by_key(|span| match span {
+        Span::Exactly(time) | Span::MoreThan(time) => *time,
+    });
     Some(match longest {
+        None if spans.is_empty() => return None,
         // No two leaders: as good as it gets in this column.
         None => Figure { value: 0.0, text: otherwise.to_owned() },
         Some(Span::Exactly(time)) => Figure { value: milliseconds(*time), text: ms(*time) },
@@ -406,16 +425,18 @@ fn binary(_: &Measured, at: usize) -> Option<Figure> {
 #[derive(Clone, Copy)]
 struct Spread {
     median: f64,
-    p99: f64,
+    /// Of a hundred at least: of fewer it would be the largest.
+    p99: Option<f64>,
     most: f64,
 }
 
-/// In milliseconds.
+/// In milliseconds, by the nearest rank.
 fn spread(times: &[Duration]) -> Option<Spread> {
     let mut times: Vec<_> = times.iter().copied().map(milliseconds).collect();
     times.sort_by(f64::total_cmp);
-    let at = |part: usize| times.get(times.len().checked_sub(1)? * part / 100).copied();
-    Some(Spread { median: at(50)?, p99: at(99)?, most: at(100)? })
+    let at = |part: usize| times.get((times.len() * part).div_ceil(100).checked_sub(1)?).copied();
+    let p99 = at(99).filter(|_| times.len() >= 100);
+    Some(Spread { median: at(50)?, p99, most: at(100)? })
 }
 
 /// By what a core bears.

@@ -146,6 +146,8 @@ impl Row {
             }
         };
         without_settings(&mut command);
+        let (name, value) = start.stores.mark();
+        command.env(name, value);
         let seconds = start.lease.as_secs();
         command.env("LEASE", format!("{seconds}s")).env("ELECTION", start.election);
         command.env("IDENTITY", uuid());

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::TimeToLiveSpecification;
 use support::dynamodb::Emulator;
 use support::kubernetes::ApiServer;
 use support::postgres::{self, Server};
+use support::watchdog::Watchdog;
 use support::{Killed, Pasture, now};
 
 use crate::candidate::Failure;
@@ -26,8 +27,12 @@ pub enum Store {
     Etcd,
 }
 
+const MARK: &str = "COMPARED_IN";
+
 pub struct Stores {
     pasture: Pasture,
+    /// Ends the candidates: after Ctrl-C, one that is stopped would stay so forever.
+    _ends_all: Watchdog,
     pub postgres: Server,
     dynamodb: Emulator,
     dynamodb_locks: Emulator,
@@ -45,8 +50,10 @@ impl Stores {
             let request = dynamodb_locks.client().update_time_to_live();
             request.table_name("leases").time_to_live_specification(ttl).send().await.unwrap();
         });
+        let pasture = Pasture::new();
         Ok(Self {
-            pasture: Pasture::new(),
+            _ends_all: Watchdog::kills_all_with(MARK, pasture.folder()),
+            pasture,
             // Commits wait for the disk, as they do where a lease matters.
             postgres: Server::start(&["fsync = on"]),
             dynamodb: Emulator::start(),
@@ -54,6 +61,11 @@ impl Stores {
             kubernetes: ApiServer::start(),
             etcd: Etcd::start()?,
         })
+    }
+
+    /// A variable that all candidates of this run have, and no other process.
+    pub fn mark(&self) -> (&'static str, &Path) {
+        (MARK, self.pasture.folder())
     }
 
     /// None for a file.

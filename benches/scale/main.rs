@@ -89,6 +89,7 @@ const SCENES: [Scene; 17] = [
 struct Plan {
     steady: Duration,
     hand_overs: usize,
+    /// Of all elections of a crowd.
     most_candidates: usize,
 }
 
@@ -101,7 +102,7 @@ const FULL: Plan =
 const QUICK: Plan = Plan { steady: Duration::from_secs(20), hand_overs: 1, most_candidates: 100 };
 
 fn main() {
-    let is_quick = std::env::var_os("QUICK").is_some_and(|value| !value.is_empty());
+    let is_quick = report::is_quick();
     let plan = if is_quick { QUICK } else { FULL };
     let wanted: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let (begun, setting) = (now(), report::Setting::of("scale"));
@@ -143,7 +144,7 @@ impl Scene {
         let (sizes, stores): (Vec<_>, Vec<_>) =
             wanted.iter().partition(|word| word.parse::<usize>().is_ok());
         let size = self.all_candidates().to_string();
-        let is_of_plan = sizes.is_empty() && self.candidates <= plan.most_candidates;
+        let is_of_plan = sizes.is_empty() && self.all_candidates() <= plan.most_candidates;
         (is_of_plan || sizes.contains(&&size))
             && (stores.is_empty() || stores.iter().any(|store| self.store.contains(store.as_str())))
     }

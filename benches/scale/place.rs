@@ -1,9 +1,9 @@
 //! The stores that candidates elect in, and how their requests are counted: at the server, on the wire.
 
 use std::any::Any;
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::{fmt, fs};
 
 use async_trait::async_trait;
 use bellwether::election::continuity::ServiceTime;
@@ -17,6 +17,7 @@ use support::dynamodb::{Emulator, SKEW};
 use support::kubernetes::{self, ApiServer};
 use support::network::Proxy;
 use support::postgres::{self, Server};
+use support::watchdog::Watchdog;
 
 use crate::requests::Requests;
 
@@ -73,8 +74,8 @@ impl Place {
         let open = move || -> Arc<dyn Store> {
             Arc::new(Counted { store: open(), calls: Arc::clone(&calls) })
         };
-        let server = Box::new((folder, Watches::allow()));
-        Self { open: Arc::new(open), requests, advertises: false, _server: server }
+        allow_watches();
+        Self { open: Arc::new(open), requests, advertises: false, _server: Box::new(folder) }
     }
 
     fn behind_proxy(port: u16, server: impl Any, open: impl FnOnce(u16) -> Open) -> Self {
@@ -151,29 +152,18 @@ impl Store for Counted {
 }
 
 /// How many processes of one user may watch folders: 128 on most systems. More, where this program may set it, and
-/// until it is dropped.
-struct Watches {
-    before: Option<String>,
-}
-
-impl Watches {
+/// until it ends, however it does.
+fn allow_watches() {
     const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
     const MOST: u32 = 2_000;
-
-    fn allow() -> Self {
-        let before = std::fs::read_to_string(Self::LIMIT)
-            .ok()
-            .filter(|before| before.trim().parse::<u32>().is_ok_and(|before| before < Self::MOST));
-        Self {
-            before: before.filter(|_| std::fs::write(Self::LIMIT, Self::MOST.to_string()).is_ok()),
+    static RESTORES: OnceLock<Option<Watchdog>> = OnceLock::new();
+    RESTORES.get_or_init(|| {
+        let before = fs::read_to_string(LIMIT).ok()?.trim().parse::<u32>().ok()?;
+        if before >= MOST {
+            return None;
         }
-    }
-}
-
-impl Drop for Watches {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = std::fs::write(Self::LIMIT, before);
-        }
-    }
+        let restores = Watchdog::new("echo \"$1\" >\"$2\"", &[&before.to_string(), LIMIT]);
+        fs::write(LIMIT, MOST.to_string()).ok()?;
+        Some(restores)
+    });
 }

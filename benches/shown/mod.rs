@@ -10,7 +10,8 @@ pub fn print(what: &str, figure: &str) {
 pub fn spread(mut times: Vec<Duration>) -> String {
     times.sort();
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-    let at = |part: usize| ms(times[(times.len() - 1) * part / 100]);
+    // By the nearest rank.
+    let at = |part: usize| ms(times[(times.len() * part).div_ceil(100).saturating_sub(1)]);
     let most = format!("{:.1} ms at most, of {}", at(100), times.len());
     if times.len() < 100 {
         return format!("{:.1} ms median, {most}", at(50));

@@ -43,6 +43,11 @@ fn commit(benchmark: &str) -> String {
     run("git", &["rev-parse", "--short=10", "HEAD"]) + mark
 }
 
+/// Whether a quick run was requested, by `QUICK=1`.
+pub fn is_quick() -> bool {
+    std::env::var("QUICK").is_ok_and(|value| !["", "0"].contains(&value.as_str()))
+}
+
 /// How many wanted a processor, on average of five minutes.
 pub fn load() -> String {
     let loads = fs::read_to_string("/proc/loadavg").unwrap_or_default();

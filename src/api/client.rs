@@ -38,7 +38,7 @@ impl FromStr for SidecarUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url: HttpUrl = text.parse().map_err(|InvalidUrl(shown)| InvalidSidecarUrl(shown))?;
         if url.has_query() {
-            return Err(InvalidSidecarUrl(url.to_string()));
+            return Err(InvalidSidecarUrl(format!("{url}?…")));
         }
         Ok(Self(url))
     }
@@ -96,6 +96,14 @@ pub enum ClientError {
         url: SidecarUrl,
         /// Its answer.
         why: String,
+    },
+    /// It says that all is well, but not as a sidecar does.
+    #[error(
+        "the program that responds at {url} is no sidecar; set --sidecar to the URL of `bellwether serve`"
+    )]
+    Stranger {
+        /// Where.
+        url: SidecarUrl,
     },
     /// Something listens there that is no sidecar, or does not allow it.
     #[error("{url} refuses: {why}")]
@@ -237,6 +245,11 @@ impl Client {
         ClientError::Refused { url: self.url.clone(), why: why.into() }
     }
 
+    /// The error that this is no sidecar.
+    pub fn stranger(&self) -> ClientError {
+        ClientError::Stranger { url: self.url.clone() }
+    }
+
     /// The error that this sidecar does not answer.
     pub fn unreachable(&self, why: NoAnswer) -> ClientError {
         ClientError::Unreachable { url: self.url.clone(), why }
@@ -247,9 +260,15 @@ impl Client {
         ClientError::Busy { url: self.url.clone(), why: response.message() }
     }
 
-    fn read_leader(&self, response: &FullResponse) -> Result<Leader<'static>, ClientError> {
+    /// The state of an election that a sidecar responded with.
+    ///
+    /// # Errors
+    ///
+    /// When the response has none.
+    pub fn read_leader(&self, response: &FullResponse) -> Result<Leader<'static>, ClientError> {
         let leader = serde_json::from_slice(&response.body);
         leader.map(Leader::checked).map_err(|_| match response.status {
+            StatusCode::OK => self.stranger(),
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => self.busy(response),
             _ => self.refused(response.message()),
         })

@@ -151,7 +151,7 @@ async fn decided(client: &Client, wait: Duration) -> Result<HoldResponse, Comman
                 CommandError::Unavailable(error.to_string())
             }
             Err(error @ ClientError::Busy { .. }) => CommandError::Undecided(error.to_string()),
-            Err(error @ ClientError::Refused { .. }) => {
+            Err(error @ (ClientError::Refused { .. } | ClientError::Stranger { .. })) => {
                 return Err(CommandError::Unavailable(error.to_string()));
             }
         };

@@ -43,6 +43,8 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
     let response = client.post("/resign", body).await.map_err(unavailable)?;
     match response.status {
         StatusCode::OK => {
+            // Any program could answer with 200: the leader would continue to lead.
+            client.read_leader(&response).map_err(unavailable)?;
             let cooldown = cooldown.as_deref().unwrap_or("one lease duration");
             let next = args.to.map(|to| format!(", and named '{to}' to lead next"));
             let next = next.unwrap_or_default();

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
+use serde::Deserialize;
 
 use super::exit::CommandError;
 use crate::api::client::{Client, ClientError};
 use crate::config::SidecarArgs;
 use crate::election::duration;
+use crate::http_client::FullResponse;
 use crate::time::clock::HostClock;
 
 /// How often to ask. The sidecar is on the same host.
@@ -78,7 +80,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
                     }
                     why
                 }
-                Err(error @ ClientError::Refused { .. }) => {
+                Err(error @ (ClientError::Refused { .. } | ClientError::Stranger { .. })) => {
                     return Err(CommandError::Unavailable(error.to_string()));
                 }
             };
@@ -101,11 +103,21 @@ async fn leads(client: &Client, left: Duration) -> Result<Option<String>, Client
     Ok((!leader.leader).then(|| leader.why_not()))
 }
 
+/// As a sidecar does: any other program could answer with 200 as well.
+fn says_ok(response: &FullResponse) -> bool {
+    #[derive(Deserialize)]
+    struct Probe {
+        ok: bool,
+    }
+    serde_json::from_slice::<Probe>(&response.body).is_ok_and(|probe| probe.ok)
+}
+
 /// Why a path is not answered with 200, if it is not.
 async fn is_ok(client: &Client, path: &str) -> Result<Option<String>, ClientError> {
     let response = client.get(path).await?;
     match response.status {
-        StatusCode::OK => Ok(None),
+        StatusCode::OK if says_ok(&response) => Ok(None),
+        StatusCode::OK => Err(client.stranger()),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             Ok(Some(response.message()))
         }

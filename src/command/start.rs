@@ -13,9 +13,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use rustix::fs::{Access, access};
@@ -100,12 +101,35 @@ fn run(guard: Pid, mut command: Command) -> io::Result<()> {
 /// that a crash has left full of zeros, is a script that succeeds.
 fn is_for_the_kernel(program: &OsStr) -> bool {
     let Some(file) = found(program) else { return true };
-    let mut begin = [0; 4];
     // A file that may be executed but not read is left to the kernel.
-    let Ok(mut file) = File::open(file) else { return true };
-    let read = file.read(&mut begin).unwrap_or(begin.len());
-    let begin = begin.get(..read).unwrap_or_default();
-    begin.starts_with(b"#!") || begin == b"\x7fELF" || knows_more_formats()
+    let Ok(begin) = begin_of(&file) else { return true };
+    if begin.iter().all(|byte| *byte == 0) {
+        return false;
+    }
+    let is_own = || begin_of(Path::new("/proc/self/exe")).is_ok_and(|own| is_like(&begin, &own));
+    begin.starts_with(b"#!") || begin.starts_with(ELF) && is_own() || knows_more_formats()
+}
+
+const ELF: &[u8] = b"\x7fELF";
+
+/// The first bytes of a file: of a program, as many as say what machine it is for.
+fn begin_of(file: &Path) -> io::Result<Vec<u8>> {
+    let mut begin = Vec::with_capacity(MACHINE.end);
+    File::open(file)?.take(u64::try_from(MACHINE.end).unwrap_or(0)).read_to_end(&mut begin)?;
+    Ok(begin)
+}
+
+/// Where an ELF file has its machine.
+const MACHINE: Range<usize> = 18..20;
+
+/// The machines whose kernels execute programs of a smaller one, too.
+const SMALLER: [(u16, u16); 2] = [(62, 3), (183, 40)];
+
+/// Whether a program is for the machine that another one runs on.
+fn is_like(program: &[u8], own: &[u8]) -> bool {
+    let machine = |file: &[u8]| Some(u16::from_ne_bytes(file.get(MACHINE)?.try_into().ok()?));
+    let (Some(its), Some(own)) = (machine(program), machine(own)) else { return false };
+    its == own || SMALLER.contains(&(own, its))
 }
 
 /// Where `execvp` finds it; none leaves the error to `execvp`.

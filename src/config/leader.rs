@@ -149,6 +149,9 @@ impl LeaderArgs {
         let Some(url) = self.advertise.as_deref().filter(|url| !url.is_empty()) else {
             return Ok(None);
         };
+        if url.replace(IP, "").contains(['{', '}']) {
+            return Err(InvalidConfig::UnknownPlaceholder);
+        }
         if !url.contains(IP) {
             return Ok(Some(url.parse()?));
         }

@@ -5,12 +5,13 @@ use std::io;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::driver::Handle;
 use crate::election::elector::Sign;
 use crate::election::leadership::Leadership;
+use crate::election::time::BootTime;
 use crate::time::boot::{Boot, Generation};
+use crate::time::clock::HostClock;
 
 /// Watches for as long as it is polled. Checks about once in a `period`, and reacts at once to the kernel's
 /// events.
@@ -54,18 +55,20 @@ async fn next(generation: &mut Option<Generation>) -> io::Result<()> {
 /// A process that has just woken for its election looks at little cost. A timer would wake it twice as often: the
 /// election's renewals come once in a period.
 async fn until_next_look(rhythm: Option<&mut watch::Receiver<Leadership>>, period: Duration) {
-    let soonest = Instant::now() + period / 2;
-    let turned = async {
-        if let Some(rhythm) = rhythm {
-            while rhythm.changed().await.is_ok() {
-                if Instant::now() >= soonest {
-                    return;
-                }
+    let turn = next_turn(rhythm, HostClock::boot() + period / 2);
+    let _ = tokio::time::timeout(period * 2, turn).await;
+}
+
+/// Until the election turns, at that time or later; never, if it has ended.
+async fn next_turn(rhythm: Option<&mut watch::Receiver<Leadership>>, soonest: BootTime) {
+    if let Some(rhythm) = rhythm {
+        while rhythm.changed().await.is_ok() {
+            if HostClock::boot() >= soonest {
+                return;
             }
         }
-        std::future::pending().await
-    };
-    let _ = tokio::time::timeout(period * 2, turned).await;
+    }
+    std::future::pending().await
 }
 
 /// None if that cannot be determined now: `/proc` is gone, or no file can be opened. It reads a few
@@ -83,51 +86,45 @@ fn changed(before: Option<&Boot>, after: Option<&Boot>) -> Option<Sign> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::election::elector::Elector;
     use crate::election::lease::Candidate;
     use crate::election::timing::Timing;
-
-    const PERIOD: Duration = Duration::from_secs(2);
 
     fn view() -> Leadership {
         let me = Candidate { identity: "web-1".to_owned(), incarnation: "b5f0".to_owned() };
         Elector::new(me, Timing::default(), 0).leadership()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn it_looks_when_the_election_turns_and_not_more_often_than_in_half_a_period() {
+    #[test]
+    fn it_looks_at_a_turn_of_the_election_but_not_at_each() {
         let (election, mut rhythm) = watch::channel(view());
-        let started = Instant::now();
-        let turns = async {
-            for _ in 0..30 {
-                tokio::time::sleep(PERIOD / 10).await;
-                election.send_replace(view());
-            }
+        let now = HostClock::boot();
+        let later = now + Duration::from_secs(3600);
+        let looks = |rhythm: &mut watch::Receiver<Leadership>, soonest| {
+            next_turn(Some(rhythm), soonest).now_or_never().is_some()
         };
-        let looks = async {
-            let mut looks = vec![];
-            for _ in 0..4 {
-                until_next_look(Some(&mut rhythm), PERIOD).await;
-                looks.push(started.elapsed().as_millis());
-            }
-            looks
-        };
-        let ((), looks) = tokio::join!(turns, looks);
-        assert_eq!(looks, [1_000, 2_000, 3_000, 4_000]);
+        assert!(!looks(&mut rhythm, now), "nothing has turned");
+        election.send_replace(view());
+        assert!(looks(&mut rhythm, now));
+        election.send_replace(view());
+        assert!(!looks(&mut rhythm, later));
+        assert!(!looks(&mut rhythm, now), "that turn is over");
+        drop(election);
+        assert!(
+            !looks(&mut rhythm, now),
+            "an election that has ended is no reason to look at once"
+        );
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn it_looks_after_two_periods_whatever_the_election_does() {
-        let (silent, mut of_silent) = watch::channel(view());
-        let (left, mut of_left) = watch::channel(view());
-        drop(left);
-        for rhythm in [Some(&mut of_silent), Some(&mut of_left), None] {
-            let started = Instant::now();
-            until_next_look(rhythm, PERIOD).await;
-            assert_eq!(started.elapsed().as_secs(), 4);
+    #[tokio::test]
+    async fn it_looks_in_the_end_whatever_the_election_does() {
+        let (_silent, mut rhythm) = watch::channel(view());
+        for rhythm in [Some(&mut rhythm), None] {
+            until_next_look(rhythm, Duration::from_millis(1)).await;
         }
-        drop(silent);
     }
 
     #[test]

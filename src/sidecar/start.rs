@@ -338,14 +338,27 @@ impl<'a> Candidates<'a> {
 ///
 /// What only a person can put right.
 pub async fn check(config: &ElectionConfig) -> Result<(), StartError> {
-    check_store(&*config.open_store(), config.timing.call_timeout()).await
+    let unreachable = check_store(&*config.open_store(), config.timing.call_timeout()).await?;
+    if let Some(error) = unreachable {
+        tracing::warn!(
+            store = %config.store.url, error, event = "store_unchecked",
+            "the store does not respond, so it was not checked; a start would wait for it"
+        );
+    }
+    Ok(())
 }
 
 /// What only a person can put right is said at once, and ends the program. A store that is not
 /// reachable now may be so later: the election begins without it, undecided.
-async fn check_store(store: &dyn Store, patience: Duration) -> Result<(), StartError> {
+/// Returns why it is not, if so.
+async fn check_store(store: &dyn Store, patience: Duration) -> Result<Option<String>, StartError> {
     match tokio::time::timeout(patience, store.init()).await {
+        Ok(Ok(())) => Ok(None),
         Ok(Err(error @ StoreError::Misconfigured(_))) => Err(StartError::Store(error)),
-        Ok(Err(StoreError::Unavailable(_)) | Ok(())) | Err(_) => Ok(()),
+        Ok(Err(error @ StoreError::Unavailable(_))) => Ok(Some(error.to_string())),
+        Err(_) => {
+            let after = humantime::format_duration(patience);
+            Ok(Some(format!("no response within {after}")))
+        }
     }
 }

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use bellwether::election::time::BootTime;
 use serde_json::json;
 use support::tools::{printed, tool};
 
-use crate::history::{History, Outcome, Work, Yes, nanoseconds};
+use crate::history::{Frozen, History, Outcome, Process, Work, Write, Yes, nanoseconds};
 
 /// The first violation of each kind.
 pub fn all(history: &History) -> Vec<String> {
     let works = history.works();
     [
         never_two(&history.yes()),
+        wrote(&works),
         never_overlapping(&works, &history.frozen()),
         linearizable(history, &works),
     ]
@@ -50,13 +52,25 @@ fn never_two(yes: &[Yes]) -> Result<(), String> {
     Ok(())
 }
 
+/// Without a write that was accepted, the next checks look at nothing.
+fn wrote(works: &[Work]) -> Result<(), String> {
+    if works.is_empty() {
+        return Err("no command ever wrote".to_owned());
+    }
+    let mut writes = works.iter().flat_map(|work| &work.writes);
+    if !writes.any(|write| write.outcome == Some(Outcome::Accepted)) {
+        return Err("the resource never accepted a write".to_owned());
+    }
+    Ok(())
+}
+
 /// Every line of a command was written while it ran. What was frozen with its whole instance is looked at
 /// up to then.
-fn never_overlapping(works: &[Work], frozen: &BTreeMap<u32, BootTime>) -> Result<(), String> {
+fn never_overlapping(works: &[Work], frozen: &Frozen) -> Result<(), String> {
     let mut latest: Option<(&Work, BootTime)> = None;
     for same_term in works.chunk_by(|one, other| one.term == other.term) {
         let times = |work: &Work| {
-            let until = frozen.get(&work.pid).copied();
+            let until = frozen.get(&work.process).copied();
             let times = work.writes.iter().map(|write| write.at);
             times.filter(move |at| until.is_none_or(|until| *at < until)).collect::<Vec<_>>()
         };
@@ -89,7 +103,7 @@ fn linearizable(history: &History, works: &[Work]) -> Result<(), String> {
             // One whose outcome is not known may be applied at any later time.
             let end = end.filter(|_| outcome != Outcome::Unknown).map(|end| nanoseconds(end.at));
             add(json!({
-                "client": work.pid, "call": nanoseconds(write.at), "return": end, "term": work.term,
+                "client": work.process.pid, "call": nanoseconds(write.at), "return": end, "term": work.term,
                 "owner": work.owner, "value": write.value, "outcome": outcome,
             }));
         }
@@ -114,4 +128,34 @@ fn linearizable(history: &History, works: &[Work]) -> Result<(), String> {
 fn spawn(checker: &mut Command) -> std::process::Child {
     checker.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     checker.spawn().expect("the checker starts (make setup)")
+}
+
+/// What the checks must find, and what they must let pass. This program has no harness for tests of its parts, so each
+/// run begins with them.
+pub fn can_fail() {
+    let second = |at: u64| BootTime::ZERO + Duration::from_secs(at);
+    let work = |pid: u32, term: u64, outcome: Outcome, times: &[u64]| Work {
+        process: Process { pid, started: 100 },
+        term,
+        owner: format!("c{pid}"),
+        writes: times
+            .iter()
+            .map(|at| Write { value: *at, at: second(*at), outcome: Some(outcome) })
+            .collect(),
+    };
+
+    assert!(wrote(&[]).is_err());
+    assert!(wrote(&[work(7, 1, Outcome::Refused, &[10, 20])]).is_err());
+    assert!(wrote(&[work(7, 1, Outcome::Accepted, &[10, 20])]).is_ok());
+
+    let accepted = Outcome::Accepted;
+    let works = [work(7, 1, accepted, &[10, 16, 20]), work(8, 2, accepted, &[15, 25])];
+    let frozen_at = |pid, started, at| Frozen::from([(Process { pid, started }, second(at))]);
+    let overlaps = |frozen: Frozen| never_overlapping(&works, &frozen).is_err();
+    assert!(overlaps(Frozen::new()));
+    assert!(overlaps(frozen_at(7, 100, 18)), "it wrote beside the next one before it was frozen");
+    assert!(!overlaps(frozen_at(7, 100, 12)));
+    assert!(!overlaps(frozen_at(7, 100, 9)), "it was frozen before its first write");
+    assert!(overlaps(frozen_at(7, 50, 9)), "an earlier process with its id was frozen");
+    assert!(overlaps(frozen_at(7, 150, 12)), "a later process with its id was frozen");
 }

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use bellwether::election::time::BootTime;
 use serde::{Deserialize, Serialize};
+use support::process;
 
 use self::resource::{Resource, Row};
 
@@ -18,8 +19,19 @@ pub struct History {
     folder: PathBuf,
     answers: Mutex<Answers>,
     reads: Mutex<Vec<Read>>,
-    /// When whole instances were frozen, with the process ids of their commands.
-    frozen: Mutex<BTreeMap<u32, BootTime>>,
+    /// When whole instances were frozen, with the processes of their commands.
+    frozen: Mutex<Frozen>,
+}
+
+/// When each was frozen first.
+pub type Frozen = BTreeMap<Process, BootTime>;
+
+/// A process. In an hour, another one may get its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    pub pid: u32,
+    /// By the kernel.
+    pub started: u64,
 }
 
 /// What `/leader` answered.
@@ -66,7 +78,7 @@ pub struct Write {
 /// What one command did: its lines up to where it was ended.
 #[derive(Debug)]
 pub struct Work {
-    pub pid: u32,
+    pub process: Process,
     pub term: u64,
     pub owner: String,
     pub writes: Vec<Write>,
@@ -118,10 +130,11 @@ impl History {
 
     /// From here on what this command does proves nothing but the fence.
     pub fn freezes(&self, pid: u32, at: BootTime) {
-        self.frozen.lock().unwrap().entry(pid).or_insert(at);
+        let Some(process) = Process::with(pid) else { return };
+        self.frozen.lock().unwrap().entry(process).or_insert(at);
     }
 
-    pub fn frozen(&self) -> BTreeMap<u32, BootTime> {
+    pub fn frozen(&self) -> Frozen {
         self.frozen.lock().unwrap().clone()
     }
 
@@ -142,7 +155,7 @@ impl History {
             .map(|file| Work::read(&file.unwrap().path()))
             .filter(|w| !w.writes.is_empty())
             .collect();
-        works.sort_by_key(|work| (work.term, work.pid));
+        works.sort_by_key(|work| (work.term, work.process));
         works
     }
 
@@ -167,17 +180,25 @@ impl History {
     }
 }
 
+impl Process {
+    /// The one that has this id now.
+    fn with(pid: u32) -> Option<Self> {
+        Some(Self { pid, started: process::started(pid)? })
+    }
+}
+
 impl Work {
-    /// The file's name is `TERM OWNER PID`, and each line `VALUE NANOSECONDS OUTCOME`. The last line may be cut off.
+    /// The file's name is `TERM OWNER PID STARTED`, and each line `VALUE NANOSECONDS OUTCOME`. The last line may be cut
+    /// off.
     fn read(path: &Path) -> Self {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut words = name.split(' ');
-        let mut next = || words.next().expect("three words");
-        let (term, owner, pid) =
-            (next().parse().unwrap(), next().to_owned(), next().parse().unwrap());
+        let mut next = || words.next().expect("four words");
+        let (term, owner) = (next().parse().unwrap(), next().to_owned());
+        let process = Process { pid: next().parse().unwrap(), started: next().parse().unwrap() };
         let text = fs::read_to_string(path).unwrap();
         let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        Self { pid, term, owner, writes: lines.map(line).collect() }
+        Self { process, term, owner, writes: lines.map(line).collect() }
     }
 }
 
@@ -204,8 +225,8 @@ pub struct Recorder(File);
 
 impl Recorder {
     pub fn new(folder: &Path, term: u64, owner: &str) -> Self {
-        let name: PathBuf =
-            folder.join("work").join(format!("{term} {owner} {}", std::process::id()));
+        let Process { pid, started } = Process::with(std::process::id()).expect("it is this one");
+        let name = folder.join("work").join(format!("{term} {owner} {pid} {started}"));
         Self(File::options().create_new(true).append(true).open(name).expect("a file of its own"))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The core says what decides about its future ([`Projection`]). Here that becomes numbers: terms by their
 //! distance from the record's, versions by which is the record's and which are equal, candidates by
-//! their places. `the_projection_is_sound` in `main.rs` checks that states with equal keys have equal successors.
+//! their places. `equal_keys_lead_to_equal_successors` in `main.rs` checks that states with equal keys have equal
+//! successors.
 
 use std::cmp::Ordering;
 use std::time::Duration;

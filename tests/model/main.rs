@@ -41,7 +41,12 @@ use world::{Act, World};
 fn every_property_holds_in_every_state() {
     let variable = |name| std::env::var(name).unwrap_or_default();
     let (faults, chosen) = (variable("BELLWETHER_FAULTS"), variable("BELLWETHER_SEARCH"));
-    for (setup, most) in SEARCHES.iter().filter(|(setup, _)| setup.name.contains(&chosen)) {
+    let is_chosen = |setup: &Setup| setup.name.contains(&chosen);
+    assert!(
+        SEARCHES.iter().any(|(setup, _)| is_chosen(setup)),
+        "BELLWETHER_SEARCH={chosen}: no search has this in its name"
+    );
+    for (setup, most) in SEARCHES.iter().filter(|(setup, _)| is_chosen(setup)) {
         let faults = match faults.as_str() {
             "" => setup.faults,
             "most" => *most,

@@ -281,13 +281,15 @@ fn every_planted_bug_compiles() {
 
 #[test]
 fn the_simulation_catches_every_planted_bug() {
+    let chosen = std::env::var("BELLWETHER_MUTANT").unwrap_or_default();
+    let is_chosen = |mutant: &Mutant| mutant.name.contains(&chosen);
+    assert!(all().any(is_chosen), "BELLWETHER_MUTANT={chosen}: no bug has this in its name");
     let copy = Copy::new("mutants");
     let (passed, printed) = copy.simulate("the real source", &[OPTIMIZED]);
     assert!(passed, "the simulation fails without a planted bug:\n{printed}");
-    let chosen = std::env::var("BELLWETHER_MUTANT").unwrap_or_default();
     let mut seeds = Seeds::known();
     let mut outcomes = Vec::new();
-    let (alone, shared) = copy.parted(all().filter(|mutant| mutant.name.contains(&chosen)));
+    let (alone, shared) = copy.parted(all().filter(|mutant| is_chosen(mutant)));
     for mutant in alone {
         let catches = || copy.catches(mutant, seeds.of(mutant.name), [&[], &[OPTIMIZED]]);
         outcomes.push((mutant.name, copy.planted(mutant, catches)));

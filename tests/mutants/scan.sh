@@ -17,7 +17,11 @@ decisions=(
     src/store/dynamodb/item.rs
     src/store/kubernetes/lease.rs
 )
-if [ $# = 0 ]; then set -- "${decisions[@]}"; fi
+whole=
+if [ $# = 0 ]; then
+    whole=yes
+    set -- "${decisions[@]}"
+fi
 
 version=27.1.0
 if ! [ -x target/tools/cargo-mutants/bin/cargo-mutants ]; then
@@ -70,11 +74,19 @@ cargo mutants --in-place --timeout 60 "${@/#/--file=}" || code=$?
 [ "$code" = 0 ] || [ "$code" = 2 ] || [ "$code" = 3 ] || exit "$code"
 
 # Without lines and columns, which move.
-short() { sed -E 's/:[0-9]+:[0-9]+: /: /' "$1" | sort -u; }
+short() { sed -E 's/:[0-9]+:[0-9]+: /: /' "$@" | sort -u; }
 listed=$(sed -E '/^#/d; /^$/d; s/ +# .*//' "$home/tests/mutants/survivors.txt" | sort -u)
 new=$(comm -23 <(short mutants.out/missed.txt) <(echo "$listed"))
 gone=$(comm -12 <(comm -23 <(short mutants.out/caught.txt) <(short mutants.out/missed.txt)) <(echo "$listed"))
 wc -l mutants.out/{caught,missed,timeout,unviable}.txt
+all=$(short mutants.out/{caught,missed,timeout,unviable}.txt)
+if [ -z "$all" ]; then
+    echo "there is no change to make in $*" >&2
+    exit 1
+fi
+stale=
+if [ -n "$whole" ]; then stale=$(comm -13 <(echo "$all") <(echo "$listed")); fi
 if [ -n "$new" ]; then printf 'no test fails of these:\n%s\n' "$new" >&2; fi
 if [ -n "$gone" ]; then printf 'in tests/mutants/survivors.txt, but a test fails of these:\n%s\n' "$gone" >&2; fi
-[ -z "$new$gone" ]
+if [ -n "$stale" ]; then printf 'in tests/mutants/survivors.txt, but no change is called so:\n%s\n' "$stale" >&2; fi
+[ -z "$new$gone$stale" ]

@@ -31,7 +31,7 @@ fn refused(args: &[&str], change: impl FnOnce(&mut Command)) -> (i32, String) {
 fn wrong_settings_exit_64_and_write_nothing() {
     let pasture = Pasture::new();
     let store = pasture.store();
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 16] = [
         (&["--lease-duration", "5s"], "at most four fifths of the lease duration"),
         (&["--renew-deadline", "3s"], "at least twice the retry period"),
         (&["--retry-period", "1ms"], "at least 10ms"),
@@ -46,6 +46,8 @@ fn wrong_settings_exit_64_and_write_nothing() {
         (&["--listen", "4040"], "--listen"),
         (&["--lease-durations", "5s"], "a similar argument exists: '--lease-duration'"),
         (&["--log-level", "loud"], "possible values: error, warn, info, debug, trace"),
+        (&["--store", "sqlite:///a.db\n# shop"], "write the URL alone, on one line"),
+        (&["--advertise", "http://{ipp}:8080"], "does not belong to {ip}, the only placeholder"),
     ];
     for (wrong, expected) in cases {
         for command in ["serve", "run"] {
@@ -116,6 +118,8 @@ fn serve_check_says_whether_serve_would_start_and_neither_stands_nor_listens() {
         command.args(["serve", "--check", "--store", store, "--listen", &listen, more]);
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(expected), "{store} {more}: {output:?}");
+        let is_unchecked = String::from_utf8_lossy(&output.stderr).contains("store_unchecked");
+        assert_eq!(is_unchecked, store == away, "{output:?}");
     }
     let status = bellwether().args(["status", "--store", &store]).output().unwrap();
     assert!(
@@ -266,7 +270,10 @@ fn a_store_that_cannot_be_used_exits_69_with_what_to_do() {
     let junk = pasture.folder().join("junk.db");
     fs::write(&junk, vec![b'x'; 8192]).unwrap();
     let junk = format!("sqlite://{}", junk.display());
+    let folder = format!("sqlite://{}", pasture.folder().display());
     for (store, expected) in [
+        (folder.as_str(), "this is a folder; name a file in it"),
+        ("sqlite:///dev/null", "this is not a regular file"),
         ("sqlite:///nowhere/leases.db", "/nowhere does not exist; create it"),
         ("sqlite:///proc/leases.db", "cannot be opened; check its folder"),
         (junk.as_str(), "is not a SQLite database; stop every instance that uses it, move it away"),
@@ -460,7 +467,7 @@ fn the_commands_beside_a_sidecar_refuse_what_makes_no_sense() {
     let short = pasture.folder().join("short");
     fs::write(&short, "tooshort\n").unwrap();
     let short = short.to_str().unwrap();
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 22] = [
         (&["only"], "<CMD>"),
         (&["only", "--", ""], "has an empty name"),
         (&["is-leader", "--request-timeout", "0s"], "--request-timeout: 0s leaves no time"),
@@ -481,6 +488,8 @@ fn the_commands_beside_a_sidecar_refuse_what_makes_no_sense() {
         (&["install"], "<DIR>"),
         (&["completions", "tcsh"], "possible values: bash"),
         (&["man"], "<DIR>"),
+        (&["once", "--run-timeout", "0s", "--", "true"], "leave the flag out for no limit"),
+        (&["is-leader", "--sidecar", "http://h:1/?a=b"], "'http://h:1?…' is not the URL"),
     ];
     for (args, expected) in cases {
         let (code, printed) = refused(args, |_| {});

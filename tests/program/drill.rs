@@ -7,7 +7,7 @@
 mod clocks;
 mod guard;
 mod one_line;
-mod run;
+pub mod run;
 mod signals;
 mod store_trouble;
 mod subject;

@@ -6,5 +6,5 @@ mod beside;
 mod commands;
 mod holds;
 mod questions;
-mod scene;
+pub mod scene;
 mod tools;

@@ -4,4 +4,5 @@ mod hostile;
 mod jammed;
 mod reasons;
 mod secrets;
+mod threads;
 mod typed;

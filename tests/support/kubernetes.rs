@@ -12,6 +12,7 @@ use std::time::Duration;
 use bellwether::time::clock::HostClock;
 
 use crate::tools::{must, project, tool_path};
+use crate::watchdog::Watchdog;
 
 /// May do anything.
 const ADMIN: &str = "token-of-the-administrator";
@@ -211,19 +212,18 @@ impl Drop for ApiServer {
     }
 }
 
-/// A process that is stopped by SIGSTOP.
-pub struct Frozen(u32);
+/// A process that is stopped by SIGSTOP. It continues when this is dropped, or when this process ends: one that stays
+/// stopped does not even end by Ctrl-C.
+pub struct Frozen {
+    _continues: Watchdog,
+}
 
 impl Frozen {
     pub fn new(pid: u32) -> Self {
-        must(Command::new("kill").args(["-STOP", &pid.to_string()]));
-        Self(pid)
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-CONT", &self.0.to_string()]).status();
+        let pid = pid.to_string();
+        let continues = Watchdog::new("kill -CONT \"$1\"", &[&pid]);
+        must(Command::new("kill").args(["-STOP", &pid]));
+        Self { _continues: continues }
     }
 }
 

@@ -42,6 +42,7 @@ pub mod static_binary;
 pub mod terminal;
 pub mod tmpfs;
 pub mod tools;
+pub mod watchdog;
 pub mod window;
 
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.

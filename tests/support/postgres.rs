@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, raw_sql};
 
+use crate::watchdog::Watchdog;
+
 /// The password of every role that a test makes.
 pub const PASSWORD: &str = "s3cret";
 
@@ -23,7 +25,7 @@ pub struct Server {
     address: String,
     port: u16,
     databases: AtomicU32,
-    /// Stops the server if this process dies: it reads from a pipe that then closes.
+    /// Stops the server if this process dies.
     _watchdog: Watchdog,
 }
 
@@ -118,7 +120,8 @@ impl Server {
             writeln!(text, "{setting}").unwrap();
         }
         append(&folder.path().join("data/postgresql.conf"), &text);
-        let watchdog = Watchdog::of(&folder.path().join("data"));
+        let pid_file = folder.path().join("data/postmaster.pid").display().to_string();
+        let watchdog = Watchdog::new("kill -QUIT $(head -1 \"$1\")", &[&pid_file]);
         let address = address.to_owned();
         let server =
             Self { folder, address, port, databases: AtomicU32::new(0), _watchdog: watchdog };
@@ -343,8 +346,11 @@ impl Bouncer {
             .into_iter()
             .find(|path| Path::new(path).exists())
             .expect("PgBouncer is not installed: apt-get install pgbouncer");
-        // Ends when this process does: its input, a pipe, closes.
-        let script = format!("{bouncer} -q {} & read _; kill -INT $!; wait", config.display());
+        // Ends when this process does: its input, a pipe, closes. A signal to both would end the shell before.
+        let script = format!(
+            "trap '' HUP INT QUIT TERM; {bouncer} -q {} & read _; kill -INT $!; wait",
+            config.display()
+        );
         let child = as_postgres(Path::new("sh"))
             .args(["-c", &script])
             .stdin(Stdio::piped())
@@ -379,25 +385,6 @@ impl Drop for Bouncer {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
-    }
-}
-
-struct Watchdog(Child);
-
-impl Watchdog {
-    fn of(data: &Path) -> Self {
-        let pid_file = data.join("postmaster.pid");
-        let script = format!("read _; kill -QUIT $(head -1 {}) 2>/dev/null", pid_file.display());
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).stdin(Stdio::piped()).stderr(Stdio::null());
-        Self(command.spawn().unwrap())
-    }
-}
-
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
     }
 }
 

@@ -4,13 +4,12 @@
 //! thread with no other work: the election, the answers and the signals continue. Lines that do not
 //! fit are lost, and counted.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 use std::time::Duration;
-
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::command::whole;
 use crate::time::clock::HostClock;
@@ -31,52 +30,54 @@ const PATIENCE_FOR_ONE: Duration = Duration::from_millis(500);
 const FIRST_LOOK: Duration = Duration::from_micros(50);
 const LONGEST_LOOK: Duration = Duration::from_millis(1);
 
-/// Lines that were queued, written, and refused by standard error itself.
+/// Lines that were to be queued, found no room, were written, and were refused by standard error itself.
 static OFFERED: AtomicU64 = AtomicU64::new(0);
+static NOT_QUEUED: AtomicU64 = AtomicU64::new(0);
 static WRITTEN: AtomicU64 = AtomicU64::new(0);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
+/// Losses that the log has reported.
+static REPORTED: AtomicU64 = AtomicU64::new(0);
+
 struct Queue {
-    lines: NonBlocking,
-    lost: ErrorCounter,
-    /// Dropping it would wait for the thread, and complain on standard output: see [`flush`].
-    _worker: WorkerGuard,
+    /// None if the system refused a thread. Then each line is written at once, and waits for the reader.
+    lines: Option<SyncSender<Vec<u8>>>,
 }
 
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 fn queue() -> &'static Queue {
     QUEUE.get_or_init(|| {
-        let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING);
-        let (lines, worker) = builder.thread_name("log").finish(StandardError { reported: 0 });
-        let lost = lines.error_counter();
-        Queue { lines, lost, _worker: worker }
+        let (lines, waiting) = mpsc::sync_channel::<Vec<u8>>(MAX_WAITING);
+        let write = move || waiting.iter().for_each(|line| write_out(&line));
+        let thread = thread::Builder::new().name("log".to_owned()).spawn(write);
+        Queue { lines: thread.ok().map(|_| lines) }
     })
 }
 
 /// Queues a whole line, or a text that has to be written in one piece. Never waits.
 pub(super) fn write(piece: &[u8]) {
     OFFERED.fetch_add(1, Ordering::AcqRel);
-    let mut lines = queue().lines.clone();
-    // The queue itself counts the lines that do not fit.
-    let _ = lines.write_all(piece);
+    match &queue().lines {
+        None => write_out(piece),
+        Some(lines) => {
+            if lines.try_send(piece.to_vec()).is_err() {
+                NOT_QUEUED.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    }
 }
 
 /// How many lines were lost so far.
 pub(super) fn lost() -> u64 {
     let refused = REFUSED.load(Ordering::Acquire);
-    QUEUE.get().map_or(refused, |queue| refused.saturating_add(not_queued(queue)))
-}
-
-fn not_queued(queue: &Queue) -> u64 {
-    u64::try_from(queue.lost.dropped_lines()).unwrap_or(u64::MAX)
+    refused.saturating_add(NOT_QUEUED.load(Ordering::Acquire))
 }
 
 /// How many lines wait to be written.
 pub(super) fn waiting() -> u64 {
-    let Some(queue) = QUEUE.get() else { return 0 };
-    let offered = OFFERED.load(Ordering::Acquire);
-    offered.saturating_sub(not_queued(queue)).saturating_sub(WRITTEN.load(Ordering::Acquire))
+    let queued = OFFERED.load(Ordering::Acquire).saturating_sub(NOT_QUEUED.load(Ordering::Acquire));
+    queued.saturating_sub(WRITTEN.load(Ordering::Acquire))
 }
 
 /// Waits until all is written, but only as long as the reader reads.
@@ -97,37 +98,27 @@ pub fn flush() {
     }
 }
 
-/// The output of the queue's thread.
-struct StandardError {
-    /// Losses that the log has reported.
-    reported: u64,
-}
-
-impl Write for StandardError {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let written = whole::write(&io::stderr(), piece);
-        WRITTEN.fetch_add(1, Ordering::AcqRel);
-        if written.is_err() {
-            // A report of this would fail as well.
-            REFUSED.fetch_add(1, Ordering::AcqRel);
-            return Ok(piece.len());
-        }
-        let lost = lost();
-        if lost > self.reported && waiting() <= ROOM_AGAIN {
-            let lines = lost - self.reported;
-            self.reported = lost;
-            // It comes after the lines that already wait.
-            tracing::warn!(
-                lines,
-                event = "log_lines_lost",
-                "lines of this log were lost because standard error was not read in time; check \
-                 the log collector"
-            );
-        }
-        Ok(piece.len())
+/// Writes what was queued.
+fn write_out(piece: &[u8]) {
+    let written = whole::write(&io::stderr(), piece);
+    WRITTEN.fetch_add(1, Ordering::AcqRel);
+    if written.is_err() {
+        // A report of this would fail as well.
+        REFUSED.fetch_add(1, Ordering::AcqRel);
+        return;
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    let lost = lost();
+    if waiting() > ROOM_AGAIN {
+        return;
+    }
+    let lines = lost.saturating_sub(REPORTED.swap(lost, Ordering::AcqRel));
+    if lines > 0 {
+        // It comes after the lines that already wait.
+        tracing::warn!(
+            lines,
+            event = "log_lines_lost",
+            "lines of this log were lost because standard error was not read in time; check \
+             the log collector"
+        );
     }
 }

@@ -106,7 +106,12 @@ pub(crate) struct Args {
     pub(super) timeout: Option<Duration>,
 
     /// How long the command may take before it is ended, which counts as a failure with code 124.
-    #[arg(long, env = "BELLWETHER_RUN_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(
+        long,
+        env = "BELLWETHER_RUN_TIMEOUT",
+        value_name = "TIME",
+        value_parser = parse_run_timeout
+    )]
     pub(super) run_timeout: Option<Duration>,
 
     /// A command that exits with 0 if the work is really done, such as 'manage.py migrate
@@ -216,6 +221,9 @@ enum InvalidFlag {
     /// Too short.
     #[error("a period is at least one second")]
     TooShort,
+    /// It would end each command at once.
+    #[error("no command ends within 0s; leave the flag out for no limit")]
+    NoTime,
     /// No time.
     #[error("{0}; use a number and a unit, for example 90d, 12h or 30m")]
     Time(#[from] humantime::DurationError),
@@ -237,6 +245,13 @@ fn parse_retry_after(text: &str) -> Result<RetryAfterArg, InvalidFlag> {
         "never" => RetryAfter::Never,
         _ => RetryAfter::Time(duration::parse(text).map_err(InvalidFlag::RetryAfter)?),
     }))
+}
+
+fn parse_run_timeout(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        Duration::ZERO => Err(InvalidFlag::NoTime.to_string()),
+        limit => Ok(limit),
+    }
 }
 
 fn parse_long(text: &str) -> Result<Duration, InvalidFlag> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::failure::{alarm, cannot};
 use crate::cli::exit::CommandError;
-use crate::cli::store_call::{PATIENCE, within};
+use crate::cli::store_call::{PATIENCE, must_exist, within};
 use crate::config::ElectionConfig;
 use crate::election::history::{Key, WorkName};
 use crate::election::lease::{Candidate, Observed, Version};
@@ -31,10 +31,12 @@ pub(super) async fn run(
     key: Option<&Key>,
     timeout: Option<Duration>,
 ) -> Result<u8, CommandError> {
+    must_exist(&config.store.url)?;
     let store = config.store.open(PATIENCE, Arc::new(HostClock));
     let clock = (Arc::new(HostClock) as Arc<dyn Clock>, alarm()?);
     let mut reset = Reset {
         config,
+        work,
         key,
         ledger: Ledger::new(Arc::clone(&store), work, clock, PATIENCE),
         store,
@@ -54,6 +56,7 @@ pub(super) async fn run(
 
 struct Reset<'a> {
     config: &'a ElectionConfig,
+    work: &'a WorkName,
     /// None: everything.
     key: Option<&'a Key>,
     ledger: Ledger<Alarm>,
@@ -70,18 +73,37 @@ impl Reset<'_> {
         for _ in 0..TRIES {
             self.ledger.look().await.map_err(|broken| cannot(&broken))?;
             let Some(next) = self.ledger.history().reset(self.key) else {
-                tracing::info!(event = "nothing_to_reset", "there is nothing to reset");
+                let (store, work, key) = self.place();
+                tracing::info!(
+                    store,
+                    work,
+                    key,
+                    event = "nothing_to_reset",
+                    "there is nothing to reset: no such work, or no such key in it, is recorded"
+                );
                 return Ok(0);
             };
             let term = self.once_no_instance_is_at_it().await?;
             let wall = HostClock.now().wall;
             let replaced = self.ledger.replace(&next, term, wall).await;
             if replaced.map_err(|broken| cannot(&broken))? {
-                tracing::info!(event = "reset", "reset; the work can be done again");
+                let (store, work, key) = self.place();
+                tracing::info!(
+                    store,
+                    work,
+                    key,
+                    event = "reset",
+                    "reset; the work can be done again"
+                );
                 return Ok(0);
             }
         }
         Err(CommandError::Undecided("the record keeps changing; try again".to_owned()))
+    }
+
+    /// For the log: the store, the work, and the key, unless all are meant.
+    fn place(&self) -> (String, &str, Option<&str>) {
+        (self.config.store.url.to_string(), self.work.as_str(), self.key.map(Key::as_str))
     }
 
     /// Waits until the lease is over, and returns its term. Takes a lease at most.

@@ -63,6 +63,8 @@ pub fn create_index(target: &Target) -> String {
     )
 }
 
+/// Its comment does not end with the line, because an error shows the whole text on one line, to be run from there.
+///
 /// The fence runs with the rights of its owner, so that an application needs no right to the table;
 /// who may call it is granted, not presumed.
 pub fn create_fence(target: &Target) -> [String; 2] {
@@ -71,7 +73,7 @@ pub fn create_fence(target: &Target) -> [String; 2] {
         format!(
             "CREATE OR REPLACE FUNCTION {fence}(election text, term bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fence$
--- bellwether fence {FENCE}
+/* bellwether fence {FENCE} */
 DECLARE
   now_term bigint;
   over boolean;

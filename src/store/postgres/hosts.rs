@@ -114,7 +114,12 @@ fn host_and_port(server: &str) -> Result<(&str, &str), InvalidTarget> {
 
 /// Pairs lists of hosts and ports as libpq does: one port is for all hosts, an empty part is the
 /// default.
-pub fn pair(hosts: Option<&str>, ports: Option<&str>) -> Result<Vec<Host>, InvalidTarget> {
+/// `port_name` is what a port is called that is wrong.
+pub fn pair(
+    hosts: Option<&str>,
+    ports: Option<&str>,
+    port_name: &str,
+) -> Result<Vec<Host>, InvalidTarget> {
     let names: Vec<_> = hosts.unwrap_or_default().split(',').map(str::trim).collect();
     let given: Vec<_> = ports.unwrap_or_default().split(',').map(str::trim).collect();
     if names.len() > MAX_HOSTS {
@@ -126,7 +131,8 @@ pub fn pair(hosts: Option<&str>, ports: Option<&str>) -> Result<Vec<Host>, Inval
     }
     let mut all = Vec::with_capacity(names.len());
     for (at, name) in names.iter().enumerate() {
-        let port = read_port(given.get(at).or(given.first()).copied().unwrap_or_default())?;
+        let port = given.get(at).or(given.first()).copied().unwrap_or_default();
+        let port = read_port(port_name, port)?;
         let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
         let name = if name.is_empty() { default_host(port) } else { name.to_owned() };
         all.push(Host { name, port });
@@ -134,12 +140,12 @@ pub fn pair(hosts: Option<&str>, ports: Option<&str>) -> Result<Vec<Host>, Inval
     Ok(all)
 }
 
-fn read_port(text: &str) -> Result<u16, InvalidTarget> {
+fn read_port(name: &str, text: &str) -> Result<u16, InvalidTarget> {
     if text.is_empty() {
         return Ok(5432);
     }
     let port = text.parse().ok().filter(|port| *port > 0);
-    port.ok_or_else(|| bad("the port", text, "has to be a number from 1 to 65535"))
+    port.ok_or_else(|| bad(name, text, "has to be a number from 1 to 65535"))
 }
 
 /// Where Debian and upstream put the Unix socket.
@@ -181,7 +187,7 @@ mod tests {
     use super::*;
 
     fn paired(hosts: &str, ports: Option<&str>) -> Vec<String> {
-        pair(Some(hosts), ports).unwrap().iter().map(ToString::to_string).collect()
+        pair(Some(hosts), ports, "the port").unwrap().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -189,11 +195,11 @@ mod tests {
         assert_eq!(paired("a,b", None), ["a:5432", "b:5432"]);
         assert_eq!(paired("a,b", Some("6432")), ["a:6432", "b:6432"]);
         assert_eq!(paired("a,::1,[fe80::1]", Some("1,,3")), ["a:1", "[::1]:5432", "[fe80::1]:3"]);
-        assert!(pair(Some("a,b,c"), Some("1,2")).is_err());
-        assert!(pair(Some("a"), Some("1,2")).is_err());
-        assert!(pair(Some(&["h"; 17].join(",")), None).is_err());
+        assert!(pair(Some("a,b,c"), Some("1,2"), "the port").is_err());
+        assert!(pair(Some("a"), Some("1,2"), "the port").is_err());
+        assert!(pair(Some(&["h"; 17].join(",")), None, "the port").is_err());
         for port in ["0", "65536", "x", "-1"] {
-            assert!(pair(Some("a"), Some(port)).is_err(), "{port}");
+            assert!(pair(Some("a"), Some(port), "the port").is_err(), "{port}");
         }
     }
 

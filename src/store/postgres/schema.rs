@@ -217,9 +217,18 @@ async fn create_missing(
         parts.extend(create_fence(target));
     }
     session.query(parts.join(";\n")).await?;
-    tracing::info!(
-        store = %target.place(), table = %target.names().table(), event = "table_created",
-        "created the table"
-    );
+    let (store, table) = (target.place(), target.names().table());
+    if found.has_table {
+        tracing::info!(
+            store,
+            table,
+            index = !found.has_index,
+            fence = !found.has_fence,
+            event = "table_completed",
+            "created what the table lacked"
+        );
+    } else {
+        tracing::info!(store, table, event = "table_created", "created the table");
+    }
     Ok(())
 }

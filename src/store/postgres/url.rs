@@ -97,24 +97,33 @@ impl Settings {
             let given = value.clone().filter(|value| !value.is_empty());
             given.or_else(|| names.iter().find_map(|name| env(name)).filter(|v| !v.is_empty()))
         };
+        // What a wrong value is called: as where it comes from.
+        let name = |value: &Option<String>, parameter: &'static str, variable: &'static str| {
+            let is_given = value.as_ref().is_some_and(|value| !value.is_empty());
+            if is_given { parameter } else { variable }
+        };
         if let Some(service) = or_env(&found.service, &["PGSERVICE"]) {
             found.fill_from(service::look_up(env, &service)?)?;
         }
         let port = or_env(&found.port, &["PGPORT"]);
         let host = or_env(&found.host, &["PGHOST", "PGHOSTADDR"]);
-        let hosts = hosts::pair(host.as_deref(), port.as_deref())?;
+        let port_name = name(&found.port, "the port", "PGPORT");
+        let hosts = hosts::pair(host.as_deref(), port.as_deref(), port_name)?;
         if let Some(value) = or_env(&found.attributes, &["PGTARGETSESSIONATTRS"]) {
-            hosts::check_attributes("target_session_attrs", &value)?;
+            let name = name(&found.attributes, "target_session_attrs", "PGTARGETSESSIONATTRS");
+            hosts::check_attributes(name, &value)?;
         }
         let balance = or_env(&found.balance, &["PGLOADBALANCEHOSTS"]);
-        let balance = balance.map(|value| hosts::read_balance("load_balance_hosts", &value));
+        let balance_name = name(&found.balance, "load_balance_hosts", "PGLOADBALANCEHOSTS");
+        let balance = balance.map(|value| hosts::read_balance(balance_name, &value));
         let user = or_env(&found.user, &["PGUSER"])
             .or_else(|| env("USER"))
             .unwrap_or_else(|| "postgres".to_owned());
         let database = or_env(&found.database, &["PGDATABASE"]).unwrap_or_else(|| user.clone());
         let ssl_root_cert = or_env(&found.ssl_root_cert, &["PGSSLROOTCERT"]);
         let mode = or_env(&found.ssl_mode, &["PGSSLMODE"]);
-        let ssl_mode = read_ssl_mode(mode.as_deref(), ssl_root_cert.as_deref())?;
+        let mode_name = name(&found.ssl_mode, "sslmode", "PGSSLMODE");
+        let ssl_mode = read_ssl_mode(mode_name, mode.as_deref(), ssl_root_cert.as_deref())?;
         let only_sockets = hosts.iter().all(Host::is_socket);
         let encrypts = !only_sockets && !matches!(ssl_mode, PgSslMode::Disable | PgSslMode::Prefer);
         let password = or_env(&found.password, &["PGPASSWORD"]);
@@ -239,7 +248,11 @@ fn decoded(text: &str) -> Result<String, InvalidTarget> {
     utf8.map(String::from).map_err(|_| InvalidTarget::Unreadable("a %XX is not UTF-8".to_owned()))
 }
 
-fn read_ssl_mode(mode: Option<&str>, root_cert: Option<&str>) -> Result<PgSslMode, InvalidTarget> {
+fn read_ssl_mode(
+    name: &str,
+    mode: Option<&str>,
+    root_cert: Option<&str>,
+) -> Result<PgSslMode, InvalidTarget> {
     Ok(match mode {
         None if root_cert == Some("system") => PgSslMode::VerifyFull,
         None | Some("prefer" | "allow") => PgSslMode::Prefer,
@@ -251,7 +264,7 @@ fn read_ssl_mode(mode: Option<&str>, root_cert: Option<&str>) -> Result<PgSslMod
         Some("verify-full") => PgSslMode::VerifyFull,
         Some(unknown) => {
             let expected = "has to be disable, prefer, require, verify-ca or verify-full";
-            return Err(bad("sslmode", unknown, expected));
+            return Err(bad(name, unknown, expected));
         }
     })
 }

@@ -45,6 +45,11 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
     code.parse::<u32>().ok().map(|code| code & 0xFF)
 }
 
+/// Whether the index of the log could not grow (`SQLITE_IOERR_SHMSIZE`): on a full disk this comes first.
+fn is_short_of_space(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "4874")
+}
+
 /// Whether another process's lock is in the way.
 pub fn is_locked(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6))
@@ -72,7 +77,12 @@ pub fn explain(path: &Path, failure: SqliteError) -> StoreError {
     let misconfigured = |what: &str| StoreError::Misconfigured(format!("store {shown}: {what}"));
     match primary_code(&error) {
         Some(5 | 6) => locked(path),
-        Some(10) => unavailable(&format!("the disk reports an error ({error})")),
+        Some(10) if is_short_of_space(&error) => {
+            unavailable("the disk is full, or reports an error; free some space")
+        }
+        Some(10) => unavailable(&format!(
+            "the disk reports an error ({error}); check the disk, and whether the file system is full"
+        )),
         Some(13) => unavailable("the disk is full; free some space"),
         Some(3 | 8 | 23) => misconfigured(
             "the file cannot be written; check its mode, and whether its file system is mounted \

@@ -156,10 +156,22 @@ pub fn check(given: &Path, path: &Path) -> Result<(), StoreError> {
         return refused(format!("the folder {shown}"), error);
     }
     match rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK) {
-        Ok(()) => other_names(path).map_or(Ok(()), |why| wrong(why.to_owned())),
+        Ok(()) => match no_file(path).or_else(|| other_names(path)) {
+            None => Ok(()),
+            Some(why) => wrong(why.to_owned()),
+        },
         Err(Errno::NOENT) => Ok(()),
         Err(error) => refused("the file".to_owned(), error),
     }
+}
+
+/// Why what is at the path cannot be a database, and what to do.
+fn no_file(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    if kind.is_dir() {
+        return Some("this is a folder; name a file in it with --store, such as leases.db");
+    }
+    (!kind.is_file()).then_some("this is not a regular file; name another file with --store")
 }
 
 /// Why the database may have a second name, and what to do. SQLite names its log after the database. Processes that

@@ -47,7 +47,7 @@ helm helm4 v35 2.2.2
 # Workflows of GitHub, the other checker.
 actionlint=1.7.12
 if ! "$tools/bin/actionlint" --version 2>/dev/null | grep -qx "v$actionlint"; then
-    install_missing go:golang-go
+    new_go
     mkdir -p "$tools/bin"
     GOBIN=$PWD/$tools/bin go install "${no_debug_info[@]}" "github.com/rhysd/actionlint/cmd/actionlint@v$actionlint"
 fi

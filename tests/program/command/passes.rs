@@ -70,7 +70,15 @@ async fn a_command_that_cannot_be_executed_is_126() {
     fs::write(&plain, "not a program").unwrap();
     fs::write(&nonsense, [0_u8; 100]).unwrap();
     fs::set_permissions(&nonsense, fs::Permissions::from_mode(0o755)).unwrap();
-    for program in [plain, nonsense, empty, scene.path("")] {
+    // A program for another machine, and the beginning of one: the C library would give both to `sh`.
+    let (foreign, torn) = (scene.path("foreign"), scene.path("torn"));
+    let mut elf = fs::read("/proc/self/exe").unwrap();
+    elf[18] ^= 0x0f;
+    for (file, elf) in [(&foreign, &elf[..]), (&torn, b"\x7fELF\nexit 0\n")] {
+        fs::write(file, elf).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for program in [plain, nonsense, empty, foreign, torn, scene.path("")] {
         let mut group = Group::start(&scene.program(&program, &[]), far()).unwrap();
         let ended = end_of(&mut group).await;
         assert_eq!(ended.code(), Some(126), "{}: {ended:?}", program.display());

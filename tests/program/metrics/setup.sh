@@ -21,7 +21,7 @@ done
 # What Grafana's schema says of the dashboard.
 made_from=$(cat "$here"/grafana/* | sha256sum)
 if [ "$(cat "$tools/bin/grafana-schema.txt" 2>/dev/null)" != "$made_from" ]; then
-    install_missing go:golang-go
+    new_go
     mkdir -p "$tools/bin"
     (cd "$here/grafana" && go build "${no_debug_info[@]}" -o "$tools/bin/grafana-schema" .)
     echo "$made_from" >"$tools/bin/grafana-schema.txt"

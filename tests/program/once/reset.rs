@@ -41,6 +41,13 @@ fn a_reset_is_refused_while_an_instance_is_at_it() {
 fn a_work_that_never_ran_has_nothing_to_reset() {
     let pasture = Pasture::new();
     let (code, printed) = reset(&pasture);
+    assert_eq!(code, Some(69), "a mistyped store is not created: {printed}");
+    assert!(printed.contains("does not exist yet") && !pasture.path().exists(), "{printed}");
+    assert_eq!(once(&pasture, "a", &["--key", "other"], "true").exit_code(), Some(0));
+    let (code, printed) = reset(&pasture);
     assert_eq!(code, Some(0));
     assert!(printed.contains("there is nothing to reset"), "{printed}");
+    for place in [r#""work":"default""#, r#""key":"k""#, pasture.path().to_str().unwrap()] {
+        assert!(printed.contains(place), "{printed}");
+    }
 }

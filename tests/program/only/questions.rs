@@ -99,6 +99,36 @@ fn resigning_hands_over_and_stays_down() {
     assert_eq!(code, Some(64), "{}", String::from_utf8_lossy(&printed.stderr));
 }
 
+/// As the application, if its port is given in the place of the sidecar's.
+#[test]
+fn another_program_that_answers_yes_to_everything_is_no_sidecar() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let questions: [(&[&str], i32); 5] = [
+        (&["resign"], 69),
+        (&["wait"], 69),
+        (&["wait", "--started"], 69),
+        (&["wait", "--leading"], 69),
+        (&["is-leader"], 75),
+    ];
+    let times = questions.len();
+    let application = thread::spawn(move || {
+        for connection in listener.incoming().take(times) {
+            let mut connection = connection.unwrap();
+            let _ = connection.read(&mut [0; 4096]).unwrap();
+            let page = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>";
+            connection.write_all(page.as_bytes()).unwrap();
+        }
+    });
+    for (args, code) in questions {
+        let output = bellwether().args(args).args(["--sidecar", &url]).output().unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {printed}");
+        assert!(printed.contains(&format!("responds at {url} is no sidecar")), "{printed}");
+    }
+    application.join().unwrap();
+}
+
 /// The process was suspended, or the response was held up on its way.
 #[test]
 fn a_yes_that_comes_after_it_was_valid_is_not_repeated() {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::only::scene::hold_by_hand;
 use crate::sidecar::gate_command::running;
 use crate::sidecar::gate_url::{PATIENT, leads, leads_not};
 use support::lock::Lock;
@@ -184,6 +185,24 @@ fn a_shutdown_waits_for_the_last_hook_no_longer_than_its_grace() {
     assert!(sidecar.wait().success());
     assert!(pasture.folder().join("begun").exists());
     assert_eq!(sidecar.log().count("it did not end in time"), 1, "{}", sidecar.log().text());
+}
+
+/// The lease is renewed for the work that still ends, and each renewal is a step of the election.
+#[test]
+fn a_shutdown_ends_a_hook_in_time_while_other_work_still_ends() {
+    let pasture = Pasture::new();
+    let mark = format!("64{}.5", std::process::id());
+    let mut command = bellwether();
+    command.env("LONG", &mark);
+    let flags = ["--on-elected", HANG, "--shutdown-grace", "30s"];
+    let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
+    eventually("it hangs", || (running(&mark) > 0).then_some(()));
+    let held = hold_by_hand(&sidecar);
+    sidecar.signal("TERM");
+    eventually("it is killed", || (running(&mark) == 0).then_some(()));
+    assert!(!sidecar.log().has_ended(), "the work that is held has not ended");
+    drop(held);
+    assert!(sidecar.wait().success());
 }
 
 #[test]

@@ -17,7 +17,11 @@ fn the_figures_have_a_date_a_commit_and_a_machine() {
 fn every_crowd_has_every_figure_or_failed() {
     let tables = tables(&text());
     let [one, many, targets] = &tables[..] else { panic!("three tables: {}", tables.len()) };
-    assert!(targets[2..].iter().all(|row| ["met", "not met"].contains(&row[2].as_str())));
+    for target in &targets[2..] {
+        // Behind it stands how many crowds failed.
+        let met = target[2].split(" (").next().unwrap();
+        assert!(["met", "not met"].contains(&met), "{target:?}");
+    }
     for store in ["Postgres", "Kubernetes", "DynamoDB", "SQLite"] {
         for candidates in ["10", "100"] {
             let is_here = |row: &Vec<String>| row[0] == store && row[1] == candidates;

@@ -19,11 +19,22 @@ async fn lacking_the_right_to_create_prints_sql_that_works() {
     let server = Server::start(&[]);
     let database = server.database().await;
     role(&server, "least").await;
-    let store = open(&url(server.port(), "least", &database));
-    let message = misconfigured(store.init().await);
-    let sql = message.split_once("may run:\n").expect("the SQL").1;
-    assert!(sql.starts_with("CREATE SCHEMA"), "{message}");
-    server.run_sql(&database, sql).await;
+    // The longest names, and as a terminal or a log shows the error.
+    let longest = |letter: &str| letter.repeat(25);
+    let url = url(server.port(), "least", &database);
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let other = format!("{url}{joint}schema={}&table={}", longest("s"), longest("t"));
+    for url in [other, url] {
+        let error = open(&url).init().await.unwrap_err();
+        let shown = error.to_string();
+        let sql = shown.split_once("may run: ").expect("the SQL").1;
+        assert!(sql.starts_with("CREATE SCHEMA") && !sql.contains('\n'), "{shown}");
+        server.run_sql(&database, sql).await;
+        open(&url).init().await.unwrap();
+    }
+    let fences = "(SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%bellwether fence%')";
+    assert_eq!(server.ask(&database, fences).await, "2");
+    let store = open(&self::url(server.port(), "least", &database));
     store.init().await.unwrap();
     let version = won(&store, None, &acquired("a", 1)).await;
     won(&store, Some(&version), &renewed(&acquired("a", 1))).await;

@@ -7,9 +7,9 @@ import java.util.concurrent.TimeUnit;
 import software.amazon.awssdk.services.dynamodb.DynamoDbClient;
 
 /**
- * A candidate of Amazon's DynamoDB lock client, as its README has it, with its documented durations (20 s, and a
- * heartbeat every 5 s) or the same in proportion. It leads while its lock has not expired. The JVM cannot read the
- * boot clock: the reader of the lines takes the time.
+ * A candidate of Amazon's DynamoDB lock client, as its README has it, with its documented durations (20 s, a
+ * heartbeat every 5 s, and a look at the lock every second) or the same in proportion. It leads while its lock has not
+ * expired. The JVM cannot read the boot clock: the reader of the lines takes the time.
  */
 public class Peer {
     public static void main(String[] arguments) throws Exception {
@@ -27,8 +27,9 @@ public class Peer {
                         .withCreateHeartbeatBackgroundThread(true)
                         .build());
         LockItem lock = client.acquireLock(AcquireLockOptions.builder(System.getenv("ELECTION"))
-                .withTimeUnit(TimeUnit.HOURS)
-                .withAdditionalTimeToWaitForLock(1L)
+                .withTimeUnit(TimeUnit.MILLISECONDS)
+                .withAdditionalTimeToWaitForLock(3_600_000L)
+                .withRefreshPeriod(lease / 20)
                 .build());
         System.out.println("lead");
         Runtime.getRuntime().addShutdownHook(new Thread(lock::close));
