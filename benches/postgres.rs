@@ -1,6 +1,6 @@
 //! The figures of `docs/postgres.md`, measured on this machine: `make figures-postgres`.
 //!
-//! Names of parts as arguments run these alone: `hand-over`, `crash`, `cold`, `steady`, `storm`,
+//! Names of parts as arguments run these alone: `hand-over`, `crash`, `cold`, `steady`,
 //! `second` (a lease of one second, for five minutes, on a busy machine).
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,6 @@
 
 mod shown;
 
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -29,12 +28,11 @@ const DEFAULT_TIMING: [&str; 6] =
 
 fn main() {
     let wanted: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 6] = [
+    let parts: [(&str, fn()); 5] = [
         ("hand-over", hand_over),
         ("crash", crash),
         ("cold", cold_start),
         ("steady", steady_state),
-        ("storm", storm),
         ("second", one_second_lease),
     ];
     for (name, part) in parts {
@@ -219,66 +217,6 @@ fn steady_state() {
             ),
         );
     }
-}
-
-/// 200 candidates whose leader is killed, and whose next leader gets SIGTERM.
-fn storm() {
-    let server = durable_server();
-    block_on(server.run_sql("postgres", "CREATE EXTENSION pg_stat_statements"));
-    let timing = ["--lease-duration", "6s", "--renew-deadline", "4s", "--retry-period", "1s"];
-    let mut flock = flock(&server, 200, &timing);
-    thread::sleep(Duration::from_secs(8));
-    let idle_before = counted(&server);
-    thread::sleep(Duration::from_secs(1));
-    let idle_after = counted(&server);
-    print(
-        "200 candidates, no change of leader, in a second",
-        &format!("{} messages", idle_after.0 - idle_before.0),
-    );
-    // Waiting begins shortly before the end of the killed leader's lease, so that little more than
-    // what its end causes is counted.
-    for (how, signal, before_its_end) in [("kill -9", "KILL", 4_700), ("SIGTERM", "TERM", 0)] {
-        let leader = flock.iter().position(|sidecar| sidecar.leader().leads()).unwrap();
-        let mut leader = flock.swap_remove(leader);
-        let term = leader.leader().term();
-        if signal == "KILL" {
-            leader.kill();
-        }
-        thread::sleep(Duration::from_millis(before_its_end));
-        let elected = next_leader(&flock);
-        let (before, signalled) = (counted(&server), now());
-        if signal == "TERM" {
-            leader.signal(signal);
-        }
-        let (new_term, at) = elected.recv().unwrap();
-        thread::sleep(Duration::from_secs(1));
-        let after = counted(&server);
-        let won = block_on(server.ask("postgres", "SELECT term FROM bellwether.leases"));
-        assert_eq!((new_term, won), (term + 1, (term + 1).to_string()), "one winner");
-        print(
-            &format!("200 candidates, {how}, until a second after the next leader"),
-            &format!("{} messages, {} statements", after.0 - before.0, after.1 - before.1),
-        );
-        if signal == "TERM" {
-            let took = at.since(signalled).as_secs_f64() * 1000.0;
-            print("SIGTERM to the next leader's 200, of 200 candidates", &format!("{took:.0} ms"));
-        }
-    }
-}
-
-/// The term of the first that leads, and the time of its answer.
-fn next_leader(flock: &[Sidecar]) -> mpsc::Receiver<(u64, BootTime)> {
-    let (elected, found) = mpsc::channel();
-    for sidecar in flock {
-        let (url, elected) = (format!("{}/leader?wait=20s", sidecar.url), elected.clone());
-        thread::spawn(move || {
-            if let Some(answer) = get(&url).filter(support::Answer::leads) {
-                let _ = elected.send((answer.term(), answer.answered));
-            }
-        });
-    }
-    thread::sleep(Duration::from_millis(300));
-    found
 }
 
 /// A lease of one second while every core is busy: what the documentation promises.

@@ -227,9 +227,9 @@ enum InvalidFlag {
     /// No time.
     #[error("{0}; use a number and a unit, for example 90d, 12h or 30m")]
     Time(#[from] humantime::DurationError),
-    /// Neither 'never' nor a time.
+    /// No duration, as any flag has it.
     #[error("{0}")]
-    RetryAfter(String),
+    Duration(String),
 }
 
 fn parse_words(text: &str) -> Result<Vec<String>, InvalidFlag> {
@@ -243,13 +243,13 @@ fn parse_words(text: &str) -> Result<Vec<String>, InvalidFlag> {
 fn parse_retry_after(text: &str) -> Result<RetryAfterArg, InvalidFlag> {
     Ok(RetryAfterArg(match text {
         "never" => RetryAfter::Never,
-        _ => RetryAfter::Time(duration::parse(text).map_err(InvalidFlag::RetryAfter)?),
+        _ => RetryAfter::Time(duration::parse(text).map_err(InvalidFlag::Duration)?),
     }))
 }
 
-fn parse_run_timeout(text: &str) -> Result<Duration, String> {
-    match duration::parse(text)? {
-        Duration::ZERO => Err(InvalidFlag::NoTime.to_string()),
+fn parse_run_timeout(text: &str) -> Result<Duration, InvalidFlag> {
+    match duration::parse(text).map_err(InvalidFlag::Duration)? {
+        Duration::ZERO => Err(InvalidFlag::NoTime),
         limit => Ok(limit),
     }
 }

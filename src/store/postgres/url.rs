@@ -97,24 +97,24 @@ impl Settings {
             let given = value.clone().filter(|value| !value.is_empty());
             given.or_else(|| names.iter().find_map(|name| env(name)).filter(|v| !v.is_empty()))
         };
-        // What a wrong value is called: as where it comes from.
-        let name = |value: &Option<String>, parameter: &'static str, variable: &'static str| {
-            let is_given = value.as_ref().is_some_and(|value| !value.is_empty());
-            if is_given { parameter } else { variable }
-        };
         if let Some(service) = or_env(&found.service, &["PGSERVICE"]) {
             found.fill_from(service::look_up(env, &service)?)?;
         }
         let port = or_env(&found.port, &["PGPORT"]);
         let host = or_env(&found.host, &["PGHOST", "PGHOSTADDR"]);
-        let port_name = name(&found.port, "the port", "PGPORT");
+        let port_name = name_of(found.port.as_deref(), "the port", "PGPORT");
         let hosts = hosts::pair(host.as_deref(), port.as_deref(), port_name)?;
         if let Some(value) = or_env(&found.attributes, &["PGTARGETSESSIONATTRS"]) {
-            let name = name(&found.attributes, "target_session_attrs", "PGTARGETSESSIONATTRS");
+            let name = name_of(
+                found.attributes.as_deref(),
+                "target_session_attrs",
+                "PGTARGETSESSIONATTRS",
+            );
             hosts::check_attributes(name, &value)?;
         }
         let balance = or_env(&found.balance, &["PGLOADBALANCEHOSTS"]);
-        let balance_name = name(&found.balance, "load_balance_hosts", "PGLOADBALANCEHOSTS");
+        let balance_name =
+            name_of(found.balance.as_deref(), "load_balance_hosts", "PGLOADBALANCEHOSTS");
         let balance = balance.map(|value| hosts::read_balance(balance_name, &value));
         let user = or_env(&found.user, &["PGUSER"])
             .or_else(|| env("USER"))
@@ -122,7 +122,7 @@ impl Settings {
         let database = or_env(&found.database, &["PGDATABASE"]).unwrap_or_else(|| user.clone());
         let ssl_root_cert = or_env(&found.ssl_root_cert, &["PGSSLROOTCERT"]);
         let mode = or_env(&found.ssl_mode, &["PGSSLMODE"]);
-        let mode_name = name(&found.ssl_mode, "sslmode", "PGSSLMODE");
+        let mode_name = name_of(found.ssl_mode.as_deref(), "sslmode", "PGSSLMODE");
         let ssl_mode = read_ssl_mode(mode_name, mode.as_deref(), ssl_root_cert.as_deref())?;
         let only_sockets = hosts.iter().all(Host::is_socket);
         let encrypts = !only_sockets && !matches!(ssl_mode, PgSslMode::Disable | PgSslMode::Prefer);
@@ -152,6 +152,12 @@ impl Settings {
             names,
         })
     }
+}
+
+/// What a wrong value is called: as where it comes from.
+fn name_of(value: Option<&str>, parameter: &'static str, variable: &'static str) -> &'static str {
+    let is_given = value.is_some_and(|value| !value.is_empty());
+    if is_given { parameter } else { variable }
 }
 
 impl Found {
@@ -331,6 +337,22 @@ mod tests {
         assert_eq!(place(&settings), "them@other:6432,more:6432/elsewhere");
         assert_eq!(password(&settings), Some("theirs"));
         assert!(matches!(settings.ssl_mode, PgSslMode::VerifyFull));
+    }
+
+    #[test]
+    fn a_wrong_value_is_called_as_where_it_comes_from() {
+        for (parameter, shown, variable, value) in [
+            ("sslmode", "sslmode", "PGSSLMODE", "bogus"),
+            ("port", "the port", "PGPORT", "abc"),
+            ("target_session_attrs", "target_session_attrs", "PGTARGETSESSIONATTRS", "standby"),
+            ("load_balance_hosts", "load_balance_hosts", "PGLOADBALANCEHOSTS", "maybe"),
+        ] {
+            let why = |url: &str, variables: &[_]| read(url, variables).err().unwrap().to_string();
+            let in_url = why(&format!("postgres://h/db?{parameter}={value}"), &[]);
+            assert!(in_url.starts_with(&format!("{shown} is '{value}'")), "{in_url}");
+            let in_variable = why("postgres://h/db", &[(variable, value)]);
+            assert!(in_variable.starts_with(&format!("{variable} is '{value}'")), "{in_variable}");
+        }
     }
 
     #[test]

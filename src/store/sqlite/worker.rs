@@ -8,7 +8,8 @@
 //! # Locks
 //!
 //! While another process keeps the file locked, writes wait in line, each for as long as its own
-//! patience lasts, and reads continue. A write that is given up meanwhile is never made.
+//! patience lasts, and reads continue. A write that is given up meanwhile is never made. So SQLite itself never waits
+//! for a lock: it would make the write as soon as it has the lock.
 //!
 //! # Hangs
 //!
@@ -38,8 +39,8 @@ use crate::time::clock::HostClock;
 /// Workers at once, those that were left behind included. One is the normal case.
 const MAX_WORKERS: usize = 4;
 
-/// The pause before a locked file is tried again, beside the time that SQLite itself waits.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// The pause before a locked file is tried again: about the length of a commit.
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Where a call's answer goes.
 pub(super) type ResponseSender<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -366,7 +367,7 @@ impl Worker {
             [only] => vec![self.swap(&mut open.database, only).await?],
             calls => {
                 let mut outcomes = Vec::with_capacity(calls.len());
-                // The lock is taken with the first word: a transaction that has read cannot wait for it.
+                // The lock is taken with the first word: a transaction that has read cannot take it later.
                 let mut transaction = open.database.begin_with("BEGIN IMMEDIATE").await?;
                 for call in calls {
                     outcomes.push(self.swap(&mut transaction, call).await?);
@@ -398,7 +399,7 @@ impl Worker {
             Request::Write(write, sender) if !sender.is_closed() => {
                 self.own(self.workers.file.swap(database, write).await)
             }
-            // It is given up, and nobody waits for this.
+            // It is given up: no caller receives this.
             _ => Ok(Err(errors::locked(&self.workers.file.path))),
         }
     }
