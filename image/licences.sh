@@ -9,8 +9,9 @@ packages=${CARGO_HOME:-$HOME/.cargo}/registry/src
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
 
-cargo tree --locked --target "$triple" --edges normal --prefix none --no-dedupe --format '{p}|{l}' |
-    grep -v '^bellwether ' | LC_ALL=C sort -u |
+# In a pipe, nothing would notice that it fails.
+parts=$(cargo tree --locked --target "$triple" --edges normal --prefix none --no-dedupe --format '{p}|{l}')
+printf '%s\n' "$parts" | grep -v '^bellwether ' | LC_ALL=C sort -u |
     while IFS='|' read -r part licence; do
         name=${part%% *}
         version=${part#* v}

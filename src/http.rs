@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -46,12 +47,25 @@ pub use starting::serve_meanwhile;
 /// # Errors
 ///
 /// When the system has no timer to spare.
-pub fn start(listener: TcpListener, app: App, ceiling: usize) -> io::Result<()> {
+pub fn start(listener: TcpListener, app: App, ceiling: usize) -> io::Result<Server> {
     let connections = app.connections.clone();
     let app = Arc::new(app);
     events::record(&app)?;
-    tokio::spawn(server::serve(listener, router(app), connections, ceiling));
-    Ok(())
+    tokio::spawn(server::serve(listener, router(Arc::clone(&app)), connections, ceiling));
+    Ok(Server(app))
+}
+
+/// How long the readers of event streams have for the last event. On the same network it takes milliseconds.
+const LAST_EVENT: Duration = Duration::from_millis(500);
+
+/// The server that answers.
+pub struct Server(Arc<App>);
+
+impl Server {
+    /// Lets every event stream show its last event, and ends it.
+    pub async fn end_streams(&self) {
+        let _ = tokio::time::timeout(LAST_EVENT, events::end(&self.0)).await;
+    }
 }
 
 /// The paths.

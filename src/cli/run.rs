@@ -115,13 +115,13 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
                 },
             },
             // After a shutdown: the command has ended and the lease is free, or its time is over.
-            () = sidecar.left() => return Ok(0),
+            () = sidecar.left_and_shown() => return Ok(0),
         }
     };
     // An end of the command's own, also while shutting down: its code is the answer.
     sidecar.shut_down(grace).await;
     tokio::select! {
-        () = sidecar.left() => code,
+        () = sidecar.left_and_shown() => code,
         signal = signals.second() => code.map(|_| second_signal(signal)),
     }
 }

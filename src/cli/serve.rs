@@ -106,6 +106,7 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             sidecar.left()
         );
         hooks.ended(hooks_end_at).await;
+        sidecar.end_streams().await;
     };
     Ok(tokio::select! {
         () = left => 0,

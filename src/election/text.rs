@@ -9,8 +9,8 @@ pub const MAX_LINE: usize = 256;
 /// The longest text of several lines, in characters: the kept part of a command's standard error.
 pub const MAX_LINES: usize = 4096;
 
-/// The longest error: the longest of ours name a remedy with the SQL of a whole schema in it, which is about 3,400
-/// characters with the longest names. A part of it would be run, too, and miss what comes last.
+/// The longest error: the longest of ours name 16 hosts, and a remedy with the SQL of a whole schema in it, which is about
+/// 2,400 characters with the longest names. A part of it would be run, too, and miss what comes last.
 const MAX_MESSAGE: usize = 8192;
 
 /// Replaces what is not shown.

@@ -6,6 +6,7 @@
 //! changes of all elections together. So an id of one stream can be resumed from on any other.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -34,6 +35,7 @@ struct Log {
     past: Mutex<Past>,
     /// The number of the last change, to wait for the next.
     last: watch::Sender<u64>,
+    is_over: AtomicBool,
 }
 
 struct Past {
@@ -92,7 +94,12 @@ impl Events {
             elections: BTreeMap::new(),
         };
         let epoch = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
-        Self(Arc::new(Log { epoch, past: Mutex::new(past), last: watch::Sender::new(0) }))
+        Self(Arc::new(Log {
+            epoch,
+            past: Mutex::new(past),
+            last: watch::Sender::new(0),
+            is_over: AtomicBool::new(false),
+        }))
     }
 
     /// Notes the state of an election, if that is a change. `text` gives the message about it, for
@@ -136,6 +143,17 @@ impl Events {
     /// The number of the last change of all.
     pub(super) fn last(&self) -> u64 {
         self.past().last
+    }
+
+    /// No more changes come: readers end after the last one.
+    pub(super) fn end(&self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+        self.0.last.send_modify(|_| ());
+    }
+
+    /// Whether no more changes come.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Relaxed)
     }
 
     /// To wait for the next change.

@@ -99,6 +99,16 @@ impl Connections {
         Arc::clone(&self.0.streams).try_acquire_owned().ok()
     }
 
+    /// Waits until no event stream is left.
+    pub(super) async fn streams_ended(&self) {
+        let all = u32::try_from(self.most_streams()).unwrap_or(u32::MAX);
+        drop(self.0.streams.acquire_many(all).await);
+    }
+
+    fn most_streams(&self) -> usize {
+        MAX_STREAMS.min(self.0.limit / 2)
+    }
+
     /// Room for one more event stream of another candidate, beside the room for the stream itself.
     pub(super) fn candidate(&self, election: &ElectionName) -> Option<CandidateRoom> {
         let permit = Arc::clone(&self.0.candidates).try_acquire_owned().ok()?;
@@ -139,7 +149,7 @@ impl Connections {
 
     /// How many connections are open, and how many of them are event streams.
     pub(super) fn count(&self) -> (usize, usize) {
-        let streams = MAX_STREAMS.min(self.0.limit / 2) - self.0.streams.available_permits();
+        let streams = self.most_streams() - self.0.streams.available_permits();
         (self.open().count, streams)
     }
 

@@ -88,6 +88,17 @@ pub(super) fn record(app: &Arc<App>) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends every stream, after its last change.
+pub(super) async fn end(app: &App) {
+    for election_state in app.elections.iter() {
+        // The task that notes changes may not have run since the last step of the election.
+        let (election, view) = (&election_state.election, election_state.election.watch());
+        note(app, election_state, &view.borrow(), election.now());
+    }
+    app.events.end();
+    app.connections.streams_ended().await;
+}
+
 async fn watch_over(app: Arc<App>, election_state: ElectionState, mut alarm: Alarm) {
     let mut views = election_state.election.watch();
     let mut is_over = false;
@@ -294,6 +305,9 @@ impl Stream {
             }
             if let Some(event) = self.next_renewal() {
                 return Some((Ok(event), self));
+            }
+            if self.app.events.is_over() {
+                return None;
             }
             tokio::select! {
                 changed = self.news.changed() => changed.ok()?,

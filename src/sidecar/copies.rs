@@ -55,15 +55,20 @@ async fn next(generation: &mut Option<Generation>) -> io::Result<()> {
 /// A process that has just woken for its election looks at little cost. A timer would wake it twice as often: the
 /// election's renewals come once in a period.
 async fn until_next_look(rhythm: Option<&mut watch::Receiver<Leadership>>, period: Duration) {
-    let turn = next_turn(rhythm, HostClock::boot() + period / 2);
+    let turn = next_turn(rhythm, HostClock::boot(), period / 2);
     let _ = tokio::time::timeout(period * 2, turn).await;
 }
 
-/// Until the election turns, at that time or later; never, if it has ended.
-async fn next_turn(rhythm: Option<&mut watch::Receiver<Leadership>>, soonest: BootTime) {
+/// Until the election turns, so long after the last look; never, if it has ended. A clock that went back is another one.
+async fn next_turn(
+    rhythm: Option<&mut watch::Receiver<Leadership>>,
+    looked_at: BootTime,
+    pause: Duration,
+) {
     if let Some(rhythm) = rhythm {
         while rhythm.changed().await.is_ok() {
-            if HostClock::boot() >= soonest {
+            let now = HostClock::boot();
+            if now >= looked_at + pause || now < looked_at {
                 return;
             }
         }
@@ -101,20 +106,21 @@ mod tests {
     #[test]
     fn it_looks_at_a_turn_of_the_election_but_not_at_each() {
         let (election, mut rhythm) = watch::channel(view());
-        let now = HostClock::boot();
-        let later = now + Duration::from_secs(3600);
-        let looks = |rhythm: &mut watch::Receiver<Leadership>, soonest| {
-            next_turn(Some(rhythm), soonest).now_or_never().is_some()
+        let (now, hour) = (HostClock::boot(), Duration::from_secs(3600));
+        let looks = |rhythm: &mut watch::Receiver<Leadership>, looked_at, pause| {
+            next_turn(Some(rhythm), looked_at, pause).now_or_never().is_some()
         };
-        assert!(!looks(&mut rhythm, now), "nothing has turned");
+        assert!(!looks(&mut rhythm, now, Duration::ZERO), "nothing has turned");
         election.send_replace(view());
-        assert!(looks(&mut rhythm, now));
+        assert!(looks(&mut rhythm, now, Duration::ZERO));
         election.send_replace(view());
-        assert!(!looks(&mut rhythm, later));
-        assert!(!looks(&mut rhythm, now), "that turn is over");
+        assert!(!looks(&mut rhythm, now, hour));
+        assert!(!looks(&mut rhythm, now, Duration::ZERO), "that turn is over");
+        election.send_replace(view());
+        assert!(looks(&mut rhythm, now + hour, hour), "the clock went back: another boot");
         drop(election);
         assert!(
-            !looks(&mut rhythm, now),
+            !looks(&mut rhythm, now, Duration::ZERO),
             "an election that has ended is no reason to look at once"
         );
     }

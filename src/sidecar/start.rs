@@ -55,6 +55,7 @@ pub struct Sidecar {
     others: Vec<Handle>,
     /// Where it answers, if it does.
     pub url: Option<String>,
+    server: Option<http::Server>,
     drivers: JoinSet<()>,
     /// The tasks that keep the leader's label, if there is one.
     labels: JoinSet<()>,
@@ -104,6 +105,7 @@ impl Sidecar {
             others.push(other);
             drivers.spawn(driver.run());
         }
+        let mut server = None;
         if let Some((listener, address)) = listener {
             let state = |election: &Handle| ElectionState {
                 election: election.clone(),
@@ -113,7 +115,7 @@ impl Sidecar {
             let access = Access::new(address.ip(), token);
             let app = App::new(elections, candidates.metrics, access, files.clients());
             let app = app.behind(candidates.gate).on(store_name(config));
-            http::start(listener, app, files.ceiling()).map_err(StartError::Timer)?;
+            server = Some(http::start(listener, app, files.ceiling()).map_err(StartError::Timer)?);
         }
         let labels = label(config, std::iter::once(&election).chain(&others))?;
         let watches = watch(config, std::iter::once(&election).chain(&others));
@@ -121,6 +123,7 @@ impl Sidecar {
             election,
             others,
             url,
+            server,
             drivers,
             labels,
             _watches: watches,
@@ -154,6 +157,19 @@ impl Sidecar {
         while self.drivers.join_next().await.is_some() {}
         // Each ends in time, also without an answer of the API.
         while self.labels.join_next().await.is_some() {}
+    }
+
+    /// The same, and until the readers of its events know that it has left.
+    pub async fn left_and_shown(&mut self) {
+        self.left().await;
+        self.end_streams().await;
+    }
+
+    /// Lets the readers of its events know the last one: the program ends.
+    pub async fn end_streams(&self) {
+        if let Some(server) = &self.server {
+            server.end_streams().await;
+        }
     }
 }
 

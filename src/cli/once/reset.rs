@@ -87,14 +87,8 @@ impl Reset<'_> {
             let wall = HostClock.now().wall;
             let replaced = self.ledger.replace(&next, term, wall).await;
             if replaced.map_err(|broken| cannot(&broken))? {
-                let (store, work, key) = self.place();
-                tracing::info!(
-                    store,
-                    work,
-                    key,
-                    event = "reset",
-                    "reset; the work can be done again"
-                );
+                let (_, work, key) = self.place();
+                tracing::info!(work, key, event = "reset", "reset; the work can be done again");
                 return Ok(0);
             }
         }

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn paired(hosts: &str, ports: Option<&str>) -> Vec<String> {
-        pair(Some(hosts), ports, "the port").unwrap().iter().map(ToString::to_string).collect()
+        pair(Some(hosts), ports, "port").unwrap().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -195,11 +195,11 @@ mod tests {
         assert_eq!(paired("a,b", None), ["a:5432", "b:5432"]);
         assert_eq!(paired("a,b", Some("6432")), ["a:6432", "b:6432"]);
         assert_eq!(paired("a,::1,[fe80::1]", Some("1,,3")), ["a:1", "[::1]:5432", "[fe80::1]:3"]);
-        assert!(pair(Some("a,b,c"), Some("1,2"), "the port").is_err());
-        assert!(pair(Some("a"), Some("1,2"), "the port").is_err());
-        assert!(pair(Some(&["h"; 17].join(",")), None, "the port").is_err());
+        assert!(pair(Some("a,b,c"), Some("1,2"), "port").is_err());
+        assert!(pair(Some("a"), Some("1,2"), "port").is_err());
+        assert!(pair(Some(&["h"; 17].join(",")), None, "port").is_err());
         for port in ["0", "65536", "x", "-1"] {
-            assert!(pair(Some("a"), Some(port), "the port").is_err(), "{port}");
+            assert!(pair(Some("a"), Some(port), "port").is_err(), "{port}");
         }
     }
 

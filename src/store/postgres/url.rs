@@ -102,28 +102,23 @@ impl Settings {
         }
         let port = or_env(&found.port, &["PGPORT"]);
         let host = or_env(&found.host, &["PGHOST", "PGHOSTADDR"]);
-        let port_name = name_of(found.port.as_deref(), "the port", "PGPORT");
-        let hosts = hosts::pair(host.as_deref(), port.as_deref(), port_name)?;
+        let port_name = name_of(found.port.as_deref(), "port");
+        let hosts = hosts::pair(host.as_deref(), port.as_deref(), &port_name)?;
         if let Some(value) = or_env(&found.attributes, &["PGTARGETSESSIONATTRS"]) {
-            let name = name_of(
-                found.attributes.as_deref(),
-                "target_session_attrs",
-                "PGTARGETSESSIONATTRS",
-            );
-            hosts::check_attributes(name, &value)?;
+            let name = name_of(found.attributes.as_deref(), "target_session_attrs");
+            hosts::check_attributes(&name, &value)?;
         }
         let balance = or_env(&found.balance, &["PGLOADBALANCEHOSTS"]);
-        let balance_name =
-            name_of(found.balance.as_deref(), "load_balance_hosts", "PGLOADBALANCEHOSTS");
-        let balance = balance.map(|value| hosts::read_balance(balance_name, &value));
+        let balance_name = name_of(found.balance.as_deref(), "load_balance_hosts");
+        let balance = balance.map(|value| hosts::read_balance(&balance_name, &value));
         let user = or_env(&found.user, &["PGUSER"])
             .or_else(|| env("USER"))
             .unwrap_or_else(|| "postgres".to_owned());
         let database = or_env(&found.database, &["PGDATABASE"]).unwrap_or_else(|| user.clone());
         let ssl_root_cert = or_env(&found.ssl_root_cert, &["PGSSLROOTCERT"]);
         let mode = or_env(&found.ssl_mode, &["PGSSLMODE"]);
-        let mode_name = name_of(found.ssl_mode.as_deref(), "sslmode", "PGSSLMODE");
-        let ssl_mode = read_ssl_mode(mode_name, mode.as_deref(), ssl_root_cert.as_deref())?;
+        let mode_name = name_of(found.ssl_mode.as_deref(), "sslmode");
+        let ssl_mode = read_ssl_mode(&mode_name, mode.as_deref(), ssl_root_cert.as_deref())?;
         let only_sockets = hosts.iter().all(Host::is_socket);
         let encrypts = !only_sockets && !matches!(ssl_mode, PgSslMode::Disable | PgSslMode::Prefer);
         let password = or_env(&found.password, &["PGPASSWORD"]);
@@ -154,10 +149,12 @@ impl Settings {
     }
 }
 
-/// What a wrong value is called: as where it comes from.
-fn name_of(value: Option<&str>, parameter: &'static str, variable: &'static str) -> &'static str {
-    let is_given = value.is_some_and(|value| !value.is_empty());
-    if is_given { parameter } else { variable }
+/// What a wrong value is called: as where it comes from. libpq names its variables after the parameters.
+fn name_of(value: Option<&str>, parameter: &str) -> String {
+    match value.is_some_and(|value| !value.is_empty()) {
+        true => parameter.to_owned(),
+        false => format!("PG{}", parameter.replace('_', "").to_uppercase()),
+    }
 }
 
 impl Found {
@@ -341,15 +338,15 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_called_as_where_it_comes_from() {
-        for (parameter, shown, variable, value) in [
-            ("sslmode", "sslmode", "PGSSLMODE", "bogus"),
-            ("port", "the port", "PGPORT", "abc"),
-            ("target_session_attrs", "target_session_attrs", "PGTARGETSESSIONATTRS", "standby"),
-            ("load_balance_hosts", "load_balance_hosts", "PGLOADBALANCEHOSTS", "maybe"),
+        for (parameter, variable, value) in [
+            ("sslmode", "PGSSLMODE", "bogus"),
+            ("port", "PGPORT", "abc"),
+            ("target_session_attrs", "PGTARGETSESSIONATTRS", "standby"),
+            ("load_balance_hosts", "PGLOADBALANCEHOSTS", "maybe"),
         ] {
             let why = |url: &str, variables: &[_]| read(url, variables).err().unwrap().to_string();
             let in_url = why(&format!("postgres://h/db?{parameter}={value}"), &[]);
-            assert!(in_url.starts_with(&format!("{shown} is '{value}'")), "{in_url}");
+            assert!(in_url.starts_with(&format!("{parameter} is '{value}'")), "{in_url}");
             let in_variable = why("postgres://h/db", &[(variable, value)]);
             assert!(in_variable.starts_with(&format!("{variable} is '{value}'")), "{in_variable}");
         }

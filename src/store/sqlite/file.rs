@@ -31,6 +31,10 @@ use crate::store::format;
 use crate::store::notification::{self, Notifiers};
 use crate::time::boot::Boot;
 
+/// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
+/// commit. It is short, so that reads can continue: the [`mod@super::worker`] waits for the rest.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(5);
+
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS leases (
         election          TEXT PRIMARY KEY NOT NULL,
@@ -274,8 +278,7 @@ impl DatabaseFile {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            // The worker waits.
-            .busy_timeout(Duration::ZERO)
+            .busy_timeout(BUSY_TIMEOUT)
             // A quarter of a megabyte of log, not SQLite's four: there is one small row.
             .pragma("wal_autocheckpoint", "64")
             .statement_cache_capacity(4)

@@ -8,8 +8,7 @@
 //! # Locks
 //!
 //! While another process keeps the file locked, writes wait in line, each for as long as its own
-//! patience lasts, and reads continue. A write that is given up meanwhile is never made. So SQLite itself never waits
-//! for a lock: it would make the write as soon as it has the lock.
+//! patience lasts, and reads continue. A write that is given up meanwhile is never made.
 //!
 //! # Hangs
 //!
@@ -39,8 +38,8 @@ use crate::time::clock::HostClock;
 /// Workers at once, those that were left behind included. One is the normal case.
 const MAX_WORKERS: usize = 4;
 
-/// The pause before a locked file is tried again: about the length of a commit.
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
+/// The pause before a locked file is tried again, beside the time that SQLite itself waits.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a call's answer goes.
 pub(super) type ResponseSender<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -362,20 +361,14 @@ impl Worker {
         open: &mut Open,
         calls: &[Call],
     ) -> Result<Vec<Result<Swapped, StoreError>>, SqliteError> {
-        let outcomes = match calls {
-            // One statement is a transaction.
-            [only] => vec![self.swap(&mut open.database, only).await?],
-            calls => {
-                let mut outcomes = Vec::with_capacity(calls.len());
-                // The lock is taken with the first word: a transaction that has read cannot take it later.
-                let mut transaction = open.database.begin_with("BEGIN IMMEDIATE").await?;
-                for call in calls {
-                    outcomes.push(self.swap(&mut transaction, call).await?);
-                }
-                transaction.commit().await?;
-                outcomes
-            }
-        };
+        let mut outcomes = Vec::with_capacity(calls.len());
+        // The lock is taken with the first word: a transaction that has read cannot take it later. A single write has a
+        // transaction, too: what was given up before it has the lock is not made.
+        let mut transaction = open.database.begin_with("BEGIN IMMEDIATE").await?;
+        for call in calls {
+            outcomes.push(self.swap(&mut transaction, call).await?);
+        }
+        transaction.commit().await?;
         let written = calls.iter().zip(&outcomes).filter_map(|(call, outcome)| {
             let (Request::Write(write, _), Ok(Swapped::Won(version))) = (&call.ask, outcome) else {
                 return None;
