@@ -130,7 +130,20 @@ impl ApiServer {
                 let log = fs::read_to_string(self.path("server.log")).unwrap_or_default();
                 panic!("the API server is not ready: {log}");
             }
+            self.start_what_ended();
             std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Another process may have had the port: it was free when it was chosen.
+    fn start_what_ended(&self) {
+        let (path, mut etcd, mut server) =
+            (self.folder.path(), self.etcd.lock().unwrap(), self.server.lock().unwrap());
+        if etcd.try_wait().unwrap().is_some() {
+            *etcd = start_etcd(path, self.etcd_port);
+        }
+        if server.try_wait().unwrap().is_some() {
+            *server = start_server(path, self.port, self.etcd_port);
         }
     }
 
