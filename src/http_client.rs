@@ -155,18 +155,21 @@ pub struct FullResponse {
 impl FullResponse {
     /// The text of an `error` or a `reason` in it, or else the beginning of it.
     pub fn message(&self) -> String {
+        self.error().unwrap_or_else(|| {
+            let begin: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
+            format!("{} {}", self.status, text::message(begin.trim()))
+        })
+    }
+
+    /// The text of an `error` or a `reason` in it.
+    pub fn error(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Message {
             #[serde(alias = "reason")]
             error: String,
         }
-        match serde_json::from_slice::<Message>(&self.body) {
-            Ok(message) => text::message(&message.error),
-            Err(_) => {
-                let begin: String = String::from_utf8_lossy(&self.body).chars().take(200).collect();
-                format!("{} {}", self.status, text::message(begin.trim()))
-            }
-        }
+        let message = serde_json::from_slice::<Message>(&self.body).ok()?;
+        Some(text::message(&message.error))
     }
 }
 

@@ -97,7 +97,7 @@ pub enum ClientError {
         /// Its answer.
         why: String,
     },
-    /// It says that all is well, but not as a sidecar does.
+    /// It does not respond as a sidecar does.
     #[error(
         "the program that responds at {url} is no sidecar; set --sidecar to the URL of `bellwether serve`"
     )]
@@ -245,8 +245,16 @@ impl Client {
         ClientError::Refused { url: self.url.clone(), why: why.into() }
     }
 
+    /// What a response means that is not as it has to be. A sidecar says why.
+    pub fn refusal(&self, response: &FullResponse) -> ClientError {
+        match response.error() {
+            Some(why) if response.status != StatusCode::OK => self.refused(why),
+            _ => self.stranger(),
+        }
+    }
+
     /// The error that this is no sidecar.
-    pub fn stranger(&self) -> ClientError {
+    fn stranger(&self) -> ClientError {
         ClientError::Stranger { url: self.url.clone() }
     }
 
@@ -268,9 +276,8 @@ impl Client {
     pub fn read_leader(&self, response: &FullResponse) -> Result<Leader<'static>, ClientError> {
         let leader = serde_json::from_slice(&response.body);
         leader.map(Leader::checked).map_err(|_| match response.status {
-            StatusCode::OK => self.stranger(),
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => self.busy(response),
-            _ => self.refused(response.message()),
+            _ => self.refusal(response),
         })
     }
 

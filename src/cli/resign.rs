@@ -53,6 +53,6 @@ pub(super) async fn run(args: Args) -> Result<u8, CommandError> {
             Ok(0)
         }
         StatusCode::BAD_REQUEST => Err(CommandError::Usage(response.message())),
-        _ => Err(unavailable(client.refused(response.message()))),
+        _ => Err(unavailable(client.refusal(&response))),
     }
 }

@@ -117,10 +117,9 @@ async fn is_ok(client: &Client, path: &str) -> Result<Option<String>, ClientErro
     let response = client.get(path).await?;
     match response.status {
         StatusCode::OK if says_ok(&response) => Ok(None),
-        StatusCode::OK => Err(client.stranger()),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             Ok(Some(response.message()))
         }
-        _ => Err(client.refused(response.message())),
+        _ => Err(client.refusal(&response)),
     }
 }

@@ -101,7 +101,13 @@ fn resigning_hands_over_and_stays_down() {
 
 /// As the application, if its port is given in the place of the sidecar's.
 #[test]
-fn another_program_that_answers_yes_to_everything_is_no_sidecar() {
+fn another_program_is_no_sidecar_whatever_it_answers() {
+    for status in ["200 OK", "404 Not Found"] {
+        is_no_sidecar(status);
+    }
+}
+
+fn is_no_sidecar(status: &'static str) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let questions: [(&[&str], i32); 5] = [
@@ -116,7 +122,7 @@ fn another_program_that_answers_yes_to_everything_is_no_sidecar() {
         for connection in listener.incoming().take(times) {
             let mut connection = connection.unwrap();
             let _ = connection.read(&mut [0; 4096]).unwrap();
-            let page = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>";
+            let page = format!("HTTP/1.1 {status}\r\ncontent-length: 6\r\n\r\n<html>");
             connection.write_all(page.as_bytes()).unwrap();
         }
     });
