@@ -179,7 +179,7 @@ impl StoreUrl {
     /// Whether it is known without opening it that nothing was ever stored there.
     pub fn is_missing(&self) -> bool {
         // What cannot be seen may be there: opening it says why.
-        matches!(self, Self::Sqlite { path, .. } if matches!(path.try_exists(), Ok(false)))
+        matches!(self, Self::Sqlite { path, .. } if path.try_exists().is_ok_and(|exists| !exists))
     }
 }
 

@@ -67,6 +67,11 @@ struct Open {
     quiet: BTreeMap<u64, Arc<Notify>>,
 }
 
+/// Event streams at once, of so many connections.
+fn most_streams(limit: usize) -> usize {
+    MAX_STREAMS.min(limit / 2)
+}
+
 impl Connections {
     /// At most `limit` at once, which may be fewer than wanted.
     pub(super) fn new(limit: usize) -> Self {
@@ -87,7 +92,7 @@ impl Connections {
         Self(Arc::new(Bounds {
             limit,
             open: Mutex::default(),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS.min(limit / 2))),
+            streams: Arc::new(Semaphore::new(most_streams(limit))),
             candidates: Arc::new(Semaphore::new(MAX_CANDIDATES.min(limit / 3))),
             listened: Mutex::default(),
             waits: Arc::new(Semaphore::new(MAX_WAITS.min(limit / 4))),
@@ -101,12 +106,8 @@ impl Connections {
 
     /// Waits until no event stream is left.
     pub(super) async fn streams_ended(&self) {
-        let all = u32::try_from(self.most_streams()).unwrap_or(u32::MAX);
+        let all = u32::try_from(most_streams(self.0.limit)).unwrap_or(u32::MAX);
         drop(self.0.streams.acquire_many(all).await);
-    }
-
-    fn most_streams(&self) -> usize {
-        MAX_STREAMS.min(self.0.limit / 2)
     }
 
     /// Room for one more event stream of another candidate, beside the room for the stream itself.
@@ -149,7 +150,7 @@ impl Connections {
 
     /// How many connections are open, and how many of them are event streams.
     pub(super) fn count(&self) -> (usize, usize) {
-        let streams = self.most_streams() - self.0.streams.available_permits();
+        let streams = most_streams(self.0.limit) - self.0.streams.available_permits();
         (self.open().count, streams)
     }
 

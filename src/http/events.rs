@@ -92,8 +92,8 @@ pub(super) fn record(app: &Arc<App>) -> io::Result<()> {
 pub(super) async fn end(app: &App) {
     for election_state in app.elections.iter() {
         // The task that notes changes may not have run since the last step of the election.
-        let (election, view) = (&election_state.election, election_state.election.watch());
-        note(app, election_state, &view.borrow(), election.now());
+        let election = &election_state.election;
+        election.read(|view| note(app, election_state, view, election.now()));
     }
     app.events.end();
     app.connections.streams_ended().await;

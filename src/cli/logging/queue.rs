@@ -39,26 +39,23 @@ static REFUSED: AtomicU64 = AtomicU64::new(0);
 /// Losses that the log has reported.
 static REPORTED: AtomicU64 = AtomicU64::new(0);
 
-struct Queue {
-    /// None if the system refused a thread. Then each line is written at once, and waits for the reader.
-    lines: Option<SyncSender<Vec<u8>>>,
-}
+/// None if the system refused a thread. Then each line is written at once, and waits for the reader.
+static QUEUE: OnceLock<Option<SyncSender<Vec<u8>>>> = OnceLock::new();
 
-static QUEUE: OnceLock<Queue> = OnceLock::new();
-
-fn queue() -> &'static Queue {
-    QUEUE.get_or_init(|| {
+fn queue() -> Option<&'static SyncSender<Vec<u8>>> {
+    let begin = || {
         let (lines, waiting) = mpsc::sync_channel::<Vec<u8>>(MAX_WAITING);
         let write = move || waiting.iter().for_each(|line| write_out(&line));
         let thread = thread::Builder::new().name("log".to_owned()).spawn(write);
-        Queue { lines: thread.ok().map(|_| lines) }
-    })
+        thread.ok().map(|_| lines)
+    };
+    QUEUE.get_or_init(begin).as_ref()
 }
 
 /// Queues a whole line, or a text that has to be written in one piece. Never waits.
 pub(super) fn write(piece: &[u8]) {
     OFFERED.fetch_add(1, Ordering::AcqRel);
-    match &queue().lines {
+    match queue() {
         None => write_out(piece),
         Some(lines) => {
             if lines.try_send(piece.to_vec()).is_err() {
@@ -107,10 +104,10 @@ fn write_out(piece: &[u8]) {
         REFUSED.fetch_add(1, Ordering::AcqRel);
         return;
     }
-    let lost = lost();
     if waiting() > ROOM_AGAIN {
         return;
     }
+    let lost = lost();
     let lines = lost.saturating_sub(REPORTED.swap(lost, Ordering::AcqRel));
     if lines > 0 {
         // It comes after the lines that already wait.

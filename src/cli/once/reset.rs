@@ -70,12 +70,12 @@ struct Reset<'a> {
 
 impl Reset<'_> {
     async fn until_done(&mut self) -> Result<u8, CommandError> {
+        let (work, key) = (self.work.as_str(), self.key.map(Key::as_str));
         for _ in 0..TRIES {
             self.ledger.look().await.map_err(|broken| cannot(&broken))?;
             let Some(next) = self.ledger.history().reset(self.key) else {
-                let (store, work, key) = self.place();
                 tracing::info!(
-                    store,
+                    store = %self.config.store.url,
                     work,
                     key,
                     event = "nothing_to_reset",
@@ -87,17 +87,11 @@ impl Reset<'_> {
             let wall = HostClock.now().wall;
             let replaced = self.ledger.replace(&next, term, wall).await;
             if replaced.map_err(|broken| cannot(&broken))? {
-                let (_, work, key) = self.place();
                 tracing::info!(work, key, event = "reset", "reset; the work can be done again");
                 return Ok(0);
             }
         }
         Err(CommandError::Undecided("the record keeps changing; try again".to_owned()))
-    }
-
-    /// For the log: the store, the work, and the key, unless all are meant.
-    fn place(&self) -> (String, &str, Option<&str>) {
-        (self.config.store.url.to_string(), self.work.as_str(), self.key.map(Key::as_str))
     }
 
     /// Waits until the lease is over, and returns its term. Takes a lease at most.

@@ -39,16 +39,18 @@ impl SqliteError {
     }
 }
 
-/// SQLite's primary result code, the low byte of an extended one.
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<u32>().ok().map(|code| code & 0xFF)
+/// SQLite's extended result code.
+fn code(error: &sqlx::Error) -> Option<u32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
-/// Whether the index of the log could not grow (`SQLITE_IOERR_SHMSIZE`): on a full disk this comes first.
-fn is_short_of_space(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "4874")
+/// Its primary result code, the low byte of an extended one.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    code(error).map(|code| code & 0xFF)
 }
+
+/// The index of the log could not grow (`SQLITE_IOERR_SHMSIZE`): on a full disk this comes first.
+const INDEX_CANNOT_GROW: u32 = 4874;
 
 /// Whether another process's lock is in the way.
 pub fn is_locked(error: &sqlx::Error) -> bool {
@@ -77,7 +79,7 @@ pub fn explain(path: &Path, failure: SqliteError) -> StoreError {
     let misconfigured = |what: &str| StoreError::Misconfigured(format!("store {shown}: {what}"));
     match primary_code(&error) {
         Some(5 | 6) => locked(path),
-        Some(10) if is_short_of_space(&error) => {
+        Some(10) if code(&error) == Some(INDEX_CANNOT_GROW) => {
             unavailable("the disk is full, or reports an error; free some space")
         }
         Some(10) => unavailable(&format!(

@@ -156,34 +156,28 @@ pub fn check(given: &Path, path: &Path) -> Result<(), StoreError> {
         return refused(format!("the folder {shown}"), error);
     }
     match rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK) {
-        Ok(()) => match no_file(path).or_else(|| other_names(path)) {
-            None => Ok(()),
-            Some(why) => wrong(why.to_owned()),
-        },
+        Ok(()) => unfit(path).map_or(Ok(()), |why| wrong(why.to_owned())),
         Err(Errno::NOENT) => Ok(()),
         Err(error) => refused("the file".to_owned(), error),
     }
 }
 
-/// Why what is at the path cannot be a database, and what to do.
-fn no_file(path: &Path) -> Option<&'static str> {
-    let kind = std::fs::metadata(path).ok()?.file_type();
-    if kind.is_dir() {
+/// Why what is at the path cannot be the database, and what to do. SQLite names its log after the database: processes
+/// that open it by different names would each have a log, and a leader, of their own.
+fn unfit(path: &Path) -> Option<&'static str> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if metadata.is_dir() {
         return Some("this is a folder; name a file in it with --store, such as leases.db");
     }
-    (!kind.is_file()).then_some("this is not a regular file; name another file with --store")
-}
-
-/// Why the database may have a second name, and what to do. SQLite names its log after the database. Processes that
-/// open it by different names would each have a log, and a leader, of their own.
-fn other_names(path: &Path) -> Option<&'static str> {
+    if !metadata.is_file() {
+        return Some("this is not a regular file; name another file with --store");
+    }
     if is_mount_root(path).unwrap_or(false) {
         return Some(
             "the file is mounted alone, without the files that SQLite keeps beside it, so other containers would \
              elect another leader; mount its folder instead",
         );
     }
-    let metadata = std::fs::metadata(path).ok()?;
     (metadata.nlink() > 1).then_some(
         "the file has a second name (a hard link), and processes that use that name would elect another leader; \
          delete the link, or replace it with a copy",

@@ -98,7 +98,7 @@ async fn watch_with(
         let read = blocking(move || {
             lock(&presence).show();
             let news = reader.news();
-            Ok::<_, io::Error>((reader, news))
+            (reader, news)
         });
         let news;
         (reader, news) = read.await?;

@@ -362,39 +362,28 @@ impl Worker {
         calls: &[Call],
     ) -> Result<Vec<Result<Swapped, StoreError>>, SqliteError> {
         let mut outcomes = Vec::with_capacity(calls.len());
-        // The lock is taken with the first word: a transaction that has read cannot take it later. A single write has a
+        let mut written = Vec::new();
+        // The lock is taken with the first word: a transaction that has read cannot wait for it. A single write has a
         // transaction, too: what was given up before it has the lock is not made.
         let mut transaction = open.database.begin_with("BEGIN IMMEDIATE").await?;
         for call in calls {
-            outcomes.push(self.swap(&mut transaction, call).await?);
+            let Request::Write(write, _) = &call.ask else { continue };
+            if call.ask.is_given_up() {
+                outcomes.push(Err(errors::locked(&self.workers.file.path)));
+                continue;
+            }
+            let swapped = self.own(self.workers.file.swap(&mut transaction, write).await)?;
+            if let Ok(Swapped::Won(version)) = &swapped {
+                let Write { election, record, .. } = write.clone();
+                written.push(Written { election, record, version: version.clone() });
+            }
+            outcomes.push(swapped);
         }
         transaction.commit().await?;
-        let written = calls.iter().zip(&outcomes).filter_map(|(call, outcome)| {
-            let (Request::Write(write, _), Ok(Swapped::Won(version))) = (&call.ask, outcome) else {
-                return None;
-            };
-            let Write { election, record, .. } = write.clone();
-            Some(Written { election, record, version: version.clone() })
-        });
-        let written: Vec<_> = written.collect();
         if !written.is_empty() {
             self.workers.file.notify(open, &written)?;
         }
         Ok(outcomes)
-    }
-
-    async fn swap(
-        &self,
-        database: &mut SqliteConnection,
-        call: &Call,
-    ) -> Result<Result<Swapped, StoreError>, SqliteError> {
-        match &call.ask {
-            Request::Write(write, sender) if !sender.is_closed() => {
-                self.own(self.workers.file.swap(database, write).await)
-            }
-            // It is given up: no caller receives this.
-            _ => Ok(Err(errors::locked(&self.workers.file.path))),
-        }
     }
 
     /// Tells an error of one record from an error of the file. The former is the answer to that

@@ -21,6 +21,17 @@ fn hooked(pasture: &Pasture, more: &[&str]) -> Sidecar {
     Sidecar::start_as("a", &pasture.store(), more, command)
 }
 
+/// One whose `--on-elected` hangs, and the mark of the hook's processes, which begins with these digits.
+fn hanging(pasture: &Pasture, digits: &str, more: &[&str]) -> (Sidecar, String) {
+    let mark = format!("{digits}{}.5", std::process::id());
+    let mut command = bellwether();
+    command.env("LONG", &mark);
+    let flags = [&["--on-elected", HANG], more].concat();
+    let sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
+    eventually("it hangs", || (running(&mark) > 0).then_some(()));
+    (sidecar, mark)
+}
+
 fn ran(pasture: &Pasture) -> Vec<String> {
     let text = fs::read_to_string(pasture.folder().join("ran")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -191,12 +202,7 @@ fn a_shutdown_waits_for_the_last_hook_no_longer_than_its_grace() {
 #[test]
 fn a_shutdown_ends_a_hook_in_time_while_other_work_still_ends() {
     let pasture = Pasture::new();
-    let mark = format!("64{}.5", std::process::id());
-    let mut command = bellwether();
-    command.env("LONG", &mark);
-    let flags = ["--on-elected", HANG, "--shutdown-grace", "30s"];
-    let mut sidecar = Sidecar::start_as("a", &pasture.store(), &flags, command);
-    eventually("it hangs", || (running(&mark) > 0).then_some(()));
+    let (mut sidecar, mark) = hanging(&pasture, "64", &["--shutdown-grace", "30s"]);
     let held = hold_by_hand(&sidecar);
     sidecar.signal("TERM");
     eventually("it is killed", || (running(&mark) == 0).then_some(()));
@@ -208,11 +214,7 @@ fn a_shutdown_ends_a_hook_in_time_while_other_work_still_ends() {
 #[test]
 fn a_sidecar_that_is_killed_leaves_no_hook_behind() {
     let pasture = Pasture::new();
-    let mark = format!("63{}.5", std::process::id());
-    let mut command = bellwether();
-    command.env("LONG", &mark);
-    let mut sidecar = Sidecar::start_as("a", &pasture.store(), &["--on-elected", HANG], command);
-    eventually("it hangs", || (running(&mark) > 0).then_some(()));
+    let (mut sidecar, mark) = hanging(&pasture, "63", &[]);
     sidecar.kill();
     eventually("nothing is left", || (running(&mark) == 0).then_some(()));
 }
