@@ -167,13 +167,23 @@ fn find_strangers(known: &BTreeSet<String>, names: impl Iterator<Item = String>)
 }
 
 fn is_nearly(name: &str, known: &str) -> bool {
-    // A long unrelated name takes long to compare.
+    // Comparing takes long, and every start compares each variable with each setting.
     if name.len().abs_diff(known.len()) > TYPOS {
+        return false;
+    }
+    let name = name.to_ascii_uppercase();
+    let missing = letters(known) & !letters(&name);
+    if missing.count_ones() as usize > TYPOS {
         return false;
     }
     let short = known.len() < PREFIX.len() + SHORT;
     let typos = if short { TYPOS_IN_SHORT } else { TYPOS };
-    strsim::damerau_levenshtein(&name.to_ascii_uppercase(), known) <= typos
+    strsim::osa_distance(&name, known) <= typos
+}
+
+/// Which letters a name has: each typo adds or takes away one of them at most.
+fn letters(name: &str) -> u64 {
+    name.bytes().fold(0, |letters, byte| letters | 1 << (byte % 64))
 }
 
 /// Whether Kubernetes sets a variable of this name in every pod beside a Service whose name is, or

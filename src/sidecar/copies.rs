@@ -53,10 +53,11 @@ async fn next(generation: &mut Option<Generation>) -> io::Result<()> {
 }
 
 /// A process that has just woken for its election looks at little cost. A timer would wake it twice as often: the
-/// election's renewals come once in a period.
+/// election's renewals come once in a period. The timer here is for an election that does not turn. A shorter one would
+/// wake the process before it rings: tokio's timers of more than 4 s are sorted again every 4 s.
 async fn until_next_look(rhythm: &mut watch::Receiver<Leadership>, period: Duration) {
     let turn = next_turn(rhythm, HostClock::boot(), period / 2);
-    let _ = tokio::time::timeout(period * 2, turn).await;
+    let _ = tokio::time::timeout(period * 8, turn).await;
 }
 
 /// Until the election turns, so long after the last look; never, if it has ended. A clock that went back is another one.

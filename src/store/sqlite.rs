@@ -39,11 +39,11 @@ use crate::store::contract::{Hints, Listing, Store, StoreError};
 
 mod acquisition;
 mod bell;
-mod blocking;
 mod errors;
 mod file;
 mod files;
 mod folder;
+mod mutex;
 mod readers;
 mod watching;
 mod worker;

@@ -21,7 +21,11 @@ pub trait Timer: Send {
 /// Waits for a moment of the boot clock. tokio's own timers stop in suspend, and would end a
 /// leader's work late by however long the lid was closed.
 #[derive(Debug)]
-pub struct Alarm(AsyncFd<OwnedFd>);
+pub struct Alarm {
+    timer: AsyncFd<OwnedFd>,
+    /// The moment that it is set to, until it rings.
+    set: Option<BootTime>,
+}
 
 impl Alarm {
     /// An alarm that is not set.
@@ -33,18 +37,24 @@ impl Alarm {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
         #[expect(deprecated, reason = "its successor is unsafe; for an `OwnedFd` both are sound")]
-        Ok(Self(AsyncFd::new(timer)?))
+        Ok(Self { timer: AsyncFd::new(timer)?, set: None })
     }
 
-    fn set(&self, at: BootTime) -> io::Result<()> {
-        let at = at.as_duration();
+    /// Sets it, if it is not set to this already: waiting begins again after each event of other sources.
+    fn set(&mut self, moment: BootTime) -> io::Result<()> {
+        if self.set == Some(moment) {
+            return Ok(());
+        }
+        self.set = None;
+        let at = moment.as_duration();
         let it_value = Timespec {
             tv_sec: i64::try_from(at.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(at.subsec_nanos()),
         };
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
         let timer = Itimerspec { it_interval, it_value };
-        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::ABSTIME, &timer)?;
+        timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &timer)?;
+        self.set = Some(moment);
         Ok(())
     }
 }
@@ -56,8 +66,9 @@ impl Timer for Alarm {
             if self.set(at).is_err() {
                 // Cannot happen to a valid time on an open timer; a coarse timer is still a timer.
                 Sleep.until(at).await;
-            } else if let Ok(mut ready) = self.0.readable().await {
+            } else if let Ok(mut ready) = self.timer.readable().await {
                 ready.clear_ready();
+                self.set = None;
             }
         }
     }

@@ -5,10 +5,10 @@
 //! fit are lost, and counted.
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::command::whole;
@@ -26,15 +26,17 @@ const ROOM_AGAIN: u64 = 512;
 const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_FOR_ONE: Duration = Duration::from_millis(500);
 
-/// How often an exit checks whether the last line is written: soon, and then less often.
-const FIRST_LOOK: Duration = Duration::from_micros(50);
-const LONGEST_LOOK: Duration = Duration::from_millis(1);
+/// How often an exit checks whether the last line is written, should nothing wake it: of two that wait, one is woken.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Lines that were to be queued, found no room, were written, and were refused by standard error itself.
 static OFFERED: AtomicU64 = AtomicU64::new(0);
 static NOT_QUEUED: AtomicU64 = AtomicU64::new(0);
 static WRITTEN: AtomicU64 = AtomicU64::new(0);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// Waits until all is written.
+static AT_EXIT: Mutex<Option<Thread>> = Mutex::new(None);
 
 /// Losses that the log has reported.
 static REPORTED: AtomicU64 = AtomicU64::new(0);
@@ -79,11 +81,11 @@ pub(super) fn waiting() -> u64 {
 
 /// Waits until all is written, but only as long as the reader reads.
 pub fn flush() {
+    *at_exit() = Some(thread::current());
     let begun = HostClock::boot();
-    let (mut moved, mut before, mut pause) = (begun, waiting(), FIRST_LOOK);
+    let (mut moved, mut before) = (begun, waiting());
     while before > 0 {
-        thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_LOOK);
+        thread::park_timeout(LOOK_AGAIN);
         let (now, waiting) = (HostClock::boot(), waiting());
         if waiting < before {
             moved = now;
@@ -95,10 +97,17 @@ pub fn flush() {
     }
 }
 
+fn at_exit() -> MutexGuard<'static, Option<Thread>> {
+    AT_EXIT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Writes what was queued.
 fn write_out(piece: &[u8]) {
     let written = whole::write(&io::stderr(), piece);
     WRITTEN.fetch_add(1, Ordering::AcqRel);
+    if let Some(thread) = &*at_exit() {
+        thread.unpark();
+    }
     if written.is_err() {
         // A report of this would fail as well.
         REFUSED.fetch_add(1, Ordering::AcqRel);

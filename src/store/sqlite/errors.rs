@@ -8,13 +8,13 @@ use crate::store::contract::StoreError;
 /// Why a call failed, before it is explained to a person.
 #[derive(Debug)]
 pub enum SqliteError {
-    Sql(sqlx::Error),
+    Sql(rusqlite::Error),
     Io(&'static str, io::Error),
     Explained(StoreError),
 }
 
-impl From<sqlx::Error> for SqliteError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<rusqlite::Error> for SqliteError {
+    fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
     }
 }
@@ -27,12 +27,17 @@ impl SqliteError {
 
     /// Whether it is about the record that was asked for, and the connection can be used again.
     pub fn is_of_one_record(&self) -> bool {
-        use sqlx::Error::{ColumnDecode, ColumnIndexOutOfBounds, ColumnNotFound, Decode};
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+        };
         match self {
             Self::Explained(_) => true,
             Self::Sql(error) => matches!(
                 error,
-                ColumnDecode { .. } | ColumnIndexOutOfBounds { .. } | ColumnNotFound(_) | Decode(_)
+                FromSqlConversionFailure(..)
+                    | IntegralValueOutOfRange(..)
+                    | InvalidColumnType(..)
+                    | Utf8Error(..)
             ),
             Self::Io(..) => false,
         }
@@ -40,20 +45,20 @@ impl SqliteError {
 }
 
 /// SQLite's extended result code.
-fn code(error: &sqlx::Error) -> Option<u32> {
-    error.as_database_error()?.code()?.parse().ok()
+fn code(error: &rusqlite::Error) -> Option<i32> {
+    Some(error.sqlite_error()?.extended_code)
 }
 
 /// Its primary result code, the low byte of an extended one.
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
+fn primary_code(error: &rusqlite::Error) -> Option<i32> {
     code(error).map(|code| code & 0xFF)
 }
 
 /// The index of the log could not grow (`SQLITE_IOERR_SHMSIZE`): on a full disk this comes first.
-const INDEX_CANNOT_GROW: u32 = 4874;
+const INDEX_CANNOT_GROW: i32 = 4874;
 
 /// Whether another process's lock is in the way.
-pub fn is_locked(error: &sqlx::Error) -> bool {
+pub fn is_locked(error: &rusqlite::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6))
 }
 
@@ -83,7 +88,8 @@ pub fn explain(path: &Path, failure: SqliteError) -> StoreError {
             unavailable("the disk is full, or reports an error; free some space")
         }
         Some(10) => unavailable(&format!(
-            "the disk reports an error ({error}); check the disk, and whether the file system is full"
+            "the disk reports an error ({}); check the disk, and whether the file system is full",
+            text(&error)
         )),
         Some(13) => unavailable("the disk is full; free some space"),
         Some(3 | 8 | 23) => misconfigured(
@@ -95,6 +101,20 @@ pub fn explain(path: &Path, failure: SqliteError) -> StoreError {
             "the file is damaged, or is not a SQLite database; stop every instance that uses it, \
              move it away and start them again (terms then restart at 1)",
         ),
-        _ => unavailable(&error.to_string()),
+        _ => unavailable(&text(&error)),
+    }
+}
+
+/// What SQLite says, with the code that its documentation lists.
+fn text(error: &rusqlite::Error) -> String {
+    match error {
+        // The statement is not for a person.
+        rusqlite::Error::SqlInputError { error, msg, .. } => {
+            format!("{msg} (SQLite error {})", error.extended_code)
+        }
+        error => match code(error) {
+            Some(code) => format!("{error} (SQLite error {code})"),
+            None => error.to_string(),
+        },
     }
 }

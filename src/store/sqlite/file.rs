@@ -2,23 +2,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection, Row};
-use tokio::sync::watch;
+use rusqlite::{Connection, OpenFlags, Row, ToSql, Transaction, TransactionBehavior};
 
 use super::acquisition;
 use super::bell;
-use super::blocking::lock;
 use super::errors::SqliteError;
 use super::files::{self, Files};
 use super::folder::{self, FileId};
+use super::mutex::lock;
 use super::readers::Presence;
-use super::watching::{self, Place};
+use super::watching::{Place, Watcher};
 use crate::election::elector::Swapped;
 use crate::election::lease::{
     Candidate, ElectionName, LeaseRecord, Observed, Origin, Version, is_lease_duration,
@@ -65,8 +61,17 @@ const LATER: [(&str, &str); 4] = [
 const LACKS: &str = "
     SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('leases') WHERE name = ?)";
 
-// Columns by name, never `*`: a newer version may add some while this one runs, and sqlx panics
-// when a statement that it has cached returns more columns than it was prepared with.
+/// The statements of one connection that are kept compiled: SELECT, and UPDATE or INSERT.
+const STATEMENTS: usize = 4;
+
+/// Each write is on the disk before it counts. The log is a quarter of a megabyte, not SQLite's four:
+/// there is one small row.
+const SETTINGS: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA wal_autocheckpoint = 64";
+
+// Columns by name, never `*`: a newer version may add some while this one runs.
 macro_rules! select {
     ($which:literal) => {
         concat!(
@@ -106,9 +111,8 @@ pub struct DatabaseFile {
     host: Mutex<KnownBoot>,
     /// Send the hints.
     pub notifiers: Arc<Notifiers>,
-    /// Where it was when it was opened last.
-    place: watch::Sender<Place>,
-    watching: OnceLock<()>,
+    /// Follows it from the first successful open on.
+    watcher: Watcher,
     /// Shows this process to those that count.
     presence: Arc<Mutex<Presence>>,
 }
@@ -116,16 +120,17 @@ pub struct DatabaseFile {
 impl DatabaseFile {
     /// The file at `path`, which is not opened yet.
     pub fn new(path: PathBuf, patience: Duration, clock: Arc<dyn Clock>) -> Self {
+        let presence = Arc::new(Mutex::new(Presence::new(&path)));
+        let notifiers = Arc::<Notifiers>::default();
         Self {
-            presence: Arc::new(Mutex::new(Presence::new(&path))),
-            place: watch::Sender::new(Place { path: path.clone(), folder: None }),
+            watcher: Watcher::new(&path, Arc::clone(&presence), Arc::clone(&notifiers)),
+            presence,
+            notifiers,
             path,
             create_folder: false,
             patience,
             clock,
             host: Mutex::default(),
-            notifiers: Arc::default(),
-            watching: OnceLock::new(),
         }
     }
 
@@ -146,7 +151,7 @@ struct KnownBoot {
 /// A connection, and the files that it is open on.
 pub struct Open {
     /// The connection.
-    pub database: SqliteConnection,
+    pub database: Connection,
     path: PathBuf,
     files: Files,
 }
@@ -162,6 +167,11 @@ pub struct Write {
     pub record: LeaseRecord,
 }
 
+/// Begins a transaction with the lock: one that has read cannot wait for it.
+pub fn begin(database: &mut Connection) -> Result<Transaction<'_>, rusqlite::Error> {
+    database.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -171,29 +181,28 @@ fn from_millis(ms: i64) -> Duration {
 }
 
 impl DatabaseFile {
-    pub async fn select(
+    pub fn select(
         &self,
-        database: &mut SqliteConnection,
+        database: &Connection,
         election: &ElectionName,
     ) -> Result<Option<Observed>, SqliteError> {
-        let row = sqlx::query(SELECT).bind(election.as_str()).fetch_all(database).await?.pop();
-        row.map(|row| self.decode(election, &row)).transpose()
+        let mut statement = database.prepare_cached(SELECT)?;
+        let mut rows = statement.query([election.as_str()])?;
+        rows.next()?.map(|row| self.decode(election, row)).transpose()
     }
 
-    pub async fn select_all(
-        &self,
-        database: &mut SqliteConnection,
-    ) -> Result<Listing, SqliteError> {
-        let rows = sqlx::query(SELECT_ALL).fetch_all(database).await?;
-        let decode = |name: &str, row: &SqliteRow| {
+    pub fn select_all(&self, database: &Connection) -> Result<Listing, SqliteError> {
+        let decode = |name: &str, row: &Row<'_>| {
             let election = ElectionName::from_store(name)
                 .ok_or_else(|| self.unreadable(&name, &"it is not the name of an election"))?;
             let observed = self.decode(&election, row)?;
             Ok((election, observed))
         };
+        let mut statement = database.prepare(SELECT_ALL)?;
+        let mut rows = statement.query([])?;
         let mut listing = Listing::default();
-        for row in &rows {
-            let name: String = row.try_get("election")?;
+        while let Some(row) = rows.next()? {
+            let name: String = row.get("election")?;
             match decode(&name, row) {
                 Ok(record) => listing.records.push(record),
                 Err(SqliteError::Explained(why)) => listing.unreadable.push((name, why)),
@@ -203,11 +212,7 @@ impl DatabaseFile {
         Ok(listing)
     }
 
-    pub async fn swap(
-        &self,
-        database: &mut SqliteConnection,
-        write: &Write,
-    ) -> Result<Swapped, SqliteError> {
+    pub fn swap(&self, database: &Connection, write: &Write) -> Result<Swapped, SqliteError> {
         let Write { election, expected, record } = write;
         let version = notification::state(record);
         // The reading is from after the elector's, so the lease ends later than the elector counts.
@@ -215,43 +220,48 @@ impl DatabaseFile {
         let (host, holder) = (self.host()?, record.holder.as_ref());
         let term = i64::try_from(record.term.get())
             .map_err(|_| self.unreadable(election, &"its term is the last one that fits"))?;
-        let mut query = sqlx::query(if expected.is_some() { UPDATE } else { INSERT })
-            .bind(format::of(record))
-            .bind(&version)
-            .bind(term)
-            .bind(holder.map(|holder| holder.identity.as_str()))
-            .bind(holder.map(|holder| holder.incarnation.as_str()))
-            .bind(millis(record.lease_duration))
-            .bind(record.acquire_time.to_string())
-            .bind(record.renew_time.to_string())
-            .bind(record.payload.as_deref())
-            .bind(host.clock().to_owned())
-            .bind(millis(expires.as_duration()))
-            .bind(record.origin.as_ref().map(Origin::as_str))
-            .bind(record.stored_url())
-            .bind(record.pause.as_ref().map(Pause::stored))
-            .bind(record.stored_handover())
-            .bind(election.as_str());
-        if let Some(expected) = expected {
-            query = query.bind(expected.as_str());
-        }
-        let written = query.execute(&mut *database).await?.rows_affected();
-        if written == 0 {
-            return Ok(Swapped::Lost(self.select(database, election).await?));
+        let values: [&dyn ToSql; 16] = [
+            &format::of(record),
+            &version,
+            &term,
+            &holder.map(|holder| holder.identity.as_str()),
+            &holder.map(|holder| holder.incarnation.as_str()),
+            &millis(record.lease_duration),
+            &record.acquire_time.to_string(),
+            &record.renew_time.to_string(),
+            &record.payload.as_deref(),
+            &host.clock(),
+            &millis(expires.as_duration()),
+            &record.origin.as_ref().map(Origin::as_str),
+            &record.stored_url(),
+            &record.pause.as_ref().map(Pause::stored),
+            &record.stored_handover(),
+            &election.as_str(),
+        ];
+        let expected = expected.as_ref().map(Version::as_str);
+        let mut statement = database.prepare_cached(expected.map_or(INSERT, |_| UPDATE))?;
+        let expected = expected.iter().map(|version| version as &dyn ToSql);
+        let values = values.into_iter().chain(expected);
+        if statement.execute(rusqlite::params_from_iter(values))? == 0 {
+            return Ok(Swapped::Lost(self.select(database, election)?));
         }
         Ok(Swapped::Won(Version::new(version)))
     }
 
     /// `idle` if it is still on the files that the names lead to, or a new connection.
-    pub async fn connect(&self, idle: Option<Open>) -> Result<Open, SqliteError> {
+    pub fn connect(&self, idle: Option<Open>) -> Result<Open, SqliteError> {
         self.look_at_host()?;
-        match idle {
+        let open = match idle {
             // Writing to a file that was moved away would elect a leader that no other process sees.
-            Some(open) if self.is_in_place(&open) => return Ok(open),
-            Some(open) => self.abandon(open).await,
-            None => {}
-        }
-        self.open().await
+            Some(open) if self.is_in_place(&open) => open,
+            Some(open) => {
+                self.abandon(open);
+                self.open()?
+            }
+            None => self.open()?,
+        };
+        self.watcher.start();
+        Ok(open)
     }
 
     /// Whether the connection is still on the files that the names lead to.
@@ -259,7 +269,7 @@ impl DatabaseFile {
         Files::at(&self.path, &open.path) == open.files
     }
 
-    async fn abandon(&self, open: Open) {
+    fn abandon(&self, open: Open) {
         let Open { database, path, files } = open;
         tracing::warn!(
             store = %self.path.display(),
@@ -267,35 +277,29 @@ impl DatabaseFile {
             "a file of the database was moved, deleted or replaced while it was in use; opening it \
              again (before such a change, stop every instance)"
         );
-        files::close(database, &path, files).await;
+        files::close(database, &path, files);
         files::forget_lost_log(&path, Some(files));
     }
 
-    async fn open(&self) -> Result<Open, SqliteError> {
+    fn open(&self) -> Result<Open, SqliteError> {
         let place = self.prepare_folder()?;
-        let options = SqliteConnectOptions::new()
-            .filename(&place.path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            // A quarter of a megabyte of log, not SQLite's four: there is one small row.
-            .pragma("wal_autocheckpoint", "64")
-            .statement_cache_capacity(4)
-            .row_buffer_size(4)
-            .command_buffer_size(4)
-            .disable_statement_logging();
-        let mut database = SqliteConnection::connect_with(&options).await?;
-        sqlx::query(CREATE).execute(&mut database).await?;
-        add_later_columns(&mut database).await?;
+        // A connection is used by one thread at a time.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut database = Connection::open_with_flags(&place.path, flags)?;
+        database.busy_timeout(BUSY_TIMEOUT)?;
+        database.set_prepared_statement_cache_capacity(STATEMENTS);
+        database.execute_batch(SETTINGS)?;
+        database.execute_batch(CREATE)?;
+        add_later_columns(&mut database)?;
         let files = Files::at(&self.path, &place.path);
         let open = Open { database, path: place.path.clone(), files };
         if !files.are_open() {
-            self.abandon(open).await;
+            self.abandon(open);
             return Err(self.replaced("while it was opened"));
         }
-        self.took(place);
-        self.watch_folder();
+        self.watcher.follow(place);
         Ok(open)
     }
 
@@ -310,18 +314,6 @@ impl DatabaseFile {
         files::forget_lost_log(&path, None);
         let folder = FileId::of(folder::of(&path)).ok();
         Ok(Place { path, folder })
-    }
-
-    /// The other files are beside the database from now on.
-    fn took(&self, place: Place) {
-        self.place.send_if_modified(|last| {
-            let is_another = *last != place;
-            if is_another {
-                lock(&self.presence).follow(&place.path);
-                *last = place;
-            }
-            is_another
-        });
     }
 
     /// Checked each time: a process that is restored from a checkpoint continues in another time
@@ -353,15 +345,6 @@ impl DatabaseFile {
         self.known_host().known.clone().ok_or_else(|| SqliteError::Explained(unknown()))
     }
 
-    /// Turns changes in the folder into hints, from the first successful open on.
-    fn watch_folder(&self) {
-        if self.watching.set(()).is_err() {
-            return;
-        }
-        let (place, presence) = (self.place.subscribe(), Arc::clone(&self.presence));
-        tokio::spawn(watching::watch(place, presence, Arc::downgrade(&self.notifiers)));
-    }
-
     /// Notifies the other processes of what was written. It is an error if they do not see it: another process may
     /// have started another log meanwhile.
     pub fn notify(&self, open: &Open, written: &[Written]) -> Result<(), SqliteError> {
@@ -370,17 +353,20 @@ impl DatabaseFile {
         }
         let readers = lock(&self.presence).count();
         // This process does not wait for its own renewals.
-        if readers == Some(1) && written.iter().all(|written| written.record.is_renewal()) {
+        let are_renewals = written.iter().all(|written| written.record.is_renewal());
+        if readers == Some(1) && are_renewals {
             return Ok(());
         }
-        if let Err(error) = bell::ring(&bell::of(&open.path), &lines(written, readers)) {
+        let lines = lines(written, readers);
+        self.watcher.rings(are_renewals.then_some(&lines));
+        if let Err(error) = bell::ring(&bell::of(&open.path), &lines) {
             tracing::debug!(%error, "cannot write to the bell file; other instances notice changes by polling");
         }
         Ok(())
     }
 
-    fn decode(&self, election: &ElectionName, row: &SqliteRow) -> Result<Observed, SqliteError> {
-        let format: i64 = row.try_get("format")?;
+    fn decode(&self, election: &ElectionName, row: &Row<'_>) -> Result<Observed, SqliteError> {
+        let format: i64 = row.get("format")?;
         if !format::KNOWN.contains(&format) {
             return Err(SqliteError::Explained(StoreError::Misconfigured(format!(
                 "{self}: the record of election '{election}' has format {format}, and this version \
@@ -388,38 +374,38 @@ impl DatabaseFile {
                 format::NEWEST
             ))));
         }
-        let lease_duration = from_millis(row.try_get("lease_duration_ms")?);
+        let lease_duration = from_millis(row.get("lease_duration_ms")?);
         if !is_lease_duration(lease_duration) {
             return Err(self.unreadable(election, &format!("lease duration {lease_duration:?}")));
         }
-        let holder: Option<String> = row.try_get("holder")?;
-        let incarnation: Option<String> = row.try_get("incarnation")?;
-        let term: i64 = row.try_get("term")?;
+        let text = |column| row.get::<_, Option<String>>(column);
+        let (holder, incarnation) = (text("holder")?, text("incarnation")?);
+        let term: i64 = row.get("term")?;
         let term =
             u64::try_from(term).map_err(|_| self.unreadable(election, &format!("term {term}")))?;
         let holder = holder
             .map(|identity| Candidate { identity, incarnation: incarnation.unwrap_or_default() });
         let wall = |text: String| WallTime::parse(&text).unwrap_or(WallTime::EPOCH);
-        let expires = BootTime::from_duration(from_millis(row.try_get("expires_boot_ms")?));
-        let boot_id: String = row.try_get("boot_id")?;
+        let expires = BootTime::from_duration(from_millis(row.get("expires_boot_ms")?));
+        let boot_id: String = row.get("boot_id")?;
         let now = self.clock.now().boot;
         Ok(Observed {
             record: LeaseRecord {
                 holder,
                 term: Term::new(term),
                 lease_duration,
-                acquire_time: wall(row.try_get("acquire_time")?),
-                renew_time: wall(row.try_get("renew_time")?),
-                payload: row.try_get::<Option<String>, _>("payload")?.map(Into::into),
-                origin: row.try_get::<Option<String>, _>("origin")?.and_then(Origin::new),
+                acquire_time: wall(row.get("acquire_time")?),
+                renew_time: wall(row.get("renew_time")?),
+                payload: text("payload")?.map(Into::into),
+                origin: text("origin")?.and_then(Origin::new),
                 holder_url: None,
-                pause: row.try_get::<Option<&str>, _>("pause")?.map(Pause::from_store),
+                pause: text("pause")?.as_deref().map(Pause::from_store),
                 handover: None,
             }
-            .with_stored_url(row.try_get("holder_url")?)
-            .with_stored_handover(row.try_get("handover")?)
+            .with_stored_url(text("holder_url")?.as_deref())
+            .with_stored_handover(text("handover")?.as_deref())
             .checked(),
-            version: Version::new(row.try_get::<String, _>("version")?),
+            version: Version::new(row.get::<_, String>("version")?),
             remaining: self.host()?.remaining(&boot_id, expires, now),
             outlived: false,
         })
@@ -471,23 +457,23 @@ fn lines(written: &[Written], readers: Option<u32>) -> String {
 
 /// Adds the missing columns to the table of an older version. Running processes of that version name
 /// the columns that they know, and continue.
-async fn add_later_columns(database: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+fn add_later_columns(database: &mut Connection) -> Result<(), rusqlite::Error> {
     for (name, add) in LATER {
-        if !lacks(database, name).await? {
+        if !lacks(database, name)? {
             continue;
         }
         // The lock first: of two that find it missing, the second checks again.
-        let mut transaction = database.begin_with("BEGIN IMMEDIATE").await?;
-        if lacks(&mut transaction, name).await? {
-            sqlx::query(add).execute(&mut *transaction).await?;
+        let transaction = begin(database)?;
+        if lacks(&transaction, name)? {
+            transaction.execute_batch(add)?;
         }
-        transaction.commit().await?;
+        transaction.commit()?;
     }
     Ok(())
 }
 
-async fn lacks(database: &mut SqliteConnection, column: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(LACKS).bind(column).fetch_one(database).await
+fn lacks(database: &Connection, column: &str) -> Result<bool, rusqlite::Error> {
+    database.query_row(LACKS, [column], |row| row.get(0))
 }
 
 impl fmt::Display for DatabaseFile {

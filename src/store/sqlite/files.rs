@@ -9,8 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteLockingMode};
-use sqlx::{ConnectOptions as _, Connection as _};
+use rusqlite::{Connection, OpenFlags};
 
 use super::folder::{self, FileId};
 
@@ -60,29 +59,24 @@ fn open_files() -> io::Result<Vec<FileId>> {
 
 /// Closes a connection to the database at `path` that had these files open. What was written only to a log that is
 /// lost is lost.
-pub async fn close(database: SqliteConnection, path: &Path, files: Files) {
+pub fn close(database: Connection, path: &Path, files: Files) {
     let now = Files::at(path, path);
     // SQLite compares the database itself before it writes to it.
     let is_log_lost = now.database == files.database && now != files;
-    let doorstop = if is_log_lost { doorstop(path).await } else { None };
-    let _ = database.close().await;
-    if let Some(doorstop) = doorstop {
-        let _ = doorstop.close().await;
-    }
+    let doorstop = if is_log_lost { doorstop(path) } else { None };
+    drop(database);
+    drop(doorstop);
 }
 
 /// A connection that has the shared lock of the database, and no log. The last connection that closes copies its log
 /// into the database and deletes the log by its name. A lost log must not be copied over what other processes wrote
 /// meanwhile, and theirs must not be deleted. With this lock, the other connection is not the last.
-async fn doorstop(path: &Path) -> Option<SqliteConnection> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .locking_mode(SqliteLockingMode::Exclusive)
-        .busy_timeout(Duration::ZERO)
-        .disable_statement_logging();
-    let mut doorstop = options.connect().await.ok()?;
+fn doorstop(path: &Path) -> Option<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let doorstop = Connection::open_with_flags(path, flags).ok()?;
+    doorstop.busy_timeout(Duration::ZERO).ok()?;
     // It takes the shared lock and keeps it. It is refused the exclusive one, without which it opens no log.
-    let _ = sqlx::query("SELECT 1 FROM sqlite_schema").fetch_all(&mut doorstop).await;
+    let _ = doorstop.execute_batch("PRAGMA locking_mode = EXCLUSIVE; SELECT 1 FROM sqlite_schema");
     Some(doorstop)
 }
 

@@ -76,12 +76,14 @@ pub struct Presence {
     /// The file, and the place in it.
     open: Option<(File, usize)>,
     shown: Option<BootTime>,
+    /// When it counted, and how many.
+    counted: Option<(BootTime, Option<u32>)>,
 }
 
 impl Presence {
     /// A reader of the bell of the database at `path`.
     pub fn new(path: &Path) -> Self {
-        Self { path: of(path), open: None, shown: None }
+        Self { path: of(path), open: None, shown: None, counted: None }
     }
 
     /// The database is at this path now.
@@ -98,8 +100,18 @@ impl Presence {
 
     /// About how many processes are there, with this one. None if that cannot be known.
     pub fn count(&mut self) -> Option<u32> {
-        let now = HostClock::boot();
-        self.show_at(now).then(|| count_at(&self.path, now)).flatten()
+        self.count_from(HostClock::boot())
+    }
+
+    /// The file is read as often as others write to it.
+    fn count_from(&mut self, now: BootTime) -> Option<u32> {
+        let is_new = |at: BootTime| at <= now && now.since(at) < SHOWN_AGAIN;
+        if let Some((_, number)) = self.counted.filter(|(at, _)| is_new(*at)) {
+            return number;
+        }
+        let number = self.show_at(now).then(|| count_at(&self.path, now)).flatten();
+        self.counted = Some((now, number));
+        number
     }
 
     fn show_at(&mut self, now: BootTime) -> bool {
@@ -182,6 +194,8 @@ mod tests {
         readers[0].show_at(BootTime::from_duration(now.as_duration() - LATELY * 2));
         assert_eq!(readers[1].count(), Some(1));
         assert_eq!(readers[0].count(), Some(2));
+        assert_eq!(readers[1].count_from(now + SHOWN_AGAIN / 2), Some(1), "it does not read again");
+        assert_eq!(readers[1].count_from(now + SHOWN_AGAIN * 2), Some(2));
         let mut nowhere = Presence::new(&folder.path().join("none/leases.db"));
         assert_eq!(nowhere.count(), None, "it is not seen");
     }

@@ -21,13 +21,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{mem, thread};
 
-use sqlx::Connection as _;
-use sqlx::sqlite::SqliteConnection;
-use tokio::runtime::Handle;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::errors::{self, SqliteError};
-use super::file::{DatabaseFile, Open, Write, Written};
+use super::file::{self, DatabaseFile, Open, Write, Written};
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, Observed};
 use crate::election::time::BootTime;
@@ -183,6 +181,16 @@ impl Workers {
     }
 }
 
+impl Drop for Workers {
+    /// Closing a connection may copy its log into the database, and the disk may hang.
+    fn drop(&mut self) {
+        if let Some(open) = self.queue().idle.take() {
+            // If the system has no thread left, it is closed here.
+            let _ = thread::Builder::new().spawn(|| drop(open));
+        }
+    }
+}
+
 /// Gives the call up when it is dropped before its answer came.
 struct Caller<'a> {
     workers: &'a Arc<Workers>,
@@ -215,9 +223,8 @@ impl Drop for Worker {
 
 impl Worker {
     fn work(self, mut open: Option<Open>) {
-        let runtime = Handle::current();
         while let Some(calls) = self.take(&mut open) {
-            let left = runtime.block_on(self.carry_out(&mut open, calls));
+            let left = self.carry_out(&mut open, calls);
             if !left.is_empty() {
                 self.put_back(left);
                 thread::sleep(LOCK_PAUSE);
@@ -265,8 +272,8 @@ impl Worker {
     }
 
     /// Carries out what it can, and gives back what met a lock.
-    async fn carry_out(&self, open: &mut Option<Open>, calls: Vec<Call>) -> Vec<Call> {
-        let mut connection = match self.workers.file.connect(open.take()).await {
+    fn carry_out(&self, open: &mut Option<Open>, calls: Vec<Call>) -> Vec<Call> {
+        let mut connection = match self.workers.file.connect(open.take()) {
             Ok(connection) => connection,
             Err(failure) => return self.failed(failure, calls),
         };
@@ -274,14 +281,14 @@ impl Worker {
         let (writes, mut others): (Vec<_>, Vec<_>) = calls.into_iter().partition(is_write);
         others.reverse();
         while let Some(call) = others.pop() {
-            if let Err(failed) = self.response(&mut connection.database, call).await {
+            if let Err(failed) = self.response(&connection.database, call) {
                 let (failure, call) = *failed;
                 others.push(call);
                 others.extend(writes);
                 return self.failed(failure, others);
             }
         }
-        match self.write(&mut connection, writes).await {
+        match self.write(&mut connection, writes) {
             Ok(()) => {
                 *open = Some(connection);
                 Vec::new()
@@ -311,40 +318,34 @@ impl Worker {
     }
 
     /// Answers a call that writes nothing.
-    async fn response(
-        &self,
-        database: &mut SqliteConnection,
-        call: Call,
-    ) -> Result<(), Box<(SqliteError, Call)>> {
+    fn response(&self, database: &Connection, call: Call) -> Result<(), Box<(SqliteError, Call)>> {
         let Call { ticket, ask, patient_until } = call;
         let again = |failure, ask| Err(Box::new((failure, Call { ticket, ask, patient_until })));
         match ask {
             Request::Open(sender) => drop(sender.send(Ok(()))),
-            Request::List(sender) => match self.own(self.workers.file.select_all(database).await) {
+            Request::List(sender) => match self.own(self.workers.file.select_all(database)) {
                 Ok(outcomes) => drop(sender.send(outcomes)),
                 Err(failure) => return again(failure, Request::List(sender)),
             },
             Request::Look(election, sender) => {
-                match self.own(self.workers.file.select(database, &election).await) {
+                match self.own(self.workers.file.select(database, &election)) {
                     Ok(outcomes) => drop(sender.send(outcomes)),
                     Err(failure) => return again(failure, Request::Look(election, sender)),
                 }
             }
-            Request::Write(..) => return again(SqliteError::from(sqlx::Error::WorkerCrashed), ask),
+            Request::Write(..) => {
+                return again(SqliteError::from(rusqlite::Error::InvalidQuery), ask);
+            }
         }
         Ok(())
     }
 
     /// Makes all writes in one transaction. After a failure none of them is known to be applied.
-    async fn write(
-        &self,
-        open: &mut Open,
-        calls: Vec<Call>,
-    ) -> Result<(), (SqliteError, Vec<Call>)> {
+    fn write(&self, open: &mut Open, calls: Vec<Call>) -> Result<(), (SqliteError, Vec<Call>)> {
         if calls.is_empty() {
             return Ok(());
         }
-        let outcomes = match self.write_all(open, &calls).await {
+        let outcomes = match self.write_all(open, &calls) {
             Ok(outcomes) => outcomes,
             Err(failure) => return Err((failure, calls)),
         };
@@ -356,30 +357,29 @@ impl Worker {
         Ok(())
     }
 
-    async fn write_all(
+    fn write_all(
         &self,
         open: &mut Open,
         calls: &[Call],
     ) -> Result<Vec<Result<Swapped, StoreError>>, SqliteError> {
         let mut outcomes = Vec::with_capacity(calls.len());
         let mut written = Vec::new();
-        // The lock is taken with the first word: a transaction that has read cannot wait for it. A single write has a
-        // transaction, too: what was given up before it has the lock is not made.
-        let mut transaction = open.database.begin_with("BEGIN IMMEDIATE").await?;
+        // A single write has a transaction, too: what was given up before it has the lock is not made.
+        let transaction = file::begin(&mut open.database)?;
         for call in calls {
             let Request::Write(write, _) = &call.ask else { continue };
             if call.ask.is_given_up() {
                 outcomes.push(Err(errors::locked(&self.workers.file.path)));
                 continue;
             }
-            let swapped = self.own(self.workers.file.swap(&mut transaction, write).await)?;
+            let swapped = self.own(self.workers.file.swap(&transaction, write))?;
             if let Ok(Swapped::Won(version)) = &swapped {
                 let Write { election, record, .. } = write.clone();
                 written.push(Written { election, record, version: version.clone() });
             }
             outcomes.push(swapped);
         }
-        transaction.commit().await?;
+        transaction.commit()?;
         if !written.is_empty() {
             self.workers.file.notify(open, &written)?;
         }
@@ -411,7 +411,7 @@ mod tests {
         let path = folder.path().join("leases.db");
         let file = DatabaseFile::new(path.clone(), Duration::from_secs(1), Arc::new(HostClock));
         let worker = Worker { workers: Arc::new(Workers::of(file)), number: 0 };
-        let mut open = worker.workers.file.connect(None).await.unwrap();
+        let mut open = worker.workers.file.connect(None).unwrap();
         let record = LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH);
         for is_lost in [false, true] {
             if is_lost {
@@ -422,7 +422,7 @@ mod tests {
             let (sender, mut response) = oneshot::channel();
             let ask = Request::Write(write, sender);
             let call = Call { ticket: 1, ask, patient_until: HostClock::boot() };
-            let written = worker.write(&mut open, vec![call]).await;
+            let written = worker.write(&mut open, vec![call]);
             assert_eq!(written.is_err(), is_lost);
             assert_eq!(response.try_recv().is_ok(), !is_lost, "it is answered with the error");
         }

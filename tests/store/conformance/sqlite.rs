@@ -14,8 +14,8 @@ use bellwether::election::term::Term;
 use bellwether::election::time::{BootTime, Clock, ManualClock, WallTime};
 use bellwether::store::sqlite::{Boot, SqliteStore};
 use bellwether::store::{Hint, Store};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use futures_util::FutureExt as _;
+use rusqlite::Connection;
 
 use crate::conformance::conformance;
 use crate::conformance::subject::Subject;
@@ -37,8 +37,8 @@ impl Sqlite {
         open(self.path(), &self.clock).on_boot(host.clone())
     }
 
-    async fn connection(&self) -> SqliteConnection {
-        SqliteConnectOptions::new().filename(self.path()).connect().await.unwrap()
+    fn connection(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
     }
 }
 
@@ -74,7 +74,7 @@ impl Subject for Sqlite {
     async fn write_future_shape(&self, election: &ElectionName) -> Option<String> {
         let change = "ALTER TABLE leases ADD COLUMN more TEXT; \
                       UPDATE leases SET format = 99, more = 'of the future'";
-        sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
+        self.connection().execute_batch(change).unwrap();
         Some(self.raw(election).await)
     }
 
@@ -83,15 +83,14 @@ impl Subject for Sqlite {
                       ALTER TABLE leases DROP COLUMN holder_url; \
                       ALTER TABLE leases DROP COLUMN pause; \
                       ALTER TABLE leases DROP COLUMN handover";
-        sqlx::raw_sql(change).execute(&mut self.connection().await).await.unwrap();
+        self.connection().execute_batch(change).unwrap();
     }
 
     async fn write_as_older_version(&self, election: &ElectionName, incarnation: &str) -> bool {
         let change = format!(
             "UPDATE leases SET incarnation = '{incarnation}' WHERE election = '{election}'"
         );
-        let mut connection = self.connection().await;
-        sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut connection).await.unwrap();
+        self.connection().execute_batch(&change).unwrap();
         true
     }
 
@@ -101,9 +100,7 @@ impl Subject for Sqlite {
              incarnation, lease_duration_ms, acquire_time, renew_time, payload, boot_id, expires_boot_ms, \
              more)) FROM leases WHERE election = '{election}'"
         );
-        let mut connection = self.connection().await;
-        let row = sqlx::query(AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap();
-        row.get(0)
+        self.connection().query_row(&query, [], |row| row.get(0)).unwrap()
     }
 }
 
@@ -137,8 +134,7 @@ async fn what_is_no_url_is_not_shown() {
         ("2 http://a:8080", None),
         ("", None),
     ] {
-        let update = sqlx::query("UPDATE leases SET holder_url = ?").bind(text);
-        update.execute(&mut sqlite.connection().await).await.unwrap();
+        sqlite.connection().execute("UPDATE leases SET holder_url = ?", [text]).unwrap();
         let found = sqlite.store.observe(&default()).await.unwrap().unwrap().record;
         assert_eq!(found.holder_url.as_ref().map(HolderUrl::as_str), shown, "{text}");
     }
@@ -192,11 +188,11 @@ async fn a_lock_held_by_another_process_is_unavailable_and_passes() {
     let store = SqliteStore::new(sqlite.path(), patience, clock);
     acquire(&store).await;
     let seen = store.observe(&default()).await.unwrap().unwrap();
-    let mut locker = sqlite.connection().await;
-    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut locker).await.unwrap();
+    let locker = sqlite.connection();
+    locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let error = store.swap(&default(), Some(&seen.version), &held()).await.unwrap_err();
     assert!(error.to_string().contains("keeps the file locked"), "{error}");
-    sqlx::raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
+    locker.execute_batch("ROLLBACK").unwrap();
     let outcome = store.swap(&default(), Some(&seen.version), &held()).await.unwrap();
     assert!(matches!(outcome, Swapped::Won(_)), "{outcome:?}");
 }
@@ -227,6 +223,43 @@ async fn an_announced_renewal_says_how_many_processes_have_the_file_open() {
         seen.push(news.listeners);
     }
     panic!("four have it open: {seen:?}");
+}
+
+/// An idle leader would wake for each of its renewals.
+#[tokio::test]
+async fn a_process_is_not_notified_of_its_own_renewals() {
+    let sqlite = sqlite().await;
+    let other = sqlite.from_another_process();
+    other.init().await.unwrap();
+    acquire(&sqlite.store).await;
+    let length = || std::fs::metadata(sqlite.folder.path().join("leases.db.bell")).unwrap().len();
+    let mut hints = sqlite.store.hints(&default());
+    let mut version = sqlite.store.observe(&default()).await.unwrap().unwrap().version;
+    let mut announced = 0;
+    for round in 0.. {
+        let (renew_time, before) = (WallTime::from_unix(Duration::from_secs(2)), length());
+        let renewed = LeaseRecord { renew_time, ..held() };
+        let swapped = sqlite.store.swap(&default(), Some(&version), &renewed).await.unwrap();
+        let Swapped::Won(written) = swapped else { panic!("{swapped:?}") };
+        version = written;
+        if length() == before {
+            assert!(round < 1000, "it never sees the other process");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        // Lines are read in their order: this one is read after it.
+        let election: ElectionName = format!("after-{round}").parse().unwrap();
+        let mut after = sqlite.store.hints(&election);
+        other.swap(&election, None, &held()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), after.next()).await.expect("a hint");
+        while let Some(hint) = hints.next().now_or_never() {
+            assert!(!matches!(hint, Hint::Renewed(_)), "{hint:?}");
+        }
+        announced += 1;
+        if announced == 5 {
+            return;
+        }
+    }
 }
 
 #[tokio::test]
@@ -323,8 +356,8 @@ async fn a_write_that_waits_for_a_lock_holds_up_no_look_and_can_be_withdrawn() {
     let sqlite = sqlite().await;
     acquire(&sqlite.store).await;
     let seen = sqlite.store.observe(&default()).await.unwrap().unwrap();
-    let mut locker = sqlite.connection().await;
-    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut locker).await.unwrap();
+    let locker = sqlite.connection();
+    locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
     for _ in 0..8 {
         let (election, record) = (default(), held());
         let waiting = sqlite.store.swap(&election, Some(&seen.version), &record);
@@ -337,7 +370,7 @@ async fn a_write_that_waits_for_a_lock_holds_up_no_look_and_can_be_withdrawn() {
             looked = looking => assert_eq!(looked.unwrap().unwrap().version, seen.version),
         }
     }
-    sqlx::raw_sql("ROLLBACK").execute(&mut locker).await.unwrap();
+    locker.execute_batch("ROLLBACK").unwrap();
     let swapped = sqlite.store.swap(&default(), Some(&seen.version), &held()).await.unwrap();
     assert!(matches!(swapped, Swapped::Won(_)), "none was made that was given up: {swapped:?}");
 }
@@ -372,8 +405,7 @@ async fn a_term_that_is_none_or_the_last_is_refused() {
     assert!(refused.to_string().contains("its term is the last one"), "{refused}");
     let seen = subject.store.observe(&election).await.unwrap().unwrap();
     assert_eq!((seen.record.term, &seen.version), (Term::new(1), &version));
-    let mut connection = subject.connection().await;
-    sqlx::query("UPDATE leases SET term = -5").execute(&mut connection).await.unwrap();
+    subject.connection().execute_batch("UPDATE leases SET term = -5").unwrap();
     let refused = subject.store.observe(&election).await.unwrap_err();
     assert!(refused.to_string().contains("cannot be read: term -5"), "{refused}");
 }
