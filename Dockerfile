@@ -8,7 +8,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs LICENSE-APACHE LICENSE-MIT ./
-COPY .cargo/config.toml .cargo/
+COPY .cargo .cargo
 # Cargo needs the benches because Cargo.toml names them.
 COPY benches benches
 COPY build build

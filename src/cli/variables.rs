@@ -178,7 +178,7 @@ fn is_nearly(name: &str, known: &str) -> bool {
     }
     let short = known.len() < PREFIX.len() + SHORT;
     let typos = if short { TYPOS_IN_SHORT } else { TYPOS };
-    strsim::osa_distance(&name, known) <= typos
+    strsim::damerau_levenshtein(&name, known) <= typos
 }
 
 /// Which letters a name has: each typo adds or takes away one of them at most.

@@ -16,8 +16,8 @@ use crate::time::clock::HostClock;
 /// Watches for as long as it is polled. Checks about once in a `period`, and reacts at once to the kernel's
 /// events.
 pub async fn watch(elections: Vec<Handle>, period: Duration) {
-    // All elections of a process have one rhythm.
-    let Some(mut rhythm) = elections.first().map(Handle::watch) else { return };
+    // All elections of a process have one rhythm: that of one is enough while it lasts.
+    let mut rhythms: Vec<_> = elections.iter().map(Handle::watch).collect();
     let mut generation = Generation::listen()
         .inspect_err(|error| tracing::debug!(%error, "cannot detect resumed snapshots"))
         .ok();
@@ -32,7 +32,7 @@ pub async fn watch(elections: Vec<Handle>, period: Duration) {
                     None
                 }
             },
-            () = until_next_look(&mut rhythm, period) => {
+            () = until_next_look(&mut rhythms, period) => {
                 let before = host.clone();
                 host = look().or(host);
                 changed(before.as_ref(), host.as_ref())
@@ -53,16 +53,24 @@ async fn next(generation: &mut Option<Generation>) -> io::Result<()> {
 }
 
 /// A process that has just woken for its election looks at little cost. A timer would wake it twice as often: the
-/// election's renewals come once in a period. The timer here is for an election that does not turn. A shorter one would
-/// wake the process before it rings: tokio's timers of more than 4 s are sorted again every 4 s.
-async fn until_next_look(rhythm: &mut watch::Receiver<Leadership>, period: Duration) {
-    let turn = next_turn(rhythm, HostClock::boot(), period / 2);
-    let _ = tokio::time::timeout(period * 8, turn).await;
+/// election's renewals come once in a period. The timer here is for elections that do not turn. A shorter one would
+/// wake the process before it rings: tokio sorts its timers of more than 4 s again every 4 s.
+async fn until_next_look(rhythms: &mut Vec<watch::Receiver<Leadership>>, period: Duration) {
+    let turn = next_turn(rhythms, HostClock::boot(), period / 2);
+    let _ = tokio::time::timeout(period * 4, turn).await;
 }
 
-/// Until the election turns, so long after the last look; never, if it has ended. A clock that went back is another one.
-async fn next_turn(rhythm: &mut watch::Receiver<Leadership>, looked_at: BootTime, pause: Duration) {
-    while rhythm.changed().await.is_ok() {
+/// Until an election turns, so long after the last look; never, if all have ended. A clock that went back is another one.
+async fn next_turn(
+    rhythms: &mut Vec<watch::Receiver<Leadership>>,
+    looked_at: BootTime,
+    pause: Duration,
+) {
+    while let Some(rhythm) = rhythms.last_mut() {
+        if rhythm.changed().await.is_err() {
+            rhythms.pop();
+            continue;
+        }
         let now = HostClock::boot();
         if now >= looked_at + pause || now < looked_at {
             return;
@@ -100,32 +108,36 @@ mod tests {
 
     #[test]
     fn it_looks_at_a_turn_of_the_election_but_not_at_each() {
-        let (election, mut rhythm) = watch::channel(view());
+        let (next, later) = watch::channel(view());
+        let (election, rhythm) = watch::channel(view());
+        let mut rhythms = vec![later, rhythm];
         let (now, hour) = (HostClock::boot(), Duration::from_secs(3600));
-        let looks = |rhythm: &mut watch::Receiver<Leadership>, looked_at, pause| {
-            next_turn(rhythm, looked_at, pause).now_or_never().is_some()
-        };
-        assert!(!looks(&mut rhythm, now, Duration::ZERO), "nothing has turned");
+        let mut looks =
+            |looked_at, pause| next_turn(&mut rhythms, looked_at, pause).now_or_never().is_some();
+        assert!(!looks(now, Duration::ZERO), "nothing has turned");
         election.send_replace(view());
-        assert!(looks(&mut rhythm, now, Duration::ZERO));
+        assert!(looks(now, Duration::ZERO));
         election.send_replace(view());
-        assert!(!looks(&mut rhythm, now, hour));
-        assert!(!looks(&mut rhythm, now, Duration::ZERO), "that turn is over");
+        assert!(!looks(now, hour));
+        assert!(!looks(now, Duration::ZERO), "that turn is over");
         election.send_replace(view());
-        assert!(looks(&mut rhythm, now + hour, hour), "the clock went back: another boot");
+        assert!(looks(now + hour, hour), "the clock went back: another boot");
         drop(election);
         assert!(
-            !looks(&mut rhythm, now, Duration::ZERO),
+            !looks(now, Duration::ZERO),
             "an election that has ended is no reason to look at once"
         );
+        next.send_replace(view());
+        assert!(looks(now, Duration::ZERO), "another election turns");
     }
 
     #[tokio::test]
     async fn it_looks_in_the_end_whatever_the_election_does() {
-        let (silent, mut rhythm) = watch::channel(view());
-        until_next_look(&mut rhythm, Duration::from_millis(1)).await;
+        let (silent, rhythm) = watch::channel(view());
+        let mut rhythms = vec![rhythm];
+        until_next_look(&mut rhythms, Duration::from_millis(1)).await;
         drop(silent);
-        until_next_look(&mut rhythm, Duration::from_millis(1)).await;
+        until_next_look(&mut rhythms, Duration::from_millis(1)).await;
     }
 
     #[test]

@@ -66,10 +66,8 @@ const STATEMENTS: usize = 4;
 
 /// Each write is on the disk before it counts. The log is a quarter of a megabyte, not SQLite's four:
 /// there is one small row.
-const SETTINGS: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA wal_autocheckpoint = 64";
+const SETTINGS: [&str; 3] =
+    ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 64"];
 
 // Columns by name, never `*`: a newer version may add some while this one runs.
 macro_rules! select {
@@ -154,6 +152,13 @@ pub struct Open {
     pub database: Connection,
     path: PathBuf,
     files: Files,
+}
+
+impl Open {
+    /// Closes it. That may wait for the disk.
+    pub fn close(self) {
+        files::close(self.database, &self.path, self.files);
+    }
 }
 
 /// A swap.
@@ -270,14 +275,14 @@ impl DatabaseFile {
     }
 
     fn abandon(&self, open: Open) {
-        let Open { database, path, files } = open;
+        let (path, files) = (open.path.clone(), open.files);
         tracing::warn!(
             store = %self.path.display(),
             event = "store_file_replaced",
             "a file of the database was moved, deleted or replaced while it was in use; opening it \
              again (before such a change, stop every instance)"
         );
-        files::close(database, &path, files);
+        open.close();
         files::forget_lost_log(&path, Some(files));
     }
 
@@ -290,7 +295,7 @@ impl DatabaseFile {
         let mut database = Connection::open_with_flags(&place.path, flags)?;
         database.busy_timeout(BUSY_TIMEOUT)?;
         database.set_prepared_statement_cache_capacity(STATEMENTS);
-        database.execute_batch(SETTINGS)?;
+        SETTINGS.iter().try_for_each(|setting| set(&database, setting))?;
         database.execute_batch(CREATE)?;
         add_later_columns(&mut database)?;
         let files = Files::at(&self.path, &place.path);
@@ -453,6 +458,14 @@ fn lines(written: &[Written], readers: Option<u32>) -> String {
         }
     };
     written.iter().map(line).collect()
+}
+
+/// Carries out a setting to its end: only then is its error known.
+fn set(database: &Connection, setting: &str) -> Result<(), rusqlite::Error> {
+    let mut statement = database.prepare(setting)?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Adds the missing columns to the table of an older version. Running processes of that version name

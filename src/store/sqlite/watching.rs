@@ -5,10 +5,11 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -40,146 +41,130 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Turns changes in the folder of the database into hints, wherever it is, until it is dropped.
 pub struct Watcher {
-    shared: Arc<Shared>,
-    /// Wakes the thread; none before it has started.
-    wake: Mutex<Option<Arc<OwnedFd>>>,
-}
-
-struct Shared {
-    /// None when the store is gone.
-    place: Mutex<Option<Place>>,
     presence: Arc<Mutex<Presence>>,
     notifiers: Arc<Notifiers>,
     /// The renewals with which this process rang the bell last.
-    rung: Mutex<String>,
-    is_reported: Mutex<bool>,
+    rung: Arc<Mutex<String>>,
+    is_reported: Arc<AtomicBool>,
+    watched: Mutex<Watched>,
+}
+
+struct Watched {
+    place: Place,
+    /// None before the first call, and where the system refused what it needs.
+    by: Option<Watching>,
 }
 
 impl Watcher {
     /// Nothing is watched yet.
     pub fn new(path: &Path, presence: Arc<Mutex<Presence>>, notifiers: Arc<Notifiers>) -> Self {
         let place = Place { path: path.to_owned(), folder: None };
-        let shared = Shared {
-            place: Mutex::new(Some(place)),
+        Self {
             presence,
             notifiers,
-            rung: Mutex::default(),
-            is_reported: Mutex::default(),
-        };
-        Self { shared: Arc::new(shared), wake: Mutex::default() }
+            rung: Arc::default(),
+            is_reported: Arc::default(),
+            watched: Mutex::new(Watched { place, by: None }),
+        }
     }
 
-    /// The database is there now.
+    /// The database is there now. A thread that hangs at another place is left behind.
     pub fn follow(&self, place: Place) {
-        if self.shared.moves_to(place) {
-            self.wake();
+        let mut watched = lock(&self.watched);
+        if watched.place != place {
+            lock(&self.presence).follow(&place.path);
+            *watched = Watched { place, by: None };
         }
     }
 
-    /// Begins to watch, if no thread does. Where the system refuses what that needs, the next call tries again.
+    /// Begins to watch, if no thread does. After a refusal by the system, the next call tries again.
     pub fn start(&self) {
-        if let Err(error) = self.try_to_start() {
-            self.shared.report(&error);
+        let mut watched = lock(&self.watched);
+        if watched.by.is_none() {
+            let path = watched.place.path.clone();
+            let started = self.start_at(&path);
+            watched.by = started.inspect_err(|error| report(&self.is_reported, &path, error)).ok();
         }
     }
 
-    fn try_to_start(&self) -> io::Result<()> {
-        let mut wake = lock(&self.wake);
-        if wake.is_none() {
-            *wake = Some(self.shared.start()?);
-        }
-        Ok(())
-    }
-
-    /// It can only fail if the thread is to wake already.
-    fn wake(&self) {
-        if let Some(wake) = &*lock(&self.wake) {
-            let _ = rustix::io::write(wake, &1_u64.to_ne_bytes());
-        }
+    fn start_at(&self, path: &Path) -> io::Result<Watching> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let watching = Watching { is_over: Arc::default(), wake: Arc::clone(&wake) };
+        let task = Task {
+            path: path.to_owned(),
+            presence: Arc::clone(&self.presence),
+            notifiers: Arc::clone(&self.notifiers),
+            rung: Arc::clone(&self.rung),
+            is_reported: Arc::clone(&self.is_reported),
+            is_over: Arc::clone(&watching.is_over),
+            wake,
+        };
+        thread::Builder::new().name("bell".to_owned()).spawn(move || task.run())?;
+        Ok(watching)
     }
 
     /// This process is about to ring the bell with these renewals, if they are some: it needs no hint of them.
     pub fn rings(&self, renewals: Option<&str>) {
-        renewals.unwrap_or_default().clone_into(&mut lock(&self.shared.rung));
+        renewals.unwrap_or_default().clone_into(&mut lock(&self.rung));
     }
 }
 
-impl Drop for Watcher {
+/// A thread that watches. Ends it when dropped.
+struct Watching {
+    is_over: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Drop for Watching {
     fn drop(&mut self) {
-        *lock(&self.shared.place) = None;
-        self.wake();
+        self.is_over.store(true, Ordering::Release);
+        // It can only fail if the thread is to wake already.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
-/// Waits until something can be read from one of two descriptors, or until `limit`. Returns whether the first was
-/// written to, and takes that note.
-fn wait(
-    wake: BorrowedFd<'_>,
-    queue: Option<&OwnedFd>,
-    limit: Option<Duration>,
-) -> io::Result<bool> {
-    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-    let mut both = vec![PollFd::new(&wake, PollFlags::IN)];
-    both.extend(queue.map(|queue| PollFd::new(queue, PollFlags::IN)));
-    match poll(&mut both, limit.as_ref()) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(error) => return Err(error.into()),
+/// Reports once that the folder is not watched, until it is.
+fn report(is_reported: &AtomicBool, path: &Path, error: &io::Error) {
+    if !is_reported.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            folder = %folder::of(path).display(), %error,
+            event = "folder_not_watched",
+            "cannot watch the folder of the store; hand-overs are noticed by polling"
+        );
     }
-    Ok(rustix::io::read(wake, &mut [0; 8]).is_ok())
 }
 
-impl Shared {
-    fn start(self: &Arc<Self>) -> io::Result<Arc<OwnedFd>> {
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (shared, woken) = (Arc::clone(self), Arc::clone(&wake));
-        let thread = thread::Builder::new().name("bell".to_owned());
-        thread.spawn(move || shared.watch(woken.as_fd()))?;
-        Ok(wake)
-    }
+/// What the thread does.
+struct Task {
+    path: PathBuf,
+    presence: Arc<Mutex<Presence>>,
+    notifiers: Arc<Notifiers>,
+    rung: Arc<Mutex<String>>,
+    is_reported: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+}
 
-    /// Whether the database was at another place.
-    fn moves_to(&self, place: Place) -> bool {
-        let mut last = lock(&self.place);
-        let is_another = last.as_ref() != Some(&place);
-        if is_another {
-            lock(&self.presence).follow(&place.path);
-            *last = Some(place);
-        }
-        is_another
-    }
-
-    fn watch(&self, wake: BorrowedFd<'_>) {
-        loop {
-            let Some(Place { path, .. }) = lock(&self.place).clone() else { return };
-            let watched = Watch::new(&path).and_then(|watch| {
-                *lock(&self.is_reported) = false;
-                self.watch_with(&watch, &path, wake)
+impl Task {
+    fn run(self) {
+        while !self.is_over.load(Ordering::Acquire) {
+            let watched = Watch::new(&self.path).and_then(|watch| {
+                self.is_reported.store(false, Ordering::Relaxed);
+                self.watch_with(&watch)
             });
             if let Err(error) = watched {
-                self.report(&error);
+                report(&self.is_reported, &self.path, &error);
                 // The folder may come back, or the system may have room for another watch.
-                if wait(wake, None, Some(AGAIN)).is_err() {
+                if self.wait(None, Some(AGAIN)).is_err() {
                     thread::sleep(AGAIN);
                 }
             }
         }
     }
 
-    fn report(&self, error: &io::Error) {
-        if mem::replace(&mut *lock(&self.is_reported), true) {
-            return;
-        }
-        let path = lock(&self.place).as_ref().map(|place| place.path.clone()).unwrap_or_default();
-        tracing::warn!(
-            folder = %folder::of(&path).display(), %error,
-            event = "folder_not_watched",
-            "cannot watch the folder of the store; hand-overs are noticed by polling"
-        );
-    }
-
-    /// Passes on what happens to the database and its bell, until it is at another place or the store is gone.
-    fn watch_with(&self, watch: &Watch, path: &Path, wake: BorrowedFd<'_>) -> io::Result<()> {
-        let mut reader = bell::Reader::new(bell::of(path));
+    /// Passes on what happens to the database and its bell, until the folder is another one or the watch is over.
+    fn watch_with(&self, watch: &Watch) -> io::Result<()> {
+        let mut reader = bell::Reader::new(bell::of(&self.path));
         let mut database = false;
         loop {
             lock(&self.presence).show();
@@ -196,7 +181,8 @@ impl Shared {
                 self.notifiers.notify_missed();
             }
             database = loop {
-                if wait(wake, Some(&watch.queue), None)? {
+                self.wait(Some(&watch.queue), None)?;
+                if self.is_over.load(Ordering::Acquire) {
                     return Ok(());
                 }
                 match watch.drain()? {
@@ -205,6 +191,17 @@ impl Shared {
                     Changed { .. } => {}
                 }
             };
+        }
+    }
+
+    /// Waits until the folder has changed or the watch is over, or until `limit`.
+    fn wait(&self, queue: Option<&OwnedFd>, limit: Option<Duration>) -> io::Result<()> {
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let either = [Some(&*self.wake), queue].into_iter().flatten();
+        let mut either: Vec<_> = either.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        match poll(&mut either, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -150,10 +150,9 @@ impl Workers {
         let number = queue.tickets;
         queue.at_work = Some(AtWork { number, taken: Vec::new() });
         let worker = Worker { workers: Arc::clone(self), number };
-        let idle = queue.idle.take();
         // From a task, because the system may have no thread left: that panics, and the worker needs
         // the queue to take its leave.
-        tokio::spawn(async { drop(tokio::task::spawn_blocking(|| worker.work(idle))) });
+        tokio::spawn(async { drop(tokio::task::spawn_blocking(|| worker.work())) });
         Ok(())
     }
 
@@ -186,7 +185,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         if let Some(open) = self.queue().idle.take() {
             // If the system has no thread left, it is closed here.
-            let _ = thread::Builder::new().spawn(|| drop(open));
+            let _ = thread::Builder::new().spawn(|| open.close());
         }
     }
 }
@@ -222,7 +221,8 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    fn work(self, mut open: Option<Open>) {
+    fn work(self) {
+        let mut open = None;
         while let Some(calls) = self.take(&mut open) {
             let left = self.carry_out(&mut open, calls);
             if !left.is_empty() {
@@ -237,7 +237,7 @@ impl Worker {
     }
 
     /// What waits; none if nothing does, or another worker has taken over. In the first case the
-    /// connection is left for the next worker.
+    /// connection is left for the next worker, which takes it with its first calls.
     fn take(&self, open: &mut Option<Open>) -> Option<Vec<Call>> {
         let mut queue = self.workers.queue();
         if !self.is_at_work(&queue) {
@@ -248,6 +248,7 @@ impl Worker {
             queue.idle = open.take();
             return None;
         }
+        *open = open.take().or_else(|| queue.idle.take());
         let calls = mem::take(&mut queue.waiting);
         let taken = calls.iter().map(|call| call.ticket).collect();
         queue.at_work = Some(AtWork { number: self.number, taken });
@@ -285,6 +286,8 @@ impl Worker {
                 let (failure, call) = *failed;
                 others.push(call);
                 others.extend(writes);
+                // While its calls are not answered: if that hangs, another worker takes over.
+                connection.close();
                 return self.failed(failure, others);
             }
         }
@@ -298,8 +301,9 @@ impl Worker {
                 writes
             }
             Err((failure, writes)) => {
-                if failure.is_of_one_record() {
-                    *open = Some(connection);
+                match failure.is_of_one_record() {
+                    true => *open = Some(connection),
+                    false => connection.close(),
                 }
                 self.failed(failure, writes)
             }
