@@ -39,7 +39,7 @@ impl Witness {
         }
         let (stopped, history) = (Arc::clone(&stop), Arc::clone(history));
         threads.push(thread::spawn(move || {
-            let mut resource = Resource::open(history.folder());
+            let resource = Resource::open(history.folder());
             while !stopped.load(Ordering::Relaxed) {
                 let call = now();
                 if let Ok(row) = resource.read() {
