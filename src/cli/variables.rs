@@ -157,28 +157,29 @@ fn find_strangers(known: &BTreeSet<String>, names: impl Iterator<Item = String>)
     let mut found = Strangers::default();
     for name in names.filter(|name| !known.contains(name) && !is_link(name)) {
         let shown = name.escape_debug().to_string();
+        let name = name.to_ascii_uppercase();
         match known.iter().find(|known| is_nearly(&name, known)) {
             Some(known) => found.mistaken = found.mistaken.or(Some((shown, known.clone()))),
-            None if name.to_ascii_uppercase().starts_with(PREFIX) => found.unknown.push(shown),
+            None if name.starts_with(PREFIX) => found.unknown.push(shown),
             None => {}
         }
     }
     found
 }
 
+/// Of a name in capitals.
 fn is_nearly(name: &str, known: &str) -> bool {
     // Comparing takes long, and every start compares each variable with each setting.
     if name.len().abs_diff(known.len()) > TYPOS {
         return false;
     }
-    let name = name.to_ascii_uppercase();
-    let missing = letters(known) & !letters(&name);
+    let missing = letters(known) & !letters(name);
     if missing.count_ones() as usize > TYPOS {
         return false;
     }
     let short = known.len() < PREFIX.len() + SHORT;
     let typos = if short { TYPOS_IN_SHORT } else { TYPOS };
-    strsim::damerau_levenshtein(&name, known) <= typos
+    strsim::damerau_levenshtein(name, known) <= typos
 }
 
 /// Which letters a name has: each typo adds or takes away one of them at most.

@@ -113,7 +113,7 @@ impl Store for SqliteStore {
     }
 
     fn hints(&self, election: &ElectionName) -> Hints {
-        self.workers.file.notifiers.hints(election)
+        self.workers.file.watcher.hints(election)
     }
 }
 

@@ -13,7 +13,6 @@ use super::errors::SqliteError;
 use super::files::{self, Files};
 use super::folder::{self, FileId};
 use super::mutex::lock;
-use super::readers::Presence;
 use super::watching::{Place, Watcher};
 use crate::election::elector::Swapped;
 use crate::election::lease::{
@@ -24,7 +23,7 @@ use crate::election::term::Term;
 use crate::election::time::{BootTime, Clock, WallTime};
 use crate::store::contract::{Listing, StoreError};
 use crate::store::format;
-use crate::store::notification::{self, Notifiers};
+use crate::store::notification;
 use crate::time::boot::Boot;
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
@@ -107,23 +106,15 @@ pub struct DatabaseFile {
     pub patience: Duration,
     clock: Arc<dyn Clock>,
     host: Mutex<KnownBoot>,
-    /// Send the hints.
-    pub notifiers: Arc<Notifiers>,
     /// Follows it from the first successful open on.
-    watcher: Watcher,
-    /// Shows this process to those that count.
-    presence: Arc<Mutex<Presence>>,
+    pub watcher: Watcher,
 }
 
 impl DatabaseFile {
     /// The file at `path`, which is not opened yet.
     pub fn new(path: PathBuf, patience: Duration, clock: Arc<dyn Clock>) -> Self {
-        let presence = Arc::new(Mutex::new(Presence::new(&path)));
-        let notifiers = Arc::<Notifiers>::default();
         Self {
-            watcher: Watcher::new(&path, Arc::clone(&presence), Arc::clone(&notifiers)),
-            presence,
-            notifiers,
+            watcher: Watcher::new(&path),
             path,
             create_folder: false,
             patience,
@@ -356,7 +347,7 @@ impl DatabaseFile {
         if !self.is_in_place(open) {
             return Err(self.replaced("during a write"));
         }
-        let readers = lock(&self.presence).count();
+        let readers = self.watcher.readers();
         // This process does not wait for its own renewals.
         let are_renewals = written.iter().all(|written| written.record.is_renewal());
         if readers == Some(1) && are_renewals {

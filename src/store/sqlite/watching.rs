@@ -24,7 +24,8 @@ use super::files;
 use super::folder::{self, FileId};
 use super::mutex::lock;
 use super::readers::Presence;
-use crate::store::contract::Hint;
+use crate::election::lease::ElectionName;
+use crate::store::contract::{Hint, Hints};
 use crate::store::notification::Notifiers;
 
 /// Where the database is.
@@ -41,12 +42,17 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Turns changes in the folder of the database into hints, wherever it is, until it is dropped.
 pub struct Watcher {
-    presence: Arc<Mutex<Presence>>,
-    notifiers: Arc<Notifiers>,
-    /// The renewals with which this process rang the bell last.
-    rung: Arc<Mutex<String>>,
-    is_reported: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     watched: Mutex<Watched>,
+}
+
+/// What the store and the thread share.
+struct Shared {
+    presence: Mutex<Presence>,
+    notifiers: Notifiers,
+    /// The renewals with which this process rang the bell last.
+    rung: Mutex<String>,
+    is_reported: AtomicBool,
 }
 
 struct Watched {
@@ -57,136 +63,137 @@ struct Watched {
 
 impl Watcher {
     /// Nothing is watched yet.
-    pub fn new(path: &Path, presence: Arc<Mutex<Presence>>, notifiers: Arc<Notifiers>) -> Self {
+    pub fn new(path: &Path) -> Self {
+        let shared = Shared {
+            presence: Mutex::new(Presence::new(path)),
+            notifiers: Notifiers::default(),
+            rung: Mutex::default(),
+            is_reported: AtomicBool::default(),
+        };
         let place = Place { path: path.to_owned(), folder: None };
-        Self {
-            presence,
-            notifiers,
-            rung: Arc::default(),
-            is_reported: Arc::default(),
-            watched: Mutex::new(Watched { place, by: None }),
-        }
+        Self { shared: Arc::new(shared), watched: Mutex::new(Watched { place, by: None }) }
+    }
+
+    /// The hints about this election.
+    pub fn hints(&self, election: &ElectionName) -> Hints {
+        self.shared.notifiers.hints(election)
+    }
+
+    /// About how many processes watch, with this one. None if that cannot be known.
+    pub fn readers(&self) -> Option<u32> {
+        lock(&self.shared.presence).count()
     }
 
     /// The database is there now. A thread that hangs at another place is left behind.
     pub fn follow(&self, place: Place) {
         let mut watched = lock(&self.watched);
         if watched.place != place {
-            lock(&self.presence).follow(&place.path);
+            lock(&self.shared.presence).follow(&place.path);
             *watched = Watched { place, by: None };
         }
     }
 
     /// Begins to watch, if no thread does. After a refusal by the system, the next call tries again.
     pub fn start(&self) {
-        let mut watched = lock(&self.watched);
-        if watched.by.is_none() {
-            let path = watched.place.path.clone();
-            let started = self.start_at(&path);
-            watched.by = started.inspect_err(|error| report(&self.is_reported, &path, error)).ok();
+        let Watched { place: Place { path, .. }, by } = &mut *lock(&self.watched);
+        if by.is_none() {
+            let started = Watching::start(Arc::clone(&self.shared), path.clone());
+            *by = started.inspect_err(|error| self.shared.report(path, error)).ok();
         }
-    }
-
-    fn start_at(&self, path: &Path) -> io::Result<Watching> {
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let watching = Watching { is_over: Arc::default(), wake: Arc::clone(&wake) };
-        let task = Task {
-            path: path.to_owned(),
-            presence: Arc::clone(&self.presence),
-            notifiers: Arc::clone(&self.notifiers),
-            rung: Arc::clone(&self.rung),
-            is_reported: Arc::clone(&self.is_reported),
-            is_over: Arc::clone(&watching.is_over),
-            wake,
-        };
-        thread::Builder::new().name("bell".to_owned()).spawn(move || task.run())?;
-        Ok(watching)
     }
 
     /// This process is about to ring the bell with these renewals, if they are some: it needs no hint of them.
     pub fn rings(&self, renewals: Option<&str>) {
-        renewals.unwrap_or_default().clone_into(&mut lock(&self.rung));
+        renewals.unwrap_or_default().clone_into(&mut lock(&self.shared.rung));
     }
 }
 
-/// A thread that watches. Ends it when dropped.
-struct Watching {
-    is_over: Arc<AtomicBool>,
-    wake: Arc<OwnedFd>,
+impl Shared {
+    /// Reports once that the folder is not watched, until it is.
+    fn report(&self, path: &Path, error: &io::Error) {
+        if !self.is_reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                folder = %folder::of(path).display(), %error,
+                event = "folder_not_watched",
+                "cannot watch the folder of the store; hand-overs are noticed by polling"
+            );
+        }
+    }
+}
+
+/// A thread that watches. It ends when this is dropped, which writes to the descriptor that both have.
+struct Watching(Arc<OwnedFd>);
+
+impl Watching {
+    fn start(shared: Arc<Shared>, path: PathBuf) -> io::Result<Self> {
+        let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let watching = Self(Arc::clone(&end));
+        let task = Task { shared, path, end };
+        thread::Builder::new().name("bell".to_owned()).spawn(move || task.run())?;
+        Ok(watching)
+    }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
-        // It can only fail if the thread is to wake already.
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
-    }
-}
-
-/// Reports once that the folder is not watched, until it is.
-fn report(is_reported: &AtomicBool, path: &Path, error: &io::Error) {
-    if !is_reported.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            folder = %folder::of(path).display(), %error,
-            event = "folder_not_watched",
-            "cannot watch the folder of the store; hand-overs are noticed by polling"
-        );
+        // It cannot fail: nothing else writes to it.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 }
 
 /// What the thread does.
 struct Task {
+    shared: Arc<Shared>,
     path: PathBuf,
-    presence: Arc<Mutex<Presence>>,
-    notifiers: Arc<Notifiers>,
-    rung: Arc<Mutex<String>>,
-    is_reported: Arc<AtomicBool>,
-    is_over: Arc<AtomicBool>,
-    wake: Arc<OwnedFd>,
+    end: Arc<OwnedFd>,
 }
 
 impl Task {
     fn run(self) {
-        while !self.is_over.load(Ordering::Acquire) {
+        loop {
             let watched = Watch::new(&self.path).and_then(|watch| {
-                self.is_reported.store(false, Ordering::Relaxed);
+                self.shared.is_reported.store(false, Ordering::Relaxed);
                 self.watch_with(&watch)
             });
-            if let Err(error) = watched {
-                report(&self.is_reported, &self.path, &error);
+            let is_to_end = watched.or_else(|error| {
+                self.shared.report(&self.path, &error);
                 // The folder may come back, or the system may have room for another watch.
-                if self.wait(None, Some(AGAIN)).is_err() {
-                    thread::sleep(AGAIN);
-                }
+                self.wait(None, Some(AGAIN))
+            });
+            match is_to_end {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(_) => thread::sleep(AGAIN),
             }
         }
     }
 
-    /// Passes on what happens to the database and its bell, until the folder is another one or the watch is over.
-    fn watch_with(&self, watch: &Watch) -> io::Result<()> {
+    /// Passes on what happens to the database and its bell, until the folder is another one or the thread is to end.
+    /// Returns whether it is to end.
+    fn watch_with(&self, watch: &Watch) -> io::Result<bool> {
+        let Shared { presence, notifiers, rung, .. } = &*self.shared;
         let mut reader = bell::Reader::new(bell::of(&self.path));
         let mut database = false;
         loop {
-            lock(&self.presence).show();
+            lock(presence).show();
             let is_all_known = match reader.news() {
                 Ok(News::Lines(lines)) => {
-                    let rung = lock(&self.rung).clone();
+                    let rung = lock(rung).clone();
                     let news = lines.iter().filter(|line| !rung.lines().any(|own| own == *line));
-                    news.for_each(|line| pass_on(line, &self.notifiers));
+                    news.for_each(|line| pass_on(line, notifiers));
                     !database
                 }
                 Ok(News::Missed) | Err(_) => false,
             };
             if !is_all_known {
-                self.notifiers.notify_missed();
+                notifiers.notify_missed();
             }
             database = loop {
-                self.wait(Some(&watch.queue), None)?;
-                if self.is_over.load(Ordering::Acquire) {
-                    return Ok(());
+                if self.wait(Some(&watch.queue), None)? {
+                    return Ok(true);
                 }
                 match watch.drain()? {
-                    Changed { folder: true, .. } => return Ok(()),
+                    Changed { folder: true, .. } => return Ok(false),
                     Changed { database, bell, .. } if database || bell => break database,
                     Changed { .. } => {}
                 }
@@ -194,15 +201,16 @@ impl Task {
         }
     }
 
-    /// Waits until the folder has changed or the watch is over, or until `limit`.
-    fn wait(&self, queue: Option<&OwnedFd>, limit: Option<Duration>) -> io::Result<()> {
+    /// Waits until the folder has changed or the thread is to end, for `limit` at most. Returns whether it is to end.
+    fn wait(&self, queue: Option<&OwnedFd>, limit: Option<Duration>) -> io::Result<bool> {
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        let either = [Some(&*self.wake), queue].into_iter().flatten();
-        let mut either: Vec<_> = either.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        match poll(&mut either, limit.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+        let both = [Some(&*self.end), queue].into_iter().flatten();
+        let mut both: Vec<_> = both.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        match poll(&mut both, limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
+        Ok(both.first().is_some_and(|end| !end.revents().is_empty()))
     }
 }
 

@@ -17,7 +17,7 @@
 //! left behind, calls fail at once. So a disk that hangs for a day costs no more than one that
 //! hangs for a minute.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use std::{mem, thread};
 
@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 
 use super::errors::{self, SqliteError};
 use super::file::{self, DatabaseFile, Open, Write, Written};
+use super::mutex::lock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, Observed};
 use crate::election::time::BootTime;
@@ -176,7 +177,7 @@ impl Workers {
     }
 
     fn queue(&self) -> MutexGuard<'_, WorkQueue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 
