@@ -17,10 +17,14 @@ use uuid::Uuid;
 use crate::election::time::BootTime;
 
 mod generation;
+mod glance;
 
 pub use generation::Generation;
+pub use glance::SeenBoot;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const OFFSETS: &str = "/proc/self/timens_offsets";
+const NAMESPACE: &str = "/proc/self/ns/time";
 
 /// Prefix of the name of a clock that is not proven to be shared with another process.
 const UNPROVEN: &str = "?";
@@ -159,7 +163,7 @@ fn boot_clock_offset() -> Option<String> {
     if link("time_for_children").ok()? != own {
         return None;
     }
-    let offsets = fs::read_to_string("/proc/self/timens_offsets").ok()?;
+    let offsets = fs::read_to_string(OFFSETS).ok()?;
     let mut words = offsets.lines().find(|line| line.starts_with("boottime"))?.split_whitespace();
     let (_, seconds, nanos) = (words.next()?, words.next()?, words.next()?);
     Some(format!("{seconds}.{nanos}"))

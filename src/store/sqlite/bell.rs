@@ -8,6 +8,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::folder;
@@ -116,9 +117,10 @@ impl Open {
             self.read = length;
             return Ok(News::Missed);
         }
-        self.file.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        (&self.file).take(LONGEST).read_to_end(&mut bytes)?;
+        // As much as there was: what comes meanwhile comes with a change of its own.
+        let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
+        let read = self.file.read_at(&mut bytes, from)?;
+        bytes.truncate(read);
         let appended = if self.read == 0 { Some(&bytes[..]) } else { bytes.strip_prefix(b"\n") };
         let Some(appended) = appended else {
             self.read = length;

@@ -24,7 +24,7 @@ use crate::election::time::{BootTime, Clock, WallTime};
 use crate::store::contract::{Listing, StoreError};
 use crate::store::format;
 use crate::store::notification;
-use crate::time::boot::Boot;
+use crate::time::boot::{Boot, SeenBoot};
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
 /// commit. It is short, so that reads can continue: the [`mod@super::worker`] waits for the rest.
@@ -125,16 +125,18 @@ impl DatabaseFile {
 
     /// Pretends that this process runs on another host or after another boot.
     pub fn pretend(&self, boot: Boot) {
-        *self.known_host() = KnownBoot { known: Some(boot), pretended: true };
+        *self.known_host() = KnownBoot::Pretended(boot);
     }
 }
 
 /// The boot clock that this process reads.
-#[derive(Default)]
-struct KnownBoot {
-    known: Option<Boot>,
+#[derive(Clone, Default)]
+enum KnownBoot {
+    #[default]
+    Unknown,
+    Seen(SeenBoot),
     /// It is simulated, and not checked again.
-    pretended: bool,
+    Pretended(Boot),
 }
 
 /// A connection, and the files that it is open on.
@@ -315,20 +317,23 @@ impl DatabaseFile {
     /// Checked each time: a process that is restored from a checkpoint continues in another time
     /// namespace, or on another boot.
     fn look_at_host(&self) -> Result<(), SqliteError> {
-        if self.known_host().pretended {
-            return Ok(());
-        }
-        let host = Boot::this().map_err(|error| SqliteError::Io("read the boot id", error))?;
-        let mut known = self.known_host();
-        if known.known.as_ref().is_none_or(Boot::is_proven) && !host.is_proven() {
+        // A copy: a reading that hangs keeps the lock from nobody.
+        let last = match self.known_host().clone() {
+            KnownBoot::Pretended(_) => return Ok(()),
+            KnownBoot::Seen(last) => Some(last),
+            KnownBoot::Unknown => None,
+        };
+        let now = SeenBoot::now(last.as_ref())
+            .map_err(|error| SqliteError::Io("read the boot id", error))?;
+        if last.is_none_or(|last| last.boot.is_proven()) && !now.boot.is_proven() {
             tracing::info!(
-                clock = host.clock(),
+                clock = now.boot.clock(),
                 event = "boot_id_unproven",
                 "the boot id or the time namespace cannot be verified; a lease is watched for its \
                  whole duration before it is taken"
             );
         }
-        known.known = Some(host);
+        *self.known_host() = KnownBoot::Seen(now);
         Ok(())
     }
 
@@ -337,8 +342,13 @@ impl DatabaseFile {
     }
 
     fn host(&self) -> Result<Boot, SqliteError> {
-        let unknown = || StoreError::Unavailable(format!("{self}: the boot id is not known"));
-        self.known_host().known.clone().ok_or_else(|| SqliteError::Explained(unknown()))
+        match &*self.known_host() {
+            KnownBoot::Seen(SeenBoot { boot, .. }) | KnownBoot::Pretended(boot) => Ok(boot.clone()),
+            KnownBoot::Unknown => {
+                let unknown = format!("{self}: the boot id is not known");
+                Err(SqliteError::Explained(StoreError::Unavailable(unknown)))
+            }
+        }
     }
 
     /// Notifies the other processes of what was written. It is an error if they do not see it: another process may

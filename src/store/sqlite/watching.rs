@@ -259,33 +259,39 @@ impl Watch {
         Ok(Self { queue, database: name(path), beside, bell: name(&bell::of(path)) })
     }
 
-    /// Reads every event that is queued.
+    /// Reads the events that are queued, once: what does not fit, or comes meanwhile, ends the next wait at once.
     ///
     /// # Errors
     ///
     /// When the folder cannot be watched any more.
     fn drain(&self) -> io::Result<Changed> {
-        let gone =
-            ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT | ReadFlags::IGNORED;
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut events = inotify::Reader::new(self.queue.as_fd(), &mut buffer);
         let mut changed = Changed::default();
         loop {
-            let event = match events.next() {
-                Ok(event) => event,
+            match events.next() {
+                Ok(event) => self.note(&event, &mut changed),
                 Err(Errno::WOULDBLOCK) => return Ok(changed),
                 Err(error) => return Err(error.into()),
-            };
-            changed.folder |= event.events().intersects(gone);
-            let is_written = event.events().intersects(ReadFlags::CLOSE_WRITE);
-            let Some(name) = event.file_name().map(CStr::to_bytes) else {
-                // The queue ran over, or it is about the folder itself.
-                (changed.database, changed.bell) = (true, true);
-                continue;
-            };
-            let is_beside = self.beside.iter().any(|beside| beside == name);
-            changed.database |= self.database == name || (is_beside && !is_written);
-            changed.bell |= self.bell == name;
+            }
+            if events.is_buffer_empty() {
+                return Ok(changed);
+            }
         }
+    }
+
+    fn note(&self, event: &inotify::Event<'_>, changed: &mut Changed) {
+        let gone =
+            ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT | ReadFlags::IGNORED;
+        changed.folder |= event.events().intersects(gone);
+        let is_written = event.events().intersects(ReadFlags::CLOSE_WRITE);
+        let Some(name) = event.file_name().map(CStr::to_bytes) else {
+            // The queue ran over, or it is about the folder itself.
+            (changed.database, changed.bell) = (true, true);
+            return;
+        };
+        let is_beside = self.beside.iter().any(|beside| beside == name);
+        changed.database |= self.database == name || (is_beside && !is_written);
+        changed.bell |= self.bell == name;
     }
 }
