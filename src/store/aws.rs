@@ -177,7 +177,8 @@ fn region_of(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
 fn timeouts(patience: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(connect_timeout(patience))
-        .operation_attempt_timeout(attempt_timeout(patience))
+        // An operation is one attempt. A limit for that as well would be another timer, and an idle candidate's CPU
+        // time is mostly what wakes it.
         .operation_timeout(attempt_timeout(patience))
         .build()
 }
