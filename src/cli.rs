@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::command::{group, spec};
 use crate::config::{LogArgs, LogLevel};
 use crate::sidecar::Signals;
+use crate::store::MORE_THREADS;
 use exit::{CommandError, EXIT_USAGE};
 use logging::print_problem;
 use output::print;
@@ -310,10 +311,7 @@ async fn with_a_thread<T>(
     command: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, CommandError> {
     thread::Builder::new().spawn(|| ()).map_err(|error| {
-        CommandError::Unavailable(format!(
-            "cannot start a thread: {error}; raise the limit of processes and threads (ulimit -u, TasksMax of a unit, \
-             the pids limit of a container)"
-        ))
+        CommandError::Unavailable(format!("cannot start a thread: {error}; {MORE_THREADS}"))
     })?;
     drop(tokio::task::spawn_blocking(|| ()));
     command.await

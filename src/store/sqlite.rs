@@ -82,6 +82,12 @@ impl SqliteStore {
     }
 }
 
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.workers.end();
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn init(&self) -> Result<(), StoreError> {

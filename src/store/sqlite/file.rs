@@ -317,7 +317,7 @@ impl DatabaseFile {
     /// Checked each time: a process that is restored from a checkpoint continues in another time
     /// namespace, or on another boot.
     fn look_at_host(&self) -> Result<(), SqliteError> {
-        // A copy: a reading that hangs keeps the lock from nobody.
+        // A copy: a reading that hangs must not keep the lock.
         let last = match self.known_host().clone() {
             KnownBoot::Pretended(_) => return Ok(()),
             KnownBoot::Seen(last) => Some(last),

@@ -2,8 +2,8 @@
 //!
 //! One worker with one connection takes all waiting calls: reads one after the other, and all
 //! writes in one transaction. So two hundred elections cost the disk one commit instead of two
-//! hundred. It has a thread, which waits for the file: an idle leader's CPU time is mostly that of
-//! threads which wake each other.
+//! hundred. It has a thread of its own, which waits for the file and for calls: an idle leader's CPU
+//! time is mostly that of threads which wake each other.
 //!
 //! # Locks
 //!
@@ -17,7 +17,7 @@
 //! left behind, calls fail at once. So a disk that hangs for a day costs no more than one that
 //! hangs for a minute.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{mem, thread};
 
@@ -30,8 +30,7 @@ use super::mutex::lock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, Observed};
 use crate::election::time::BootTime;
-use crate::store::contract::Listing;
-use crate::store::contract::StoreError;
+use crate::store::contract::{Listing, MORE_THREADS, StoreError};
 use crate::time::clock::HostClock;
 
 /// Workers at once, those that were left behind included. One is the normal case.
@@ -89,11 +88,11 @@ struct WorkQueue {
     at_work: Option<AtWork>,
     /// Those at work or left behind.
     workers: usize,
-    /// The connection that was used last.
-    idle: Option<Open>,
+    /// The store is gone.
+    is_over: bool,
 }
 
-/// The worker that takes what waits.
+/// The worker that takes what waits, or waits itself.
 struct AtWork {
     number: u64,
     /// The calls that it carries out now.
@@ -104,12 +103,14 @@ struct AtWork {
 pub(super) struct Workers {
     pub(super) file: Arc<DatabaseFile>,
     queue: Mutex<WorkQueue>,
+    /// Wakes the worker.
+    arrived: Condvar,
 }
 
 impl Workers {
     /// No worker has started yet.
     pub(super) fn of(file: DatabaseFile) -> Self {
-        Self { file: Arc::new(file), queue: Mutex::default() }
+        Self { file: Arc::new(file), queue: Mutex::default(), arrived: Condvar::new() }
     }
 
     /// Waits in line until the call is carried out. Cancelled by dropping.
@@ -127,6 +128,13 @@ impl Workers {
         })
     }
 
+    /// No more calls come. The worker closes its connection, which may copy the log into the database: the disk may
+    /// hang.
+    pub(super) fn end(&self) {
+        self.queue().is_over = true;
+        self.arrived.notify_one();
+    }
+
     fn enqueue(self: &Arc<Self>, ask: Request) -> Result<u64, StoreError> {
         let patient_until = HostClock::boot() + self.file.patience;
         let mut queue = self.queue();
@@ -136,6 +144,8 @@ impl Workers {
         queue.tickets += 1;
         let ticket = queue.tickets;
         queue.waiting.push(Call { ticket, ask, patient_until });
+        drop(queue);
+        self.arrived.notify_one();
         Ok(ticket)
     }
 
@@ -146,14 +156,17 @@ impl Workers {
                 self.file
             )));
         }
-        queue.workers += 1;
         queue.tickets += 1;
-        let number = queue.tickets;
+        let (workers, number) = (Arc::clone(self), queue.tickets);
+        let work = move || Worker { workers, number }.work();
+        thread::Builder::new().name("store".to_owned()).spawn(work).map_err(|error| {
+            StoreError::Unavailable(format!(
+                "{}: cannot start a thread: {error}; {MORE_THREADS}",
+                self.file
+            ))
+        })?;
+        queue.workers += 1;
         queue.at_work = Some(AtWork { number, taken: Vec::new() });
-        let worker = Worker { workers: Arc::clone(self), number };
-        // From a task, because the system may have no thread left: that panics, and the worker needs
-        // the queue to take its leave.
-        tokio::spawn(async { drop(tokio::task::spawn_blocking(|| worker.work())) });
         Ok(())
     }
 
@@ -181,16 +194,6 @@ impl Workers {
     }
 }
 
-impl Drop for Workers {
-    /// Closing a connection may copy its log into the database, and the disk may hang.
-    fn drop(&mut self) {
-        if let Some(open) = self.queue().idle.take() {
-            // If the system has no thread left, it is closed here.
-            let _ = thread::Builder::new().spawn(|| open.close());
-        }
-    }
-}
-
 /// Gives the call up when it is dropped before its answer came.
 struct Caller<'a> {
     workers: &'a Arc<Workers>,
@@ -215,7 +218,7 @@ impl Drop for Worker {
         let mut queue = self.workers.queue();
         queue.workers = queue.workers.saturating_sub(1);
         if self.is_at_work(&queue) {
-            // Only when it panicked, or the program ends.
+            // Only when it panicked, or the store is gone.
             queue.at_work = None;
         }
     }
@@ -224,12 +227,15 @@ impl Drop for Worker {
 impl Worker {
     fn work(self) {
         let mut open = None;
-        while let Some(calls) = self.take(&mut open) {
+        while let Some(calls) = self.take() {
             let left = self.carry_out(&mut open, calls);
             if !left.is_empty() {
                 self.put_back(left);
                 thread::sleep(LOCK_PAUSE);
             }
+        }
+        if let Some(open) = open {
+            open.close();
         }
     }
 
@@ -237,19 +243,16 @@ impl Worker {
         queue.at_work.as_ref().is_some_and(|at_work| at_work.number == self.number)
     }
 
-    /// What waits; none if nothing does, or another worker has taken over. In the first case the
-    /// connection is left for the next worker, which takes it with its first calls.
-    fn take(&self, open: &mut Option<Open>) -> Option<Vec<Call>> {
+    /// What waits, once something does; none if another worker has taken over, or the store is gone.
+    fn take(&self) -> Option<Vec<Call>> {
         let mut queue = self.workers.queue();
-        if !self.is_at_work(&queue) {
+        while self.is_at_work(&queue) && queue.waiting.is_empty() && !queue.is_over {
+            queue.at_work = Some(AtWork { number: self.number, taken: Vec::new() });
+            queue = self.workers.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !self.is_at_work(&queue) || queue.waiting.is_empty() {
             return None;
         }
-        if queue.waiting.is_empty() {
-            queue.at_work = None;
-            queue.idle = open.take();
-            return None;
-        }
-        *open = open.take().or_else(|| queue.idle.take());
         let calls = mem::take(&mut queue.waiting);
         let taken = calls.iter().map(|call| call.ticket).collect();
         queue.at_work = Some(AtWork { number: self.number, taken });
@@ -406,6 +409,8 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::election::lease::LeaseRecord;
     use crate::election::time::WallTime;
@@ -414,8 +419,7 @@ mod tests {
     async fn a_write_to_a_log_that_is_lost_before_its_end_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.db");
-        let file = DatabaseFile::new(path.clone(), Duration::from_secs(1), Arc::new(HostClock));
-        let worker = Worker { workers: Arc::new(Workers::of(file)), number: 0 };
+        let worker = Worker { workers: workers(path.clone()), number: 0 };
         let mut open = worker.workers.file.connect(None).unwrap();
         let record = LeaseRecord::without_holder(Duration::from_secs(15), WallTime::EPOCH);
         for is_lost in [false, true] {
@@ -431,5 +435,34 @@ mod tests {
             assert_eq!(written.is_err(), is_lost);
             assert_eq!(response.try_recv().is_ok(), !is_lost, "it is answered with the error");
         }
+    }
+
+    fn workers(path: PathBuf) -> Arc<Workers> {
+        let file = DatabaseFile::new(path, Duration::from_secs(1), Arc::new(HostClock));
+        Arc::new(Workers::of(file))
+    }
+
+    #[tokio::test]
+    async fn one_worker_waits_for_the_next_call_and_ends_with_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leases.db");
+        let workers = workers(path.clone());
+        let number = || workers.queue().at_work.as_ref().map(|at_work| at_work.number);
+        workers.request(Request::Open).await.unwrap();
+        let first = number();
+        assert!(first.is_some());
+        workers.request(Request::List).await.unwrap();
+        assert_eq!(number(), first);
+        let log = super::super::files::log_of(&path);
+        assert!(log.exists(), "the connection is kept");
+        workers.end();
+        let left = Arc::downgrade(&workers);
+        drop(workers);
+        let until = HostClock::boot() + Duration::from_secs(30);
+        while left.strong_count() > 0 && HostClock::boot() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(left.strong_count(), 0, "the thread has ended");
+        assert!(!log.exists(), "the last connection that closes deletes it");
     }
 }
