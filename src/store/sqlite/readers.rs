@@ -57,6 +57,11 @@ fn is_of_late(moment: u64, now: BootTime) -> bool {
     (since..=now).contains(&moment)
 }
 
+/// Not of a clock that went back: another clock came, which others do not read as this one.
+fn is_new(at: BootTime, now: BootTime) -> bool {
+    at <= now && now.since(at) < SHOWN_AGAIN
+}
+
 /// A random place, which no other reader has if that can be seen.
 fn place(file: &File, now: BootTime) -> usize {
     let moments = moments(file).unwrap_or_default();
@@ -105,8 +110,7 @@ impl Presence {
 
     /// The file is read as often as others write to it.
     fn count_from(&mut self, now: BootTime) -> Option<u32> {
-        let is_new = |at: BootTime| at <= now && now.since(at) < SHOWN_AGAIN;
-        if let Some((_, number)) = self.counted.filter(|(at, _)| is_new(*at)) {
+        if let Some((_, number)) = self.counted.filter(|(at, _)| is_new(*at, now)) {
             return number;
         }
         let number = self.show_at(now).then(|| count_at(&self.path, now)).flatten();
@@ -115,7 +119,7 @@ impl Presence {
     }
 
     fn show_at(&mut self, now: BootTime) -> bool {
-        if self.shown.is_some_and(|shown| now.since(shown) < SHOWN_AGAIN) {
+        if self.shown.is_some_and(|shown| is_new(shown, now)) {
             return true;
         }
         if !self.open.as_ref().is_some_and(|(file, _)| folder::names(&self.path, file)) {
@@ -167,6 +171,8 @@ mod tests {
         readers[1].show_at(at(150));
         assert_eq!(count_at(&of(&path), at(160)), Some(3));
         assert_eq!(count_at(&of(&path), at(161)), Some(1));
+        readers[1].show_at(at(50));
+        assert_eq!(count_at(&of(&path), at(50)), Some(1), "its clock went back");
     }
 
     #[test]
