@@ -306,7 +306,7 @@ async fn or_signal(
 
 /// Carries out a command that opens a store. Names are looked up and files read on other threads, and tokio panics if
 /// it needs one, has none, and the system refuses another one. So it gets one now, and keeps it: later refusals only
-/// make a call wait.
+/// make a call wait. (An SQLite file has a thread of its own. Its refusal is the error of a call.)
 async fn with_a_thread<T>(
     command: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, CommandError> {

@@ -10,7 +10,7 @@ use crate::driver::Handle;
 use crate::election::elector::Sign;
 use crate::election::leadership::Leadership;
 use crate::election::time::BootTime;
-use crate::time::boot::{Boot, Generation, SeenBoot};
+use crate::time::boot::{Boot, Generation};
 use crate::time::clock::HostClock;
 
 /// Watches for as long as it is polled. Checks about once in a `period`, and reacts at once to the kernel's
@@ -21,7 +21,7 @@ pub async fn watch(elections: Vec<Handle>, period: Duration) {
     let mut generation = Generation::listen()
         .inspect_err(|error| tracing::debug!(%error, "cannot detect resumed snapshots"))
         .ok();
-    let mut host = look(None);
+    let mut host = look();
     loop {
         let sign = tokio::select! {
             changed = next(&mut generation) => match changed {
@@ -34,8 +34,8 @@ pub async fn watch(elections: Vec<Handle>, period: Duration) {
             },
             () = until_next_look(&mut rhythms, period) => {
                 let before = host.clone();
-                host = look(before.as_ref()).or(host);
-                changed(boot_of(before.as_ref()), boot_of(host.as_ref()))
+                host = look().or(host);
+                changed(before.as_ref(), host.as_ref())
             }
         };
         let Some(sign) = sign else { continue };
@@ -81,12 +81,8 @@ async fn next_turn(
 
 /// None if that cannot be determined now: `/proc` is gone, or no file can be opened. It reads a few
 /// words of the kernel's, for which another thread would cost more than the reading.
-fn look(last: Option<&SeenBoot>) -> Option<SeenBoot> {
-    SeenBoot::now(last).ok()
-}
-
-fn boot_of(host: Option<&SeenBoot>) -> Option<&Boot> {
-    host.map(|seen| &seen.boot)
+fn look() -> Option<Boot> {
+    Boot::this().ok()
 }
 
 /// A process leaves its boot and its time namespace only through a checkpoint.

@@ -17,14 +17,10 @@ use uuid::Uuid;
 use crate::election::time::BootTime;
 
 mod generation;
-mod glance;
 
 pub use generation::Generation;
-pub use glance::SeenBoot;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-const OFFSETS: &str = "/proc/self/timens_offsets";
-const NAMESPACE: &str = "/proc/self/ns/time";
 
 /// Prefix of the name of a clock that is not proven to be shared with another process.
 const UNPROVEN: &str = "?";
@@ -139,13 +135,19 @@ impl BootId {
         let of_procfs = fstatfs(&file)?.f_type == PROC_SUPER_MAGIC;
         let mounted_over = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::empty())
             .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
-        let mut text = String::new();
-        // A boot id has 36 characters; a text in its place may be endless.
-        file.by_ref().take(64).read_to_string(&mut text)?;
-        let id = text.trim().to_owned();
+        let id = first_text(&mut file)?.trim().to_owned();
         let genuine = of_procfs && !mounted_over && Uuid::try_parse(&id).is_ok();
         Ok(if genuine { Self::OfTheKernel(id) } else { Self::Masked(id) })
     }
+}
+
+/// The text of a short file of the kernel, which gives all of it with one call. Each idle instance reads two at each of its
+/// renewals or looks, so calls count. A text in the place of a boot id may be endless.
+fn first_text(file: &mut File) -> io::Result<String> {
+    let mut bytes = [0; 256];
+    let length = file.read(&mut bytes)?;
+    let text = bytes.get(..length).and_then(|bytes| str::from_utf8(bytes).ok());
+    text.map(str::to_owned).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The offset of this process's time namespace to the kernel's boot clock; none if unknown.
@@ -163,7 +165,7 @@ fn boot_clock_offset() -> Option<String> {
     if link("time_for_children").ok()? != own {
         return None;
     }
-    let offsets = fs::read_to_string(OFFSETS).ok()?;
+    let offsets = first_text(&mut File::open("/proc/self/timens_offsets").ok()?).ok()?;
     let mut words = offsets.lines().find(|line| line.starts_with("boottime"))?.split_whitespace();
     let (_, seconds, nanos) = (words.next()?, words.next()?, words.next()?);
     Some(format!("{seconds}.{nanos}"))

@@ -24,7 +24,7 @@ use crate::election::time::{BootTime, Clock, WallTime};
 use crate::store::contract::{Listing, StoreError};
 use crate::store::format;
 use crate::store::notification;
-use crate::time::boot::{Boot, SeenBoot};
+use crate::time::boot::Boot;
 
 /// How long SQLite itself waits for another process's lock, in steps of 1 and 2 ms: the length of a
 /// commit. It is short, so that reads can continue: the [`mod@super::worker`] waits for the rest.
@@ -125,18 +125,16 @@ impl DatabaseFile {
 
     /// Pretends that this process runs on another host or after another boot.
     pub fn pretend(&self, boot: Boot) {
-        *self.known_host() = KnownBoot::Pretended(boot);
+        *self.known_host() = KnownBoot { known: Some(boot), pretended: true };
     }
 }
 
 /// The boot clock that this process reads.
-#[derive(Clone, Default)]
-enum KnownBoot {
-    #[default]
-    Unknown,
-    Seen(SeenBoot),
+#[derive(Default)]
+struct KnownBoot {
+    known: Option<Boot>,
     /// It is simulated, and not checked again.
-    Pretended(Boot),
+    pretended: bool,
 }
 
 /// A connection, and the files that it is open on.
@@ -317,23 +315,20 @@ impl DatabaseFile {
     /// Checked each time: a process that is restored from a checkpoint continues in another time
     /// namespace, or on another boot.
     fn look_at_host(&self) -> Result<(), SqliteError> {
-        // A copy: a reading that hangs must not keep the lock.
-        let last = match self.known_host().clone() {
-            KnownBoot::Pretended(_) => return Ok(()),
-            KnownBoot::Seen(last) => Some(last),
-            KnownBoot::Unknown => None,
-        };
-        let now = SeenBoot::now(last.as_ref())
-            .map_err(|error| SqliteError::Io("read the boot id", error))?;
-        if last.is_none_or(|last| last.boot.is_proven()) && !now.boot.is_proven() {
+        if self.known_host().pretended {
+            return Ok(());
+        }
+        let host = Boot::this().map_err(|error| SqliteError::Io("read the boot id", error))?;
+        let mut known = self.known_host();
+        if known.known.as_ref().is_none_or(Boot::is_proven) && !host.is_proven() {
             tracing::info!(
-                clock = now.boot.clock(),
+                clock = host.clock(),
                 event = "boot_id_unproven",
                 "the boot id or the time namespace cannot be verified; a lease is watched for its \
                  whole duration before it is taken"
             );
         }
-        *self.known_host() = KnownBoot::Seen(now);
+        known.known = Some(host);
         Ok(())
     }
 
@@ -342,13 +337,8 @@ impl DatabaseFile {
     }
 
     fn host(&self) -> Result<Boot, SqliteError> {
-        match &*self.known_host() {
-            KnownBoot::Seen(SeenBoot { boot, .. }) | KnownBoot::Pretended(boot) => Ok(boot.clone()),
-            KnownBoot::Unknown => {
-                let unknown = format!("{self}: the boot id is not known");
-                Err(SqliteError::Explained(StoreError::Unavailable(unknown)))
-            }
-        }
+        let unknown = || StoreError::Unavailable(format!("{self}: the boot id is not known"));
+        self.known_host().known.clone().ok_or_else(|| SqliteError::Explained(unknown()))
     }
 
     /// Notifies the other processes of what was written. It is an error if they do not see it: another process may

@@ -271,7 +271,7 @@ impl Worker {
         queue.waiting.splice(..0, patient);
         match &mut queue.at_work {
             Some(at_work) if at_work.number == self.number => at_work.taken.clear(),
-            Some(_) => {}
+            Some(_) => self.workers.arrived.notify_one(),
             None => self.workers.leave_behind(&mut queue),
         }
     }
@@ -464,5 +464,24 @@ mod tests {
         }
         assert_eq!(left.strong_count(), 0, "the thread has ended");
         assert!(!log.exists(), "the last connection that closes deletes it");
+    }
+
+    #[tokio::test]
+    async fn what_a_worker_that_was_left_behind_puts_back_wakes_the_one_that_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let workers = workers(folder.path().join("leases.db"));
+        workers.request(Request::Open).await.unwrap();
+        let is_waiting =
+            || workers.queue().at_work.as_ref().is_some_and(|at_work| at_work.taken.is_empty());
+        while !is_waiting() {
+            tokio::task::yield_now().await;
+        }
+        let (sender, response) = oneshot::channel();
+        let patient_until = HostClock::boot() + Duration::from_secs(3600);
+        let left_behind = Worker { workers: Arc::clone(&workers), number: 0 };
+        left_behind.put_back(vec![Call { ticket: 0, ask: Request::List(sender), patient_until }]);
+        let response = tokio::time::timeout(Duration::from_secs(30), response).await;
+        assert!(response.is_ok_and(|response| response.is_ok_and(|listing| listing.is_ok())));
+        workers.end();
     }
 }
