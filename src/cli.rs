@@ -13,7 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::command::{group, spec};
 use crate::config::{LogArgs, LogLevel};
 use crate::sidecar::Signals;
-use crate::store::MORE_THREADS;
+use crate::store::no_thread;
 use exit::{CommandError, EXIT_USAGE};
 use logging::print_problem;
 use output::print;
@@ -310,9 +310,9 @@ async fn or_signal(
 async fn with_a_thread<T>(
     command: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, CommandError> {
-    thread::Builder::new().spawn(|| ()).map_err(|error| {
-        CommandError::Unavailable(format!("cannot start a thread: {error}; {MORE_THREADS}"))
-    })?;
+    thread::Builder::new()
+        .spawn(|| ())
+        .map_err(|error| CommandError::Unavailable(no_thread(&error)))?;
     drop(tokio::task::spawn_blocking(|| ()));
     command.await
 }

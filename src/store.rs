@@ -35,7 +35,7 @@ mod service_clock;
 pub mod small_file;
 pub mod sqlite;
 
-pub use contract::{Hint, Hints, Listing, MORE_THREADS, Notifier, Store, StoreError};
+pub use contract::{Hint, Hints, Listing, Notifier, Store, StoreError, no_thread};
 
 pub use kubernetes::{LabelledPod, Labels, Patched, is_dns_label};
 

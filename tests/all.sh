@@ -20,8 +20,8 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 log=$(mktemp)
 hunt=$(mktemp)
 static=$(mktemp)
-chaos=$(mktemp)
-trap 'rm -f "$log" "$hunt" "$static" "$chaos"; kill $(jobs -p) 2>/dev/null || true' EXIT
+candidates=$(mktemp)
+trap 'rm -f "$log" "$hunt" "$static" "$candidates"; kill $(jobs -p) 2>/dev/null || true' EXIT
 
 # CI looks at what is shipped: the static binary as it is released. Elsewhere the tests link one in a
 # second that was not optimized. Its last step is for one core, so the tests are built beside it.
@@ -63,11 +63,11 @@ cargo test --locked --no-fail-fast -- --skip the_simulation_catches --skip the_m
 chaos() {
     CHAOS_STORES="$1" CHAOS_MINUTES=1.25 cargo test --locked --test chaos
 }
-chaos "sqlite dynamodb" >"$chaos" 2>&1 &
+chaos "sqlite dynamodb" >"$candidates" 2>&1 &
 beside=$!
 chaos "postgres kubernetes" || failed=1
 wait "$beside" || failed=1
-cat "$chaos"
+cat "$candidates"
 wait "$computing" || failed=1
 cat "$hunt"
 if grep -hE '^test result: .* [1-9][0-9]* ignored' "$log" "$hunt"; then

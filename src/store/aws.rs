@@ -59,9 +59,8 @@ pub enum Unsettled {
     Bundle(#[from] BadBundle),
 }
 
-/// How long one attempt of a call may take. The rest of `patience` is for the error to reach the
-/// caller.
-pub fn attempt_timeout(patience: Duration) -> Duration {
+/// How long a call may take. The rest of `patience` is for the error to reach the caller.
+fn call_timeout(patience: Duration) -> Duration {
     patience.mul_f64(0.8)
 }
 
@@ -179,7 +178,7 @@ fn timeouts(patience: Duration) -> TimeoutConfig {
         .connect_timeout(connect_timeout(patience))
         // An operation is one attempt. A limit for that as well would be another timer, and an idle candidate's CPU
         // time is mostly what wakes it.
-        .operation_timeout(attempt_timeout(patience))
+        .operation_timeout(call_timeout(patience))
         .build()
 }
 

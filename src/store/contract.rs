@@ -10,9 +10,13 @@ use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, LeaseRecord, Observed, Renewed, Vacated, Version};
 use crate::election::text;
 
-/// What to do where the system refuses a thread.
-pub const MORE_THREADS: &str = "raise the limit of processes and threads (ulimit -u, TasksMax of a unit, the pids limit \
-                                of a container)";
+/// What it says where the system refuses a thread, and what to do.
+pub fn no_thread(error: &std::io::Error) -> String {
+    format!(
+        "cannot start a thread: {error}; raise the limit of processes and threads (ulimit -u, TasksMax of a unit, the \
+         pids limit of a container)"
+    )
+}
 
 /// Keeps lease records.
 ///

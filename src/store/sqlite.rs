@@ -67,9 +67,8 @@ impl SqliteStore {
     /// Creates the folder too, for this user alone.
     #[must_use]
     pub fn creating_folder(mut self) -> Self {
-        let workers = Arc::get_mut(&mut self.workers);
-        if let Some(file) = workers.and_then(|workers| Arc::get_mut(&mut workers.file)) {
-            file.create_folder = true;
+        if let Some(workers) = Arc::get_mut(&mut self.workers) {
+            workers.file.create_folder = true;
         }
         self
     }

@@ -13,3 +13,4 @@ mod docs;
 mod layers;
 mod reference;
 mod release;
+mod test_command;

@@ -7,7 +7,7 @@
 //! a lost push does.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -118,9 +118,7 @@ impl Open {
             return Ok(News::Missed);
         }
         // As much as there was: what comes meanwhile comes with a change of its own.
-        let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
-        let read = self.file.read_at(&mut bytes, from)?;
-        bytes.truncate(read);
+        let bytes = self.bytes(from, length - from)?;
         let appended = if self.read == 0 { Some(&bytes[..]) } else { bytes.strip_prefix(b"\n") };
         let Some(appended) = appended else {
             self.read = length;
@@ -139,12 +137,18 @@ impl Open {
     }
 
     /// Whether the file was emptied when all of it had been read, as its first line says.
-    fn was_emptied_when_read(&mut self) -> io::Result<bool> {
+    fn was_emptied_when_read(&self) -> io::Result<bool> {
         let first = format!("{EMPTIED}{}\n", self.read);
-        let mut bytes = Vec::with_capacity(first.len());
-        self.file.seek(SeekFrom::Start(0))?;
-        (&self.file).take(u64::try_from(first.len()).unwrap_or(0)).read_to_end(&mut bytes)?;
+        let bytes = self.bytes(0, u64::try_from(first.len()).unwrap_or(0))?;
         Ok(bytes == first.as_bytes())
+    }
+
+    /// So many bytes from there on, or those that there are.
+    fn bytes(&self, from: u64, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let read = self.file.read_at(&mut bytes, from)?;
+        bytes.truncate(read);
+        Ok(bytes)
     }
 }
 

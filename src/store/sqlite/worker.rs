@@ -30,7 +30,7 @@ use super::mutex::lock;
 use crate::election::elector::Swapped;
 use crate::election::lease::{ElectionName, Observed};
 use crate::election::time::BootTime;
-use crate::store::contract::{Listing, MORE_THREADS, StoreError};
+use crate::store::contract::{Listing, StoreError, no_thread};
 use crate::time::clock::HostClock;
 
 /// Workers at once, those that were left behind included. One is the normal case.
@@ -101,7 +101,7 @@ struct AtWork {
 
 /// The file, and the calls that wait for it.
 pub(super) struct Workers {
-    pub(super) file: Arc<DatabaseFile>,
+    pub(super) file: DatabaseFile,
     queue: Mutex<WorkQueue>,
     /// Wakes the worker.
     arrived: Condvar,
@@ -110,7 +110,7 @@ pub(super) struct Workers {
 impl Workers {
     /// No worker has started yet.
     pub(super) fn of(file: DatabaseFile) -> Self {
-        Self { file: Arc::new(file), queue: Mutex::default(), arrived: Condvar::new() }
+        Self { file, queue: Mutex::default(), arrived: Condvar::new() }
     }
 
     /// Waits in line until the call is carried out. Cancelled by dropping.
@@ -160,10 +160,7 @@ impl Workers {
         let (workers, number) = (Arc::clone(self), queue.tickets);
         let work = move || Worker { workers, number }.work();
         thread::Builder::new().name("store".to_owned()).spawn(work).map_err(|error| {
-            StoreError::Unavailable(format!(
-                "{}: cannot start a thread: {error}; {MORE_THREADS}",
-                self.file
-            ))
+            StoreError::Unavailable(format!("{}: {}", self.file, no_thread(&error)))
         })?;
         queue.workers += 1;
         queue.at_work = Some(AtWork { number, taken: Vec::new() });
@@ -246,17 +243,18 @@ impl Worker {
     /// What waits, once something does; none if another worker has taken over, or the store is gone.
     fn take(&self) -> Option<Vec<Call>> {
         let mut queue = self.workers.queue();
-        while self.is_at_work(&queue) && queue.waiting.is_empty() && !queue.is_over {
-            queue.at_work = Some(AtWork { number: self.number, taken: Vec::new() });
+        loop {
+            let WorkQueue { waiting, at_work, is_over, .. } = &mut *queue;
+            let at_work = at_work.as_mut().filter(|at_work| at_work.number == self.number)?;
+            at_work.taken = waiting.iter().map(|call| call.ticket).collect();
+            if !waiting.is_empty() {
+                return Some(mem::take(waiting));
+            }
+            if *is_over {
+                return None;
+            }
             queue = self.workers.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        if !self.is_at_work(&queue) || queue.waiting.is_empty() {
-            return None;
-        }
-        let calls = mem::take(&mut queue.waiting);
-        let taken = calls.iter().map(|call| call.ticket).collect();
-        queue.at_work = Some(AtWork { number: self.number, taken });
-        Some(calls)
     }
 
     /// Puts calls that met a lock back in line. Those that have waited for their whole time fail.
