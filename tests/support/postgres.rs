@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, raw_sql};
@@ -100,12 +101,20 @@ impl Server {
 
     /// A replica gets no more writes of its primary: they are lost with the primary.
     pub async fn cut_off(&self, primary: &Self) {
+        // One that has not begun to receive would begin later, at the old address.
+        primary.until("SELECT count(*) FROM pg_stat_replication", "1").await;
         let nowhere = "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'";
         self.run_sql("postgres", nowhere).await;
-        self.configure("");
-        let gone = "SELECT count(*) FROM pg_stat_replication";
-        while primary.ask("postgres", gone).await != "0" {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        self.reload();
+        primary.until("SELECT count(*) FROM pg_stat_replication", "0").await;
+    }
+
+    /// Waits until the server's response to this is `expected`.
+    async fn until(&self, sql: &str, expected: &str) {
+        let give_up = crate::now() + crate::LIMIT;
+        while self.ask("postgres", sql).await != expected {
+            assert!(crate::now() < give_up, "not {expected} within {:?}: {sql}", crate::LIMIT);
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -156,7 +165,7 @@ impl Server {
         must(Command::new("kill").args(["-9", &pid]));
         // The others notice that their postmaster is gone, and let go of the shared memory.
         while Path::new("/proc").join(&pid).exists() || self.has_processes() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         let _ = std::fs::remove_file(file);
     }
@@ -174,15 +183,6 @@ impl Server {
         must(command.args(["promote", "-w", "-D"]).arg(self.path("data")));
     }
 
-    /// Makes every session read-only by default, those that are open too; or not any more.
-    pub async fn set_read_only(&self, value: &str) {
-        self.configure(&format!("default_transaction_read_only = {value}"));
-        let setting = "current_setting('default_transaction_read_only')";
-        while self.ask("postgres", setting).await != value {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    }
-
     /// Appends to the configuration, and reads it again.
     pub fn configure(&self, text: &str) {
         append(&self.path("data/postgresql.conf"), &format!("{text}\n"));
@@ -197,9 +197,23 @@ impl Server {
         self.reload();
     }
 
+    /// Returns when new sessions have the configuration. Open sessions and the server's own processes read it when
+    /// they get to it.
     fn reload(&self) {
+        let before = self.configuration_read();
         let mut command = as_postgres(&binary("pg_ctl"));
         must(command.args(["reload", "-D"]).arg(self.path("data")));
+        crate::eventually("the server reads its configuration", || {
+            (self.configuration_read() != before).then_some(())
+        });
+    }
+
+    /// When the postmaster read it. Asked through the socket, which no line of [`Self::let_in`] is about.
+    fn configuration_read(&self) -> Vec<u8> {
+        let mut command = Command::new(binary("psql"));
+        command.args(["-XAtq", "-U", "postgres", "-d", "postgres", "-p", &self.port.to_string()]);
+        command.args(["-c", "SELECT pg_conf_load_time()", "-h"]).arg(self.folder.path());
+        must(&mut command).stdout
     }
 
     /// A path in the server's folder.
@@ -359,7 +373,7 @@ impl Bouncer {
             .spawn()
             .unwrap();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
         Self { child, port, _folder: folder }
     }

@@ -183,14 +183,7 @@ fn a_fail_over_that_lost_the_latest_leader_elects_no_second_one() {
     let first = flock.settled();
     let term = flock.members[first].leader().term();
     let replica = Server::replica_of(&primary);
-    // The replica receives no more; what is written now is lost with the primary.
-    let nowhere = "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'";
-    block_on(replica.run_sql("postgres", nowhere));
-    replica.configure("");
-    eventually("the replica is cut off", || {
-        let gone = block_on(primary.ask("postgres", "SELECT count(*) FROM pg_stat_replication"));
-        (gone == "0").then_some(())
-    });
+    block_on(replica.cut_off(&primary));
     flock.members[first].signal("TERM");
     assert!(flock.members[first].wait().success());
     flock.members.remove(first);

@@ -90,9 +90,9 @@ fn a_server_that_was_read_only_for_a_while_is_used_again() {
         });
         for_a_while(Duration::from_secs(3));
     };
-    block_on(server.set_read_only("on"));
+    server.configure("default_transaction_read_only = on");
     no_instance_leads();
-    block_on(server.set_read_only("off"));
+    server.configure("default_transaction_read_only = off");
     flock.settled();
     let database = "ALTER DATABASE postgres SET default_transaction_read_only =";
     block_on(server.run_sql("postgres", &format!("{database} on")));
@@ -121,7 +121,7 @@ async fn a_session_whose_write_is_refused_as_read_only_is_left_for_the_next_host
     bellwether::store::Store::init(&*store).await.unwrap();
     let record = crate::postgres::stores::acquired("a", 1);
     let version = crate::postgres::stores::won(&store, None, &record).await;
-    one.set_read_only("on").await;
+    one.configure("default_transaction_read_only = on");
     let refused = crate::postgres::stores::swap(&store, Some(&version), &record).await;
     let message = crate::postgres::stores::misconfigured(refused);
     assert!(message.contains("replica or read-only"), "{message}");

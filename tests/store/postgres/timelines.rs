@@ -57,15 +57,7 @@ async fn after_a_fail_over_a_record_proves_nothing_until_it_is_written_again() {
         version.as_str().starts_with(&has).then_some(())
     })
     .await;
-    // The replica receives no more; what is written now is lost with the primary.
-    let nowhere = "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'";
-    replica.run_sql("postgres", nowhere).await;
-    replica.configure("");
-    let gone = "SELECT count(*) FROM pg_stat_replication";
-    eventually("the replica is cut off", || async {
-        (primary.ask("postgres", gone).await == "0").then_some(())
-    })
-    .await;
+    replica.cut_off(&primary).await;
     won(&store, Some(&version), &acquired("b", 8)).await;
     primary.stop(Stop::Kill);
     replica.promote();
