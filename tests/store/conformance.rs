@@ -25,6 +25,7 @@ macro_rules! conformance {
             every_field_comes_back_as_written,
             what_a_terminal_would_obey_does_not_come_back,
             a_table_of_an_older_version_keeps_working,
+            a_start_without_the_store_leaves_no_field_out,
             a_url_is_shown_of_its_own_holder_only,
             a_pause_is_hinted_and_stays_until_it_is_taken_away,
             a_pause_begins_where_there_is_no_record,

@@ -21,6 +21,11 @@ pub fn read_time(rows: &[PgRow]) -> Option<Duration> {
     text.parse().ok().map(Duration::from_micros)
 }
 
+/// The names of the table's columns, where a look was to find them.
+pub fn read_columns(rows: &[PgRow]) -> Option<&str> {
+    rows.iter().find_map(|row| row.try_get::<Option<&str>, _>("columns").ok()?)
+}
+
 /// Reads the answer to [`Statement::Observe`](super::statement::Statement::Observe).
 pub fn read_one(rows: &[PgRow], election: &ElectionName) -> Result<Option<Observed>, Unusable> {
     let row = row_for(rows, election).ok_or(sqlx::Error::RowNotFound)?;

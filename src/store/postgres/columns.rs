@@ -1,5 +1,6 @@
 //! The columns that a table of an older version lacks. They are read if they exist, and written only
-//! once they are known to exist.
+//! once they are known to exist: from the preparation of the store, or from a look. There is no preparation if the
+//! server does not respond at the start, and another instance may add a column later.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,7 +22,17 @@ impl LaterColumns {
         }
     }
 
-    /// Notes that a column exists: there is something in it.
+    /// Notes which of the table's columns a look found. It may be from before another one was added.
+    pub fn found_all(&self, names: &str) {
+        names.split(' ').for_each(|name| self.found(name));
+    }
+
+    /// Whether a look has nothing to find.
+    pub fn are_complete(&self) -> bool {
+        self.0.iter().all(|has| has.load(Ordering::Relaxed))
+    }
+
+    /// Notes that a column exists.
     pub fn found(&self, column: &str) {
         self.of(column).for_each(|has| has.store(true, Ordering::Relaxed));
     }

@@ -242,12 +242,25 @@ impl Dialect {
     fn look(&self, timeline: &str, elections: &BTreeSet<&str>) -> String {
         let wanted: Vec<_> = elections.iter().map(|name| format!("({})", literal(name))).collect();
         format!(
-            "{} FROM (VALUES {}) AS wanted (election) \
+            "{}, {} AS columns FROM (VALUES {}) AS wanted (election) \
              CROSS JOIN (SELECT {timeline} AS timeline) AS server \
              LEFT JOIN {} AS l ON l.election = wanted.election",
             record_of("wanted.election"),
+            self.column_names(),
             wanted.join(", "),
             self.names.table()
+        )
+    }
+
+    /// The names of the table's columns, as an expression, until all later ones are known to exist.
+    fn column_names(&self) -> String {
+        if self.columns.are_complete() {
+            return "NULL::text".to_owned();
+        }
+        format!(
+            "(SELECT string_agg(a.attname, ' ') FROM pg_catalog.pg_attribute a \
+             WHERE a.attrelid = {}::regclass AND NOT a.attisdropped)",
+            literal(&self.names.table())
         )
     }
 

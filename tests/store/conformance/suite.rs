@@ -248,6 +248,26 @@ pub async fn a_table_of_an_older_version_keeps_working(subject: &dyn Subject) {
     assert_eq!((found.origin, found.holder_url), (origin, next.holder_url));
 }
 
+/// Without [`Store::init`]: the store did not respond when this process started.
+pub async fn a_start_without_the_store_leaves_no_field_out(subject: &dyn Subject) {
+    let (other, name) = (subject.from_another_process(), election("default"));
+    other.init().await.unwrap();
+    won(&*other, &name, None, &record(subject, Some("a"), 1)).await;
+    let store = subject.from_another_process();
+    let version = observed(&*store, &name).await.version;
+    let origin = Origin::new("ECS cluster prod");
+    let next = record(subject, Some("b"), 2);
+    let next = LeaseRecord { origin: origin.clone(), holder_url: url("http://b:8080"), ..next };
+    let version = won(&*store, &name, Some(&version), &next).await;
+    let found = observed(&*other, &name).await.record;
+    assert_eq!((&found.origin, &found.holder_url), (&origin, &next.holder_url));
+    let handover = Handover::from_store("{\"term\":2,\"successor\":\"c\"}", Term::new(2));
+    assert!(handover.is_some());
+    let left = LeaseRecord { handover: handover.clone(), ..record(subject, None, 2) };
+    won(&*store, &name, Some(&version), &left).await;
+    assert_eq!(observed(&*other, &name).await.record.handover, handover);
+}
+
 /// Without [`Store::init`]: a command that pauses reads and writes only.
 pub async fn a_pause_is_hinted_and_stays_until_it_is_taken_away(subject: &dyn Subject) {
     let (store, name) = (subject.store(), election("default"));
