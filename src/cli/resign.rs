@@ -21,8 +21,8 @@ pub(super) struct Args {
     )]
     cooldown: Option<Duration>,
 
-    /// The identity of the instance that is to lead next: it claims the lease first, and for a second
-    /// it alone. If there is no such instance, the others claim it then.
+    /// The identity of the instance that is to lead next: it claims the lease first, and for a second and a
+    /// retry period it alone. If there is no such instance, the others claim it then.
     #[arg(long, value_name = "NAME", value_parser = parse_successor)]
     to: Option<String>,
 

@@ -2,8 +2,8 @@
 //! then the preferred one. So a roll-out costs one hand-over.
 //!
 //! A holder that vacates writes a [`Handover`] to the record. Each candidate compares itself with
-//! it, and waits for its [`Rank::turn`] before it claims: a fraction of a second, and a second more
-//! if another candidate is named. No candidate knows the others: the delay alone orders them. No
+//! it, and waits for its [`Rank::turn`] before it claims: a fraction of a second, and a second and a retry period
+//! more if another candidate is named. No candidate knows the others: the delay alone orders them. No
 //! safety rule rests on this order, because the swap decides. The delay is bounded, and counts from
 //! when the candidate first saw the vacated record. After a crash there is no delay.
 
@@ -51,7 +51,8 @@ const GENERATION: f64 = 8.0;
 /// For a holder whose uptime is not known.
 const USUAL_UPTIME: Duration = Duration::from_secs(24 * 3600);
 
-/// How long the others wait for a named successor.
+/// How long the others wait for a named successor, beside the retry period in which it looks if it receives no push:
+/// a call that fails may delay it.
 const FOR_SUCCESSOR: Duration = Duration::from_secs(1);
 
 /// How much an instance is preferred to others of the same release and about the same age.
@@ -148,7 +149,7 @@ impl Rank {
     ) -> Duration {
         let alone = match handover.successor() {
             Some(name) if name == identity => return Duration::ZERO,
-            Some(_) => FOR_SUCCESSOR,
+            Some(_) => FOR_SUCCESSOR + retry_period,
             None => Duration::ZERO,
         };
         let age = age(seen_at.since(self.since), handover.uptime());
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_is_waited_for_a_second_longer() {
+    fn a_successor_is_waited_for_a_second_and_a_retry_period_longer() {
         let old = rank(None, DAY, None);
         let named = |name: &str| {
             let mut left = left(None, DAY);
@@ -323,7 +324,8 @@ mod tests {
             left
         };
         assert_eq!(turn(old, &named("me")), Duration::ZERO);
-        assert_eq!(turn(old, &named("other")), FOR_SUCCESSOR + turn(old, &left(None, DAY)));
+        let usual = turn(old, &left(None, DAY));
+        assert_eq!(turn(old, &named("other")), FOR_SUCCESSOR + RETRY + usual);
     }
 
     #[test]

@@ -370,8 +370,17 @@ pub const MUTANTS: &[Mutant] = &[
         name: "the turn of a named successor is no other",
         edits: &[edit(
             "election/handover.rs",
+            "Some(_) => FOR_SUCCESSOR + retry_period,",
+            "Some(_) => (FOR_SUCCESSOR + retry_period) / 1_000,",
+        )],
+        breaks: "I17 in turn",
+    },
+    Mutant {
+        name: "a named successor that receives no push is too late for its turn",
+        edits: &[edit(
+            "election/handover.rs",
+            "Some(_) => FOR_SUCCESSOR + retry_period,",
             "Some(_) => FOR_SUCCESSOR,",
-            "Some(_) => FOR_SUCCESSOR / 1_000,",
         )],
         breaks: "I17 in turn",
     },
@@ -379,7 +388,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a named successor that is not there keeps its turn",
         edits: &[edit(
             "election/handover.rs",
-            "Some(_) => FOR_SUCCESSOR,",
+            "Some(_) => FOR_SUCCESSOR + retry_period,",
             "Some(_) => FOR_SUCCESSOR * 1_000,",
         )],
         breaks: "I3 a leader exists",

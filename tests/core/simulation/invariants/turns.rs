@@ -17,7 +17,7 @@ pub const SLACK: Duration = Duration::from_millis(30);
 /// The longest that a candidate leaves a vacated lease to others, of whom no one is named.
 pub const LONGEST: Duration = Duration::from_millis(400);
 
-/// How long a named one is waited for.
+/// How long a named one is waited for, beside a retry period.
 pub const FOR_SUCCESSOR: Duration = Duration::from_secs(1);
 
 impl Standing {
