@@ -120,7 +120,8 @@ impl Copy {
             .args(arguments)
             .args(["--offline", "--quiet"])
             .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", self.root.join("target"))
+            // One for all copies: most of what they need is the same.
+            .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("target"))
             .env_remove("BELLWETHER_SEED")
             .env_remove("BELLWETHER_RUNS")
             .env_remove("BELLWETHER_HUNT")

@@ -88,7 +88,8 @@ enum Happening {
 struct Scheduled {
     at: TrueTime,
     order: u64,
-    what: Happening,
+    /// Boxed: the queue moves it often.
+    what: Box<Happening>,
 }
 
 impl PartialEq for Scheduled {
@@ -200,10 +201,10 @@ impl World {
             self.true_now.store(at, Atomic::Relaxed);
             self.fingerprint =
                 (self.fingerprint ^ at ^ order).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(7);
-            if matches!(what, Happening::End) {
+            if matches!(*what, Happening::End) {
                 break;
             }
-            let happened = self.happens(what).and_then(|()| self.check_belief());
+            let happened = self.happens(*what).and_then(|()| self.check_belief());
             self.rouse();
             if let Err(broken) = happened {
                 trace!(self, "{}: {}", broken.invariant, broken.what);
@@ -216,7 +217,7 @@ impl World {
 
     fn schedule(&mut self, at: TrueTime, what: Happening) {
         self.ids += 1;
-        self.queue.push(Scheduled { at: at.max(self.now), order: self.ids, what });
+        self.queue.push(Scheduled { at: at.max(self.now), order: self.ids, what: Box::new(what) });
     }
 
     fn after(&mut self, delay: TrueTime, what: Happening) {
