@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use support::postgres::free_port;
+use support::ports::free_port;
 
 use crate::candidate::{Candidate, Failure, family};
 use crate::rows::{Kind, ROWS, Row, Start, uuid};

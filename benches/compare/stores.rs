@@ -111,7 +111,7 @@ struct Etcd {
 impl Etcd {
     fn start() -> Result<Self, Failure> {
         let folder = tempfile::tempdir().unwrap();
-        let port = postgres::free_port();
+        let port = support::ports::free_port();
         let child = Killed(spawn(folder.path(), port)?);
         let give_up = now() + Duration::from_secs(60);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -126,7 +126,7 @@ impl Etcd {
 
 fn spawn(folder: &Path, port: u16) -> Result<Child, Failure> {
     let client = format!("http://127.0.0.1:{port}");
-    let peer = format!("http://127.0.0.1:{}", postgres::free_port());
+    let peer = format!("http://127.0.0.1:{}", support::ports::free_port());
     let mut etcd = Command::new("etcd");
     etcd.arg("--data-dir").arg(folder.join("data"));
     etcd.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);

@@ -9,7 +9,8 @@ use support::dynamodb::Emulator;
 use support::dynamodb::encrypted::{certificates, terminator};
 use support::http_proxy::{Fault, Proxy};
 use support::kubernetes::ApiServer;
-use support::postgres::{Bouncer, Server, free_port};
+use support::ports::free_port;
+use support::postgres::{Bouncer, Server};
 use support::raw::{Events, post};
 use support::{Killed, LIMIT, Pasture, Sidecar, bellwether, eventually, now, with_credentials};
 

@@ -5,7 +5,6 @@
 
 pub mod encrypted;
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -22,6 +21,8 @@ use aws_sdk_dynamodb::types::{
 use bellwether::store::aws::http::Http;
 use bellwether::store::dynamodb::{DynamoDbStore, Target};
 use bellwether::time::clock::HostClock;
+
+use crate::ports::free_port;
 
 /// Long enough for a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,7 +50,7 @@ impl Emulator {
     }
 
     fn try_start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let child = Command::new(program())
             .args(["serve", "--log", "quiet", "--port", &port.to_string()])
             .stdin(Stdio::null())

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use bellwether::time::clock::HostClock;
 
+use crate::ports::free_port;
 use crate::tools::{must, project, tool_path};
 use crate::watchdog::Watchdog;
 
@@ -279,8 +279,4 @@ fn spawn(mut command: Command, log: &Path) -> Child {
 fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

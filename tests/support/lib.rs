@@ -33,6 +33,7 @@ pub mod jam;
 pub mod kubernetes;
 pub mod lock;
 pub mod network;
+pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod raw;

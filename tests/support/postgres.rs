@@ -5,7 +5,6 @@
 pub mod signed;
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +14,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, raw_sql};
 
+use crate::ports::free_port;
 use crate::watchdog::Watchdog;
 
 /// The password of every role that a test makes.
@@ -432,10 +432,6 @@ fn temporary_folder() -> tempfile::TempDir {
         must(Command::new("chown").arg("postgres").arg(folder.path()));
     }
     folder
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 fn append(path: &Path, text: &str) {

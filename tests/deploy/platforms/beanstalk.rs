@@ -230,8 +230,9 @@ fn the_usual_mistakes_end_the_deployment_with_what_to_do() {
 #[test]
 fn a_store_that_is_away_keeps_no_instance_out_of_service() {
     let mut environment = Environment::new();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    environment.store = format!("dynamodb://leases?region=eu-west-1&endpoint=http://{closed}");
+    let closed = support::ports::free_port();
+    environment.store =
+        format!("dynamodb://leases?region=eu-west-1&endpoint=http://127.0.0.1:{closed}");
     let instance = environment.launch("a");
     let printed = instance.prebuild("v1", &environment.app).unwrap();
     assert!(printed.contains("warning: the election is still undecided"), "{printed}");

@@ -88,7 +88,7 @@ struct Moto(Child, u16);
 
 impl Moto {
     fn start() -> Self {
-        let port = support::postgres::free_port();
+        let port = support::ports::free_port();
         let mut command = python("moto_server");
         command.args(["--port", &port.to_string()]).stdin(Stdio::null());
         let moto = Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), port);

@@ -198,7 +198,7 @@ fn a_standby_reports_how_long_the_leader_is_overdue_and_when_it_takes_over() {
 
 #[test]
 fn no_503_of_leader_is_without_a_reason_and_a_store_is_named_without_its_secrets() {
-    let port = postgres::free_port();
+    let port = support::ports::free_port();
     let url = format!("postgres://me:hunter2@127.0.0.1:{port}/named?sslmode=disable");
     let sidecar = Sidecar::start_with("a", &url, &["--namespace", "prod"]);
     let answer = eventually("it says what is wrong", || {

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
+use support::ports::free_port;
 use support::raw::{Events, open, post, raw, whole};
 use support::{Killed, LIMIT, Pasture, Sidecar, bellwether, eventually, get};
 
@@ -99,16 +100,16 @@ fn a_body_that_is_malformed_or_cut_off_is_a_mistake() {
 fn quiet_connections_make_room_for_a_probe_during_a_start() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let store = format!("postgres://u@{}/d?sslmode=disable", mute.local_addr().unwrap());
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
     let mut command = bellwether();
-    command.args(["serve", "--store", &store, "--listen", &address.to_string()]);
+    command.args(["serve", "--store", &store, "--listen", &address]);
     command.args(["--lease-duration", "1h", "--renew-deadline", "45m", "--retry-period", "20m"]);
     command.stdin(Stdio::null()).stderr(Stdio::null());
     let _sidecar = Killed(command.spawn().unwrap());
     let livez = format!("http://{address}/livez");
     eventually("it listens", || get(&livez).filter(|answer| answer.status == 200));
     // More than the places there are.
-    let mut quiet: Vec<_> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut quiet: Vec<_> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
     let answer = get(&livez).expect("it answers");
     assert_eq!(answer.status, 200, "{answer:?}");
     for stream in quiet.iter_mut().take(100) {

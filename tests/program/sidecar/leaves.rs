@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use support::ports::free_port;
 use support::{Answer, Pasture, Sidecar, bellwether, eventually, now};
 
 /// A kubelet whose patience is over kills the application and asks the sidecar to end in one moment.
@@ -48,7 +49,7 @@ fn write_kubeconfig(file: &Path, api: u16) {
 /// Each try failed, and the end of the election was seen only after one that did not.
 #[test]
 fn a_label_that_the_api_never_takes_away_does_not_keep_the_process() {
-    let refuses = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refuses = free_port();
     let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
     for api in [refuses, hangs.local_addr().unwrap().port()] {
         let pasture = Pasture::new();

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use support::lock::Lock;
+use support::ports::free_port;
 use support::{LIMIT, Log, Pasture, bellwether, eventually, get, handles_sigterm, kill, now};
 
 /// A call may take minutes with these, and so may a start that waits for one.
@@ -56,10 +57,6 @@ impl Drop for Started {
             eprintln!("--- log:\n{}", self.1.text());
         }
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Its answers while it starts; then it is ended.

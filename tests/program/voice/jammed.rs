@@ -1,6 +1,5 @@
 //! Standard error is not read, and everything else continues.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use support::jam::{Jam, Terminal};
+use support::ports::free_port;
 use support::{
     Answer, Killed, Log, Pasture, QUICK, QUICK_LEASE, Sidecar, bellwether, eventually, get,
     handles_sigterm, kill,
@@ -25,7 +25,7 @@ impl Mute {
     }
 
     fn start_as(mut command: Command, store: &str, more: &[&str], stderr: Stdio) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let free = format!("127.0.0.1:{}", free_port());
         command.args(["serve", "--identity", "mute", "--listen", &free, "--store", store]);
         command.args(QUICK).args(more).stderr(stderr);
         let child = Killed(command.spawn().unwrap());

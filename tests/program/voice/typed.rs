@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::ports::free_port;
 use support::postgres::{Server, Stop};
 use support::{
     Log, Pasture, Sidecar, bellwether, eventually, get, kill, terminal, without_settings,
@@ -205,10 +206,6 @@ fn run_stands_in_one_election_and_refuses_a_second() {
 }
 
 /// A port that is free, as far as one can know.
-fn free_port() -> u16 {
-    support::postgres::free_port()
-}
-
 #[test]
 fn an_address_to_listen_on_is_taken_as_people_write_it() {
     let pasture = Pasture::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether::election::elector::Swapped;
-use bellwether::election::lease::Version;
+use bellwether::election::lease::{LeaseRecord, Origin, Version};
 use bellwether::election::term::Term;
 use bellwether::store::postgres::PostgresStore;
 use bellwether::store::{Store as _, StoreError};
@@ -38,7 +38,7 @@ async fn a_server_that_crashes_keeps_every_term_and_is_found_again() {
 
 #[tokio::test]
 async fn a_refused_connection_is_called_that() {
-    let store = open(&url(support::postgres::free_port(), "postgres", "app"));
+    let store = open(&url(support::ports::free_port(), "postgres", "app"));
     let message = unavailable(store.init().await);
     assert!(message.contains("refused"), "{message}");
     eventually("the reason is given to calls too", || async {
@@ -379,4 +379,26 @@ async fn a_full_server_is_unavailable_and_recovers() {
     assert!(full.contains("no connection left"), "{full}");
     drop(others);
     observed_again(&open(&server.url("postgres"))).await;
+}
+
+/// As after a restore of an old backup.
+#[tokio::test]
+async fn columns_that_went_and_came_back_are_written_again() {
+    let server = Server::shared();
+    let database = server.database().await;
+    let store = open(&server.url(&database));
+    store.init().await.unwrap();
+    let origin = Origin::new("ECS cluster prod");
+    let next = |term| LeaseRecord { origin: origin.clone(), ..acquired("a", term) };
+    let version = won(&store, None, &next(1)).await;
+    server.run_sql(&database, "ALTER TABLE bellwether.leases DROP COLUMN origin").await;
+    let message = misconfigured(swap(&store, Some(&version), &next(2)).await);
+    assert!(message.contains("origin"), "{message}");
+    assert!(observed(&store).await.record.origin.is_none());
+    let version = won(&store, Some(&version), &next(2)).await;
+    // Another instance adds it again when it starts.
+    open(&server.url(&database)).init().await.unwrap();
+    assert!(observed(&store).await.record.origin.is_none());
+    won(&store, Some(&version), &next(3)).await;
+    assert_eq!(observed(&store).await.record.origin, next(3).origin);
 }

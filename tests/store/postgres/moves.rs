@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::postgres::hosts::Hosts;
 use support::network::{Mode, Proxy};
-use support::postgres::{PASSWORD, Server, Stop, free_port, url, url_at};
+use support::ports::free_port;
+use support::postgres::{PASSWORD, Server, Stop, url, url_at};
 use support::{Flock, Sidecar, Witness, eventually, now};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -199,7 +199,7 @@ fn status(store: &str) -> String {
 
 #[test]
 fn status_says_that_a_port_is_refused_and_that_a_server_is_full() {
-    let text = status(&url(support::postgres::free_port(), "postgres", "app"));
+    let text = status(&url(support::ports::free_port(), "postgres", "app"));
     assert!(text.contains("refused"), "{text}");
     let server = Server::start(&["max_connections = 5", "superuser_reserved_connections = 0"]);
     let mut others = Vec::new();

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{PASSWORD, Server, free_port};
+use super::{PASSWORD, Server};
+use crate::ports::free_port;
 
 /// An authority, and a server with a certificate that it signed.
 pub struct Signed {

@@ -1,0 +1,22 @@
+//! Ports for servers of a test's own.
+
+use std::net::TcpListener;
+
+/// Where Linux begins to give ports to connections, unless it is configured otherwise.
+const USUAL_FIRST_GIVEN: u16 = 32_768;
+
+/// A port of 127.0.0.1 that nothing listens on. It is none that the kernel gives to connections: one of all those that
+/// other tests open could have it before the server does.
+pub fn free_port() -> u16 {
+    let below = first_given();
+    let mut drawn = std::iter::repeat_with(|| fastrand::u16(below / 2..below)).take(1_000);
+    let free = drawn.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a free port")
+}
+
+fn first_given() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let first = range.ok().and_then(|range| range.split_whitespace().next()?.parse().ok());
+    // Of fewer, too many are used by other services.
+    first.filter(|first| *first >= 16_384).unwrap_or(USUAL_FIRST_GIVEN)
+}
