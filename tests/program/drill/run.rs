@@ -225,9 +225,9 @@ fn a_lost_store_ends_the_command_and_it_runs_again_afterwards() {
 /// and grandchildren in and out of their process group.
 #[test]
 fn through_fifty_forced_losses_the_command_never_runs_twice() {
-    // On a busy machine the guard may be late: it has half a second.
+    // On a busy machine the guard may be late: it has a second.
     const TIMING: [&str; 6] =
-        ["--lease-duration", "3s", "--renew-deadline", "2s", "--retry-period", "200ms"];
+        ["--lease-duration", "4s", "--renew-deadline", "2s", "--retry-period", "200ms"];
     const NAMES: [&str; 3] = ["a", "b", "c"];
     let pasture = Pasture::new();
     let stubborn = format!("trap '' TERM; (({BEAT}) & {BEAT}) & (setsid sh -c '{BEAT}') & {BEAT}");
