@@ -131,7 +131,9 @@ impl PostgresStore {
             let reported = ServiceTime { since_epoch, step, sent, received };
             *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(reported);
         }
-        if let Some(names) = answer::read_columns(&rows) {
+        if !self.columns.are_complete()
+            && let Some(names) = answer::read_columns(&rows)
+        {
             self.columns.found_all(names);
         }
         Ok(rows)

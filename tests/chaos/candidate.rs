@@ -1,6 +1,5 @@
 //! One candidate: a sidecar with its command, which comes back after each end.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -177,10 +176,9 @@ fn work() -> [String; 5] {
     ["env", "-u", "LD_PRELOAD", &own, worker::ARGUMENT].map(str::to_owned)
 }
 
-/// One that no client's connection takes while the candidate is down: below the range of those. Nor does
-/// another candidate: each draws from a thousand of its own.
+/// One that nothing takes while the candidate is down. It is below those of connections, and of the servers of tests.
+/// Each candidate draws from three hundred of its own.
 fn free_port(number: usize) -> u16 {
-    let first = 10_000 + u16::try_from(number % 20).expect("less than twenty") * 1000;
-    let mut drawn = std::iter::repeat_with(|| fastrand::u16(first..first + 1000));
-    drawn.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("one is free")
+    let first = 10_000 + u16::try_from(number % 20).expect("less than twenty") * 300;
+    support::ports::free_port_in(first..first + 300)
 }

@@ -1,6 +1,7 @@
 //! Ports for servers of a test's own.
 
 use std::net::TcpListener;
+use std::ops::Range;
 
 /// Where Linux begins to give ports to connections, unless it is configured otherwise.
 const USUAL_FIRST_GIVEN: u16 = 32_768;
@@ -9,9 +10,14 @@ const USUAL_FIRST_GIVEN: u16 = 32_768;
 /// other tests open could have it before the server does.
 pub fn free_port() -> u16 {
     let below = first_given();
-    let mut drawn = std::iter::repeat_with(|| fastrand::u16(below / 2..below)).take(1_000);
+    free_port_in(below / 2..below)
+}
+
+/// One of these that nothing listens on.
+pub fn free_port_in(ports: Range<u16>) -> u16 {
+    let mut drawn = std::iter::repeat_with(|| fastrand::u16(ports.clone())).take(10_000);
     let free = drawn.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.expect("a free port")
+    free.unwrap_or_else(|| panic!("no port is free in {ports:?}"))
 }
 
 fn first_given() -> u16 {

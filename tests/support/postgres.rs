@@ -372,9 +372,9 @@ impl Bouncer {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        crate::eventually("PgBouncer listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         Self { child, port, _folder: folder }
     }
 

@@ -242,7 +242,7 @@ impl Dialect {
     fn look(&self, timeline: &str, elections: &BTreeSet<&str>) -> String {
         let wanted: Vec<_> = elections.iter().map(|name| format!("({})", literal(name))).collect();
         format!(
-            "{}, {} AS columns FROM (VALUES {}) AS wanted (election) \
+            "{}{} FROM (VALUES {}) AS wanted (election) \
              CROSS JOIN (SELECT {timeline} AS timeline) AS server \
              LEFT JOIN {} AS l ON l.election = wanted.election",
             record_of("wanted.election"),
@@ -252,14 +252,14 @@ impl Dialect {
         )
     }
 
-    /// The names of the table's columns, as an expression, until all later ones are known to exist.
+    /// What a look selects beside the record, until all later columns are known to exist: the names of the columns.
     fn column_names(&self) -> String {
         if self.columns.are_complete() {
-            return "NULL::text".to_owned();
+            return String::new();
         }
         format!(
-            "(SELECT string_agg(a.attname, ' ') FROM pg_catalog.pg_attribute a \
-             WHERE a.attrelid = {}::regclass AND NOT a.attisdropped)",
+            ", (SELECT string_agg(a.attname, ' ') FROM pg_catalog.pg_attribute a \
+             WHERE a.attrelid = {}::regclass AND NOT a.attisdropped) AS columns",
             literal(&self.names.table())
         )
     }

@@ -205,7 +205,6 @@ fn run_stands_in_one_election_and_refuses_a_second() {
     assert_eq!(output.status.code(), Some(0), "the flag wins: {output:?}");
 }
 
-/// A port that is free, as far as one can know.
 #[test]
 fn an_address_to_listen_on_is_taken_as_people_write_it() {
     let pasture = Pasture::new();

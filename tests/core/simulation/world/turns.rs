@@ -121,8 +121,10 @@ impl World {
         };
         let named = left.successor.as_deref() == Some(&*format!("n{node}"));
         let waits = left.successor.is_some() && !named;
-        let alone = FOR_SUCCESSOR + self.host(node).timing.retry_period();
-        let alone = if waits { alone } else { Duration::ZERO };
+        let alone = match waits {
+            true => FOR_SUCCESSOR + self.host(node).timing.retry_period(),
+            false => Duration::ZERO,
+        };
         let first = named || own.is_first(&left.standing);
         let longest = alone + SLACK + if first { Duration::ZERO } else { LONGEST };
         let waited = self.waited(node, since).unwrap_or_default();
