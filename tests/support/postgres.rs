@@ -5,6 +5,7 @@
 pub mod signed;
 
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -372,9 +373,7 @@ impl Bouncer {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        crate::eventually("PgBouncer listens", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        });
+        crate::eventually("PgBouncer responds", || asks_for_tls(port).ok());
         Self { child, port, _folder: folder }
     }
 
@@ -400,6 +399,14 @@ impl Drop for Bouncer {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
+}
+
+/// The first message of a client of Postgres. A socket that only accepts may belong to a server that is not ready.
+fn asks_for_tls(port: u16) -> std::io::Result<()> {
+    let mut connection = std::net::TcpStream::connect(("127.0.0.1", port))?;
+    connection.set_read_timeout(Some(Duration::from_secs(1)))?;
+    connection.write_all(&[0, 0, 0, 8, 4, 210, 22, 47])?;
+    connection.read_exact(&mut [0])
 }
 
 /// A program of the newest Postgres on this machine.
