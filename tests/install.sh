@@ -3,6 +3,19 @@
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
+mkdir -p target/tools
+
+# one_at_a_time NAME COMMAND…: several scripts install at once, and may want the same. What the command starts does not
+# keep the lock.
+one_at_a_time() {
+    local name=$1
+    shift
+    (
+        flock 9
+        "$@" 9>&-
+    ) 9>"target/tools/$name.lock"
+}
+
 # For `go build` and `go install`: no debug information, which takes a fifth of the time to compile.
 no_debug_info=(-gcflags=all=-dwarf=false -ldflags=-w)
 
@@ -16,7 +29,9 @@ install_missing() {
 }
 
 # install_packages PACKAGE…
-install_packages() {
+install_packages() { one_at_a_time apt install_debian "$@"; }
+
+install_debian() {
     [ "$#" -gt 0 ] || return 0
     echo "installing: $*"
     as_root apt-get update -q
@@ -25,7 +40,9 @@ install_packages() {
 
 # unpack_program PACKAGE PROGRAM FOLDER: the programs of a Debian package, unpacked into target/tools/FOLDER, if
 # PROGRAM is missing there.
-unpack_program() {
+unpack_program() { one_at_a_time apt unpack_debian "$@"; }
+
+unpack_debian() {
     local folder=target/tools/$3 draft
     if [ -x "$folder/$2" ]; then return; fi
     echo "unpacking: $1"
@@ -41,12 +58,13 @@ unpack_program() {
 
 # python_tools NAME REQUIREMENTS [PIP-FLAG…]: a Python environment of its own in target/tools/NAME,
 # made again when its requirements change.
-python_tools() {
+python_tools() { one_at_a_time "$1" python_environment "$@"; }
+
+python_environment() {
     local folder=target/tools/$1 requirements=$2
     shift 2
     if cmp -s "$requirements" "$folder/installed.txt"; then return; fi
     echo "installing: $requirements"
-    mkdir -p target/tools
     /usr/bin/python3 -m venv --clear "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check "$@" -r "$requirements"
     cp "$requirements" "$folder/installed.txt"

@@ -43,22 +43,40 @@ fi
 for component in rustfmt clippy; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
-# Prometheus, Alertmanager and what checks the dashboard.
-tests/program/metrics/setup.sh
 
-# The Django project of examples/django-once.
-python_tools django examples/django-once/requirements.txt --no-deps
-# Alembic, as docs/once.md names it.
-python_tools alembic tests/deploy/alembic/requirements.txt --no-deps
-# Schemathesis, which asks what the description of the answers says.
-python_tools schemathesis tests/program/openapi/requirements.txt --no-deps
-# What checks the image and the chart.
-tests/deploy/kubernetes/setup.sh
-# The API server of Kubernetes.
-tests/store/leases/setup.sh
-# What builds and measures the documentation.
-site/setup.sh
-# What checks the files of deploy/.
-tests/deploy/platforms/setup.sh
-# The checker of the histories of tests/chaos.
-go_programs chaos tests/chaos/linearizable .
+# Most of these wait for a download.
+parts=(
+    # Prometheus, Alertmanager and what checks the dashboard.
+    tests/program/metrics/setup.sh
+    # What checks the image and the chart.
+    tests/deploy/kubernetes/setup.sh
+    # The API server of Kubernetes.
+    tests/store/leases/setup.sh
+    # What builds and measures the documentation.
+    site/setup.sh
+    # What checks the files of deploy/.
+    tests/deploy/platforms/setup.sh
+    # The Django project of examples/django-once.
+    "python_tools django examples/django-once/requirements.txt --no-deps"
+    # Alembic, as docs/once.md names it.
+    "python_tools alembic tests/deploy/alembic/requirements.txt --no-deps"
+    # Schemathesis, which asks what the description of the answers says.
+    "python_tools schemathesis tests/program/openapi/requirements.txt --no-deps"
+    # The checker of the histories of tests/chaos.
+    "go_programs chaos tests/chaos/linearizable ."
+)
+running=()
+for part in "${parts[@]}"; do
+    # In words: each is a command with its arguments.
+    # shellcheck disable=SC2086
+    $part &
+    running+=($!)
+done
+failed=0
+for at in "${!parts[@]}"; do
+    if ! wait "${running[at]}"; then
+        echo "not installed: ${parts[at]}" >&2
+        failed=1
+    fi
+done
+exit "$failed"

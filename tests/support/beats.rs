@@ -1,6 +1,8 @@
 //! Work that shows signs of life, with the term it runs in.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
 use super::{Pasture, eventually};
 
@@ -24,22 +26,43 @@ pub struct Beat {
 }
 
 pub fn beats(pasture: &Pasture) -> Vec<Beat> {
-    let text = fs::read_to_string(pasture.folder().join("beats")).unwrap_or_default();
-    // The last line may be in the making.
-    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    lines
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            let (term, at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            Some(Beat { term, at, by: words.next()?.to_owned() })
-        })
-        .collect()
+    let text = fs::read_to_string(file(pasture)).unwrap_or_default();
+    complete(&text).filter_map(parsed).collect()
 }
 
-/// Waits for a sign of life of a term later than `after`.
+/// Waits for a sign of life of a term later than `after`, and returns the first one.
 #[track_caller]
 pub fn beat_after(pasture: &Pasture, after: u64) -> Beat {
-    eventually("the command runs", || beats(pasture).into_iter().find(|beat| beat.term > after))
+    eventually("the command runs", || {
+        newest(pasture).filter(|beat| beat.term > after)?;
+        beats(pasture).into_iter().find(|beat| beat.term > after)
+    })
+}
+
+/// From the end of the file only: the file grows to thousands of lines, and is looked at all the time.
+fn newest(pasture: &Pasture) -> Option<Beat> {
+    const TWO_LINES: u64 = 1_024;
+    let mut file = File::open(file(pasture)).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TWO_LINES))).ok()?;
+    let mut end = String::new();
+    file.read_to_string(&mut end).ok()?;
+    complete(&end).last().and_then(parsed)
+}
+
+fn file(pasture: &Pasture) -> PathBuf {
+    pasture.folder().join("beats")
+}
+
+/// The last line may be in the making.
+fn complete(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
+}
+
+fn parsed(line: &str) -> Option<Beat> {
+    let mut words = line.split(' ');
+    let (term, at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some(Beat { term, at, by: words.next()?.to_owned() })
 }
 
 /// Checks that the work of each term had ended when that of the next began.
