@@ -22,14 +22,15 @@ chaos: setup
 # minutes after a build, and no tool but sqlite3, python3, shellcheck and cargo-deny (`make setup`). The planted bugs
 # take minutes and are not in it; whether each can still be planted is.
 test-fast:
-	cargo test --locked --test core --test repo --test mutants -- --skip the_simulation_catches --skip the_model_finds
+	CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo test --locked --test core --test repo --test mutants -- \
+	    --skip the_simulation_catches --skip the_model_finds
 
 # What the tests need beside the Rust toolchain. Debian and Ubuntu.
 setup:
 	tests/setup.sh
 
 # The model checker with more faults: two candidates, and three. Takes about ten minutes, and 4 GB of memory.
-# Optimized, beside the dependencies that the other tests have built.
+# Optimized, with the dependencies that the other tests have built.
 model:
 	BELLWETHER_FAULTS=most CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo test --locked --test model -- --nocapture
 

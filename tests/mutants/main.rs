@@ -73,6 +73,10 @@ const STORE: &str =
 /// Takes longer to build, and pays off after a few seeds.
 const OPTIMIZED: (&str, &str) = ("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
 
+/// Which tests of the simulation.
+const ALL: &str = "simulation::";
+const INVARIANTS: &str = "every_invariant";
+
 /// The copy of what is simulated, and of the simulation.
 struct Copy {
     root: PathBuf,
@@ -108,11 +112,11 @@ impl Copy {
         self.root.join("src").join(file)
     }
 
-    /// Runs the simulation, and returns whether it passed and its output.
-    fn simulate(&self, what: &str, environment: &[(&str, &str)]) -> (bool, String) {
+    /// Runs those tests of the simulation, and returns whether they passed and their output.
+    fn simulate(&self, what: &str, tests: &str, environment: &[(&str, &str)]) -> (bool, String) {
         let built = self.cargo(&["test", "--test", "core", "--no-run"], environment);
         assert!(built.0, "{what}: it does not even compile:\n{}", built.1);
-        self.cargo(&["test", "--test", "core", "every_invariant"], environment)
+        self.cargo(&["test", "--test", "core", tests], environment)
     }
 
     fn cargo(&self, arguments: &[&str], environment: &[(&str, &str)]) -> (bool, String) {
@@ -163,14 +167,15 @@ impl Copy {
         [replay, search]: [&[(&str, &str)]; 2],
     ) -> Result<String, String> {
         let again = known.filter(|seed| {
-            let replayed = self.simulate(name, &[replay, &[("BELLWETHER_SEED", seed)]].concat());
+            let replayed =
+                self.simulate(name, INVARIANTS, &[replay, &[("BELLWETHER_SEED", seed)]].concat());
             shows(name, &replayed).is_some()
         });
         if let Some(seed) = again {
             return Ok(seed.to_owned());
         }
         let many = [search, &[("BELLWETHER_RUNS", "100000")]].concat();
-        let searched = self.simulate(name, &many);
+        let searched = self.simulate(name, INVARIANTS, &many);
         shows(name, &searched).ok_or_else(|| {
             let printed = searched.1;
             format!("{name}: it breaks nothing, not even {breaks}, the simulation says:\n{printed}")
@@ -286,7 +291,7 @@ fn the_simulation_catches_every_planted_bug() {
     let is_chosen = |mutant: &Mutant| mutant.name.contains(&chosen);
     assert!(all().any(is_chosen), "BELLWETHER_MUTANT={chosen}: no bug has this in its name");
     let copy = Copy::new("mutants");
-    let (passed, printed) = copy.simulate("the real source", &[OPTIMIZED]);
+    let (passed, printed) = copy.simulate("the real source", ALL, &[OPTIMIZED]);
     assert!(passed, "the simulation fails without a planted bug:\n{printed}");
     let mut seeds = Seeds::known();
     let mut outcomes = Vec::new();
