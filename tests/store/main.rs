@@ -15,4 +15,5 @@ mod dynamodb;
 mod faults;
 mod leader_stream;
 mod leases;
+mod ports;
 mod postgres;
