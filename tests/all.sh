@@ -37,12 +37,13 @@ cargo test --locked --no-run --lib --bins "${programs[@]}" --test deploy --test 
 # as it has something to do. What they print comes at the end.
 idle() { chrt --idle --pid 0 "$BASHPID"; }
 
+# CI looks at what is shipped, and tests wait for it. Elsewhere they link a static binary in a second that was not
+# optimized.
+builds_static=
+if [ -n "${CI:-}" ] && [ -z "${BELLWETHER_STATIC_BINARY:-}" ]; then builds_static=yes; fi
+
 hunt() {
-    # CI looks at what is shipped, and tests wait for it. Elsewhere they link a static binary in a second that was not
-    # optimized.
-    if [ -n "${CI:-}" ] && [ -z "${BELLWETHER_STATIC_BINARY:-}" ]; then
-        image/build.sh >"$static" || return 1
-    fi
+    if [ -n "$builds_static" ]; then image/build.sh >"$static" || return 1; fi
     local failed=0
     cargo test --locked --test mutants -- the_simulation_catches the_model_finds || failed=1
     cargo test --locked --doc || failed=1
@@ -68,18 +69,18 @@ linting=$!
 
 # Prints what it runs, and whether a test was skipped is seen in what it printed.
 tests() {
-    cargo test --locked --no-fail-fast "$@" --skip the_simulation_catches --skip the_model_finds \
+    cargo test --locked --no-fail-fast "$@" -- --skip the_simulation_catches --skip the_model_finds \
         --skip every_planted_bug_compiles 2>&1 | tee -a "$log"
 }
 
 failed=0
-tests --lib --bins "${programs[@]}" -- || failed=1
-if [ -n "${CI:-}" ] && [ -z "${BELLWETHER_STATIC_BINARY:-}" ]; then
+tests --lib --bins "${programs[@]}" || failed=1
+if [ -n "$builds_static" ]; then
     while [ ! -s "$static" ] && kill -0 "$hunting" 2>/dev/null; do sleep 1; done
     BELLWETHER_STATIC_BINARY=$(cat "$static")
     export BELLWETHER_STATIC_BINARY
 fi
-tests --test deploy -- || failed=1
+tests --test deploy || failed=1
 # Twenty candidates would take the time of those that assert an order: they come after them. Two stores at once, because
 # candidates mostly wait, and a violation is none of time.
 chaos() {

@@ -6,7 +6,6 @@ cd "$(dirname "$0")/../../.."
 
 here=tests/deploy/kubernetes
 tools=target/tools
-mkdir -p "$tools"
 
 . tests/install.sh
 
