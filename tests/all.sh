@@ -17,12 +17,9 @@ cargo fmt --all --check
 # Most tests wait for processes, leases and servers: twice as many at once as there are cores keep them busy. With
 # three times as many, guards were late by more than what a short lease leaves them.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
-log=$(mktemp)
-hunted=$(mktemp)
-linted=$(mktemp)
+logs=$(mktemp -d)
 static=$(mktemp)
-candidates=$(mktemp)
-trap 'rm -f "$log" "$hunted" "$linted" "$static" "$candidates"; kill $(jobs -p) 2>/dev/null || true' EXIT
+trap 'rm -rf "$logs" "$static"; kill $(jobs -p) 2>/dev/null || true' EXIT
 
 # All test programs but: the simulation, which the hunts for the planted bugs run first, optimized; what is deployed,
 # which waits for the static binary; chaos, which comes last; and the cluster, which has a command of its own.
@@ -62,15 +59,15 @@ lint() {
     return "$failed"
 }
 
-(idle && hunt) >"$hunted" 2>&1 &
+(idle && hunt) >"$logs/hunts" 2>&1 &
 hunting=$!
-(idle && lint) >"$linted" 2>&1 &
+(idle && lint) >"$logs/lints" 2>&1 &
 linting=$!
 
 # Prints what it runs, and whether a test was skipped is seen in what it printed.
 tests() {
     cargo test --locked --no-fail-fast "$@" -- --skip the_simulation_catches --skip the_model_finds \
-        --skip every_planted_bug_compiles 2>&1 | tee -a "$log"
+        --skip every_planted_bug_compiles 2>&1 | tee -a "$logs/tests"
 }
 
 failed=0
@@ -86,20 +83,20 @@ tests --test deploy || failed=1
 chaos() {
     CHAOS_STORES="$1" CHAOS_MINUTES=1.25 cargo test --locked --test chaos
 }
-chaos "sqlite dynamodb" >"$candidates" 2>&1 &
+chaos "sqlite dynamodb" >"$logs/chaos" 2>&1 &
 beside=$!
-chaos "postgres kubernetes" || failed=1
+chaos "postgres kubernetes" 2>&1 | tee "$logs/chaos-on-servers" || failed=1
 wait "$beside" || failed=1
-cat "$candidates"
 wait "$hunting" || failed=1
 wait "$linting" || failed=1
-cat "$hunted" "$linted"
-if grep -hE '^test result: .* [1-9][0-9]* ignored' "$log" "$hunted" "$linted"; then
+cat "$logs/chaos" "$logs/hunts" "$logs/lints"
+if grep -hE '^test result: .* [1-9][0-9]* ignored' "$logs"/*; then
     echo "tests were skipped: see above" >&2
     exit 1
 fi
-# Thousands of lines lie between a failure and the end: the beginning of each, again.
+# Thousands of lines lie between a failure and the end, and of a long log often the last lines only are kept: the
+# beginning of each failure again.
 if [ "$failed" != 0 ]; then
-    awk '/^---- .* stdout ----$|^error/ { left = 12 } left-- > 0' "$log" "$hunted" "$linted" | cut -c -300 >&2
+    tests/failures.sh "$logs"/* >&2
 fi
 exit "$failed"

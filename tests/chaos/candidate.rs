@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use bellwether::election::time::BootTime;
+use support::ports::free_port;
 use support::{kill, now};
 
 use crate::arena::Arena;
@@ -35,7 +36,7 @@ impl Candidate {
         std::fs::write(&clock, "+0\n").unwrap();
         Self {
             name,
-            port: free_port(number),
+            port: free_port(),
             // Half of them run a command; `only` queries the others.
             runs_command: number.is_multiple_of(2),
             clock,
@@ -174,11 +175,4 @@ fn work() -> [String; 5] {
     let own = std::env::current_exe().expect("the path of this program");
     let own = own.to_str().expect("a path in UTF-8").to_owned();
     ["env", "-u", "LD_PRELOAD", &own, worker::ARGUMENT].map(str::to_owned)
-}
-
-/// One that nothing takes while the candidate is down. It is below those of connections, and of the servers of tests.
-/// Each candidate draws from three hundred of its own.
-fn free_port(number: usize) -> u16 {
-    let first = 10_000 + u16::try_from(number % 20).expect("less than twenty") * 300;
-    support::ports::free_port_in(first..first + 300)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -18,4 +19,35 @@ fn every_store_has_chaos() {
     stores.sort_unstable();
     in_runs.sort_unstable();
     assert_eq!(in_runs, stores);
+}
+
+#[test]
+fn a_failure_is_shown_again_in_few_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let logs = [
+        log("chaos", "terms | 3 |\nviolation: two leaders\n\nerror: test failed\n"),
+        log(
+            "tests",
+            "---- a::b stdout ----\n\npanicked at x.rs:1\nno leader\n\n\nfailures:\n    a::b\n",
+        ),
+        log("lints", "Checking a\n"),
+    ];
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/failures.sh");
+    let output = Command::new(script).args(logs).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let expected = [
+        "chaos: violation: two leaders",
+        "chaos: error: test failed",
+        "tests: ---- a::b stdout ----",
+        "tests: panicked at x.rs:1",
+        "tests: no leader",
+        "tests: failures:",
+        "tests:     a::b",
+    ];
+    assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use support::ports::free_port_in;
+use support::ports::Ports;
 
 #[test]
 fn no_port_is_given_to_two_servers() {
-    let given: BTreeSet<_> = (0..200).map(|_| free_port_in(9_000..9_250)).collect();
-    assert_eq!(given.len(), 200);
+    // Two of them are as far apart as two processes are.
+    let (mut one, mut other) = (Ports::of(9_000..10_280), Ports::of(9_000..10_280));
+    let given: BTreeSet<_> = (0..200).flat_map(|_| [one.free(), other.free()]).collect();
+    assert_eq!(given.len(), 400);
 }

@@ -1,29 +1,69 @@
 //! Ports for servers of a test's own.
 
-use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Where Linux begins to give ports to connections, unless it is configured otherwise.
 const USUAL_FIRST_GIVEN: u16 = 32_768;
 
-/// A port of 127.0.0.1 that nothing listens on. It is none that the kernel gives to connections: one of all those that
-/// other tests open could have it before the server does.
+/// How many ports a process takes at once. The usual range has 128 such blocks.
+const BLOCK: u16 = 128;
+
+/// A port of 127.0.0.1 that nothing listens on, and that no other server of tests gets. It is none that the kernel gives
+/// to connections: one of all those that other tests open could have it before the server does.
 pub fn free_port() -> u16 {
-    let below = first_given();
-    free_port_in(below / 2..below)
+    static PORTS: LazyLock<Mutex<Ports>> = LazyLock::new(|| {
+        let below = first_given();
+        Mutex::new(Ports::of(below / 2..below))
+    });
+    PORTS.lock().unwrap_or_else(PoisonError::into_inner).free()
 }
 
-/// One of these that nothing listens on, and that this process was not given before: a server listens only some time
-/// after its test has a port, and a second one on the same port would be the first one to all its clients.
-pub fn free_port_in(ports: Range<u16>) -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let is_new = |port| GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
-    let mut drawn = std::iter::repeat_with(|| fastrand::u16(ports.clone())).take(10_000);
-    let free = drawn.find(|port| is_free(*port) && is_new(*port));
-    free.unwrap_or_else(|| panic!("no port is free in {ports:?}"))
+/// The ports that one process gives to its servers, each once: a server listens only some time after its test has a port,
+/// and a second one on the same port would be the first one to all its clients. No other process of tests has its blocks.
+pub struct Ports {
+    all: Range<u16>,
+    /// What was not given yet of the newest block.
+    left: Range<u16>,
+    /// One for each block. A name belongs to one socket, and is free again when its process ends.
+    names: Vec<UnixListener>,
+}
+
+impl Ports {
+    pub fn of(all: Range<u16>) -> Self {
+        Self { all, left: 0..0, names: Vec::new() }
+    }
+
+    /// One that nothing listens on, and that was not given before.
+    pub fn free(&mut self) -> u16 {
+        loop {
+            let Some(port) = self.left.next() else {
+                self.take_block();
+                continue;
+            };
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
+        }
+    }
+
+    fn take_block(&mut self) {
+        let mut blocks: Vec<_> = self.all.clone().step_by(usize::from(BLOCK)).collect();
+        fastrand::shuffle(&mut blocks);
+        let taken = blocks.into_iter().find_map(|first| Some((first, take_name(first)?)));
+        let (first, name) = taken.unwrap_or_else(|| panic!("no port is free in {:?}", self.all));
+        self.left = first..first.saturating_add(BLOCK).min(self.all.end);
+        self.names.push(name);
+    }
+}
+
+/// Fails where another process has it.
+fn take_name(first: u16) -> Option<UnixListener> {
+    let name = SocketAddr::from_abstract_name(format!("ports of tests from {first}")).ok()?;
+    UnixListener::bind_addr(&name).ok()
 }
 
 fn first_given() -> u16 {

@@ -91,5 +91,8 @@ impl Drop for Podman {
             let _ = service.kill();
             let _ = service.wait();
         }
+        // Podman mounts it onto itself, and leaves it so. What is mounted cannot be removed.
+        let storage = self.folder.path().join("root/overlay");
+        let _ = Command::new("umount").arg(storage).stderr(Stdio::null()).status();
     }
 }
