@@ -577,8 +577,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a standby that waits for a renewal looks without a pause",
         edits: &[edit(
             "election/elector/rhythm.rs",
-            "let pause = pause.max(SHORTEST).min(self.period);",
-            "let pause = pause * 0;",
+            "let pause = (self.period * shares / PAUSE_SHARE).max(SHORTEST);",
+            "let pause = self.period * shares * 0;",
         )],
         breaks: "I7 bounded calls",
     },

@@ -63,9 +63,7 @@ fn a_standby_learns_when_the_holder_renews_and_looks_soon_after() {
             soon.since(at(renewed)).as_millis()
         });
         let late: Vec<_> = late.collect();
-        // Except where it had looked too early.
-        assert!(late.iter().filter(|late| **late <= 60).count() >= 13, "{first}: {late:?}");
-        assert!(late.iter().all(|late| *late <= 150), "{first}: {late:?}");
+        assert!(late.iter().all(|late| *late <= 60), "{first}: {late:?}");
         assert!(looks.len() <= 19, "{first}: {} looks at 15 renewals", looks.len());
     }
 }
@@ -75,7 +73,7 @@ fn after_a_crash_a_standby_takes_over_soon_after_the_end_of_the_lease() {
     for first in (100..2_000).step_by(300) {
         let mut world = following_since(first);
         let late = takes_over_late_by(&mut world, first + SINCE);
-        assert!(late <= 70, "{first}: {late} ms");
+        assert!(late <= 50, "{first}: {late} ms");
     }
 }
 
@@ -91,9 +89,9 @@ fn candidates_of_a_crowd_take_over_at_different_moments() {
         })
         .collect();
     late.sort_unstable();
-    assert!(late[90] - late[10] >= 40, "{late:?}");
+    assert!(late[90] - late[10] >= 20, "{late:?}");
     // Within the time of a write, few of them.
-    assert!(late.windows(20).all(|some| some[19] - some[0] >= 3), "{late:?}");
+    assert!(late.windows(25).all(|some| some[24] - some[0] >= 2), "{late:?}");
 }
 
 #[test]
@@ -183,21 +181,23 @@ fn looks_come_no_closer_to_a_renewal_than_reads_and_timers_are_exact() {
     assert_eq!(looks(&mut rhythm, (1, 2), 100, 103), Some(148_500));
     assert_eq!(looks(&mut rhythm, (2, 2), 148, 149), Some(148_500), "it was not due yet");
     assert_eq!(looks(&mut rhythm, (2, 2), 150, 151), Some(152_000));
-    assert_eq!(looks(&mut rhythm, (2, 2), 152, 153), Some(160_000));
-    assert_eq!(looks(&mut rhythm, (2, 2), 160, 161), Some(192_000));
-    assert_eq!(looks(&mut rhythm, (2, 2), 192, 193), Some(292_000), "as without a rhythm");
+    assert_eq!(looks(&mut rhythm, (2, 2), 152, 153), Some(154_000));
+    let near = |next: Option<u128>| next.map(|next| next / 1_000);
+    assert_eq!(near(looks(&mut rhythm, (2, 2), 154, 155)), Some(162), "a twelfth of a period");
+    assert_eq!(near(looks(&mut rhythm, (2, 2), 163, 164)), Some(229), "two thirds of a period");
+    assert_eq!(looks(&mut rhythm, (2, 2), 230, 231), Some(330_000), "as without a rhythm");
     // Close enough: four milliseconds after the last look that did not show it.
-    assert_eq!(looks(&mut rhythm, (2, 3), 195, 196), Some(295_000));
-    assert_eq!(looks(&mut rhythm, (3, 4), 295, 297), Some(392_500), "five are not");
-    assert_eq!(looks(&mut rhythm, (4, 4), 393, 394), Some(395_000));
+    assert_eq!(looks(&mut rhythm, (2, 3), 233, 234), Some(333_000));
+    assert_eq!(looks(&mut rhythm, (3, 4), 333, 335), Some(430_500), "five are not");
+    assert_eq!(looks(&mut rhythm, (4, 4), 431, 432), Some(433_000));
     // After eight in a row it is less exactly known: by a thousandth of the period, then by two of them.
     for k in 0..11 {
-        let sent = 395 + k * 100;
+        let sent = 433 + k * 100;
         let next = u128::from(sent + 100) * 1_000;
         assert_eq!(looks(&mut rhythm, (4 + k, 5 + k), sent, sent + 1), Some(next), "look {k}");
     }
     // Fifteen of them, beside the three milliseconds from the look before to the first renewal.
-    let next = looks(&mut rhythm, (15, 16), 1_495, 1_496).unwrap();
+    let next = looks(&mut rhythm, (15, 16), 1_533, 1_534).unwrap();
     let sooner = (3_000 + 100_000 / 1_024 * 15) / 2;
-    assert!(next.abs_diff(1_595_000 - sooner) < 10, "{next}");
+    assert!(next.abs_diff(1_633_000 - sooner) < 10, "{next}");
 }
