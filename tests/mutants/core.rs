@@ -577,7 +577,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a standby that waits for a renewal looks without a pause",
         edits: &[edit(
             "election/elector/rhythm.rs",
-            "let pause = (self.period * shares / PAUSE_SHARE).max(SHORTEST);",
+            "let pause = (self.period * shares / PAUSE_SHARE).max(last.left).max(SHORTEST);",
             "let pause = self.period * shares * 0;",
         )],
         breaks: "I7 bounded calls",

@@ -3,8 +3,8 @@
 //! A lease counts from the look that first shows its last renewal. Looks at any even pace show it half a
 //! retry period late on average, and the take-over after a crash is late by as much. But a leader renews
 //! once in a retry period. So if one look shows a renewal that the look before did not, the next renewal
-//! comes a period after the time between the two. The next look is sent in the middle of that time, which
-//! halves it.
+//! comes a period after the time between the two. The next look is sent in the middle of that time. If it
+//! shows no renewal, another one is sent in the middle of what is left, and the next one at its end.
 //!
 //! This decides when to look and nothing else. If a leader renews at another pace, some looks are late, as
 //! they are at an even pace, and some are in vain.
@@ -18,9 +18,9 @@ use crate::election::time::BootTime;
 /// lease of 15 s. Less would make more looks come too early, because calls and timers vary.
 const CLOSE_SHARE: u32 = 48;
 
-/// The pauses after looks that came too early for a renewal, in parts of a retry period: four looks wait for a leader
-/// that has crashed, then looks are at an even pace. A look is early by [`CLOSE_SHARE`] or less as a rule, and two short
-/// pauses cover that. (With pauses of 1, 4, 16 and 64, one look in fifty found its renewal a 25th of a period late.)
+/// The pauses after looks at the end of that time that show no renewal, in parts of a retry period: four looks wait for
+/// a leader that has crashed, then looks are at an even pace. Timers of two hosts are late by different times, and two
+/// short pauses cover that.
 const PAUSE_SHARE: u32 = 96;
 const PAUSES: [u32; 4] = [1, 1, 8, 64];
 
@@ -50,8 +50,12 @@ struct Renewals {
     after: BootTime,
     /// When the next look is due.
     next_look: BootTime,
-    /// How many looks in a row came too early for a renewal.
-    early: usize,
+    /// What is left after that look of the time in which the renewal is expected.
+    left: Duration,
+    /// Whether that is the half of what was left before.
+    halved: bool,
+    /// How many looks in a row came at the end of that time or later, and showed no renewal.
+    in_vain: usize,
     /// How many looks in a row have shown a renewal.
     in_a_row: u32,
 }
@@ -95,10 +99,16 @@ impl Rhythm {
         let expected = self.renewals.map(|last| last.after + self.period.saturating_sub(forgotten));
         let after = expected.unwrap_or(self.looked).max(self.looked).min(received);
         let late = received.since(after);
-        let close = (self.period / CLOSE_SHARE).max(SHORTEST * 2);
-        let sooner = if late > close { late / 2 } else { Duration::ZERO };
-        let next_look = sent + self.period.saturating_sub(sooner);
-        Renewals { after, next_look, early: 0, in_a_row: in_a_row.saturating_add(1) }
+        let left = if late > self.close() { late / 2 } else { Duration::ZERO };
+        let next_look = sent + self.period.saturating_sub(left);
+        Renewals {
+            after,
+            next_look,
+            left,
+            halved: false,
+            in_vain: 0,
+            in_a_row: in_a_row.saturating_add(1),
+        }
     }
 
     fn after_none(&self, last: Renewals, sent: BootTime) -> Renewals {
@@ -106,13 +116,17 @@ impl Rhythm {
         if sent < last.next_look {
             return last;
         }
-        let shares = PAUSES.get(last.early).copied().unwrap_or(PAUSE_SHARE);
-        let pause = (self.period * shares / PAUSE_SHARE).max(SHORTEST);
-        Renewals {
-            next_look: sent + pause,
-            early: last.early.saturating_add(1),
-            in_a_row: 0,
-            ..last
+        if last.left > self.close() && !last.halved {
+            let left = last.left / 2;
+            return Renewals { next_look: sent + left, left, halved: true, in_a_row: 0, ..last };
         }
+        let shares = PAUSES.get(last.in_vain).copied().unwrap_or(PAUSE_SHARE);
+        let pause = (self.period * shares / PAUSE_SHARE).max(last.left).max(SHORTEST);
+        let (next_look, in_vain) = (sent + pause, last.in_vain.saturating_add(1));
+        Renewals { next_look, left: Duration::ZERO, in_vain, in_a_row: 0, ..last }
+    }
+
+    fn close(&self) -> Duration {
+        (self.period / CLOSE_SHARE).max(SHORTEST * 2)
     }
 }
