@@ -13,6 +13,11 @@ cd "$(dirname "$0")/.."
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 
 cargo fmt --all --check
+cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --test cluster --test chaos -- -D warnings
+# The pages are for engineers who work on this crate: links to private items are what they need.
+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+    cargo doc --locked --no-deps --document-private-items --quiet
 
 # Most tests wait for processes, leases and servers: twice as many at once as there are cores keep them busy. With
 # three times as many, guards were late by more than what a short lease leaves them.
@@ -22,7 +27,7 @@ static=$(mktemp)
 trap 'rm -rf "$logs" "$static"; kill $(jobs -p) 2>/dev/null || true' EXIT
 
 # All test programs but: the simulation, which the hunts for the planted bugs run first, optimized; what is deployed,
-# which waits for the static binary; chaos, which comes last; and the cluster, which has a command of its own.
+# which waits for the static binary; chaos, which comes late; and the cluster, which has a command of its own.
 programs=()
 for program in tests/*/main.rs; do
     program=$(basename "$(dirname "$program")")
@@ -30,15 +35,13 @@ for program in tests/*/main.rs; do
 done
 cargo test --locked --no-run --lib --bins "${programs[@]}" --test deploy --test chaos
 
-# Two jobs compute for minutes and wait for nothing. They take what the tests leave: each test goes before them as soon
-# as it has something to do. What they print comes at the end.
-idle() { chrt --idle --pid 0 "$BASHPID"; }
-
 # CI looks at what is shipped, and tests wait for it. Elsewhere they link a static binary in a second that was not
 # optimized.
 builds_static=
 if [ -n "${CI:-}" ] && [ -z "${BELLWETHER_STATIC_BINARY:-}" ]; then builds_static=yes; fi
 
+# This computes for minutes and waits for nothing. It takes what the tests leave: each test goes before it as soon as
+# that has something to do. What it prints comes at the end.
 hunt() {
     if [ -n "$builds_static" ]; then image/build.sh >"$static" || return 1; fi
     local failed=0
@@ -47,22 +50,8 @@ hunt() {
     return "$failed"
 }
 
-# In a folder of their own: no other cargo waits for them.
-lint() {
-    local failed=0
-    export CARGO_TARGET_DIR=target/lints
-    cargo clippy --locked --all-targets -- -D warnings || failed=1
-    cargo clippy --locked --test cluster --test chaos -- -D warnings || failed=1
-    # The pages are for engineers who work on this crate: links to private items are what they need.
-    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
-        cargo doc --locked --no-deps --document-private-items --quiet || failed=1
-    return "$failed"
-}
-
-(idle && hunt) >"$logs/hunts" 2>&1 &
+(chrt --idle --pid 0 "$BASHPID" && hunt) >"$logs/hunts" 2>&1 &
 hunting=$!
-(idle && lint) >"$logs/lints" 2>&1 &
-linting=$!
 
 # Prints what it runs, and whether a test was skipped is seen in what it printed.
 tests() {
@@ -72,12 +61,6 @@ tests() {
 
 failed=0
 tests --lib --bins "${programs[@]}" || failed=1
-if [ -n "$builds_static" ]; then
-    while [ ! -s "$static" ] && kill -0 "$hunting" 2>/dev/null; do sleep 1; done
-    BELLWETHER_STATIC_BINARY=$(cat "$static")
-    export BELLWETHER_STATIC_BINARY
-fi
-tests --test deploy || failed=1
 # Twenty candidates would take the time of those that assert an order: they come after them. Two stores at once, because
 # candidates mostly wait, and a violation is none of time.
 chaos() {
@@ -87,9 +70,15 @@ chaos "sqlite dynamodb" >"$logs/chaos" 2>&1 &
 beside=$!
 chaos "postgres kubernetes" 2>&1 | tee "$logs/chaos-on-servers" || failed=1
 wait "$beside" || failed=1
+cat "$logs/chaos"
+if [ -n "$builds_static" ]; then
+    while [ ! -s "$static" ] && kill -0 "$hunting" 2>/dev/null; do sleep 1; done
+    BELLWETHER_STATIC_BINARY=$(cat "$static")
+    export BELLWETHER_STATIC_BINARY
+fi
+tests --test deploy || failed=1
 wait "$hunting" || failed=1
-wait "$linting" || failed=1
-cat "$logs/chaos" "$logs/hunts" "$logs/lints"
+cat "$logs/hunts"
 if grep -hE '^test result: .* [1-9][0-9]* ignored' "$logs"/*; then
     echo "tests were skipped: see above" >&2
     exit 1

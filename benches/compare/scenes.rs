@@ -22,8 +22,8 @@ pub const DEFAULT: Duration = Duration::from_secs(15);
 /// Longer than any start takes on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
-/// After this, a standby is one.
-const SETTLED: Duration = Duration::from_millis(1500);
+/// After this, a standby is one: by then it has seen several renewals.
+const SETTLED: Duration = SHORT;
 
 /// How long something was so, or more than that.
 #[derive(Clone, Copy)]

@@ -24,8 +24,10 @@ mod seeds;
 mod together;
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use seeds::Seeds;
 
@@ -76,6 +78,9 @@ const OPTIMIZED: (&str, &str) = ("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
 /// Which tests of the simulation.
 const ALL: &str = "simulation::";
 const INVARIANTS: &str = "every_invariant";
+
+/// For each bug: the seed that shows it, or why there is none.
+type Outcomes = Vec<(&'static str, Result<String, String>)>;
 
 /// The copy of what is simulated, and of the simulation.
 struct Copy {
@@ -180,6 +185,28 @@ impl Copy {
             let printed = searched.1;
             format!("{name}: it breaks nothing, not even {breaks}, the simulation says:\n{printed}")
         })
+    }
+
+    /// The outcome of each, one planted after the other.
+    fn catches_alone(&self, mutants: &[&'static Mutant], seeds: &Seeds) -> Outcomes {
+        let outcome = |mutant: &&'static Mutant| {
+            let catches = || self.catches(mutant, seeds.of(mutant.name), [&[], &[OPTIMIZED]]);
+            (mutant.name, self.planted(mutant, catches))
+        };
+        mutants.iter().map(outcome).collect()
+    }
+
+    /// The outcome of each, all of them in one build; before that, of the real source.
+    fn catches_together(&self, mutants: &[&'static Mutant], seeds: &Seeds) -> Outcomes {
+        let (passed, printed) = self.simulate("the real source", ALL, &[OPTIMIZED]);
+        assert!(passed, "the simulation fails without a planted bug:\n{printed}");
+        together::plant(&self.root.join("src"), mutants);
+        let outcome = |(at, mutant): (usize, &&'static Mutant)| {
+            let number = (at + 1).to_string();
+            let planted = [OPTIMIZED, (together::VARIABLE, number.as_str())];
+            (mutant.name, self.catches(mutant, seeds.of(mutant.name), [&planted; 2]))
+        };
+        mutants.iter().enumerate().map(outcome).collect()
     }
 
     /// Those that have to be planted alone, and those that share a build.
@@ -288,25 +315,22 @@ fn every_planted_bug_compiles() {
 #[test]
 fn the_simulation_catches_every_planted_bug() {
     let chosen = std::env::var("BELLWETHER_MUTANT").unwrap_or_default();
-    let is_chosen = |mutant: &Mutant| mutant.name.contains(&chosen);
-    assert!(all().any(is_chosen), "BELLWETHER_MUTANT={chosen}: no bug has this in its name");
-    let copy = Copy::new("mutants");
-    let (passed, printed) = copy.simulate("the real source", ALL, &[OPTIMIZED]);
-    assert!(passed, "the simulation fails without a planted bug:\n{printed}");
+    let is_chosen = |mutant: &&Mutant| mutant.name.contains(&chosen);
+    assert!(
+        all().any(|mutant| is_chosen(&mutant)),
+        "BELLWETHER_MUTANT={chosen}: no bug has this in its name"
+    );
+    let copies = ["mutants", "mutants-together"].map(Copy::new);
+    let [first, second] = &copies;
+    let (alone, shared) = first.parted(all().filter(is_chosen));
     let mut seeds = Seeds::known();
-    let mut outcomes = Vec::new();
-    let (alone, shared) = copy.parted(all().filter(|mutant| is_chosen(mutant)));
-    for mutant in alone {
-        let catches = || copy.catches(mutant, seeds.of(mutant.name), [&[], &[OPTIMIZED]]);
-        outcomes.push((mutant.name, copy.planted(mutant, catches)));
-    }
-    together::plant(&copy.root.join("src"), &shared);
-    for (at, mutant) in shared.into_iter().enumerate() {
-        let number = (at + 1).to_string();
-        let planted = [OPTIMIZED, (together::VARIABLE, number.as_str())];
-        let outcome = copy.catches(mutant, seeds.of(mutant.name), [&planted; 2]);
-        outcomes.push((mutant.name, outcome));
-    }
+    // To build a copy takes one core most of the time.
+    let outcomes = thread::scope(|scope| {
+        let in_one_build = scope.spawn(|| second.catches_together(&shared, &seeds));
+        let mut outcomes = first.catches_alone(&alone, &seeds);
+        outcomes.extend(in_one_build.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        outcomes
+    });
     let mut missed = Vec::new();
     for (bug, outcome) in outcomes {
         match outcome {

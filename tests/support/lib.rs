@@ -49,6 +49,9 @@ pub mod window;
 /// No test waits for longer: a limit for a machine that is slow, not a claim about speed.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Between two looks of [`eventually`].
+const LONGEST_PAUSE: Duration = Duration::from_millis(40);
+
 pub fn now() -> BootTime {
     HostClock.now().boot
 }
@@ -57,11 +60,14 @@ pub fn now() -> BootTime {
 #[track_caller]
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let give_up = now() + LIMIT;
+    // A look often asks a server, which computes beside what is waited for.
+    let mut pause = Duration::from_millis(5);
     while now() < give_up {
         if let Some(found) = condition() {
             return found;
         }
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(pause);
+        pause = (pause * 5 / 4).min(LONGEST_PAUSE);
     }
     panic!("not within {LIMIT:?}: {what}");
 }
