@@ -116,14 +116,15 @@ impl Rhythm {
         if sent < last.next_look {
             return last;
         }
+        let last = Renewals { in_a_row: 0, ..last };
         if last.left > self.close() && !last.halved {
             let left = last.left / 2;
-            return Renewals { next_look: sent + left, left, halved: true, in_a_row: 0, ..last };
+            return Renewals { next_look: sent + left, left, halved: true, ..last };
         }
         let shares = PAUSES.get(last.in_vain).copied().unwrap_or(PAUSE_SHARE);
         let pause = (self.period * shares / PAUSE_SHARE).max(last.left).max(SHORTEST);
         let (next_look, in_vain) = (sent + pause, last.in_vain.saturating_add(1));
-        Renewals { next_look, left: Duration::ZERO, in_vain, in_a_row: 0, ..last }
+        Renewals { next_look, left: Duration::ZERO, in_vain, ..last }
     }
 
     fn close(&self) -> Duration {

@@ -212,3 +212,11 @@ fn looks_come_no_closer_to_a_renewal_than_reads_and_timers_are_exact() {
     let sooner = (3_000 + 100_000 / 1_024 * 15) / 2;
     assert!(next.abs_diff(1_683_000 - sooner) < 10, "{next}");
 }
+
+#[test]
+fn a_short_rest_is_not_halved() {
+    let mut rhythm = Rhythm::new(Duration::from_millis(100));
+    assert_eq!(looks(&mut rhythm, (1, 1), 0, 1), None);
+    assert_eq!(looks(&mut rhythm, (1, 2), 7, 8), Some(103_000), "it came in these eight");
+    assert_eq!(looks(&mut rhythm, (2, 2), 103, 104), Some(107_000), "at their end");
+}
