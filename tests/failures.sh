@@ -8,4 +8,4 @@ for log in "$@"; do
         /^violation/ { left = 1 }
         left > 0 && NF { left--; print log_name ": " $0 }
     ' "$log"
-done | cut -c -240 | head -n 18
+done | cut -c -240 | awk 'NR <= 18'

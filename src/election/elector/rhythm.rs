@@ -99,7 +99,8 @@ impl Rhythm {
         let expected = self.renewals.map(|last| last.after + self.period.saturating_sub(forgotten));
         let after = expected.unwrap_or(self.looked).max(self.looked).min(received);
         let late = received.since(after);
-        let left = if late > self.close() { late / 2 } else { Duration::ZERO };
+        // After a time without the store this may be minutes, and the leader renewed meanwhile.
+        let left = if late > self.close() { (late / 2).min(self.period) } else { Duration::ZERO };
         let next_look = sent + self.period.saturating_sub(left);
         Renewals {
             after,

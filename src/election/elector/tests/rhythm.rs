@@ -220,3 +220,12 @@ fn a_short_rest_is_not_halved() {
     assert_eq!(looks(&mut rhythm, (1, 2), 7, 8), Some(103_000), "it came in these eight");
     assert_eq!(looks(&mut rhythm, (2, 2), 103, 104), Some(107_000), "at their end");
 }
+
+#[test]
+fn after_a_long_time_without_the_store_no_pause_is_longer_than_a_period() {
+    let mut rhythm = Rhythm::new(Duration::from_millis(100));
+    assert_eq!(looks(&mut rhythm, (1, 1), 0, 1), None);
+    assert_eq!(looks(&mut rhythm, (1, 90), 9_000, 9_001), Some(9_000_000), "at once");
+    assert_eq!(looks(&mut rhythm, (90, 90), 9_002, 9_003), Some(9_052_000), "half a period");
+    assert_eq!(looks(&mut rhythm, (90, 90), 9_052, 9_053), Some(9_102_000), "at its end");
+}
